@@ -1,0 +1,38 @@
+# make: set up and run the workflow on config.yaml. make test: set up and run every check.
+PYTHON ?= python3
+CONFIG ?= config.yaml
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: run test check bench docs clean
+
+run: .venv/installed
+	snakemake --cores all --configfile $(CONFIG)
+	@neuroglot summary --config $(CONFIG)
+
+test: check
+	pytest
+
+check: .venv/installed
+	ruff format --check
+	ruff check
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+bench: .venv/installed
+	pytest bench --benchmark-only -p no:cacheprovider
+
+docs: .venv/installed
+	neuroglot config schema > docs/config.schema.json
+	neuroglot config reference > docs/config.md
+
+clean:
+	rm -rf .venv results .snakemake
+
+.venv/installed: envs/requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "neuroglot needs Python 3.11 or newer, found " + sys.version.split()[0] + "; say make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r envs/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,1 @@
+"""How a language model's feed-forward neurons handle many languages."""

@@ -1,0 +1,1 @@
+"""Runs models over text and writes what their neurons did."""

@@ -1,0 +1,74 @@
+"""Streaming statistics of activations: additive, so that a batch, a shard and a store combine alike."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from neuroglot.measures import kernels
+
+if TYPE_CHECKING:
+    import torch
+
+Rule = Literal["nonzero", "positive", "above"]
+Partial = Mapping[str, "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class Collector:
+    """A statistic of one site that is a sum over rows.
+
+    Attributes:
+        site: whose activations it reads.
+        chunk: from rows ``[row, width]`` to named partial sums, ``[width]`` or scalars. The sums
+            of two sets of rows add up to those of their union.
+    """
+
+    site: str
+    chunk: Callable[["torch.Tensor"], Partial]
+
+
+@dataclass
+class Totals:
+    """Running sums by (name, layer): the monoid the collectors share; its unit is empty."""
+
+    sums: "dict[tuple[str, int], torch.Tensor]" = field(default_factory=dict)
+
+    def add(self, name: str, layer: int, value: "torch.Tensor") -> None:
+        key = (name, layer)
+        self.sums[key] = self.sums[key] + value if key in self.sums else value
+
+    def merge(self, other: "Totals") -> None:
+        for (name, layer), value in other.sums.items():
+            self.add(name, layer, value)
+
+    def stacked(self) -> "dict[str, torch.Tensor]":
+        """Sums as ``[layer, ...]`` arrays by name."""
+        import torch
+
+        names = dict.fromkeys(name for name, _ in self.sums)
+        return {
+            name: torch.stack(
+                [v.cpu() for (n, _), v in sorted(self.sums.items(), key=lambda i: i[0]) if n == name]
+            )
+            for name in names
+        }
+
+
+def role_collectors(rule: Rule, threshold: float) -> list[Collector]:
+    """The statistics of the roles paper for detectors (``act``) and combinators (``out``).
+
+    Partial sums are named ``{site}_{statistic}``, and ``out_gelu_count`` counts how often GELU of
+    a combinator's value fires, as the published figures do.
+    """
+
+    def statistics(site: str) -> Collector:
+        def chunk(x: "torch.Tensor") -> Partial:
+            sums = kernels.row_statistics(x, rule, threshold)
+            return {f"{site}_{name}": value for name, value in sums.items()}
+
+        return Collector(site, chunk)
+
+    def gelu_count(x: "torch.Tensor") -> Partial:
+        return {"out_gelu_count": kernels.fire_count(kernels.gelu(x), rule, threshold)}
+
+    return [statistics("act"), statistics("out"), Collector("out", gelu_count)]

@@ -1,0 +1,344 @@
+"""Runs a model over tokens once; raw rows and streaming collectors share the forward pass."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglot.capture.collectors import Collector, Totals
+from neuroglot.capture.settings import ExecutionSettings
+from neuroglot.capture.writer import RowBatch, Shard, Writer
+from neuroglot.errors import NeuroglotError
+from neuroglot.models.ffn import FFN, backbone, ffns, record
+from neuroglot.progress import progress
+from neuroglot.store import StoreDtype, create_rows, itemsize, shard_rows
+from neuroglot.tokens import Tokens
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What to keep of a forward pass.
+
+    Attributes:
+        sites: whose raw rows are stored: ``act``, ``gate``, ``out``, ``state``.
+        raw_rows: how many of the recorded rows, from the first, are stored raw.
+        collectors: statistics over all recorded rows.
+        store_dtype: precision of raw rows.
+    """
+
+    sites: tuple[str, ...]
+    raw_rows: int
+    collectors: tuple[Collector, ...]
+    store_dtype: StoreDtype = "float16"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Segments that are run together, padded on the right.
+
+    Attributes:
+        inputs: arguments of the model.
+        times: by stack, ``[row]`` index into the flattened (segment, position) of each row.
+        places: ``[row]``, indices among the recorded rows.
+        tokens: tokens without padding.
+    """
+
+    inputs: "dict[str, torch.Tensor]"
+    times: "dict[str, torch.Tensor]"
+    places: NDArray[np.int64]
+    tokens: int
+
+
+class Engine:
+    """A model with what it takes to record it.
+
+    Rows are recorded in the order of the corpus, whatever the batches: results do not depend on
+    how segments are grouped. Rows are cut into shards; each is computed and written on its own, so
+    that an interrupted recording goes on with the first shard it lacks.
+    """
+
+    def __init__(self, model: "nn.Module", execution: ExecutionSettings | None = None) -> None:
+        self.model: Any = backbone(model)
+        self.ffns = ffns(model)
+        self.execution = execution or ExecutionSettings()  # type: ignore[call-arg]
+        self._budget = self.execution.batch_tokens
+        self._device = next(model.parameters()).device
+
+    def run(
+        self, tokens: Tokens, recording: Recording, store: Path, description: str = "capture"
+    ) -> dict[str, NDArray[Any]]:
+        """Record rows into ``store`` and return the collectors' sums, ``[layer, ...]`` by name.
+
+        What an interrupted call with the same arguments has finished is not computed again.
+
+        Raises:
+            NeuroglotError: nothing to record; NaN, infinity or overflow; not enough memory.
+        """
+        recorded = np.flatnonzero(tokens.snapshot)
+        if not len(recorded):
+            raise NeuroglotError(f"{store}: no segment has a prefix of two subwords to record")
+        raw_rows = min(recording.raw_rows, len(recorded))
+        planes = {site: _planes(self.ffns, site) for site in recording.sites}
+        row_bytes = itemsize(recording.store_dtype) * sum(n * width for n, width in planes.values())
+        megabytes = self.execution.shard_megabytes << 20
+        rows_per_shard = shard_rows(len(recorded), row_bytes, megabytes)
+        done = store / "progress"
+        if not done.is_dir():
+            arrays = {
+                site: create_rows(
+                    store, site, (n, raw_rows, width), rows_per_shard, recording.store_dtype
+                )
+                for site, (n, width) in planes.items()
+                if raw_rows
+            }
+            done.mkdir()
+        else:
+            arrays = _open_arrays(store, planes if raw_rows else {})
+        shards = [
+            (start, min(start + rows_per_shard, len(recorded)))
+            for start in range(0, len(recorded), rows_per_shard)
+        ]
+        missing = [shard for shard in shards if not _sums_path(done, shard[0]).is_file()]
+        lengths = np.bincount(tokens.segment)
+        total = sum(int(lengths[_segments(tokens, recorded[a:b])].sum()) for a, b in missing)
+        with (
+            progress(total, "tokens", description) as bar,
+            Writer(arrays, rows_per_shard, recording.store_dtype, store) as writer,
+        ):
+            for start, stop in missing:
+                writer.start_shard(start)
+                totals = self._shard(
+                    tokens, recorded[start:stop], start, raw_rows, recording, writer, bar.update
+                )
+                sums = {name: value.numpy() for name, value in totals.stacked().items()}
+                _refuse_nan(sums, store)
+                writer.put(Shard(start, stop, partial(_save, _sums_path(done, start), sums)))
+        return _merge(_sums_path(done, start) for start, _ in shards)
+
+    def _shard(
+        self,
+        tokens: Tokens,
+        rows: NDArray[np.int64],
+        start: int,
+        raw_rows: int,
+        recording: Recording,
+        writer: Writer,
+        update: Callable[[int], Any],
+    ) -> Totals:
+        """Run the segments that ``rows`` lie in; ``start`` is the first one's index."""
+        sequences = tokens.sequences()
+        by_segment = {
+            int(segment): np.flatnonzero(tokens.segment[rows] == segment)
+            for segment in _segments(tokens, rows)
+        }
+        waiting = deque(sorted(by_segment, key=lambda s: -len(sequences[s])))
+        totals = Totals()
+        while waiting:
+            longest = len(sequences[waiting[0]])
+            size = min(len(waiting), max(1, self._budget // longest))
+            group = [waiting.popleft() for _ in range(size)]
+            try:
+                batch = self._batch(tokens, sequences, group, by_segment, rows, start)
+                sums, raw = self._forward(batch, raw_rows, recording)
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+                if size == 1:
+                    raise NeuroglotError(
+                        f"not enough memory for one segment of {longest} tokens on {self._device}; "
+                        "shorten it, or use a device with more memory"
+                    ) from error
+                waiting.extendleft(reversed(group))
+                self._budget = max(1, longest * size // 2)
+                _release_memory()
+                continue
+            totals.merge(sums)
+            if raw is not None:
+                writer.put(raw)
+            update(batch.tokens)
+        return totals
+
+    def _batch(
+        self,
+        tokens: Tokens,
+        sequences: Sequence[NDArray[np.int64]],
+        group: Sequence[int],
+        by_segment: dict[int, NDArray[np.int64]],
+        rows: NDArray[np.int64],
+        start: int,
+    ) -> Batch:
+        import torch
+
+        ids, mask = _pad([sequences[segment] for segment in group])
+        places = np.concatenate([by_segment[segment] for segment in group])
+        items = np.repeat(np.arange(len(group)), [len(by_segment[s]) for s in group])
+        positions = tokens.position[rows[places]]
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        times = {"decoder": items * ids.shape[1] + positions}
+        if self.model.config.is_encoder_decoder:
+            first = self.model.config.decoder_start_token_id
+            before, after = len(tokens.before), len(tokens.after)
+            read, read_mask = _pad(
+                [np.r_[first, sequences[s][before : len(sequences[s]) - after]] for s in group]
+            )
+            inputs |= {"decoder_input_ids": read, "decoder_attention_mask": read_mask}
+            times["encoder"] = times["decoder"]
+            times["decoder"] = items * read.shape[1] + positions - before + 1
+        return Batch(
+            inputs={k: torch.from_numpy(v).to(self._device) for k, v in inputs.items()},
+            times={k: torch.from_numpy(v).to(self._device) for k, v in times.items()},
+            places=places + start,
+            tokens=int(sum(len(sequences[s]) for s in group)) - len(group) * _specials(tokens),
+        )
+
+    def _forward(
+        self, batch: Batch, raw_rows: int, recording: Recording
+    ) -> tuple[Totals, RowBatch | None]:
+        import torch
+
+        totals = Totals()
+        values: dict[tuple[str, int], torch.Tensor] = {}
+        keep = np.flatnonzero(batch.places < raw_rows)
+        all_raw = len(keep) == len(batch.places)
+        kept = torch.from_numpy(keep).to(self._device)
+        dtype = getattr(torch, recording.store_dtype)
+        offsets = {site: _plane_offsets(self.ffns, site) for site in {*recording.sites, "act"}}
+        copies = _Copies()
+
+        def sink(site: str, stack: str, layer: int, value: torch.Tensor) -> None:
+            times = batch.times[stack].to(value.device)
+            rows = value.flatten(0, 1).index_select(0, times)  # [row, width]
+            plane = offsets.get(site, offsets["act"])[stack] + layer
+            for collector in recording.collectors:
+                if collector.site == site:
+                    for name, partial_sum in collector.chunk(rows.float()).items():
+                        totals.add(name, plane, partial_sum)
+            if len(keep) and site in recording.sites:
+                raw = rows if all_raw else rows.index_select(0, kept.to(rows.device))
+                values[site, plane] = copies.to_host(raw.to(dtype))
+
+        sites = {*recording.sites, *(collector.site for collector in recording.collectors)}
+        with torch.inference_mode(), record(self.model, sites, sink):
+            extra = {} if self.model.config.is_encoder_decoder else {"use_cache": False}
+            self.model(**batch.inputs, **extra)
+        if not len(keep):
+            return totals, None
+        return totals, RowBatch(values, batch.places[keep], copies.wait)
+
+
+class _Copies:
+    """Copies to the host that run beside the forward pass, each device's on a stream of its own."""
+
+    def __init__(self) -> None:
+        self._streams: dict[torch.device, torch.cuda.Stream] = {}
+
+    def to_host(self, value: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        if value.device.type != "cuda":
+            return value.cpu()
+        stream = self._streams.setdefault(value.device, torch.cuda.Stream(value.device))
+        stream.wait_stream(torch.cuda.current_stream(value.device))
+        host = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
+        with torch.cuda.stream(stream):
+            host.copy_(value, non_blocking=True)
+        value.record_stream(stream)
+        return host
+
+    def wait(self) -> None:
+        for stream in self._streams.values():
+            stream.synchronize()
+
+
+def _planes(blocks: Sequence[FFN], site: str) -> tuple[int, int]:
+    """Number of layers (or states) of a site over all stacks, and its width."""
+    states = len({block.stack for block in blocks}) if site == "state" else 0
+    width = blocks[0].neurons if site in ("act", "gate") else blocks[0].hidden
+    return len(blocks) + states, width
+
+
+def _plane_offsets(blocks: Sequence[FFN], site: str) -> dict[str, int]:
+    """Index of each stack's first layer; a stack has one more state than layers."""
+    offsets: dict[str, int] = {}
+    for block in blocks:
+        states_before = len(offsets) if site == "state" else 0
+        offsets.setdefault(block.stack, block.index + states_before)
+    return offsets
+
+
+def _segments(tokens: Tokens, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+    return np.unique(tokens.segment[rows])
+
+
+def _specials(tokens: Tokens) -> int:
+    return len(tokens.before) + len(tokens.after)
+
+
+def _pad(sequences: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pad on the right, with token 0, and say what is no padding."""
+    width = max(map(len, sequences))
+    ids = np.zeros((len(sequences), width), np.int64)
+    mask = np.zeros_like(ids)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence)] = sequence
+        mask[row, : len(sequence)] = 1
+    return ids, mask
+
+
+def _out_of_memory(error: Exception) -> bool:
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate" in str(error)
+
+
+def _release_memory() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _open_arrays(store: Path, sites: Any) -> dict[str, Any]:
+    import zarr
+
+    return {site: zarr.open_array(store / "rows" / site, mode="r+") for site in sites}
+
+
+def _sums_path(folder: Path, start: int) -> Path:
+    return folder / f"{start:012d}.npz"
+
+
+def _save(path: Path, sums: dict[str, NDArray[Any]]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
+    np.savez(temporary, **sums)  # type: ignore[arg-type]
+    temporary.replace(path)
+
+
+def _merge(paths: Iterator[Path]) -> dict[str, NDArray[Any]]:
+    """Add up the shards' sums, in the order of the shards."""
+    merged: dict[str, NDArray[Any]] = {}
+    for path in paths:
+        with np.load(path, allow_pickle=False) as sums:
+            for name in sums.files:
+                merged[name] = merged[name] + sums[name] if name in merged else sums[name]
+    return merged
+
+
+def _refuse_nan(sums: dict[str, NDArray[Any]], store: Path) -> None:
+    for name, values in sums.items():
+        if not np.isfinite(values).all():
+            layer = int(np.argwhere(~np.isfinite(values))[0][0])
+            raise NeuroglotError(
+                f"{store}: {name} of layer {layer + 1} is not finite: the model's activations hold "
+                "NaN or infinity; set capture.dtype to float32 or bfloat16"
+            )

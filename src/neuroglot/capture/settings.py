@@ -1,0 +1,43 @@
+"""What a user may set about recording activations."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from neuroglot.store import StoreDtype
+
+
+class CaptureSettings(BaseModel):
+    """How models are run and how their activations are kept. Changing it repeats every recording."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda|cuda:\d+)$",
+        description="Where models run. `auto` takes one GPU if the model fits it, several if it "
+        "does not, else the CPU.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="Precision of the forward pass. `auto` is float32 on a CPU and the precision "
+        "of the checkpoint on a GPU.",
+    )
+    store_dtype: StoreDtype = Field(
+        "float16",
+        description="Precision of raw rows on disk. A value too large for float16 stops the run "
+        "with a message; it is never stored as infinity.",
+    )
+
+
+class ExecutionSettings(BaseModel):
+    """How much is done at a time. It changes speed and memory, no number, and so reruns nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch_tokens: int = Field(
+        2048, ge=1, description="Tokens in a batch, padding included; halved when memory runs out."
+    )
+    shard_megabytes: int = Field(
+        256, ge=1, description="Size of a shard of raw rows: the work at risk when a run is killed."
+    )

@@ -1,0 +1,180 @@
+"""The command line: one command per rule of the workflow, each importing only what it uses."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neuroglot.errors import NeuroglotError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="How a language model's feed-forward neurons handle many languages.",
+)
+config_app = typer.Typer(no_args_is_help=True, help="Check and document the configuration.")
+app.add_typer(config_app, name="config")
+
+Settings = Annotated[str, typer.Option("--settings", help="This step's settings, as JSON.")]
+Output = Annotated[Path, typer.Option("--output", help="What to write.")]
+Config = Annotated[Path, typer.Option("--config", help="The configuration file.")]
+
+
+def main() -> None:
+    """Run a command; bad input ends with one message and status 1."""
+    try:
+        app()
+    except NeuroglotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise NeuroglotError(f"--settings is not JSON: {error}: {text}") from error
+
+
+@app.command()
+def package(
+    reference: Annotated[str, typer.Argument(help="pypi:NAME==VERSION or npm:NAME@VERSION")],
+    sha256: Annotated[str, typer.Option(help="Digest of the archive.")],
+    output: Output,
+) -> None:
+    """Download a package's archive; nothing in it is run."""
+    from neuroglot.packages import PackageRef, fetch
+
+    fetch(PackageRef.parse(reference, sha256=sha256), output)
+
+
+@app.command()
+def model(settings: Settings, output: Output) -> None:
+    """Turn any source of a model into safetensors, tokenizer and card."""
+    from neuroglot.steps import model as step
+
+    step.run(_json(settings), output)
+
+
+@app.command()
+def corpus(
+    settings: Settings,
+    language: Annotated[str, typer.Option()],
+    output: Output,
+    archive: Annotated[Path | None, typer.Option(help="The package that holds the text.")] = None,
+) -> None:
+    """Read one language of a corpus into Parquet."""
+    from neuroglot.steps import corpus as step
+
+    step.run(_json(settings), language, archive, output)
+
+
+@app.command()
+def tokens(
+    model: Annotated[Path, typer.Option(help="Folder of the model.")],
+    corpus: Annotated[Path, typer.Option(help="Parquet of the language.")],
+    output: Output,
+    prefix: Annotated[str, typer.Option(help="word or subword")],
+    long_segments: Annotated[str, typer.Option(help="truncate or refuse")],
+) -> None:
+    """Tokenise one language of a corpus."""
+    from neuroglot.steps import tokens as step
+
+    step.run(model, corpus, output, prefix, long_segments)  # type: ignore[arg-type]
+
+
+@app.command()
+def capture(
+    model: Annotated[Path, typer.Option(help="Folder of the model.")],
+    tokens: Annotated[Path, typer.Option(help="Token store.")],
+    settings: Settings,
+    output: Output,
+    rule: Annotated[str, typer.Option(help="nonzero, positive or above")],
+    threshold: Annotated[float, typer.Option()],
+    sample_segments: Annotated[int, typer.Option(help="Segments whose raw rows are kept.")],
+    batch_tokens: Annotated[int, typer.Option(help="Tokens in a batch.")] = 2048,
+    shard_megabytes: Annotated[int, typer.Option(help="Size of a shard of raw rows.")] = 256,
+) -> None:
+    """Record a model's activations over one language."""
+    from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
+    from neuroglot.steps import capture as step
+
+    step.run(
+        model,
+        tokens,
+        output,
+        CaptureSettings.model_validate(_json(settings)),
+        ExecutionSettings(batch_tokens=batch_tokens, shard_megabytes=shard_megabytes),
+        rule,  # type: ignore[arg-type]
+        threshold,
+        sample_segments,
+    )
+
+
+@app.command()
+def reduce(
+    paper: Annotated[str, typer.Argument(help="roles")],
+    name: Annotated[str, typer.Argument(help="The reduction.")],
+    stores: Annotated[list[Path], typer.Argument(help="Activation stores.")],
+    settings: Settings,
+    output: Output,
+) -> None:
+    """Reduce activation stores to one dataset and its table."""
+    from neuroglot.steps.reduce import run
+
+    run(paper, name, stores, _json(settings), output)
+
+
+@app.command()
+def draw(
+    paper: Annotated[str, typer.Argument(help="roles")],
+    family: Annotated[str, typer.Argument(help="The family of figures.")],
+    data: Annotated[list[Path], typer.Argument(help="Reductions to draw.")],
+    output: Annotated[Path, typer.Option(help="Folder of the figures.")],
+) -> None:
+    """Draw a family of figures as SVG and PNG."""
+    from neuroglot.steps.draw import run
+
+    run(paper, family, data, output)
+
+
+@app.command()
+def summary(config: Config = Path("config.yaml")) -> None:
+    """Say where the results are."""
+    from neuroglot.steps.summary import run
+
+    run(config)
+
+
+@config_app.command()
+def check(config: Config = Path("config.yaml")) -> None:
+    """Validate a configuration file and say what it asks for."""
+    from neuroglot.config import load_file
+
+    loaded = load_file(config)
+    print(
+        f"{config} is valid: {len(loaded.models)} models, {len(loaded.corpora)} corpora, "
+        f"{len(loaded.languages)} languages"
+    )
+
+
+@config_app.command()
+def schema() -> None:
+    """Print the JSON schema of the configuration."""
+    from neuroglot.config_reference import json_schema
+
+    print(json_schema(), end="")
+
+
+@config_app.command()
+def reference() -> None:
+    """Print the reference page of the configuration."""
+    from neuroglot.config_reference import markdown
+
+    print(markdown(), end="")

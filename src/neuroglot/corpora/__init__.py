@@ -1,0 +1,36 @@
+"""Sources of text. A new source is one file here and one entry in `CorpusSettings`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from neuroglot.corpora.base import (
+    Corpus,
+    PackageRef,
+    Reading,
+    Segment,
+    check_parallel,
+    read_parquet,
+    write_parquet,
+)
+from neuroglot.corpora.gettext import GettextCorpus
+from neuroglot.corpora.hub import HubCorpus
+from neuroglot.corpora.table import TableCorpus
+from neuroglot.corpora.text import TextCorpus
+from neuroglot.corpora.udhr import UdhrCorpus
+
+CorpusSettings = Annotated[
+    UdhrCorpus | GettextCorpus | TextCorpus | TableCorpus | HubCorpus,
+    Field(discriminator="source"),
+]
+
+__all__ = [
+    "Corpus",
+    "CorpusSettings",
+    "PackageRef",
+    "Reading",
+    "Segment",
+    "check_parallel",
+    "read_parquet",
+    "write_parquet",
+]

@@ -1,0 +1,207 @@
+"""What every source of text shares: its settings, its reading and the reading's Parquet file."""
+
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from neuroglot.corpora.punctuation import strip_punctuation
+from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.languages import LanguageId, with_script
+
+
+class Segment(NamedTuple):
+    """One aligned piece of text: its id, the same in every language, and its text."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One language's segments in corpus order, and notes on what was left out or joined."""
+
+    segments: tuple[Segment, ...]
+    notes: tuple[str, ...] = ()
+
+
+class PackageRef(BaseModel):
+    """A file of a package registry, pinned by its digest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    registry: Literal["npm", "pypi"] = Field(description="Where the package is published.")
+    name: str = Field(min_length=1, description="The package's name.")
+    version: str = Field(min_length=1, description="The exact version.")
+    sha256: str = Field(
+        pattern="^[0-9a-f]{64}$", description="Digest of the tarball (npm) or wheel (pypi)."
+    )
+
+
+def _distinct(items: tuple[str, ...]) -> tuple[str, ...]:
+    for item in items:
+        if items.count(item) > 1:
+            raise ValueError(f"{item!r} is listed twice")
+    return items
+
+
+Languages = Annotated[tuple[LanguageId, ...], AfterValidator(_distinct), Field(min_length=1)]
+
+
+class Corpus(BaseModel, ABC):
+    """Settings of one corpus, which know how to read it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    languages: Languages | None = Field(
+        None, description="Languages to read; all configured ones if left out."
+    )
+    strip_punctuation: bool = Field(
+        False, description="Remove all punctuation but each segment's last mark."
+    )
+    prefix: Literal["auto", "word", "subword"] = Field(
+        "auto",
+        description="Recorded prefixes end at word boundaries or at every subword; auto takes "
+        "subwords for scripts written without spaces.",
+    )
+    max_segments: int | None = Field(
+        None, ge=2, description="Keep only each language's first segments."
+    )
+
+    @abstractmethod
+    def available(self) -> frozenset[str] | None:
+        """Return the ids of the languages it holds, without reading text; None if unknowable."""
+
+    def problems(self, language_ids: Iterable[str]) -> list[str]:
+        """Word one message for each language that it is known to lack."""
+        held = self.available()
+        if held is None:
+            return []
+        written = set(map(with_script, held))
+        return [
+            unknown_name("language of this corpus", language_id, held)
+            for language_id in language_ids
+            if with_script(language_id) not in written
+        ]
+
+    def inputs(self, language_id: str) -> list[Path]:  # noqa: ARG002 (for sources with files)
+        """Return the user's files that one language's reading depends on."""
+        return []
+
+    def package(self) -> PackageRef | None:
+        """Return the package that must be downloaded before `read`."""
+        return None
+
+    @abstractmethod
+    def segments(self, language_id: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
+        """Read one language's segments as the source has them, and notes."""
+
+    def read(self, language_id: str, archive: Path | None = None) -> Reading:
+        """Read one language.
+
+        Args:
+            language_id: The language's id.
+            archive: The downloaded file of `package()`, where there is one.
+
+        Raises:
+            NeuroglotError: The source cannot be read, lacks the language, names a segment twice,
+                or has fewer than two segments.
+        """
+        found, notes = self.segments(language_id, archive)
+        kept = list(self._cleaned(found))
+        if len(kept) < len(found):
+            empty = sorted({segment.id for segment in found} - {segment.id for segment in kept})
+            notes = [*notes, f"left out without text: {', '.join(empty)}"]
+        kept = kept[: self.max_segments]
+        _check_segments(language_id, kept)
+        return Reading(tuple(kept), tuple(notes))
+
+    def _cleaned(self, segments: Iterable[Segment]) -> Iterable[Segment]:
+        for identifier, text in segments:
+            cleaned = strip_punctuation(text) if self.strip_punctuation else text.strip()
+            if cleaned:
+                yield Segment(identifier, cleaned)
+
+
+def _check_segments(language_id: str, segments: Sequence[Segment]) -> None:
+    if len(segments) < 2:
+        raise NeuroglotError(
+            f"language {language_id!r}: found {len(segments)} segment(s) with text; a corpus "
+            "needs at least two"
+        )
+    seen: set[str] = set()
+    for segment in segments:
+        if segment.id in seen:
+            raise NeuroglotError(
+                f"language {language_id!r}: segment id {segment.id!r} stands twice; ids must be "
+                "distinct within a language"
+            )
+        seen.add(segment.id)
+
+
+def check_parallel(corpus: str, segment_ids: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a corpus in which two languages have no segment in common.
+
+    Args:
+        corpus: The corpus's id, for the message.
+        segment_ids: Segment ids by language.
+
+    Raises:
+        NeuroglotError: Two languages share no segment id.
+    """
+    sets = {language: set(ids) for language, ids in segment_ids.items()}
+    for one, other in combinations(sets, 2):
+        if sets[one].isdisjoint(sets[other]):
+            raise NeuroglotError(
+                f"corpus {corpus!r}: languages {one!r} and {other!r} share no segment id "
+                f"({one}: {segment_ids[one][0]!r}, …; {other}: {segment_ids[other][0]!r}, …); "
+                "parallel texts need the same ids in every language"
+            )
+
+
+def write_parquet(reading: Reading, path: Path) -> None:
+    """Write a reading as columns `segment` and `text`, notes in the schema's metadata.
+
+    The file appears complete or not at all; equal readings give equal bytes.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        [("segment", pa.string()), ("text", pa.string())],
+        metadata={"notes": json.dumps(list(reading.notes), ensure_ascii=False)},
+    )
+    columns = [[segment.id for segment in reading.segments]]
+    columns.append([segment.text for segment in reading.segments])
+    table = pa.table(columns, schema=schema)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        pq.write_table(table, partial, compression="zstd")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_parquet(path: Path) -> Reading:
+    """Read a reading back.
+
+    Raises:
+        NeuroglotError: The file is missing or was not written by `write_parquet`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        notes = json.loads((table.schema.metadata or {})[b"notes"])
+        pairs = zip(table["segment"].to_pylist(), table["text"].to_pylist(), strict=True)
+        return Reading(tuple(Segment(*pair) for pair in pairs), tuple(notes))
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise NeuroglotError(f"{path}: is not a corpus file of this workflow: {error}") from error

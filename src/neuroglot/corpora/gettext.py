@@ -1,0 +1,177 @@
+"""Sentences of GNU gettext catalogues, aligned by message: a package's or the user's own.
+
+Only messages that read as sentences are kept: five words or more, no placeholders, no markup, no
+plural forms, no context.
+"""
+
+import hashlib
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from neuroglot.corpora.archive import read_zip
+from neuroglot.corpora.base import Corpus, PackageRef, Segment
+from neuroglot.corpora.shipped import find_id, shipped_table
+from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.languages import LanguageId, language_id
+
+DJANGO = PackageRef(
+    registry="pypi",
+    name="django",
+    version="5.2.19",
+    sha256="5965d974a5218a2b68a11dd1276434707f23886525c23f0598eccedaf4f4ca00",
+)
+MO_MAGIC = 0x950412DE
+CONTEXT, PLURAL = "\x04", "\x00"
+_NO_SENTENCE = re.compile(r"[%{}\x00\x04]|</?[A-Za-z][^>]*>|&#?\w+;")
+_CHARSET = re.compile(rb"charset=([\w.:-]+)", re.IGNORECASE)
+_CATALOGUE = re.compile(r"(?:^|/)([^/]+)/LC_MESSAGES/[^/]+\.mo$")
+
+
+class GettextCorpus(Corpus):
+    """Messages of gettext catalogues, the default being the web framework Django's."""
+
+    source: Literal["gettext"] = Field(description="Compiled gettext catalogues (.mo).")
+    folder: Path | None = Field(
+        None, description="Your own catalogues, as {locale}/LC_MESSAGES/*.mo, not the package's."
+    )
+    release: PackageRef = Field(DJANGO, description="The pinned package, without `folder`.")
+    source_language: LanguageId = Field(
+        "en", description="Language that the messages are written in."
+    )
+    min_words: int = Field(5, ge=1, description="Least number of words of a message.")
+
+    @model_validator(mode="after")
+    def _wheel(self) -> Self:
+        if self.release.registry != "pypi":
+            raise ValueError("release: only wheels (registry: pypi) can be read")
+        return self
+
+    def available(self) -> frozenset[str] | None:
+        """Return the languages of the folder or of the default package."""
+        if self.folder is not None:
+            names = {path.parents[1].name for path in self._files()}
+            return frozenset(_by_language(names)) | {self.source_language}
+        if self.release == DJANGO:
+            return frozenset(shipped_table("django.csv"))
+        return None
+
+    def inputs(self, language_id: str) -> list[Path]:
+        """Return the catalogues of one language; all of them for the source language."""
+        if self.folder is None or language_id == self.source_language:
+            return self._files()
+        locale = self._locale(language_id, {path.parents[1].name for path in self._files()})
+        return [path for path in self._files() if path.parents[1].name == locale]
+
+    def package(self) -> PackageRef | None:
+        """Return the pinned package, or None with a folder."""
+        return None if self.folder is not None else self.release
+
+    def segments(self, language_id: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
+        """Read one language's sentences, ordered by segment id."""
+        contents = self._contents(archive)
+        locales = {name: _locale_of(name) for name in sorted(contents)}
+        chosen = None
+        if language_id != self.source_language:
+            chosen = self._locale(language_id, set(locales.values()))
+        sentences: dict[str, str] = {}
+        for name, locale in locales.items():
+            if chosen in (None, locale):
+                for message, translation in parse_mo(contents[name], name):
+                    text = message if chosen is None else translation
+                    if self._is_sentence(message, translation):
+                        sentences.setdefault(segment_id(message), " ".join(text.split()))
+        return [Segment(*pair) for pair in sorted(sentences.items())], []
+
+    def _is_sentence(self, message: str, translation: str) -> bool:
+        return (
+            len(message.split()) >= self.min_words
+            and not _NO_SENTENCE.search(message)
+            and not _NO_SENTENCE.search(translation)
+            and translation.strip() not in ("", message.strip())
+        )
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*/LC_MESSAGES/*.mo")) if self.folder else []
+
+    def _contents(self, archive: Path | None) -> Mapping[str, bytes]:
+        if self.folder is not None:
+            found = {str(path): path.read_bytes() for path in self._files()}
+        elif archive is not None:
+            found = read_zip(archive, lambda name: bool(_CATALOGUE.search(name)))
+        else:
+            raise NeuroglotError("gettext: needs the downloaded package")
+        if not found:
+            raise NeuroglotError(
+                f"{self.folder or archive}: no catalogue {{locale}}/LC_MESSAGES/*.mo in it"
+            )
+        return found
+
+    def _locale(self, identifier: str, locales: set[str]) -> str:
+        by_language = _by_language(locales)
+        found = find_id(identifier, by_language)
+        if found is None:
+            raise NeuroglotError(f"gettext: {unknown_name('language', identifier, by_language)}")
+        return by_language[found]
+
+
+def _locale_of(name: str) -> str:
+    return PurePosixPath(Path(name).as_posix()).parents[1].name
+
+
+def _by_language(locales: set[str]) -> dict[str, str]:
+    """Map language ids to locale folders; folders that name no language are left out."""
+    found = {}
+    for locale in sorted(locales):
+        tag = locale.replace("@latin", "-Latn").replace("@cyrillic", "-Cyrl")
+        try:
+            found[language_id(tag)] = locale
+        except NeuroglotError:
+            continue
+    return found
+
+
+def segment_id(message: str) -> str:
+    """Name a message's segment: its first words, to be readable, and a digest of all of it."""
+    words = re.findall(r"[a-z0-9]+", message.lower())[:6]
+    digest = hashlib.sha256(message.encode()).hexdigest()[:8]
+    return "-".join([*words, digest])
+
+
+def parse_mo(content: bytes, name: str) -> Iterator[tuple[str, str]]:
+    """Read the messages and translations of a compiled catalogue.
+
+    The standard library's reader compiles the header's plural formula to Python code; this one
+    reads the two tables of offsets and nothing else (GNU gettext manual, "The Format of GNU MO
+    Files").
+
+    Raises:
+        NeuroglotError: The file is no catalogue, or an offset points outside it.
+    """
+    order = next((o for o in "<>" if content[:4] == struct.pack(f"{o}I", MO_MAGIC)), None)
+    if order is None or len(content) < 20:
+        raise NeuroglotError(f"{name}: is not a compiled gettext catalogue (.mo)")
+    count, messages, translations = struct.unpack_from(f"{order}III", content, 8)
+    if max(messages, translations) + 8 * count > len(content):
+        raise NeuroglotError(f"{name}: is truncated: its tables reach beyond the file's end")
+
+    def string(table: int, index: int) -> bytes:
+        length, start = struct.unpack_from(f"{order}II", content, table + 8 * index)
+        if start + length > len(content):
+            raise NeuroglotError(f"{name}: message {index} reaches beyond the file's end")
+        return content[start : start + length]
+
+    pairs = [(string(messages, index), string(translations, index)) for index in range(count)]
+    header = next((text for message, text in pairs if not message), b"")
+    charset = _CHARSET.search(header)
+    encoding = charset[1].decode() if charset else "utf-8"
+    try:
+        for message, text in pairs:
+            if message:
+                yield message.decode(encoding), text.decode(encoding)
+    except (UnicodeDecodeError, LookupError) as error:
+        raise NeuroglotError(f"{name}: its text is not {encoding}: {error}") from error

@@ -1,0 +1,76 @@
+"""Datasets of the Hugging Face Hub, pinned to a commit, or a local folder of such a dataset."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from neuroglot.corpora.base import Segment
+from neuroglot.corpora.columns import ColumnCorpus
+from neuroglot.errors import NeuroglotError
+
+
+class HubCorpus(ColumnCorpus):
+    """Rows of a dataset read through the `datasets` library, which never runs a dataset's code."""
+
+    source: Literal["hub"] = Field(description="A dataset of the Hugging Face Hub.")
+    path: str = Field(min_length=1, description="Hub id, or a local dataset's folder.")
+    name: str | None = Field(None, description="Configuration's name; may contain {language}.")
+    split: str = Field("train", min_length=1, description="Split to read.")
+    revision: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{40}$",
+        description="Commit of the dataset; required unless `path` is a folder.",
+    )
+    data_files: str | None = Field(
+        None, description="File or pattern within the dataset; may contain {language}."
+    )
+
+    def _names(self) -> list[str]:
+        return [name for name in (self.name, self.data_files) if name is not None]
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if self.revision is None and not Path(self.path).is_dir():
+            raise ValueError(
+                f"revision is required: {self.path!r} is no folder here, so it is a dataset of "
+                "the Hub, which must be pinned to a commit (40 hexadecimal digits)"
+            )
+        return self
+
+    def available(self) -> None:
+        """Return None: only reading the dataset tells."""
+
+    def inputs(self, language_id: str) -> list[Path]:  # noqa: ARG002 (one folder for all)
+        """Return the files of a local dataset."""
+        return sorted(path for path in Path(self.path).rglob("*") if path.is_file())
+
+    def segments(
+        self,
+        language_id: str,
+        archive: Path | None = None,  # noqa: ARG002 (no package)
+    ) -> tuple[list[Segment], list[str]]:
+        """Read one language's rows."""
+        return self.pick(self.path, self._rows(language_id), language_id), []
+
+    def _rows(self, language_id: str) -> Iterator[dict[str, Any]]:
+        """Stream the rows, so that nothing but what is read is downloaded or cached."""
+        import datasets
+
+        name, files = (
+            template and self.spell(template, language_id)
+            for template in (self.name, self.data_files)
+        )
+        try:
+            yield from datasets.load_dataset(
+                self.path,
+                name,
+                data_files=files,
+                split=self.split,
+                revision=self.revision,
+                streaming=True,
+            )
+        except (OSError, ValueError, LookupError, RuntimeError) as error:
+            what = ", ".join(filter(None, [self.path, name, files, f"split {self.split}"]))
+            raise NeuroglotError(f"dataset {what}: cannot be read: {error}") from error

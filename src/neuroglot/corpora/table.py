@@ -1,0 +1,79 @@
+"""The user's own Parquet or JSON-lines tables: one per language, or one for all."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from neuroglot.corpora.base import Segment
+from neuroglot.corpora.columns import ColumnCorpus
+from neuroglot.corpora.template import PLACE
+from neuroglot.corpora.text import read_lines
+from neuroglot.errors import NeuroglotError, unknown_name
+
+
+class TableCorpus(ColumnCorpus):
+    """Rows of Parquet or JSON-lines files."""
+
+    source: Literal["table"] = Field(description="Parquet or JSON-lines files.")
+    path: str = Field(
+        pattern=r"\.(parquet|jsonl)$",
+        description="Path of the .parquet or .jsonl file; may contain {language}.",
+    )
+
+    def _names(self) -> list[str]:
+        return [self.path]
+
+    def available(self) -> frozenset[str] | None:
+        """Return the languages that have a file; None where one file holds all."""
+        return self.spelt(self.path) if PLACE in self.path else None
+
+    def problems(self, language_ids: Iterable[str]) -> list[str]:
+        """Word one message for each missing file."""
+        if PLACE in self.path:
+            return self.missing_files(self.path, language_ids)
+        return [] if Path(self.path).is_file() else [f"{self.path} does not exist"]
+
+    def inputs(self, language_id: str) -> list[Path]:
+        """Return the file that holds the language."""
+        return [Path(self.spell(self.path, language_id))]
+
+    def segments(
+        self,
+        language_id: str,
+        archive: Path | None = None,  # noqa: ARG002 (the user's own file)
+    ) -> tuple[list[Segment], list[str]]:
+        """Read one language's rows."""
+        (path,) = self.inputs(language_id)
+        parquet = path.suffix == ".parquet"
+        rows = _parquet(path, self.columns(language_id)) if parquet else _json_lines(path)
+        return self.pick(str(path), rows, language_id), []
+
+
+def _parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for column in columns:
+                if column not in file.schema_arrow.names:
+                    message = unknown_name("column", column, file.schema_arrow.names)
+                    raise NeuroglotError(f"{path}: {message}")
+            for batch in file.iter_batches(columns=list(columns)):
+                yield from batch.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise NeuroglotError(f"{path}: cannot be read as Parquet: {error}") from error
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise NeuroglotError(f"{path}: line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise NeuroglotError(f"{path}: line {number} is not a JSON object")
+        yield row

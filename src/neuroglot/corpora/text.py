@@ -1,0 +1,89 @@
+"""The user's own text: one UTF-8 file per language, a segment on each line."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from neuroglot.corpora.base import Segment
+from neuroglot.corpora.template import TemplateCorpus
+from neuroglot.errors import NeuroglotError
+
+BYTE_ORDER_MARK = "\ufeff"
+
+
+class TextCorpus(TemplateCorpus):
+    """Plain text, aligned by line number, or lines of an id, a tab and the text."""
+
+    source: Literal["text"] = Field(description="UTF-8 files with a segment on each line.")
+    path: str = Field(
+        pattern=r"\{language\}", description="Path of a language's file, with {language} in it."
+    )
+    format: Literal["auto", "lines", "tsv"] = Field(
+        "auto", description="lines, or tsv: id, tab, text; auto takes tsv for files named .tsv."
+    )
+
+    def available(self) -> frozenset[str]:
+        """Return the languages that have a file."""
+        return self.spelt(self.path)
+
+    def problems(self, language_ids: Iterable[str]) -> list[str]:
+        """Word one message for each language whose file does not exist."""
+        return self.missing_files(self.path, language_ids)
+
+    def inputs(self, language_id: str) -> list[Path]:
+        """Return the language's file."""
+        return [Path(self.spell(self.path, language_id))]
+
+    def segments(
+        self,
+        language_id: str,
+        archive: Path | None = None,  # noqa: ARG002 (the user's own file)
+    ) -> tuple[list[Segment], list[str]]:
+        """Read one language's file."""
+        (path,) = self.inputs(language_id)
+        lines = read_lines(path)
+        if self.format == "tsv" or (self.format == "auto" and path.suffix == ".tsv"):
+            return _tab_separated(path, lines), []
+        return [Segment(f"{number:06d}", line) for number, line in enumerate(lines, start=1)], []
+
+
+def read_lines(path: Path) -> list[str]:
+    r"""Read a UTF-8 file's lines; only \n and \r\n end a line, a byte order mark is dropped.
+
+    Raises:
+        NeuroglotError: The file is missing, empty or not UTF-8.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8").removeprefix(BYTE_ORDER_MARK)
+    except OSError as error:
+        raise NeuroglotError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise NeuroglotError(
+            f"{path}: is not UTF-8 at byte {error.start}, line {line}; convert it to UTF-8"
+        ) from error
+    if not text.strip():
+        raise NeuroglotError(f"{path}: is empty")
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def _tab_separated(path: Path, lines: list[str]) -> list[Segment]:
+    numbers: dict[str, int] = {}
+    segments = []
+    for number, line in enumerate(lines, start=1):
+        identifier, tab, text = line.partition("\t")
+        identifier = identifier.strip()
+        if not line.strip():
+            continue
+        if not tab or not identifier:
+            raise NeuroglotError(f"{path}: line {number} is not an id, a tab and a text: {line!r}")
+        if identifier in numbers:
+            raise NeuroglotError(
+                f"{path}: segment id {identifier!r} stands in lines {numbers[identifier]} and "
+                f"{number}; ids must be distinct"
+            )
+        numbers[identifier] = number
+        segments.append(Segment(identifier, text))
+    return segments

@@ -1,0 +1,26 @@
+"""The one exception that a user's input can raise, and how it words a misspelt name."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class NeuroglotError(Exception):
+    """Bad input: the message names the file, key or language, what was found and what to do.
+
+    The command line prints the message alone, without a traceback, and exits with status 1.
+    """
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
+    """Word a message for a ``name`` that is not one of ``valid``, with the nearest that is.
+
+    Example:
+        >>> unknown_name("corpus", "udrh", ["udhr", "django"])
+        "unknown corpus 'udrh'; did you mean 'udhr'?"
+    """
+    names = sorted(valid)
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    if near:
+        return f"unknown {kind} {name!r}; did you mean {near[0]!r}?"
+    shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+    return f"unknown {kind} {name!r}; known: {shown or 'none'}"

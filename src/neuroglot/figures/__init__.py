@@ -1,0 +1,1 @@
+"""One function per published figure: a Dataset in, a matplotlib Figure out."""

@@ -1,0 +1,112 @@
+"""Draws quantities through the layers of one stack, or of an encoder and a decoder apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from numpy.typing import NDArray
+from xarray import Dataset
+
+GAP = 1.5
+MOST_TICKS = 12
+MOST_MARKERS = 14
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack of layers: its name, its places in the flat ``layer`` index, and its numbers."""
+
+    name: str
+    layers: NDArray[np.intp]
+    numbers: NDArray[np.intp]
+    x: Values
+
+
+@dataclass(frozen=True)
+class LayerAxis:
+    """The x axis of a figure by layer: the stacks side by side, numbered from 1, a gap between."""
+
+    stacks: tuple[Stack, ...]
+
+    @classmethod
+    def of(cls, ds: Dataset) -> "LayerAxis":
+        """Read the coordinates ``stack(layer)`` and ``stack_layer(layer)`` of ``ds``."""
+        names = np.asarray(ds["stack"].values, dtype=str)
+        numbers = np.asarray(ds["stack_layer"].values, dtype=np.intp) + 1
+        stacks: list[Stack] = []
+        start = 1.0
+        for name in dict.fromkeys(names.tolist()):
+            layers = np.flatnonzero(names == name)
+            x = start + np.arange(layers.size, dtype=np.float64)
+            stacks.append(Stack(name, layers, numbers[layers], x))
+            start = x[-1] + 1 + GAP
+        return cls(tuple(stacks))
+
+    def plot(self, ax: Axes, values: Values, **line: Any) -> None:
+        """Draw ``values[layer]``: one line per stack, none across stacks, gaps where it is NaN."""
+        for stack in self.stacks:
+            every = max(1, -(-stack.layers.size // MOST_MARKERS))
+            ax.plot(stack.x, values[stack.layers], markevery=every, **line)
+
+    def fill(self, ax: Axes, low: Values, high: Values, **patch: Any) -> None:
+        """Fill between ``low[layer]`` and ``high[layer]``, stack by stack."""
+        for stack in self.stacks:
+            ax.fill_between(stack.x, low[stack.layers], high[stack.layers], **patch)
+
+    def decorate(self, ax: Axes) -> None:
+        """Number the layers from 1 below ``ax``, name the stacks and part them by a line."""
+        ax.set_xlim(self.stacks[0].x[0] - 0.6, self.stacks[-1].x[-1] + 0.6)
+        shown = [ticks(stack.numbers, MOST_TICKS // len(self.stacks)) for stack in self.stacks]
+        ax.set_xticks(
+            np.concatenate([stack.x[keep] for stack, keep in zip(self.stacks, shown, strict=True)]),
+            [str(n) for s, keep in zip(self.stacks, shown, strict=True) for n in s.numbers[keep]],
+        )
+        ax.grid(axis="x", visible=False)
+        ax.set_xlabel("layer")
+        if len(self.stacks) == 1:
+            return
+        centres = [float(stack.x.mean()) for stack in self.stacks]
+        ax.set_xticks(centres, [stack.name for stack in self.stacks], minor=True)
+        ax.tick_params(axis="x", which="minor", length=0, pad=15, labelsize="medium")
+        for left in self.stacks[:-1]:
+            ax.axvline(left.x[-1] + (1 + GAP) / 2, color="#888888", linewidth=0.8)
+
+    def chosen(self) -> tuple[int, ...]:
+        """Flat indices of each stack's first, middle and last layer, without repetition."""
+        picks = [
+            int(stack.layers[place])
+            for stack in self.stacks
+            for place in (0, (stack.layers.size - 1) // 2, stack.layers.size - 1)
+        ]
+        return tuple(dict.fromkeys(picks))
+
+    def name(self, layer: int) -> str:
+        """What flat index ``layer`` is called: "layer 3", or "encoder layer 3" of two stacks."""
+        for stack in self.stacks:
+            for index, number in zip(stack.layers, stack.numbers, strict=True):
+                if index == layer:
+                    prefix = f"{stack.name} " if len(self.stacks) > 1 else ""
+                    return f"{prefix}layer {number}"
+        raise IndexError(layer)
+
+
+def ticks(numbers: Sequence[int] | NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """Places of the layer numbers to print: all of a few, else 1, every 5th or more, the last."""
+    numbers = np.asarray(numbers, dtype=np.intp)
+    step = next(s for s in (1, 5, 10, 20, 50, 1000) if numbers.size <= s * most)
+    regular = (numbers % step == 0) | (numbers == 1)
+    regular[-1] |= 2 * (numbers[-1] % step) > step
+    return np.flatnonzero(regular)
+
+
+def plain_numbers(ax: Axes) -> None:
+    """Write the y axis in plain numbers, about five of them, without offset or exponent."""
+    formatter = ScalarFormatter(useOffset=False)
+    formatter.set_scientific(False)
+    ax.yaxis.set_major_formatter(formatter)
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))

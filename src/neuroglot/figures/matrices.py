@@ -1,0 +1,137 @@
+"""Draws heat maps between languages, and orders languages by what they share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+from xarray import DataArray
+
+from neuroglot.figures.layers import LayerAxis
+from neuroglot.figures.style import colour_map
+
+Values = NDArray[np.float64]
+
+
+def limits(values: Values) -> tuple[float, float]:
+    """The smallest and largest finite value, a little apart where they are equal."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    if high - low > 1e-9 * max(abs(low), abs(high)):
+        return low, high
+    margin = 0.05 * abs(low) or 0.5
+    return low - margin, high + margin
+
+
+def heat(ax: Axes, values: Values, low: float, high: float, **image: Any) -> AxesImage:
+    """Draw ``values[row, column]`` with row 0 on top; NaN is grey."""
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    return ax.imshow(values, cmap=colour_map(), vmin=low, vmax=high, aspect="auto", **image)
+
+
+def heat_layers(ax: Axes, axis: LayerAxis, values: Values, low: float, high: float) -> AxesImage:
+    """Draw ``values[row, layer]`` with the stacks of layers apart, row 0 on top."""
+    for stack in axis.stacks:
+        sides = (stack.x[0] - 0.5, stack.x[-1] + 0.5, len(values) - 0.5, -0.5)
+        image = heat(ax, values[:, stack.layers], low, high, extent=sides)
+    axis.decorate(ax)
+    return image
+
+
+def different_languages(values: DataArray) -> DataArray:
+    """``values(language_a, language_b, …)`` with NaN where both languages are the same."""
+    return values.where(values["language_a"] != values["language_b"])
+
+
+def matrix_side(languages: int) -> float:
+    """Side in inches of a matrix of ``languages`` rows, so that every name can be read."""
+    return max(2.0, 0.1 * languages)
+
+
+def matrices_size(languages: int, layers: int, corpora: int) -> tuple[float, float]:
+    """Width and height in inches of the matrices that ``selected_layers`` draws."""
+    side = matrix_side(languages)
+    return 1.5 + layers * (side + 0.6), corpora * (side + 0.5) + 1.1
+
+
+def selected_layers(
+    figure: FigureBase,
+    values: DataArray,
+    axis: LayerAxis,
+    names: Sequence[str],
+    words: tuple[str, str],
+    label: str,
+    shared: bool,
+) -> None:
+    """Draw a language × language matrix for each stack's first, middle and last layer.
+
+    Args:
+        figure: figure or subfigure to fill, one row per corpus, one column per layer.
+        values: ``(corpus, language_a, language_b, layer)``; ``a`` down, ``b`` across; the
+            languages in the order to draw them.
+        axis: the layers.
+        names: the languages' names, in that order.
+        words: what the languages of the rows and of the columns are called.
+        label: what the colours mean, with unit.
+        shared: one colour scale for all layers, or one for each.
+    """
+    corpora, layers = values["corpus"].values, axis.chosen()
+    axes = figure.subplots(len(corpora), len(layers), squeeze=False)
+    for column, layer in enumerate(layers):
+        cells = values.isel(layer=layer).transpose("corpus", "language_a", "language_b").values
+        low, high = limits(values.isel(layer=list(layers)).values if shared else cells)
+        for row, corpus in enumerate(corpora):
+            ax = axes[row, column]
+            image = matrix(ax, cells[row], names, low, high)
+            ax.set_title(f"{corpus}, {axis.name(layer)}")
+            ax.tick_params(labelleft=column == 0, labelbottom=row == len(corpora) - 1)
+        axes[-1, column].set_xlabel(words[1])
+        if not shared:
+            last = column == len(layers) - 1
+            figure.colorbar(image, ax=axes[:, column].tolist(), label=label if last else None)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(words[0])
+    if shared:
+        figure.colorbar(image, ax=axes.ravel().tolist(), label=label, fraction=0.03)
+
+
+def matrix(
+    ax: Axes, values: Values, names: Sequence[str], low: float, high: float
+) -> AxesImage:
+    """Draw ``values[language, language]`` square, with every language named."""
+    image = heat(ax, values, low, high)
+    ax.set_aspect("equal")
+    size = min(7.0, 72 * 0.85 * matrix_side(len(names)) / len(names))
+    places = range(len(names))
+    ax.set_xticks(places, names, rotation=90, fontsize=size)
+    ax.set_yticks(places, names, fontsize=size)
+    ax.tick_params(length=0)
+    return image
+
+
+def cluster_order(similarity: Values) -> list[int]:
+    """Order of languages that puts similar ones side by side.
+
+    Average-linkage hierarchical clustering of ``1 - similarity``, leaves ordered to make
+    neighbours as similar as the tree allows.
+
+    Args:
+        similarity: ``(language, language)``; made symmetric, NaN taken as the smallest value.
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+
+    n = len(similarity)
+    if n < 3 or not np.isfinite(similarity).any():
+        return list(range(n))
+    filled = np.where(np.isfinite(similarity), similarity, np.nanmin(similarity))
+    distance = 1 - (filled + filled.T) / 2
+    condensed = distance[np.triu_indices(n, 1)]
+    condensed = condensed - min(0.0, float(condensed.min()))
+    tree = optimal_leaf_ordering(linkage(condensed, "average"), condensed)
+    return [int(leaf) for leaf in leaves_list(tree)]

@@ -1,0 +1,108 @@
+"""Draws one line per language by layer, in panels side by side with one legend."""
+
+from collections.abc import Sequence
+
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase, SubFigure
+from xarray import DataArray
+
+from neuroglot.figures import style
+from neuroglot.figures.layers import LayerAxis, plain_numbers
+
+PANEL_WIDTH = 3.7
+PANEL_HEIGHT = 2.5
+TITLE_HEIGHT = 0.3
+
+
+def sheet(
+    width: float, height: float, handles: Sequence[Artist]
+) -> tuple[Figure, SubFigure]:
+    """A figure to head with a title, and its body of ``width`` by ``height`` inches to fill.
+
+    The body is widened by a legend of ``handles``.
+    """
+    legend_width = style.legend_columns(handles, height)[1]
+    figure = Figure(figsize=(width + legend_width, height + TITLE_HEIGHT), layout="constrained")
+    body = figure.subfigures(1, 1)
+    style.legend(body, handles, height)
+    return figure, body
+
+
+def wrapped(figure: FigureBase, count: int, columns: int, **shared: Any) -> list[Axes]:
+    """``count`` axes in rows of ``columns``, from left to right and then down."""
+    lines = -(-count // columns)
+    axes = figure.subplots(lines, columns, squeeze=False, **shared).ravel()
+    for ax in axes[count:]:
+        ax.remove()
+    for ax in axes[:count][-columns:]:
+        ax.tick_params(labelbottom=True)
+    return [*axes[:count]]
+
+
+def two_storeys(
+    lines: tuple[float, float], matrices: tuple[float, float], handles: Sequence[Artist]
+) -> tuple[Figure, SubFigure, SubFigure]:
+    """A figure with room for line panels and their legend above, and for matrices below.
+
+    Args:
+        lines: width and height in inches of the panels above.
+        matrices: width and height in inches of the matrices below.
+        handles: what the legend right of the lines explains.
+
+    Returns:
+        The figure, its upper and its lower part.
+    """
+    width = max(lines[0] + style.legend_columns(handles, lines[1])[1], matrices[0])
+    figure = Figure(figsize=(width, lines[1] + matrices[1] + TITLE_HEIGHT), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=(lines[1], matrices[1]))
+    style.legend(upper, handles, lines[1])
+    return figure, upper, lower
+
+
+def held(values: DataArray, dimension: str) -> list[str]:
+    """Ids along ``dimension`` for which ``values`` hold at least one number."""
+    others = [name for name in values.dims if name != dimension]
+    keep = values.notnull().any(others)
+    return [str(name) for name in values[dimension].values[keep.values]]
+
+
+def language_lines(
+    ax: Axes, axis: LayerAxis, languages: style.Languages, values: DataArray
+) -> None:
+    """Draw ``values(language, layer)`` as one line per language that holds any number."""
+    for language in held(values, "language"):
+        line = values.sel(language=language).values.astype(np.float64)
+        axis.plot(ax, line, **languages.line(language))
+    axis.decorate(ax)
+    plain_numbers(ax)
+    note_constant(ax, values)
+
+
+def note_constant(ax: Axes, values: DataArray) -> None:
+    """Say so where every number in ``ax`` is the same, and give that line room to be seen."""
+    low, high = float(values.min()), float(values.max())
+    if not high - low <= 1e-9 * max(1.0, abs(low)):
+        return
+    margin = 0.05 * abs(low) or 0.05
+    ax.set_ylim(low - margin, low + margin)
+    ax.text(
+        0.5,
+        0.8,
+        f"constant: {low:.6g} in every layer and language",
+        transform=ax.transAxes,
+        ha="center",
+        fontsize="small",
+    )
+
+
+def prefixes(rows: DataArray) -> str:
+    """Word how many prefixes each language's numbers rest on: "812 to 1,240 prefixes"."""
+    counts = sorted(int(count) for count in rows.values.ravel() if count > 0)
+    if not counts:
+        return ""
+    low, high = counts[0], counts[-1]
+    return f"{low:,} prefixes" if low == high else f"{low:,} to {high:,} prefixes"

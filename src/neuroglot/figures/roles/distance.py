@@ -1,0 +1,70 @@
+"""Figures 9 and 10: how far apart parallel segments lie in each layer, in both directions."""
+
+from functools import partial
+
+from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
+
+from neuroglot.figures import panels, style
+from neuroglot.figures.layers import LayerAxis
+from neuroglot.figures.matrices import different_languages, matrices_size, selected_layers
+
+UNIT = "mean distance per source prefix\n(Euclidean)"
+LARGEST_LINEAR_RATIO = 30.0
+
+
+@style.styled
+def distance(ds: Dataset, site: str) -> Figure:
+    """Distance from and to the pivot by layer, above matrices of all pairs in selected layers.
+
+    Drawn is algorithm 1's sum divided by the number of source prefixes, which makes the two
+    directions and all languages comparable; the published sum stands in the table beside it.
+
+    Args:
+        ds: ``distance_mean(site, corpus, language_a, language_b, layer)`` from source ``a`` to
+            target ``b``; ``attrs["pivot"]``.
+        site: ``act`` for figure 9, ``out`` for figure 10.
+    """
+    values = different_languages(ds["distance_mean"].sel(site=site))
+    corpora = panels.held(values, "corpus")
+    if not corpora:
+        return style.empty(f"no two languages with distances between their {style.SITES[site]}")
+    values = values.sel(corpus=corpora)
+    languages = style.Languages.of(ds, "language_a")
+    axis = LayerAxis.of(ds)
+    pivot = style.pivot(ds, languages)
+    name = languages.names[pivot]
+    directions = {
+        f"from {name} to …": values.sel(language_a=pivot).rename(language_b="language"),
+        f"from … to {name}": values.sel(language_b=pivot).rename(language_a="language"),
+    }
+    handles = style.language_handles(languages, languages.without(pivot))
+    figure, upper, lower = panels.two_storeys(
+        (len(corpora) * panels.PANEL_WIDTH, 2 * panels.PANEL_HEIGHT),
+        matrices_size(len(languages.ids), len(axis.chosen()), len(corpora)),
+        handles,
+    )
+    axes = upper.subplots(2, len(corpora), squeeze=False, sharey=True)
+    for row, (direction, lines) in enumerate(directions.items()):
+        for ax, corpus in zip(axes[row], corpora, strict=True):
+            panels.language_lines(ax, axis, languages, lines.sel(corpus=corpus))
+            ax.set_title(f"{corpus}, {direction}")
+        axes[row, 0].set_ylabel(UNIT)
+    if spread(values) > LARGEST_LINEAR_RATIO:
+        axes[0, 0].set_yscale("log")
+    names = [languages.names[language] for language in languages]
+    selected_layers(lower, values, axis, names, ("source", "target"), UNIT, shared=False)
+    style.title(figure, ds, site, "distance between parallel prefixes")
+    return figure
+
+
+def spread(values: DataArray) -> float:
+    """How many times larger the largest distance is than the smallest; 1 where one is zero."""
+    low, high = float(values.min()), float(values.max())
+    return high / low if low > 0 else 1.0
+
+
+FIGURES: dict[str, style.Draw] = {
+    "figure_09_detector_distance": partial(distance, site="act"),
+    "figure_10_combinator_distance": partial(distance, site="out"),
+}

@@ -1,0 +1,255 @@
+"""How every figure looks: theme, colours, markers, names, and how it is written to disk."""
+
+import functools
+import io
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.artist import Artist
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.lines import Line2D
+from PIL import Image
+from xarray import DataArray, Dataset
+
+SITES = {"act": "detectors", "out": "combinators", "out_gelu": "combinators after GELU"}
+
+# Paul Tol's "muted" hues, sand a little darker to hold on white paper, and black. Any two stay
+# at least 15 CIELAB units apart under protanopia, deuteranopia and tritanopia.
+HUES = (
+    "#332288",
+    "#CC6677",
+    "#117733",
+    "#88CCEE",
+    "#999933",
+    "#882255",
+    "#44AA99",
+    "#CCBB44",
+    "#AA4499",
+    "#000000",
+)
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", ">", "p")
+ABSENT = "#DDDDDD"
+PNG_DPI = 150
+PNG_BYTES = 200_000
+
+THEME: dict[str, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "figure.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.6,
+    "axes.formatter.useoffset": False,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3.8,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "figure.constrained_layout.h_pad": 0.07,
+    "figure.constrained_layout.w_pad": 0.07,
+    "image.interpolation": "nearest",
+    "svg.hashsalt": "neuroglot",
+}
+FONTS = (
+    "DejaVu Sans",
+    "Noto Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans Devanagari",
+    "Noto Sans Arabic",
+    "Arial Unicode MS",
+)
+
+Draw = Callable[[Dataset], Figure]
+P = ParamSpec("P")
+
+
+@functools.cache
+def fonts() -> list[str]:
+    """The fonts of ``FONTS`` on this machine: one that is missing would be logged at every text."""
+    installed = set(font_manager.fontManager.get_font_names())
+    return [name for name in FONTS if name in installed] or ["sans-serif"]
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Make ``draw`` work under the theme, leaving the caller's matplotlib settings alone."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context({**THEME, "font.family": fonts()}):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def colour_map(bad: str = ABSENT) -> ListedColormap:
+    """Viridis in 64 steps (colour-blind safe, even in grey print), absent cells in grey.
+
+    64 steps are more than the eye separates and make bitmaps of noise half as large.
+    """
+    return mpl.colormaps["viridis"].resampled(64).with_extremes(bad=bad)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one language is drawn, in every figure."""
+
+    color: str
+    linestyle: Any
+    marker: str
+
+
+def look(position: int) -> Look:
+    """The look of the language at ``position`` in the configured list.
+
+    The hue repeats after 10 languages with another line style; the marker differs from its
+    neighbours', so that hue and marker together are unique for the first 110 languages.
+    """
+    return Look(
+        color=HUES[position % len(HUES)],
+        linestyle=DASHES[position // len(HUES) % len(DASHES)],
+        marker=MARKERS[position % len(MARKERS)],
+    )
+
+
+def language_names(ds: Dataset) -> dict[str, str]:
+    """Language id -> English name, from ``attrs["language_names"]`` (JSON), in configured order."""
+    names: dict[str, str] = json.loads(ds.attrs.get("language_names", "{}"))
+    return names
+
+
+@dataclass(frozen=True)
+class Languages:
+    """The languages of one dataset with their names and looks.
+
+    A look follows from the position in ``attrs["language_names"]``, which lists the configured
+    languages in their order: adding a language at the end, or leaving one out of an analysis,
+    changes no other language's look. Languages that are not in it come after it.
+    """
+
+    ids: tuple[str, ...]
+    names: dict[str, str]
+    looks: dict[str, Look]
+
+    @classmethod
+    def of(cls, ds: Dataset, dimension: str = "language") -> "Languages":
+        """Take the languages along ``dimension`` of ``ds``."""
+        ids = tuple(str(language) for language in ds[dimension].values)
+        names = language_names(ds)
+        order = dict.fromkeys([*names, *ids])
+        return cls(
+            ids=ids,
+            names={language: names.get(language, language) for language in ids},
+            looks={language: look(i) for i, language in enumerate(order) if language in ids},
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ids)
+
+    def without(self, language: str) -> tuple[str, ...]:
+        """All languages but ``language``."""
+        return tuple(other for other in self.ids if other != language)
+
+    def line(self, language: str) -> dict[str, Any]:
+        """Keyword arguments that draw a line in the language's look."""
+        style = self.looks[language]
+        return {"color": style.color, "linestyle": style.linestyle, "marker": style.marker}
+
+
+def pivot(ds: Dataset, languages: Languages) -> str:
+    """The language that others are paired with: ``attrs["pivot"]``, or the first."""
+    named = str(ds.attrs.get("pivot", ""))
+    return named if named in languages.ids else languages.ids[0]
+
+
+def present(values: DataArray) -> bool:
+    """Whether ``values`` hold anything to draw."""
+    return bool(values.notnull().any())
+
+
+def title(figure: Figure, ds: Dataset, site: str, subject: str) -> None:
+    """Head the figure with the model, the site and what is drawn."""
+    model = ds.attrs.get("model")
+    figure.suptitle(": ".join(filter(None, [model, f"{SITES[site]}, {subject}"])), wrap=True)
+
+
+def legend_columns(handles: Sequence[Artist], height: float) -> tuple[int, float]:
+    """Columns and width in inches of a legend no higher than ``height`` inches."""
+    per_column = max(1, int((height - 0.5) / 0.185))
+    columns = math.ceil(len(handles) / per_column)
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    return columns, columns * (0.6 + 0.065 * longest)
+
+
+def legend(figure: FigureBase, handles: Sequence[Artist], height: float) -> None:
+    """Put a legend right of all axes, in as many columns as ``height`` inches ask for."""
+    if handles:
+        figure.legend(
+            handles=handles,
+            loc="outside right upper",
+            ncols=legend_columns(handles, height)[0],
+            columnspacing=1.0,
+        )
+
+
+def language_handles(languages: Languages, drawn: Sequence[str]) -> list[Line2D]:
+    """Legend entries of the languages in ``drawn``."""
+    return [
+        Line2D([], [], label=languages.names[language], **languages.line(language))
+        for language in drawn
+    ]
+
+
+def empty(reason: str) -> Figure:
+    """A figure that only says why there is nothing to draw, so that every run makes every file."""
+    figure = Figure(figsize=(5, 1.2))
+    figure.text(0.5, 0.5, f"nothing to draw: {reason}", ha="center", va="center", wrap=True)
+    return figure
+
+
+def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
+    """Write ``stem``.svg and ``stem``.png; equal figures give equal bytes.
+
+    The png has 150 dots per inch; one over 200 kB is written in its 256 most frequent colours.
+
+    Returns:
+        The two paths, svg first.
+    """
+    svg, png = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context({**THEME, "font.family": fonts()}):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once is enough: it takes longer than drawing
+        figure.savefig(svg, dpi=PNG_DPI, metadata={"Date": None})
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    if buffer.tell() <= PNG_BYTES:
+        png.write_bytes(buffer.getvalue())
+    else:
+        in_few_colours(Image.open(buffer).convert("RGB")).save(png, optimize=True)
+    return svg, png
+
+
+def in_few_colours(image: Image.Image) -> Image.Image:
+    """``image`` in its 256 most frequent colours, which keeps every step of a colour map.
+
+    A general quantiser would merge the steps that only the colour bar shows.
+    """
+    counted = image.getcolors(maxcolors=image.width * image.height) or []
+    frequent = sorted(counted, key=lambda entry: (-entry[0], entry[1]))[:256]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([channel for _, colour in frequent for channel in colour])
+    return image.quantize(palette=palette, dither=Image.Dither.NONE)

@@ -1,0 +1,204 @@
+"""Languages: a BCP 47 tag's name, family, genus, script, direction and word spacing.
+
+Families and genera are those of WALS Online (Dryer & Haspelmath, eds., 2013, CC BY 4.0); scripts
+are CLDR's likely subtags, through langcodes. `data/README.md` says how the table was made.
+"""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Literal
+
+import langcodes
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from neuroglot.errors import NeuroglotError, unknown_name
+
+RIGHT_TO_LEFT = frozenset(
+    ("Adlm", "Arab", "Aran", "Hebr", "Mand", "Nkoo", "Rohg", "Samr", "Syrc", "Thaa", "Yezi")
+)
+_EAST_ASIAN = ("Bopo", "Hani", "Hans", "Hant", "Hira", "Hrkt", "Jpan", "Kana", "Yiii")
+_INDIC_TYPE = ("Bali", "Cham", "Java", "Khmr", "Lana", "Laoo", "Mymr", "Tale", "Talu", "Thai")
+UNSPACED = frozenset((*_EAST_ASIAN, *_INDIC_TYPE, "Tibt"))
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]*")
+_UNDETERMINED = frozenset({"und", "mul", "mis", "zxx"})
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language in one script.
+
+    Attributes:
+        id: The standardised tag in lower case, as used in paths (`zh-hans`).
+        tag: The standardised BCP 47 tag (`zh-Hans`).
+        name: English name.
+        family: WALS family.
+        genus: WALS genus.
+        script: ISO 15924 code.
+    """
+
+    id: str
+    tag: str
+    name: str
+    family: str
+    genus: str
+    script: str
+
+    @property
+    def direction(self) -> Literal["ltr", "rtl"]:
+        """Direction in which the script is written."""
+        return "rtl" if self.script in RIGHT_TO_LEFT else "ltr"
+
+    @property
+    def spaced(self) -> bool:
+        """Whether the script puts spaces between words."""
+        return self.script not in UNSPACED
+
+
+def language_id(tag: str) -> str:
+    """Standardise a tag to a language's id: `zh_Hans` and `zho-hans` give `zh-hans`.
+
+    The leading language of a macrolanguage takes its tag: `cmn` gives `zh`, `arb` gives `ar`.
+
+    Raises:
+        NeuroglotError: The tag is malformed, unknown, or names no single language.
+    """
+    try:
+        standard = langcodes.standardize_tag(tag, macro=True) if langcodes.tag_is_valid(tag) else ""
+    except ValueError:
+        standard = ""
+    found = standard.lower()
+    if not _ID.fullmatch(found) or found.split("-")[0] in _UNDETERMINED:
+        raise NeuroglotError(_unknown_tag(tag))
+    return found
+
+
+def _language_id(tag: str) -> str:
+    try:
+        return language_id(tag)
+    except NeuroglotError as error:
+        raise ValueError(str(error)) from None  # pydantic adds the key's location
+
+
+LanguageId = Annotated[str, AfterValidator(_language_id)]
+_Text = Annotated[str, Field(min_length=1)]
+
+
+class LanguageRow(BaseModel):
+    """A language that the shipped table lacks, or a correction of one it has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tag: LanguageId = Field(description="BCP 47 tag.")
+    name: _Text = Field(description="English name.")
+    family: _Text = Field(description="Family, as in WALS.")
+    genus: _Text = Field(description="Genus, as in WALS.")
+    script: str = Field(pattern="^[A-Z][a-z]{3}$", description="ISO 15924 code, such as Latn.")
+
+
+def _unknown_tag(tag: str) -> str:
+    by_name = {row["name"].casefold(): row["tag"] for row in _table().values()}
+    if tag.casefold() in by_name:
+        return f"unknown language tag {tag!r}; did you mean {by_name[tag.casefold()]!r}?"
+    return unknown_name("language tag", tag, _table())
+
+
+@cache
+def _table() -> dict[str, dict[str, str]]:
+    text = files("neuroglot").joinpath("data/languages.csv").read_text(encoding="utf-8")
+    return {row["tag"]: row for row in csv.DictReader(text.splitlines())}
+
+
+def known_languages() -> list[str]:
+    """List the ids that the shipped table has, sorted."""
+    return sorted(_table())
+
+
+def find_language(tag: str, extra: Iterable[LanguageRow | Mapping[str, str]] = ()) -> Language:
+    """Look one language up; see `find_languages`."""
+    return find_languages([tag], extra)[language_id(tag)]
+
+
+def find_languages(
+    tags: Iterable[str], extra: Iterable[LanguageRow | Mapping[str, str]] = ()
+) -> dict[str, Language]:
+    """Look languages up, by id, in the order given.
+
+    A tag with a script or territory that has no row of its own takes the row of the tag without
+    them, in its own script: `sr-latn-rs` is Serbian in Latin script.
+
+    Args:
+        tags: Language tags or ids.
+        extra: Rows that add to the shipped table or replace its rows.
+
+    Raises:
+        NeuroglotError: A tag is invalid or no table has its language; a row of `extra` is not
+            complete.
+    """
+    rows = map(_validated, extra)
+    table = _table() | {row.tag: row.model_dump() for row in rows}
+    return {identifier: _lookup(identifier, table) for identifier in map(language_id, tags)}
+
+
+def _validated(row: LanguageRow | Mapping[str, str]) -> LanguageRow:
+    try:
+        return LanguageRow.model_validate(row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "row"
+        raise NeuroglotError(f"language_table: {where}: {first['msg']} in {row}") from None
+
+
+def _lookup(identifier: str, table: Mapping[str, Mapping[str, str]]) -> Language:
+    tag = langcodes.standardize_tag(identifier, macro=True)
+    if identifier in table:
+        row = table[identifier]
+        return Language(identifier, tag, row["name"], row["family"], row["genus"], row["script"])
+    for shorter in _shorter(identifier):
+        if shorter in table:
+            row = table[shorter]
+            rest = tag.split("-", shorter.count("-") + 1)[-1]
+            script = _own_script(tag) or row["script"]
+            return Language(
+                identifier, tag, f"{row['name']} ({rest})", row["family"], row["genus"], script
+            )
+    raise NeuroglotError(
+        f"language {identifier!r} is not in the table of languages; add a row to language_table: "
+        f"{{tag: {tag}, name: …, family: …, genus: …, script: …}}"
+    )
+
+
+def _shorter(identifier: str) -> Iterator[str]:
+    parsed = langcodes.get(identifier)
+    script = _own_script(identifier)
+    if parsed.language and script:
+        yield f"{parsed.language}-{script}".lower()
+    if parsed.language:
+        yield parsed.language
+
+
+def _own_script(tag: str) -> str | None:
+    """Return the script a tag itself asks for, in its script or by its territory (zh-TW)."""
+    parsed = langcodes.get(tag)
+    if parsed.script or not parsed.territory:
+        return parsed.script  # type: ignore[no-any-return]
+    by_territory = parsed.maximize().script
+    usual = langcodes.Language.make(language=parsed.language).maximize().script
+    return by_territory if by_territory != usual else None
+
+
+def with_script(identifier: str) -> str:
+    """Spell an id with its script, so that ids of the same text compare equal.
+
+    Example:
+        >>> with_script("zh"), with_script("zh-hans"), with_script("pt-br")
+        ('zh-hans', 'zh-hans', 'pt-latn-br')
+    """
+    parsed = langcodes.get(identifier)
+    row = _table().get(identifier) or _table().get(parsed.language or "")
+    script = _own_script(identifier) or (row["script"] if row else parsed.maximize().script)
+    return str(parsed.update_dict({"script": script}).to_tag()).lower()

@@ -1,0 +1,1 @@
+"""Pure functions, xarray in, xarray out: one file per measure."""

@@ -1,0 +1,57 @@
+"""How the measures find their way around named dimensions: layers, rows and the width of a site."""
+
+from collections.abc import Hashable
+
+import xarray as xr
+
+from neuroglot.errors import NeuroglotError
+
+WIDTHS = ("neuron", "hidden")
+
+
+def width_dimension(array: xr.DataArray) -> str:
+    """Name the width of a site: ``neuron`` (of ``act`` and ``gate``) or ``hidden`` (of ``out``).
+
+    Raises:
+        NeuroglotError: ``array`` has neither dimension, or both.
+    """
+    found = [width for width in WIDTHS if width in array.dims]
+    if len(found) != 1:
+        raise NeuroglotError(
+            f"expected one of the dimensions {' and '.join(WIDTHS)}, found {array.dims}"
+        )
+    return found[0]
+
+
+def snapshots(rows: xr.DataArray) -> xr.DataArray:
+    """Put recorded rows into the order [layer, row, width].
+
+    Raises:
+        NeuroglotError: ``rows`` has other dimensions than these three.
+    """
+    width = width_dimension(rows)
+    if set(rows.dims) != {"layer", "row", width}:
+        raise NeuroglotError(f"expected the dimensions layer, row and {width}, found {rows.dims}")
+    return rows.transpose("layer", "row", width)
+
+
+def coordinates_of(array: xr.DataArray, dimension: str) -> dict[Hashable, xr.DataArray]:
+    """Pick the coordinates that lie along ``dimension`` alone, such as ``stack(layer)``."""
+    return {
+        name: coordinate
+        for name, coordinate in array.coords.items()
+        if coordinate.dims == (dimension,)
+    }
+
+
+def segment_labels(rows: xr.DataArray) -> xr.DataArray:
+    """Get the coordinate ``segment(row)`` of recorded rows.
+
+    Raises:
+        NeuroglotError: there is none.
+    """
+    if "segment" not in rows.coords or rows["segment"].dims != ("row",):
+        raise NeuroglotError(
+            f"recorded rows need a coordinate segment(row), found {list(rows.coords)}"
+        )
+    return rows["segment"]

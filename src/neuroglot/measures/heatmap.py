@@ -1,0 +1,76 @@
+"""Scaled activations of all rows of a few layers, for heatmaps (roles, figures 5, 7 and 8)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+
+from neuroglot.errors import NeuroglotError
+from neuroglot.measures import kernels
+from neuroglot.measures.axes import (
+    coordinates_of,
+    segment_labels,
+    snapshots,
+    width_dimension,
+)
+
+PADDING = -1
+
+
+def scaled_rows(
+    rows: Mapping[str, xr.DataArray], layers: Sequence[int], site: Literal["act", "out"]
+) -> xr.Dataset:
+    """Scale each row of the chosen layers to [0, 1] and pad the languages to as many rows.
+
+    Args:
+        rows: language id -> recorded rows [layer, row, width] with an integer ``segment(row)``.
+        layers: which values of the coordinate ``layer`` to draw, in this order.
+        site: names the variable.
+
+    Returns:
+        ``scaled_{site}(language, layer, row, neuron)`` (or hidden), float32 (equation 3), rows
+        ordered by segment, NaN at the end where a language has fewer rows than the longest; and
+        ``segment(language, row)``, -1 there.
+
+    Raises:
+        NeuroglotError: there are no languages, or a layer is not among those recorded.
+    """
+    if not rows:
+        raise NeuroglotError("no languages to draw: name at least one")
+    chosen = {language: _chosen(language, one, layers) for language, one in rows.items()}
+    first = next(iter(chosen.values()))
+    width = width_dimension(first)
+    longest = max(one.sizes["row"] for one in chosen.values())
+    scaled = np.full((len(rows), len(layers), longest, first.sizes[width]), np.nan, np.float32)
+    segments = np.full((len(rows), longest), PADDING, dtype=np.int64)
+    for index, one in enumerate(chosen.values()):
+        count = one.sizes["row"]
+        for layer in range(len(layers)):
+            scaled[index, layer, :count] = kernels.scale(one[layer].to_numpy())
+        segments[index, :count] = one["segment"]
+    name = f"scaled_{site}"
+    heatmap = xr.Dataset(
+        {
+            name: (("language", "layer", "row", width), scaled),
+            "segment": (("language", "row"), segments),
+        },
+        coords={"language": list(rows), **coordinates_of(first, "layer")},
+    )
+    heatmap[name].attrs = {
+        "units": "activation scaled to [0, 1] per row",
+        "source": "figures 5, 7 and 8, equation 3",
+    }
+    heatmap["segment"].attrs = {"units": "index of segment", "source": "figures 5, 7 and 8"}
+    return heatmap
+
+
+def _chosen(language: str, rows: xr.DataArray, layers: Sequence[int]) -> xr.DataArray:
+    missing = sorted(set(layers) - set(rows["layer"].to_numpy().tolist()))
+    if missing:
+        raise NeuroglotError(
+            f"{language}: layers {missing} are not among the recorded "
+            f"{rows['layer'].to_numpy().tolist()}"
+        )
+    chosen = snapshots(rows.sel(layer=list(layers)))
+    return chosen.isel(row=np.argsort(segment_labels(chosen).to_numpy(), kind="stable"))

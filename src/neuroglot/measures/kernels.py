@@ -1,0 +1,159 @@
+"""Per-row kernels that run alike on numpy arrays and torch tensors of any device.
+
+Everywhere ``x`` is [row, width]: one recorded position per row, one neuron (or hidden dimension)
+per column. Half precision is widened to float32 first and sums accumulate in float64, so the
+device must have float64. All functions leave ``x`` as it was.
+"""
+
+from collections.abc import Iterator
+from functools import reduce
+from typing import Any, Literal, TypeAlias
+
+import scipy.special
+from array_api_compat import array_namespace, device, is_torch_array
+
+from neuroglot.errors import NeuroglotError, unknown_name
+
+Array: TypeAlias = Any
+"""A numpy array or a torch tensor."""
+
+Rule = Literal["nonzero", "positive", "above"]
+RULES: tuple[Rule, ...] = ("nonzero", "positive", "above")
+
+# On a CPU, temporaries that fit the cache make every pass several times quicker than whole-batch
+# ones; on a GPU the launches cost more than the memory traffic.
+CPU_BLOCK = 1 << 18
+DEVICE_BLOCK = 1 << 26
+
+
+def fires(x: Array, rule: Rule, threshold: float = 0.0) -> Array:
+    """Say where a neuron fires, bool of the shape of ``x``.
+
+    Args:
+        x: activations.
+        rule: ``nonzero`` is the paper's (roles, section 4.1); ``positive`` is x > 0; ``above`` is
+            x > ``threshold``, which the other two ignore.
+        threshold: in units of activation.
+
+    Raises:
+        NeuroglotError: the rule is none of these.
+    """
+    xp = array_namespace(x)
+    if rule == "nonzero":
+        return xp.astype(x, xp.bool)  # several times quicker in torch than x != 0
+    if rule == "positive":
+        return x > 0
+    if rule == "above":
+        return _widened(x) > threshold  # a half-precision comparison would round the threshold
+    raise NeuroglotError(unknown_name("firing rule", rule, RULES))
+
+
+def fire_count(x: Array, rule: Rule, threshold: float = 0.0) -> Array:
+    """Count the rows in which each neuron fires, int64 [width]; counts of parts of rows add up."""
+    xp = array_namespace(x)
+    return sum(xp.sum(fires(block, rule, threshold), axis=0) for block in _row_blocks(x))
+
+
+def gelu(x: Array) -> Array:
+    """Compute the exact GELU x·Φ(x), always in float32.
+
+    In float32 Φ(x) = (1 + erf(x/√2))/2 rounds to exactly 0 below x ≈ -5.54, and so does GELU. These
+    zeros, which in exact arithmetic do not exist, are all the sparsity that the published figure 3
+    (roles, section 4.1) can see in an affine output: a wider type would find less of it. erf is
+    evaluated in float64 and then rounded, because the float32 erf of each library and device
+    reaches -1 somewhere else.
+    """
+    return array_namespace(x).concat([_gelu(block) for block in _row_blocks(x)])
+
+
+def scale(x: Array) -> Array:
+    """Scale each row linearly to [0, 1] over its width (roles, equation 3).
+
+    S(x_i) = (x_i - min x) / (max x - min x). A row whose values are all equal becomes zeros.
+    """
+    xp = array_namespace(x)
+    x = _widened(x)
+    lowest = xp.min(x, axis=1, keepdims=True)
+    span = xp.max(x, axis=1, keepdims=True) - lowest
+    scaled = x - lowest
+    scaled /= xp.where(span == 0, xp.ones_like(span), span)
+    return scaled
+
+
+def flatness(x: Array) -> Array:
+    """Compute each row's activation flatness, float64 [row] (roles, equation 2).
+
+    flatness(X) = -Σ_i S(x_i) log2 S(x_i) / m over the m columns, with 0 log 0 = 0. It lies between
+    0 and log2(e)/e ≈ 0.53 bits per neuron; a row whose values are all equal has 0.
+    """
+    xp = array_namespace(x)
+    scaled = scale(x)
+    tiny = xp.finfo(scaled.dtype).smallest_normal
+    scaled *= xp.log2(xp.clip(scaled, min=tiny))  # the clip makes 0 log 0 a 0 times a finite number
+    return -xp.sum(scaled, axis=1, dtype=xp.float64) / x.shape[1]
+
+
+def row_statistics(x: Array, rule: Rule, threshold: float = 0.0) -> dict[str, Array]:
+    """Sum over rows what the measures need: the same numbers from a batch, a shard or a store.
+
+    Statistics of disjoint sets of rows add up, key by key, to those of their union; of no rows at
+    all they are zero.
+
+    Args:
+        x: activations [row, width] with width at least 1.
+        rule: see ``fires``.
+        threshold: see ``fires``.
+
+    Returns:
+        ``count`` [width] int64: rows in which the neuron fires; ``sum`` and ``sum_of_squares``
+        [width] float64; ``argmax_count`` [width] int64: rows whose maximum the neuron is (the
+        first of equals); ``flatness_sum`` float64 scalar: equation 1.
+
+    Raises:
+        NeuroglotError: ``x`` is not [row, width], or the rule is unknown.
+    """
+    if x.ndim != 2 or x.shape[1] == 0:
+        raise NeuroglotError(f"row statistics need activations [row, width], found {x.shape}")
+    parts = (_block_statistics(block, rule, threshold) for block in _row_blocks(x))
+    return reduce(lambda a, b: {key: a[key] + b[key] for key in a}, parts)
+
+
+def _gelu(x: Array) -> Array:
+    xp = array_namespace(x)
+    x = xp.astype(x, xp.float32)
+    erf = xp.erf if is_torch_array(x) else scipy.special.erf
+    argument = xp.astype(x, xp.float64)
+    argument *= 0.5**0.5
+    doubled_phi = xp.astype(erf(argument), xp.float32)
+    doubled_phi += 1
+    doubled_phi *= x
+    doubled_phi *= 0.5
+    return doubled_phi
+
+
+def _block_statistics(x: Array, rule: Rule, threshold: float) -> dict[str, Array]:
+    xp = array_namespace(x)
+    x = _widened(x)
+    maximum_at = xp.argmax(x, axis=1)
+    double = xp.astype(x, xp.float64, copy=True)
+    total = xp.sum(double, axis=0)
+    double *= double
+    return {
+        "count": xp.sum(fires(x, rule, threshold), axis=0),
+        "sum": total,
+        "sum_of_squares": xp.sum(double, axis=0),
+        "argmax_count": xp.bincount(maximum_at, minlength=x.shape[1]),
+        "flatness_sum": xp.sum(flatness(x)),
+    }
+
+
+def _widened(x: Array) -> Array:
+    xp = array_namespace(x)
+    return x if x.dtype in (xp.float32, xp.float64) else xp.astype(x, xp.float32)
+
+
+def _row_blocks(x: Array) -> Iterator[Array]:
+    """Cut ``x`` into blocks of whole rows; no rows make one empty block."""
+    values = CPU_BLOCK if str(device(x)) == "cpu" else DEVICE_BLOCK
+    rows = max(1, values // x.shape[1])
+    return (x[start : start + rows] for start in range(0, max(1, x.shape[0]), rows))

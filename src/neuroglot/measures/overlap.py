@@ -1,0 +1,42 @@
+"""Overlap of two sets of text: shared sentences and shared token types (roles, figure 16)."""
+
+import unicodedata
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+
+import xarray as xr
+
+from neuroglot.errors import NeuroglotError
+
+
+def distinct_sentences(sentences: Iterable[str]) -> frozenset[str]:
+    """Collect distinct sentences, equal up to Unicode composition (NFC) and white space."""
+    return frozenset(" ".join(unicodedata.normalize("NFC", text).split()) for text in sentences)
+
+
+def sentence_overlap(a: AbstractSet[str], b: AbstractSet[str]) -> float:
+    """Share of a's distinct sentences that are also in b; NaN where a is empty (roles, figure 16).
+
+    Not symmetric. Both sets come from ``distinct_sentences``.
+    """
+    return len(a & b) / len(a) if a else float("nan")
+
+
+def token_overlap(counts_a: xr.DataArray, counts_b: xr.DataArray) -> float:
+    """Jaccard overlap of the token types that occur in two texts; NaN where neither has any.
+
+    Args:
+        counts_a: occurrences of each token of the vocabulary, [token].
+        counts_b: likewise, of the same vocabulary.
+
+    Raises:
+        NeuroglotError: the two count different vocabularies.
+    """
+    if counts_a.sizes != counts_b.sizes:
+        raise NeuroglotError(
+            f"token counts of different vocabularies: {dict(counts_a.sizes)} "
+            f"against {dict(counts_b.sizes)}"
+        )
+    in_a, in_b = counts_a.to_numpy() > 0, counts_b.to_numpy() > 0
+    either = int((in_a | in_b).sum())
+    return int((in_a & in_b).sum()) / either if either else float("nan")

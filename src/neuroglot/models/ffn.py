@@ -1,0 +1,276 @@
+"""Find a model's feed-forward networks and record what passes through them."""
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.models.architectures import Architecture, Stack
+from neuroglot.models.describe import architecture, describe
+from neuroglot.models.recording import Recorder, Sink
+
+SITES = ("act", "gate", "up", "out", "state", "mid")
+GATED_SITES = ("gate", "up")
+
+
+@dataclass(frozen=True, eq=False)
+class FFN:
+    """One layer's feed-forward network: ``out = W_out act + b``.
+
+    Plain: ``act = f(W_in x + b)``. Gated: ``act = f(W_gate x) * (W_up x)``.
+
+    Attributes:
+        stack: ``encoder`` or ``decoder``.
+        layer: number of the layer within its stack.
+        index: number of the layer over all stacks, encoder first.
+        neurons: width of ``act``.
+        hidden: width of the residual stream.
+        block: the transformer layer.
+        w_in: module of the input (plain) or up (gated) projection.
+        w_gate: module of the gate projection, ``w_in`` itself where the two are fused, else None.
+        w_out: module of the output projection.
+        activation: module of the activation function.
+        norm_before: norm on the FFN's input, if any.
+        norm_after: norm on its output before it is added to the residual stream, if any.
+        norm_sum: norm on the residual stream after that addition (post-norm layers), if any.
+        architecture: the table's entry this was found by.
+    """
+
+    stack: str
+    layer: int
+    index: int
+    neurons: int
+    hidden: int
+    block: nn.Module
+    w_in: nn.Module
+    w_gate: nn.Module | None
+    w_out: nn.Module
+    activation: nn.Module
+    norm_before: nn.Module | None
+    norm_after: nn.Module | None
+    norm_sum: nn.Module | None
+    architecture: Architecture
+
+    @property
+    def gated(self) -> bool:
+        """Whether ``act = f(W_gate x) * (W_up x)``."""
+        return self.architecture.gated
+
+    def output_matrix(self) -> Tensor:
+        """``W_out`` [hidden, neuron]; column i is neuron i's value vector. Shares the weights."""
+        return self._matrix(self.w_out, self.hidden, self.neurons)
+
+    def output_bias(self) -> Tensor | None:
+        """The output projection's bias [hidden], or None."""
+        bias = getattr(self.w_out, "bias", None)
+        return None if bias is None else bias.detach()
+
+    def input_matrix(self) -> Tensor:
+        """``W_up`` (gated) or ``W_in`` (plain) [neuron, hidden]. Shares the weights."""
+        return self._input_rows(self.w_in, part=1)
+
+    def gate_matrix(self) -> Tensor:
+        """``W_gate`` [neuron, hidden] of a gated FFN. Shares the weights.
+
+        Raises:
+            NeuroglotError: if the FFN is not gated.
+        """
+        if self.w_gate is None:
+            raise NeuroglotError(f"{self._name} is not gated: it has no gate matrix.")
+        return self._input_rows(self.w_gate, part=0)
+
+    @property
+    def _name(self) -> str:
+        return f"the FFN of {self.stack} layer {self.layer}"
+
+    def _input_rows(self, module: nn.Module, part: int) -> Tensor:
+        if not self.architecture.fused:
+            return self._matrix(module, self.neurons, self.hidden)
+        return self._matrix(module, 2 * self.neurons, self.hidden).chunk(2)[part]
+
+    def _matrix(self, module: nn.Module, rows: int, columns: int) -> Tensor:
+        stored: Tensor = module.weight  # type: ignore[assignment]
+        weight = stored.detach().T if self.architecture.conv1d else stored.detach()
+        if weight.is_meta:
+            raise NeuroglotError(
+                f"{self._name}: its weights are not in memory. Load the model without offloading."
+            )
+        if weight.shape != (rows, columns) or not weight.is_floating_point():
+            raise NeuroglotError(
+                f"{self._name}: expected a floating-point matrix [{rows}, {columns}], found "
+                f"{weight.dtype} {list(weight.shape)}. Load the model without quantisation."
+            )
+        return weight
+
+
+def ffns(model: Any) -> list[FFN]:
+    """The feed-forward networks of a model, encoder first.
+
+    Args:
+        model: a Hugging Face model, with or without its language-modelling head.
+
+    Raises:
+        NeuroglotError: as ``check_supported``, and if the model lacks a module that the table
+            names.
+    """
+    entry, sizes = architecture(model.config), describe(model.config)
+    found = [
+        (stack.name, layer, block)
+        for stack in entry.stacks
+        for layer, block in enumerate(_descend(_stack_module(model, stack), stack.layers))
+    ]
+    if len(found) != sizes["layers"]:
+        raise NeuroglotError(
+            f"{type(model).__name__} has {len(found)} layers, its configuration says "
+            f"{sizes['layers']}."
+        )
+    return [
+        FFN(
+            stack=stack,
+            layer=layer,
+            index=index,
+            neurons=sizes["neurons"],
+            hidden=sizes["hidden"],
+            block=block,
+            w_in=_descend(block, entry.w_in),
+            w_gate=_descend(block, entry.w_gate) if entry.w_gate else None,
+            w_out=_descend(block, entry.w_out),
+            activation=_descend(block, entry.activation),
+            norm_before=_descend(block, entry.norm_before) if entry.norm_before else None,
+            norm_after=_descend(block, entry.norm_after) if entry.norm_after else None,
+            norm_sum=_descend(block, entry.norm_sum) if entry.norm_sum else None,
+            architecture=entry,
+        )
+        for index, (stack, layer, block) in enumerate(found)
+    ]
+
+
+def final_norms(model: Any) -> dict[str, nn.Module | None]:
+    """Each stack's norm between its last state and its output; None where there is none."""
+    return {
+        stack.name: getattr(_stack_module(model, stack), stack.final_norm)
+        if stack.final_norm
+        else None
+        for stack in architecture(model.config).stacks
+    }
+
+
+def backbone(model: Any) -> Any:
+    """The module to call where logits are not needed: the model without its head.
+
+    Where a model keeps its stacks beside its head (T5, mT5, UMT5) the backbone is a new module
+    around the same stacks; hooks on the one are hooks on the other.
+
+    Raises:
+        NeuroglotError: if the model has no backbone that shares its modules.
+    """
+    if model.base_model is not model:
+        return model.base_model
+    if model.get_output_embeddings() is None:
+        return model
+    import transformers
+
+    auto_model: Any = transformers.AutoModel
+    with torch.device("meta"):
+        base = auto_model.from_config(deepcopy(model.config), trust_remote_code=False)
+    for name, _ in list(base.named_children()):
+        setattr(base, name, _descend(model, name))
+    return base.train(model.training)
+
+
+@contextmanager
+def record(
+    model: Any, sites: Collection[str], sink: Sink, layers: Iterable[int] | None = None
+) -> Iterator[None]:
+    """Hand what passes through a model's FFNs to ``sink`` during every forward pass.
+
+    ``sink(site, stack, layer, value)`` receives live tensors [batch, time, width], not copies: what
+    it keeps it must copy. It must not write to them. Recording changes no output bit. Hooks that
+    were registered before see and change values before they are recorded.
+
+    Sites:
+        act: input of the output projection [neuron].
+        gate: ``f(W_gate x)`` [neuron], gated models only.
+        up: ``W_up x`` [neuron], gated models only.
+        out: output of the output projection, with bias, before any norm and before it is added to
+            the residual stream [hidden]. (A copy in Falcon, whose layers overwrite it.)
+        state: the residual stream [hidden]. ``layer`` is the state's number: 0 is what enters the
+            stack's first layer, l + 1 what leaves layer l, before the final norm. State 0 comes
+            with the stack's layer 0.
+        mid: the residual stream just before the FFN's contribution is added, attention already
+            added [hidden]. With ``contribution = norm_after(out)``, or ``out`` where there is no
+            such norm, ``state l + 1 = mid + contribution``, to which post-norm layers (BART,
+            Marian, OPT 350M) then apply ``norm_sum``. Layers that run attention and FFN in parallel
+            have no such point; there ``mid`` is the layer's output minus the contribution, a new
+            tensor.
+
+    Args:
+        model: a model in evaluation mode, with or without its head.
+        sites: which of the sites above.
+        sink: called as (site, stack, layer within the stack, value).
+        layers: flat numbers of the layers to record, as ``FFN.index``; all of them by default.
+
+    Raises:
+        NeuroglotError: on entry for an unknown site or layer, a gated site in a plain model or a
+            model in training mode; on exit if a stack ran but a requested site was never reached.
+    """
+    chosen = _choose(ffns(model), layers)
+    _check_sites(model, sites)
+    if model.training:
+        raise NeuroglotError("recording needs a model in evaluation mode; call model.eval() first.")
+    recorder = Recorder(frozenset(sites), sink)
+    try:
+        for stack in architecture(model.config).stacks:
+            recorder.watch(stack.name, _stack_module(model, stack))
+        for ffn in chosen:
+            recorder.attach(ffn)
+        yield
+    finally:
+        for handle in recorder.handles:
+            handle.remove()
+    recorder.check(type(model).__name__)
+
+
+def _choose(found: list[FFN], layers: Iterable[int] | None) -> list[FFN]:
+    if layers is None:
+        return found
+    wanted = set(layers)
+    if unknown := wanted - {ffn.index for ffn in found}:
+        raise NeuroglotError(
+            f"unknown layer {min(unknown)}; the model has layers 0 to {len(found) - 1}."
+        )
+    return [ffn for ffn in found if ffn.index in wanted]
+
+
+def _check_sites(model: Any, sites: Collection[str]) -> None:
+    gated = architecture(model.config).gated
+    for site in sites:
+        if site not in SITES:
+            raise NeuroglotError(unknown_name("site", site, SITES))
+        if site in GATED_SITES and not gated:
+            raise NeuroglotError(
+                f"site {site!r} exists in gated models only, and {model.config.model_type!r} is "
+                "not gated here; record 'act' instead."
+            )
+
+
+def _stack_module(model: Any, stack: Stack) -> Any:
+    return _descend(model.base_model, stack.module)
+
+
+def _descend(module: nn.Module, path: str) -> Any:
+    """The module at a dotted ``path``; integers, also negative, index lists."""
+    found: Any = module
+    for part in path.split(".") if path else ():
+        found = found[int(part)] if part.lstrip("-").isdigit() else getattr(found, part, None)
+        if found is None:
+            raise NeuroglotError(
+                f"{type(module).__name__} has no {path!r}. Load the whole model, not one of its "
+                "parts; if it is whole, correct its entry in neuroglot/models/architectures.py."
+            )
+    return found

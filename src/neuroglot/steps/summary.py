@@ -1,0 +1,23 @@
+"""Says at the end of a run where to look."""
+
+from pathlib import Path
+
+from neuroglot.config import load_file
+
+RESULTS = Path("results")
+
+
+def run(config: Path) -> None:
+    """Print where the report, the figures and the tables of a configuration are."""
+    settings = load_file(config)
+    print(
+        f"\n{len(settings.models)} models, {len(settings.languages)} languages, "
+        f"{len(settings.corpora)} corpora are analysed. Where to look:"
+    )
+    print(f"  {RESULTS / 'report.html'}: every figure and table with captions")
+    for model in settings.models:
+        folder = RESULTS / "roles" / model
+        count = len(list((folder / "figures").glob("*.svg")))
+        print(f"  {folder}/: tables (.csv), datasets (.zarr), {count} figures")
+    between = len(list((RESULTS / "roles" / "figures").glob("*.svg")))
+    print(f"  {RESULTS / 'roles'}/: similarity between the models, {between} figures")

@@ -1,0 +1,60 @@
+"""Tokenises one language of a corpus with one model's tokenizer."""
+
+from pathlib import Path
+from typing import Literal
+
+from tokenizers import Tokenizer
+
+from neuroglot import store
+from neuroglot.corpora.base import read_parquet
+from neuroglot.errors import NeuroglotError
+from neuroglot.models.card import read_card
+from neuroglot.provenance import digest, fingerprint
+from neuroglot.tokens import Prefix, tokenise
+
+
+def run(
+    model: Path,
+    corpus: Path,
+    output: Path,
+    prefix: Prefix,
+    long_segments: Literal["truncate", "refuse"],
+) -> None:
+    """Write the token store of ``results/corpora/{corpus}/{language}.parquet``."""
+    card = read_card(model)
+    reading = read_parquet(corpus)
+    settings = {"prefix": prefix, "long_segments": long_segments}
+    origin = {
+        "model": model.name,
+        "corpus": corpus.parent.name,
+        "language": corpus.stem,
+        "card": card.sha256,
+        "text": digest([[segment.id, segment.text] for segment in reading.segments]),
+        "settings": settings,
+        "code": fingerprint(__name__),
+    }
+    if store.begin(output, "tokens", origin):
+        return
+    try:
+        data = tokenise(
+            Tokenizer.from_file(str(model / "tokenizer.json")),
+            reading.segments,
+            prefix,
+            card.context_window,
+            card.vocabulary,
+            long_segments,
+        )
+    except NeuroglotError as error:
+        raise NeuroglotError(f"{corpus}: {error}") from error
+    store.write_dataset(output, data)
+    counts = {"rows": data.sizes["row"], "segments": len(reading.segments)}
+    store.complete(output, "tokens", origin, counts)
+    print(
+        f"{corpus.stem}: {counts['rows']} tokens, {int(data['snapshot'].sum())} prefixes "
+        f"in {counts['segments']} segments"
+    )
+    if data.attrs["truncated"]:
+        print(
+            f"warning: {data.attrs['truncated']} segments were longer than the model's context "
+            f"window of {card.context_window} tokens and were truncated"
+        )

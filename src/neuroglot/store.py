@@ -1,0 +1,268 @@
+"""The layout of Zarr stores on disk, and the record without which none of them counts as complete."""
+
+import json
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from neuroglot.errors import NeuroglotError
+from neuroglot.provenance import digest
+
+if TYPE_CHECKING:
+    import xarray as xr
+    import zarr
+
+Kind = Literal["tokens", "activations", "reduction"]
+StoreDtype = Literal["float16", "bfloat16", "float32"]
+
+FORMAT = 1
+RECORD = "complete.json"
+ORIGIN = "origin.json"
+CHUNK_BYTES = 1 << 20
+
+
+class Record(BaseModel):
+    """What a store was made from, and how much it holds; written last, when all of it is on disk.
+
+    Attributes:
+        kind: what the store holds.
+        origin: labels, settings, code and the fingerprints of the inputs.
+        counts: number of rows, segments and so on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = FORMAT
+    kind: Kind
+    origin: dict[str, Any]
+    counts: dict[str, int] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        return digest({"kind": self.kind, "origin": self.origin})
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    temporary.replace(path)
+
+
+def begin(store: Path, kind: Kind, origin: Mapping[str, Any], resume: bool = False) -> bool:
+    """Make ``store`` ready to be written and say whether it is already complete.
+
+    What an interrupted run with the same origin left is kept if ``resume``; anything else that
+    is incomplete is removed.
+
+    Returns:
+        True if the store is complete and made from the same origin: there is nothing to do.
+
+    Raises:
+        NeuroglotError: a complete store of another origin, or something that is no store, is there.
+    """
+    wanted = Record(kind=kind, origin=dict(origin))
+    if (store / RECORD).is_file():
+        found = read_record(store, kind)
+        if found.fingerprint == wanted.fingerprint:
+            return True
+        changed = ", ".join(_differences(found.origin, wanted.origin))
+        raise NeuroglotError(
+            f"{store} is a complete store made from something else ({changed} differ); "
+            "remove it, or write to another place"
+        )
+    if store.exists() and any(store.iterdir()) and not (store / ORIGIN).is_file():
+        raise NeuroglotError(
+            f"{store} is in the way: it was not written by neuroglot; move it elsewhere"
+        )
+    if not (resume and _read_json(store / ORIGIN) == {"fingerprint": wanted.fingerprint}):
+        shutil.rmtree(store, ignore_errors=True)
+    store.mkdir(parents=True, exist_ok=True)
+    write_json(store / ORIGIN, {"fingerprint": wanted.fingerprint})
+    return False
+
+
+def complete(store: Path, kind: Kind, origin: Mapping[str, Any], counts: Mapping[str, int]) -> None:
+    """Declare a store complete."""
+    write_json(
+        store / RECORD, Record(kind=kind, origin=dict(origin), counts=dict(counts)).model_dump()
+    )
+
+
+def read_record(store: Path, kind: Kind) -> Record:
+    """Read the completion record of a store.
+
+    Raises:
+        NeuroglotError: the store is missing, incomplete, damaged or of another kind.
+    """
+    path = store / RECORD
+    if not path.is_file():
+        state = "incomplete" if store.exists() else "missing"
+        raise NeuroglotError(f"{store} is {state}: it has no {RECORD}; run the step that makes it")
+    try:
+        record = Record.model_validate_json(path.read_text("utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise NeuroglotError(f"{path} is damaged; remove {store} and make it again") from error
+    if record.kind != kind:
+        raise NeuroglotError(f"{store} holds {record.kind}, not {kind}")
+    return record
+
+
+def require_same(records: Mapping[Path, Record], keys: Iterable[str]) -> None:
+    """Refuse stores that cannot be compared because they were made in different ways.
+
+    Raises:
+        NeuroglotError: names the first two stores that differ, and in what.
+    """
+    (first, reference), *others = records.items()
+    keys = list(keys)
+    for path, record in others:
+        for key in keys:
+            if record.origin.get(key) != reference.origin.get(key):
+                raise NeuroglotError(
+                    f"{path} and {first} cannot be compared: they differ in {key}; "
+                    "make both again with the same settings"
+                )
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    return sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        return None
+
+
+# --- arrays ---------------------------------------------------------------------------------
+
+
+def write_dataset(store: Path, dataset: "xr.Dataset") -> None:
+    """Write a dataset as one Zarr group, one chunk per array, checked by CRC32C.
+
+    Arrays of reductions are read whole, so that a few large files beat many small ones.
+    """
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+    from zarr.errors import ZarrUserWarning
+
+    labels = {
+        name: variable.astype(object)  # stored with variable length, as Zarr specifies strings
+        for name, variable in dataset.variables.items()
+        if variable.dtype.kind == "U"
+    }
+    encoding = {
+        str(name): {
+            "chunks": tuple(max(1, size) for size in variable.shape),
+            "compressors": [ZstdCodec(level=3), Crc32cCodec()],
+        }
+        for name, variable in dataset.variables.items()
+        if variable.dtype.kind not in "OU"
+    }
+    with warnings.catch_warnings():
+        # It reports our own records as foreign, and that consolidated metadata is an extension.
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        dataset.assign_coords(labels).to_zarr(
+            store, mode="a", encoding=encoding, zarr_format=3, consolidated=True
+        )
+
+
+def open_dataset(store: Path, kind: Kind) -> "xr.Dataset":
+    """Read a complete store into memory.
+
+    Raises:
+        NeuroglotError: the store is missing, incomplete, damaged or of another kind.
+    """
+    import xarray as xr
+
+    read_record(store, kind)
+    try:
+        data = xr.open_zarr(store, chunks=None).load()
+    except Exception as error:
+        raise damaged(store, error) from error
+    for name, variable in data.variables.items():
+        if variable.dtype.kind in "OT":  # labels as fixed-width text, whatever zarr reads them as
+            data[name] = (variable.dims, np.array(variable.values.tolist(), dtype=str))
+    return data
+
+
+def damaged(store: Path, error: Exception) -> NeuroglotError:
+    """Word the error for a store whose bytes cannot be read although its record says complete."""
+    return NeuroglotError(
+        f"{store} is damaged ({type(error).__name__}: {error}); remove it and make it again"
+    )
+
+
+def shard_rows(rows: int, row_bytes: int, shard_bytes: int) -> int:
+    """Number of rows in a shard: a power of two of about ``shard_bytes``, no more than needed.
+
+    Args:
+        rows: rows in all.
+        row_bytes: size of one row of all sites and layers.
+        shard_bytes: size wanted of one shard, which is held in memory while it is filled.
+    """
+    fitting = max(1, shard_bytes // max(1, row_bytes))
+    return int(2 ** min(math.floor(math.log2(fitting)), math.ceil(math.log2(max(1, rows)))))
+
+
+def create_rows(
+    store: Path, name: str, shape: tuple[int, int, int], rows_per_shard: int, dtype: StoreDtype
+) -> "zarr.Array[Any]":
+    """Create the array of one site's raw rows, ``[layer, row, width]``.
+
+    A shard is one file and holds all layers of its rows; a chunk holds one layer of as many rows
+    as make about 1 MB, because analyses read layer by layer.
+    """
+    import zarr
+    from zarr.codecs import Crc32cCodec
+
+    layers, _, width = shape
+    fitting = max(1, CHUNK_BYTES // (width * itemsize(dtype)))
+    return zarr.create_array(
+        store / "rows" / name,
+        shape=shape,
+        chunks=(1, min(rows_per_shard, 2 ** math.floor(math.log2(fitting))), width),
+        shards=(layers, rows_per_shard, width),
+        dtype="uint16" if dtype == "bfloat16" else dtype,
+        compressors=[Crc32cCodec()],
+        fill_value=0,
+        dimension_names=("layer", "row", "width"),
+        attributes={"dtype": dtype},
+        overwrite=True,
+    )
+
+
+def itemsize(dtype: StoreDtype) -> int:
+    """Bytes of one stored value."""
+    return 4 if dtype == "float32" else 2
+
+
+def read_rows(store: Path, name: str, layer: int | None = None) -> NDArray[np.float32]:
+    """Read raw rows as float32: ``[row, width]`` of one layer, or ``[layer, row, width]`` of all.
+
+    Raises:
+        NeuroglotError: the store does not hold this site's rows, or they are damaged.
+    """
+    import zarr
+
+    path = store / "rows" / name
+    if not (path / "zarr.json").is_file():
+        raise NeuroglotError(f"{store} holds no raw rows of {name}")
+    try:
+        array = zarr.open_array(path, mode="r")
+        values = np.asarray(array[:] if layer is None else array[layer])
+        dtype = array.attrs["dtype"]
+    except Exception as error:
+        raise damaged(store, error) from error
+    if dtype == "bfloat16":
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    return values.astype(np.float32, copy=False)

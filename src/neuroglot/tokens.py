@@ -1,0 +1,159 @@
+"""Tokenises a language's segments: ragged rows of tokens, the prefixes to record, token counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglot.corpora.punctuation import words
+from neuroglot.errors import NeuroglotError
+from neuroglot.store import open_dataset
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from tokenizers import Encoding, Tokenizer
+
+Prefix = Literal["word", "subword"]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of one language's corpus, as one model's tokenizer cuts it.
+
+    Attributes:
+        token_id, segment, position, end, snapshot: ``[row]``, one row per token that is not
+            special: its id; the index of its segment; its place in the sequence the model reads,
+            special tokens counted; the number of characters of the segment up to its end; and
+            whether it ends a prefix that is recorded.
+        segment_ids: ``[segment]``.
+        before, after: special tokens the tokenizer puts around every segment.
+    """
+
+    token_id: NDArray[np.int32]
+    segment: NDArray[np.int32]
+    position: NDArray[np.int32]
+    end: NDArray[np.int32]
+    snapshot: NDArray[np.bool_]
+    segment_ids: list[str]
+    before: list[int]
+    after: list[int]
+
+    def sequences(self) -> list[NDArray[np.int64]]:
+        """What the model reads of each segment, special tokens included."""
+        starts = np.flatnonzero(np.diff(self.segment, prepend=-1))
+        return [
+            np.concatenate([self.before, ids, self.after]).astype(np.int64)
+            for ids in np.split(self.token_id, starts[1:])
+        ]
+
+
+def read_tokens(store: Path) -> Tokens:
+    """Read a complete token store."""
+    data = open_dataset(store, "tokens")
+    return Tokens(
+        **{
+            name: data[name].values
+            for name in ("token_id", "segment", "position", "end", "snapshot")
+        },
+        segment_ids=[str(segment) for segment in data["segment_id"].values],
+        before=[int(token) for token in data.attrs["before"]],
+        after=[int(token) for token in data.attrs["after"]],
+    )
+
+
+def tokenise(
+    tokenizer: "Tokenizer",
+    segments: Sequence[tuple[str, str]],
+    prefix: Prefix,
+    context_window: int | None,
+    vocabulary: int,
+    long_segments: Literal["truncate", "refuse"],
+) -> "xr.Dataset":
+    """Tokenise segments and choose the rows to record.
+
+    With ``prefix="word"`` the last subword of every word-boundary prefix is recorded, with
+    ``"subword"`` every token; of tokens that end within the same character only the last. A
+    prefix of a single subword is left out (roles paper, section 3.1).
+
+    Args:
+        tokenizer: of the model.
+        segments: pairs of id and text.
+        prefix: which prefixes are recorded.
+        context_window: tokens the model can read at once, special tokens included.
+        vocabulary: number of token ids the model knows.
+        long_segments: whether what exceeds the window is left out or refused.
+
+    Returns:
+        ``token_id, segment, position, end, snapshot [row]``, ``segment_id [segment]``,
+        ``counts [token]`` over the whole text, also what was truncated; ``attrs``: special tokens
+        ``before`` and ``after``, and the number of ``truncated`` segments.
+
+    Raises:
+        NeuroglotError: a segment without tokens, or a longer one than the window if refused.
+    """
+    import xarray as xr
+
+    encodings = tokenizer.encode_batch([text for _, text in segments])
+    before, after = _special_tokens(encodings[0])
+    room = None if context_window is None else context_window - len(before) - len(after)
+    counts = np.zeros(vocabulary, np.int64)
+    columns: dict[str, list[NDArray[np.generic]]] = {
+        name: [] for name in ("token_id", "segment", "end", "position", "snapshot")
+    }
+    truncated = 0
+    for index, ((name, text), encoding) in enumerate(zip(segments, encodings, strict=True)):
+        plain = ~np.array(encoding.special_tokens_mask, bool)
+        ids = np.array(encoding.ids, np.int32)[plain]
+        spans = np.array(encoding.offsets, np.int32).reshape(-1, 2)[plain]
+        if not len(ids):
+            raise NeuroglotError(f"segment {name} ({text!r}) has no tokens; remove it")
+        if ids.max() >= vocabulary:
+            raise NeuroglotError(
+                f"segment {name}: token {ids.max()} is outside the model's vocabulary of "
+                f"{vocabulary}; the tokenizer belongs to another model"
+            )
+        counts += np.bincount(ids, minlength=vocabulary)
+        if room is not None and len(ids) > room:
+            if long_segments == "refuse":
+                raise NeuroglotError(
+                    f"segment {name} has {len(ids)} tokens, the model's context window holds "
+                    f"{room}; split it, or set long_segments: truncate"
+                )
+            truncated += 1
+            ids, spans = ids[:room], spans[:room]
+        columns["token_id"].append(ids)
+        columns["segment"].append(np.full(len(ids), index, np.int32))
+        columns["end"].append(spans[:, 1])
+        columns["position"].append(np.arange(len(ids), dtype=np.int32) + len(before))
+        columns["snapshot"].append(_snapshots(text, spans, prefix))
+    data = {name: ("row", np.concatenate(parts)) for name, parts in columns.items()}
+    return xr.Dataset(
+        {**data, "counts": ("token", counts)},
+        coords={"segment_id": ("segment", [name for name, _ in segments])},
+        attrs={"before": before, "after": after, "prefix": prefix, "truncated": truncated},
+    )
+
+
+def _special_tokens(encoding: "Encoding") -> tuple[list[int], list[int]]:
+    """The special tokens a tokenizer puts before and after a text."""
+    plain = np.flatnonzero(~np.array(encoding.special_tokens_mask, bool))
+    first, last = (plain[0], plain[-1]) if len(plain) else (len(encoding.ids), len(encoding.ids))
+    return list(encoding.ids[:first]), list(encoding.ids[last + 1 :])
+
+
+def _snapshots(text: str, spans: NDArray[np.int32], prefix: Prefix) -> NDArray[np.bool_]:
+    """Mark the tokens that end a recorded prefix."""
+    starts, ends = spans.T
+    chosen = np.zeros(len(spans), bool)
+    if prefix == "subword":
+        chosen[:-1] = ends[:-1] != ends[1:]
+        chosen[-1] = True
+    else:
+        for start, end in words(text):
+            if end <= ends.max():  # else its last subword was truncated
+                chosen[np.flatnonzero((starts < end) & (ends > start))[-1:]] = True
+    chosen[0] = False
+    return chosen

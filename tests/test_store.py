@@ -1,0 +1,162 @@
+"""A store is data only when its record says so, and only for the settings the record names."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from neuroglot import store
+from neuroglot.capture.writer import as_bits, finite
+from neuroglot.errors import NeuroglotError
+
+ORIGIN = {"model": "m", "settings": {"dtype": "float16"}}
+
+
+@pytest.fixture
+def small() -> xr.Dataset:
+    return xr.Dataset(
+        {"mean": (("language", "layer"), np.arange(6.0).reshape(2, 3))},
+        coords={"language": ["en", "zh-hans"], "layer": [0, 1, 2]},
+        attrs={"paper": "roles"},
+    )
+
+
+def finished(path: Path, data: xr.Dataset, origin: dict = ORIGIN) -> Path:
+    assert not store.begin(path, "reduction", origin)
+    store.write_dataset(path, data)
+    store.complete(path, "reduction", origin, {"layer": 3})
+    return path
+
+
+def test_round_trip(tmp_path: Path, small: xr.Dataset) -> None:
+    path = finished(tmp_path / "a.zarr", small)
+    xr.testing.assert_identical(store.open_dataset(path, "reduction"), small)
+
+
+def test_unicode_labels_survive(tmp_path: Path, small: xr.Dataset) -> None:
+    small = small.assign_coords(language=["हिन्दी", "中文"])
+    path = finished(tmp_path / "a.zarr", small)
+    assert store.open_dataset(path, "reduction")["language"].values.tolist() == ["हिन्दी", "中文"]
+
+
+def test_a_complete_store_of_the_same_origin_is_done(tmp_path: Path, small: xr.Dataset) -> None:
+    path = finished(tmp_path / "a.zarr", small)
+    assert store.begin(path, "reduction", ORIGIN)
+
+
+def test_a_complete_store_of_other_settings_is_refused_and_kept(
+    tmp_path: Path, small: xr.Dataset
+) -> None:
+    path = finished(tmp_path / "a.zarr", small)
+    with pytest.raises(NeuroglotError, match=r"a\.zarr is a complete store .*settings differ"):
+        store.begin(path, "reduction", {**ORIGIN, "settings": {"dtype": "float32"}})
+    xr.testing.assert_identical(store.open_dataset(path, "reduction"), small)
+
+
+def test_without_its_record_a_store_is_incomplete(tmp_path: Path, small: xr.Dataset) -> None:
+    path = finished(tmp_path / "a.zarr", small)
+    (path / store.RECORD).unlink()
+    with pytest.raises(NeuroglotError, match=r"a\.zarr is incomplete"):
+        store.open_dataset(path, "reduction")
+    with pytest.raises(NeuroglotError, match=r"b\.zarr is missing"):
+        store.open_dataset(tmp_path / "b.zarr", "reduction")
+
+
+def test_a_damaged_record_is_refused(tmp_path: Path, small: xr.Dataset) -> None:
+    path = finished(tmp_path / "a.zarr", small)
+    (path / store.RECORD).write_text("{")
+    with pytest.raises(NeuroglotError, match="is damaged"):
+        store.open_dataset(path, "reduction")
+
+
+def test_damaged_bytes_are_found(tmp_path: Path, small: xr.Dataset) -> None:
+    path = finished(tmp_path / "a.zarr", small)
+    chunk = next(file for file in (path / "mean" / "c").rglob("*") if file.is_file())
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    chunk.write_bytes(bytes(content))
+    with pytest.raises(NeuroglotError, match=r"a\.zarr is damaged"):
+        store.open_dataset(path, "reduction")
+
+
+def test_another_kind_is_refused(tmp_path: Path, small: xr.Dataset) -> None:
+    path = finished(tmp_path / "a.zarr", small)
+    with pytest.raises(NeuroglotError, match="holds reduction, not tokens"):
+        store.open_dataset(path, "tokens")
+
+
+def test_what_is_no_store_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    path.mkdir()
+    (path / "thesis.txt").write_text("years of work")
+    with pytest.raises(NeuroglotError, match="not written by neuroglot"):
+        store.begin(path, "reduction", ORIGIN)
+    assert (path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("origin", "resume", "kept"),
+    [(ORIGIN, True, True), (ORIGIN, False, False), ({**ORIGIN, "model": "n"}, True, False)],
+)
+def test_an_interrupted_store_is_resumed_only_with_the_same_origin(
+    tmp_path: Path, origin: dict, resume: bool, kept: bool
+) -> None:
+    path = tmp_path / "a.zarr"
+    store.begin(path, "activations", ORIGIN)
+    (path / "shard").write_text("x")
+    assert not store.begin(path, "activations", origin, resume=resume)
+    assert (path / "shard").exists() is kept
+
+
+def test_stores_made_in_other_ways_are_not_compared(tmp_path: Path) -> None:
+    records = {
+        tmp_path / name: store.Record(kind="activations", origin={"code": code})
+        for name, code in [("en.zarr", "1"), ("de.zarr", "1"), ("fr.zarr", "2")]
+    }
+    with pytest.raises(NeuroglotError, match=r"fr\.zarr and .*en\.zarr cannot be .* differ in code"):
+        store.require_same(records, ["code"])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_raw_rows_round_trip(tmp_path: Path, dtype: store.StoreDtype) -> None:
+    values = torch.randn(3, 10, 7, generator=torch.Generator().manual_seed(1))
+    stored = values.to(getattr(torch, dtype))
+    array = store.create_rows(tmp_path, "act", (3, 10, 7), 4, dtype)
+    for start in range(0, 10, 4):
+        rows = as_bits(stored[:, start : start + 4].contiguous())
+        array[:, start : start + 4] = rows.view(array.dtype)
+    assert torch.equal(torch.from_numpy(store.read_rows(tmp_path, "act")), stored.float())
+    assert np.array_equal(store.read_rows(tmp_path, "act", 1), stored[1].float().numpy())
+
+
+def test_damaged_rows_are_found(tmp_path: Path) -> None:
+    array = store.create_rows(tmp_path, "act", (1, 8, 4), 8, "float32")
+    array[:] = np.arange(32, dtype=np.float32).reshape(1, 8, 4)
+    shard = next(f for f in (tmp_path / "rows" / "act" / "c").rglob("*") if f.is_file())
+    content = bytearray(shard.read_bytes())
+    content[5] ^= 0xFF
+    shard.write_bytes(bytes(content))
+    with pytest.raises(NeuroglotError, match="is damaged"):
+        store.read_rows(tmp_path, "act")
+
+
+def test_absent_rows_are_named(tmp_path: Path) -> None:
+    with pytest.raises(NeuroglotError, match="holds no raw rows of gate"):
+        store.read_rows(tmp_path, "gate")
+
+
+@pytest.mark.parametrize(
+    ("rows", "row_bytes", "shard_bytes", "expected"),
+    [(100, 10, 1000, 64), (3, 10, 1000, 4), (1, 10, 1000, 1), (10, 5000, 1000, 1)],
+)
+def test_shard_rows(rows: int, row_bytes: int, shard_bytes: int, expected: int) -> None:
+    assert store.shard_rows(rows, row_bytes, shard_bytes) == expected
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("bad", [float("inf"), float("-inf"), float("nan"), 70000.0, 0.0, -1e-7])
+def test_non_finite_bits(dtype: store.StoreDtype, bad: float) -> None:
+    value = torch.tensor([1.0, bad, -65504.0]).to(getattr(torch, dtype))
+    assert finite(as_bits(value), dtype) == bool(torch.isfinite(value).all())

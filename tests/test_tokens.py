@@ -1,0 +1,90 @@
+"""Rows are the tokens of each segment, and the recorded ones end the paper's prefixes."""
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from neuroglot.errors import NeuroglotError
+from neuroglot.tokens import tokenise
+
+PIECES = ["<s>", "</s>", "Elementar", "y", "my", "de", "ar", "Watson", ".", "a", "b", "人", "生"]
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    """Cuts the paper's example as the paper does, with special tokens around it."""
+    vocabulary = {piece: index for index, piece in enumerate(PIECES)}
+    vocabulary |= {f"##{p}": len(PIECES) + i for i, p in enumerate(PIECES[2:])}
+    made = Tokenizer(models.WordPiece(vocabulary, unk_token="<s>"))
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    return made
+
+
+def read(tokenizer: Tokenizer, *texts: str, prefix="word", window=None, long="refuse"):
+    segments = [(f"s{i}", text) for i, text in enumerate(texts)]
+    return tokenise(tokenizer, segments, prefix, window, tokenizer.get_vocab_size(), long)
+
+
+def test_the_papers_example(tokenizer: Tokenizer) -> None:
+    data = read(tokenizer, "Elementary my dear Watson.")
+    tokens = [tokenizer.id_to_token(i) for i in data["token_id"].values]
+    assert tokens == ["Elementar", "##y", "my", "de", "##ar", "Watson", "."]
+    assert [t for t, s in zip(tokens, data["snapshot"].values, strict=True) if s] == [
+        "##y",
+        "my",
+        "##ar",
+        "Watson",
+        ".",
+    ]
+    assert data["end"].values.tolist() == [9, 10, 13, 16, 18, 25, 26]
+    assert data["position"].values.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert data.attrs["before"] == [0]
+    assert data.attrs["after"] == [1]
+
+
+def test_the_prefix_of_one_subword_is_left_out(tokenizer: Tokenizer) -> None:
+    assert read(tokenizer, "my Watson.")["snapshot"].values.tolist() == [False, True, True]
+    subwords = read(tokenizer, "人生人", prefix="subword")
+    assert subwords["snapshot"].values.tolist() == [False, True, True]
+
+
+def test_counts_leave_special_tokens_out(tokenizer: Tokenizer) -> None:
+    counts = read(tokenizer, "my my a.", "a.")["counts"].values
+    assert counts[PIECES.index("my")] == 2
+    assert counts[PIECES.index("a")] == 2
+    assert counts[:2].sum() == 0
+    assert counts.sum() == 6
+
+
+def test_long_segments_are_refused_or_truncated(tokenizer: Tokenizer) -> None:
+    with pytest.raises(NeuroglotError, match="segment s1 has 7 tokens, .* window holds 4"):
+        read(tokenizer, "a.", "Elementary my dear Watson.", window=6)
+    data = read(tokenizer, "a.", "Elementary my dear Watson.", window=6, long="truncate")
+    assert data.attrs["truncated"] == 1
+    assert np.bincount(data["segment"].values).tolist() == [2, 4]
+    assert data["snapshot"].values.tolist() == [False, True, False, True, True, False]
+    assert data["counts"].values.sum() == 9, "counts cover what was truncated too"
+
+
+def test_tokens_within_one_character_count_once() -> None:
+    made = Tokenizer(models.BPE(_bytes(), []))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    data = tokenise(made, [("s", "人生")], "subword", None, 256, "refuse")
+    assert data["snapshot"].values.tolist() == [False, False, True, False, False, True]
+
+
+def _bytes() -> dict[str, int]:
+    return {c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+
+
+def test_a_foreign_tokenizer_is_refused(tokenizer: Tokenizer) -> None:
+    with pytest.raises(NeuroglotError, match="outside the model's vocabulary of 5"):
+        tokenise(tokenizer, [("s", "my Watson.")], "word", None, 5, "refuse")
+
+
+def test_a_segment_without_tokens_is_named(tokenizer: Tokenizer) -> None:
+    with pytest.raises(NeuroglotError, match="segment s1 .* has no tokens"):
+        read(tokenizer, "a.", " ")

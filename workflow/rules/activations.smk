@@ -1,0 +1,67 @@
+"""From text to stores: tokens of every language, and what the neurons did while reading them."""
+
+
+def prefix(wildcards):
+    """Scripts written without spaces have no word boundaries to stop at."""
+    chosen = settings.corpora[wildcards.c].prefix
+    if chosen == "auto":
+        return "word" if settings.language(wildcards.l).spaced else "subword"
+    return chosen
+
+
+rule tokens:
+    input:
+        card=model_card,
+        text="results/corpora/{c}/{l}.parquet",
+    output:
+        "results/tokens/{m}/{c}/{l}.zarr/complete.json",
+    log:
+        "results/logs/tokens/{m}/{c}/{l}.log",
+    params:
+        prefix=prefix,
+        long_segments=lambda wildcards: settings.corpora[wildcards.c].long_segments,
+        code=fingerprint("neuroglot.steps.tokens"),
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    message:
+        "tokens of {wildcards.c} {wildcards.l} for {wildcards.m}"
+    shell:
+        "neuroglot tokens --model results/models/{wildcards.m} --corpus {input.text:q}"
+        " --prefix {params.prefix} --long-segments {params.long_segments}"
+        " --output results/tokens/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr 2>&1 | tee {log}"
+
+
+rule activations:
+    input:
+        card=model_card,
+        tokens="results/tokens/{m}/{c}/{l}.zarr/complete.json",
+    output:
+        "results/activations/{m}/{c}/{l}.zarr/complete.json",
+    log:
+        "results/logs/activations/{m}/{c}/{l}.log",
+    benchmark:
+        "results/logs/activations/{m}/{c}/{l}.benchmark.tsv"
+    params:
+        settings=dumped(settings.capture),
+        rule=settings.roles.rule,
+        threshold=settings.roles.threshold,
+        sample_segments=settings.roles.sample_segments,
+        code=fingerprint("neuroglot.steps.capture"),
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        # Not params: batch and shard sizes change no number, so changing them reruns nothing.
+        batch_tokens=settings.execution.batch_tokens,
+        shard_megabytes=settings.execution.shard_megabytes,
+    message:
+        "activations of {wildcards.m} reading {wildcards.c} {wildcards.l}"
+    shell:
+        "OMP_NUM_THREADS={threads} neuroglot capture --model results/models/{wildcards.m}"
+        " --tokens results/tokens/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"
+        " --settings {params.settings:q} --rule {params.rule} --threshold {params.threshold}"
+        " --sample-segments {params.sample_segments}"
+        " --batch-tokens {resources.batch_tokens} --shard-megabytes {resources.shard_megabytes}"
+        " --output results/activations/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"
+        " 2>&1 | tee {log}"

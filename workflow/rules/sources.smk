@@ -1,0 +1,76 @@
+"""Models and texts: obtained once, in one layout whatever their source."""
+
+
+rule model:
+    output:
+        "results/models/{m}/card.json",
+    log:
+        "results/logs/model/{m}.log",
+    params:
+        settings=lambda wildcards: dumped(settings.models[wildcards.m]),
+        code=fingerprint("neuroglot.steps.model"),
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    message:
+        "model {wildcards.m}: weights, tokenizer and card"
+    shell:
+        "neuroglot model --settings {params.settings:q} --output results/models/{wildcards.m}"
+        " 2>&1 | tee {log}"
+
+
+rule package:
+    output:
+        directory("results/packages/{reference}"),
+    log:
+        "results/logs/package/{reference}.log",
+    params:
+        reference=lambda wildcards: str(packages()[wildcards.reference]),
+        sha256=lambda wildcards: packages()[wildcards.reference].sha256,
+    retries: 2
+    message:
+        "package {params.reference}: download"
+    shell:
+        "neuroglot package {params.reference:q} --sha256 {params.sha256} --output {output:q}"
+        " 2>&1 | tee {log}"
+
+
+def packages():
+    """The packages that hold corpora, by the name of their folder."""
+    found = (corpus.package() for corpus in settings.corpora.values())
+    return {folder(package): package for package in found if package}
+
+
+def folder(package):
+    return f"{package.registry}-{package.name}-{package.version}".replace("/", "_")
+
+
+def corpus_inputs(wildcards):
+    corpus = settings.corpora[wildcards.c]
+    package = corpus.package()
+    archive = [f"results/packages/{folder(package)}"] if package else []
+    return archive + [str(path) for path in corpus.inputs(wildcards.l)]
+
+
+rule corpus:
+    input:
+        corpus_inputs,
+    output:
+        "results/corpora/{c}/{l}.parquet",
+    log:
+        "results/logs/corpus/{c}/{l}.log",
+    params:
+        settings=lambda wildcards: as_json(
+            settings.corpora[wildcards.c].model_dump(mode="json", exclude={"languages", "prefix"})
+        ),
+        archive=lambda wildcards, input: (
+            f"--archive {input[0]}" if settings.corpora[wildcards.c].package() else ""
+        ),
+        code=lambda wildcards: fingerprint(
+            "neuroglot.steps.corpus", type(settings.corpora[wildcards.c]).__module__
+        ),
+    message:
+        "corpus {wildcards.c}: {wildcards.l}"
+    shell:
+        "neuroglot corpus --settings {params.settings:q} --language {wildcards.l}"
+        " {params.archive} --output {output:q} 2>&1 | tee {log}"
