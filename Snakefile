@@ -22,6 +22,13 @@ localrules:
     roles,
 
 
+rule roles:
+    input:
+        roles_results(),
+    message:
+        "roles: detectors and combinators through the layers"
+
+
 rule all:
     default_target: True
     input:
@@ -29,10 +36,3 @@ rule all:
         rules.report.output,
     message:
         "every configured analysis is done"
-
-
-rule roles:
-    input:
-        roles_results(),
-    message:
-        "roles: detectors and combinators through the layers"

@@ -64,14 +64,16 @@ def test_table_is_consistent():
         assert genera.setdefault(row["genus"], row["family"]) == row["family"]
 
 
+XNLI = "ar bg de el en es fr hi ru sw th tr ur vi zh"
+FLORES = """
+af am as ast az be bn bs ca ceb ckb cs cy da et fa fi fil fuv ga gl gu ha he hr hu hy id ig is
+it ja jv ka kam kea kk km kn ko ky lb lg ln lo lt luo lv mi mk ml mn mr ms mt my nb ne nl nso ny
+oc om or pa pl ps pt ro sd sk sl sn so sr sv ta te tg uk umb uz wo xh yo zu
+"""
+
+
 def test_table_covers_common_benchmarks():
-    xnli = "ar bg de el en es fr hi ru sw th tr ur vi zh".split()
-    flores = (
-        "af am as ast az be bn bs ca ceb ckb cs cy da et fa fi fil fuv ga gl gu ha he hr hu hy id "
-        "ig is it ja jv ka kam kea kk km kn ko ky lb lg ln lo lt luo lv mi mk ml mn mr ms mt my nb "
-        "ne nl nso ny oc om or pa pl ps pt ro sd sk sl sn so sr sv ta te tg uk umb uz wo xh yo zu"
-    ).split()
-    assert set(xnli + flores) <= set(known_languages())
+    assert set(XNLI.split() + FLORES.split()) <= set(known_languages())
 
 
 @pytest.mark.parametrize(

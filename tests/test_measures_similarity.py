@@ -181,11 +181,14 @@ def test_planted_structure_survives_a_random_rotation():
     assert found.values[::-1].diagonal().min() > 0.95
 
 
-def test_a_row_of_equal_values_correlates_with_nothing():
-    a = rows(0, layers=1)
-    a[0, 4] = 0.1
-    expected = np.nan_to_num(np.corrcoef(np.delete(a.values[0], 4, axis=0)))
-    full = np.insert(np.insert(expected, 4, 0, axis=0), 4, 0, axis=1)
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, -12345.678])
+def test_rows_of_equal_values_correlate_with_nothing(value):
+    a = rows(0, layers=1, width=31)
+    a[0, [4, 7]] = value
+    with np.errstate(invalid="ignore", divide="ignore"):
+        full = np.corrcoef(a.values[0])
+    full[[4, 7]] = 0
+    full[:, [4, 7]] = 0
     triangle = full[np.triu_indices(12, k=1)]
     centred = triangle - triangle.mean()
     np.testing.assert_allclose(
@@ -196,10 +199,16 @@ def test_a_row_of_equal_values_correlates_with_nothing():
 @pytest.mark.parametrize("count", [0, 1, 2, 6])
 def test_layers_without_structure_have_no_rsa(count):
     same = rows(0, layers=1, count=1).isel(row=[0] * count)
+    same *= xr.DataArray(np.linspace(0.1, 7, count), dims="row")  # correlations of 1, but rounding
     profile = correlation_rows(same)
     assert profile.sizes["pair"] == max(0, count * (count - 1) // 2)
     if profile.sizes["pair"]:
         assert rsa(profile, profile).isnull().all()
+
+
+def test_half_precision_rows_are_widened_first():
+    half = (rows(0) + 300).astype("float16")
+    xr.testing.assert_identical(correlation_rows(half), correlation_rows(half.astype("float64")))
 
 
 def test_stimuli_are_matched_by_segment_and_end():

@@ -115,7 +115,9 @@ def test_stores_made_in_other_ways_are_not_compared(tmp_path: Path) -> None:
         tmp_path / name: store.Record(kind="activations", origin={"code": code})
         for name, code in [("en.zarr", "1"), ("de.zarr", "1"), ("fr.zarr", "2")]
     }
-    with pytest.raises(NeuroglotError, match=r"fr\.zarr and .*en\.zarr cannot be .* differ in code"):
+    with pytest.raises(
+        NeuroglotError, match=r"fr\.zarr and .*en\.zarr cannot be .* differ in code"
+    ):
         store.require_same(records, ["code"])
 
 

@@ -49,9 +49,9 @@ def package(
     output: Output,
 ) -> None:
     """Download a package's archive; nothing in it is run."""
-    from neuroglot.packages import PackageRef, fetch
+    from neuroglot.steps import package as step
 
-    fetch(PackageRef.parse(reference, sha256=sha256), output)
+    step.run(reference, sha256, output)
 
 
 @app.command()
@@ -98,8 +98,7 @@ def capture(
     rule: Annotated[str, typer.Option(help="nonzero, positive or above")],
     threshold: Annotated[float, typer.Option()],
     sample_segments: Annotated[int, typer.Option(help="Segments whose raw rows are kept.")],
-    batch_tokens: Annotated[int, typer.Option(help="Tokens in a batch.")] = 2048,
-    shard_megabytes: Annotated[int, typer.Option(help="Size of a shard of raw rows.")] = 256,
+    execution: Annotated[str, typer.Option(help="Batch and shard size, as JSON.")] = "{}",
 ) -> None:
     """Record a model's activations over one language."""
     from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
@@ -110,7 +109,7 @@ def capture(
         tokens,
         output,
         CaptureSettings.model_validate(_json(settings)),
-        ExecutionSettings(batch_tokens=batch_tokens, shard_megabytes=shard_megabytes),
+        ExecutionSettings.model_validate(_json(execution)),
         rule,  # type: ignore[arg-type]
         threshold,
         sample_segments,

@@ -1,4 +1,4 @@
-"""The configuration's one reader: typed, refused before any job runs, documented from the models."""
+"""The configuration's one reader: typed, and refused before any job runs if it is wrong."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,11 @@ from pydantic import (
     model_validator,
 )
 
+from neuroglot import languages
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
 from neuroglot.corpora import CorpusSettings
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.languages import Language, LanguageRow, find_language, language_id
+from neuroglot.languages import Language, LanguageRow, find_language
 from neuroglot.models.source import ModelSettings
 
 IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -36,8 +37,8 @@ def _identifier(name: str) -> str:
 
 def _language(tag: Any) -> str:
     if not isinstance(tag, str):
-        raise ValueError(f"{tag!r} is not a language tag; put it in quotes")
-    return language_id(tag)
+        raise ValueError(f"{tag!r} is no text: YAML reads some tags as values; put it in quotes")
+    return tag
 
 
 def _distinct(items: list[str]) -> list[str]:
@@ -48,7 +49,7 @@ def _distinct(items: list[str]) -> list[str]:
 
 
 Id = Annotated[str, AfterValidator(_identifier)]
-LanguageId = Annotated[str, BeforeValidator(_language)]
+LanguageId = Annotated[languages.LanguageId, BeforeValidator(_language)]
 Languages = Annotated[list[LanguageId], AfterValidator(_distinct), Field(min_length=1)]
 
 
@@ -65,8 +66,9 @@ class RolesSettings(Section):
         description="Corpora to analyse; at least two parallel ones for figures 14 to 18."
     )
     rule: Literal["nonzero", "positive", "above"] = Field(
-        "nonzero", description="When a neuron counts as active: its value is not zero, is "
-        "positive, or is above `threshold`."
+        "nonzero",
+        description="When a neuron counts as active: its value is not zero, is "
+        "positive, or is above `threshold`.",
     )
     threshold: float = Field(0.0, description="For `rule: above`.")
     combinator_gelu: bool = Field(
@@ -78,7 +80,7 @@ class RolesSettings(Section):
         "none", description="Scaling of each prefix's activations before distances are taken."
     )
     sample_segments: int = Field(
-        40,
+        150,
         ge=2,
         description="Segments, from the first, whose raw activations are stored: for distances, "
         "heat maps and the similarity between models. Frequencies, flatness and ranks use every "
@@ -246,7 +248,7 @@ def read_yaml(file: Path) -> Any:
     """
     try:
         with file.open(encoding="utf-8") as stream:
-            settings = yaml.load(stream, _StrictLoader)  # noqa: S506 (a SafeLoader)
+            settings = yaml.load(stream, _StrictLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise NeuroglotError(f"{file}: cannot be read as YAML: {error}") from error
     if not isinstance(settings, dict):

@@ -10,8 +10,9 @@ INTRODUCTION = """\
 # Configuration
 
 Generated from the configuration's models by `make docs`; do not edit. `config.yaml` is the file
-that `make` reads, `snakemake --configfile FILE` reads another. `neuroglot config check --config FILE`
-checks one. An editor that knows JSON schemas can use `config.schema.json` beside this page.
+that `make` reads, `snakemake --configfile FILE` reads another, and
+`neuroglot config check --config FILE` checks one.
+An editor that knows JSON schemas can use `config.schema.json` beside this page.
 """
 
 

@@ -21,8 +21,8 @@ RIGHT_TO_LEFT = frozenset(
     ("Adlm", "Arab", "Aran", "Hebr", "Mand", "Nkoo", "Rohg", "Samr", "Syrc", "Thaa", "Yezi")
 )
 _EAST_ASIAN = ("Bopo", "Hani", "Hans", "Hant", "Hira", "Hrkt", "Jpan", "Kana", "Yiii")
-_INDIC_TYPE = ("Bali", "Cham", "Java", "Khmr", "Lana", "Laoo", "Mymr", "Tale", "Talu", "Thai")
-UNSPACED = frozenset((*_EAST_ASIAN, *_INDIC_TYPE, "Tibt"))
+_SOUTH_EAST_ASIAN = ("Bali", "Cham", "Java", "Khmr", "Lana", "Laoo", "Mymr", "Tale", "Talu", "Thai")
+UNSPACED = frozenset((*_EAST_ASIAN, *_SOUTH_EAST_ASIAN, "Tibt"))
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 _UNDETERMINED = frozenset({"und", "mul", "mis", "zxx"})

@@ -37,9 +37,9 @@ class PackageRef(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    registry: Literal["pypi", "npm"]
-    name: str
-    version: str
+    registry: Literal["pypi", "npm"] = Field(description="Where the package is published.")
+    name: str = Field(description="The package's name.")
+    version: str = Field(description="The exact version.")
     sha256: str | None = Field(default=None, pattern=_SHA256)
 
     @model_validator(mode="after")
@@ -76,6 +76,12 @@ class PackageRef(BaseModel):
     @property
     def _requirement(self) -> str:
         return f"{self.name}{'==' if self.registry == 'pypi' else '@'}{self.version}"
+
+
+class PinnedPackage(PackageRef):
+    """A package whose archive's digest must be given."""
+
+    sha256: str = Field(pattern=_SHA256, description="Digest of the wheel or tarball.")
 
 
 def fetch(ref: PackageRef, folder: Path) -> list[Path]:

@@ -16,5 +16,7 @@ def progress(total: int, unit: str, description: str) -> "tqdm[Any]":
         mininterval=0.2 if live else 10,
         maxinterval=10,
         delay=0 if live else 5,
-        bar_format=None if live else "{desc}: {n_fmt}/{total_fmt}{unit} [{rate_fmt}, {remaining} left]\n",
+        bar_format=None
+        if live
+        else "{desc}: {n_fmt}/{total_fmt}{unit} [{rate_fmt}, {remaining} left]\n",
     )

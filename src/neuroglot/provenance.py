@@ -1,4 +1,4 @@
-"""Fingerprints of settings and of the code a step really runs, so that only what changed is rerun."""
+"""Fingerprints of settings and of the code a step really runs: only what changed is rerun."""
 
 import ast
 import hashlib

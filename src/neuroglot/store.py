@@ -1,4 +1,4 @@
-"""The layout of Zarr stores on disk, and the record without which none of them counts as complete."""
+"""The layout of Zarr stores on disk, and the record without which none counts as complete."""
 
 import json
 import math
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Kind = Literal["tokens", "activations", "reduction"]
 StoreDtype = Literal["float16", "bfloat16", "float32"]
 
-FORMAT = 1
 RECORD = "complete.json"
 ORIGIN = "origin.json"
 CHUNK_BYTES = 1 << 20
@@ -40,7 +39,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     kind: Kind
     origin: dict[str, Any]
     counts: dict[str, int] = {}
@@ -186,7 +185,7 @@ def open_dataset(store: Path, kind: Kind) -> "xr.Dataset":
 
     read_record(store, kind)
     try:
-        data = xr.open_zarr(store, chunks=None).load()
+        data: xr.Dataset = xr.open_zarr(store, chunks=None).load()
     except Exception as error:
         raise damaged(store, error) from error
     for name, variable in data.variables.items():

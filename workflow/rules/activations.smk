@@ -17,13 +17,13 @@ rule tokens:
         "results/tokens/{m}/{c}/{l}.zarr/complete.json",
     log:
         "results/logs/tokens/{m}/{c}/{l}.log",
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         prefix=prefix,
         long_segments=lambda wildcards: settings.corpora[wildcards.c].long_segments,
         code=fingerprint("neuroglot.steps.tokens"),
-    resources:
-        mem_mb=2000,
-        runtime=30,
     message:
         "tokens of {wildcards.c} {wildcards.l} for {wildcards.m}"
     shell:
@@ -42,19 +42,18 @@ rule activations:
         "results/logs/activations/{m}/{c}/{l}.log",
     benchmark:
         "results/logs/activations/{m}/{c}/{l}.benchmark.tsv"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        # Not a param: batch and shard sizes change no number, so changing them reruns nothing.
+        execution=dumped(settings.execution),
     params:
         settings=dumped(settings.capture),
         rule=settings.roles.rule,
         threshold=settings.roles.threshold,
         sample_segments=settings.roles.sample_segments,
         code=fingerprint("neuroglot.steps.capture"),
-    threads: 4
-    resources:
-        mem_mb=8000,
-        runtime=240,
-        # Not params: batch and shard sizes change no number, so changing them reruns nothing.
-        batch_tokens=settings.execution.batch_tokens,
-        shard_megabytes=settings.execution.shard_megabytes,
     message:
         "activations of {wildcards.m} reading {wildcards.c} {wildcards.l}"
     shell:
@@ -62,6 +61,6 @@ rule activations:
         " --tokens results/tokens/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"
         " --settings {params.settings:q} --rule {params.rule} --threshold {params.threshold}"
         " --sample-segments {params.sample_segments}"
-        " --batch-tokens {resources.batch_tokens} --shard-megabytes {resources.shard_megabytes}"
+        " --execution {resources.execution:q}"
         " --output results/activations/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"
         " 2>&1 | tee {log}"

@@ -3,7 +3,7 @@
 
 rule report:
     input:
-        rules.roles.input,
+        roles_results(),
     output:
         report="results/report.html",
     log:

@@ -27,7 +27,9 @@ def reduction_inputs(name, model):
     corpora = ROLES.corpora[:1] if name in ("heatmap", "rsa") else ROLES.corpora
     inputs = over(corpora, STORE, m=model)
     if name == "parallel_sets":
-        inputs += over(corpora, "results/tokens/{m}/{c}/{l}.zarr/complete.json", m=model)
+        inputs += over(
+            corpora, "results/tokens/{m}/{c}/{l}.zarr/complete.json", m=model
+        )
         inputs += over(corpora, "results/corpora/{c}/{l}.parquet")
     return inputs
 
@@ -37,7 +39,9 @@ def reduction_settings(name, **more):
     languages = [
         language
         for language in settings.languages
-        if any(language in settings.corpus_languages(corpus) for corpus in ROLES.corpora)
+        if any(
+            language in settings.corpus_languages(corpus) for corpus in ROLES.corpora
+        )
     ]
     return as_json(
         {
@@ -66,6 +70,9 @@ rule roles_reduction:
         "results/logs/roles/{m}/{name}.log",
     wildcard_constraints:
         name="|".join(TABLES),
+    resources:
+        mem_mb=8000,
+        runtime=60,
     params:
         stores=store_folders,
         output=lambda wildcards: f"results/roles/{wildcards.m}/{wildcards.name}.zarr",
@@ -73,9 +80,6 @@ rule roles_reduction:
         code=lambda wildcards: fingerprint(
             "neuroglot.steps.reduce", f"neuroglot.steps.roles.{wildcards.name}"
         ),
-    resources:
-        mem_mb=8000,
-        runtime=60,
     message:
         "roles: {wildcards.name} of {wildcards.m}"
     shell:
@@ -111,46 +115,52 @@ use rule roles_reduction as roles_rsa with:
         "roles: similarity of {wildcards.name} between all models"
 
 
-def figure_files(family, folder):
+def figure_files(family, place):
     """A family's figures as SVG, for print, and PNG, for the report."""
-    return [f"{folder}/{stem}.{kind}" for stem in FAMILIES[family] for kind in ("svg", "png")]
+    return [
+        f"{place}/{stem}.{kind}" for stem in FAMILIES[family] for kind in ("svg", "png")
+    ]
 
 
-def figure_inputs(family, folder):
-    return [f"{folder}/{name}.zarr/complete.json" for name in REDUCTIONS[family]]
+def figure_inputs(family, place):
+    return [f"{place}/{name}.zarr/complete.json" for name in REDUCTIONS[family]]
 
 
 for family in FAMILIES:
-    folder = "results/roles" if family == "rsa" else "results/roles/{m}"
+    place = "results/roles" if family == "rsa" else "results/roles/{m}"
 
     rule:
         name:
             f"roles_figures_{family}"
         input:
-            figure_inputs(family, folder),
+            figure_inputs(family, place),
         output:
             **{
-                f"figure_{number}": report(
-                    path,
-                    caption=f"../report/roles_{family}.rst",
-                    category="roles",
-                    subcategory="{m}" if "{m}" in folder else "all models",
-                    labels={"figure": Path(path).stem.replace("_", " ")},
+                f"figure_{number}": (
+                    report(
+                        path,
+                        caption=f"../report/{Path(path).stem}.rst",
+                        category="roles",
+                        subcategory="{m}" if "{m}" in place else "all models",
+                        labels={"figure": Path(path).stem.replace("_", " ")},
+                    )
+                    if path.endswith(".png")
+                    else path
                 )
-                if path.endswith(".png")
-                else path
-                for number, path in enumerate(figure_files(family, f"{folder}/figures"))
+                for number, path in enumerate(figure_files(family, f"{place}/figures"))
             },
         log:
-            f"{folder.replace('results', 'results/logs')}/figures_{family}.log",
-        params:
-            stores=store_folders,
-            family=family,
-            folder=f"{folder}/figures",
-            code=fingerprint("neuroglot.steps.draw", f"neuroglot.figures.roles.{family}"),
+            f"{place.replace('results', 'results/logs')}/figures_{family}.log",
         resources:
             mem_mb=2000,
             runtime=20,
+        params:
+            stores=store_folders,
+            family=family,
+            folder=f"{place}/figures",
+            code=fingerprint(
+                "neuroglot.steps.draw", f"neuroglot.figures.roles.{family}"
+            ),
         message:
             f"roles: figures of {family}"
         shell:

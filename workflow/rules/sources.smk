@@ -6,12 +6,12 @@ rule model:
         "results/models/{m}/card.json",
     log:
         "results/logs/model/{m}.log",
-    params:
-        settings=lambda wildcards: dumped(settings.models[wildcards.m]),
-        code=fingerprint("neuroglot.steps.model"),
     resources:
         mem_mb=8000,
         runtime=60,
+    params:
+        settings=lambda wildcards: dumped(settings.models[wildcards.m]),
+        code=fingerprint("neuroglot.steps.model"),
     message:
         "model {wildcards.m}: weights, tokenizer and card"
     shell:
@@ -21,34 +21,35 @@ rule model:
 
 rule package:
     output:
-        directory("results/packages/{reference}"),
+        "results/packages/{reference}",
     log:
         "results/logs/package/{reference}.log",
-    params:
-        reference=lambda wildcards: str(packages()[wildcards.reference]),
-        sha256=lambda wildcards: packages()[wildcards.reference].sha256,
     retries: 2
+    params:
+        package=lambda wildcards: str(packages()[wildcards.reference]),
+        sha256=lambda wildcards: packages()[wildcards.reference].sha256,
+        code=fingerprint("neuroglot.steps.package"),
     message:
-        "package {params.reference}: download"
+        "package {params.package}: download"
     shell:
-        "neuroglot package {params.reference:q} --sha256 {params.sha256} --output {output:q}"
+        "neuroglot package {params.package:q} --sha256 {params.sha256} --output {output:q}"
         " 2>&1 | tee {log}"
 
 
 def packages():
-    """The packages that hold corpora, by the name of their folder."""
+    """The packages that hold corpora, by the name of their archive."""
     found = (corpus.package() for corpus in settings.corpora.values())
-    return {folder(package): package for package in found if package}
+    return {archive_name(package): package for package in found if package}
 
 
-def folder(package):
+def archive_name(package):
     return f"{package.registry}-{package.name}-{package.version}".replace("/", "_")
 
 
 def corpus_inputs(wildcards):
     corpus = settings.corpora[wildcards.c]
     package = corpus.package()
-    archive = [f"results/packages/{folder(package)}"] if package else []
+    archive = [f"results/packages/{archive_name(package)}"] if package else []
     return archive + [str(path) for path in corpus.inputs(wildcards.l)]
 
 
@@ -61,7 +62,9 @@ rule corpus:
         "results/logs/corpus/{c}/{l}.log",
     params:
         settings=lambda wildcards: as_json(
-            settings.corpora[wildcards.c].model_dump(mode="json", exclude={"languages", "prefix"})
+            settings.corpora[wildcards.c].model_dump(
+                mode="json", exclude={"languages", "prefix"}
+            )
         ),
         archive=lambda wildcards, input: (
             f"--archive {input[0]}" if settings.corpora[wildcards.c].package() else ""

@@ -1,4 +1,4 @@
-"""Streaming statistics of activations: additive, so that a batch, a shard and a store combine alike."""
+"""Streaming statistics of activations: sums over rows, so that batches and shards add up."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -48,7 +48,11 @@ class Totals:
         names = dict.fromkeys(name for name, _ in self.sums)
         return {
             name: torch.stack(
-                [v.cpu() for (n, _), v in sorted(self.sums.items(), key=lambda i: i[0]) if n == name]
+                [
+                    v.cpu()
+                    for (n, _), v in sorted(self.sums.items(), key=lambda i: i[0])
+                    if n == name
+                ]
             )
             for name in names
         }

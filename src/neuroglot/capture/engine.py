@@ -71,8 +71,9 @@ class Engine:
         self.model: Any = backbone(model)
         self.ffns = ffns(model)
         self.execution = execution or ExecutionSettings()  # type: ignore[call-arg]
-        self._budget = self.execution.batch_tokens
         self._device = next(model.parameters()).device
+        usual = 256 if self._device.type == "cpu" else 8192
+        self._budget = self.execution.batch_tokens or usual
 
     def run(
         self, tokens: Tokens, recording: Recording, store: Path, description: str = "capture"
@@ -247,7 +248,10 @@ class _Copies:
 
         if value.device.type != "cuda":
             return value.cpu()
-        stream = self._streams.setdefault(value.device, torch.cuda.Stream(value.device))
+        stream = self._streams.setdefault(
+            value.device,
+            torch.cuda.Stream(value.device),  # type: ignore[no-untyped-call]
+        )
         stream.wait_stream(torch.cuda.current_stream(value.device))
         host = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
         with torch.cuda.stream(stream):

@@ -8,7 +8,7 @@ from neuroglot.store import StoreDtype
 
 
 class CaptureSettings(BaseModel):
-    """How models are run and how their activations are kept. Changing it repeats every recording."""
+    """How models are run and activations kept. Changing it repeats every recording."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,8 +35,11 @@ class ExecutionSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    batch_tokens: int = Field(
-        2048, ge=1, description="Tokens in a batch, padding included; halved when memory runs out."
+    batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens in a batch, padding included; halved when memory runs out. Left out: "
+        "256 on a CPU, whose caches larger batches overflow, and 8192 on a GPU.",
     )
     shard_megabytes: int = Field(
         256, ge=1, description="Size of a shard of raw rows: the work at risk when a run is killed."

@@ -53,7 +53,11 @@ class Writer:
     """
 
     def __init__(
-        self, arrays: "dict[str, zarr.Array[Any]]", rows_per_shard: int, dtype: StoreDtype, name: Path
+        self,
+        arrays: "dict[str, zarr.Array[Any]]",
+        rows_per_shard: int,
+        dtype: StoreDtype,
+        name: Path,
     ) -> None:
         self._arrays = arrays
         self._dtype = dtype

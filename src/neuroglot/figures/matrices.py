@@ -101,9 +101,7 @@ def selected_layers(
         figure.colorbar(image, ax=axes.ravel().tolist(), label=label, fraction=0.03)
 
 
-def matrix(
-    ax: Axes, values: Values, names: Sequence[str], low: float, high: float
-) -> AxesImage:
+def matrix(ax: Axes, values: Values, names: Sequence[str], low: float, high: float) -> AxesImage:
     """Draw ``values[language, language]`` square, with every language named."""
     image = heat(ax, values, low, high)
     ax.set_aspect("equal")

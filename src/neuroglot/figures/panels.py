@@ -1,7 +1,6 @@
 """Draws one line per language by layer, in panels side by side with one legend."""
 
 from collections.abc import Sequence
-
 from typing import Any
 
 import numpy as np
@@ -18,16 +17,19 @@ PANEL_HEIGHT = 2.5
 TITLE_HEIGHT = 0.3
 
 
-def sheet(
-    width: float, height: float, handles: Sequence[Artist]
-) -> tuple[Figure, SubFigure]:
+def page(width: float, height: float) -> Figure:
+    """An empty figure of ``width`` by ``height`` inches, or larger if its title asks for it."""
+    return Figure(figsize=(max(width, 6.0), max(height, 2.6)), layout="constrained")
+
+
+def sheet(width: float, height: float, handles: Sequence[Artist]) -> tuple[Figure, SubFigure]:
     """A figure to head with a title, and its body of ``width`` by ``height`` inches to fill.
 
     The body is widened by a legend of ``handles``.
     """
     legend_width = style.legend_columns(handles, height)[1]
-    figure = Figure(figsize=(width + legend_width, height + TITLE_HEIGHT), layout="constrained")
-    body = figure.subfigures(1, 1)
+    figure = page(width + legend_width, height + TITLE_HEIGHT)
+    body: SubFigure = figure.subfigures(1, 1, squeeze=False)[0, 0]
     style.legend(body, handles, height)
     return figure, body
 
@@ -57,8 +59,10 @@ def two_storeys(
         The figure, its upper and its lower part.
     """
     width = max(lines[0] + style.legend_columns(handles, lines[1])[1], matrices[0])
-    figure = Figure(figsize=(width, lines[1] + matrices[1] + TITLE_HEIGHT), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(lines[1], matrices[1]))
+    figure = page(width, lines[1] + matrices[1] + TITLE_HEIGHT)
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(lines[1], matrices[1]))[
+        :, 0
+    ]
     style.legend(upper, handles, lines[1])
     return figure, upper, lower
 
@@ -88,15 +92,18 @@ def note_constant(ax: Axes, values: DataArray) -> None:
     if not high - low <= 1e-9 * max(1.0, abs(low)):
         return
     margin = 0.05 * abs(low) or 0.05
-    ax.set_ylim(low - margin, low + margin)
-    ax.text(
-        0.5,
-        0.8,
-        f"constant: {low:.6g} in every layer and language",
-        transform=ax.transAxes,
-        ha="center",
-        fontsize="small",
-    )
+    ax.update_datalim([(1, low - margin), (1, low + margin)])
+    ax.autoscale_view(scalex=False)
+    if int(values.count()) > 1:
+        ax.annotate(
+            f"constant: {low:.6g} in every layer and language",
+            (0.5, low),
+            xycoords=ax.get_yaxis_transform(),
+            xytext=(0, 8),
+            textcoords="offset points",
+            ha="center",
+            fontsize="small",
+        )
 
 
 def prefixes(rows: DataArray) -> str:

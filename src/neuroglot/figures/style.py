@@ -5,18 +5,22 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.artist import Artist
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from PIL import Image
 from xarray import DataArray, Dataset
+
+from neuroglot.figures.palette import in_few_colours
 
 SITES = {"act": "detectors", "out": "combinators", "out_gelu": "combinators after GELU"}
 
@@ -34,9 +38,16 @@ HUES = (
     "#AA4499",
     "#000000",
 )
-DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1, 1)),
+    (0, (5, 1, 1, 1)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", ">", "p")
 ABSENT = "#DDDDDD"
+COLOUR_STEPS = 64
 PNG_DPI = 150
 PNG_BYTES = 200_000
 
@@ -84,23 +95,31 @@ def fonts() -> list[str]:
     return [name for name in FONTS if name in installed] or ["sans-serif"]
 
 
+@contextmanager
+def theme() -> Iterator[None]:
+    """Draw under the theme, and leave the caller's matplotlib settings alone."""
+    settings: Any = THEME | {"font.family": fonts()}
+    with mpl.rc_context(settings):
+        yield
+
+
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Make ``draw`` work under the theme, leaving the caller's matplotlib settings alone."""
+    """Make ``draw`` work under the theme."""
 
     @functools.wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context({**THEME, "font.family": fonts()}):
+        with theme():
             return draw(*args, **kwargs)
 
     return wrapper
 
 
-def colour_map(bad: str = ABSENT) -> ListedColormap:
-    """Viridis in 64 steps (colour-blind safe, even in grey print), absent cells in grey.
+def colour_map() -> Colormap:
+    """Viridis in few steps (colour-blind safe, even in grey print), absent cells in grey.
 
-    64 steps are more than the eye separates and make bitmaps of noise half as large.
+    64 steps are as many as the eye separates, and make bitmaps of noise half as large.
     """
-    return mpl.colormaps["viridis"].resampled(64).with_extremes(bad=bad)
+    return mpl.colormaps["viridis"].resampled(COLOUR_STEPS).with_extremes(bad=ABSENT)
 
 
 @dataclass(frozen=True)
@@ -158,10 +177,6 @@ class Languages:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.ids)
-
-    def without(self, language: str) -> tuple[str, ...]:
-        """All languages but ``language``."""
-        return tuple(other for other in self.ids if other != language)
 
     def line(self, language: str) -> dict[str, Any]:
         """Keyword arguments that draw a line in the language's look."""
@@ -223,14 +238,14 @@ def empty(reason: str) -> Figure:
 def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """Write ``stem``.svg and ``stem``.png; equal figures give equal bytes.
 
-    The png has 150 dots per inch; one over 200 kB is written in its 256 most frequent colours.
+    The png has 150 dots per inch; one over 200 kB is written in 256 colours.
 
     Returns:
         The two paths, svg first.
     """
     svg, png = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
     stem.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({**THEME, "font.family": fonts()}):
+    with theme():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once is enough: it takes longer than drawing
         figure.savefig(svg, dpi=PNG_DPI, metadata={"Date": None})
@@ -239,17 +254,6 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     if buffer.tell() <= PNG_BYTES:
         png.write_bytes(buffer.getvalue())
     else:
-        in_few_colours(Image.open(buffer).convert("RGB")).save(png, optimize=True)
+        steps = colour_map()(np.arange(COLOUR_STEPS), bytes=True)[:, :3]
+        in_few_colours(Image.open(buffer).convert("RGB"), steps).save(png, optimize=True)
     return svg, png
-
-
-def in_few_colours(image: Image.Image) -> Image.Image:
-    """``image`` in its 256 most frequent colours, which keeps every step of a colour map.
-
-    A general quantiser would merge the steps that only the colour bar shows.
-    """
-    counted = image.getcolors(maxcolors=image.width * image.height) or []
-    frequent = sorted(counted, key=lambda entry: (-entry[0], entry[1]))[:256]
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([channel for _, colour in frequent for channel in colour])
-    return image.quantize(palette=palette, dither=Image.Dither.NONE)

@@ -39,7 +39,7 @@ def dominant_neurons(
     table = xr.Dataset(
         {
             "most_often_maximum": count.argmax(width).where(rows > 0, ABSENT).astype(np.int32),
-            "maximum_share": count.max(width) / rows.where(rows > 0),
+            "maximum_share": count.max(width) / rows,
             "most_variable": std.argmax(width).where(rows > 0, ABSENT).astype(np.int32),
             "largest_std": std.max(width).where(rows > 0),
         }

@@ -17,8 +17,8 @@ def activation_flatness(flatness_sum: xr.DataArray, rows: xr.DataArray | int) ->
         ``flatness_sum`` and ``flatness_mean``, in bits per neuron; NaN where there are no rows.
     """
     rows = xr.DataArray(rows)
-    total = flatness_sum.where(rows > 0).transpose(*flatness_sum.dims)
-    flatness = xr.Dataset({"flatness_sum": total, "flatness_mean": total / rows.where(rows > 0)})
+    total = flatness_sum.where(rows > 0)
+    flatness = xr.Dataset({"flatness_sum": total, "flatness_mean": total / rows})
     flatness["flatness_sum"].attrs = {
         "units": "bits per neuron, summed over rows",
         "source": "figures 4 and 6, equations 1 to 3",

@@ -15,9 +15,7 @@ def activation_frequency(count: xr.DataArray, rows: xr.DataArray | int) -> xr.Da
     Returns:
         float64 in [0, 1], of the shape of ``count``; NaN where there are no rows.
     """
-    present = xr.DataArray(rows)
-    frequency = (count / present.where(present > 0)).transpose(*count.dims)
-    frequency.name = "activation_frequency"
+    frequency = (count / rows).rename("activation_frequency")  # xarray's 0 / 0 is a silent NaN
     frequency.attrs = {"units": "share of rows", "source": "figures 2 and 3, section 4.1"}
     return frequency
 

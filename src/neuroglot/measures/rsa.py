@@ -97,7 +97,7 @@ def rsa(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
 def _unit_rows(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Centre each row and scale it to unit norm; rows whose values are all equal become zeros."""
     centred = values - values.mean(axis=1, keepdims=True)
-    centred[np.ptp(values, axis=1) == 0] = 0  # rounding of the mean would leave noise to blow up
+    centred[np.ptp(values, axis=1) == 0] = 0  # the mean's rounding would make two of them correlate
     norm = np.linalg.norm(centred, axis=1, keepdims=True)
     unit: NDArray[np.float64] = centred / np.where(norm > 0, norm, 1)
     return unit

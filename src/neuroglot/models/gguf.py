@@ -83,10 +83,13 @@ def convert(gguf_file: Path, folder: Path) -> None:
     model.is_quantized = False
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    # safetensors lets the owner alone read what it writes; results are shared on a cluster.
+    for weights in folder.glob("*.safetensors"):
+        shutil.copymode(folder / "config.json", weights)
 
 
 def model_class(config: Any) -> Any:
-    """transformers' loader for a configuration: language model or encoder-decoder."""
+    """The transformers loader for a configuration: language model or encoder-decoder."""
     import transformers
 
     return (

@@ -25,8 +25,8 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
     import torch
     import transformers
 
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     device_map = _place(folder, device)
     on_cpu = device_map == "cpu"
     precision: Any = torch.float32 if dtype == "auto" and on_cpu else dtype

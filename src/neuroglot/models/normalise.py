@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models import gguf
@@ -55,7 +55,7 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
     try:
         with _quiet():
             source = _obtain(settings, work)
-            _ensure_tokenizer(work)
+            _ensure_tokenizer(work, source)
             card = _describe(work, source)
         (work / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(destination, ignore_errors=True)
@@ -210,7 +210,7 @@ def _check_header(named: Path, path: Path) -> None:
         raise NeuroglotError(f"{named} is not a whole safetensors file: {error}") from error
 
 
-def _ensure_tokenizer(work: Path) -> None:
+def _ensure_tokenizer(work: Path, source: str) -> None:
     """See that ``tokenizer.json`` exists, made from the tokenizer's other files if need be."""
     import transformers
     from tokenizers import Tokenizer
@@ -221,22 +221,22 @@ def _ensure_tokenizer(work: Path) -> None:
             if tokenizer.is_fast:
                 tokenizer.save_pretrained(work)
         except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
-            raise NeuroglotError(f"the model's tokenizer cannot be read: {error}") from error
+            raise NeuroglotError(f"{source}: its tokenizer cannot be read: {error}") from error
         if not tokenizer.is_fast:
             raise NeuroglotError(
-                f"{type(tokenizer).__name__} exists only in Python; the model needs a "
-                "tokenizer.json, which tells the characters each token covers"
+                f"{source}: its {type(tokenizer).__name__} exists only in Python; put a "
+                "tokenizer.json beside it, which tells the characters each token covers"
             )
     try:
         Tokenizer.from_file(str(work / "tokenizer.json"))
     except Exception as error:  # the tokenizers library raises nothing more specific
-        raise NeuroglotError(f"the model's tokenizer.json cannot be read: {error}") from error
+        raise NeuroglotError(f"{source}: its tokenizer.json cannot be read: {error}") from error
 
 
 def _describe(work: Path, source: str) -> ModelCard:
     config = _read_config(work)
     language = language_config(config)
-    dtype, parameters = _check_numbers(work)
+    dtype, parameters = _check_numbers(work, source)
     return ModelCard(
         **describe(config),
         model_type=config.model_type,
@@ -250,7 +250,7 @@ def _describe(work: Path, source: str) -> ModelCard:
     )
 
 
-def _check_numbers(work: Path) -> tuple[str, int]:
+def _check_numbers(work: Path, source: str) -> tuple[str, int]:
     """The stored precision of most parameters and their number, all seen to be finite."""
     import torch
     from safetensors import safe_open
@@ -263,7 +263,7 @@ def _check_numbers(work: Path) -> tuple[str, int]:
                 stored[tensor.dtype] += tensor.numel()
                 if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                     raise NeuroglotError(
-                        f"{path.name}: weight {name} holds NaN or infinite values; "
+                        f"{source}: weight {name} in {path.name} holds NaN or infinite values; "
                         "the checkpoint is damaged"
                     )
     return str(stored.most_common(1)[0][0]).removeprefix("torch."), stored.total()
@@ -272,11 +272,12 @@ def _check_numbers(work: Path) -> tuple[str, int]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep transformers' and the Hub's progress bars and warnings off the screen."""
-    from huggingface_hub import utils as hub
-    from transformers.utils import logging as transformers_logging
+    import huggingface_hub
+    import transformers
 
-    # Neither library annotates or exports these names, though both document them.
-    hub, logging = cast(Any, hub), cast(Any, transformers_logging)
+    # Untyped: neither library annotates these functions, though both document them.
+    hub: Any = huggingface_hub.utils
+    logging: Any = transformers.utils.logging
     verbosity = logging.get_verbosity()
     bars, hub_bars = logging.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
     logging.set_verbosity_error()

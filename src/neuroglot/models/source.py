@@ -1,6 +1,7 @@
 """Where a model comes from: the config's entry, checked before any job runs."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Literal, Self
@@ -31,9 +32,15 @@ class ModelSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str
-    revision: str | None = Field(default=None, min_length=1)
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    source: str = Field(min_length=1, description="Package, folder or Hub id.")
+    revision: str | None = Field(
+        default=None, min_length=1, description="Branch, tag or commit of a Hub id."
+    )
+    sha256: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Digest of the GGUF file a package carries.",
+    )
 
     @property
     def kind(self) -> Literal["package", "folder", "hub"]:
@@ -54,7 +61,7 @@ class ModelSettings(BaseModel):
     @property
     def folder(self) -> Path:
         """The checkpoint's folder, where ``kind`` is ``folder``."""
-        return Path(self.source).expanduser()
+        return Path(os.path.expanduser(self.source))  # noqa: PTH111 - leaves an unknown user as is
 
     @property
     def hub_id(self) -> str:

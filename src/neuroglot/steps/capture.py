@@ -2,8 +2,11 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.capture.collectors import Rule, role_collectors
@@ -60,9 +63,9 @@ def run(
     shutil.rmtree(output / "progress")
 
 
-def _statistics(text: Tokens, recorded: np.ndarray, sums: dict[str, np.ndarray], engine: Engine):
-    import xarray as xr
-
+def _statistics(
+    text: Tokens, recorded: NDArray[np.int64], sums: dict[str, NDArray[Any]], engine: Engine
+) -> xr.Dataset:
     widths = {"act": "neuron", "out": "hidden"}
     data = {
         name: (("layer", widths[name.partition("_")[0]])[: value.ndim], value)

@@ -14,7 +14,10 @@ def run(paper: str, family: str, paths: Sequence[Path], output: Path) -> None:
     """Write every figure of ``neuroglot.figures.{paper}.{family}`` as SVG and PNG."""
     module = importlib.import_module(f"neuroglot.figures.{paper}.{family}")
     data = xr.merge(
-        [store.open_dataset(path, "reduction") for path in paths], combine_attrs="override"
+        [store.open_dataset(path, "reduction") for path in paths],
+        compat="override",
+        join="outer",
+        combine_attrs="override",
     )
     output.mkdir(parents=True, exist_ok=True)
     for stem, figure in module.FIGURES.items():

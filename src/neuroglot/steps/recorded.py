@@ -1,6 +1,6 @@
 """Opens the activation stores a reduction compares, and refuses those that cannot be compared."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +36,8 @@ class Recorded:
     def segments(self) -> NDArray[np.str_]:
         """Segment ids of the raw rows, ``[row]``."""
         raw = self.data["segment"].values[: self.counts["raw_rows"]]
-        return self.data["segment_id"].values.astype(str)[raw]
+        ids: NDArray[np.str_] = self.data["segment_id"].values.astype(str)[raw]
+        return ids
 
     def raw(self, site: Site, layers: Sequence[int]) -> xr.DataArray:
         """Read raw rows of some layers, ``[layer, row, neuron]`` (or hidden), float32."""
@@ -75,12 +76,14 @@ def open_recorded(paths: Sequence[Path]) -> list[Recorded]:
 def statistics(
     recorded: Sequence[Recorded], name: str, corpora: Sequence[str], languages: Sequence[str]
 ) -> xr.DataArray:
-    """Stack a statistic of one model, ``[corpus, language, layer, ...]``, NaN where not recorded."""
+    """Stack one model's statistic, ``[corpus, language, layer, ...]``, NaN where not recorded."""
     by_key = {(r.corpus, r.language): r.data[name].astype(np.float64) for r in recorded}
     absent = xr.full_like(next(iter(by_key.values())), np.nan)
     return xr.concat(
         [
-            xr.concat([by_key.get((c, one), absent) for one in languages], _axis("language", languages))
+            xr.concat(
+                [by_key.get((c, one), absent) for one in languages], _axis("language", languages)
+            )
             for c in corpora
         ],
         _axis("corpus", corpora),
@@ -100,7 +103,7 @@ def rows(
     )
 
 
-def by_site(pieces: dict[str, Any]) -> Any:
+def by_site(pieces: Mapping[Any, Any]) -> Any:
     """Put datasets of several sites one behind the other along ``site``."""
     return xr.concat(list(pieces.values()), _axis("site", list(pieces)), combine_attrs="override")
 

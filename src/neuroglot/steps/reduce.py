@@ -10,6 +10,7 @@ from typing import Any
 import xarray as xr
 
 from neuroglot import store
+from neuroglot.packages import file_sha256
 from neuroglot.provenance import digest, fingerprint
 
 
@@ -37,25 +38,24 @@ def run(
     if store.begin(output, "reduction", origin):
         return
     data: xr.Dataset = module.compute(paths, settings)
-    names = {key: row["name"] for key, row in settings["language_table"].items()}
+    table = {key: settings["language_table"][key] for key in settings["languages"]}
     data = data.assign_attrs(
         paper=paper,
         reduction=name,
         **{key: settings[key] for key in ("model", "pivot") if key in settings},
-        language_names=json.dumps(names, ensure_ascii=False),
-        language_families=json.dumps(
-            {key: row["family"] for key, row in settings["language_table"].items()}
-        ),
+        language_names=json.dumps({k: v["name"] for k, v in table.items()}, ensure_ascii=False),
+        language_families=json.dumps({k: v["family"] for k, v in table.items()}),
     )
     store.write_dataset(output, data)
     if module.TABLE:
         _write_table(data[list(module.TABLE)], output.with_suffix(".csv"))
-    store.complete(output, "reduction", origin, {k: int(v) for k, v in data.sizes.items()})
+    store.complete(output, "reduction", origin, {str(k): int(v) for k, v in data.sizes.items()})
 
 
 def _identity(path: Path) -> str:
+    """What a store was made from, or what a file holds."""
     record = path / store.RECORD
-    return record.read_text("utf-8") if record.is_file() else path.name
+    return record.read_text("utf-8") if path.is_dir() and record.is_file() else file_sha256(path)
 
 
 def _write_table(data: xr.Dataset, path: Path) -> None:

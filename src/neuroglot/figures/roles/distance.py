@@ -38,7 +38,12 @@ def distance(ds: Dataset, site: str) -> Figure:
         f"from {name} to …": values.sel(language_a=pivot).rename(language_b="language"),
         f"from … to {name}": values.sel(language_b=pivot).rename(language_a="language"),
     }
-    handles = style.language_handles(languages, languages.without(pivot))
+    drawn = [
+        language
+        for language in languages
+        if any(language in panels.held(lines, "language") for lines in directions.values())
+    ]
+    handles = style.language_handles(languages, drawn)
     figure, upper, lower = panels.two_storeys(
         (len(corpora) * panels.PANEL_WIDTH, 2 * panels.PANEL_HEIGHT),
         matrices_size(len(languages.ids), len(axis.chosen()), len(corpora)),

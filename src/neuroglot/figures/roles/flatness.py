@@ -28,7 +28,9 @@ def flatness(ds: Dataset, site: str) -> Figure:
     languages = style.Languages.of(ds)
     axis = LayerAxis.of(ds)
     handles = style.language_handles(languages, panels.held(values, "language"))
-    figure, body = panels.sheet(len(corpora) * panels.PANEL_WIDTH, 1.3 * panels.PANEL_HEIGHT, handles)
+    figure, body = panels.sheet(
+        len(corpora) * panels.PANEL_WIDTH, 1.3 * panels.PANEL_HEIGHT, handles
+    )
     axes = body.subplots(1, len(corpora), squeeze=False, sharey=True)[0]
     for ax, corpus in zip(axes, corpora, strict=True):
         panels.language_lines(ax, axis, languages, values.sel(corpus=corpus))

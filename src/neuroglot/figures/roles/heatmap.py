@@ -1,6 +1,7 @@
 """Figures 5, 7 and 8: every prefix's scaled activations in chosen layers, and one layer closely."""
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -41,17 +42,16 @@ def scaled_activations(ds: Dataset, site: str) -> Figure:
     layers = range(ds.sizes["layer"])
     columns = min(4, len(layers))
     lines = -(-len(layers) // columns)
-    figure = Figure(
-        figsize=(1.2 + 2.4 * columns, 0.9 + lines * max(1.6, 0.24 * len(drawn))),
-        layout="constrained",
-    )
+    figure = panels.page(1.2 + 2.4 * columns, 0.9 + lines * max(1.6, 0.24 * len(drawn)))
     axes = panels.wrapped(figure, len(layers), columns, sharey=True)
     width = ds.sizes[UNITS[site]]
     size = cell_width(width)
     label = NEURONS[site] + (f"\n(largest of each {size})" if size > 1 else "")
     for layer in layers:
         ax = axes[layer]
-        cells = np.concatenate([pooled(scaled.sel(language=one).isel(layer=layer)) for one in drawn])
+        cells = np.concatenate(
+            [pooled(scaled.sel(language=one).isel(layer=layer)) for one in drawn]
+        )
         image = heat(ax, cells, 0, 1, extent=(0, width, len(cells), 0))
         for edge in range(LINES, len(cells), LINES):
             ax.axhline(edge, color="white", linewidth=1.2)
@@ -81,14 +81,15 @@ def early_layer(ds: Dataset, site: str) -> Figure:
     languages = style.Languages.of(ds)
     columns = 2 if len(drawn) > 1 else 1
     lines = -(-len(drawn) // columns)
-    figure = Figure(figsize=(5.2 * columns, 0.9 + 1.5 * lines), layout="constrained")
+    figure = panels.page(5.2 * columns, 0.9 + 1.5 * lines)
     axes = panels.wrapped(figure, len(drawn), columns, sharex=True, sharey=True)
     for ax, language in zip(axes, drawn, strict=True):
         profile(ax, present_rows(scaled.sel(language=language)), languages.looks[language].color)
         ax.set_title(languages.names[language], loc="left")
     for ax in axes[-columns:]:
         ax.set_xlabel(NEURONS[site])
-    figure.supylabel(SCALED, fontsize="medium")
+    for ax in axes[::columns]:
+        ax.set_ylabel("scaled activation")
     layer = LayerAxis.of(ds).name(0)
     style.title(figure, ds, site, f"{layer} on {ds.attrs['corpus']}")
     return figure
@@ -97,7 +98,9 @@ def early_layer(ds: Dataset, site: str) -> Figure:
 def profile(ax: Axes, rows: Values, color: str) -> None:
     """Draw range and mean of ``rows[row, neuron]`` over the rows; mark the dominant neurons."""
     places = np.arange(rows.shape[1])
-    ax.fill_between(places, rows.min(0), rows.max(0), color=color, alpha=0.3, linewidth=0, rasterized=True)
+    ax.fill_between(
+        places, rows.min(0), rows.max(0), color=color, alpha=0.3, linewidth=0, rasterized=True
+    )
     ax.plot(places, rows.mean(0), color=color, linewidth=0.7, rasterized=True)
     top, share = most_often_maximum(rows)
     variable = int(rows.std(0).argmax())
@@ -125,7 +128,7 @@ def present_rows(scaled: DataArray) -> Values:
 
 
 def pooled(scaled: DataArray) -> Values:
-    """Bring ``scaled(row, neuron)`` to ``(LINES, at most COLUMNS)`` cells; NaN where it is empty."""
+    """Bring ``scaled(row, neuron)`` to ``LINES`` by at most ``COLUMNS`` cells; NaN without rows."""
     rows = present_rows(scaled)
     size = cell_width(rows.shape[1])
     if not len(rows):
@@ -133,7 +136,7 @@ def pooled(scaled: DataArray) -> Values:
     starts = np.arange(0, rows.shape[1], size)
     peaks = np.maximum.reduceat(rows, starts, axis=1)
     edges = np.linspace(0, len(rows), LINES + 1).astype(int)
-    lines = [peaks[a : max(a + 1, b)].mean(0) for a, b in zip(edges, edges[1:], strict=False)]
+    lines = [peaks[a : max(a + 1, b)].mean(0) for a, b in pairwise(edges)]
     return np.stack(lines)
 
 

@@ -69,10 +69,7 @@ def overlap(ds: Dataset) -> Figure:
         return style.empty("no language in two parallel sets")
     languages = style.Languages.of(ds)
     ordered, unordered = list(permutations(sets(ds), 2)), list(combinations(sets(ds), 2))
-    figure = Figure(
-        figsize=(3.4 + 0.62 * (len(ordered) + len(unordered)), 2.0 + 0.22 * len(drawn)),
-        layout="constrained",
-    )
+    figure = panels.page(3.4 + 0.62 * (len(ordered) + len(unordered)), 2.0 + 0.22 * len(drawn))
     axes = figure.subplots(1, 2, sharey=True, width_ratios=(len(ordered), len(unordered)))
     overlaps = ds[[*OVERLAPS]].where(ds["corpus_a"] != ds["corpus_b"])
     high = max(limits(overlaps[name].values)[1] for name in OVERLAPS)
@@ -91,6 +88,7 @@ def overlap(ds: Dataset) -> Figure:
     axes[0].set_yticks(range(len(drawn)), [languages.names[language] for language in drawn])
     axes[0].set_ylabel("language")
     figure.colorbar(image, ax=axes.tolist(), label="share", format=PercentFormatter(1, 0))
+    figure.align_xlabels()
     figure.suptitle("Overlap of parallel sets")
     return figure
 
@@ -100,9 +98,7 @@ def annotate(ax: Axes, cells: Values, high: float) -> None:
     for (row, column), share in np.ndenumerate(cells):
         if np.isfinite(share):
             color = "white" if share < 0.6 * high else "black"
-            ax.text(
-                column, row, f"{share:.0%}", ha="center", va="center", color=color, fontsize=7
-            )
+            ax.text(column, row, f"{share:.0%}", ha="center", va="center", color=color, fontsize=7)
 
 
 @style.styled

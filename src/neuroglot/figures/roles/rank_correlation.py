@@ -49,7 +49,8 @@ def rank_correlation(ds: Dataset, site: str) -> Figure:
     languages = style.Languages.of(ds, "language_a")
     axis = LayerAxis.of(ds)
     pivot = style.pivot(ds, languages)
-    handles = style.language_handles(languages, languages.without(pivot))
+    with_pivot = values.sel(language_a=pivot).rename(language_b="language")
+    handles = style.language_handles(languages, panels.held(with_pivot, "language"))
     figure, upper, lower = panels.two_storeys(
         (len(corpora) * panels.PANEL_WIDTH, 2 * panels.PANEL_HEIGHT),
         matrices_size(len(languages.ids), len(axis.chosen()), len(corpora)),
@@ -58,8 +59,7 @@ def rank_correlation(ds: Dataset, site: str) -> Figure:
     axes = upper.subplots(2, len(corpora), squeeze=False, sharey=True)
     for column, corpus in enumerate(corpora):
         top, bottom = axes[:, column]
-        with_pivot = values.sel(corpus=corpus, language_a=pivot).rename(language_b="language")
-        panels.language_lines(top, axis, languages, with_pivot)
+        panels.language_lines(top, axis, languages, with_pivot.sel(corpus=corpus))
         top.set_title(f"{corpus}, {languages.names[pivot]} with …")
         count = draw_bands(bottom, axis, pairs_of(values.sel(corpus=[corpus]))[1][0])
         bottom.set_title(f"{corpus}, all {count} pairs" if count > 1 else f"{corpus}, the one pair")
@@ -98,7 +98,7 @@ def draw_bands(ax: Axes, axis: LayerAxis, lines: Values) -> int:
         axis.fill(ax, edges[0], edges[1], color=GREY, alpha=alpha, linewidth=0)
     mean = np.full(lines.shape[1], np.nan)
     mean[whole] = np.nanmean(lines[:, whole], axis=0)
-    axis.plot(ax, mean, color=GREY)
+    axis.plot(ax, mean, color=GREY, marker=".")
     axis.decorate(ax)
     return len(lines)
 
@@ -109,7 +109,7 @@ def band_handles() -> list[Line2D | Patch]:
         Patch(color=GREY, alpha=alpha, linewidth=0, label=f"pairs: {name}")
         for name, (_, _, alpha) in BANDS.items()
     ]
-    return [Line2D([], [], color=GREY, label="pairs: mean"), *bands]
+    return [Line2D([], [], color=GREY, marker=".", label="pairs: mean"), *bands]
 
 
 @style.styled
@@ -130,12 +130,9 @@ def all_pairs(ds: Dataset, site: str) -> Figure:
     labels = [f"{names[a]} – {names[b]}" for a, b in pairs]
     blocks = np.array_split(order, block_count(len(pairs), len(corpora)))
     label_width = 0.3 + 0.05 * max(map(len, labels))
-    figure = Figure(
-        figsize=(
-            1.2 + len(blocks) * (label_width + BLOCK_WIDTH * len(corpora)),
-            1.4 + ROW_HEIGHT * len(blocks[0]),
-        ),
-        layout="constrained",
+    figure = panels.page(
+        1.2 + len(blocks) * (label_width + BLOCK_WIDTH * len(corpora)),
+        1.4 + ROW_HEIGHT * len(blocks[0]),
     )
     axes = figure.subplots(1, len(blocks) * len(corpora), squeeze=False)[0]
     low, high = limits(lines)
@@ -144,7 +141,8 @@ def all_pairs(ds: Dataset, site: str) -> Figure:
         image = heat_layers(ax, axis, lines[corpus, block], low, high)
         ax.set_title(corpora[corpus])
         ax.set_ylim(len(blocks[0]) - 0.5, -0.5)
-        ax.set_yticks(range(len(block)), [labels[k] for k in block] if corpus == 0 else [])
+        named = block if corpus == 0 else block[:0]
+        ax.set_yticks(range(len(named)), [labels[k] for k in named])
         ax.tick_params(axis="y", length=0, labelsize=6.5)
     figure.colorbar(image, ax=axes.tolist(), label=UNIT, fraction=0.05, aspect=40)
     style.title(figure, ds, site, "rank correlation of every pair")

@@ -35,7 +35,7 @@ def model_similarity(ds: Dataset, site: str) -> Figure:
         return style.empty(f"no two models with shared prefixes ({style.SITES[site]})")
     columns = min(COLUMNS, 1 + max(cells.sizes["language"] for cells in pairs))
     heights = [1.0 + -(-(1 + cells.sizes["language"]) // columns) * SIDE for cells in pairs]
-    figure = Figure(figsize=(1.6 + columns * SIDE, 0.4 + sum(heights)), layout="constrained")
+    figure = panels.page(1.6 + columns * SIDE, 0.4 + sum(heights))
     parts = figure.subfigures(len(pairs), 1, squeeze=False, height_ratios=heights)[:, 0]
     low, high = limits(np.concatenate([cells.values.ravel() for cells in pairs]))
     for part, cells in zip(parts, pairs, strict=True):
@@ -74,7 +74,7 @@ def draw_pair(
     shown = {names[language]: cells.sel(language=language) for language in drawn}
     if len(drawn) > 1:
         shown = {MEAN: cells.mean("language"), **shown}
-    axes = panels.wrapped(part, len(shown), columns)
+    axes = panels.wrapped(part, len(shown), columns, sharex=True, sharey=True)
     for ax, (name, similarity) in zip(axes, shown.items(), strict=True):
         image = draw_layers(ax, similarity, *limits)
         ax.set_title(name)

@@ -29,7 +29,8 @@ def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
         sets, "corpus", join="outer", fill_value={"segments": 0, "prefixes": 0}
     ).reindex(language_a=languages, language_b=languages, fill_value={"segments": 0, "prefixes": 0})
     same_in_sites = distances[["segments", "prefixes", "segments_left_out"]].isel(site=0, drop=True)
-    return distances.assign(same_in_sites).assign_attrs(scale=settings["scale"])
+    found: xr.Dataset = distances.assign(same_in_sites)
+    return found.assign_attrs(scale=settings["scale"])
 
 
 def _layers(members: dict[str, Recorded], site: Site, scale: Any) -> xr.Dataset:

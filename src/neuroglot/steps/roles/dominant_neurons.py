@@ -1,4 +1,4 @@
-"""The neuron most often at the top and the one that varies most, by layer and language (figure 8)."""
+"""The neuron most often at the top and the one that varies most, by layer (figure 8)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +17,13 @@ def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
     recorded = open_recorded(paths)
     corpora, languages = settings["corpora"], settings["languages"]
     recorded_rows = rows(recorded, corpora, languages)
-    pieces = {
-        site: dominant_neurons(
-            *(
-                statistics(recorded, f"{site}_{name}", corpora, languages)
-                for name in ("argmax_count", "sum", "sum_of_squares")
-            ),
-            recorded_rows,
+
+    def of_site(site: str) -> xr.Dataset:
+        argmax_count, total, sum_of_squares = (
+            statistics(recorded, f"{site}_{name}", corpora, languages)
+            for name in ("argmax_count", "sum", "sum_of_squares")
         )
-        for site in ("act", "out")
-    }
+        return dominant_neurons(argmax_count, total, sum_of_squares, recorded_rows)
+
+    pieces = {site: of_site(site) for site in ("act", "out")}
     return xr.merge([by_site(pieces), {"rows": recorded_rows}])

@@ -1,4 +1,4 @@
-"""One language in several parallel sets: rank correlation and overlap of the sets (figures 14-16)."""
+"""One language in several parallel sets: rank correlation and overlap (figures 14-16)."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -20,4 +20,4 @@ def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
         site: rank_correlation(statistics(recorded, f"{site}_sum", corpora, languages))
         for site in ("act", "out")
     }
-    return by_site(pieces).to_dataset(name="rank_correlation")
+    return xr.Dataset({"rank_correlation": by_site(pieces)})

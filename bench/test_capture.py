@@ -1,0 +1,120 @@
+"""Recording against the bare forward pass of the same batches, without hooks and LM head."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import ratios
+from neuroglot import store
+from neuroglot.capture.collectors import role_collectors
+from neuroglot.capture.engine import Engine, Recording, _pad
+from neuroglot.models.ffn import backbone, record
+from neuroglot.tokens import Tokens
+
+BATCH_TOKENS = 2048
+
+
+def bare_pass(model: torch.nn.Module, tokens: Tokens):
+    """The batches the engine makes, run without anything else."""
+    sequences = sorted(tokens.sequences(), key=len, reverse=True)
+    batches = []
+    while sequences:
+        size = max(1, BATCH_TOKENS // len(sequences[0]))
+        batches.append([torch.from_numpy(part) for part in _pad(sequences[:size])])
+        sequences = sequences[size:]
+    body = backbone(model)
+
+    def run() -> None:
+        with torch.inference_mode():
+            for ids, mask in batches:
+                body(input_ids=ids, attention_mask=mask, use_cache=False)
+
+    return run
+
+
+def recording_pass(model: torch.nn.Module, tokens: Tokens, recording: Recording):
+    engine = Engine(model)
+
+    def run() -> None:
+        folder = Path(tempfile.mkdtemp())
+        store.begin(folder / "s.zarr", "activations", {}, resume=True)
+        engine.run(tokens, recording, folder / "s.zarr")
+        shutil.rmtree(folder)
+
+    return run
+
+
+def every_token(tokens: Tokens) -> Tokens:
+    return Tokens(**{**tokens.__dict__, "snapshot": np.ones(len(tokens.token_id), bool)})
+
+
+def test_all_collectors(benchmark, model, tokens) -> None:
+    recording = Recording(("act", "out"), 0, tuple(role_collectors("nonzero", 0.0)))
+    found = benchmark.pedantic(
+        lambda: ratios(recording_pass(model, tokens, recording), bare_pass(model, tokens)), rounds=1
+    )
+    benchmark.extra_info.update(found)
+
+
+def test_raw_rows_of_every_token(benchmark, model, tokens) -> None:
+    recording = Recording(("act", "out"), 10**9, ())
+    every = every_token(tokens)
+    found = benchmark.pedantic(
+        lambda: ratios(recording_pass(model, every, recording), bare_pass(model, tokens)), rounds=1
+    )
+    benchmark.extra_info.update(found)
+
+
+def test_default_run(benchmark, model, tokens) -> None:
+    """What the workflow does: all collectors and the raw rows of the recorded prefixes."""
+    recording = Recording(("act", "out"), 10**9, tuple(role_collectors("nonzero", 0.0)))
+    found = benchmark.pedantic(
+        lambda: ratios(recording_pass(model, tokens, recording), bare_pass(model, tokens)), rounds=1
+    )
+    benchmark.extra_info.update(found)
+
+
+@pytest.mark.parametrize("segments", [6])
+def test_prefix_snapshots(benchmark, model, tokens, segments: int) -> None:
+    """One pass per segment against the literal pass per prefix; equal numbers are checked too."""
+    keep = tokens.segment < segments
+    few = Tokens(
+        **{
+            k: getattr(tokens, k)[keep]
+            for k in ("token_id", "segment", "position", "end", "snapshot")
+        },
+        segment_ids=tokens.segment_ids[:segments],
+        before=tokens.before,
+        after=tokens.after,
+    )
+    body = backbone(model)
+
+    def literal() -> np.ndarray:
+        rows: list[np.ndarray] = []
+
+        def sink(_site: str, _stack: str, layer: int, value: torch.Tensor) -> None:
+            if layer == 9:
+                rows.append(value[0, -1].numpy().copy())
+
+        with torch.inference_mode(), record(body, {"act", "out"}, sink):
+            for segment, sequence in enumerate(few.sequences()):
+                for position in few.position[(few.segment == segment) & few.snapshot]:
+                    ids = torch.from_numpy(sequence[: position + 1])[None]
+                    body(input_ids=ids, use_cache=False)
+        return np.stack(rows[0::2])
+
+    recording = Recording(("act", "out"), 10**9, (), "float32")
+    folder = Path(tempfile.mkdtemp())
+    store.begin(folder / "s.zarr", "activations", {}, resume=True)
+    Engine(model).run(few, recording, folder / "s.zarr")
+    np.testing.assert_allclose(
+        store.read_rows(folder / "s.zarr", "act", 9), literal(), rtol=1e-3, atol=1e-3
+    )
+    found = benchmark.pedantic(
+        lambda: ratios(recording_pass(model, few, recording), literal, rounds=3), rounds=1
+    )
+    benchmark.extra_info.update(found)

@@ -1,0 +1,268 @@
+"""One forward pass, recorded: equal to the literal procedure, whatever the batches and shards."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tiny_models
+from neuroglot import store
+from neuroglot.capture.collectors import role_collectors
+from neuroglot.capture.engine import Engine, Recording
+from neuroglot.capture.settings import ExecutionSettings
+from neuroglot.errors import NeuroglotError
+from neuroglot.measures import kernels
+from neuroglot.models.ffn import ffns, record
+from neuroglot.tokens import Tokens
+
+LENGTHS = (5, 9, 3, 12, 7, 4)
+SITES = ("act", "out")
+COLLECTORS = tuple(role_collectors("nonzero", 0.0))
+
+
+def text(lengths: tuple[int, ...] = LENGTHS, before: int = 1, after: int = 0) -> Tokens:
+    """Random tokens; every second one ends a recorded prefix."""
+    generator = np.random.default_rng(3)
+    segment = np.repeat(np.arange(len(lengths)), lengths)
+    place = np.concatenate([np.arange(n) for n in lengths])
+    return Tokens(
+        token_id=generator.integers(3, 30, sum(lengths)).astype(np.int32),
+        segment=segment.astype(np.int32),
+        position=(place + before).astype(np.int32),
+        end=(place + 1).astype(np.int32),
+        snapshot=place % 2 == 1,
+        segment_ids=[f"s{i}" for i in range(len(lengths))],
+        before=[1] * before,
+        after=[2] * after,
+    )
+
+
+def run(model, tokens, folder: Path, sites=SITES, raw=1000, tokens_per_batch=64, megabytes=256):
+    store.begin(folder, "activations", {"test": 1}, resume=True)
+    engine = Engine(
+        model, ExecutionSettings(batch_tokens=tokens_per_batch, shard_megabytes=megabytes)
+    )
+    sums = engine.run(tokens, Recording(sites, raw, COLLECTORS, "float32"), folder)
+    return sums, {site: store.read_rows(folder, site) for site in sites if raw}
+
+
+def literal(model, tokens: Tokens, site: str) -> np.ndarray:
+    """One forward pass per recorded prefix, as the paper did; the last position of each."""
+    found = []
+    for segment, sequence in enumerate(tokens.sequences()):
+        recorded = tokens.position[(tokens.segment == segment) & tokens.snapshot]
+        for position in recorded:
+            seen: dict[tuple[str, int], np.ndarray] = {}
+
+            def sink(_site, stack, layer, value, seen=seen):
+                seen[stack, layer] = value[0, -1].numpy().copy()
+
+            with torch.inference_mode(), record(model, {site}, sink):
+                model(torch.from_numpy(sequence[: position + 1])[None])
+            found.append(np.stack(list(seen.values())))
+    return np.stack(found, axis=1)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3_text", "gpt2", "gpt_neox", "opt", "bloom"])
+def test_one_pass_equals_one_pass_per_prefix(name: str, tmp_path: Path) -> None:
+    model, tokens = tiny_models.tiny_model(name), text()
+    sites = ("act", "out", "state")
+    _, rows = run(model, tokens, tmp_path / "s.zarr", sites)
+    for site in sites:
+        np.testing.assert_allclose(rows[site], literal(model, tokens, site), rtol=1e-4, atol=1e-4)
+
+
+def test_streamed_sums_equal_those_of_the_raw_rows(tmp_path: Path) -> None:
+    sums, rows = run(tiny_models.tiny_model("llama"), text(), tmp_path / "s.zarr")
+    for site in SITES:
+        for layer, values in enumerate(rows[site]):
+            for name, expected in kernels.row_statistics(values, "nonzero").items():
+                found = sums[f"{site}_{name}"][layer]
+                np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-12)
+    gelu = [kernels.fire_count(kernels.gelu(values), "nonzero") for values in rows["out"]]
+    np.testing.assert_array_equal(sums["out_gelu_count"], gelu)
+
+
+@pytest.mark.parametrize(("tokens_per_batch", "shard_bytes"), [(1, 1 << 28), (17, 2048), (64, 512)])
+def test_batches_and_shards_change_nothing(
+    tokens_per_batch: int, shard_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokens = tiny_models.tiny_model("llama"), text()
+    expected_sums, expected = run(model, tokens, tmp_path / "a.zarr")
+    rows_per_shard = store.shard_rows
+    monkeypatch.setattr(
+        "neuroglot.capture.engine.shard_rows",
+        lambda n, size, _: rows_per_shard(n, size, shard_bytes),
+    )
+    sums, rows = run(model, tokens, tmp_path / "b.zarr", tokens_per_batch=tokens_per_batch)
+    for site in SITES:
+        np.testing.assert_allclose(rows[site], expected[site], rtol=1e-4, atol=1e-4)
+    for name, value in sums.items():
+        np.testing.assert_allclose(value, expected_sums[name], rtol=1e-4, atol=1e-4)
+
+
+def test_padding_on_the_left_gives_the_same_rows(tmp_path: Path) -> None:
+    model, tokens = tiny_models.tiny_model("llama"), text()
+    _, rows = run(model, tokens, tmp_path / "s.zarr")
+    sequences = tokens.sequences()
+    width = max(map(len, sequences))
+    ids = torch.zeros((len(sequences), width), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, sequence in enumerate(sequences):
+        ids[row, width - len(sequence) :] = torch.from_numpy(sequence)
+        mask[row, width - len(sequence) :] = 1
+    seen = {}
+
+    def sink(_site, _stack, layer, value):
+        seen[layer] = value.clone()
+
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    with torch.inference_mode(), record(model, {"act"}, sink):
+        model(ids, attention_mask=mask, position_ids=positions)
+    at = tokens.position + np.array([width - len(s) for s in sequences])[tokens.segment]
+    for layer, value in seen.items():
+        left = value[tokens.segment, at][tokens.snapshot]
+        np.testing.assert_allclose(rows["act"][layer], left, rtol=1e-4, atol=1e-4)
+
+
+def test_both_stacks_of_an_encoder_decoder_read_the_segment(tmp_path: Path) -> None:
+    model, tokens = tiny_models.tiny_model("m2m_100"), text(before=1, after=1)
+    sums, rows = run(model, tokens, tmp_path / "s.zarr", ("act", "out", "state"))
+    depth = len(ffns(model))
+    stacks = len({block.stack for block in ffns(model)})
+    assert rows["act"].shape[0] == depth == sums["act_count"].shape[0]
+    assert rows["state"].shape[0] == depth + stacks == depth + 2
+    expected: dict[tuple[str, int], list[np.ndarray]] = {}
+    for segment, sequence in enumerate(tokens.sequences()):
+        start = model.config.decoder_start_token_id
+        decoder = np.r_[start, sequence[1:-1]]
+
+        def sink(_site, stack, layer, value, segment=segment):
+            at = tokens.position[(tokens.segment == segment) & tokens.snapshot]
+            expected.setdefault((stack, layer), []).append(value[0, at].numpy().copy())
+
+        with torch.inference_mode(), record(model, {"act"}, sink):
+            model(
+                input_ids=torch.from_numpy(sequence)[None],
+                decoder_input_ids=torch.from_numpy(decoder)[None],
+            )
+    for block in ffns(model):
+        np.testing.assert_allclose(
+            rows["act"][block.index],
+            np.concatenate(expected[block.stack, block.layer]),
+            rtol=1e-4,
+            atol=1e-4,
+            err_msg=f"{block.stack} {block.layer}",
+        )
+
+
+def test_only_the_first_rows_are_stored_raw(tmp_path: Path) -> None:
+    model, tokens = tiny_models.tiny_model("llama"), text()
+    all_sums, rows = run(model, tokens, tmp_path / "all.zarr")
+    sums, some = run(model, tokens, tmp_path / "some.zarr", raw=7, tokens_per_batch=20)
+    assert some["act"].shape[1] == 7
+    np.testing.assert_allclose(some["act"], rows["act"][:, :7], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(sums["act_sum"], all_sums["act_sum"], rtol=1e-4, atol=1e-4)
+    assert run(model, tokens, tmp_path / "none.zarr", raw=0)[0]["act_sum"].shape == (
+        all_sums["act_sum"].shape
+    )
+
+
+class Killed(BaseException):
+    """Stands for a kill in the middle of a run."""
+
+
+def test_an_interrupted_recording_goes_on_with_the_shard_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokens = tiny_models.tiny_model("llama"), text()
+    monkeypatch.setattr("neuroglot.capture.engine.shard_rows", lambda *_: 4)
+    expected_sums, expected = run(model, tokens, tmp_path / "a.zarr")
+    forward, passes = Engine._forward, []
+
+    def counted(self, batch, *rest):
+        passes.append(batch.places.tolist())
+        if len(passes) == 3:
+            raise Killed
+        return forward(self, batch, *rest)
+
+    monkeypatch.setattr(Engine, "_forward", counted)
+    with pytest.raises(Killed):
+        run(model, tokens, tmp_path / "b.zarr")
+    done = len(list((tmp_path / "b.zarr" / "progress").glob("0*.npz")))
+    assert done == 2
+    sums, rows = run(model, tokens, tmp_path / "b.zarr")
+    assert min(passes[3]) == 8, "the two finished shards of four rows are not computed again"
+    for site in SITES:
+        assert np.array_equal(rows[site], expected[site])
+    for name, value in sums.items():
+        assert np.array_equal(value, expected_sums[name])
+
+
+@pytest.mark.parametrize("message", ["out of memory", "can't allocate memory"])
+def test_out_of_memory_halves_the_batch_and_counts_nothing_twice(
+    message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokens = tiny_models.tiny_model("llama"), text()
+    expected_sums, expected = run(model, tokens, tmp_path / "a.zarr")
+    error = torch.OutOfMemoryError(message) if message.startswith("out") else RuntimeError(message)
+    last = ffns(model)[-1].block
+
+    def limited(_module, inputs):
+        if inputs[0].shape[0] > 1:
+            raise error
+
+    handle = last.register_forward_pre_hook(limited)  # fails when earlier layers were recorded
+    sums, rows = run(model, tokens, tmp_path / "b.zarr")
+    handle.remove()
+    for site in SITES:
+        np.testing.assert_allclose(rows[site], expected[site], rtol=1e-4, atol=1e-4)
+    for name, value in sums.items():
+        np.testing.assert_allclose(value, expected_sums[name], rtol=1e-4, atol=1e-4)
+
+
+def test_not_even_one_segment_fits(tmp_path: Path) -> None:
+    model = tiny_models.tiny_model("llama")
+
+    def limited(*_):
+        raise torch.OutOfMemoryError("out of memory")
+
+    ffns(model)[0].block.register_forward_pre_hook(limited)
+    with pytest.raises(NeuroglotError, match="not enough memory for one segment of 13 tokens"):
+        run(model, text(), tmp_path / "s.zarr")
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory(tmp_path: Path) -> None:
+    model = tiny_models.tiny_model("llama")
+    tokens = text()
+    tokens.token_id[0] = 10_000
+    with pytest.raises(IndexError):
+        run(model, tokens, tmp_path / "s.zarr")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_activations_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
+    model = tiny_models.tiny_model("llama")
+    with torch.no_grad():
+        ffns(model)[1].output_matrix()[3] = value
+    with pytest.raises(NeuroglotError, match=r"s\.zarr: .* of layer 2 .*(NaN|finite)"):
+        run(model, text(), tmp_path / "s.zarr")
+    assert not (tmp_path / "s.zarr" / store.RECORD).exists()
+
+
+def test_overflow_of_float16_is_refused_and_never_stored(tmp_path: Path) -> None:
+    model, folder = tiny_models.tiny_model("llama"), tmp_path / "s.zarr"
+    with torch.no_grad():
+        ffns(model)[1].output_matrix().mul_(1e9)
+    store.begin(folder, "activations", {"test": 1})
+    with pytest.raises(NeuroglotError, match="out of layer 2 holds .*too large for float16"):
+        Engine(model).run(text(), Recording(SITES, 99, (), "float16"), folder)
+    Engine(model).run(text(), Recording(SITES, 99, (), "bfloat16"), folder)
+    assert np.isfinite(store.read_rows(folder, "out")).all()
+
+
+def test_nothing_to_record_is_said(tmp_path: Path) -> None:
+    tokens = text((1, 1))
+    with pytest.raises(NeuroglotError, match="no segment has a prefix of two subwords"):
+        run(tiny_models.tiny_model("llama"), tokens, tmp_path / "s.zarr")

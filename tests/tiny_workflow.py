@@ -1,0 +1,124 @@
+"""A copy of the workflow and library with a tiny configuration, to run and to change at will."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+import tiny_checkpoints
+
+ROOT = Path(__file__).parent.parent
+
+SENTENCES = {
+    "en": [
+        "The house stands on a hill above the town.",
+        "She reads a book about old ships every night.",
+        "Nobody knows where the river begins in spring.",
+        "We bought bread and cheese at the market today.",
+    ],
+    "de": [
+        "Das Haus steht auf einem Hügel über der Stadt.",
+        "Sie liest jeden Abend ein Buch über alte Schiffe.",
+        "Niemand weiß wo der Fluss im Frühling beginnt.",
+        "Wir haben heute auf dem Markt Brot und Käse gekauft.",
+    ],
+    "fr": [
+        "La maison se dresse sur une colline dans la ville.",
+        "Elle lit un livre sur les vieux bateaux chaque soir.",
+        "Personne ne sait où la rivière commence au printemps.",
+        "Nous avons acheté du pain et du fromage au marché.",
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended: its exit status, what it printed and which jobs it ran."""
+
+    status: int
+    output: str
+
+    @property
+    def jobs(self) -> set[str]:
+        """The jobs' messages, which name rule, model, corpus and language."""
+        return set(re.findall(r"^(?:Localrule|Job) \d+: (.+)$", self.output, re.MULTILINE))
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder with its own library, workflow, texts, checkpoints and results."""
+
+    folder: Path
+
+    @property
+    def config(self) -> dict:
+        return yaml.safe_load((self.folder / "config.yaml").read_text("utf-8"))
+
+    def configure(self, **changes) -> None:
+        (self.folder / "config.yaml").write_text(yaml.safe_dump({**self.config, **changes}))
+
+    def run(self, *targets: str) -> Finished:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(self.folder / "src"),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",
+        }
+        finished = subprocess.run(
+            ["snakemake", "--cores", "2", *targets],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        return Finished(finished.returncode, finished.stdout)
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / file
+        text = path.read_text("utf-8")
+        assert old in text, f"{file} has no {old!r}"
+        path.write_text(text.replace(old, new, 1), "utf-8")
+
+    def copy(self, folder: Path) -> "Workplace":
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Workplace(folder)
+
+
+def make_workplace(folder: Path) -> Workplace:
+    """Two tiny models, two parallel corpora of text files, languages en and de."""
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "Snakefile", folder)
+    for part in ("workflow", "src"):
+        shutil.copytree(
+            ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+        )
+    texts = [sentence for sentences in SENTENCES.values() for sentence in sentences]
+    for seed, name in enumerate(["one", "two"]):
+        tiny_checkpoints.write_checkpoint(
+            folder / "checkpoints" / name, "llama", texts=texts, seed=seed
+        )
+    for corpus, chosen in {"plain": slice(0, 4), "other": slice(1, 4)}.items():
+        (folder / "texts" / corpus).mkdir(parents=True)
+        for language, sentences in SENTENCES.items():
+            lines = [f"s{i}\t{text}" for i, text in enumerate(sentences)][chosen]
+            file = folder / "texts" / corpus / f"{language}.tsv"
+            file.write_text("\n".join(lines) + "\n", "utf-8")
+    config = {
+        "languages": ["en", "de"],
+        "models": {"one": {"source": "./checkpoints/one"}},
+        "corpora": {
+            corpus: {"source": "text", "path": f"texts/{corpus}/{{language}}.tsv"}
+            for corpus in ("plain", "other")
+        },
+        "roles": {"corpora": ["plain", "other"], "rsa_stimuli": 30},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return Workplace(folder)
