@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: run test check bench docs clean
 
 run: .venv/installed
-	snakemake --cores all --configfile $(CONFIG)
+	snakemake --cores all --quiet host reason --configfile $(CONFIG)
 	@neuroglot summary --config $(CONFIG)
 
 test: check

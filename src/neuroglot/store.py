@@ -96,8 +96,8 @@ def complete(store: Path, kind: Kind, origin: Mapping[str, Any], counts: Mapping
     )
 
 
-def read_record(store: Path, kind: Kind) -> Record:
-    """Read the completion record of a store.
+def read_record(store: Path, kind: Kind | None = None) -> Record:
+    """Read the completion record of a store, of the given kind or of any.
 
     Raises:
         NeuroglotError: the store is missing, incomplete, damaged or of another kind.
@@ -110,7 +110,7 @@ def read_record(store: Path, kind: Kind) -> Record:
         record = Record.model_validate_json(path.read_text("utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
         raise NeuroglotError(f"{path} is damaged; remove {store} and make it again") from error
-    if record.kind != kind:
+    if kind not in (None, record.kind):
         raise NeuroglotError(f"{store} holds {record.kind}, not {kind}")
     return record
 

@@ -54,8 +54,7 @@ def run(
 
 def _identity(path: Path) -> str:
     """What a store was made from, or what a file holds."""
-    record = path / store.RECORD
-    return record.read_text("utf-8") if path.is_dir() and record.is_file() else file_sha256(path)
+    return file_sha256(path) if path.suffix == ".parquet" else store.read_record(path).fingerprint
 
 
 def _write_table(data: xr.Dataset, path: Path) -> None:

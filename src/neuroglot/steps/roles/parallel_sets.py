@@ -23,7 +23,7 @@ def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
     """
     texts = [path for path in paths if path.suffix == ".parquet"]
     stores = [path for path in paths if path.suffix != ".parquet"]
-    tokens = [path for path in stores if _kind(path) == "tokens"]
+    tokens = [path for path in stores if store.read_record(path).kind == "tokens"]
     recorded = open_recorded([path for path in stores if path not in tokens])
     corpora, languages = settings["corpora"], settings["languages"]
     pieces = {
@@ -49,10 +49,6 @@ def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
             "token_overlap": _pairs(counts, token_overlap, languages, corpora),
         }
     )
-
-
-def _kind(path: Path) -> str:
-    return "tokens" if (path / "token_id").exists() else "activations"
 
 
 def _pairs(
