@@ -99,7 +99,7 @@ def datasets(
             "rows": (("corpus", "language"), count),
         },
         coords | {"site": [*SITES, "out_gelu"], "language": ids},
-        attrs,
+        {**attrs, "combinators_drawn": "out_gelu"},
     )
 
     shape = (S, C, n, L)
@@ -477,6 +477,15 @@ def to_lab(linear: np.ndarray) -> np.ndarray:
 
 
 class TestLines:
+    def test_combinators_are_drawn_as_the_settings_ask(self, ten: dict[str, xr.Dataset]) -> None:
+        data = ten["frequency"].assign_attrs(combinators_drawn="out")
+        ax = titled(
+            draw("frequency", "figure_03_combinator_activation_frequency", data), CORPORA[0]
+        )
+        drawn = [line.get_ydata() for line in ax.get_lines()]
+        expected = data["mean"].sel(site="out", corpus=CORPORA[0]).transpose("language", "layer")
+        np.testing.assert_array_equal(drawn, expected)
+
     @pytest.mark.parametrize(
         ("family", "stem", "variable", "site"),
         [

@@ -3,6 +3,7 @@
 from functools import partial
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from xarray import DataArray, Dataset
 
 from neuroglot.figures import panels, style
@@ -57,6 +58,9 @@ def distance(ds: Dataset, site: str) -> Figure:
         axes[row, 0].set_ylabel(UNIT)
     if spread(values) > LARGEST_LINEAR_RATIO:
         axes[0, 0].set_yscale("log")
+        for ax in axes.flat:
+            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            ax.yaxis.set_minor_formatter(NullFormatter())
     names = [languages.names[language] for language in languages]
     selected_layers(lower, values, axis, names, ("source", "target"), UNIT, shared=False)
     style.title(figure, ds, site, "distance between parallel prefixes")

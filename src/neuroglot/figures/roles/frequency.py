@@ -42,7 +42,12 @@ def activation_frequency(ds: Dataset, site: str) -> Figure:
     return figure
 
 
+def combinator_frequency(ds: Dataset) -> Figure:
+    """Figure 3, of the combinators' values as the reduction's settings ask: after GELU or as is."""
+    return activation_frequency(ds, site=ds.attrs["combinators_drawn"])
+
+
 FIGURES: dict[str, style.Draw] = {
     "figure_02_detector_activation_frequency": partial(activation_frequency, site="act"),
-    "figure_03_combinator_activation_frequency": partial(activation_frequency, site="out_gelu"),
+    "figure_03_combinator_activation_frequency": combinator_frequency,
 }

@@ -17,7 +17,7 @@ UNITS = {"act": "neuron", "out": "hidden"}
 NEURONS = {"act": "detector neuron", "out": "combinator neuron"}
 COLUMNS = 240
 LINES = 18
-SCALED = "activation, scaled to [0, 1] in each prefix"
+SCALED = "scaled activation"
 
 Values = NDArray[np.float32]
 
