@@ -9,6 +9,13 @@ def prefix(wildcards):
     return chosen
 
 
+def gpus():
+    """GPUs a recording asks for: none where the CPU is chosen or, with auto, no GPU is here."""
+    device = settings.capture.device
+    here = Path("/dev/nvidia0").exists()
+    return int(device.startswith("cuda") or (device == "auto" and here))
+
+
 rule tokens:
     input:
         card=model_card,
@@ -42,10 +49,13 @@ rule activations:
         "results/logs/activations/{m}/{c}/{l}.log",
     benchmark:
         "results/logs/activations/{m}/{c}/{l}.benchmark.tsv"
-    threads: 4
+    # Loading a model keeps one core busy for seconds: on a CPU several languages at once, on a
+    # thread each, are faster than one on many. For few languages or large models: --set-threads.
+    threads: 1
     resources:
         mem_mb=8000,
         runtime=240,
+        gpu=gpus(),
         # Not a param: batch and shard sizes change no number, so changing them reruns nothing.
         execution=dumped(settings.execution),
     params:

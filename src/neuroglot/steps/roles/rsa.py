@@ -1,7 +1,7 @@
 """Representational similarity between the layers of every two models (figure 11)."""
 
 from collections.abc import Sequence
-from itertools import combinations_with_replacement
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ TABLE = ("rsa",)
 
 
 def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
-    """Compare all layers of all models on the prefixes they share, in every language."""
+    """Compare all layers of every two models on the prefixes they share, in every language.
+
+    A lone model is compared with itself.
+    """
     corpus, languages, models = (
         settings["corpora"][0],
         settings["languages"],
@@ -28,8 +31,9 @@ def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
     size = (len(sites), len(languages), len(models), depth, len(models), depth)
     values = np.full(size, np.nan, np.float32)
     stimuli = np.zeros((len(languages), len(models), len(models)), np.int64)
+    pairs = list(combinations(range(len(models)), 2)) or [(0, 0)]
     for j, language in enumerate(languages):
-        for k, m in combinations_with_replacement(range(len(models)), 2):
+        for k, m in pairs:
             pair = [recorded.get((models[n], language)) for n in (k, m)]
             if pair[0] is None or pair[1] is None:
                 continue
