@@ -18,7 +18,6 @@ check: .venv/installed
 	ruff check
 	mypy
 	snakefmt --check Snakefile workflow
-	snakemake --lint
 
 bench: .venv/installed
 	pytest bench --benchmark-only -p no:cacheprovider

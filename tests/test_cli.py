@@ -143,7 +143,7 @@ def test_texts_that_are_not_parallel_are_refused(place: Path) -> None:
         *("--output", "x.zarr", recorded / "plain" / "en.zarr", mixed),
         cwd=place,
     )
-    assert "corpus plain is not parallel: en and fr have no segment in common" in message
+    assert "corpus 'plain': languages 'en' and 'fr' share no segment id" in message
     assert "'s0'" in message
     assert "'s100'" in message
 

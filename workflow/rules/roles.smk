@@ -157,7 +157,7 @@ for family in FAMILIES:
         params:
             stores=store_folders,
             family=family,
-            folder=f"{place}/figures",
+            folder=lambda wildcards, output: str(Path(output[0]).parent),
             code=fingerprint(
                 "neuroglot.steps.draw", f"neuroglot.figures.roles.{family}"
             ),

@@ -6,7 +6,7 @@ from typing import Any
 
 import xarray as xr
 
-from neuroglot.errors import NeuroglotError
+from neuroglot.corpora import check_parallel
 from neuroglot.measures.distance import distance_matrix
 from neuroglot.steps.recorded import Recorded, Site, by_site, open_recorded
 
@@ -22,7 +22,7 @@ def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
     for corpus in settings["corpora"]:
         members = {r.language: r for r in recorded if r.corpus == corpus}
         ordered = {one: members[one] for one in languages if one in members}
-        refuse_unaligned(corpus, ordered)
+        check_parallel(corpus, {one: r.segments().tolist() for one, r in ordered.items()})
         pieces = {site: _layers(ordered, site, settings["scale"]) for site in sites}
         sets.append(by_site(pieces).assign_coords(corpus=corpus))
     distances = xr.concat(
@@ -42,20 +42,3 @@ def _layers(members: dict[str, Recorded], site: Site, scale: Any) -> xr.Dataset:
     counts = layers[0][["segments", "prefixes", "segments_left_out"]]
     by_layer = xr.concat([one[["distance", "distance_mean"]] for one in layers], "layer")
     return xr.merge([by_layer, counts, first[["stack", "stack_layer"]]])
-
-
-def refuse_unaligned(corpus: str, members: dict[str, Recorded]) -> None:
-    """Refuse a set in which two languages have no segment in common.
-
-    Raises:
-        NeuroglotError: names the corpus, the two languages and examples of their segments.
-    """
-    ids = {language: set(r.segments()) for language, r in members.items()}
-    for a in ids:
-        for b in ids:
-            if not ids[a] & ids[b]:
-                raise NeuroglotError(
-                    f"corpus {corpus} is not parallel: {a} and {b} have no segment in common "
-                    f"({a} has {min(ids[a])!r}, {b} has {min(ids[b])!r}, …); give segments of the "
-                    "same content the same id, or leave the corpus out of roles.corpora"
-                )
