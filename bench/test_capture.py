@@ -15,7 +15,7 @@ from neuroglot.capture.engine import Engine, Recording, _pad
 from neuroglot.models.ffn import backbone, record
 from neuroglot.tokens import Tokens
 
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 256  # what the engine takes on a CPU
 
 
 def bare_pass(model: torch.nn.Module, tokens: Tokens):

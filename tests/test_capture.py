@@ -193,7 +193,8 @@ def test_an_interrupted_recording_goes_on_with_the_shard_it_lacks(
     done = len(list((tmp_path / "b.zarr" / "progress").glob("0*.npz")))
     assert done == 2
     sums, rows = run(model, tokens, tmp_path / "b.zarr")
-    assert min(passes[3]) == 8, "the two finished shards of four rows are not computed again"
+    shards = -(-int(tokens.snapshot.sum()) // 4)
+    assert len(passes) == 3 + shards - done, "finished shards are not computed again"
     for site in SITES:
         assert np.array_equal(rows[site], expected[site])
     for name, value in sums.items():

@@ -49,7 +49,7 @@ class Batch:
     Attributes:
         inputs: arguments of the model.
         times: by stack, ``[row]`` index into the flattened (segment, position) of each row.
-        places: ``[row]``, indices among the recorded rows.
+        places: ``[row]``, indices in the shard.
         tokens: tokens without padding.
     """
 
@@ -117,9 +117,8 @@ class Engine:
             Writer(arrays, rows_per_shard, recording.store_dtype, store) as writer,
         ):
             for start, stop in missing:
-                writer.start_shard(start)
                 totals = self._shard(
-                    tokens, recorded[start:stop], start, raw_rows, recording, writer, bar.update
+                    tokens, recorded[start:stop], raw_rows - start, recording, writer, bar.update
                 )
                 sums = {name: value.numpy() for name, value in totals.stacked().items()}
                 _refuse_nan(sums, store)
@@ -130,13 +129,12 @@ class Engine:
         self,
         tokens: Tokens,
         rows: NDArray[np.int64],
-        start: int,
         raw_rows: int,
         recording: Recording,
         writer: Writer,
         update: Callable[[int], Any],
     ) -> Totals:
-        """Run the segments that ``rows`` lie in; ``start`` is the first one's index."""
+        """Run the segments that a shard's ``rows`` lie in and keep the first ``raw_rows`` raw."""
         sequences = tokens.sequences()
         by_segment = {
             int(segment): np.flatnonzero(tokens.segment[rows] == segment)
@@ -149,7 +147,7 @@ class Engine:
             size = min(len(waiting), max(1, self._budget // longest))
             group = [waiting.popleft() for _ in range(size)]
             try:
-                batch = self._batch(tokens, sequences, group, by_segment, rows, start)
+                batch = self._batch(tokens, sequences, group, by_segment, rows)
                 sums, raw = self._forward(batch, raw_rows, recording)
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
@@ -176,7 +174,6 @@ class Engine:
         group: Sequence[int],
         by_segment: dict[int, NDArray[np.int64]],
         rows: NDArray[np.int64],
-        start: int,
     ) -> Batch:
         import torch
 
@@ -198,7 +195,7 @@ class Engine:
         return Batch(
             inputs={k: torch.from_numpy(v).to(self._device) for k, v in inputs.items()},
             times={k: torch.from_numpy(v).to(self._device) for k, v in times.items()},
-            places=places + start,
+            places=places,
             tokens=int(sum(len(sequences[s]) for s in group)) - len(group) * _specials(tokens),
         )
 

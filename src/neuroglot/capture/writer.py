@@ -28,7 +28,7 @@ class RowBatch:
 
     Attributes:
         values: ``[row, width]`` by site and layer, in the precision to store.
-        places: ``[row]``, their indices in the store.
+        places: ``[row]``, their indices in the shard.
         ready: waits until the copies from the device have arrived.
     """
 
@@ -71,7 +71,6 @@ class Writer:
             )
             for site, array in arrays.items()
         }
-        self._start = 0
         self._thread = threading.Thread(target=self._run, name="row writer", daemon=True)
 
     def __enter__(self) -> "Writer":
@@ -95,11 +94,6 @@ class Writer:
             raise self._error
         self._queue.put(item)
 
-    def start_shard(self, start: int) -> None:
-        """Say which row the next batches' shard begins with; the previous one must have ended."""
-        self._queue.join()
-        self._start = start
-
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
             try:
@@ -110,13 +104,9 @@ class Writer:
                         self._write(item)
             except BaseException as error:  # handed to the thread that records
                 self._error = error
-            finally:
-                self._queue.task_done()
-        self._queue.task_done()
 
     def _place(self, batch: RowBatch) -> None:
         batch.ready()
-        places = batch.places - self._start
         for (site, layer), values in batch.values.items():
             bits = as_bits(values)
             if not finite(bits, self._dtype):
@@ -125,7 +115,7 @@ class Writer:
                     f"large for {self._dtype}; set capture.store_dtype to bfloat16 or float32, and "
                     "if it happens again capture.dtype to float32"
                 )
-            self._buffers[site][layer, places] = bits
+            self._buffers[site][layer, batch.places] = bits
 
     def _write(self, shard: Shard) -> None:
         for site, array in self._arrays.items():
