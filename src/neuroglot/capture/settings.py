@@ -42,5 +42,5 @@ class ExecutionSettings(BaseModel):
         "256 on a CPU, whose caches larger batches overflow, and 8192 on a GPU.",
     )
     shard_megabytes: int = Field(
-        256, ge=1, description="Size of a shard of raw rows: the work at risk when a run is killed."
+        128, ge=1, description="Size of a shard of raw rows: the work at risk when a run is killed."
     )

@@ -1,0 +1,58 @@
+"""Peak memory of recording the default text once and ten times over, each in a fresh process.
+
+Run after `make`: python bench/memory.py. Linux only: ru_maxrss is in kilobytes.
+"""
+
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+TIMES = (1, 3, 10)
+TEXT = "django"  # long enough to fill a shard once
+
+
+def repeat(tokens, times: int):
+    """The same text again and again, as new segments; every token is a recorded prefix."""
+    from neuroglot.tokens import Tokens
+
+    segments = len(tokens.segment_ids)
+    return Tokens(
+        **{name: np.tile(getattr(tokens, name), times) for name in ("token_id", "position", "end")},
+        snapshot=np.ones(len(tokens.token_id) * times, bool),
+        segment=np.concatenate([tokens.segment + i * segments for i in range(times)]),
+        segment_ids=[f"{name}-{i}" for i in range(times) for name in tokens.segment_ids],
+        before=tokens.before,
+        after=tokens.after,
+    )
+
+
+def peak(times: int) -> float:
+    """Peak resident megabytes of a process that loads the model and records the text."""
+    from conftest import MODEL, TOKENS
+    from neuroglot import store
+    from neuroglot.capture.collectors import role_collectors
+    from neuroglot.capture.engine import Engine, Recording
+    from neuroglot.models.load import load
+    from neuroglot.tokens import read_tokens
+
+    engine = Engine(load(MODEL, "cpu"))
+    tokens = repeat(read_tokens(TOKENS.parent.parent / TEXT / TOKENS.name), times)
+    recording = Recording(("act", "out"), 10**9, tuple(role_collectors("nonzero", 0.0)))
+    folder = Path(tempfile.mkdtemp())
+    store.begin(folder / "s.zarr", "activations", {}, resume=True)
+    engine.run(tokens, recording, folder / "s.zarr")
+    shutil.rmtree(folder)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(f"{sys.argv[1]:>3} times the text: {peak(int(sys.argv[1])):.0f} MB at most")
+    else:
+        for times in TIMES:
+            subprocess.run([sys.executable, __file__, str(times)], check=True)
