@@ -40,7 +40,10 @@ RSA = {"roles: similarity of rsa between all models"}
 def test_everything_is_made(finished: Workplace) -> None:
     results = finished.folder / "results"
     assert (results / "report.html").stat().st_size > 100_000
-    assert "Activation flatness" in (results / "report.html").read_text("utf-8", "replace")
+    report = (results / "report.html").read_text("utf-8", "replace")
+    assert "Activation flatness" in report
+    for table in (results / "roles").rglob("*.csv"):
+        assert str(table.relative_to(finished.folder)) in report
     figures = list((results / "roles" / "one" / "figures").glob("*.png"))
     assert len(figures) >= 15
     assert len(list((results / "roles" / "one").glob("*.csv"))) == 6

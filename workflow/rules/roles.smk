@@ -65,7 +65,13 @@ rule roles_reduction:
         lambda wildcards: reduction_inputs(wildcards.name, wildcards.m),
     output:
         "results/roles/{m}/{name}.zarr/complete.json",
-        "results/roles/{m}/{name}.csv",
+        report(
+            "results/roles/{m}/{name}.csv",
+            caption="../report/table.rst",
+            category="roles",
+            subcategory="{m}",
+            labels={"table": "{name}"},
+        ),
     log:
         "results/logs/roles/{m}/{name}.log",
     wildcard_constraints:
@@ -101,7 +107,13 @@ use rule roles_reduction as roles_rsa with:
         [path for model in settings.models for path in reduction_inputs("rsa", model)],
     output:
         "results/roles/{name}.zarr/complete.json",
-        "results/roles/{name}.csv",
+        report(
+            "results/roles/{name}.csv",
+            caption="../report/table.rst",
+            category="roles",
+            subcategory="all models",
+            labels={"table": "{name}"},
+        ),
     log:
         "results/logs/roles/{name}.log",
     wildcard_constraints:
