@@ -190,7 +190,7 @@ def test_an_interrupted_recording_goes_on_with_the_shard_it_lacks(
     monkeypatch.setattr(Engine, "_forward", counted)
     with pytest.raises(Killed):
         run(model, tokens, tmp_path / "b.zarr")
-    done = len(list((tmp_path / "b.zarr" / "progress").glob("0*.npz")))
+    done = len(list((tmp_path / "b.zarr" / "progress").rglob("0*.npz")))
     assert done == 2
     sums, rows = run(model, tokens, tmp_path / "b.zarr")
     shards = -(-int(tokens.snapshot.sum()) // 4)
@@ -199,6 +199,33 @@ def test_an_interrupted_recording_goes_on_with_the_shard_it_lacks(
         assert np.array_equal(rows[site], expected[site])
     for name, value in sums.items():
         assert np.array_equal(value, expected_sums[name])
+
+
+def test_an_interrupted_recording_may_go_on_with_other_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokens = tiny_models.tiny_model("llama"), text()
+    expected_sums, expected = run(model, tokens, tmp_path / "a.zarr")
+    forward, passes = Engine._forward, []
+
+    def killed(self, batch, *rest):
+        passes.append(batch)
+        if len(passes) == 3:
+            raise Killed
+        return forward(self, batch, *rest)
+
+    monkeypatch.setattr("neuroglot.capture.engine.shard_rows", lambda *_: 4)
+    monkeypatch.setattr(Engine, "_forward", killed)
+    with pytest.raises(Killed):
+        run(model, tokens, tmp_path / "b.zarr")
+    monkeypatch.setattr("neuroglot.capture.engine.shard_rows", lambda *_: 8)
+    sums, rows = run(model, tokens, tmp_path / "b.zarr")
+    for site in SITES:
+        np.testing.assert_allclose(rows[site], expected[site], rtol=1e-4, atol=1e-4)
+    assert len(list((tmp_path / "b.zarr" / "progress").iterdir())) == 1
+    np.testing.assert_array_equal(
+        sums["act_argmax_count"].sum(1), expected_sums["act_argmax_count"].sum(1)
+    )
 
 
 @pytest.mark.parametrize("message", ["out of memory", "can't allocate memory"])

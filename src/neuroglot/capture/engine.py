@@ -1,6 +1,7 @@
 """Runs a model over tokens once; raw rows and streaming collectors share the forward pass."""
 
 import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -93,8 +94,10 @@ class Engine:
         row_bytes = itemsize(recording.store_dtype) * sum(n * width for n, width in planes.values())
         megabytes = self.execution.shard_megabytes << 20
         rows_per_shard = shard_rows(len(recorded), row_bytes, megabytes)
-        done = store / "progress"
+        # Shards of another size mean other rows, so what was done in them does not count.
+        done = store / "progress" / f"shards-of-{rows_per_shard}"
         if not done.is_dir():
+            shutil.rmtree(done.parent, ignore_errors=True)
             arrays = {
                 site: create_rows(
                     store, site, (n, raw_rows, width), rows_per_shard, recording.store_dtype
@@ -102,7 +105,7 @@ class Engine:
                 for site, (n, width) in planes.items()
                 if raw_rows
             }
-            done.mkdir()
+            done.mkdir(parents=True)
         else:
             arrays = _open_arrays(store, planes if raw_rows else {})
         shards = [
