@@ -175,4 +175,4 @@ def test_bad_wheels_are_refused(tmp_path):
     with pytest.raises(NeuroglotError, match="no catalogue"):
         settings.read("de", wheel)
     with pytest.raises(ValidationError, match="only wheels"):
-        GettextCorpus(source="gettext", release=OTHER | {"registry": "npm"})
+        GettextCorpus(source="gettext", release=OTHER | {"registry": "npm", "version": "1.0.0"})
