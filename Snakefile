@@ -14,25 +14,53 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/sources.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/roles.smk"
+include: "workflow/rules/lexicon.smk"
+include: "workflow/rules/experts.smk"
+include: "workflow/rules/lape.smk"
+include: "workflow/rules/reductions.smk"
 include: "workflow/rules/report.smk"
 
 
 localrules:
     all,
     roles,
+    lexicon,
+    experts,
+    lape,
 
 
 rule roles:
     input:
-        roles_results(),
+        results_of("roles"),
     message:
         "roles: detectors and combinators through the layers"
+
+
+rule lexicon:
+    input:
+        results_of("lexicon"),
+    message:
+        "lexicon: what the last layer's neurons write"
+
+
+rule experts:
+    input:
+        results_of("experts"),
+    message:
+        "experts: languages over clustered neurons"
+
+
+rule lape:
+    input:
+        results_of("lape"),
+    message:
+        "lape: the neurons that are a language's own"
 
 
 rule all:
     default_target: True
     input:
-        rules.roles.input,
+        [results_of(paper) for paper in settings.analyses],
         rules.report.output,
     message:
         "every configured analysis is done"

@@ -59,12 +59,19 @@ def tokens(folder: Path, text: Path, model: str = "one") -> Path:
     return output
 
 
+PLAN = {
+    "roles": {"rule": "nonzero", "threshold": 0.0, "sample_segments": 40},
+    "firing": True,
+    "rows": False,
+}
+
+
 def capture_arguments(folder: Path, read: Path, model: str = "one", **settings) -> list[object]:
     output = Path(str(read).replace("tokens", "activations"))
     return [
         *("capture", "--model", f"results/models/{model}", "--tokens", read),
-        *("--settings", json.dumps({**CAPTURE, **settings}), "--rule", "nonzero"),
-        *("--threshold", "0", "--sample-segments", "40", "--output", output),
+        *("--settings", json.dumps({**CAPTURE, **settings}), "--plan", json.dumps(PLAN)),
+        *("--output", output),
     ]
 
 

@@ -44,6 +44,26 @@ def test_parquet_keeps_order_text_and_notes_in_equal_bytes(tmp_path):
     assert json.loads(table.schema.metadata[b"notes"]) == ["article 2: kept whole"]
 
 
+def test_long_columns_are_written_in_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr("neuroglot.corpora.base.CHUNK_SEGMENTS", 2)
+    for size in (0, 1, 2, 5):
+        reading = Reading(tuple(Segment(f"s{index}", "ü" * index) for index in range(size)))
+        write_parquet(reading, tmp_path / "en.parquet")
+        assert read_parquet(tmp_path / "en.parquet") == reading
+
+
+def test_writing_imports_no_pandas(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from neuroglot.corpora import *;"
+        "write_parquet(Reading((Segment('1', 'a'),)), Path('en.parquet'));"
+        "print('pandas' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert result.stdout.strip() == "False", result.stderr
+
+
 def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "en.parquet"
     write_parquet(Reading((Segment("1", "a"),)), path)
@@ -105,6 +125,21 @@ def test_plain_text_is_aligned_by_line(tmp_path):
 def test_first_segments(tmp_path):
     (tmp_path / "de.txt").write_text("a\nb\nc\nd\n")
     assert [s.text for s in text_corpus(tmp_path, max_segments=3).read("de").segments] == [*"abc"]
+
+
+def test_skipped_segments_are_held_out(tmp_path):
+    (tmp_path / "de.txt").write_text("a\n\nb\nc\nd\ne\n")
+    first = text_corpus(tmp_path, max_segments=2).read("de").segments
+    rest = text_corpus(tmp_path, skip_segments=2).read("de").segments
+    assert [s.text for s in first] == ["a", "b"], "a line without text is no segment"
+    assert [s.text for s in rest] == ["c", "d", "e"]
+    assert first + rest == text_corpus(tmp_path).read("de").segments
+    middle = text_corpus(tmp_path, skip_segments=1, max_segments=2).read("de").segments
+    assert [s.id for s in middle] == ["000003", "000004"]
+    with pytest.raises(NeuroglotError, match=r"'de': skip_segments leaves out 4 of 5 segments"):
+        text_corpus(tmp_path, skip_segments=4).read("de")
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        text_corpus(tmp_path, skip_segments=-1)
 
 
 def test_tab_separated(tmp_path):
@@ -227,6 +262,9 @@ def test_table_with_languages_in_columns(table):
         settings.read("fr")
     first = corpus(source="table", path=table, text_column="text_{language}", max_segments=2)
     assert len(first.read("de").segments) == 2
+    two = {"max_segments": 2, "skip_segments": 1}
+    later = corpus(source="table", path=table, text_column="text_{language}", **two)
+    assert later.read("de").segments == (("000002", "Zwei"), ("000004", "Vier"))
 
 
 def test_table_per_language(tmp_path):

@@ -19,6 +19,9 @@ config_app = typer.Typer(no_args_is_help=True, help="Check and document the conf
 app.add_typer(config_app, name="config")
 
 Settings = Annotated[str, typer.Option("--settings", help="This step's settings, as JSON.")]
+Execution = Annotated[
+    str, typer.Option("--execution", help="Batch and shard size, as JSON; changes no number.")
+]
 Output = Annotated[Path, typer.Option("--output", help="What to write.")]
 Config = Annotated[Path, typer.Option("--config", help="The configuration file.")]
 
@@ -80,7 +83,7 @@ def tokens(
     model: Annotated[Path, typer.Option(help="Folder of the model.")],
     corpus: Annotated[Path, typer.Option(help="Parquet of the language.")],
     output: Output,
-    prefix: Annotated[str, typer.Option(help="word or subword")],
+    prefix: Annotated[str, typer.Option(help="word, subword or token")],
     long_segments: Annotated[str, typer.Option(help="truncate or refuse")],
 ) -> None:
     """Tokenise one language of a corpus."""
@@ -95,13 +98,11 @@ def capture(
     tokens: Annotated[Path, typer.Option(help="Token store.")],
     settings: Settings,
     output: Output,
-    rule: Annotated[str, typer.Option(help="nonzero, positive or above")],
-    threshold: Annotated[float, typer.Option()],
-    sample_segments: Annotated[int, typer.Option(help="Segments whose raw rows are kept.")],
-    execution: Annotated[str, typer.Option(help="Batch and shard size, as JSON.")] = "{}",
+    plan: Annotated[str, typer.Option(help="What to record, as JSON.")],
+    execution: Execution = "{}",
 ) -> None:
     """Record a model's activations over one language."""
-    from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
+    from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, RecordingPlan
     from neuroglot.steps import capture as step
 
     step.run(
@@ -110,29 +111,36 @@ def capture(
         output,
         CaptureSettings.model_validate(_json(settings)),
         ExecutionSettings.model_validate(_json(execution)),
-        rule,  # type: ignore[arg-type]
-        threshold,
-        sample_segments,
+        RecordingPlan.model_validate(_json(plan)),
     )
 
 
 @app.command()
 def reduce(
-    paper: Annotated[str, typer.Argument(help="roles")],
+    paper: Annotated[str, typer.Argument(help="roles, lexicon, experts or lape")],
     name: Annotated[str, typer.Argument(help="The reduction.")],
-    stores: Annotated[list[Path], typer.Argument(help="Activation stores.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Stores, models and texts it reads.")],
     settings: Settings,
     output: Output,
+    execution: Execution = "{}",
 ) -> None:
-    """Reduce activation stores to one dataset and its table."""
+    """Reduce stores, models and texts to one dataset and its tables."""
+    from neuroglot.capture.settings import ExecutionSettings
     from neuroglot.steps.reduce import run
 
-    run(paper, name, stores, _json(settings), output)
+    run(
+        paper,
+        name,
+        inputs,
+        _json(settings),
+        output,
+        ExecutionSettings.model_validate(_json(execution)),
+    )
 
 
 @app.command()
 def draw(
-    paper: Annotated[str, typer.Argument(help="roles")],
+    paper: Annotated[str, typer.Argument(help="roles, lexicon, experts or lape")],
     family: Annotated[str, typer.Argument(help="The family of figures.")],
     data: Annotated[list[Path], typer.Argument(help="Reductions to draw.")],
     output: Annotated[Path, typer.Option(help="Folder of the figures.")],

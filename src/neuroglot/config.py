@@ -1,38 +1,41 @@
 """The configuration's one reader: typed, and refused before any job runs if it is wrong."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
 )
 
 from neuroglot import languages
-from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
+from neuroglot.analyses import (
+    ExpertsSettings,
+    Id,
+    LapeSettings,
+    LexiconSettings,
+    PerplexitySettings,
+    RolesSettings,
+    Section,
+    distinct,
+)
+from neuroglot.capture.settings import (
+    CaptureSettings,
+    ExecutionSettings,
+    RecordingPlan,
+    RolesRecording,
+)
 from neuroglot.corpora import CorpusSettings
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import Language, LanguageRow, find_language
 from neuroglot.models.source import ModelSettings
 
-IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_-]*")
-
-
-def _identifier(name: str) -> str:
-    if not IDENTIFIER.fullmatch(name):
-        raise ValueError(
-            f"{name!r} cannot be part of a path: use lower-case letters, digits, - and _, "
-            "beginning with a letter or digit"
-        )
-    return name
+ANALYSES = ("roles", "lexicon", "experts", "lape")
 
 
 def _language(tag: Any) -> str:
@@ -41,62 +44,8 @@ def _language(tag: Any) -> str:
     return tag
 
 
-def _distinct(items: list[str]) -> list[str]:
-    for item in items:
-        if items.count(item) > 1:
-            raise ValueError(f"{item!r} is listed twice")
-    return items
-
-
-Id = Annotated[str, AfterValidator(_identifier)]
 LanguageId = Annotated[languages.LanguageId, BeforeValidator(_language)]
-Languages = Annotated[list[LanguageId], AfterValidator(_distinct), Field(min_length=1)]
-
-
-class Section(BaseModel):
-    """A part of the configuration; a key it does not know is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RolesSettings(Section):
-    """Detectors and combinators through the layers (Bhattacharya & Bojar)."""
-
-    corpora: Annotated[list[Id], AfterValidator(_distinct), Field(min_length=1)] = Field(
-        description="Corpora to analyse; at least two parallel ones for figures 14 to 18."
-    )
-    rule: Literal["nonzero", "positive", "above"] = Field(
-        "nonzero",
-        description="When a neuron counts as active: its value is not zero, is "
-        "positive, or is above `threshold`.",
-    )
-    threshold: float = Field(0.0, description="For `rule: above`.")
-    combinator_gelu: bool = Field(
-        True,
-        description="Draw the combinators' activation frequency after GELU, as published; an "
-        "affine output is never exactly zero. Both are stored.",
-    )
-    scale: Literal["none", "minmax"] = Field(
-        "none", description="Scaling of each prefix's activations before distances are taken."
-    )
-    sample_segments: int = Field(
-        150,
-        ge=2,
-        description="Segments, from the first, whose raw activations are stored: for distances, "
-        "heat maps and the similarity between models. Frequencies, flatness and ranks use every "
-        "segment.",
-    )
-    heatmap_layers: list[Annotated[float, Field(ge=0, le=1)]] = Field(
-        [0.0, 0.33, 0.67, 1.0],
-        min_length=1,
-        description="Layers to draw as heat maps, as a fraction of the depth.",
-    )
-    heatmap_rows: int = Field(120, ge=1, description="Prefixes per language in the heat maps.")
-    rsa_stimuli: int = Field(
-        300,
-        ge=3,
-        description="Prefixes per language that the similarity between models is computed on.",
-    )
+Languages = Annotated[list[LanguageId], AfterValidator(distinct), Field(min_length=1)]
 
 
 class Config(Section):
@@ -113,23 +62,93 @@ class Config(Section):
     corpora: dict[Id, CorpusSettings] = Field(min_length=1, description="Texts by id.")
     capture: CaptureSettings = CaptureSettings()  # type: ignore[call-arg]
     execution: ExecutionSettings = ExecutionSettings()  # type: ignore[call-arg]
-    roles: RolesSettings
+    perplexity: PerplexitySettings | None = Field(
+        None, description="Held-out text; without it nothing is made that needs perplexity."
+    )
+    roles: RolesSettings | None = Field(
+        None, description="Detectors and combinators through the layers."
+    )
+    lexicon: LexiconSettings | None = Field(None, description="What the last layer writes.")
+    experts: ExpertsSettings | None = Field(None, description="Languages over clustered neurons.")
+    lape: LapeSettings | None = Field(None, description="Language-specific neurons.")
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
         if self.pivot not in self.languages:
             raise ValueError(f"pivot: {unknown_name('language', self.pivot, self.languages)}")
-        for index, corpus in enumerate(self.roles.corpora):
+        if not self.analyses:
+            raise ValueError(f"no analysis is configured; add one of {', '.join(ANALYSES)}")
+        for key, corpus in self._named_corpora():
             if corpus not in self.corpora:
-                raise ValueError(
-                    f"roles.corpora[{index}]: {unknown_name('corpus', corpus, self.corpora)}"
-                )
+                raise ValueError(f"{key}: {unknown_name('corpus', corpus, self.corpora)}")
+        self._check_held_out()
         return self
 
-    def corpus_languages(self, corpus: str) -> list[str]:
-        """The languages a corpus is read in, in drawing order."""
-        chosen = self.corpora[corpus].languages
-        return [language for language in self.languages if chosen is None or language in chosen]
+    def _check_held_out(self) -> None:
+        for name, section in (("experts", self.experts), ("lape", self.lape)):
+            if section is None or self.perplexity is None:
+                continue
+            if section.corpus == self.perplexity.corpus:
+                raise ValueError(
+                    f"perplexity.corpus: {section.corpus!r} is also {name}.corpus, so it is not "
+                    "held out; name another corpus, such as the same source with skip_segments"
+                )
+            if not self.held_out_languages(section.corpus):
+                raise ValueError(
+                    f"perplexity.corpus: {self.perplexity.corpus!r} and {name}.corpus "
+                    f"{section.corpus!r} have no language in common"
+                )
+
+    def _named_corpora(self) -> Iterator[tuple[str, str]]:
+        """Where a section names a corpus, and which."""
+        for name in ("perplexity", *self.analyses):
+            section = getattr(self, name)
+            if isinstance(section, RolesSettings):
+                for index, corpus in enumerate(section.corpora):
+                    yield f"roles.corpora[{index}]", corpus
+            elif section is not None:
+                yield f"{name}.corpus", section.corpus
+
+    @property
+    def analyses(self) -> list[str]:
+        """The configured analyses."""
+        return [name for name in ANALYSES if getattr(self, name) is not None]
+
+    @property
+    def all_languages(self) -> list[str]:
+        """Every language that any corpus is read in, in drawing order."""
+        own = [language for corpus in self.corpora.values() for language in corpus.languages or ()]
+        return list(dict.fromkeys([*self.languages, *own]))
+
+    def corpus_languages(self, *corpora: str) -> list[str]:
+        """The languages that any of some corpora is read in, in drawing order."""
+        read = {
+            language
+            for corpus in corpora
+            for language in self.corpora[corpus].languages or self.languages
+        }
+        return [language for language in self.all_languages if language in read]
+
+    def recording(self, corpus: str) -> RecordingPlan:
+        """What the configured analyses need of a corpus' activations."""
+        roles, experts, lape = self.roles, self.experts, self.lape
+        sample = None
+        if roles is not None and corpus in roles.corpora:
+            sample = RolesRecording(
+                rule=roles.rule, threshold=roles.threshold, sample_segments=roles.sample_segments
+            )
+        return RecordingPlan(
+            roles=sample,
+            firing=lape is not None and lape.corpus == corpus,
+            rows=experts is not None and experts.corpus == corpus and experts.scores_from == "rows",
+        )
+
+    def held_out_languages(self, corpus: str) -> list[str]:
+        """The languages of a corpus that there is held-out text in."""
+        if self.perplexity is None:
+            return []
+        held_out = self.corpus_languages(self.perplexity.corpus)
+        return [language for language in self.corpus_languages(corpus) if language in held_out]
 
     def language(self, language: str) -> Language:
         """What is known of a configured language."""
@@ -161,19 +180,12 @@ def load(settings: Mapping[str, Any], files: Sequence[Path] = ()) -> Config:
 
 def _missing(config: Config) -> Any:
     """Find languages without a table row and corpora without a language, before any job runs."""
-    for language in config.languages:
+    for language in config.all_languages:
         try:
             config.language(language)
         except NeuroglotError as error:
             yield f"languages: {error}"
     for name, corpus in config.corpora.items():
-        for language in corpus.languages or ():
-            if language not in config.languages:
-                yield (
-                    f"corpora.{name}.languages: "
-                    f"{unknown_name('language', language, config.languages)}; "
-                    "add it to languages first"
-                )
         for problem in corpus.problems(config.corpus_languages(name)):
             yield f"corpora.{name}: {problem}"
 

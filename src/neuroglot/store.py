@@ -245,7 +245,9 @@ def itemsize(dtype: StoreDtype) -> int:
     return 4 if dtype == "float32" else 2
 
 
-def read_rows(store: Path, name: str, layer: int | None = None) -> NDArray[np.float32]:
+def read_rows(
+    store: Path, name: str, layer: int | None = None, rows: slice = slice(None)
+) -> NDArray[np.float32]:
     """Read raw rows as float32: ``[row, width]`` of one layer, or ``[layer, row, width]`` of all.
 
     Raises:
@@ -258,7 +260,7 @@ def read_rows(store: Path, name: str, layer: int | None = None) -> NDArray[np.fl
         raise NeuroglotError(f"{store} holds no raw rows of {name}")
     try:
         array = zarr.open_array(path, mode="r")
-        values = np.asarray(array[:] if layer is None else array[layer])
+        values = np.asarray(array[:, rows] if layer is None else array[layer, rows])
         dtype = array.attrs["dtype"]
     except Exception as error:
         raise damaged(store, error) from error

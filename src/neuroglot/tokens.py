@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from tokenizers import Encoding, Tokenizer
 
-Prefix = Literal["word", "subword"]
+Prefix = Literal["word", "subword", "token"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def tokenise(
 
     With ``prefix="word"`` the last subword of every word-boundary prefix is recorded, with
     ``"subword"`` every token; of tokens that end within the same character only the last. A
-    prefix of a single subword is left out (roles paper, section 3.1).
+    prefix of a single subword is left out (roles paper, section 3.1). With ``"token"`` every token
+    is recorded, also the first and each of those that end within one character.
 
     Args:
         tokenizer: of the model.
@@ -96,6 +97,8 @@ def tokenise(
     """
     import xarray as xr
 
+    tokenizer.no_truncation()  # both may be left over in a tokenizer's file
+    tokenizer.no_padding()
     encodings = tokenizer.encode_batch([text for _, text in segments])
     before, after = _special_tokens(encodings[0])
     room = None if context_window is None else context_window - len(before) - len(after)
@@ -146,6 +149,8 @@ def _special_tokens(encoding: "Encoding") -> tuple[list[int], list[int]]:
 
 def _snapshots(text: str, spans: NDArray[np.int32], prefix: Prefix) -> NDArray[np.bool_]:
     """Mark the tokens that end a recorded prefix."""
+    if prefix == "token":
+        return np.ones(len(spans), bool)
     starts, ends = spans.T
     chosen = np.zeros(len(spans), bool)
     if prefix == "subword":

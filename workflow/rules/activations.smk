@@ -9,19 +9,12 @@ def prefix(wildcards):
     return chosen
 
 
-def gpus():
-    """GPUs a recording asks for: none where the CPU is chosen or, with auto, no GPU is here."""
-    device = settings.capture.device
-    here = Path("/dev/nvidia0").exists()
-    return int(device.startswith("cuda") or (device == "auto" and here))
-
-
 rule tokens:
     input:
         card=model_card,
-        text="results/corpora/{c}/{l}.parquet",
+        text=TEXT,
     output:
-        "results/tokens/{m}/{c}/{l}.zarr/complete.json",
+        TOKENS,
     log:
         "results/logs/tokens/{m}/{c}/{l}.log",
     resources:
@@ -42,9 +35,9 @@ rule tokens:
 rule activations:
     input:
         card=model_card,
-        tokens="results/tokens/{m}/{c}/{l}.zarr/complete.json",
+        tokens=TOKENS,
     output:
-        "results/activations/{m}/{c}/{l}.zarr/complete.json",
+        ACTIVATIONS,
     log:
         "results/logs/activations/{m}/{c}/{l}.log",
     benchmark:
@@ -60,17 +53,14 @@ rule activations:
         execution=dumped(settings.execution),
     params:
         settings=dumped(settings.capture),
-        rule=settings.roles.rule,
-        threshold=settings.roles.threshold,
-        sample_segments=settings.roles.sample_segments,
+        plan=lambda wildcards: dumped(settings.recording(wildcards.c)),
         code=fingerprint("neuroglot.steps.capture"),
     message:
         "activations of {wildcards.m} reading {wildcards.c} {wildcards.l}"
     shell:
         "OMP_NUM_THREADS={threads} neuroglot capture --model results/models/{wildcards.m}"
         " --tokens results/tokens/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"
-        " --settings {params.settings:q} --rule {params.rule} --threshold {params.threshold}"
-        " --sample-segments {params.sample_segments}"
+        " --settings {params.settings:q} --plan {params.plan:q}"
         " --execution {resources.execution:q}"
         " --output results/activations/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"
         " 2>&1 | tee {log}"

@@ -1,6 +1,8 @@
 """Turns the validated configuration into plans; every later file asks these functions."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from snakemake.exceptions import WorkflowError
 
@@ -17,7 +19,13 @@ except NeuroglotError as error:
 wildcard_constraints:
     m="|".join(settings.models),
     c="|".join(settings.corpora),
-    l="|".join(settings.languages),
+    l="|".join(settings.all_languages),
+    block=r"\d+",
+
+
+TEXT = "results/corpora/{c}/{l}.parquet"
+TOKENS = "results/tokens/{m}/{c}/{l}.zarr/complete.json"
+ACTIVATIONS = "results/activations/{m}/{c}/{l}.zarr/complete.json"
 
 
 def as_json(section):
@@ -42,9 +50,145 @@ def over(corpora, pattern, **wildcards):
     ]
 
 
-def language_table(languages):
-    """What tables and figures say of the languages; the table's other rows rerun nothing."""
-    return {
-        language: {"name": known.name, "family": known.family}
+def complete(places, wildcards):
+    """Completion records of stores, by their places without the ending."""
+    return [f"{place}.zarr/complete.json".format(m=wildcards.m) for place in places]
+
+
+def held_out_tokens(wildcards, corpus, languages):
+    """Held-out text, and the text of the corpus that it must share no segment with."""
+    return [
+        TOKENS.format(m=wildcards.m, c=one, l=language)
+        for one in (settings.perplexity.corpus, corpus)
+        for language in languages
+    ]
+
+
+def only(section, *keys):
+    """Some settings of a section: those that a reduction reads."""
+    return section.model_dump(mode="json", include=set(keys))
+
+
+def needs_held_out(*reductions):
+    """Reductions to leave out where no held-out text is configured."""
+    return () if settings.perplexity else reductions
+
+
+def analysed(languages):
+    """What an analysis knows of its languages; other rows of the table rerun nothing."""
+    table = {
+        language: {
+            key: getattr(known, key) for key in ("name", "family", "genus", "script")
+        }
         for language, known in ((one, settings.language(one)) for one in languages)
     }
+    return {"languages": languages, "language_table": table}
+
+
+def running():
+    """Where and how precisely a reduction runs a model."""
+    return only(settings.capture, "device", "dtype")
+
+
+def gpus():
+    """GPUs a step that runs a model asks for: none where the CPU is chosen or no GPU is here."""
+    device = settings.capture.device
+    here = Path("/dev/nvidia0").exists()
+    return int(device.startswith("cuda") or (device == "auto" and here))
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """One reduction of a paper: what it reads, where it writes, and what beside its dataset.
+
+    ``inputs`` and ``settings`` are functions of the wildcards in ``place``; ``settings`` gives
+    only what the reduction reads, so that no other setting reruns it.
+    """
+
+    paper: str
+    name: str
+    place: str
+    inputs: Callable
+    settings: Callable
+    message: str
+    tables: tuple = ()
+    files: tuple = ()
+    runs_model: bool = False
+    runtime: int = 120
+
+    @property
+    def folder(self):
+        return str(Path(self.place).parent)
+
+    def results(self):
+        """Tables and other files; the dataset itself where there are none."""
+        beside = [*(f"{table}.csv" for table in self.tables), *self.files]
+        paths = [f"{self.folder}/{name}" for name in beside]
+        return paths or [f"{self.place}.zarr/complete.json"]
+
+
+REDUCTIONS = {}
+FAMILIES = {}
+
+
+def plan(reductions, figures, without=()):
+    """Plan a paper's reductions and figures, but for reductions that nothing is configured for."""
+    for reduction in reductions:
+        if reduction.name not in without:
+            REDUCTIONS[reduction.paper, reduction.name] = reduction
+    for family, stems in figures.FAMILIES.items():
+        needed = figures.REDUCTIONS[family]
+        if not set(needed) & set(without):
+            FAMILIES[reductions[0].paper, family] = (stems, needed)
+
+
+def family_place(paper, family):
+    """Folder of a family's figures and reductions: of one model, or of all."""
+    return REDUCTIONS[paper, FAMILIES[paper, family][1][0]].folder
+
+
+def figure_files(paper, family):
+    """A family's figures as SVG, for print, and PNG, for the report."""
+    folder = f"{family_place(paper, family)}/figures"
+    return [
+        f"{folder}/{stem}.{kind}"
+        for stem in FAMILIES[paper, family][0]
+        for kind in ("svg", "png")
+    ]
+
+
+def results_of(paper):
+    """Every figure and table of a paper, for every model; asked for when the paper is a target."""
+
+    def results(wildcards):
+        if paper not in settings.analyses:
+            raise WorkflowError(
+                f"{paper}: the configuration has no section {paper!r}; add it "
+                "(docs/config.md describes its keys)"
+            )
+        patterns = [
+            path
+            for (one, _), reduction in REDUCTIONS.items()
+            if one == paper and (reduction.tables or reduction.files)
+            for path in reduction.results()
+        ]
+        patterns += [
+            path
+            for one, family in FAMILIES
+            if one == paper
+            for path in figure_files(one, family)
+        ]
+        return list(
+            dict.fromkeys(
+                path.format(m=model) for path in patterns for model in settings.models
+            )
+        )
+
+    return results
+
+
+def read_paths(wildcards, input):
+    """What a step is given for its inputs: the folders of stores and models, files as they are."""
+    return [
+        path.removesuffix("/complete.json").removesuffix("/card.json") for path in input
+    ]

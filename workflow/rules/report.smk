@@ -3,15 +3,16 @@
 
 rule report:
     input:
-        roles_results(),
+        [results_of(paper) for paper in settings.analyses],
     output:
         report="results/report.html",
     log:
         "results/logs/report.log",
     params:
         files=" ".join(str(file) for file in workflow.configfiles),
+        papers=settings.analyses,
     message:
         "report: figures and tables with captions"
     shell:
-        "snakemake roles --nolock --configfile {params.files} --report {output}"
+        "snakemake {params.papers} --nolock --configfile {params.files} --report {output}"
         " > {log} 2>&1 || (cat {log} >&2; exit 1)"

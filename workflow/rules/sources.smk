@@ -57,7 +57,7 @@ rule corpus:
     input:
         corpus_inputs,
     output:
-        "results/corpora/{c}/{l}.parquet",
+        TEXT,
     log:
         "results/logs/corpus/{c}/{l}.log",
     params:

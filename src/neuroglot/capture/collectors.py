@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from neuroglot.capture.settings import Rule
 from neuroglot.measures import kernels
 
 if TYPE_CHECKING:
     import torch
 
-Rule = Literal["nonzero", "positive", "above"]
 Partial = Mapping[str, "torch.Tensor"]
 
 
@@ -25,6 +25,22 @@ class Collector:
 
     site: str
     chunk: Callable[["torch.Tensor"], Partial]
+
+
+@dataclass(frozen=True)
+class CrossLayerCollector:
+    """A statistic that looks at all layers of a row at once and is a sum over rows.
+
+    Attributes:
+        site: whose activations it reads.
+        layer: from a layer's index and its rows ``[row, width]`` to what is kept of them until the
+            other layers are there, ``[row, kept]``.
+        rows: from ``[row, layer, kept]`` to named partial sums, ``[layer, ...]``.
+    """
+
+    site: str
+    layer: Callable[[int, "torch.Tensor"], "torch.Tensor"]
+    rows: Callable[["torch.Tensor"], Partial]
 
 
 @dataclass
@@ -76,3 +92,12 @@ def role_collectors(rule: Rule, threshold: float) -> list[Collector]:
         return {"out_gelu_count": kernels.fire_count(kernels.gelu(x), rule, threshold)}
 
     return [statistics("act"), statistics("out"), Collector("out", gelu_count)]
+
+
+def firing_collectors(gated: bool) -> list[Collector]:
+    """How many rows each neuron is positive in: ``act_positive``, ``gate_positive`` if gated."""
+
+    def positive(site: str) -> Collector:
+        return Collector(site, lambda x: {f"{site}_positive": kernels.fire_count(x, "positive")})
+
+    return [positive("act"), *([positive("gate")] if gated else [])]

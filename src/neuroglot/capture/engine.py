@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglot.capture.collectors import Collector, Totals
+from neuroglot.capture.collectors import Collector, CrossLayerCollector, Totals
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.capture.writer import RowBatch, Shard, Writer
 from neuroglot.errors import NeuroglotError
@@ -35,12 +35,20 @@ class Recording:
         raw_rows: how many of the recorded rows, from the first, are stored raw.
         collectors: statistics over all recorded rows.
         store_dtype: precision of raw rows.
+        cross_layer: statistics over all recorded rows that compare layers.
     """
 
     sites: tuple[str, ...]
     raw_rows: int
     collectors: tuple[Collector, ...]
     store_dtype: StoreDtype = "float16"
+    cross_layer: tuple[CrossLayerCollector, ...] = ()
+
+    @property
+    def watched(self) -> set[str]:
+        """Every site that something is wanted of."""
+        collected = [collector.site for collector in self.collectors]
+        return {*self.sites, *collected, *(collector.site for collector in self.cross_layer)}
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,9 @@ class Engine:
             raise NeuroglotError(f"{store}: no segment has a prefix of two subwords to record")
         raw_rows = min(recording.raw_rows, len(recorded))
         planes = {site: _planes(self.ffns, site) for site in recording.sites}
-        row_bytes = itemsize(recording.store_dtype) * sum(n * width for n, width in planes.values())
+        # Without raw rows a shard is as much work as if there were some.
+        sizes = [_planes(self.ffns, site) for site in recording.sites or recording.watched]
+        row_bytes = itemsize(recording.store_dtype) * sum(n * width for n, width in sizes)
         megabytes = self.execution.shard_megabytes << 20
         rows_per_shard = shard_rows(len(recorded), row_bytes, megabytes)
         # Shards of another size mean other rows, so what was done in them does not count.
@@ -215,6 +225,7 @@ class Engine:
         dtype = getattr(torch, recording.store_dtype)
         offsets = {site: _plane_offsets(self.ffns, site) for site in {*recording.sites, "act"}}
         copies = _Copies()
+        pending: list[dict[int, torch.Tensor]] = [{} for _ in recording.cross_layer]
 
         def sink(site: str, stack: str, layer: int, value: torch.Tensor) -> None:
             times = batch.times[stack].to(value.device)
@@ -224,14 +235,21 @@ class Engine:
                 if collector.site == site:
                     for name, partial_sum in collector.chunk(rows.float()).items():
                         totals.add(name, plane, partial_sum)
+            for cross_layer, layers in zip(recording.cross_layer, pending, strict=True):
+                if cross_layer.site == site:
+                    layers[plane] = cross_layer.layer(plane, rows.float()).to(self._device)
             if len(keep) and site in recording.sites:
                 raw = rows if all_raw else rows.index_select(0, kept.to(rows.device))
                 values[site, plane] = copies.to_host(raw.to(dtype))
 
-        sites = {*recording.sites, *(collector.site for collector in recording.collectors)}
-        with torch.inference_mode(), record(self.model, sites, sink):
+        with torch.inference_mode(), record(self.model, recording.watched, sink):
             extra = {} if self.model.config.is_encoder_decoder else {"use_cache": False}
             self.model(**batch.inputs, **extra)
+            for cross_layer, layers in zip(recording.cross_layer, pending, strict=True):
+                kept_rows = torch.stack([layers[plane] for plane in sorted(layers)], dim=1)
+                for name, sums in cross_layer.rows(kept_rows).items():
+                    for plane, partial_sum in enumerate(sums):
+                        totals.add(name, plane, partial_sum)
         if not len(keep):
             return totals, None
         return totals, RowBatch(values, batch.places[keep], copies.wait)

@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglot.store import StoreDtype
 
+Rule = Literal["nonzero", "positive", "above"]
+
 
 class CaptureSettings(BaseModel):
     """How models are run and activations kept. Changing it repeats every recording."""
@@ -44,3 +46,29 @@ class ExecutionSettings(BaseModel):
     shard_megabytes: int = Field(
         128, ge=1, description="Size of a shard of raw rows: the work at risk when a run is killed."
     )
+
+
+class RolesRecording(BaseModel):
+    """What the roles paper's analyses need: statistics, and raw rows of the first segments."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: Rule
+    threshold: float
+    sample_segments: int
+
+
+class RecordingPlan(BaseModel):
+    """What the configured analyses need of one corpus, and so what is recorded of it.
+
+    Attributes:
+        roles: statistics and sample of the roles paper.
+        firing: how often every neuron is positive.
+        rows: raw rows of ``act`` of every segment.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    roles: RolesRecording | None = None
+    firing: bool = False
+    rows: bool = False

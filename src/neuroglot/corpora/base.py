@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -15,6 +15,11 @@ from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import LanguageId, with_script
 from neuroglot.packages import PinnedPackage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHUNK_SEGMENTS = 1 << 16  # an Arrow array of text ends at 2 GiB
 
 
 class Segment(NamedTuple):
@@ -53,19 +58,31 @@ class Corpus(BaseModel, ABC):
     strip_punctuation: bool = Field(
         False, description="Remove all punctuation but each segment's last mark."
     )
-    prefix: Literal["auto", "word", "subword"] = Field(
+    prefix: Literal["auto", "word", "subword", "token"] = Field(
         "auto",
         description="Recorded prefixes end at word boundaries or at every subword; auto takes "
-        "subwords for scripts written without spaces.",
+        "subwords for scripts written without spaces. token records every token, also the first "
+        "and each of those within one character.",
+    )
+    skip_segments: int = Field(
+        0,
+        ge=0,
+        description="Leave out each language's first segments: held-out text for another entry "
+        "of the same source whose max_segments is this number.",
     )
     max_segments: int | None = Field(
-        None, ge=2, description="Keep only each language's first segments."
+        None, ge=2, description="Keep only each language's first segments, after skip_segments."
     )
     long_segments: Literal["truncate", "refuse"] = Field(
         "truncate",
         description="What to do with segments longer than a model's context window: leave out "
         "what exceeds it, with a warning and a count, or stop.",
     )
+
+    @property
+    def last_segment(self) -> int | None:
+        """How many segments with text need to be read; None for all."""
+        return None if self.max_segments is None else self.skip_segments + self.max_segments
 
     @abstractmethod
     def available(self) -> frozenset[str] | None:
@@ -104,14 +121,19 @@ class Corpus(BaseModel, ABC):
 
         Raises:
             NeuroglotError: The source cannot be read, lacks the language, names a segment twice,
-                or has fewer than two segments.
+                or has fewer than two segments, after those skipped.
         """
         found, notes = self.segments(language_id, archive)
         kept = list(self._cleaned(found))
         if len(kept) < len(found):
             empty = sorted({segment.id for segment in found} - {segment.id for segment in kept})
             notes = [*notes, f"left out without text: {', '.join(empty)}"]
-        kept = kept[: self.max_segments]
+        if self.skip_segments and len(kept) < self.skip_segments + 2:
+            raise NeuroglotError(
+                f"language {language_id!r}: skip_segments leaves out {self.skip_segments} of "
+                f"{len(kept)} segments with text; a corpus needs at least two"
+            )
+        kept = kept[self.skip_segments : self.last_segment]
         _check_segments(language_id, kept)
         return Reading(tuple(kept), tuple(notes))
 
@@ -170,8 +192,8 @@ def write_parquet(reading: Reading, path: Path) -> None:
         [("segment", pa.string()), ("text", pa.string())],
         metadata={"notes": json.dumps(list(reading.notes), ensure_ascii=False)},
     )
-    columns = [[segment.id for segment in reading.segments]]
-    columns.append([segment.text for segment in reading.segments])
+    columns = [_strings([segment.id for segment in reading.segments])]
+    columns.append(_strings([segment.text for segment in reading.segments]))
     table = pa.table(columns, schema=schema)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -180,6 +202,17 @@ def write_parquet(reading: Reading, path: Path) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _strings(texts: Sequence[str]) -> "pa.ChunkedArray":
+    """Make a column of text; `pa.array` would import pandas for it, half of a command's time."""
+    import pyarrow as pa
+
+    builder, chunks = pa.lib.StringBuilder(), []
+    for start in range(0, len(texts), CHUNK_SEGMENTS):
+        builder.append_values(texts[start : start + CHUNK_SEGMENTS])
+        chunks.append(builder.finish())
+    return pa.chunked_array(chunks, pa.string())
 
 
 def read_parquet(path: Path) -> Reading:

@@ -56,7 +56,7 @@ class ColumnCorpus(TemplateCorpus):
     def pick(
         self, origin: str, rows: Iterable[Mapping[str, Any]], language_id: str
     ) -> list[Segment]:
-        """Take a language's segments out of rows, no further than `max_segments` texts.
+        """Take a language's segments out of rows, no further than `last_segment` texts.
 
         Raises:
             NeuroglotError: A column is missing, a text is not text, or no row has the language.
@@ -73,7 +73,7 @@ class ColumnCorpus(TemplateCorpus):
             identifier = str(row[self.id_column]) if self.id_column else f"{number:06d}"
             segments.append(Segment(identifier, row[text_column] or ""))
             texts += bool((row[text_column] or "").strip())
-            if texts == self.max_segments:
+            if texts == self.last_segment:
                 break
         if not segments and others:
             message = unknown_name("language code", self.code(language_id), others)

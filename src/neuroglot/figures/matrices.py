@@ -1,17 +1,24 @@
-"""Draws heat maps between languages, and orders languages by what they share."""
+"""Draws heat maps between languages, and orders languages by what they share or by family."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import FigureBase
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from xarray import DataArray
 
 from neuroglot.figures.layers import LayerAxis
-from neuroglot.figures.style import colour_map
+from neuroglot.figures.style import ABSENT, colour_map
+
+MOST_WRITTEN = 12
+SIGNED_STEPS = 31
 
 Values = NDArray[np.float64]
 
@@ -28,18 +35,35 @@ def limits(values: Values) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def heat(ax: Axes, values: Values, low: float, high: float, **image: Any) -> AxesImage:
+def signed_colour_map() -> Colormap:
+    """Blue through white to red in few steps (colour-blind safe), absent cells in grey."""
+    # An odd number has a step in the middle, so that zero is white; this few survive in a large
+    # picture's palette, in which only viridis has places of its own.
+    return mpl.colormaps["RdBu_r"].resampled(SIGNED_STEPS).with_extremes(bad=ABSENT)
+
+
+def heat(
+    ax: Axes, values: Values, low: float, high: float, colours: Colormap | None = None, **image: Any
+) -> AxesImage:
     """Draw ``values[row, column]`` with row 0 on top; NaN is grey."""
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
-    return ax.imshow(values, cmap=colour_map(), vmin=low, vmax=high, aspect="auto", **image)
+    cmap = colours if colours is not None else colour_map()
+    return ax.imshow(values, cmap=cmap, vmin=low, vmax=high, aspect="auto", **image)
 
 
-def heat_layers(ax: Axes, axis: LayerAxis, values: Values, low: float, high: float) -> AxesImage:
+def heat_layers(
+    ax: Axes,
+    axis: LayerAxis,
+    values: Values,
+    low: float,
+    high: float,
+    colours: Colormap | None = None,
+) -> AxesImage:
     """Draw ``values[row, layer]`` with the stacks of layers apart, row 0 on top."""
     for stack in axis.stacks:
         sides = (stack.x[0] - 0.5, stack.x[-1] + 0.5, len(values) - 0.5, -0.5)
-        image = heat(ax, values[:, stack.layers], low, high, extent=sides)
+        image = heat(ax, values[:, stack.layers], low, high, colours, extent=sides)
     axis.decorate(ax)
     return image
 
@@ -101,9 +125,16 @@ def selected_layers(
         figure.colorbar(image, ax=axes.ravel().tolist(), label=label, fraction=0.03)
 
 
-def matrix(ax: Axes, values: Values, names: Sequence[str], low: float, high: float) -> AxesImage:
+def matrix(
+    ax: Axes,
+    values: Values,
+    names: Sequence[str],
+    low: float,
+    high: float,
+    colours: Colormap | None = None,
+) -> AxesImage:
     """Draw ``values[language, language]`` square, with every language named."""
-    image = heat(ax, values, low, high)
+    image = heat(ax, values, low, high, colours)
     ax.set_aspect("equal")
     size = min(7.0, 72 * 0.85 * matrix_side(len(names)) / len(names))
     places = range(len(names))
@@ -111,6 +142,87 @@ def matrix(ax: Axes, values: Values, names: Sequence[str], low: float, high: flo
     ax.set_yticks(places, names, fontsize=size)
     ax.tick_params(length=0)
     return image
+
+
+def written_side(languages: int) -> float:
+    """Side in inches of a matrix whose cells hold their numbers, if they are few enough."""
+    cell = 0.38 if languages <= MOST_WRITTEN else 0.13
+    return max(2.2, cell * languages)
+
+
+def name_width(names: Sequence[str]) -> float:
+    """Width in inches that the longest of ``names`` takes beside a matrix."""
+    return 0.2 + 0.055 * max(map(len, names))
+
+
+def whole_numbers(most: int) -> MaxNLocator:
+    """Ticks for counts: at most about ``most``, at round whole numbers."""
+    return MaxNLocator(most, integer=True, steps=(1, 2, 5, 10))
+
+
+def decimals(low: float, high: float) -> int:
+    """Decimals that tell apart twenty values between ``low`` and ``high``; at most 4."""
+    return max(0, min(4, math.ceil(-math.log10((high - low) / 20))))
+
+
+def write_cells(image: AxesImage, values: Values, form: str) -> None:
+    """Write ``values[row, column]`` into the cells of a small matrix; nothing where NaN.
+
+    Args:
+        image: what ``matrix`` returned; nothing is written beyond 12 columns.
+        values: what to write, dark on a light cell and light on a dark one.
+        form: format of a number, like ``.2f`` or ``+.2f``.
+    """
+    if values.shape[1] > MOST_WRITTEN:
+        return
+    colours = np.asarray(image.cmap(image.norm(np.ma.asarray(image.get_array()))))[..., :3]
+    light = colours @ np.array([0.299, 0.587, 0.114]) > 0.5
+    for row, column in zip(*np.nonzero(np.isfinite(values)), strict=True):
+        text = format(values[row, column], form)
+        text = text if float(text.replace(",", "")) else format(0.0, form)
+        image.axes.text(
+            column,
+            row,
+            text.replace("-", "−"),
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            antialiased=False,  # soft edges on every colour take more room than all the rest
+            color="black" if light[row, column] else "white",
+        )
+
+
+def family_order(families: Sequence[str], genera: Sequence[str]) -> list[int]:
+    """Order of languages by family, then genus, then as they were."""
+    return sorted(range(len(families)), key=lambda i: (families[i], genera[i]))
+
+
+def part_families(ax: Axes, families: Sequence[str], genera: Sequence[str]) -> None:
+    """Part the families of a matrix by broad lines, their genera by fine ones; name the families.
+
+    Args:
+        ax: a matrix of languages in ``family_order``; the names stand right of it.
+        families: the languages' families in that order.
+        genera: their genera.
+    """
+    starts = [0]
+    broad = min(3.0, 0.2 * 72 * written_side(len(families)) / len(families))
+    for i in range(1, len(families)):
+        if (families[i], genera[i]) == (families[i - 1], genera[i - 1]):
+            continue
+        other = families[i] != families[i - 1]
+        starts += [i] * other
+        for draw in (ax.axhline, ax.axvline):
+            draw(i - 0.5, color="white", linewidth=broad if other else broad / 3)
+    ends = [*starts[1:], len(families)]
+    side = ax.secondary_yaxis("right")
+    side.set_yticks(
+        [(start + end - 1) / 2 for start, end in zip(starts, ends, strict=True)],
+        [families[start] for start in starts],
+        fontsize=ax.get_yticklabels()[0].get_fontsize(),
+    )
+    side.tick_params(length=0)
+    side.spines[:].set_visible(False)
 
 
 def cluster_order(similarity: Values) -> list[int]:

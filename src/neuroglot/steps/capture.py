@@ -9,9 +9,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot import store
-from neuroglot.capture.collectors import Rule, role_collectors
+from neuroglot.capture.collectors import Collector, firing_collectors, role_collectors
 from neuroglot.capture.engine import Engine, Recording
-from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
+from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, RecordingPlan
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_card
 from neuroglot.models.load import load
@@ -25,11 +25,9 @@ def run(
     output: Path,
     settings: CaptureSettings,
     execution: ExecutionSettings,
-    rule: Rule,
-    threshold: float,
-    sample_segments: int,
+    plan: RecordingPlan,
 ) -> None:
-    """Write raw rows of the first segments and statistics of all; goes on where a kill left off."""
+    """Write the raw rows and statistics of the plan; goes on where a kill left off."""
     card = read_card(model)
     source = store.read_record(tokens, "tokens")
     if source.origin["card"] != card.sha256:
@@ -38,35 +36,49 @@ def run(
         **{key: source.origin[key] for key in ("model", "corpus", "language")},
         "card": card.sha256,
         "tokens": source.fingerprint,
-        "settings": {
-            **settings.model_dump(),
-            "rule": rule,
-            "threshold": threshold,
-            "sample_segments": sample_segments,
-        },
+        "settings": settings.model_dump(),
+        **plan.model_dump(),
         "code": fingerprint(__name__),
     }
     if store.begin(output, "activations", origin, resume=True):
         return
     text = read_tokens(tokens)
     recorded = np.flatnonzero(text.snapshot)
-    raw_rows = int((text.segment[recorded] < sample_segments).sum())
     engine = Engine(load(model, settings.device, settings.dtype), execution)
     recording = Recording(
-        ("act", "out"), raw_rows, tuple(role_collectors(rule, threshold)), settings.store_dtype
+        sites=("act", "out") if plan.roles else ("act",) if plan.rows else (),
+        raw_rows=_raw_rows(text.segment[recorded], plan),
+        collectors=tuple(_collectors(plan, card.gated)),
+        store_dtype=settings.store_dtype,
     )
     label = f"{origin['model']} {origin['corpus']} {origin['language']}"
     sums = engine.run(text, recording, output, label)
     store.write_dataset(output, _statistics(text, recorded, sums, engine))
-    counts = {"rows": len(recorded), "raw_rows": raw_rows, "segments": len(text.segment_ids)}
+    counts = {
+        "rows": len(recorded),
+        "raw_rows": recording.raw_rows,
+        "segments": len(text.segment_ids),
+    }
     store.complete(output, "activations", origin, counts)
     shutil.rmtree(output / "progress")
+
+
+def _raw_rows(segment: NDArray[np.int32], plan: RecordingPlan) -> int:
+    """How many recorded rows, from the first, are stored raw."""
+    if plan.rows:
+        return len(segment)
+    return int((segment < plan.roles.sample_segments).sum()) if plan.roles else 0
+
+
+def _collectors(plan: RecordingPlan, gated: bool) -> list[Collector]:
+    roles = role_collectors(plan.roles.rule, plan.roles.threshold) if plan.roles else []
+    return [*roles, *(firing_collectors(gated) if plan.firing else [])]
 
 
 def _statistics(
     text: Tokens, recorded: NDArray[np.int64], sums: dict[str, NDArray[Any]], engine: Engine
 ) -> xr.Dataset:
-    widths = {"act": "neuron", "out": "hidden"}
+    widths = {"act": "neuron", "gate": "neuron", "out": "hidden"}
     data = {
         name: (("layer", widths[name.partition("_")[0]])[: value.ndim], value)
         for name, value in sums.items()

@@ -10,6 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot import store
+from neuroglot.errors import NeuroglotError
+from neuroglot.steps.inputs import Inputs
 
 Site = Literal["act", "out"]
 WIDTH = {"act": "neuron", "out": "hidden"}
@@ -49,14 +51,25 @@ class Recorded:
         )
 
 
-def open_recorded(paths: Sequence[Path]) -> list[Recorded]:
-    """Open stores of one or more models.
+def open_recorded(inputs: Inputs, analysis: Literal["roles", "firing", "rows"]) -> list[Recorded]:
+    """Open the activation stores of one or more models.
+
+    Args:
+        inputs: the stores among them are opened.
+        analysis: the part of the recording plan that is read; other parts may differ.
 
     Raises:
-        NeuroglotError: one is missing, incomplete or damaged, or two were recorded differently.
+        NeuroglotError: one is missing, incomplete or damaged, was not recorded for this analysis,
+            or two were recorded differently.
     """
+    paths = inputs.stores("activations")
+    if not paths:
+        raise NeuroglotError("this step reads activation stores; it was given none")
     records = {path: store.read_record(path, "activations") for path in paths}
-    store.require_same(records, ["settings", "code"])
+    for path, record in records.items():
+        if not record.origin[analysis]:
+            raise NeuroglotError(f"{path}: {analysis} was not recorded; make it again")
+    store.require_same(records, ["settings", analysis, "code"])
     for model in {record.origin["model"] for record in records.values()}:
         same = {path: r for path, r in records.items() if r.origin["model"] == model}
         store.require_same(same, ["card"])

@@ -1,21 +1,20 @@
 """Activation frequency of every neuron, and its spread over each layer (figures 2 and 3)."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neuroglot.measures.frequency import activation_frequency, layer_spread
+from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.recorded import by_site, open_recorded, rows, statistics
 
 TABLE = ("mean", "std")
 
 
-def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     """Divide firing counts by rows, for detectors, combinators and combinators after GELU."""
-    recorded = open_recorded(paths)
+    recorded = open_recorded(inputs, "roles")
     corpora, languages = settings["corpora"], settings["languages"]
     recorded_rows = rows(recorded, corpora, languages)
     frequency = {

@@ -1,21 +1,20 @@
 """Distances between languages' representations of the same segments (figures 9 and 10)."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from neuroglot.corpora import check_parallel
 from neuroglot.measures.distance import distance_matrix
+from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.recorded import Recorded, Site, by_site, open_recorded
 
 TABLE = ("distance", "distance_mean")
 
 
-def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     """Apply algorithm 1 to every ordered pair of languages, one layer in memory at a time."""
-    recorded = open_recorded(paths)
+    recorded = open_recorded(inputs, "roles")
     languages = settings["languages"]
     sites: tuple[Site, ...] = ("act", "out")
     sets = []

@@ -1,20 +1,19 @@
 """The neuron most often at the top and the one that varies most, by layer (figure 8)."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from neuroglot.measures.dominance import dominant_neurons
+from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.recorded import by_site, open_recorded, rows, statistics
 
 TABLE = ("most_often_maximum", "maximum_share", "most_variable", "largest_std")
 
 
-def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     """Find the dominant neurons of detectors and combinators."""
-    recorded = open_recorded(paths)
+    recorded = open_recorded(inputs, "roles")
     corpora, languages = settings["corpora"], settings["languages"]
     recorded_rows = rows(recorded, corpora, languages)
 

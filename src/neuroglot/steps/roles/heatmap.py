@@ -1,22 +1,21 @@
 """Scaled activations of the first prefixes in a few layers (figures 5, 7 and 8)."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neuroglot.measures.heatmap import scaled_rows
+from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.recorded import Site, open_recorded
 
 TABLE = ()
 
 
-def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     """Scale the chosen layers' rows of the first corpus, in every language."""
     corpus, languages = settings["corpora"][0], settings["languages"]
-    by_language = {r.language: r for r in open_recorded(paths) if r.corpus == corpus}
+    by_language = {r.language: r for r in open_recorded(inputs, "roles") if r.corpus == corpus}
     depth = next(iter(by_language.values())).data.sizes["layer"]
     layers = sorted({round(share * (depth - 1)) for share in settings["heatmap_layers"]})
 

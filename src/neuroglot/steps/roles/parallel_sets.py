@@ -1,7 +1,6 @@
 """One language in several parallel sets: rank correlation and overlap (figures 14-16)."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,20 +10,15 @@ from neuroglot import store
 from neuroglot.corpora.base import read_parquet
 from neuroglot.measures.overlap import distinct_sentences, sentence_overlap, token_overlap
 from neuroglot.measures.ranks import rank_correlation
+from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.recorded import by_site, open_recorded, statistics
 
 TABLE = ("same_language", "sentence_overlap", "token_overlap")
 
 
-def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
-    """Compare each language's rankings between sets, and how far the sets' text overlaps.
-
-    ``paths`` holds, beside the activation stores, the corpora's Parquet files and token stores.
-    """
-    texts = [path for path in paths if path.suffix == ".parquet"]
-    stores = [path for path in paths if path.suffix != ".parquet"]
-    tokens = [path for path in stores if store.read_record(path).kind == "tokens"]
-    recorded = open_recorded([path for path in stores if path not in tokens])
+def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+    """Compare each language's rankings between sets, and how far the sets' text overlaps."""
+    recorded = open_recorded(inputs, "roles")
     corpora, languages = settings["corpora"], settings["languages"]
     pieces = {
         site: rank_correlation(
@@ -36,11 +30,11 @@ def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
         (path.parent.name, path.stem): distinct_sentences(
             segment.text for segment in read_parquet(path).segments
         )
-        for path in texts
+        for path in inputs.texts
     }
     counts = {
         (path.parent.name, path.stem): store.open_dataset(path, "tokens")["counts"]
-        for path in tokens
+        for path in inputs.stores("tokens")
     }
     return xr.Dataset(
         {

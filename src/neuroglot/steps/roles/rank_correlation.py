@@ -1,20 +1,19 @@
 """Rank correlation of neurons between languages through the layers (figures 12, 13, 17 and 18)."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from neuroglot.measures.ranks import rank_correlation
+from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.recorded import by_site, open_recorded, statistics
 
 TABLE = ("rank_correlation",)
 
 
-def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     """Correlate the ranks of summed activations of every two languages, in each corpus."""
-    recorded = open_recorded(paths)
+    recorded = open_recorded(inputs, "roles")
     corpora, languages = settings["corpora"], settings["languages"]
     pieces = {
         site: rank_correlation(statistics(recorded, f"{site}_sum", corpora, languages))

@@ -1,8 +1,6 @@
 """Representational similarity between the layers of every two models (figure 11)."""
 
-from collections.abc import Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +8,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.measures.rsa import Stimulus, correlation_rows, rsa, shared_stimuli
+from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.recorded import Recorded, Site, open_recorded
 
 TABLE = ("rsa",)
 
 
-def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     """Compare all layers of every two models on the prefixes they share, in every language.
 
     A lone model is compared with itself.
@@ -25,7 +24,9 @@ def compute(paths: Sequence[Path], settings: dict[str, Any]) -> xr.Dataset:
         settings["languages"],
         settings["models"],
     )
-    recorded = {(r.model, r.language): r for r in open_recorded(paths) if r.corpus == corpus}
+    recorded = {
+        (r.model, r.language): r for r in open_recorded(inputs, "roles") if r.corpus == corpus
+    }
     depth = max(r.data.sizes["layer"] for r in recorded.values())
     sites: tuple[Site, ...] = ("act", "out")
     size = (len(sites), len(languages), len(models), depth, len(models), depth)

@@ -1,0 +1,41 @@
+"""Projecting the last layer onto the vocabulary, against the bare product and topk of its blocks.
+
+Random weights of Gemma 3 270M's shapes: 2048 neurons, hidden size 640, 262144 tokens.
+"""
+
+import pytest
+import torch
+from torch import Tensor
+
+from conftest import ratios
+from neuroglot.models.projection import BLOCK_VALUES, extreme_products
+
+NEURONS, HIDDEN, VOCABULARY = 2048, 640, 262_144
+K = 100
+BLOCK_TOKENS = BLOCK_VALUES // NEURONS
+
+
+@pytest.fixture(scope="module")
+def weights() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(NEURONS, HIDDEN, generator=generator)
+    return values, torch.randn(VOCABULARY, HIDDEN, generator=generator)
+
+
+@pytest.mark.parametrize("searches", [0, 2], ids=["product", "product_and_topk"])
+def test_projection(benchmark, weights, searches: int) -> None:
+    """Both signs' ranking of all tokens, against the product alone and with two searches."""
+    values, unembedding = weights
+
+    def bare() -> None:
+        buffer = torch.empty(NEURONS, BLOCK_TOKENS)
+        for rows in unembedding.split(BLOCK_TOKENS):
+            torch.matmul(values, rows.T, out=buffer)
+            for largest in (True, False)[:searches]:
+                buffer.topk(K, dim=1, largest=largest)
+
+    def ours() -> None:
+        extreme_products(values, unembedding, K, BLOCK_TOKENS)
+
+    found = benchmark.pedantic(lambda: ratios(ours, bare, rounds=3), rounds=1)
+    benchmark.extra_info.update(found)

@@ -1,0 +1,172 @@
+"""What a user may set about each analysis: one section of the configuration per paper."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def _identifier(name: str) -> str:
+    if not IDENTIFIER.fullmatch(name):
+        raise ValueError(
+            f"{name!r} cannot be part of a path: use lower-case letters, digits, - and _, "
+            "beginning with a letter or digit"
+        )
+    return name
+
+
+def distinct(items: list[str]) -> list[str]:
+    """Refuse a list that names something twice."""
+    for item in items:
+        if items.count(item) > 1:
+            raise ValueError(f"{item!r} is listed twice")
+    return items
+
+
+Id = Annotated[str, AfterValidator(_identifier)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A part of the configuration; a key it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PerplexitySettings(Section):
+    """Held-out text, on which models are judged with and without some of their neurons."""
+
+    corpus: Id = Field(
+        description="A corpus of text that no neurons were chosen on; `skip_segments` helps."
+    )
+    window: int = Field(
+        200, ge=2, description="Tokens read at a time; a language needs at least so many."
+    )
+    windows: int | None = Field(
+        500, ge=1, description="Windows per language, from the first; null: all there are."
+    )
+
+
+class RolesSettings(Section):
+    """Detectors and combinators through the layers (Bhattacharya & Bojar)."""
+
+    corpora: Annotated[list[Id], AfterValidator(distinct), Field(min_length=1)] = Field(
+        description="Corpora to analyse; at least two parallel ones for figures 14 to 18."
+    )
+    rule: Literal["nonzero", "positive", "above"] = Field(
+        "nonzero",
+        description="When a neuron counts as active: its value is not zero, is "
+        "positive, or is above `threshold`.",
+    )
+    threshold: float = Field(0.0, description="For `rule: above`.")
+    combinator_gelu: bool = Field(
+        True,
+        description="Draw the combinators' activation frequency after GELU, as published; an "
+        "affine output is never exactly zero. Both are stored.",
+    )
+    scale: Literal["none", "minmax"] = Field(
+        "none", description="Scaling of each prefix's activations before distances are taken."
+    )
+    sample_segments: int = Field(
+        150,
+        ge=2,
+        description="Segments, from the first, whose raw activations are stored: for distances, "
+        "heat maps and the similarity between models. Frequencies, flatness and ranks use every "
+        "segment.",
+    )
+    heatmap_layers: list[Annotated[float, Field(ge=0, le=1)]] = Field(
+        [0.0, 0.33, 0.67, 1.0],
+        min_length=1,
+        description="Layers to draw as heat maps, as a fraction of the depth.",
+    )
+    heatmap_rows: int = Field(120, ge=1, description="Prefixes per language in the heat maps.")
+    rsa_stimuli: int = Field(
+        300,
+        ge=3,
+        description="Prefixes per language that the similarity between models is computed on.",
+    )
+
+
+class LexiconSettings(Section):
+    """Which tokens the last layer's neurons write, and of which languages those are."""
+
+    corpus: Id = Field(
+        description="The corpus whose tokens are counted; its own `languages` may be many."
+    )
+    top_tokens: int = Field(
+        100, ge=1, description="How many highest and lowest tokens of a neuron are looked at."
+    )
+    fold_final_norm: bool = Field(
+        False,
+        description="Multiply the final norm's gain into the unembedding; the paper ignores norms.",
+    )
+    minimum_coverage: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of a neuron's top tokens that the corpus must contain for it to be "
+        "drawn: a neuron of which one token was seen has entropy 0.",
+    )
+    drawn_neurons: int = Field(4, ge=1, description="Lowest-entropy neurons drawn of each sign.")
+
+
+class ExpertsSettings(Section):
+    """Languages over experts that are clusters of neurons (Liu et al.)."""
+
+    corpus: Id = Field(description="The corpus on which activation frequencies are counted.")
+    experts_per_layer: int = Field(256, ge=1, description="Clusters of equal size in each layer.")
+    score: Literal["signed", "absolute", "positive"] = Field(
+        "signed",
+        description="An expert's score is the sum of its neurons' activations, of their "
+        "absolute values, or of the positive ones.",
+    )
+    active_fraction: Share = Field(
+        0.09765625,
+        description="Share of all layers' experts that are active for a token; the paper's is 800 "
+        "of 8192.",
+    )
+    high_frequency: Share = Field(
+        0.05, description="Activation frequency from which an expert is a language's own."
+    )
+    scores_from: Literal["forward", "rows"] = Field(
+        "forward",
+        description="Count during a forward pass of its own, or on raw activations of the corpus, "
+        "which are then stored: quicker where another analysis records the same corpus, but far "
+        "larger on disk.",
+    )
+    seed: int = Field(0, ge=0, description="Of the clustering.")
+    clustering_jobs: int = Field(
+        4, ge=1, description="Jobs that share a model's layers; changing it clusters again."
+    )
+    random_seeds: int = Field(
+        3, ge=1, description="Sets of as many random experts, the control for perplexity and speed."
+    )
+    speed_rounds: int = Field(3, ge=1, description="How often every variant's speed is measured.")
+    prompt_tokens: int = Field(
+        16, ge=1, description="Tokens of held-out text that continuations start from."
+    )
+    continuation_tokens: int = Field(48, ge=1, description="Tokens that are generated.")
+
+
+class LapeSettings(Section):
+    """Language-specific neurons by activation-probability entropy (Tang et al.)."""
+
+    corpus: Id = Field(description="The corpus on which it is counted how often neurons fire.")
+    site: Literal["auto", "act", "gate"] = Field(
+        "auto",
+        description="What counts as firing: `act` or `gate` above zero; auto is the gate of gated "
+        "models, as in the released code, and `act` of others.",
+    )
+    percentile: Share = Field(
+        0.95,
+        description="A neuron fires often in a language if its probability is above this "
+        "percentile of all probabilities.",
+    )
+    top_fraction: Share = Field(
+        0.01, description="Share of all neurons, of lowest entropy, that are selected."
+    )
+    random_seeds: int = Field(
+        1, ge=1, description="Sets of as many random neurons per layer, the control."
+    )

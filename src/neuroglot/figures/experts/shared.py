@@ -1,0 +1,57 @@
+"""Figure 3 and table 3: in how many languages each expert is a high-frequency expert."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from xarray import Dataset
+
+from neuroglot.figures import panels, style
+from neuroglot.figures.layers import LayerAxis
+from neuroglot.figures.matrices import heat_layers, whole_numbers
+
+
+@style.styled
+def shared_experts(ds: Dataset) -> Figure:
+    """Every expert's number of languages, layers across, beside the histogram of that number.
+
+    In each layer the experts stand in the order of their number of languages, the largest on top.
+
+    Args:
+        ds: ``shared_by(layer, expert)``, ``shared_histogram(languages)``;
+            ``attrs["high_frequency"]``.
+    """
+    if not ds.sizes["expert"]:
+        return style.empty("no experts")
+    axis = LayerAxis.of(ds)
+    count = ds.sizes["language"]
+    steps = style.colour_map().resampled(count + 1)
+    cells = -np.sort(-ds["shared_by"].transpose("expert", "layer").values.astype(np.float64), 0)
+    height = max(3.2, 0.12 * (count + 1))
+    width = min(6.0, max(3.0, 0.14 * ds.sizes["layer"]))
+    figure = panels.page(width + 4.2, height + 0.8)
+    left, right = figure.subplots(1, 2, width_ratios=(width, 2.8))
+    image = heat_layers(left, axis, cells, -0.5, count + 0.5, steps)
+    left.set_yticks([0, len(cells) - 1], ["1", str(len(cells))])
+    left.tick_params(axis="y", length=0)
+    left.set_ylabel("experts of a layer, most shared on top")
+    threshold = f"activation frequency of at least {ds.attrs['high_frequency']:g}"
+    figure.colorbar(
+        image,
+        ax=left,
+        label=f"languages in which the expert has an\n{threshold}",
+        ticks=whole_numbers(10),
+    )
+    histogram = ds["shared_histogram"].values
+    bars = right.barh(range(count + 1), histogram, color=steps(np.arange(count + 1)))
+    right.bar_label(bars, [f"{n:,}" for n in histogram], padding=2, fontsize=7)
+    right.margins(x=0.18)
+    right.set_ylim(-0.5, count + 0.5)
+    right.yaxis.set_major_locator(whole_numbers(10))
+    right.grid(axis="y", visible=False)
+    right.xaxis.set_major_locator(whole_numbers(4))
+    right.set_xlabel("experts of all layers")
+    right.set_ylabel("number of languages")
+    figure.suptitle(f"{ds.attrs['model']}: experts that languages share", wrap=True)
+    return figure
+
+
+FIGURES: dict[str, style.Draw] = {"figure_03_shared_experts": shared_experts}

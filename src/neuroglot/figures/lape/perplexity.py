@@ -1,0 +1,72 @@
+"""What switching a language's neurons off does to the perplexity of every language."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from xarray import DataArray, Dataset
+
+from neuroglot.figures import panels, style
+from neuroglot.figures.matrices import (
+    decimals,
+    matrix,
+    name_width,
+    signed_colour_map,
+    write_cells,
+    written_side,
+)
+
+TITLES = {
+    "lape": "LAPE neurons deactivated",
+    "random": "as many random neurons deactivated",
+}
+
+
+@style.styled
+def perplexity_without(ds: Dataset) -> Figure:
+    """Change in log perplexity: the language switched off down, the language read across.
+
+    LAPE's neurons left, the random control right, both on one scale.
+
+    Args:
+        ds: ``perplexity(chosen, deactivated, language)``, ``baseline(language)``,
+            ``deactivated_neurons(deactivated)``.
+    """
+    change = log_change(ds)
+    read, off = panels.held(change, "language"), panels.held(change, "deactivated")
+    if not read:
+        return style.empty("no perplexity with neurons deactivated")
+    names = style.Languages.of(ds).names
+    cells = change.sel(language=read, deactivated=off)
+    largest = float(np.abs(cells).max()) or 0.01
+    side = written_side(max(len(read), len(off)))
+    counts = ds["deactivated_neurons"].sel(deactivated=off).values
+    down = [f"{names.get(one, one)} ({n:,})" for one, n in zip(off, counts, strict=True)]
+    across = [names[one] for one in read]
+    width = 2 * (side + 0.2) + name_width(down) + 1.6
+    figure = panels.page(width, side + name_width(across) + 1.0)
+    axes = figure.subplots(1, len(TITLES), sharey=True)
+    for ax, (chosen, title) in zip(axes, TITLES.items(), strict=True):
+        values = cells.sel(chosen=chosen).values
+        image = matrix(ax, values, across, -largest, largest, signed_colour_map())
+        write_cells(image, values, f"+.{max(2, decimals(-largest, largest))}f")
+        for own in set(read) & set(off):
+            corner = (read.index(own) - 0.5, off.index(own) - 0.5)
+            ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=0.8))
+        ax.set_title(title)
+        ax.set_xlabel("language read")
+    axes[0].set_yticks(range(len(off)), down)
+    axes[0].set_ylabel("language whose neurons are deactivated\n(number of neurons)")
+    figure.colorbar(image, ax=axes.tolist(), label="change in ln perplexity", shrink=0.9, aspect=25)
+    figure.suptitle(
+        f"{ds.attrs['model']}: perplexity without a language's neurons (LAPE)", wrap=True
+    )
+    return figure
+
+
+def log_change(ds: Dataset) -> DataArray:
+    """``(chosen, deactivated, language)``: ln of perplexity over the baseline's."""
+    ratio = ds["perplexity"] / ds["baseline"]
+    return ratio.copy(data=np.log(ratio.values)).transpose("chosen", "deactivated", "language")
+
+
+FIGURES: dict[str, style.Draw] = {"perplexity_without": perplexity_without}

@@ -1,0 +1,90 @@
+"""Clusters of equal size: a layer's neurons partitioned into experts (experts, section 3)."""
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglot.errors import NeuroglotError
+
+# Clusters of a few nearly orthogonal rows settle in two or three rounds. The bound is for others:
+# the constrained assignment minimises distances, the centroids squared distances, and so the two
+# need not come to rest together.
+MAX_ITERATIONS = 50
+
+
+def equal_size_clusters(rows: NDArray[np.floating], n: int, seed: int) -> NDArray[np.int32]:
+    """Cluster rows of weights into ``n`` clusters whose sizes differ by at most one.
+
+    Balanced k-means (experts, section 3): the assignment is an exact minimum-cost flow, so it
+    needs memory for neuron x n arcs. It starts from the centroids of unconstrained k-means, which
+    end in lower inertia than k-means++ seeds do, in no more time: with so few rows in a cluster,
+    each row pulls its own centroid towards itself and k-means stays near where it starts. For the
+    same reason further starts gain next to nothing.
+
+    The result depends on the seed and not on the number of threads: one is used.
+
+    Args:
+        rows: [neuron, hidden], each neuron's row of ``W_up`` (``W_in`` if not gated), of any
+            scale: rows are divided by their Euclidean norm first; a row of zeros stays zero.
+        n: clusters, between 1 and the number of neurons.
+        seed: of the initial centroids.
+
+    Returns:
+        Each neuron's cluster, [neuron], counted from 0 in the order of the clusters' first
+        neurons.
+
+    Raises:
+        NeuroglotError: ``rows`` is not a matrix or not finite, or ``n`` is out of range.
+    """
+    if rows.ndim != 2:
+        raise NeuroglotError(f"clustering needs weights [neuron, hidden], found {rows.shape}")
+    neurons = len(rows)
+    if not 1 <= n <= neurons:
+        raise NeuroglotError(
+            f"experts_per_layer is {n}, but a layer has {neurons} neurons: "
+            f"set it between 1 and {neurons}"
+        )
+    broken = int((~np.isfinite(rows)).any(axis=1).sum())
+    if broken:
+        raise NeuroglotError(
+            f"{broken} of {neurons} neurons have weights that are NaN or infinite: "
+            "the checkpoint is damaged, or overflowed in half precision; obtain it again"
+        )
+    if n in (1, neurons):
+        return np.arange(neurons, dtype=np.int32) % n
+    return _numbered_by_first_neuron(_balanced_k_means(_normalised(rows), n, seed))
+
+
+def _normalised(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Divide rows by their Euclidean norm, in float64, and store them in float32."""
+    double = rows.astype(np.float64)
+    norm = np.linalg.norm(double, axis=1, keepdims=True)
+    return (double / np.where(norm > 0, norm, 1)).astype(np.float32)
+
+
+def _balanced_k_means(rows: NDArray[np.float32], n: int, seed: int) -> NDArray[np.int32]:
+    from k_means_constrained import KMeansConstrained
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1), warnings.catch_warnings():
+        # Fewer distinct rows than clusters (many zero rows) is no fault of the balanced result.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        start = KMeans(n, n_init=1, max_iter=MAX_ITERATIONS, random_state=seed).fit(rows)
+        balanced = KMeansConstrained(
+            n,
+            size_min=len(rows) // n,
+            size_max=-(-len(rows) // n),
+            init=start.cluster_centers_,
+            n_init=1,
+            max_iter=MAX_ITERATIONS,
+            random_state=seed,
+        ).fit(rows)
+    return np.asarray(balanced.labels_, dtype=np.int32)
+
+
+def _numbered_by_first_neuron(cluster: NDArray[np.int32]) -> NDArray[np.int32]:
+    _, first, label = np.unique(cluster, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first)).astype(np.int32)[label]

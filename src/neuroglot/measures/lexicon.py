@@ -1,0 +1,289 @@
+"""Which languages a neuron's top tokens belong to: probabilities, entropy, TF-IDF (lexicon, 3)."""
+
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import linkage
+from scipy.sparse import csr_array
+from scipy.spatial.distance import squareform
+from scipy.special import entr
+
+from neuroglot.errors import NeuroglotError, unknown_name
+
+Prior = Literal["corpus", "uniform"]
+PRIORS: tuple[Prior, ...] = ("corpus", "uniform")
+NONE = -1
+# Sums over languages or neurons end in another last bit when these are in another order; what is
+# equal but for that must stay equal where a tie is broken.
+DECIMALS = 9
+
+
+def language_given_token(count: xr.DataArray, prior: Prior) -> xr.DataArray:
+    """Compute P(l|t), the probability that a token is of a language (lexicon, section 5.1).
+
+    ``corpus``: P(l|t) = P(t|l) P(l) / P(t) with P(t|l) = count(l, t) / count(l), P(l) the
+    language's share of all tokens and P(t) the token's. ``uniform``: P̂(l|t) ∝ P(t|l), normalised
+    over languages, so that the size of a language's text has no effect. (The paper's P(t) N_l is
+    the same for all languages and cancels out.)
+
+    Args:
+        count: occurrences [language, token] int64, coordinate ``token`` of ascending ids.
+        prior: see above.
+
+    Returns:
+        [language, token] float64; each token's sums to 1. Tokens that no language has are left
+        out: nothing is known of them.
+
+    Raises:
+        NeuroglotError: a language without tokens, an unknown prior, token ids out of order, or
+            other dimensions.
+    """
+    count = _seen(count)
+    if prior == "corpus":
+        weight = count.astype(np.float64)  # P(t|l) P(l) = count(l, t) / count
+    elif prior == "uniform":
+        weight = count / count.sum("token")
+    else:
+        raise NeuroglotError(unknown_name("prior", prior, PRIORS))
+    return (weight / weight.sum("language")).assign_attrs(
+        units="probability", source="section 5.1", prior=prior
+    )
+
+
+def association(top_token: xr.DataArray, given: xr.DataArray) -> xr.DataArray:
+    """Associate each neuron with languages: Σ_{j<k} P(l|t_j), normalised (lexicon, section 3.1).
+
+    Args:
+        top_token: ids of each neuron's top tokens [..., rank].
+        given: P(l|t) [language, token], what ``language_given_token`` gives.
+
+    Returns:
+        [..., language] float64, sums to 1. Tokens that ``given`` lacks contribute nothing; NaN
+        where it lacks all of them.
+    """
+    total = _sum_over_top_tokens(top_token, given)
+    size = total.sum("language")
+    return (total / size.where(size > 0)).assign_attrs(units="probability", source="section 3.1")
+
+
+def entropy(association: xr.DataArray) -> xr.DataArray:
+    """Entropy over languages, -Σ_l p log2 p with 0 log 0 = 0, in bits (lexicon, section 3.1.1).
+
+    Args:
+        association: distributions [..., language].
+
+    Returns:
+        [...] between 0 and log2 of the number of languages; NaN where the association is.
+    """
+    terms: xr.DataArray = xr.apply_ufunc(entr, association)
+    bits: xr.DataArray = abs(terms.sum("language", skipna=False)) / np.log(2)  # abs: entr(1) is -0
+    return bits.assign_attrs(units="bits", source="section 3.1.1")
+
+
+def coverage(top_token: xr.DataArray, count: xr.DataArray) -> xr.DataArray:
+    """Share of each neuron's top tokens that occur in any language's text.
+
+    Args:
+        top_token: ids [..., rank].
+        count: occurrences [language, token], see ``language_given_token``.
+
+    Returns:
+        [...] in [0, 1].
+
+    Raises:
+        NeuroglotError: as ``language_given_token``.
+    """
+    seen, _ = _places(top_token.to_numpy(), _seen(count)["token"].to_numpy())
+    return (
+        top_token.copy(data=seen)
+        .mean("rank")
+        .assign_attrs(units="share of top tokens", source="section 3.1")
+    )
+
+
+def tfidf(top_token: xr.DataArray, count: xr.DataArray) -> xr.DataArray:
+    """Score each neuron's languages by Σ_{j<k} TF(t_j, l) IDF(t_j) (lexicon, section 3.2).
+
+    TF(t, l) = count(l, t) / count(l); IDF(t) = ln(languages / languages that have t).
+
+    Args:
+        top_token: ids of each neuron's top tokens [..., rank].
+        count: occurrences [language, token], see ``language_given_token``.
+
+    Returns:
+        [..., language] float64, at least 0. Tokens of no language contribute nothing.
+
+    Raises:
+        NeuroglotError: as ``language_given_token``.
+    """
+    count = _seen(count)
+    frequency = count / count.sum("token")
+    rarity = np.log(count.sizes["language"] / (count > 0).sum("language"))
+    return _sum_over_top_tokens(top_token, frequency * rarity).assign_attrs(
+        units="TF-IDF (natural logarithm)", source="section 3.2"
+    )
+
+
+def top_language_share(association: xr.DataArray) -> xr.DataArray:
+    """Share of neurons, of both signs, whose most associated language is each (section 5.1).
+
+    Args:
+        association: [..., sign, neuron, language]; other dimensions, such as prior, are kept.
+
+    Returns:
+        [..., language], sums to 1 over the neurons that have an association. A neuron whose
+        greatest association several languages share counts for each in equal parts.
+    """
+    greatest = association.max("language")
+    top = association >= greatest - 10.0**-DECIMALS
+    share = (top / top.sum("language")).where(greatest.notnull()).mean(("sign", "neuron"))
+    return share.assign_attrs(units="share of neurons", source="section 5.1")
+
+
+def language_linkage(association: xr.DataArray) -> xr.DataArray:
+    """Cluster languages by the neurons they are associated with, by average linkage.
+
+    The distance of two languages is 1 - Pearson's r of their association over all pairs of sign
+    and neuron. Correlation and not cosine, because every language has a share in the tokens that
+    all have, such as digits and marks: this common level alone makes all cosines large, and
+    correlation takes it away. A language whose association is the same everywhere correlates with
+    none. Not in the paper, which groups neurons' languages by eye (section 5.2).
+
+    Args:
+        association: [sign, neuron, language]. Neurons without an association are left out.
+
+    Returns:
+        SciPy's linkage [merge, column] of the languages in their order: the two clusters merged,
+        their distance in [0, 2] and the number of languages in both. Leaves are ordered so that
+        near languages stand side by side. Empty for a single language.
+
+    Raises:
+        NeuroglotError: no neuron has an association.
+    """
+    profiles = association.transpose("language", "sign", "neuron").to_numpy()
+    profiles = profiles.reshape(len(profiles), -1)
+    profiles = profiles[:, np.isfinite(profiles).all(axis=0)]
+    if not profiles.size:
+        raise NeuroglotError(
+            "no neuron is associated with a language: none of their top tokens occurs in the "
+            "text that was counted; count more text or keep more top tokens"
+        )
+    distance = 1 - _correlation(profiles)
+    np.fill_diagonal(distance, 0)
+    pairs = np.abs(np.round(squareform(distance, checks=False), DECIMALS))
+    merges = linkage(pairs, "average", optimal_ordering=True) if len(pairs) else np.empty((0, 4))
+    return xr.DataArray(
+        merges,
+        dims=("merge", "column"),
+        attrs={"units": "1 − Pearson's r", "source": "section 5.2"},
+    )
+
+
+def lowest_entropy(
+    entropy: xr.DataArray, coverage: xr.DataArray, minimum_coverage: float, n: int
+) -> xr.DataArray:
+    """Find the neurons that are most clearly of a few languages (lexicon, section 3.1.1).
+
+    Coverage has a minimum because entropy sees the tokens that occur only: a neuron with one such
+    token, perhaps of a single language, would have entropy 0 and stand before neurons whose whole
+    list is of two related languages.
+
+    Args:
+        entropy: [..., neuron].
+        coverage: [..., neuron], see ``coverage``.
+        minimum_coverage: least share of seen top tokens.
+        n: neurons to find.
+
+    Returns:
+        Neuron numbers [..., place] int32, the lowest entropy first, the lowest number first among
+        equals; -1 where there are fewer than n.
+    """
+    return _ranked(entropy, coverage, minimum_coverage, n)
+
+
+def highest_entropy(
+    entropy: xr.DataArray, coverage: xr.DataArray, minimum_coverage: float
+) -> xr.DataArray:
+    """Find the neuron that is least of any language (lexicon, section 5.2, figure 14).
+
+    Arguments as ``lowest_entropy``.
+
+    Returns:
+        Neuron numbers [...] int32; -1 where no neuron has the coverage.
+    """
+    return _ranked(-entropy, coverage, minimum_coverage, 1).isel(place=0)
+
+
+def _seen(count: xr.DataArray) -> xr.DataArray:
+    """Check counts and put them into the order [language, token], without tokens of no language."""
+    if set(count.dims) != {"language", "token"} or "token" not in count.coords:
+        raise NeuroglotError(
+            "expected counts [language, token] with the coordinate token, found "
+            f"{count.dims} with {list(count.coords)}"
+        )
+    if (np.diff(count["token"].to_numpy()) <= 0).any():
+        raise NeuroglotError("counts: token ids must ascend and be distinct; sort them by token")
+    count = count.transpose("language", "token")
+    if empty := count["language"].values[count.sum("token").to_numpy() == 0].tolist():
+        raise NeuroglotError(
+            f"no token of language {empty[0]!r} was counted, so none is likely or unlikely to be "
+            "of it; give it text or leave it out"
+        )
+    return count[:, count.to_numpy().any(axis=0)]
+
+
+def _places(
+    top_token: NDArray[np.integer], token: NDArray[np.integer]
+) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Say which top tokens stand in ``token``, and where those do."""
+    place = np.minimum(np.searchsorted(token, top_token), len(token) - 1)
+    seen = token[place] == top_token
+    return seen, place[seen]
+
+
+def _sum_over_top_tokens(top_token: xr.DataArray, value: xr.DataArray) -> xr.DataArray:
+    """Σ_j value[language, t_j], as the product of a sparse 0-1 matrix of lists and ``value``."""
+    top_token = top_token.transpose(..., "rank")
+    first = top_token.isel(rank=0, drop=True)
+    lists = top_token.to_numpy().reshape(first.size, -1)
+    seen, place = _places(lists, value["token"].to_numpy())
+    ends = np.concatenate([[0], seen.sum(axis=1).cumsum()])
+    chosen = csr_array((np.ones(len(place)), place, ends), shape=(first.size, value.sizes["token"]))
+    total = chosen @ np.ascontiguousarray(value.transpose("token", "language").to_numpy())
+    return xr.DataArray(
+        total.reshape(*first.shape, -1),
+        dims=(*first.dims, "language"),
+        coords={**first.coords, **value.isel(token=0, drop=True).coords},
+    )
+
+
+def _correlation(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pearson's r of every two rows; a row whose values are all equal correlates with none."""
+    centred = profiles - profiles.mean(axis=1, keepdims=True)
+    centred[np.ptp(profiles, axis=1) == 0] = 0  # the mean's rounding would leave a direction
+    norm = np.linalg.norm(centred, axis=1, keepdims=True)
+    unit = centred / np.where(norm > 0, norm, 1)
+    correlation: NDArray[np.float64] = np.clip(unit @ unit.T, -1, 1)
+    return correlation
+
+
+def _ranked(
+    key: xr.DataArray, coverage: xr.DataArray, minimum_coverage: float, n: int
+) -> xr.DataArray:
+    """Number the n neurons with the lowest keys among those that have the coverage."""
+    key, coverage = xr.broadcast(key.transpose(..., "neuron"), coverage)
+    allowed = (coverage >= minimum_coverage - 10.0**-DECIMALS) & key.notnull()
+    order = key.round(DECIMALS).where(allowed, np.inf).to_numpy()
+    found = np.argsort(order, axis=-1, kind="stable")[..., :n].astype(np.int32)
+    found = np.where(
+        np.arange(found.shape[-1]) < allowed.sum("neuron").values[..., None], found, NONE
+    )
+    missing = [(0, 0)] * (found.ndim - 1) + [(0, n - found.shape[-1])]
+    return xr.DataArray(
+        np.pad(found, missing, constant_values=NONE),
+        dims=(*key.dims[:-1], "place"),
+        coords=key.isel(neuron=0, drop=True).coords,
+        attrs={"units": "index of neuron", "source": "section 3.1.1"},
+    )

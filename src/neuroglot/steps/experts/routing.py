@@ -1,0 +1,104 @@
+"""Counts how often each expert is among the most active of a token (section 3)."""
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neuroglot import store
+from neuroglot.measures import experts as measure
+from neuroglot.steps.experts.experts import read_partition
+from neuroglot.steps.inputs import Inputs
+from neuroglot.steps.recorded import open_recorded
+from neuroglot.tokens import read_tokens
+
+if TYPE_CHECKING:
+    import torch
+
+    from neuroglot.capture.collectors import CrossLayerCollector
+
+ROWS = 512  # of stored activations that are looked at together
+
+
+def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+    """Count during a forward pass, or on stored rows where the inputs hold an activation store."""
+    partition = read_partition(inputs)
+    count = _from_rows if inputs.stores("activations") else _from_forward
+    active, tokens, language = count(inputs, settings, partition)
+    return xr.Dataset(
+        {
+            "active": (("layer", "expert"), active, {"units": "tokens"}),
+            "tokens": ((), np.int64(tokens), {"units": "tokens"}),
+        },
+        coords={
+            "layer": partition["layer"],
+            "stack": partition["stack"],
+            "stack_layer": partition["stack_layer"],
+        },
+        attrs={"language": language, "source": "section 3, cross-layer expert selection"},
+    )
+
+
+def _from_rows(
+    inputs: Inputs, settings: dict[str, Any], partition: xr.DataArray
+) -> tuple[NDArray[np.int64], int, str]:
+    [recorded] = open_recorded(inputs, "rows")
+    rows = recorded.counts["rows"]
+    members = _members(partition, settings)
+    total = np.zeros((len(members), settings["experts_per_layer"]), np.int64)
+    for start in range(0, rows, ROWS):
+        chunk = slice(start, min(start + ROWS, rows))
+        z = [
+            measure.standardise(
+                measure.expert_scores(
+                    store.read_rows(recorded.path, "act", layer, chunk), own, settings["score"]
+                )
+            )
+            for layer, own in enumerate(members)
+        ]
+        total += measure.active_count(np.stack(z, axis=1), settings["active_fraction"])
+    return total, rows, recorded.language
+
+
+def _from_forward(
+    inputs: Inputs, settings: dict[str, Any], partition: xr.DataArray
+) -> tuple[NDArray[np.int64], int, str]:
+    from neuroglot.capture.engine import Engine, Recording
+    from neuroglot.models.load import load
+
+    [path] = inputs.stores("tokens")
+    tokens = read_tokens(path)
+    engine = Engine(load(inputs.model, settings["device"], settings["dtype"]), inputs.execution)
+    recording = Recording((), 0, (), cross_layer=(expert_collector(partition, settings),))
+    origin = store.read_record(path).origin
+    label = f"{origin['model']} experts {origin['language']}"
+    # What an interrupted pass has counted lies under the fingerprint of what it counted.
+    sums = engine.run(tokens, recording, inputs.pieces / inputs.fingerprint, label)
+    shutil.rmtree(inputs.pieces)
+    return sums["active"], int(tokens.snapshot.sum()), origin["language"]
+
+
+def expert_collector(partition: xr.DataArray, settings: dict[str, Any]) -> "CrossLayerCollector":
+    """Count active experts while a model reads: ``active`` ``[layer, expert]``."""
+    import torch
+
+    from neuroglot.capture.collectors import CrossLayerCollector
+
+    members = [torch.from_numpy(own) for own in _members(partition, settings)]
+
+    def layer(index: int, act: "torch.Tensor") -> "torch.Tensor":
+        own = members[index].to(act.device)
+        z: torch.Tensor = measure.standardise(measure.expert_scores(act, own, settings["score"]))
+        return z
+
+    def rows(z: "torch.Tensor") -> "dict[str, torch.Tensor]":
+        return {"active": measure.active_count(z, settings["active_fraction"])}
+
+    return CrossLayerCollector("act", layer, rows)
+
+
+def _members(partition: xr.DataArray, settings: dict[str, Any]) -> list[NDArray[np.int64]]:
+    experts = settings["experts_per_layer"]
+    return [measure.members(own, experts) for own in partition.values]

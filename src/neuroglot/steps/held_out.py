@@ -1,0 +1,75 @@
+"""Reads held-out text, on which models are judged with and without some of their neurons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglot import store
+from neuroglot.capture.perplexity import windows
+from neuroglot.errors import NeuroglotError
+from neuroglot.steps.inputs import Inputs
+from neuroglot.tokens import Tokens, read_tokens
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One language's held-out text.
+
+    Attributes:
+        language: id.
+        windows: token ids ``[window, position]``.
+        before: special tokens that the model reads before a window.
+        fingerprint: of the windows.
+    """
+
+    language: str
+    windows: NDArray[np.int64]
+    before: list[int]
+    fingerprint: str
+
+
+def read_held_out(inputs: Inputs, settings: dict[str, Any]) -> list[HeldOut]:
+    """Cut every language's held-out text into windows, in the order of ``languages``.
+
+    Args:
+        inputs: among them token stores of the held-out corpus, and of the corpus that neurons or
+            experts were chosen on.
+        settings: ``languages``; ``perplexity`` with ``corpus``, ``window`` and ``windows``.
+
+    Raises:
+        NeuroglotError: a language's text is shorter than one window, or neurons were chosen on it.
+    """
+    chosen = settings["perplexity"]
+    stores = {
+        (store.read_record(path).origin["corpus"], store.read_record(path).origin["language"]): path
+        for path in inputs.stores("tokens")
+    }
+    found = []
+    for language in settings["languages"]:
+        path = stores[chosen["corpus"], language]
+        tokens = read_tokens(path)
+        seen = [p for (c, one), p in stores.items() if one == language and c != chosen["corpus"]]
+        _refuse_seen(path, tokens, seen)
+        try:
+            cut = windows(tokens, chosen["window"], chosen["windows"])
+        except NeuroglotError as error:
+            raise NeuroglotError(f"{path}: {error}") from error
+        found.append(HeldOut(language, cut, tokens.before, store.read_record(path).fingerprint))
+    return found
+
+
+def _refuse_seen(path: Path, tokens: Tokens, others: Sequence[Path]) -> None:
+    """Refuse held-out text that shares a segment with the text neurons were chosen on."""
+    held_out = {bytes(ids): index for index, ids in enumerate(tokens.sequences())}
+    for other in others:
+        for ids in read_tokens(other).sequences():
+            if bytes(ids) in held_out:
+                name = tokens.segment_ids[held_out[bytes(ids)]]
+                raise NeuroglotError(
+                    f"{path}: segment {name} also stands in {other}, on which neurons were "
+                    "chosen, so it is not held out; set skip_segments or take another text"
+                )

@@ -1,0 +1,144 @@
+"""Which languages' tokens the neurons of the last layer write: the lexicon paper's section 5."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neuroglot.measures import lexicon as measure
+from neuroglot.steps.inputs import Inputs
+
+PRIORS: tuple[measure.Prior, ...] = ("uniform", "corpus")
+NAMED_LANGUAGES = 5
+NAMED_TOKENS = 10
+
+
+def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+    """Associate neurons with languages under both priors and by TF-IDF."""
+    count = inputs.reduction("lexicon/counts")["count"].sel(language=settings["languages"])
+    projection = inputs.reduction("lexicon/projection")
+    top = projection["top_token"]
+    association = xr.concat(
+        [measure.association(top, measure.language_given_token(count, one)) for one in PRIORS],
+        xr.Variable("prior", np.array(PRIORS, str)),
+    )
+    entropy = measure.entropy(association)
+    coverage = measure.coverage(top, count)
+    uniform, minimum = entropy.sel(prior="uniform", drop=True), settings["minimum_coverage"]
+    table = settings["language_table"]
+    return xr.Dataset(
+        {
+            "association": association,
+            "entropy": entropy,
+            "coverage": coverage,
+            "tfidf": measure.tfidf(top, count),
+            "top_language_share": measure.top_language_share(association),
+            "tokens": count.sum("token").assign_attrs(units="tokens"),
+            "linkage": measure.language_linkage(association.sel(prior="uniform", drop=True)),
+            "drawn": measure.lowest_entropy(uniform, coverage, minimum, settings["drawn_neurons"]),
+            "drawn_highest": measure.highest_entropy(uniform, coverage, minimum),
+            **{name: projection[name] for name in ("top_token", "top_weight", "top_text")},
+        },
+        coords={
+            key: ("language", [table[language][key] for language in settings["languages"]])
+            for key in ("family", "genus", "script")
+        },
+        attrs={
+            "minimum_coverage": minimum,
+            "fold_final_norm": int(projection.attrs["fold_final_norm"]),
+        },
+    )
+
+
+def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
+    """Every neuron by entropy; the drawn ones' tokens (table 1); the effect of the prior."""
+    return {
+        "neurons": _neurons(data),
+        "top_tokens": _top_tokens(data),
+        "prior": _prior(data),
+    }
+
+
+def _neurons(data: xr.Dataset) -> pd.DataFrame:
+    """One line per neuron and sign, lowest entropy first."""
+    names = np.array(_names(data))
+    pieces = []
+    for sign in data["sign"].values:
+        one = data.sel(sign=sign)
+        shares = one["association"].sel(prior="uniform").transpose("neuron", "language").values
+        order = np.argsort(-np.nan_to_num(shares, nan=-1.0), axis=1, kind="stable")
+        best = order[:, :NAMED_LANGUAGES]
+        families = one["family"].values[best[:, 0]]
+        pieces.append(
+            pd.DataFrame(
+                {
+                    "sign": sign,
+                    "neuron": one["neuron"].values,
+                    "entropy_bits": one["entropy"].sel(prior="uniform").values,
+                    "entropy_corpus_prior_bits": one["entropy"].sel(prior="corpus").values,
+                    "coverage": one["coverage"].values,
+                    "languages": _join_shares(names[best], np.take_along_axis(shares, best, 1)),
+                    "family_of_first": np.where(np.isfinite(shares[:, 0]), families, ""),
+                    "tokens": [" ".join(texts[:NAMED_TOKENS]) for texts in one["top_text"].values],
+                }
+            )
+        )
+    return pd.concat(pieces).sort_values("entropy_bits", kind="stable")
+
+
+def _join_shares(names: Any, shares: Any) -> list[str]:
+    return [
+        "; ".join(f"{name} {share:.3f}" for name, share in zip(*row, strict=True) if share > 0)
+        for row in zip(names, shares, strict=True)
+    ]
+
+
+def _top_tokens(data: xr.Dataset) -> pd.DataFrame:
+    """The first tokens of every drawn neuron, with their weights."""
+    pieces = []
+    for sign in data["sign"].values:
+        lowest = data["drawn"].sel(sign=sign).values.tolist()
+        highest = data["drawn_highest"].sel(sign=sign).item()
+        chosen = [("lowest entropy", neuron) for neuron in lowest]
+        for why, neuron in [*chosen, ("highest entropy", highest)]:
+            if neuron < 0:
+                continue
+            one = data.sel(sign=sign).isel(neuron=neuron)
+            shown = one.sizes["shown"]
+            pieces.append(
+                pd.DataFrame(
+                    {
+                        "sign": sign,
+                        "neuron": neuron,
+                        "chosen_for": why,
+                        "entropy_bits": one["entropy"].sel(prior="uniform").item(),
+                        "rank": np.arange(1, shown + 1),
+                        "token": one["top_text"].values,
+                        "token_id": one["top_token"].values[:shown],
+                        "weight": one["top_weight"].values[:shown],
+                    }
+                )
+            )
+    columns = ["sign", "neuron", "chosen_for", "entropy_bits", "rank", "token", "token_id"]
+    return pd.concat(pieces) if pieces else pd.DataFrame(columns=[*columns, "weight"])
+
+
+def _prior(data: xr.Dataset) -> pd.DataFrame:
+    """Share of neurons whose top language is each, under both priors, beside the corpus share."""
+    share = data["top_language_share"]
+    return pd.DataFrame(
+        {
+            "language": data["language"].values,
+            "name": _names(data),
+            "share_of_tokens": (data["tokens"] / data["tokens"].sum()).values,
+            **{f"share_of_neurons_{one}_prior": share.sel(prior=one).values for one in PRIORS},
+        }
+    )
+
+
+def _names(data: xr.Dataset) -> Sequence[str]:
+    names = json.loads(data.attrs["language_names"])
+    return [names[str(language)] for language in data["language"].values]
