@@ -285,7 +285,7 @@ class TestRegistry:
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     def test_every_figure_has_a_caption_that_names_it(self) -> None:
-        report = ROOT / "workflow" / "report"
+        report = ROOT / "workflow" / "report" / "roles"
         assert {path.stem for path in report.glob("figure_*.rst")} == {stem for _, stem in STEMS}
         for _, stem in STEMS:
             text = (report / f"{stem}.rst").read_text(encoding="utf-8")

@@ -126,6 +126,13 @@ def test_equal_to_the_loss_of_transformers(name: str):
     assert found == pytest.approx(math.exp(loss), rel=1e-5)
 
 
+@pytest.mark.usefixtures("small_blocks")
+def test_half_precision():
+    model, text = tiny_model("llama").bfloat16(), random_windows()
+    found = negative_log_likelihood(model, text, BOS)
+    np.testing.assert_allclose(found, literal(model, text, BOS), rtol=1e-2)
+
+
 @pytest.mark.parametrize("change", ["final_logit_softcapping", "logit_scale"])
 @pytest.mark.usefixtures("small_blocks")
 def test_what_the_model_does_to_its_logits_counts(change: str):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tiny_workflow import Workplace, make_workplace
+from tiny_workflow import Workplace, add_analyses, make_workplace
 
 ENDS = {"every configured analysis is done", "report: figures and tables with captions"}
 
@@ -180,3 +180,55 @@ def test_a_failing_step_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     assert "de.tsv" in run.output
     assert "Traceback" not in run.output
     assert not (place.folder / "results" / "corpora" / "plain" / "de.parquet").exists()
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """A workplace where lexicon, experts and lape were made, and no other paper."""
+    place = make_workplace(tmp_path_factory.mktemp("analyses") / "place")
+    add_analyses(place)
+    run = place.run("lexicon", "experts", "lape")
+    assert run.status == 0, run.output
+    return place
+
+
+@pytest.mark.parametrize(
+    ("paper", "tables"),
+    [
+        ("lexicon", ["neurons", "top_tokens", "prior"]),
+        ("experts", ["frequency", "similarity", "shared_experts", "perplexity", "continuations"]),
+        ("lape", ["neurons", "perplexity"]),
+    ],
+)
+def test_each_analysis_makes_its_tables_and_figures(
+    analysed: Workplace, paper: str, tables: list[str]
+) -> None:
+    results = analysed.folder / "results"
+    assert not (results / "roles").exists()
+    for table in tables:
+        lines = (results / paper / "one" / f"{table}.csv").read_text("utf-8").splitlines()
+        assert len(lines) > 1, table
+    assert len(list((results / paper / "one" / "figures").glob("*.png"))) >= 3
+
+
+def test_stored_rows_give_the_same_experts_as_a_forward_pass(
+    analysed: Workplace, tmp_path: Path
+) -> None:
+    place = analysed.copy(tmp_path / "place")
+    frequencies = place.folder / "results" / "experts" / "one" / "frequency.csv"
+    from_forward = frequencies.read_text("utf-8")
+    place.configure(
+        experts={**place.config["experts"], "scores_from": "rows"},
+        capture={"store_dtype": "float32"},
+    )
+    run = place.run("experts")
+    assert run.status == 0, run.output
+    assert "experts: active experts of one reading en" in run.jobs
+    assert frequencies.read_text("utf-8") == from_forward
+
+
+def test_a_target_that_is_not_configured_says_so(tmp_path: Path) -> None:
+    place = make_workplace(tmp_path / "place")
+    run = place.run("lexicon")
+    assert run.status != 0
+    assert "the configuration has no section 'lexicon'" in run.output

@@ -122,3 +122,32 @@ def make_workplace(folder: Path) -> Workplace:
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     return Workplace(folder)
+
+
+def add_analyses(place: Workplace) -> None:
+    """Configure lexicon, experts and lape beside roles, on text and held-out text of their own."""
+    folder = place.folder / "texts" / "held-out"
+    folder.mkdir()
+    for language, sentences in SENTENCES.items():
+        lines = [f"h{i}\t{' '.join(reversed(text.split()))}" for i, text in enumerate(sentences)]
+        (folder / f"{language}.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+    corpora = place.config["corpora"]
+    place.configure(
+        corpora={
+            **corpora,
+            "text": {**corpora["plain"], "prefix": "token"},
+            "held-out": {"source": "text", "path": "texts/held-out/{language}.tsv"},
+        },
+        perplexity={"corpus": "held-out", "window": 8, "windows": 2},
+        lexicon={"corpus": "plain", "top_tokens": 5, "minimum_coverage": 0.0},
+        experts={
+            "corpus": "text",
+            "experts_per_layer": 4,
+            "clustering_jobs": 2,
+            "random_seeds": 2,
+            "speed_rounds": 2,
+            "prompt_tokens": 4,
+            "continuation_tokens": 4,
+        },
+        lape={"corpus": "text", "top_fraction": 0.2},
+    )

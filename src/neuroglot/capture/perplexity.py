@@ -75,7 +75,7 @@ def negative_log_likelihood(
         model: a causal language model with its head.
         windows: token ids ``[window, position]``.
         before: special tokens that the tokenizer puts before a text.
-        batch_tokens: tokens run at once, halved when memory runs out; by default 256 on a CPU and
+        batch_tokens: tokens run at once, halved when memory runs out; by default 512 on a CPU and
             8192 on a GPU. It changes the result by rounding only.
         update: called with the number of tokens that were read, special ones not counted.
 
@@ -93,7 +93,8 @@ def negative_log_likelihood(
     device = next(model.parameters()).device
     start = np.tile(np.asarray(before, np.int64), (len(windows), 1))
     sequences = torch.from_numpy(np.concatenate([start, windows], axis=1))
-    budget = batch_tokens or (256 if device.type == "cpu" else 8192)
+    # More than a recording's: every batch reads the head's weights once, which often are the most.
+    budget = batch_tokens or (512 if device.type == "cpu" else 8192)
     size = max(1, budget // sequences.shape[1])
     losses: list[NDArray[np.float64]] = []
     done = 0
@@ -217,8 +218,8 @@ def _losses(logits_of: "Callable[[slice], Tensor]", vocabulary: int, targets: "T
 def _block(positions: int, device: "torch.device") -> int:
     """Tokens of the vocabulary at a time.
 
-    On a CPU 1 MB of logits, which stay in its cache (a third faster with Gemma's 262 144 tokens
-    than all logits at once), on a GPU 1 GB.
+    On a CPU 1 MB of logits, which stay in its cache: with Gemma 3 270M and its 262 144 tokens a
+    quarter more tokens per second than with all logits at once. On a GPU 1 GB.
     """
     return max(1024, (1 << 18 if device.type == "cpu" else 1 << 28) // positions)
 

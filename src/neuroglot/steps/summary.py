@@ -15,9 +15,11 @@ def run(config: Path) -> None:
         f"{len(settings.corpora)} corpora are analysed. Where to look:"
     )
     print(f"  {RESULTS / 'report.html'}: every figure and table with captions")
-    for model in settings.models:
-        folder = RESULTS / "roles" / model
-        count = len(list((folder / "figures").glob("*.svg")))
-        print(f"  {folder}/: tables (.csv), datasets (.zarr), {count} figures")
-    between = len(list((RESULTS / "roles" / "figures").glob("*.svg")))
-    print(f"  {RESULTS / 'roles'}/: similarity between the models, {between} figures")
+    for paper in settings.analyses:
+        for model in settings.models:
+            folder = RESULTS / paper / model
+            count = len(list((folder / "figures").glob("*.svg")))
+            print(f"  {folder}/: tables (.csv), datasets (.zarr), {count} figures")
+    if settings.roles:
+        between = len(list((RESULTS / "roles" / "figures").glob("*.svg")))
+        print(f"  {RESULTS / 'roles'}/: similarity between the models, {between} figures")
