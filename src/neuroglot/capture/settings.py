@@ -41,7 +41,8 @@ class ExecutionSettings(BaseModel):
         None,
         ge=1,
         description="Tokens in a batch, padding included; halved when memory runs out. Left out: "
-        "256 on a CPU, whose caches larger batches overflow, and 8192 on a GPU.",
+        "256 on a CPU (512 for perplexity), whose caches larger batches overflow, and 8192 on a "
+        "GPU.",
     )
     shard_megabytes: int = Field(
         128, ge=1, description="Size of a shard of raw rows: the work at risk when a run is killed."
