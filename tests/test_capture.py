@@ -1,5 +1,6 @@
 """One forward pass, recorded: equal to the literal procedure, whatever the batches and shards."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,11 @@ import torch
 
 import tiny_models
 from neuroglot import store
-from neuroglot.capture.collectors import role_collectors
+from neuroglot.capture.collectors import (
+    CrossLayerCollector,
+    firing_collectors,
+    role_collectors,
+)
 from neuroglot.capture.engine import Engine, Recording
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
@@ -294,3 +299,56 @@ def test_nothing_to_record_is_said(tmp_path: Path) -> None:
     tokens = text((1, 1))
     with pytest.raises(NeuroglotError, match="no segment has a prefix of two subwords"):
         run(tiny_models.tiny_model("llama"), tokens, tmp_path / "s.zarr")
+
+
+@pytest.mark.parametrize("tokens_per_batch", [7, 64])
+def test_statistics_of_prefixes_are_the_same_when_every_token_is_recorded(
+    tokens_per_batch: int, tmp_path: Path
+) -> None:
+    model, tokens = tiny_models.tiny_model("gemma3_text"), text()
+    engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, shard_megabytes=1))
+    found, rows = {}, {}
+    for every in (False, True):
+        store.begin(tmp_path / str(every), "activations", {"test": 1}, resume=True)
+        collectors = (*COLLECTORS, *firing_collectors(gated=True))
+        recording = Recording(SITES, 1000, collectors, "float32", every_token=every)
+        found[every] = engine.run(tokens, recording, tmp_path / str(every))
+        rows[every] = store.read_rows(tmp_path / str(every), "act")
+    assert rows[True].shape[1] == len(tokens.token_id)
+    np.testing.assert_allclose(rows[True][:, tokens.snapshot], rows[False], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found[True]["act_positive"], (rows[True] > 0).sum(1))
+    np.testing.assert_array_equal(found[False]["act_positive"], (rows[False] > 0).sum(1))
+    for name in set(found[True]) - {"act_positive", "gate_positive"}:
+        np.testing.assert_allclose(found[True][name], found[False][name], rtol=1e-5, err_msg=name)
+
+
+def test_a_statistic_of_prefixes_needs_one(tmp_path: Path) -> None:
+    tokens = replace(text(), snapshot=np.zeros(sum(LENGTHS), bool))
+    store.begin(tmp_path / "s", "activations", {"test": 1}, resume=True)
+    recording = Recording((), 0, COLLECTORS, every_token=True)
+    with pytest.raises(NeuroglotError, match="no segment has a prefix of two subwords"):
+        Engine(tiny_models.tiny_model("llama")).run(tokens, recording, tmp_path / "s")
+
+
+@pytest.mark.parametrize("tokens_per_batch", [7, 64])
+@pytest.mark.parametrize("raw", [0, 1000])
+def test_a_statistic_over_all_layers_sees_every_layer_of_a_row(
+    tokens_per_batch: int, raw: int, tmp_path: Path
+) -> None:
+    """Counted: how often a layer has a row's largest activation."""
+
+    def strongest(largest: torch.Tensor) -> dict[str, torch.Tensor]:
+        winner = largest[:, :, 0].argmax(1)
+        return {"strongest": torch.bincount(winner, minlength=largest.shape[1])}
+
+    model, tokens = tiny_models.tiny_model("gemma3_text"), text()
+    collector = CrossLayerCollector("act", lambda _, act: act.amax(1, keepdim=True), strongest)
+    store.begin(tmp_path / "s", "activations", {"test": 1}, resume=True)
+    engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, shard_megabytes=1))
+    sites = ("act",) if raw else ()
+    recording = Recording(sites, raw, (), "float32", cross_layer=(collector,))
+    counted = engine.run(tokens, recording, tmp_path / "s")["strongest"]
+    act = literal(model, tokens, "act")  # [layer, row, neuron]
+    expected = np.bincount(act.max(2).argmax(0), minlength=len(act))
+    np.testing.assert_array_equal(counted, expected)
+    assert len(set(expected)) > 1

@@ -81,7 +81,7 @@ def test_the_reference_names_every_key() -> None:
         ),
         (["corpora", "udhr", "languages"], ["en", "xx"], "languages.1: unknown language tag 'xx'"),
         (["lape"], {"corpus": "udrh"}, "lape.corpus: .*did you mean 'udhr'?"),
-        (["perplexity"], {"corpus": "text"}, "perplexity.corpus: .*is also experts.corpus"),
+        (["perplexity"], {"corpus": "udhr"}, "perplexity.corpus: .*is also experts.corpus"),
         (["capture"], {"device": "tpu"}, "capture.device"),
         (["execution"], {"batch_tokens": 0}, "execution.batch_tokens"),
     ],

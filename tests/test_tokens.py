@@ -77,16 +77,6 @@ def test_tokens_within_one_character_count_once() -> None:
     assert data["snapshot"].values.tolist() == [False, False, True, False, False, True]
 
 
-def test_every_token_is_recorded_if_asked_for(tokenizer: Tokenizer) -> None:
-    data = read(tokenizer, "Elementary my dear Watson.", "a", prefix="token")
-    assert data["snapshot"].values.tolist() == [True] * 8
-    assert data.attrs["prefix"] == "token"
-    made = Tokenizer(models.BPE(_bytes(), []))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    data = tokenise(made, [("s", "人生")], "token", 4, 256, "truncate")
-    assert data["snapshot"].values.tolist() == [True] * 4
-
-
 def test_what_a_tokenizers_file_has_left_over_changes_nothing(tokenizer: Tokenizer) -> None:
     texts = ("Elementary my dear Watson.", "a.")
     plain = read(tokenizer, *texts)

@@ -1,8 +1,10 @@
 """Real runs of the whole workflow on tiny models: what each change reruns, and what it does not."""
 
 import os
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tiny_workflow import Workplace, add_analyses, make_workplace
@@ -192,6 +194,58 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     return place
 
 
+def test_analyses_share_one_recording_and_change_no_other(
+    finished: Workplace, analysed: Workplace, tmp_path: Path
+) -> None:
+    place = analysed.copy(tmp_path / "place")
+    run = place.run("roles")
+    assert run.status == 0, run.output
+    assert not any(job.endswith(("reading plain en", "reading plain de")) for job in run.jobs)
+    tables = sorted((finished.folder / "results" / "roles").rglob("*.csv"))
+    assert len(tables) > 5
+    for table in tables:
+        alone = pd.read_csv(table)
+        together = pd.read_csv(place.folder / table.relative_to(finished.folder))
+        pd.testing.assert_frame_equal(together, alone, rtol=1e-5)
+
+
+TARGETS = ("lexicon: what the", "experts: languages over", "lape: the neurons that")
+
+
+def test_adding_a_language_reuses_what_was_counted_and_measured(
+    analysed: Workplace, tmp_path: Path
+) -> None:
+    place = analysed.copy(tmp_path / "place")
+    pieces = {
+        path: path.stat().st_mtime_ns
+        for path in (place.folder / "results").glob("*/one/*.pieces/*.npz")
+    }
+    assert len(pieces) >= 6
+    place.configure(languages=["en", "de", "fr"])
+    run = place.run("lexicon", "experts", "lape")
+    assert run.status == 0, run.output
+    figures = {job for job in run.jobs if ": figures of " in job}
+    assert len(figures) == 10
+    targets = {job for job in run.jobs if job.startswith(TARGETS)}
+    assert run.jobs - figures - targets == {
+        "corpus plain: fr",
+        "corpus held-out: fr",
+        "tokens of plain fr for one",
+        "tokens of held-out fr for one",
+        "activations of one reading plain fr",
+        "experts: active experts of one reading fr",
+        "experts: frequency and similarity of languages in one",
+        "experts: one with high-frequency experts only",
+        "lape: language-specific neurons of one",
+        "lape: one without a language's neurons",
+        "lexicon: tokens of one counted in every language",
+        "lexicon: languages associated with the neurons of one",
+    }
+    for path, written in pieces.items():
+        if "lape" not in path.parts:  # whose neurons are chosen anew among more languages
+            assert path.stat().st_mtime_ns == written, path
+
+
 @pytest.mark.parametrize(
     ("paper", "tables"),
     [
@@ -232,3 +286,38 @@ def test_a_target_that_is_not_configured_says_so(tmp_path: Path) -> None:
     run = place.run("lexicon")
     assert run.status != 0
     assert "the configuration has no section 'lexicon'" in run.output
+
+
+def test_settings_that_do_not_fit_the_model_or_text_are_named(
+    analysed: Workplace, tmp_path: Path
+) -> None:
+    place = analysed.copy(tmp_path / "place")
+    config = place.config
+    place.configure(
+        lexicon={**config["lexicon"], "top_tokens": 5000},
+        experts={**config["experts"], "experts_per_layer": 100},
+        perplexity={**config["perplexity"], "window": 500},
+    )
+    run = place.run("lexicon", "experts", "lape", "--keep-going")
+    assert run.status != 0
+    assert "Traceback" not in run.output
+    for message in (
+        r"lexicon.top_tokens: 5000 tokens cannot be kept .* vocabulary has 400",
+        r"experts.experts_per_layer: 100 experts cannot be made of 24 neurons",
+        r"held-out/..\.zarr: the text has \d+ tokens, too few for one window of 500",
+    ):
+        assert re.search(message, run.output), message
+
+
+def test_held_out_text_that_neurons_were_chosen_on_is_refused(
+    analysed: Workplace, tmp_path: Path
+) -> None:
+    place = analysed.copy(tmp_path / "place")
+    corpora = place.config["corpora"]
+    same = {**corpora["plain"], "strip_punctuation": True}
+    place.configure(corpora={**corpora, "held-out": same})
+    run = place.run("lape")
+    assert run.status != 0
+    assert re.search(
+        r"error: .*held-out/..\.zarr: segment s0 also stands in .*plain/..\.zarr", run.output
+    )

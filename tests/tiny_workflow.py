@@ -125,7 +125,7 @@ def make_workplace(folder: Path) -> Workplace:
 
 
 def add_analyses(place: Workplace) -> None:
-    """Configure lexicon, experts and lape beside roles, on text and held-out text of their own."""
+    """Configure lexicon, experts and lape beside roles, on the text of roles."""
     folder = place.folder / "texts" / "held-out"
     folder.mkdir()
     for language, sentences in SENTENCES.items():
@@ -135,13 +135,12 @@ def add_analyses(place: Workplace) -> None:
     place.configure(
         corpora={
             **corpora,
-            "text": {**corpora["plain"], "prefix": "token"},
             "held-out": {"source": "text", "path": "texts/held-out/{language}.tsv"},
         },
         perplexity={"corpus": "held-out", "window": 8, "windows": 2},
         lexicon={"corpus": "plain", "top_tokens": 5, "minimum_coverage": 0.0},
         experts={
-            "corpus": "text",
+            "corpus": "plain",
             "experts_per_layer": 4,
             "clustering_jobs": 2,
             "random_seeds": 2,
@@ -149,5 +148,5 @@ def add_analyses(place: Workplace) -> None:
             "prompt_tokens": 4,
             "continuation_tokens": 4,
         },
-        lape={"corpus": "text", "top_fraction": 0.2},
+        lape={"corpus": "plain", "top_fraction": 0.2},
     )

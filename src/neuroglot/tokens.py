@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from tokenizers import Encoding, Tokenizer
 
-Prefix = Literal["word", "subword", "token"]
+Prefix = Literal["word", "subword"]
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ def tokenise(
 
     With ``prefix="word"`` the last subword of every word-boundary prefix is recorded, with
     ``"subword"`` every token; of tokens that end within the same character only the last. A
-    prefix of a single subword is left out (roles paper, section 3.1). With ``"token"`` every token
-    is recorded, also the first and each of those that end within one character.
+    prefix of a single subword is left out (roles paper, section 3.1).
 
     Args:
         tokenizer: of the model.
@@ -149,8 +148,6 @@ def _special_tokens(encoding: "Encoding") -> tuple[list[int], list[int]]:
 
 def _snapshots(text: str, spans: NDArray[np.int32], prefix: Prefix) -> NDArray[np.bool_]:
     """Mark the tokens that end a recorded prefix."""
-    if prefix == "token":
-        return np.ones(len(spans), bool)
     starts, ends = spans.T
     chosen = np.zeros(len(spans), bool)
     if prefix == "subword":

@@ -21,10 +21,12 @@ class Collector:
         site: whose activations it reads.
         chunk: from rows ``[row, width]`` to named partial sums, ``[width]`` or scalars. The sums
             of two sets of rows add up to those of their union.
+        prefixes: leaves out rows that end no prefix.
     """
 
     site: str
     chunk: Callable[["torch.Tensor"], Partial]
+    prefixes: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,12 @@ def role_collectors(rule: Rule, threshold: float) -> list[Collector]:
             sums = kernels.row_statistics(x, rule, threshold)
             return {f"{site}_{name}": value for name, value in sums.items()}
 
-        return Collector(site, chunk)
+        return Collector(site, chunk, prefixes=True)
 
     def gelu_count(x: "torch.Tensor") -> Partial:
         return {"out_gelu_count": kernels.fire_count(kernels.gelu(x), rule, threshold)}
 
-    return [statistics("act"), statistics("out"), Collector("out", gelu_count)]
+    return [statistics("act"), statistics("out"), Collector("out", gelu_count, prefixes=True)]
 
 
 def firing_collectors(gated: bool) -> list[Collector]:

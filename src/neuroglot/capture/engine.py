@@ -36,6 +36,7 @@ class Recording:
         collectors: statistics over all recorded rows.
         store_dtype: precision of raw rows.
         cross_layer: statistics over all recorded rows that compare layers.
+        every_token: records every token, not only those that end a prefix.
     """
 
     sites: tuple[str, ...]
@@ -43,6 +44,13 @@ class Recording:
     collectors: tuple[Collector, ...]
     store_dtype: StoreDtype = "float16"
     cross_layer: tuple[CrossLayerCollector, ...] = ()
+    every_token: bool = False
+
+    def rows(self, tokens: Tokens) -> NDArray[np.int64]:
+        """Indices of the recorded tokens, ``[row]``."""
+        if self.every_token:
+            return np.arange(len(tokens.token_id))
+        return np.flatnonzero(tokens.snapshot)
 
     @property
     def watched(self) -> set[str]:
@@ -58,12 +66,14 @@ class Batch:
     Attributes:
         inputs: arguments of the model.
         times: by stack, ``[row]`` index into the flattened (segment, position) of each row.
+        prefixes: indices of the rows that end a prefix; None if all do.
         places: ``[row]``, indices in the shard.
         tokens: tokens without padding.
     """
 
     inputs: "dict[str, torch.Tensor]"
     times: "dict[str, torch.Tensor]"
+    prefixes: "torch.Tensor | None"
     places: NDArray[np.int64]
     tokens: int
 
@@ -94,8 +104,9 @@ class Engine:
         Raises:
             NeuroglotError: nothing to record; NaN, infinity or overflow; not enough memory.
         """
-        recorded = np.flatnonzero(tokens.snapshot)
-        if not len(recorded):
+        recorded = recording.rows(tokens)
+        of_prefixes = any(collector.prefixes for collector in recording.collectors)
+        if not len(recorded) or (of_prefixes and not tokens.snapshot.any()):
             raise NeuroglotError(f"{store}: no segment has a prefix of two subwords to record")
         raw_rows = min(recording.raw_rows, len(recorded))
         planes = {site: _planes(self.ffns, site) for site in recording.sites}
@@ -163,7 +174,7 @@ class Engine:
                 batch = self._batch(tokens, sequences, group, by_segment, rows)
                 sums, raw = self._forward(batch, raw_rows, recording)
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 if size == 1:
                     raise NeuroglotError(
@@ -172,7 +183,7 @@ class Engine:
                     ) from error
                 waiting.extendleft(reversed(group))
                 self._budget = max(1, longest * size // 2)
-                _release_memory()
+                release_memory()
                 continue
             totals.merge(sums)
             if raw is not None:
@@ -205,9 +216,12 @@ class Engine:
             inputs |= {"decoder_input_ids": read, "decoder_attention_mask": read_mask}
             times["encoder"] = times["decoder"]
             times["decoder"] = items * read.shape[1] + positions - before + 1
+        ends_prefix = tokens.snapshot[rows[places]]
+        prefixes = torch.from_numpy(np.flatnonzero(ends_prefix)).to(self._device)
         return Batch(
             inputs={k: torch.from_numpy(v).to(self._device) for k, v in inputs.items()},
             times={k: torch.from_numpy(v).to(self._device) for k, v in times.items()},
+            prefixes=None if ends_prefix.all() else prefixes,
             places=places,
             tokens=int(sum(len(sequences[s]) for s in group)) - len(group) * _specials(tokens),
         )
@@ -233,7 +247,10 @@ class Engine:
             plane = offsets.get(site, offsets["act"])[stack] + layer
             for collector in recording.collectors:
                 if collector.site == site:
-                    for name, partial_sum in collector.chunk(rows.float()).items():
+                    read = rows
+                    if collector.prefixes and batch.prefixes is not None:
+                        read = rows.index_select(0, batch.prefixes.to(rows.device))
+                    for name, partial_sum in collector.chunk(read.float()).items():
                         totals.add(name, plane, partial_sum)
             for cross_layer, layers in zip(recording.cross_layer, pending, strict=True):
                 if cross_layer.site == site:
@@ -317,13 +334,15 @@ def _pad(sequences: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDA
     return ids, mask
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
+    """Say whether an error means that a batch was too large for the memory."""
     import torch
 
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate" in str(error)
 
 
-def _release_memory() -> None:
+def release_memory() -> None:
+    """Give back what a failed batch left in the GPU's cache."""
     import torch
 
     if torch.cuda.is_available():

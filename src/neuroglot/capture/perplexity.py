@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglot.capture.engine import _out_of_memory, _release_memory
+from neuroglot.capture.engine import out_of_memory, release_memory
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import context_window
 from neuroglot.models.describe import language_config
@@ -103,7 +103,7 @@ def negative_log_likelihood(
         try:
             found = _window_losses(model, batch.to(device), max(1, len(before)))
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             if len(batch) == 1:
                 raise NeuroglotError(
@@ -111,7 +111,7 @@ def negative_log_likelihood(
                     "lower perplexity.window, or use a device with more memory"
                 ) from error
             size = len(batch) // 2
-            _release_memory()
+            release_memory()
             continue
         losses.append(found.cpu().numpy())
         if not np.isfinite(losses[-1]).all():

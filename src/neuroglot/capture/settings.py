@@ -63,9 +63,9 @@ class RecordingPlan(BaseModel):
     """What the configured analyses need of one corpus, and so what is recorded of it.
 
     Attributes:
-        roles: statistics and sample of the roles paper.
-        firing: how often every neuron is positive.
-        rows: raw rows of ``act`` of every segment.
+        roles: statistics and sample of the roles paper, of the tokens that end a prefix.
+        firing: how often every neuron is positive, over every token.
+        rows: raw rows of ``act`` of every token.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,3 +73,8 @@ class RecordingPlan(BaseModel):
     roles: RolesRecording | None = None
     firing: bool = False
     rows: bool = False
+
+    @property
+    def every_token(self) -> bool:
+        """Whether tokens are recorded that end no prefix."""
+        return self.firing or self.rows

@@ -58,11 +58,11 @@ class Corpus(BaseModel, ABC):
     strip_punctuation: bool = Field(
         False, description="Remove all punctuation but each segment's last mark."
     )
-    prefix: Literal["auto", "word", "subword", "token"] = Field(
+    prefix: Literal["auto", "word", "subword"] = Field(
         "auto",
-        description="Recorded prefixes end at word boundaries or at every subword; auto takes "
-        "subwords for scripts written without spaces. token records every token, also the first "
-        "and each of those within one character.",
+        description="The prefixes that roles looks at end at word boundaries or at every subword; "
+        "auto takes subwords for scripts written without spaces. Other analyses look at every "
+        "token.",
     )
     skip_segments: int = Field(
         0,

@@ -66,8 +66,8 @@ def top_tokens(
     vocabulary = len(unembedding)
     if not 1 <= k <= vocabulary:
         raise NeuroglotError(
-            f"cannot keep {k} top tokens of each neuron: the vocabulary has {vocabulary}; "
-            f"set k between 1 and {vocabulary}"
+            f"lexicon.top_tokens: {k} tokens cannot be kept of each neuron, since the vocabulary "
+            f"has {vocabulary}; set a number from 1 to {vocabulary}"
         )
     values = last.output_matrix().to(unembedding.device).float().T  # [neuron, hidden]
     if fold_final_norm:

@@ -43,19 +43,21 @@ def run(
     if store.begin(output, "activations", origin, resume=True):
         return
     text = read_tokens(tokens)
-    recorded = np.flatnonzero(text.snapshot)
     engine = Engine(load(model, settings.device, settings.dtype), execution)
     recording = Recording(
         sites=("act", "out") if plan.roles else ("act",) if plan.rows else (),
-        raw_rows=_raw_rows(text.segment[recorded], plan),
+        raw_rows=_raw_rows(text, plan),
         collectors=tuple(_collectors(plan, card.gated)),
         store_dtype=settings.store_dtype,
+        every_token=plan.every_token,
     )
+    recorded = recording.rows(text)
     label = f"{origin['model']} {origin['corpus']} {origin['language']}"
     sums = engine.run(text, recording, output, label)
     store.write_dataset(output, _statistics(text, recorded, sums, engine))
     counts = {
         "rows": len(recorded),
+        "prefixes": int(text.snapshot[recorded].sum()),
         "raw_rows": recording.raw_rows,
         "segments": len(text.segment_ids),
     }
@@ -63,11 +65,14 @@ def run(
     shutil.rmtree(output / "progress")
 
 
-def _raw_rows(segment: NDArray[np.int32], plan: RecordingPlan) -> int:
+def _raw_rows(text: Tokens, plan: RecordingPlan) -> int:
     """How many recorded rows, from the first, are stored raw."""
     if plan.rows:
-        return len(segment)
-    return int((segment < plan.roles.sample_segments).sum()) if plan.roles else 0
+        return len(text.segment)
+    if not plan.roles:
+        return 0
+    segment = text.segment if plan.every_token else text.segment[text.snapshot]
+    return int((segment < plan.roles.sample_segments).sum())
 
 
 def _collectors(plan: RecordingPlan, gated: bool) -> list[Collector]:
@@ -85,7 +90,7 @@ def _statistics(
     }
     rows = {
         name: ("row", getattr(text, name)[recorded])
-        for name in ("token_id", "segment", "position", "end")
+        for name in ("token_id", "segment", "position", "end", "snapshot")
     }
     return xr.Dataset(
         {**data, **rows},

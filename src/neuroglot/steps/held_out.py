@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from neuroglot import store
 from neuroglot.capture.perplexity import windows
+from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError
 from neuroglot.steps.inputs import Inputs
 from neuroglot.tokens import Tokens, read_tokens
@@ -44,6 +46,7 @@ def read_held_out(inputs: Inputs, settings: dict[str, Any]) -> list[HeldOut]:
         NeuroglotError: a language's text is shorter than one window, or neurons were chosen on it.
     """
     chosen = settings["perplexity"]
+    tokenizer = Tokenizer.from_file(str(inputs.model / "tokenizer.json"))
     stores = {
         (store.read_record(path).origin["corpus"], store.read_record(path).origin["language"]): path
         for path in inputs.stores("tokens")
@@ -53,7 +56,7 @@ def read_held_out(inputs: Inputs, settings: dict[str, Any]) -> list[HeldOut]:
         path = stores[chosen["corpus"], language]
         tokens = read_tokens(path)
         seen = [p for (c, one), p in stores.items() if one == language and c != chosen["corpus"]]
-        _refuse_seen(path, tokens, seen)
+        _refuse_seen(tokenizer, path, tokens, seen)
         try:
             cut = windows(tokens, chosen["window"], chosen["windows"])
         except NeuroglotError as error:
@@ -62,14 +65,19 @@ def read_held_out(inputs: Inputs, settings: dict[str, Any]) -> list[HeldOut]:
     return found
 
 
-def _refuse_seen(path: Path, tokens: Tokens, others: Sequence[Path]) -> None:
-    """Refuse held-out text that shares a segment with the text neurons were chosen on."""
-    held_out = {bytes(ids): index for index, ids in enumerate(tokens.sequences())}
+def _refuse_seen(tokenizer: Tokenizer, path: Path, tokens: Tokens, others: Sequence[Path]) -> None:
+    """Refuse held-out text that shares a segment, punctuation aside, with what was chosen on."""
+    held_out = dict(zip(_bare(tokenizer, tokens), tokens.segment_ids, strict=True))
     for other in others:
-        for ids in read_tokens(other).sequences():
-            if bytes(ids) in held_out:
-                name = tokens.segment_ids[held_out[bytes(ids)]]
+        for text in _bare(tokenizer, read_tokens(other)):
+            if text in held_out:
                 raise NeuroglotError(
-                    f"{path}: segment {name} also stands in {other}, on which neurons were "
-                    "chosen, so it is not held out; set skip_segments or take another text"
+                    f"{path}: segment {held_out[text]} also stands in {other}, on which neurons "
+                    "were chosen, so it is not held out; set skip_segments or take another text"
                 )
+
+
+def _bare(tokenizer: Tokenizer, tokens: Tokens) -> list[str]:
+    """The segments' text: one corpus may have kept its punctuation and the other not."""
+    texts = tokenizer.decode_batch([ids.tolist() for ids in tokens.sequences()])
+    return [strip_punctuation(text) for text in texts]

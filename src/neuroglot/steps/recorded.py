@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.errors import NeuroglotError
@@ -25,7 +25,9 @@ class Recorded:
         path: of the store.
         model, corpus, language: ids.
         data: statistics ``{site}_{statistic}`` and the coordinates of the recorded rows.
-        counts: ``rows``, ``raw_rows`` (the first of them) and ``segments``.
+        counts: ``rows``, ``raw_rows`` (the first of them), ``prefixes`` (rows that end one) and
+            ``segments``.
+        sample_segments: segments, from the first, whose prefixes are the roles paper's sample.
     """
 
     path: Path
@@ -34,20 +36,39 @@ class Recorded:
     language: str
     data: xr.Dataset
     counts: dict[str, int]
+    sample_segments: int = 0
 
-    def segments(self) -> NDArray[np.str_]:
-        """Segment ids of the raw rows, ``[row]``."""
-        raw = self.data["segment"].values[: self.counts["raw_rows"]]
-        ids: NDArray[np.str_] = self.data["segment_id"].values.astype(str)[raw]
-        return ids
+    @cached_property
+    def sample(self) -> xr.Dataset:
+        """``segment_id``, ``segment`` and ``end`` of the sampled prefixes, ``[row]``.
 
-    def raw(self, site: Site, layers: Sequence[int]) -> xr.DataArray:
-        """Read raw rows of some layers, ``[layer, row, neuron]`` (or hidden), float32."""
-        values = np.stack([store.read_rows(self.path, site, layer) for layer in layers])
+        ``row`` is their index among the raw rows.
+        """
+        rows = self.data[["snapshot", "segment", "end"]].isel(row=slice(self.counts["raw_rows"]))
+        chosen = rows["snapshot"] & (rows["segment"] < self.sample_segments)
+        found = rows[["segment", "end"]].assign_coords(row=np.arange(chosen.size))
+        found = found.isel(row=np.flatnonzero(chosen))
+        ids = self.data["segment_id"].values.astype(str)[found["segment"].values]
+        return found.assign(segment_id=("row", ids))
+
+    def raw(self, site: Site, layers: Sequence[int], most: int | None = None) -> xr.DataArray:
+        """Read the sample's rows of some layers, ``[layer, row, neuron]`` (or hidden), float32.
+
+        Args:
+            site: whose.
+            layers: which.
+            most: rows to read, from the first; None reads all.
+        """
+        sample = self.sample.isel(row=slice(most))
+        rows = sample["row"].values
+        read = slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0)
+        values = np.stack(
+            [store.read_rows(self.path, site, layer, read)[rows - read.start] for layer in layers]
+        )
         return xr.DataArray(
             values,
             dims=("layer", "row", WIDTH[site]),
-            coords={"layer": list(layers), "segment": ("row", self.segments())},
+            coords={"layer": list(layers), "segment": ("row", sample["segment_id"].values)},
         )
 
 
@@ -81,6 +102,7 @@ def open_recorded(inputs: Inputs, analysis: Literal["roles", "firing", "rows"]) 
             record.origin["language"],
             store.open_dataset(path, "activations"),
             record.counts,
+            (record.origin["roles"] or {}).get("sample_segments", 0),
         )
         for path, record in records.items()
     ]
@@ -106,13 +128,13 @@ def statistics(
 def rows(
     recorded: Sequence[Recorded], corpora: Sequence[str], languages: Sequence[str]
 ) -> xr.DataArray:
-    """Number of recorded rows, int64 ``[corpus, language]``, 0 where there are none."""
-    by_key = {(r.corpus, r.language): r.counts["rows"] for r in recorded}
+    """Number of recorded prefixes, int64 ``[corpus, language]``, 0 where there are none."""
+    by_key = {(r.corpus, r.language): r.counts["prefixes"] for r in recorded}
     return xr.DataArray(
         np.array([[by_key.get((c, one), 0) for one in languages] for c in corpora], np.int64),
         coords={"corpus": list(corpora), "language": list(languages)},
         dims=("corpus", "language"),
-        attrs={"units": "rows"},
+        attrs={"units": "prefixes"},
     )
 
 

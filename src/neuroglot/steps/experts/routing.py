@@ -71,13 +71,14 @@ def _from_forward(
     [path] = inputs.stores("tokens")
     tokens = read_tokens(path)
     engine = Engine(load(inputs.model, settings["device"], settings["dtype"]), inputs.execution)
-    recording = Recording((), 0, (), cross_layer=(expert_collector(partition, settings),))
+    counter = expert_collector(partition, settings)
+    recording = Recording((), 0, (), cross_layer=(counter,), every_token=True)
     origin = store.read_record(path).origin
     label = f"{origin['model']} experts {origin['language']}"
     # What an interrupted pass has counted lies under the fingerprint of what it counted.
     sums = engine.run(tokens, recording, inputs.pieces / inputs.fingerprint, label)
     shutil.rmtree(inputs.pieces)
-    return sums["active"], int(tokens.snapshot.sum()), origin["language"]
+    return sums["active"], len(tokens.token_id), origin["language"]
 
 
 def expert_collector(partition: xr.DataArray, settings: dict[str, Any]) -> "CrossLayerCollector":

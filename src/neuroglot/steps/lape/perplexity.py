@@ -89,21 +89,16 @@ class _Measured:
         if self._model is None:
             device, dtype = self._settings["device"], self._settings["dtype"]
             self._model = load(self._inputs.model, device, dtype)
+        # All languages in one call: a batch reads the head's weights once, whoever is in it.
         with deactivated(self._model, neurons):
-            return np.array(
-                [
-                    perplexity(
-                        negative_log_likelihood(
-                            self._model,
-                            text.windows,
-                            text.before,
-                            self._inputs.execution.batch_tokens,
-                        ),
-                        tokens,
-                    )
-                    for text, tokens in zip(self._texts, self.tokens, strict=True)
-                ]
+            nll = negative_log_likelihood(
+                self._model,
+                np.concatenate([text.windows for text in self._texts]),
+                self._texts[0].before,
+                self._inputs.execution.batch_tokens,
             )
+        ends = np.cumsum([len(text.windows) for text in self._texts])
+        return np.array(list(map(perplexity, np.split(nll, ends[:-1]), self.tokens)))
 
 
 def _indices(chosen: xr.DataArray) -> dict[int, NDArray[np.intp]]:

@@ -21,7 +21,9 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     for corpus in settings["corpora"]:
         members = {r.language: r for r in recorded if r.corpus == corpus}
         ordered = {one: members[one] for one in languages if one in members}
-        check_parallel(corpus, {one: r.segments().tolist() for one, r in ordered.items()})
+        check_parallel(
+            corpus, {one: r.sample["segment_id"].values.tolist() for one, r in ordered.items()}
+        )
         pieces = {site: _layers(ordered, site, settings["scale"]) for site in sites}
         sets.append(by_site(pieces).assign_coords(corpus=corpus))
     distances = xr.concat(

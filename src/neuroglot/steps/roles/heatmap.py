@@ -21,8 +21,8 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
 
     def rows(language: str, site: Site) -> xr.DataArray:
         recorded = by_language[language]
-        raw = recorded.raw(site, layers)[:, : settings["heatmap_rows"]]
-        segment = recorded.data["segment"].values[: raw.sizes["row"]]
+        raw = recorded.raw(site, layers, settings["heatmap_rows"])
+        segment = recorded.sample["segment"].values[: raw.sizes["row"]]
         return raw.assign_coords(segment=("row", segment.astype(np.int32)))
 
     sites: tuple[Site, ...] = ("act", "out")

@@ -68,8 +68,10 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
 
 
 def _stimuli(recorded: Recorded) -> list[Stimulus]:
-    ends = recorded.data["end"].values[: recorded.counts["raw_rows"]]
-    return list(zip(recorded.segments().tolist(), ends.tolist(), strict=True))
+    sample = recorded.sample
+    return list(
+        zip(sample["segment_id"].values.tolist(), sample["end"].values.tolist(), strict=True)
+    )
 
 
 def _sample(
