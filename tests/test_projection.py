@@ -184,7 +184,9 @@ def test_the_block_never_holds_the_vocabulary(monkeypatch):
 
 @pytest.mark.parametrize("k", [0, VOCABULARY + 1])
 def test_more_top_tokens_than_the_vocabulary_has(k):
-    with pytest.raises(NeuroglotError, match=f"{k} tokens cannot be kept .* vocabulary has {VOCABULARY}"):
+    with pytest.raises(
+        NeuroglotError, match=f"{k} tokens cannot be kept .* vocabulary has {VOCABULARY}"
+    ):
         top_tokens(tiny_model("gpt2"), k)
 
 

@@ -6,7 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import (
+    LogFormatterMathtext,
+    LogLocator,
+    NullFormatter,
+    PercentFormatter,
+    StrMethodFormatter,
+)
 from numpy.typing import NDArray
 from xarray import DataArray, Dataset
 
@@ -46,10 +52,11 @@ def perplexity(ds: Dataset) -> Figure:
     ratio = float(values.max() / values.min())
     if ratio > LARGEST_LINEAR_RATIO:
         left.set_xscale("log")
-        left.xaxis.set_major_locator(
-            LogLocator(subs=(1, 2, 5) if ratio < 100 else (1,), numticks=8)
+        wide = ratio >= 100
+        left.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5), numticks=8))
+        left.xaxis.set_major_formatter(
+            LogFormatterMathtext() if wide else StrMethodFormatter("{x:g}")
         )
-        left.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         left.xaxis.set_minor_formatter(NullFormatter())
     left.set_xlabel("perplexity on held-out text")
     shares(right, ds.sel(language=drawn), [*SHARES])
