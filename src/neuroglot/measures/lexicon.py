@@ -142,6 +142,11 @@ def top_language_share(association: xr.DataArray) -> xr.DataArray:
     return share.assign_attrs(units="share of neurons", source="section 5.1")
 
 
+def covered(coverage: xr.DataArray, minimum_coverage: float) -> xr.DataArray:
+    """Say of which neurons a large enough share of top tokens was seen: bool, as ``coverage``."""
+    return coverage >= minimum_coverage - 10.0**-DECIMALS  # a share of 0.2 may be a bit below
+
+
 def language_linkage(association: xr.DataArray) -> xr.DataArray:
     """Cluster languages by the neurons they are associated with, by average linkage.
 
@@ -274,7 +279,7 @@ def _ranked(
 ) -> xr.DataArray:
     """Number the n neurons with the lowest keys among those that have the coverage."""
     key, coverage = xr.broadcast(key.transpose(..., "neuron"), coverage)
-    allowed = (coverage >= minimum_coverage - 10.0**-DECIMALS) & key.notnull()
+    allowed = covered(coverage, minimum_coverage) & key.notnull()
     order = key.round(DECIMALS).where(allowed, np.inf).to_numpy()
     found = np.argsort(order, axis=-1, kind="stable")[..., :n].astype(np.int32)
     found = np.where(

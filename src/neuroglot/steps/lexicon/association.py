@@ -37,7 +37,7 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
             "tfidf": measure.tfidf(top, count),
             "top_language_share": measure.top_language_share(association),
             "tokens": count.sum("token").assign_attrs(units="tokens"),
-            "linkage": measure.language_linkage(association.sel(prior="uniform", drop=True)),
+            "linkage": _linkage(association.sel(prior="uniform", drop=True), coverage, minimum),
             "drawn": measure.lowest_entropy(uniform, coverage, minimum, settings["drawn_neurons"]),
             "drawn_highest": measure.highest_entropy(uniform, coverage, minimum),
             **{name: projection[name] for name in ("top_token", "top_weight", "top_text")},
@@ -51,6 +51,16 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
             "fold_final_norm": int(projection.attrs["fold_final_norm"]),
         },
     )
+
+
+def _linkage(association: xr.DataArray, coverage: xr.DataArray, minimum: float) -> xr.DataArray:
+    """Cluster languages over the neurons with the coverage, or over all where none has it.
+
+    A neuron of which one token was seen would make near what languages share that token, such as a
+    bracket that only their texts happen to hold.
+    """
+    covered = measure.covered(coverage, minimum)
+    return measure.language_linkage(association.where(covered) if covered.any() else association)
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
