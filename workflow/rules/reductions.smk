@@ -23,9 +23,9 @@ for (paper, name), reduction in REDUCTIONS.items():
             [f"{reduction.folder}/{file}" for file in reduction.files],
         log:
             f"{reduction.place.replace('results', 'results/logs', 1)}.log",
-        threads: 1
         # The longest first, or one of them runs alone at the end.
         priority: 2 if reduction.runs_model else 1
+        threads: 1
         resources:
             mem_mb=8000,
             runtime=reduction.runtime,
