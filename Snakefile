@@ -15,6 +15,7 @@ include: "workflow/rules/sources.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/roles.smk"
 include: "workflow/rules/lexicon.smk"
+include: "workflow/rules/sharing.smk"
 include: "workflow/rules/experts.smk"
 include: "workflow/rules/lape.smk"
 include: "workflow/rules/reductions.smk"
@@ -25,6 +26,7 @@ localrules:
     all,
     roles,
     lexicon,
+    sharing,
     experts,
     lape,
 
@@ -41,6 +43,13 @@ rule lexicon:
         results_of("lexicon"),
     message:
         "lexicon: what the last layer's neurons write"
+
+
+rule sharing:
+    input:
+        results_of("sharing"),
+    message:
+        "sharing: neurons that languages share in tasks"
 
 
 rule experts:

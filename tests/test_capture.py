@@ -352,3 +352,37 @@ def test_a_statistic_over_all_layers_sees_every_layer_of_a_row(
     expected = np.bincount(act.max(2).argmax(0), minlength=len(act))
     np.testing.assert_array_equal(counted, expected)
     assert len(set(expected)) > 1
+
+
+@pytest.mark.parametrize("name", ["llama", "opt", "m2m_100", "t5"])
+@pytest.mark.parametrize("tokens_per_batch", [7, 64])
+def test_the_peak_of_a_prompt_is_the_largest_activation_at_any_of_its_tokens(
+    name: str, tokens_per_batch: int, tmp_path: Path
+) -> None:
+    """Each prompt alone, without padding; a decoder that answers reads its start token only."""
+    model, tokens = tiny_models.tiny_model(name), text(before=1, after=1)
+    last = np.diff(tokens.segment, append=-1) != 0
+    tokens = replace(tokens, snapshot=last)
+    store.begin(tmp_path / "s", "activations", {"test": 1}, resume=True)
+    engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, shard_megabytes=1))
+    recording = Recording(("act", "peak"), 1000, (), "float32", prompts=True)
+    engine.run(tokens, recording, tmp_path / "s")
+    found = {site: store.read_rows(tmp_path / "s", site) for site in ("act", "peak")}
+    for item, sequence in enumerate(tokens.sequences()):
+        seen: dict[tuple[str, int], np.ndarray] = {}
+
+        def sink(_site, stack, layer, value, seen=seen):
+            seen[stack, layer] = value.detach().numpy()[0]
+
+        inputs = {"input_ids": torch.from_numpy(sequence[None])}
+        if model.config.is_encoder_decoder:
+            inputs["decoder_input_ids"] = torch.tensor([[model.config.decoder_start_token_id]])
+        with torch.inference_mode(), record(model, {"act"}, sink):
+            model(**inputs)
+        for layer, block in enumerate(ffns(model)):
+            act = seen[block.stack, block.layer]
+            whole = len(act) == len(sequence)  # not the decoder's single position
+            act = act[1:-1] if whole else act
+            close = {"rtol": 1e-4, "atol": 1e-5}
+            np.testing.assert_allclose(found["act"][layer, item], act[-1], **close)
+            np.testing.assert_allclose(found["peak"][layer, item], act.max(0), **close)

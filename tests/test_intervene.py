@@ -1,4 +1,4 @@
-"""Deactivated neurons: zero everywhere and nowhere else, in every architecture."""
+"""Edited neurons: changed where they are chosen and nowhere else, in every architecture."""
 
 from functools import cache
 from typing import Any
@@ -10,10 +10,12 @@ from torch import Tensor
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns, record
-from neuroglot.models.intervene import changed, deactivated
-from tiny_models import NAMES, NEURONS, tiny_inputs, tiny_model
+from neuroglot.models.intervene import Edit, changed, deactivated, intervened, random_like
+from tiny_models import LAYERS, NAMES, NEURONS, tiny_inputs, tiny_model
 
 torch.set_num_threads(1)
+
+CAUSAL = [name for name in NAMES if not tiny_model(name).config.is_encoder_decoder]
 
 model_of = cache(tiny_model)  # tests leave the model as they found it
 every_architecture = pytest.mark.parametrize("name", NAMES)
@@ -37,14 +39,14 @@ def some_neurons(model: Any, seed: int = 0) -> dict[int, np.ndarray]:
     }
 
 
-def recorded(model: Any, site: str = "act") -> dict[tuple[str, int], Tensor]:
+def recorded(model: Any, site: str = "act", **inputs: Any) -> dict[tuple[str, int], Tensor]:
     found: dict[tuple[str, int], Tensor] = {}
 
     def sink(_site: str, stack: str, layer: int, value: Tensor) -> None:
         found[stack, layer] = value.clone()
 
     with record(model, {site}, sink):
-        logits(model)
+        logits(model, **inputs)
     return found
 
 
@@ -121,7 +123,7 @@ def test_nested_blocks_add_up(name: str):
     assert not torch.equal(inner_only, expected)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if not tiny_model(n).config.is_encoder_decoder])
+@pytest.mark.parametrize("name", CAUSAL)
 def test_with_a_cache_as_without(name: str):
     model = model_of(name)
     neurons = some_neurons(model)
@@ -169,6 +171,203 @@ def test_what_is_not_finite_becomes_zero_too(value: float):
 
     with changed(model, {1: spoil}), deactivated(model, whole):
         assert torch.equal(logits(model), expected)
+
+
+EDITS = {
+    "set": lambda act: np.full_like(act, 0.75),
+    "scale": lambda act: np.float32(0.75) * act,
+    "add": lambda act: np.float32(0.75) + act,
+}
+
+
+def chosen_neurons(model: Any, items: int = 2, share: float = 0.4, seed: int = 0) -> np.ndarray:
+    """Neurons of their own for each item, [item, layer, neuron]."""
+    shape = (items, len(ffns(model)), ffns(model)[0].neurons)
+    return np.random.default_rng(seed).random(shape) < share
+
+
+def only(neurons: np.ndarray, layer: int) -> np.ndarray:
+    return neurons & (np.arange(neurons.shape[-2]) == layer)[:, None]
+
+
+@every_architecture
+@pytest.mark.parametrize("kind", EDITS)
+def test_edits_each_items_own_neurons_at_the_chosen_positions(name: str, kind: Any):
+    model = model_of(name)
+    neurons, original = chosen_neurons(model), recorded(model)
+    for ffn in (ffns(model)[0], ffns(model)[-1]):
+        edit = Edit(only(neurons, ffn.index), kind, 0.75)
+        before = original[ffn.stack, ffn.layer].numpy()
+        items, time, _ = before.shape
+        mask = np.random.default_rng(1).random((items, time)) < 0.5
+        last = np.arange(time) == time - 1
+        places = {
+            "all": np.ones((items, time), bool),
+            "last": np.broadcast_to(last, (items, time)),
+            "mask": mask,
+        }
+        for positions, where in places.items():
+            given: Any = torch.from_numpy(mask) if positions == "mask" else positions
+            with intervened(model, [edit], given):
+                after = recorded(model)[ffn.stack, ffn.layer].numpy()
+            expected = before.copy()
+            for item, position in np.argwhere(where):
+                row, own = before[item, position], neurons[item, ffn.index]
+                expected[item, position, own] = EDITS[kind](row)[own]
+            np.testing.assert_array_equal(after, expected)
+    assert hooks_of(model) == 0
+
+
+@every_architecture
+def test_one_set_for_all_items_is_each_items_own(name: str):
+    model = model_of(name)
+    same = chosen_neurons(model, items=1)
+    with intervened(model, [Edit(same[0])]):
+        found = logits(model)
+    with intervened(model, [Edit(same.repeat(2, axis=0))]):
+        assert torch.equal(found, logits(model))
+    with deactivated(model, {i: np.flatnonzero(row) for i, row in enumerate(same[0])}):
+        assert torch.equal(found, logits(model))
+
+
+@pytest.mark.parametrize("name", ["llama", "bloom", "opt", "t5", "bart"])
+def test_each_item_as_if_it_were_alone(name: str):
+    model, edit = model_of(name), Edit(chosen_neurons(model_of(name)), "add", 1.5)
+    with intervened(model, [edit]):
+        together = logits(model)
+    for item in (0, 1):
+        inputs = {key: value[[item]] for key, value in tiny_inputs(model).items()}
+        with intervened(model, [edit.rows(np.array([item]))]):
+            torch.testing.assert_close(
+                logits(model, **inputs)[0], together[item], rtol=1e-4, atol=1e-4
+            )
+
+
+def test_rows_repeat_items_and_leave_common_sets_alone():
+    neurons = chosen_neurons(model_of("llama"), items=3)
+    picked = Edit(neurons, "scale", 2.0).rows(np.array([2, 0, 2]))
+    np.testing.assert_array_equal(picked.neurons, neurons[[2, 0, 2]])
+    assert (picked.kind, picked.value) == ("scale", 2.0)
+    common = Edit(neurons[0])
+    assert common.rows(np.array([2, 0, 2])) is common
+
+
+def test_edits_of_a_layer_are_made_in_their_order():
+    model = model_of("llama")
+    neurons = only(chosen_neurons(model), 0)
+    before = recorded(model)["decoder", 0].numpy()
+    with intervened(model, [Edit(neurons, "add", 1.0), Edit(neurons, "scale", 3.0)]):
+        after = recorded(model)["decoder", 0].numpy()
+    expected = np.where(neurons[:, :1], (before + 1) * 3, before)
+    np.testing.assert_allclose(after, expected, rtol=1e-6)
+
+
+def test_two_stacks_at_positions_of_their_own():
+    model = model_of("t5")
+    neurons = chosen_neurons(model)
+    encoder, decoder = only(neurons, 0), only(neurons, LAYERS)
+    before, last, first = recorded(model), torch.zeros(2, 5, dtype=bool), torch.zeros(2, 4) == 1
+    last[:, -1], first[:, 0] = True, True
+    with intervened(model, [Edit(encoder)], last):
+        read = recorded(model)
+        with intervened(model, [Edit(decoder)], first):
+            both = recorded(model)
+    assert torch.equal(both["encoder", 0], read["encoder", 0])
+    assert torch.equal(both["encoder", 0][:, :-1], before["encoder", 0][:, :-1])
+    assert not both["encoder", 0][:, -1].numpy()[encoder[:, 0]].any()
+    assert torch.equal(both["decoder", 0][:, 1:], read["decoder", 0][:, 1:])
+    assert not both["decoder", 0][:, 0].numpy()[decoder[:, LAYERS]].any()
+
+
+@every_architecture
+def test_an_edit_without_neurons_touches_nothing(name: str):
+    model, whole = model_of(name), logits(model_of(name))
+    for edits in ([], [Edit(np.zeros_like(chosen_neurons(model)), "add", 3.0)]):
+        with intervened(model, edits):
+            assert hooks_of(model) == 0
+            assert torch.equal(logits(model), whole)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_generation_edits_the_last_prompt_token_and_every_generated_one(name: str):
+    model = tiny_model(name)
+    ids, edit = tiny_inputs(model)["input_ids"], Edit(chosen_neurons(model), "add", 1.0)
+    model.generation_config.update(eos_token_id=None, pad_token_id=0)
+    with intervened(model, [edit], "last"):
+        found = model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=4, do_sample=False
+        )
+    written = ids
+    for _ in range(4):
+        mask = torch.zeros(written.shape, dtype=torch.bool)
+        mask[:, ids.shape[1] - 1 :] = True
+        with intervened(model, [edit], mask):
+            read = logits(model, input_ids=written, attention_mask=torch.ones_like(written))
+        written = torch.cat([written, read[:, -1:].argmax(-1)], dim=1)
+    assert torch.equal(found, written)
+
+
+def test_what_is_not_finite_is_set_too():
+    model = model_of("llama")
+    neurons = only(chosen_neurons(model), 1)
+    with intervened(model, [Edit(neurons)]):
+        expected = logits(model)
+    with intervened(model, [Edit(neurons, "set", float("nan")), Edit(neurons)]):
+        assert torch.equal(logits(model), expected)
+
+
+def test_half_precision_stays_half():
+    model = tiny_model("llama").bfloat16()
+    for kind in ("set", "scale", "add"):
+        with intervened(model, [Edit(chosen_neurons(model), kind, 0.1)]):
+            assert logits(model).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("edit", "positions", "message"),
+    [
+        (Edit(np.ones((2, 24), bool), "zero"), "all", "unknown kind of edit 'zero'"),
+        (Edit(np.ones((2, 24), int)), "all", r"2 layers of 24 neurons; found int64 \[2, 24\]"),
+        (Edit(np.ones((3, 24), bool)), "all", r"found bool \[3, 24\]"),
+        (Edit(np.ones(24, bool)), "all", r"found bool \[24\]"),
+        (Edit(np.ones((2, 24), bool)), "lst", "unknown positions 'lst'; did you mean 'last'"),
+        (Edit(np.ones((2, 24), bool)), torch.ones(2, 5), r"bool mask .*float32 \[2, 5\]"),
+        (Edit(np.ones((2, 24), bool)), torch.ones(2, 4) > 0, r"passes of \[2, 4\] .* \[2, 5\]"),
+        (Edit(np.ones((3, 2, 24), bool)), "all", "neurons for 3 items, and the batch has 2"),
+    ],
+)
+def test_refuses_edits_that_do_not_fit(edit: Edit, positions: Any, message: str):
+    model = model_of("llama")
+    with pytest.raises(NeuroglotError, match=message), intervened(model, [edit], positions):
+        logits(model)
+    assert hooks_of(model) == 0
+
+
+def test_as_many_random_neurons_and_others_while_there_are_any():
+    shares = np.array([0, 0.1, 0.5, 0.8, 1])[:, None]
+    neurons = np.random.default_rng(0).random((7, 5, 40)) < shares
+    drawn = random_like(neurons, 3, range(7))
+    counts = neurons.sum(-1)
+    np.testing.assert_array_equal(drawn.sum(-1), counts)
+    np.testing.assert_array_equal((drawn & neurons).sum(-1), np.maximum(0, 2 * counts - 40))
+    np.testing.assert_array_equal(drawn, random_like(neurons, 3, range(7)))
+    assert not np.array_equal(drawn, random_like(neurons, 4, range(7)))
+    assert len({row.tobytes() for row in drawn[:, 1]}) == 7  # not one draw for all items
+
+
+def test_an_items_draw_does_not_depend_on_its_batch():
+    neurons = chosen_neurons(model_of("llama"), items=6)
+    whole = random_like(neurons, 1, range(6))
+    order = np.array([4, 0, 3])
+    np.testing.assert_array_equal(random_like(neurons[order], 1, order), whole[order])
+
+
+def test_every_other_neuron_is_as_likely():
+    neurons = np.zeros((4000, 1, 8), bool)
+    neurons[..., :2] = True
+    often = random_like(neurons, 0, range(4000)).mean((0, 1))
+    assert often[:2].tolist() == [0, 0]
+    np.testing.assert_allclose(often[2:], 2 / 6, atol=0.04)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "falcon", "phi3", "opt", "t5"])

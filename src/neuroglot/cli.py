@@ -79,14 +79,24 @@ def corpus(
 
 
 @app.command()
+def task(settings: Settings, language: Annotated[str, typer.Option()], output: Output) -> None:
+    """Read one language of a task into Parquet."""
+    from neuroglot.steps import task as step
+
+    step.run(_json(settings), language, output)
+
+
+@app.command()
 def tokens(
     model: Annotated[Path, typer.Option(help="Folder of the model.")],
-    corpus: Annotated[Path, typer.Option(help="Parquet of the language.")],
+    corpus: Annotated[
+        Path, typer.Option(help="Parquet of the language: a corpus, or a task with --prefix last.")
+    ],
     output: Output,
-    prefix: Annotated[str, typer.Option(help="word, subword or token")],
+    prefix: Annotated[str, typer.Option(help="word, subword or last")],
     long_segments: Annotated[str, typer.Option(help="truncate or refuse")],
 ) -> None:
-    """Tokenise one language of a corpus."""
+    """Tokenise one language of a corpus or task."""
     from neuroglot.steps import tokens as step
 
     step.run(model, corpus, output, prefix, long_segments)  # type: ignore[arg-type]
@@ -117,7 +127,7 @@ def capture(
 
 @app.command()
 def reduce(
-    paper: Annotated[str, typer.Argument(help="roles, lexicon, experts or lape")],
+    paper: Annotated[str, typer.Argument(help="roles, lexicon, sharing, experts or lape")],
     name: Annotated[str, typer.Argument(help="The reduction.")],
     inputs: Annotated[list[Path], typer.Argument(help="Stores, models and texts it reads.")],
     settings: Settings,
@@ -140,7 +150,7 @@ def reduce(
 
 @app.command()
 def draw(
-    paper: Annotated[str, typer.Argument(help="roles, lexicon, experts or lape")],
+    paper: Annotated[str, typer.Argument(help="roles, lexicon, sharing, experts or lape")],
     family: Annotated[str, typer.Argument(help="The family of figures.")],
     data: Annotated[list[Path], typer.Argument(help="Reductions to draw.")],
     output: Annotated[Path, typer.Option(help="Folder of the figures.")],

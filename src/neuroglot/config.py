@@ -22,6 +22,7 @@ from neuroglot.analyses import (
     PerplexitySettings,
     RolesSettings,
     Section,
+    SharingSettings,
     distinct,
 )
 from neuroglot.capture.settings import (
@@ -34,8 +35,9 @@ from neuroglot.corpora import CorpusSettings
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import Language, LanguageRow, find_language
 from neuroglot.models.source import ModelSettings
+from neuroglot.tasks import TaskSettings
 
-ANALYSES = ("roles", "lexicon", "experts", "lape")
+ANALYSES = ("roles", "lexicon", "sharing", "experts", "lape")
 
 
 def _language(tag: Any) -> str:
@@ -59,7 +61,8 @@ class Config(Section):
         [], description="Rows for languages the built-in table lacks, or to correct it."
     )
     models: dict[Id, ModelSettings] = Field(min_length=1, description="Models by id.")
-    corpora: dict[Id, CorpusSettings] = Field(min_length=1, description="Texts by id.")
+    corpora: dict[Id, CorpusSettings] = Field({}, description="Texts by id.")
+    tasks: dict[Id, TaskSettings] = Field({}, description="Tasks by id.")
     capture: CaptureSettings = CaptureSettings()  # type: ignore[call-arg]
     execution: ExecutionSettings = ExecutionSettings()  # type: ignore[call-arg]
     perplexity: PerplexitySettings | None = Field(
@@ -69,6 +72,9 @@ class Config(Section):
         None, description="Detectors and combinators through the layers."
     )
     lexicon: LexiconSettings | None = Field(None, description="What the last layer writes.")
+    sharing: SharingSettings | None = Field(
+        None, description="Neurons that languages share in tasks."
+    )
     experts: ExpertsSettings | None = Field(None, description="Languages over clustered neurons.")
     lape: LapeSettings | None = Field(None, description="Language-specific neurons.")
 
@@ -81,6 +87,11 @@ class Config(Section):
         for key, corpus in self._named_corpora():
             if corpus not in self.corpora:
                 raise ValueError(f"{key}: {unknown_name('corpus', corpus, self.corpora)}")
+        for key, task in self._named_tasks():
+            if task not in self.tasks:
+                raise ValueError(f"{key}: {unknown_name('task', task, self.tasks)}")
+        if both := sorted(set(self.tasks) & set(self.corpora)):
+            raise ValueError(f"tasks.{both[0]}: a corpus has this name too; give the task another")
         self._check_held_out()
         return self
 
@@ -106,8 +117,14 @@ class Config(Section):
             if isinstance(section, RolesSettings):
                 for index, corpus in enumerate(section.corpora):
                     yield f"roles.corpora[{index}]", corpus
-            elif section is not None:
+            elif section is not None and not isinstance(section, SharingSettings):
                 yield f"{name}.corpus", section.corpus
+
+    def _named_tasks(self) -> Iterator[tuple[str, str]]:
+        if self.sharing is not None:
+            for key in ("tasks", "few_shot"):
+                for index, task in enumerate(getattr(self.sharing, key)):
+                    yield f"sharing.{key}[{index}]", task
 
     @property
     def analyses(self) -> list[str]:
@@ -117,20 +134,27 @@ class Config(Section):
     @property
     def all_languages(self) -> list[str]:
         """Every language that any corpus is read in, in drawing order."""
-        own = [language for corpus in self.corpora.values() for language in corpus.languages or ()]
+        texts = [*self.corpora.values(), *self.tasks.values()]
+        own = [language for text in texts for language in text.languages or ()]
         return list(dict.fromkeys([*self.languages, *own]))
 
-    def corpus_languages(self, *corpora: str) -> list[str]:
-        """The languages that any of some corpora is read in, in drawing order."""
+    def corpus_languages(self, *names: str) -> list[str]:
+        """The languages that any of some corpora or tasks is read in, in drawing order."""
         read = {
             language
-            for corpus in corpora
-            for language in self.corpora[corpus].languages or self.languages
+            for name in names
+            for language in (
+                self.tasks[name].read_in(self.languages)
+                if name in self.tasks
+                else self.corpora[name].languages or self.languages
+            )
         }
         return [language for language in self.all_languages if language in read]
 
     def recording(self, corpus: str) -> RecordingPlan:
-        """What the configured analyses need of a corpus' activations."""
+        """What the configured analyses need of the activations of a corpus or task."""
+        if corpus in self.tasks:
+            return RecordingPlan(prompts=True)
         roles, experts, lape = self.roles, self.experts, self.lape
         sample = None
         if roles is not None and corpus in roles.corpora:
@@ -185,9 +209,16 @@ def _missing(config: Config) -> Any:
             config.language(language)
         except NeuroglotError as error:
             yield f"languages: {error}"
-    for name, corpus in config.corpora.items():
-        for problem in corpus.problems(config.corpus_languages(name)):
-            yield f"corpora.{name}: {problem}"
+    for kind, texts in (("corpora", config.corpora), ("tasks", config.tasks)):
+        for name, text in texts.items():
+            for problem in text.problems(config.corpus_languages(name)):
+                yield f"{kind}.{name}: {problem}"
+    for name in config.tasks:
+        if len(read := config.corpus_languages(name)) < 2:
+            yield (
+                f"tasks.{name}: it has {len(read)} of the configured languages, and languages are "
+                "compared; add languages that it has (docs/tasks.md), or leave it out"
+            )
 
 
 def _word(error: Any) -> str:

@@ -246,9 +246,9 @@ def itemsize(dtype: StoreDtype) -> int:
 
 
 def read_rows(
-    store: Path, name: str, layer: int | None = None, rows: slice = slice(None)
+    store: Path, name: str, layer: int | slice = slice(None), rows: slice = slice(None)
 ) -> NDArray[np.float32]:
-    """Read raw rows as float32: ``[row, width]`` of one layer, or ``[layer, row, width]`` of all.
+    """Read raw rows as float32: ``[row, width]`` of a layer, or ``[layer, row, width]`` of several.
 
     Raises:
         NeuroglotError: the store does not hold this site's rows, or they are damaged.
@@ -260,7 +260,7 @@ def read_rows(
         raise NeuroglotError(f"{store} holds no raw rows of {name}")
     try:
         array = zarr.open_array(path, mode="r")
-        values = np.asarray(array[:, rows] if layer is None else array[layer, rows])
+        values = np.asarray(array[layer, rows])
         dtype = array.attrs["dtype"]
     except Exception as error:
         raise damaged(store, error) from error

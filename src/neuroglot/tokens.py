@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from tokenizers import Encoding, Tokenizer
 
-Prefix = Literal["word", "subword"]
+Prefix = Literal["word", "subword", "last"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def tokenise(
 
     With ``prefix="word"`` the last subword of every word-boundary prefix is recorded, with
     ``"subword"`` every token; of tokens that end within the same character only the last. A
-    prefix of a single subword is left out (roles paper, section 3.1).
+    prefix of a single subword is left out (roles paper, section 3.1). With ``"last"`` only the last
+    token of the text is recorded, where a model answers a prompt.
 
     Args:
         tokenizer: of the model.
@@ -99,7 +100,7 @@ def tokenise(
     tokenizer.no_truncation()  # both may be left over in a tokenizer's file
     tokenizer.no_padding()
     encodings = tokenizer.encode_batch([text for _, text in segments])
-    before, after = _special_tokens(encodings[0])
+    before, after = special_tokens(encodings[0])
     room = None if context_window is None else context_window - len(before) - len(after)
     counts = np.zeros(vocabulary, np.int64)
     columns: dict[str, list[NDArray[np.generic]]] = {
@@ -139,7 +140,7 @@ def tokenise(
     )
 
 
-def _special_tokens(encoding: "Encoding") -> tuple[list[int], list[int]]:
+def special_tokens(encoding: "Encoding") -> tuple[list[int], list[int]]:
     """The special tokens a tokenizer puts before and after a text."""
     plain = np.flatnonzero(~np.array(encoding.special_tokens_mask, bool))
     first, last = (plain[0], plain[-1]) if len(plain) else (len(encoding.ids), len(encoding.ids))
@@ -150,6 +151,9 @@ def _snapshots(text: str, spans: NDArray[np.int32], prefix: Prefix) -> NDArray[n
     """Mark the tokens that end a recorded prefix."""
     starts, ends = spans.T
     chosen = np.zeros(len(spans), bool)
+    if prefix == "last":
+        chosen[-1] = True
+        return chosen
     if prefix == "subword":
         chosen[:-1] = ends[:-1] != ends[1:]
         chosen[-1] = True

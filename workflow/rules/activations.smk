@@ -2,17 +2,31 @@
 
 
 def prefix(wildcards):
-    """Scripts written without spaces have no word boundaries to stop at."""
+    """A prompt ends at its last token; scripts without spaces have no words to stop at."""
+    if wildcards.c in settings.tasks:
+        return "last"
     chosen = settings.corpora[wildcards.c].prefix
     if chosen == "auto":
         return "word" if settings.language(wildcards.l).spaced else "subword"
     return chosen
 
 
+def text_file(wildcards):
+    pattern = ITEMS if wildcards.c in settings.tasks else TEXT
+    return pattern.format(c=wildcards.c, t=wildcards.c, l=wildcards.l)
+
+
+def long_segments(wildcards):
+    """Half a question is none; what is done with half a text is the user's choice."""
+    if wildcards.c in settings.tasks:
+        return "refuse"
+    return settings.corpora[wildcards.c].long_segments
+
+
 rule tokens:
     input:
         card=model_card,
-        text=TEXT,
+        text=text_file,
     output:
         TOKENS,
     log:
@@ -22,7 +36,7 @@ rule tokens:
         runtime=30,
     params:
         prefix=prefix,
-        long_segments=lambda wildcards: settings.corpora[wildcards.c].long_segments,
+        long_segments=long_segments,
         code=fingerprint("neuroglot.steps.tokens"),
     message:
         "tokens of {wildcards.c} {wildcards.l} for {wildcards.m}"

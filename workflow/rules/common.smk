@@ -18,12 +18,14 @@ except NeuroglotError as error:
 
 wildcard_constraints:
     m="|".join(settings.models),
-    c="|".join(settings.corpora),
+    c="|".join([*settings.corpora, *settings.tasks]),
+    t="|".join(settings.tasks) or "no task",
     l="|".join(settings.all_languages),
     block=r"\d+",
 
 
 TEXT = "results/corpora/{c}/{l}.parquet"
+ITEMS = "results/tasks/{t}/{l}.parquet"
 TOKENS = "results/tokens/{m}/{c}/{l}.zarr/complete.json"
 ACTIVATIONS = "results/activations/{m}/{c}/{l}.zarr/complete.json"
 
@@ -42,11 +44,11 @@ def model_card(wildcards):
 
 
 def over(corpora, pattern, **wildcards):
-    """Paths of a pattern over corpora and the languages each of them is read in."""
+    """Paths of a pattern over corpora or tasks and the languages each of them is read in."""
     return [
-        pattern.format(c=corpus, l=language, **wildcards)
-        for corpus in corpora
-        for language in settings.corpus_languages(corpus)
+        pattern.format(c=text, t=text, l=language, **wildcards)
+        for text in corpora
+        for language in settings.corpus_languages(text)
     ]
 
 

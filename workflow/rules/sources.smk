@@ -77,3 +77,26 @@ rule corpus:
     shell:
         "neuroglot corpus --settings {params.settings:q} --language {wildcards.l}"
         " {params.archive} --output {output:q} 2>&1 | tee {log}"
+
+
+rule task:
+    input:
+        lambda wildcards: [
+            str(path) for path in settings.tasks[wildcards.t].inputs(wildcards.l)
+        ],
+    output:
+        ITEMS,
+    log:
+        "results/logs/task/{t}/{l}.log",
+    params:
+        settings=lambda wildcards: as_json(
+            settings.tasks[wildcards.t].model_dump(mode="json")
+        ),
+        code=lambda wildcards: fingerprint(
+            "neuroglot.steps.task", type(settings.tasks[wildcards.t]).__module__
+        ),
+    message:
+        "task {wildcards.t}: {wildcards.l}"
+    shell:
+        "neuroglot task --settings {params.settings:q} --language {wildcards.l}"
+        " --output {output:q} 2>&1 | tee {log}"

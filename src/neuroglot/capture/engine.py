@@ -31,12 +31,15 @@ class Recording:
     """What to keep of a forward pass.
 
     Attributes:
-        sites: whose raw rows are stored: ``act``, ``gate``, ``out``, ``state``.
+        sites: whose raw rows are stored: ``act``, ``gate``, ``out``, ``state``, and ``peak``: the
+            largest ``act`` of each neuron at any token of the row's segment, special ones left out.
         raw_rows: how many of the recorded rows, from the first, are stored raw.
         collectors: statistics over all recorded rows.
         store_dtype: precision of raw rows.
         cross_layer: statistics over all recorded rows that compare layers.
         every_token: records every token, not only those that end a prefix.
+        prompts: lets an encoder-decoder's decoder read its start token alone, where it begins to
+            answer, and not the text again.
     """
 
     sites: tuple[str, ...]
@@ -45,6 +48,7 @@ class Recording:
     store_dtype: StoreDtype = "float16"
     cross_layer: tuple[CrossLayerCollector, ...] = ()
     every_token: bool = False
+    prompts: bool = False
 
     def rows(self, tokens: Tokens) -> NDArray[np.int64]:
         """Indices of the recorded tokens, ``[row]``."""
@@ -56,7 +60,8 @@ class Recording:
     def watched(self) -> set[str]:
         """Every site that something is wanted of."""
         collected = [collector.site for collector in self.collectors]
-        return {*self.sites, *collected, *(collector.site for collector in self.cross_layer)}
+        sites = {"act" if site == "peak" else site for site in self.sites}
+        return {*sites, *collected, *(collector.site for collector in self.cross_layer)}
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class Batch:
         inputs: arguments of the model.
         times: by stack, ``[row]`` index into the flattened (segment, position) of each row.
         prefixes: indices of the rows that end a prefix; None if all do.
+        items: ``[row]``, the segment of each row within the batch.
+        text: by stack, ``[segment, position]``, what is neither padding nor a special token.
         places: ``[row]``, indices in the shard.
         tokens: tokens without padding.
     """
@@ -74,6 +81,8 @@ class Batch:
     inputs: "dict[str, torch.Tensor]"
     times: "dict[str, torch.Tensor]"
     prefixes: "torch.Tensor | None"
+    items: "torch.Tensor"
+    text: "dict[str, torch.Tensor]"
     places: NDArray[np.int64]
     tokens: int
 
@@ -171,7 +180,7 @@ class Engine:
             size = min(len(waiting), max(1, self._budget // longest))
             group = [waiting.popleft() for _ in range(size)]
             try:
-                batch = self._batch(tokens, sequences, group, by_segment, rows)
+                batch = self._batch(tokens, sequences, group, by_segment, rows, recording.prompts)
                 sums, raw = self._forward(batch, raw_rows, recording)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
@@ -198,6 +207,7 @@ class Engine:
         group: Sequence[int],
         by_segment: dict[int, NDArray[np.int64]],
         rows: NDArray[np.int64],
+        prompts: bool,
     ) -> Batch:
         import torch
 
@@ -207,21 +217,24 @@ class Engine:
         positions = tokens.position[rows[places]]
         inputs = {"input_ids": ids, "attention_mask": mask}
         times = {"decoder": items * ids.shape[1] + positions}
+        text = {"decoder": _without_specials(mask, tokens)}
         if self.model.config.is_encoder_decoder:
             first = self.model.config.decoder_start_token_id
             before, after = len(tokens.before), len(tokens.after)
-            read, read_mask = _pad(
-                [np.r_[first, sequences[s][before : len(sequences[s]) - after]] for s in group]
-            )
+            plain = [sequences[s][before : len(sequences[s]) - after] for s in group]
+            read, read_mask = _pad([np.r_[first, [] if prompts else own] for own in plain])
             inputs |= {"decoder_input_ids": read, "decoder_attention_mask": read_mask}
-            times["encoder"] = times["decoder"]
-            times["decoder"] = items * read.shape[1] + positions - before + 1
+            times["encoder"], text["encoder"] = times["decoder"], text["decoder"]
+            times["decoder"] = items * read.shape[1] + (0 if prompts else positions - before + 1)
+            text["decoder"] = read_mask.astype(bool)
         ends_prefix = tokens.snapshot[rows[places]]
         prefixes = torch.from_numpy(np.flatnonzero(ends_prefix)).to(self._device)
         return Batch(
             inputs={k: torch.from_numpy(v).to(self._device) for k, v in inputs.items()},
             times={k: torch.from_numpy(v).to(self._device) for k, v in times.items()},
             prefixes=None if ends_prefix.all() else prefixes,
+            items=torch.from_numpy(items).to(self._device),
+            text={k: torch.from_numpy(v).to(self._device) for k, v in text.items()},
             places=places,
             tokens=int(sum(len(sequences[s]) for s in group)) - len(group) * _specials(tokens),
         )
@@ -255,9 +268,14 @@ class Engine:
             for cross_layer, layers in zip(recording.cross_layer, pending, strict=True):
                 if cross_layer.site == site:
                     layers[plane] = cross_layer.layer(plane, rows.float()).to(self._device)
-            if len(keep) and site in recording.sites:
-                raw = rows if all_raw else rows.index_select(0, kept.to(rows.device))
-                values[site, plane] = copies.to_host(raw.to(dtype))
+            if not len(keep):
+                return
+            stored = {site: rows} if site in recording.sites else {}
+            if site == "act" and "peak" in recording.sites:
+                stored["peak"] = _peak(value, batch, stack)
+            for name, of_rows in stored.items():
+                raw = of_rows if all_raw else of_rows.index_select(0, kept.to(rows.device))
+                values[name, plane] = copies.to_host(raw.to(dtype))
 
         with torch.inference_mode(), record(self.model, recording.watched, sink):
             extra = {} if self.model.config.is_encoder_decoder else {"use_cache": False}
@@ -302,7 +320,7 @@ class _Copies:
 def _planes(blocks: Sequence[FFN], site: str) -> tuple[int, int]:
     """Number of layers (or states) of a site over all stacks, and its width."""
     states = len({block.stack for block in blocks}) if site == "state" else 0
-    width = blocks[0].neurons if site in ("act", "gate") else blocks[0].hidden
+    width = blocks[0].neurons if site in ("act", "gate", "peak") else blocks[0].hidden
     return len(blocks) + states, width
 
 
@@ -332,6 +350,22 @@ def _pad(sequences: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDA
         ids[row, : len(sequence)] = sequence
         mask[row, : len(sequence)] = 1
     return ids, mask
+
+
+def _without_specials(mask: NDArray[np.int64], tokens: Tokens) -> NDArray[np.bool_]:
+    """``[segment, position]``: the mask of padding, less special tokens at both ends."""
+    place, length = np.arange(mask.shape[1]), mask.sum(1, keepdims=True)
+    text: NDArray[np.bool_] = (place >= len(tokens.before)) & (place < length - len(tokens.after))
+    return text
+
+
+def _peak(act: "torch.Tensor", batch: Batch, stack: str) -> "torch.Tensor":
+    """``[row, neuron]``: the largest value of ``act`` in the text of each row's segment."""
+    import torch
+
+    inside = batch.text[stack].to(act.device)[:, :, None]
+    peak = torch.where(inside, act, -torch.inf).amax(1)
+    return peak.index_select(0, batch.items.to(act.device))
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -66,6 +66,8 @@ class RecordingPlan(BaseModel):
         roles: statistics and sample of the roles paper, of the tokens that end a prefix.
         firing: how often every neuron is positive, over every token.
         rows: raw rows of ``act`` of every token.
+        prompts: raw rows of ``act`` at the last token of every prompt of a task, and ``peak``, each
+            neuron's largest activation at any of the prompt's tokens.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,6 +75,7 @@ class RecordingPlan(BaseModel):
     roles: RolesRecording | None = None
     firing: bool = False
     rows: bool = False
+    prompts: bool = False
 
     @property
     def every_token(self) -> bool:

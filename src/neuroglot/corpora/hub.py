@@ -32,11 +32,7 @@ class HubCorpus(ColumnCorpus):
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:
-        if self.revision is None and not Path(self.path).is_dir():
-            raise ValueError(
-                f"revision is required: {self.path!r} is no folder here, so it is a dataset of "
-                "the Hub, which must be pinned to a commit (40 hexadecimal digits)"
-            )
+        check_pinned(self.path, self.revision)
         return self
 
     def available(self) -> None:
@@ -52,10 +48,14 @@ class HubCorpus(ColumnCorpus):
         archive: Path | None = None,  # noqa: ARG002 (no package)
     ) -> tuple[list[Segment], list[str]]:
         """Read one language's rows."""
-        return self.pick(self.path, self._rows(language_id), language_id), []
+        return self.pick(self.path, self.rows(language_id), language_id), []
 
-    def _rows(self, language_id: str) -> Iterator[dict[str, Any]]:
-        """Stream the rows, so that nothing but what is read is downloaded or cached."""
+    def rows(self, language_id: str) -> Iterator[dict[str, Any]]:
+        """Stream one language's rows, so that only what is read is downloaded, and nothing cached.
+
+        Raises:
+            NeuroglotError: The dataset cannot be read.
+        """
         import datasets
 
         name, files = (
@@ -74,3 +74,16 @@ class HubCorpus(ColumnCorpus):
         except (OSError, ValueError, LookupError, RuntimeError) as error:
             what = ", ".join(filter(None, [self.path, name, files, f"split {self.split}"]))
             raise NeuroglotError(f"dataset {what}: cannot be read: {error}") from error
+
+
+def check_pinned(path: str, revision: str | None) -> None:
+    """Refuse a dataset that may change: one that is neither a folder nor pinned to a commit.
+
+    Raises:
+        ValueError: for pydantic, which adds the key's location.
+    """
+    if revision is None and not Path(path).is_dir():
+        raise ValueError(
+            f"revision is required: {path!r} is no folder here, so it is a dataset of "
+            "the Hub, which must be pinned to a commit (40 hexadecimal digits)"
+        )

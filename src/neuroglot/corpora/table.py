@@ -47,9 +47,17 @@ class TableCorpus(ColumnCorpus):
     ) -> tuple[list[Segment], list[str]]:
         """Read one language's rows."""
         (path,) = self.inputs(language_id)
-        parquet = path.suffix == ".parquet"
-        rows = _parquet(path, self.columns(language_id)) if parquet else _json_lines(path)
+        rows = table_rows(path, self.columns(language_id))
         return self.pick(str(path), rows, language_id), []
+
+
+def table_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Read the rows of a .parquet or .jsonl file, of Parquet only some columns.
+
+    Raises:
+        NeuroglotError: The file cannot be read, or it is Parquet and lacks a column.
+    """
+    return _parquet(path, columns) if path.suffix == ".parquet" else _json_lines(path)
 
 
 def _parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:

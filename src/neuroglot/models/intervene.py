@@ -1,8 +1,9 @@
 """Changes neurons' activations while a model runs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -10,21 +11,93 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from neuroglot.errors import NeuroglotError
+from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.models.ffn import FFN, ffns, record
 
 Change = Callable[[Tensor], Tensor]
+Kind = Literal["set", "scale", "add"]
+Positions = Tensor | Literal["all", "last"]
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """What happens to chosen neurons: ``act = value``, ``act * value`` or ``act + value``.
+
+    Attributes:
+        neurons: whether a neuron is chosen, ``[layer, neuron]`` for every item alike or
+            ``[item, layer, neuron]``; layers in the order of ``FFN.index``.
+        kind: ``set``, ``scale`` or ``add``. To ablate is to set to 0.
+        value: the same for all chosen neurons.
+    """
+
+    neurons: NDArray[np.bool_]
+    kind: Kind = "set"
+    value: float = 0.0
+
+    def rows(self, items: NDArray[np.integer[Any]]) -> "Edit":
+        """The edit for a batch whose rows are these items, each as often as it is named."""
+        return self if self.neurons.ndim == 2 else replace(self, neurons=self.neurons[items])
+
+
+@contextmanager
+def intervened(model: Any, edits: Sequence[Edit], positions: Positions = "all") -> Iterator[None]:
+    """Edit neurons in every forward pass inside the block.
+
+    Edits of one layer are made in their order. An edit with neurons of its own for each item needs
+    batches of just these items. Nested blocks as in ``changed``, the outer one first: that is how
+    two stacks are edited at different positions. Without a chosen neuron the model is left, and
+    every bit of its output, as it is.
+
+    Args:
+        model: a model in evaluation mode, with or without its head.
+        edits: what to change.
+        positions: ``all``; ``last``, the last column of each pass, which is the last token of a
+            prompt padded on the left and then every generated token; or a bool mask
+            ``[item, time]``, for passes of that shape.
+
+    Raises:
+        NeuroglotError: on entry for an edit that does not fit the model's layers, an unknown kind
+            or a mask that is none; during a pass for a batch that does not fit the edits or the
+            mask; and as ``changed``.
+
+    Example:
+        >>> shared = Edit(neurons)  # [item, layer, neuron]  # doctest: +SKIP
+        >>> with intervened(model, [shared], "last"):  # doctest: +SKIP
+        ...     model.generate(**prompts)
+    """
+    found = ffns(model)
+    for edit in edits:
+        _check_edit(edit, found)
+    if isinstance(positions, str):
+        if positions not in ("all", "last"):
+            raise NeuroglotError(unknown_name("positions", positions, ("all", "last")))
+    elif positions.dtype != torch.bool or positions.ndim != 2:
+        raise NeuroglotError(
+            f"positions are a bool mask [item, time]; found {positions.dtype} "
+            f"{list(positions.shape)}."
+        )
+    changes: dict[int, Change] = {}
+    for ffn in found:
+        here = [
+            (torch.tensor(chosen), edit)
+            for edit in edits
+            if (chosen := edit.neurons[..., ffn.index, :]).any()
+        ]
+        if here:
+            changes[ffn.index] = _edited(ffn.index, here, positions)
+    with changed(model, changes):
+        yield
 
 
 @contextmanager
 def changed(model: Any, changes: Mapping[int, Change]) -> Iterator[None]:
     """Let ``changes`` replace ``act`` in every forward pass inside the block.
 
-    A change gets a layer's ``act`` [..., neuron] and returns what the output projection reads
-    instead; it must not write to what it gets, which other modules may still use. Weights are
-    neither copied nor changed. Blocks may be nested: the outer change comes first. ``record`` hands
-    over the changed values if it was entered inside the block, and the original ones outside it.
-    Without changes the model is left as it is.
+    A change gets a layer's ``act`` [item, time, neuron] and returns what the output projection
+    reads instead; it must not write to what it gets, which other modules may still use. Weights
+    are neither copied nor changed. Blocks may be nested: the outer change comes first. ``record``
+    hands over the changed values if it was entered inside the block, and the original ones outside
+    it. Without changes the model is left as it is.
 
     Args:
         model: a model in evaluation mode, with or without its head.
@@ -43,7 +116,7 @@ def changed(model: Any, changes: Mapping[int, Change]) -> Iterator[None]:
         with record(model, {"act"}, lambda *_: None, changes):
             for ffn in ffns(model):
                 if ffn.index in changes:
-                    handles.append(_before(ffn.w_out, changes[ffn.index]))
+                    handles += _hooks(ffn, changes[ffn.index])
             yield
     finally:
         for handle in handles:
@@ -80,6 +153,33 @@ def deactivated(model: Any, neurons: Mapping[int, NDArray[np.integer[Any]]]) -> 
             changes[layer] = _zero(found[layer], np.asarray(indices))
     with changed(model, changes):
         yield
+
+
+def random_like(
+    neurons: NDArray[np.bool_], seed: int, items: Sequence[int] | NDArray[np.integer[Any]]
+) -> NDArray[np.bool_]:
+    """Choose as many random neurons of each layer as are chosen there for an item.
+
+    The control of an edit. As in ``measures.lape.random_neurons`` a layer's other neurons are
+    drawn; where more than half of a layer is chosen these run out, and the rest, drawn from the
+    chosen ones, keeps the number the same.
+
+    Args:
+        neurons: ``[item, layer, neuron]``.
+        seed: of the draw.
+        items: the items' numbers. Each has a draw of its own, so that it does not matter which
+            other items are in a batch.
+
+    Returns:
+        bool ``[item, layer, neuron]``.
+    """
+    drawn = np.zeros_like(neurons)
+    for item, chosen, own in zip(items, neurons, drawn, strict=True):
+        keys = np.random.default_rng([seed, item]).random(chosen.shape) + chosen  # others first
+        ranked = np.argsort(keys, axis=1)
+        counts = chosen.sum(axis=1, keepdims=True)
+        np.put_along_axis(own, ranked, np.arange(chosen.shape[1]) < counts, axis=1)
+    return drawn
 
 
 @contextmanager
@@ -127,8 +227,78 @@ def _zero(ffn: FFN, indices: NDArray[Any]) -> Change:
     return change
 
 
-def _before(module: nn.Module, change: Change) -> RemovableHandle:
-    def hook(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (change(args[0]), *args[1:])
+def _hooks(ffn: FFN, change: Change) -> list[RemovableHandle]:
+    shape: tuple[int, ...] = ()
 
-    return module.register_forward_pre_hook(hook)
+    def enter(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        nonlocal shape
+        shape = (args[0] if args else kwargs["hidden_states"]).shape[:2]
+
+    def hook(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        act = args[0]
+        # OPT flattens item and time inside its layers.
+        return (change(act.view(*shape, -1)).view_as(act), *args[1:])
+
+    return [
+        ffn.block.register_forward_pre_hook(enter, with_kwargs=True),
+        ffn.w_out.register_forward_pre_hook(hook),
+    ]
+
+
+def _edited(layer: int, edits: list[tuple[Tensor, Edit]], positions: Positions) -> Change:
+    """Make ``edits``, each with its neurons [neuron] or [item, neuron], one after the other."""
+    chosen = [neurons for neurons, _ in edits]
+
+    def change(act: Tensor) -> Tensor:
+        columns = _columns(act, positions)
+        for i, (_, edit) in enumerate(edits):
+            chosen[i] = chosen[i].to(act.device)  # as in _zero
+            act = _apply(edit, act, _places(layer, act, chosen[i], columns))
+        return act
+
+    return change
+
+
+def _columns(act: Tensor, positions: Positions) -> Tensor | None:
+    """The chosen columns of a pass, to be broadcast to [item, time, neuron]; None for all."""
+    items, time = act.shape[:2]
+    if isinstance(positions, str):
+        if positions == "all" or time == 1:
+            return None
+        return torch.arange(time, device=act.device)[:, None] == time - 1
+    if positions.shape != (items, time):
+        raise NeuroglotError(
+            f"the mask of positions is for passes of {list(positions.shape)} [item, time]; this "
+            f"one is of {[items, time]}."
+        )
+    return positions.to(act.device)[..., None]
+
+
+def _places(layer: int, act: Tensor, neurons: Tensor, columns: Tensor | None) -> Tensor:
+    """Where an edit applies, to be broadcast to [item, time, neuron]."""
+    if neurons.ndim == 2:
+        if len(neurons) != len(act):
+            raise NeuroglotError(
+                f"an edit of layer {layer} has neurons for {len(neurons)} items, and the batch "
+                f"has {len(act)}."
+            )
+        neurons = neurons[:, None]
+    return neurons if columns is None else neurons & columns
+
+
+def _apply(edit: Edit, act: Tensor, places: Tensor) -> Tensor:
+    if edit.kind == "set":
+        return act.masked_fill(places, edit.value)
+    return torch.where(places, act * edit.value if edit.kind == "scale" else act + edit.value, act)
+
+
+def _check_edit(edit: Edit, found: list[FFN]) -> None:
+    if edit.kind not in get_args(Kind):
+        raise NeuroglotError(unknown_name("kind of edit", edit.kind, get_args(Kind)))
+    neurons, expected = edit.neurons, (len(found), found[0].neurons)
+    if neurons.dtype != bool or neurons.ndim not in (2, 3) or neurons.shape[-2:] != expected:
+        raise NeuroglotError(
+            f"an edit's neurons are bool [layer, neuron] or [item, layer, neuron] with "
+            f"{expected[0]} layers of {expected[1]} neurons; found {neurons.dtype} "
+            f"{list(neurons.shape)}."
+        )

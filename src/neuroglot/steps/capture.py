@@ -45,11 +45,12 @@ def run(
     text = read_tokens(tokens)
     engine = Engine(load(model, settings.device, settings.dtype), execution)
     recording = Recording(
-        sites=("act", "out") if plan.roles else ("act",) if plan.rows else (),
+        sites=_sites(plan),
         raw_rows=_raw_rows(text, plan),
         collectors=tuple(_collectors(plan, card.gated)),
         store_dtype=settings.store_dtype,
         every_token=plan.every_token,
+        prompts=plan.prompts,
     )
     recorded = recording.rows(text)
     label = f"{origin['model']} {origin['corpus']} {origin['language']}"
@@ -65,10 +66,18 @@ def run(
     shutil.rmtree(output / "progress")
 
 
+def _sites(plan: RecordingPlan) -> tuple[str, ...]:
+    if plan.prompts:
+        return ("act", "peak")
+    return ("act", "out") if plan.roles else ("act",) if plan.rows else ()
+
+
 def _raw_rows(text: Tokens, plan: RecordingPlan) -> int:
     """How many recorded rows, from the first, are stored raw."""
     if plan.rows:
         return len(text.segment)
+    if plan.prompts:
+        return len(text.segment_ids)
     if not plan.roles:
         return 0
     segment = text.segment if plan.every_token else text.segment[text.snapshot]

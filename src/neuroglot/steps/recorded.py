@@ -72,7 +72,9 @@ class Recorded:
         )
 
 
-def open_recorded(inputs: Inputs, analysis: Literal["roles", "firing", "rows"]) -> list[Recorded]:
+def open_recorded(
+    inputs: Inputs, analysis: Literal["roles", "firing", "rows", "prompts"]
+) -> list[Recorded]:
     """Open the activation stores of one or more models.
 
     Args:

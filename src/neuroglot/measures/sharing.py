@@ -1,0 +1,358 @@
+"""Which neurons languages share in an item: the four kinds of neurons, from packed signs.
+
+Activity is kept as packed bits, uint8 [..., byte] with byte = ceil(neurons / 8): what ``pack``
+makes of bool [..., neuron]. Bits beyond the last neuron never count.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeAlias
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.measures.kernels import fires
+
+Bits: TypeAlias = NDArray[np.uint8]
+"""Packed bits [..., byte]."""
+
+KINDS = ("all_shared", "partial_shared", "specific", "non_activated")
+NEURON_SHARE = "share of neurons"
+
+# Bytes handled at a time: larger temporaries leave the cache, smaller ones cost more calls.
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class KindBits:
+    """The four kinds' neurons as packed bits [..., byte]; every neuron is of exactly one kind.
+
+    Attributes:
+        neurons: width of a layer.
+        all_shared: active in all languages (sharing, equation 4).
+        partial_shared: active in some, but neither in all nor in one alone (equation 7).
+        specific: active in exactly one language (equation 6).
+        non_activated: active in none (equation 5).
+    """
+
+    neurons: int
+    all_shared: Bits
+    partial_shared: Bits
+    specific: Bits
+    non_activated: Bits
+
+    def bits(self, kind: str) -> Bits:
+        """Get one kind's packed bits [..., byte].
+
+        Raises:
+            NeuroglotError: the kind is none of ``KINDS``.
+        """
+        if kind not in KINDS:
+            raise NeuroglotError(unknown_name("kind of neuron", kind, KINDS))
+        found: Bits = getattr(self, kind)
+        return found
+
+    def mask(self, kind: str) -> NDArray[np.bool_]:
+        """Say which neurons are of a kind, bool [..., neuron]; errors as ``bits``."""
+        return unpack(self.bits(kind), self.neurons)
+
+    def __getitem__(self, index: Any) -> "KindBits":
+        """Select along the dimensions before ``byte``: ``kinds[:, 3]`` is layer 3 of every item."""
+        picked = (*(index if isinstance(index, tuple) else (index,)), ..., slice(None))
+        return KindBits(self.neurons, *(self.bits(kind)[picked] for kind in KINDS))
+
+
+def pack(active: NDArray[np.bool_]) -> Bits:
+    """Pack which neurons are active, bool [..., neuron], to bits [..., byte].
+
+    Neuron i is bit i mod 8, counted from the lowest, of byte i // 8; padding is 0.
+    """
+    return np.packbits(active, axis=-1, bitorder="little")
+
+
+def unpack(bits: Bits, neurons: int) -> NDArray[np.bool_]:
+    """Undo ``pack``: bool [..., neuron]."""
+    return np.unpackbits(bits, axis=-1, count=neurons, bitorder="little").view(np.bool_)
+
+
+def pack_above(act: NDArray[np.floating], thresholds: Iterable[float]) -> Bits:
+    """Pack which activations are above each of several thresholds (sharing, appendix A.3.7).
+
+    Args:
+        act: activations [..., neuron], such as [item, layer, neuron].
+        thresholds: in units of activation; active is act > threshold.
+
+    Returns:
+        [threshold, ..., byte].
+
+    Raises:
+        NeuroglotError: an activation is NaN, and so neither active nor inactive.
+    """
+    if np.isnan(act).any():
+        raise NeuroglotError(
+            "an activation is NaN, so it is neither active nor inactive: the model overflows; "
+            "run it in float32 or bfloat16"
+        )
+    return np.stack([pack(fires(act, "above", threshold)) for threshold in thresholds])
+
+
+def kinds(languages: Iterable[Bits], neurons: int) -> KindBits:
+    """Tell the four kinds of neurons apart (sharing, equations 4 to 7, section 3.3).
+
+    N_all = ∩ {A > 0}; N_non = ∩ {A ≤ 0}; N_specific = ∪_k ({A_k > 0} ∩ ∩_{j≠k} {A_j ≤ 0}); and
+    N_partial is the rest. One pass over the languages, of which one is in memory at a time, and a
+    few bitwise operations each. Of a single language, equations 4 and 6 both claim the active
+    neurons: here they are all-shared, as they are active in all languages that there are.
+
+    Args:
+        languages: each language's activity [..., byte] of the same items, in any order.
+        neurons: width of a layer.
+
+    Returns:
+        The kinds of the shape of one language's activity.
+
+    Raises:
+        NeuroglotError: there are no languages, or one's bits are not of the first's shape, not
+            uint8, or not of ceil(neurons / 8) bytes.
+    """
+    seen = _Seen(neurons)
+    for active in languages:
+        seen.add(active)
+    return seen.kinds()
+
+
+def nested_kinds(
+    languages: Iterable[Bits], neurons: int, counts: Iterable[int]
+) -> Iterator[tuple[int, KindBits]]:
+    """Tell the kinds apart over the first so many languages (sharing, appendix A.3.4).
+
+    Args:
+        languages: see ``kinds``, in the order in which the subsets grow.
+        neurons: width of a layer.
+        counts: numbers of languages, such as 3, 5, 7 and 9.
+
+    Yields:
+        Each distinct count, ascending, with the kinds over that many languages, from one pass.
+
+    Raises:
+        NeuroglotError: as ``kinds``; or a count is below 1 or above the number of languages.
+    """
+    wanted = sorted(set(counts))
+    if wanted and wanted[0] < 1:
+        raise NeuroglotError(f"a subset of {wanted[0]} languages has no kinds; ask for 1 or more")
+    seen, remaining = _Seen(neurons), iter(languages)
+    for count in wanted:
+        for active in islice(remaining, count - seen.languages):
+            seen.add(active)
+        if seen.languages < count:
+            raise NeuroglotError(
+                f"kinds over {count} languages were asked for, but there are {seen.languages}; "
+                "ask for fewer or configure more"
+            )
+        yield count, seen.kinds()
+
+
+def kind_counts(kinds: KindBits) -> NDArray[np.int64]:
+    """Count the neurons of each kind, [..., kind] in the order of ``KINDS``."""
+    return np.stack([count_bits(kinds.bits(kind)) for kind in KINDS], axis=-1)
+
+
+def kind_share(kinds: KindBits) -> xr.DataArray:
+    """Average over items the share of a layer's neurons of each kind (sharing, figures 2 to 4).
+
+    Args:
+        kinds: of [item, layer, byte].
+
+    Returns:
+        float64 [layer, kind]; sums to 1 over kinds.
+
+    Raises:
+        NeuroglotError: there are no items, or other dimensions than these.
+    """
+    items = _items(kinds.all_shared)
+    share = kind_counts(kinds).sum(axis=0) / (items * kinds.neurons)
+    return _by_layer_and_kind(share, "kind_share", "figures 2 to 4, section 5.1.1")
+
+
+def overlap(kinds: KindBits) -> xr.DataArray:
+    """Share of a layer's neurons that have the same kind in all items (sharing, figure 5).
+
+    The paper shows it beside the mean share, ``kind_share``, which it never exceeds.
+
+    Args:
+        kinds: of [item, layer, byte].
+
+    Returns:
+        float64 [layer, kind].
+
+    Raises:
+        NeuroglotError: as ``kind_share``.
+    """
+    _items(kinds.all_shared)
+    same = [np.bitwise_and.reduce(kinds.bits(kind), axis=0) for kind in KINDS]
+    share = np.stack([count_bits(bits) for bits in same], axis=-1) / kinds.neurons
+    return _by_layer_and_kind(share, "overlap", "figure 5, section 5.1.3")
+
+
+def active_share(languages: Mapping[str, Bits], neurons: int) -> xr.DataArray:
+    """Average over items the share of a layer's neurons active in each language (figures 2 to 4).
+
+    Args:
+        languages: activity [item, layer, byte] by language; one is read at a time.
+        neurons: width of a layer.
+
+    Returns:
+        float64 [language, layer].
+
+    Raises:
+        NeuroglotError: there are no languages or no items, or other dimensions than these.
+    """
+    shares = {
+        language: count_bits(active & _valid(active, neurons)).sum(axis=0)
+        / (_items(active) * neurons)
+        for language, active in languages.items()
+    }
+    return _by_language(shares, "active_share", NEURON_SHARE, "figures 2 to 4, section 5.1.2")
+
+
+def dead(non_activated: Bits, ever_active: Mapping[str, Bits], neurons: int) -> xr.DataArray:
+    """Share of an item's non-activated neurons that no token of it activates (sharing, figure 6).
+
+    |N_non ∩ {inactive at every token}| / |N_non|, averaged over the items that have non-activated
+    neurons in the layer.
+
+    Args:
+        non_activated: ``KindBits.non_activated`` over all languages, [item, layer, byte].
+        ever_active: neurons active at any token of the item, [item, layer, byte] by language; one
+            is read at a time.
+        neurons: width of a layer.
+
+    Returns:
+        float64 [layer, language]; NaN in layers without non-activated neurons in any item.
+
+    Raises:
+        NeuroglotError: there are no languages or no items, or two shapes differ.
+    """
+    _items(non_activated)
+    valid = _valid(non_activated, neurons)
+    count = count_bits(non_activated & valid)
+    shares = {}
+    for language, ever in ever_active.items():
+        if ever.shape != non_activated.shape:
+            raise NeuroglotError(
+                f"language {language!r}: activity at any token is {ever.shape}, the kinds are "
+                f"{non_activated.shape}; record both over the same items"
+            )
+        inactive = count_bits(non_activated & ~ever & valid)
+        share = np.divide(inactive, count, out=np.zeros(count.shape), where=count > 0)
+        items = (count > 0).sum(axis=0)
+        shares[language] = share.sum(axis=0) / np.where(items > 0, items, np.nan)
+    found = _by_language(
+        shares, "dead", "share of non-activated neurons", "figure 6, section 5.1.4"
+    )
+    return found.transpose("layer", "language")
+
+
+def count_bits(bits: Bits) -> NDArray[np.int64]:
+    """Count the set bits of [..., byte], int64 [...]; padding bits must be 0."""
+    width = bits.shape[-1]
+    # Eight times fewer counts to add up where a row is made of whole words.
+    word = np.uint64 if width % 8 == 0 else np.uint8
+    rows = np.ascontiguousarray(bits).reshape(-1, width).view(word)
+    step = max(1, BLOCK // max(1, width))
+    total = np.empty(len(rows), np.int64)
+    for start in range(0, len(rows), step):
+        block = np.bitwise_count(rows[start : start + step])
+        total[start : start + step] = block.sum(axis=1, dtype=np.int64)
+    return total.reshape(bits.shape[:-1])
+
+
+class _Seen:
+    """Which neurons were active in every, in one or more and in two or more of the languages."""
+
+    def __init__(self, neurons: int) -> None:
+        self.neurons = neurons
+        self.languages = 0
+
+    def add(self, active: Bits) -> None:
+        """Take in one more language."""
+        if self.languages == 0:
+            self.every = np.full(active.shape, 255, np.uint8)
+            self.once = np.zeros(active.shape, np.uint8)
+            self.twice = np.zeros(active.shape, np.uint8)
+            self.valid = _valid(active, self.neurons)
+        self.languages += 1
+        if active.dtype != np.uint8 or active.shape != self.every.shape:
+            raise NeuroglotError(
+                f"language {self.languages}: expected bits uint8 {self.every.shape}, found "
+                f"{active.dtype} {active.shape}; pack the same items of every language"
+            )
+        again = np.empty(min(BLOCK, active.size), np.uint8)
+        flat = (bits.reshape(-1) for bits in (active, self.every, self.once, self.twice))
+        for x, every, once, twice in zip(*map(_blocks, flat), strict=True):
+            np.bitwise_and(once, x, out=again[: x.size])
+            twice |= again[: x.size]
+            once |= x
+            every &= x
+
+    def kinds(self) -> KindBits:
+        """Tell the kinds apart over the languages so far."""
+        if self.languages == 0:
+            raise NeuroglotError("neurons are told apart by language, and there is none; name some")
+        return KindBits(
+            self.neurons,
+            all_shared=self.every & self.valid,
+            partial_shared=self.twice & ~self.every & self.valid,
+            specific=self.once & ~(self.twice | self.every) & self.valid,
+            non_activated=~self.once & self.valid,
+        )
+
+
+def _blocks(flat: Bits) -> Iterator[Bits]:
+    return (flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK))
+
+
+def _valid(bits: Bits, neurons: int) -> Bits:
+    """The bits of a row [byte] that stand for neurons."""
+    valid = pack(np.ones(neurons, bool))
+    if bits.shape[-1] != len(valid):
+        raise NeuroglotError(
+            f"{neurons} neurons are packed to {len(valid)} bytes, found {bits.shape[-1]}: "
+            "the activity was recorded of another layer width"
+        )
+    return valid
+
+
+def _items(bits: Bits) -> int:
+    if bits.ndim != 3 or not len(bits):
+        raise NeuroglotError(
+            f"expected the activity of at least one item [item, layer, byte], found {bits.shape}"
+        )
+    return len(bits)
+
+
+def _by_layer_and_kind(share: NDArray[np.float64], name: str, source: str) -> xr.DataArray:
+    return xr.DataArray(
+        share,
+        dims=("layer", "kind"),
+        coords={"kind": list(KINDS)},
+        name=name,
+        attrs={"units": NEURON_SHARE, "source": source},
+    )
+
+
+def _by_language(
+    shares: Mapping[str, NDArray[np.float64]], name: str, units: str, source: str
+) -> xr.DataArray:
+    if not shares:
+        raise NeuroglotError(f"{name} is a share by language, and there is none; name some")
+    return xr.DataArray(
+        np.stack(list(shares.values())),
+        dims=("language", "layer"),
+        coords={"language": list(shares)},
+        name=name,
+        attrs={"units": units, "source": source},
+    )

@@ -1,0 +1,1 @@
+"""The steps of the sharing analysis: kinds of neurons, what they contribute, what they cause."""

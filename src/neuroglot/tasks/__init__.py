@@ -1,0 +1,38 @@
+"""Tasks: questions with known answers. A new one is a file here and an entry in `TaskSettings`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from neuroglot.tasks.base import (
+    Item,
+    Scoring,
+    Task,
+    TaskReading,
+    check_same_items,
+    read_items,
+    write_items,
+)
+from neuroglot.tasks.edits import EditsTask
+from neuroglot.tasks.facts import FactsTask
+from neuroglot.tasks.mpararel import MpararelTask
+from neuroglot.tasks.mzsre import MzsreTask
+from neuroglot.tasks.nli import NliTask
+from neuroglot.tasks.table import TableTask
+from neuroglot.tasks.xnli import XnliTask
+
+TaskSettings = Annotated[
+    FactsTask | EditsTask | NliTask | XnliTask | MpararelTask | MzsreTask | TableTask,
+    Field(discriminator="source"),
+]
+
+__all__ = [
+    "Item",
+    "Scoring",
+    "Task",
+    "TaskReading",
+    "TaskSettings",
+    "check_same_items",
+    "read_items",
+    "write_items",
+]

@@ -1,0 +1,229 @@
+"""Questions with known answers, the same in every language: their form, and how a task is read."""
+
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from neuroglot.corpora.base import Languages
+from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.languages import with_script
+
+Scoring = Literal["rank", "exact", "string"]
+BETWEEN_EXAMPLES = "\n\n"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question in one language.
+
+    Answers are written as they continue the prompt: a blank that separates them from it is theirs,
+    so ``prompt + answer`` is the text to be judged.
+
+    Attributes:
+        id: the same in every language.
+        prompt: what the model reads.
+        gold: the right answer first, then other spellings of it that also count.
+        candidates: all answers to choose from, the right one among them.
+    """
+
+    id: str
+    prompt: str
+    gold: tuple[str, ...]
+    candidates: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TaskReading:
+    """One language's items in the task's order, and notes on what was left out."""
+
+    items: tuple[Item, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Task(BaseModel, ABC):
+    """Settings of one task, which know how to read it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    languages: Languages | None = Field(
+        None, description="Languages to read; if left out, all configured ones that the task has."
+    )
+    shots: int = Field(
+        0,
+        ge=0,
+        description="Solved examples before every question: the task's first items, which are "
+        "then no questions.",
+    )
+    max_items: int | None = Field(None, ge=1, description="Keep only the first items.")
+
+    @property
+    @abstractmethod
+    def scoring(self) -> Scoring:
+        """How an answer is judged.
+
+        ``rank``: the first token of the right answer is likelier than that of any other candidate.
+        ``exact``: greedy decoding writes one of the gold answers. ``string``: the right answer is
+        the likeliest candidate as a whole.
+        """
+
+    @abstractmethod
+    def available(self) -> frozenset[str] | None:
+        """Return the ids of the languages it holds, without reading items; None if unknowable."""
+
+    def read_in(self, language_ids: Iterable[str]) -> list[str]:
+        """Choose the configured languages that the task is read in."""
+        if self.languages is not None:
+            return list(self.languages)
+        held = self.available()
+        if held is None:
+            return list(language_ids)
+        written = set(map(with_script, held))
+        return [one for one in language_ids if with_script(one) in written]
+
+    def problems(self, language_ids: Iterable[str]) -> list[str]:
+        """Word one message for each language that it is known to lack."""
+        held = self.available()
+        if held is None:
+            return []
+        written = set(map(with_script, held))
+        return [
+            unknown_name("language of this task", language_id, held)
+            for language_id in language_ids
+            if with_script(language_id) not in written
+        ]
+
+    def inputs(self, language_id: str) -> list[Path]:  # noqa: ARG002 (for sources with files)
+        """Return the user's files that one language's reading depends on."""
+        return []
+
+    @abstractmethod
+    def items(self, language_id: str) -> tuple[list[Item], list[str]]:
+        """Read one language's items as the source has them, and notes."""
+
+    def read(self, language_id: str) -> TaskReading:
+        """Read one language.
+
+        Raises:
+            NeuroglotError: the source cannot be read, lacks the language, names an item twice, has
+                an item without prompt, answer or candidates, or too few items for the examples.
+        """
+        found, notes = self.items(language_id)
+        _check_items(language_id, found)
+        examples, questions = found[: self.shots], found[self.shots :]
+        if not questions:
+            raise NeuroglotError(
+                f"language {language_id!r}: the task has {len(found)} items and {self.shots} are "
+                "to be examples, which leaves no question; lower shots"
+            )
+        before = "".join(one.prompt + one.gold[0] + BETWEEN_EXAMPLES for one in examples)
+        asked = [replace(one, prompt=before + one.prompt) for one in questions[: self.max_items]]
+        return TaskReading(tuple(asked), tuple(notes))
+
+
+def _check_items(language_id: str, items: Sequence[Item]) -> None:
+    seen: set[str] = set()
+    for item in items:
+        if item.id in seen:
+            raise NeuroglotError(
+                f"language {language_id!r}: item {item.id!r} stands twice; ids must be distinct "
+                "within a language"
+            )
+        seen.add(item.id)
+        if not item.prompt.strip() or not item.gold or not all(g.strip() for g in item.gold):
+            raise NeuroglotError(
+                f"language {language_id!r}: item {item.id!r} has no text in its prompt or its "
+                "gold answer; remove it"
+            )
+        if item.gold[0] not in item.candidates:
+            raise NeuroglotError(
+                f"language {language_id!r}: the gold answer {item.gold[0]!r} of item {item.id!r} "
+                "is not among its candidates; add it to them"
+            )
+
+
+def check_same_items(task: str, items: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a task whose languages do not all have the same items in the same order.
+
+    Neurons are compared within an item, so an item that one language lacks cannot be judged.
+
+    Args:
+        task: the task's id, for the message.
+        items: item ids by language.
+
+    Raises:
+        NeuroglotError: an item is missing in a language, or stands elsewhere.
+    """
+    for one, other in combinations(items, 2):
+        missing = sorted(set(items[one]) ^ set(items[other]))
+        if missing:
+            lacking = other if missing[0] in items[one] else one
+            raise NeuroglotError(
+                f"task {task!r}: language {lacking!r} has no item {missing[0]!r} "
+                f"({len(missing)} items stand in only one of {one!r} and {other!r}); every "
+                "language needs the same items"
+            )
+        if list(items[one]) != list(items[other]):
+            raise NeuroglotError(
+                f"task {task!r}: languages {one!r} and {other!r} have the same items in another "
+                "order; sort them"
+            )
+
+
+def write_items(reading: TaskReading, path: Path) -> None:
+    """Write items as columns `item, prompt, gold, candidates`, notes in the schema's metadata.
+
+    The file appears complete or not at all; equal readings give equal bytes.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    texts = pa.list_(pa.string())
+    schema = pa.schema(
+        [("item", pa.string()), ("prompt", pa.string()), ("gold", texts), ("candidates", texts)],
+        metadata={"notes": json.dumps(list(reading.notes), ensure_ascii=False)},
+    )
+    rows = [
+        {
+            "item": one.id,
+            "prompt": one.prompt,
+            "gold": list(one.gold),
+            "candidates": list(one.candidates),
+        }
+        for one in reading.items
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        pq.write_table(pa.Table.from_pylist(rows, schema), partial, compression="zstd")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_items(path: Path) -> TaskReading:
+    """Read items back.
+
+    Raises:
+        NeuroglotError: the file is missing or was not written by `write_items`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+        notes = json.loads((table.schema.metadata or {})[b"notes"])
+        items = [
+            Item(row["item"], row["prompt"], tuple(row["gold"]), tuple(row["candidates"]))
+            for row in table.to_pylist()
+        ]
+        return TaskReading(tuple(items), tuple(notes))
+    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
+        raise NeuroglotError(f"{path}: is not a task file of this workflow: {error}") from error

@@ -1,0 +1,123 @@
+"""Knowledge editing across languages: a false capital told in one, asked for in another."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from neuroglot.languages import LanguageId
+from neuroglot.tasks.base import Item, Scoring, Task
+from neuroglot.tasks.cldr import LANGUAGES, Capital, capitals, shipped_language
+from neuroglot.tasks.facts import COUNTRY, answer_blank, prompts
+
+QUESTION = "{question}"
+LAYOUTS = {
+    "bn": "প্রশ্ন: {question} উত্তর:",
+    "cs": "Otázka: {question} Odpověď:",
+    "de": "Frage: {question} Antwort:",
+    "en": "Question: {question} Answer:",
+    "es": "Pregunta: {question} Respuesta:",
+    "fr": "Question : {question} Réponse :",
+    "hi": "प्रश्न: {question} उत्तर:",
+    "nl": "Vraag: {question} Antwoord:",
+    "pt": "Pergunta: {question} Resposta:",
+    "ru": "Вопрос: {question} Ответ:",
+    "th": "คำถาม: {question} คำตอบ:",
+    "tr": "Soru: {question} Cevap:",
+    "vi": "Câu hỏi: {question} Trả lời:",
+    "zh": "问题：{question} 答案：",
+}
+
+Direction = Literal["from_pivot", "to_pivot"]
+
+
+class PivotTask(Task):
+    """A task whose prompt tells an edit in one language and asks for it in another, one the pivot.
+
+    The sharing paper's two scenarios (§4.1, "Cross-lingual Knowledge Editing"): edit in English and
+    test in all languages (`from_pivot`), edit in all languages and test in English (`to_pivot`).
+    """
+
+    direction: Direction = Field(
+        "from_pivot",
+        description="from_pivot tells the edit in the pivot and asks in each language; to_pivot "
+        "tells it in each language and asks in the pivot.",
+    )
+    pivot: LanguageId = Field("en", description="The language that is always one of the two.")
+
+    @property
+    def scoring(self) -> Scoring:
+        """Greedy decoding must write the answer that the context gives."""
+        return "exact"
+
+    def context_language(self, language_id: str) -> str:
+        """Return the language in which a language's items tell the edit."""
+        return self.pivot if self.direction == "from_pivot" else language_id
+
+    def question_language(self, language_id: str) -> str:
+        """Return the language in which a language's items ask, and are answered."""
+        return language_id if self.direction == "from_pivot" else self.pivot
+
+    def problems(self, language_ids: Iterable[str]) -> list[str]:
+        """Word one message for each language that it is known to lack, the pivot included."""
+        missing = super().problems([self.pivot])
+        return [f"pivot: {message}" for message in missing] + super().problems(language_ids)
+
+
+class EditsTask(PivotTask):
+    """A false capital for each of 65 countries, stated in one language and asked for in another."""
+
+    source: Literal["edits"] = Field(description="False capitals of countries, from CLDR's names.")
+    seed: int = Field(0, ge=0, description="Seed of the exchange of capitals.")
+
+    def available(self) -> frozenset[str]:
+        """Return the ten languages."""
+        return frozenset(LANGUAGES)
+
+    def items(self, language_id: str) -> tuple[list[Item], list[str]]:
+        """State every country's false capital and ask for it: an item is `fr`."""
+        told_in = self.context_language(language_id)
+        asked_in = self.question_language(language_id)
+        told, asked = capitals(told_in), capitals(asked_in)
+        candidates = tuple(answer_blank(asked_in) + fact.city for fact in asked)
+        question = prompts(asked_in)["question"]
+        items = [
+            Item(
+                told[country].territory,
+                edit_prompt(
+                    statement(told_in, told[country], told[capital].city),
+                    question.replace(COUNTRY, asked[country].country),
+                    LAYOUTS[shipped_language(asked_in)],
+                ),
+                (candidates[capital],),
+                candidates,
+            )
+            for country, capital in enumerate(derangement(len(told), self.seed))
+        ]
+        return items, []
+
+
+def statement(language_id: str, fact: Capital, city: str) -> str:
+    """State in the first shipped wording that a city is a country's capital."""
+    wording = prompts(language_id)
+    opening = wording["statements"][0].replace(COUNTRY, fact.country)
+    return f"{opening}{answer_blank(language_id)}{city}{wording['closing']}"
+
+
+def edit_prompt(context: str, question: str, layout: str) -> str:
+    """Lay a prompt out as the sharing paper does, A.2: `{context} Question: {question} Answer:`."""
+    return f"{context} {layout.replace(QUESTION, question)}"
+
+
+def derangement(count: int, seed: int) -> Sequence[int]:
+    """Draw a permutation without fixed points: one cycle through all, in shuffled order.
+
+    Args:
+        count: number of elements, at least two.
+        seed: of the shuffle.
+    """
+    order = np.random.default_rng(seed).permutation(count)
+    other = np.empty(count, int)
+    other[order] = np.roll(order, -1)
+    return [int(index) for index in other]

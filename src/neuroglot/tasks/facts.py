@@ -1,0 +1,127 @@
+"""Fact probing with capitals: "The capital of France is", in ten languages, from CLDR's names."""
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Any, Literal, Self
+
+import langcodes
+from pydantic import Field, model_validator
+
+from neuroglot.corpora.shipped import find_id
+from neuroglot.errors import NeuroglotError
+from neuroglot.languages import UNSPACED, LanguageId, with_script
+from neuroglot.tasks.base import Item, Scoring, Task
+from neuroglot.tasks.cldr import LANGUAGES, capitals, shipped_language
+
+COUNTRY = "{country}"
+
+Templates = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class FactsTask(Task):
+    """Capitals of 65 countries, each asked for in several wordings.
+
+    Shipped wordings stop where the capital follows, and name the country so that no language needs
+    an article or an inflected form ("Die Hauptstadt des Landes Mongolei ist").
+    """
+
+    source: Literal["facts"] = Field(description="Capitals of countries, from CLDR's names.")
+    paraphrases: int = Field(
+        2, ge=1, description="Wordings of every question; three are shipped in each language."
+    )
+    templates: dict[LanguageId, Templates] = Field(
+        {},
+        description="Wordings of your own in place of a language's shipped ones, with {country} in "
+        "each; the capital comes next.",
+    )
+
+    @model_validator(mode="after")
+    def _slots(self) -> Self:
+        for language_id, texts in self.templates.items():
+            for text in texts:
+                if text.count(COUNTRY) != 1:
+                    raise ValueError(
+                        f"templates: {language_id}: {text!r} has {text.count(COUNTRY)} times "
+                        f"{COUNTRY}; write it once, where the country's name goes"
+                    )
+        return self
+
+    @property
+    def scoring(self) -> Scoring:
+        """The capital's first token against those of all other capitals."""
+        return "rank"
+
+    def available(self) -> frozenset[str]:
+        """Return the ten languages."""
+        return frozenset(LANGUAGES)
+
+    def problems(self, language_ids: Iterable[str]) -> list[str]:
+        """Word one message for each language that it lacks or that has too few wordings."""
+        ids = list(language_ids)
+        unknown = super().problems(ids)
+        known = [language_id for language_id in ids if find_id(language_id, LANGUAGES)]
+        return unknown + [message for message in map(self._too_few, known) if message]
+
+    def items(self, language_id: str) -> tuple[list[Item], list[str]]:
+        """Ask for every capital in every wording: items are `fr-1`, `fr-2`."""
+        facts, texts = capitals(language_id), self._texts(language_id)
+        if message := self._too_few(language_id):
+            raise NeuroglotError(message)
+        blank = answer_blank(language_id)
+        candidates = tuple(blank + fact.city for fact in facts)
+        items = [
+            Item(
+                f"{fact.territory}-{number}",
+                text.replace(COUNTRY, fact.country).rstrip(),
+                (blank + fact.city,),
+                candidates,
+            )
+            for fact in facts
+            for number, text in enumerate(texts[: self.paraphrases], start=1)
+        ]
+        return items, []
+
+    def _texts(self, language_id: str) -> tuple[str, ...]:
+        own = find_id(language_id, self.templates)
+        return self.templates[own] if own else tuple(prompts(language_id)["statements"])
+
+    def _too_few(self, language_id: str) -> str:
+        found = len(self._texts(language_id))
+        if found >= self.paraphrases:
+            return ""
+        return (
+            f"language {language_id!r}: has {found} templates, fewer than the {self.paraphrases} "
+            "paraphrases asked for; lower paraphrases or add templates"
+        )
+
+
+def prompts(language_id: str) -> dict[str, Any]:
+    """Return a language's shipped wordings.
+
+    Returns:
+        `statements`, a list of texts with the slot `{country}` that end where the capital follows;
+        `closing`, what ends the first statement after the capital; and `question`, with the slot.
+
+    Raises:
+        NeuroglotError: the language is not one of the ten.
+    """
+    return _shipped_prompts()[shipped_language(language_id)]
+
+
+@cache
+def _shipped_prompts() -> dict[str, dict[str, Any]]:
+    path = files("neuroglot.tasks").joinpath("data/capital_prompts.json")
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def answer_blank(language_id: str) -> str:
+    """Return what stands between a prompt and its answer: a blank, or nothing in unspaced scripts.
+
+    Example:
+        >>> answer_blank("de"), answer_blank("th")
+        (' ', '')
+    """
+    return "" if langcodes.get(with_script(language_id)).script in UNSPACED else " "

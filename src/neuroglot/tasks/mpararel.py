@@ -1,0 +1,196 @@
+"""Fact probing with mParaRel (Fierro & Søgaard, 2022), from the folders its authors publish."""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from neuroglot.corpora.base import Languages
+from neuroglot.corpora.text import TextCorpus, read_lines
+from neuroglot.errors import NeuroglotError
+from neuroglot.languages import LanguageId
+from neuroglot.tasks.base import Item, Scoring, Task
+from neuroglot.tasks.facts import answer_blank
+
+SUBJECT, OBJECT = "[X]", "[Y]"
+
+Key = tuple[str, str]  # Wikidata ids of subject and object
+
+
+class Pair(NamedTuple):
+    """What a language calls the subject and the object of a fact."""
+
+    subject: str
+    object: str
+
+
+class MpararelTask(Task):
+    """One relation of mParaRel: `{path}/patterns/{language}/{relation}.jsonl` and `tuples/…`.
+
+    mParaRel lacks many facts in many languages, so the items are the facts that *all* `languages`
+    have: which these are must be known when one is read, and so must be listed. An item is a fact
+    in one of the wordings in which the object comes last.
+    """
+
+    source: Literal["mpararel"] = Field(description="mParaRel's folders patterns and tuples.")
+    languages: Languages = Field(
+        description="Languages to read; the items are the facts that all of them have."
+    )
+    path: str = Field(min_length=1, description="Folder that holds patterns and tuples.")
+    relation: str = Field("P36", description="Wikidata property; P36 is capital of.")
+    paraphrases: int = Field(2, ge=1, description="Wordings of every fact, in every language.")
+    codes: dict[LanguageId, str] = Field(
+        {}, description="The folders' own code of a language where it is not our id (zh: zh-hans)."
+    )
+
+    @property
+    def scoring(self) -> Scoring:
+        """The object's first token against those of all other objects."""
+        return "rank"
+
+    def _files(self, kind: str) -> TextCorpus:
+        path = str(Path(self.path, kind, "{language}", f"{self.relation}.jsonl"))
+        return TextCorpus.model_validate({"source": "text", "path": path, "codes": self.codes})
+
+    def available(self) -> frozenset[str]:
+        """Return the languages that have patterns and tuples."""
+        return self._files("patterns").available() & self._files("tuples").available()
+
+    def problems(self, language_ids: Iterable[str]) -> list[str]:
+        """Word one message for each file that does not exist and each language not listed."""
+        ids = list(language_ids)
+        missing = [
+            message
+            for kind in ("patterns", "tuples")
+            for message in self._files(kind).problems(dict.fromkeys((*self.languages, *ids)))
+        ]
+        return missing + [self._unlisted(one) for one in ids if one not in self.languages]
+
+    def _unlisted(self, language_id: str) -> str:
+        return (
+            f"language {language_id!r}: is not among the languages of this task, whose facts are "
+            f"those that {', '.join(self.languages)} have; add it to languages"
+        )
+
+    def inputs(self, language_id: str) -> list[Path]:
+        """Return the language's patterns and all languages' tuples."""
+        tuples = self._files("tuples")
+        patterns = self._files("patterns").inputs(language_id)
+        return patterns + [path for one in self.languages for path in tuples.inputs(one)]
+
+    def items(self, language_id: str) -> tuple[list[Item], list[str]]:
+        """Read one language's items `{subject}-{object}-{paraphrase}`, sorted by Wikidata ids."""
+        if language_id not in self.languages:
+            raise NeuroglotError(self._unlisted(language_id))
+        patterns_path, *tuple_paths = self.inputs(language_id)
+        wordings = self._wordings(patterns_path, language_id)
+        by_language = dict(zip(self.languages, map(read_pairs, tuple_paths), strict=True))
+        pairs = by_language[language_id]
+        kept = sorted(set[Key].intersection(*map(set, by_language.values())), key=_by_number)
+        if not kept:
+            raise NeuroglotError(
+                f"{self.path}: tuples of {self.relation}: no fact stands in all of "
+                f"{', '.join(self.languages)}"
+            )
+        blank = answer_blank(language_id)
+        candidates = tuple(dict.fromkeys(blank + pairs[key].object for key in kept))
+        answers: dict[str, list[str]] = {}
+        for subject, object_ in kept:
+            answers.setdefault(subject, []).append(blank + pairs[subject, object_].object)
+        items = [
+            Item(
+                f"{key[0]}-{key[1]}-{number}",
+                wording.replace(SUBJECT, pairs[key].subject),
+                tuple(dict.fromkeys([blank + pairs[key].object, *answers[key[0]]])),
+                candidates,
+            )
+            for key in kept
+            for number, wording in enumerate(wordings, start=1)
+        ]
+        return items, [f"left out, lacking in another language: {len(pairs) - len(kept)} facts"]
+
+    def _wordings(self, path: Path, language_id: str) -> list[str]:
+        blank = answer_blank(language_id)
+        found = read_wordings(path, blank)
+        if len(found) < self.paraphrases:
+            raise NeuroglotError(
+                f"{path}: has {len(found)} patterns that end with {OBJECT}, fewer than the "
+                f"{self.paraphrases} paraphrases asked for; lower paraphrases"
+            )
+        return found[: self.paraphrases]
+
+
+def read_wordings(path: Path, blank: str) -> list[str]:
+    """Read the distinct patterns that end where the object goes, those checked by a human first.
+
+    Punctuation after the object is dropped. Where the script has no blanks between words, those
+    that machine translation left around the slots are dropped too.
+
+    Args:
+        path: a file of mParaRel's `patterns`.
+        blank: what stands before an answer: a blank, or nothing in unspaced scripts.
+
+    Raises:
+        NeuroglotError: a line is not JSON, or its pattern does not have each slot once.
+    """
+    found = []
+    for number, row in _json_lines(path, ("pattern",)):
+        pattern = row["pattern"]
+        for slot in (SUBJECT, OBJECT):
+            if pattern.count(slot) != 1:
+                raise NeuroglotError(
+                    f"{path}: line {number}: the pattern {pattern!r} has "
+                    f"{pattern.count(slot)} times {slot}; it needs it once"
+                )
+        before, after = pattern.split(OBJECT)
+        if SUBJECT in before and all(map(_punctuation, after)):
+            wording = before.strip() if blank else "".join(before.split())
+            found.append((not row.get("checked-by-human", False), wording))
+    return list(dict.fromkeys(wording for _, wording in sorted(found, key=lambda one: one[0])))
+
+
+def _punctuation(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character).startswith("P")
+
+
+def read_pairs(path: Path) -> dict[Key, Pair]:
+    """Read a file of mParaRel's `tuples`: labels by Wikidata ids.
+
+    Raises:
+        NeuroglotError: a line is not JSON, lacks a label or an id, or repeats a pair.
+    """
+    pairs: dict[Key, Pair] = {}
+    columns = ("sub_uri", "obj_uri", "sub_label", "obj_label")
+    for number, row in _json_lines(path, columns):
+        subject, object_, *labels = (row[column].strip() for column in columns)
+        if (subject, object_) in pairs:
+            raise NeuroglotError(
+                f"{path}: line {number}: the pair {subject}, {object_} stands twice; remove one"
+            )
+        pairs[subject, object_] = Pair(*labels)
+    return pairs
+
+
+def _json_lines(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise NeuroglotError(f"{path}: line {number} is not JSON: {error}") from error
+        for column in columns:
+            text = row.get(column) if isinstance(row, dict) else None
+            if not isinstance(text, str) or not text.strip():
+                raise NeuroglotError(
+                    f"{path}: line {number}: has no text under {column!r}; mParaRel's files have "
+                    f"{', '.join(columns)} on every line"
+                )
+        yield number, row
+
+
+def _by_number(key: Key) -> tuple[tuple[int, str], ...]:
+    return tuple((len(one), one) for one in key)

@@ -1,0 +1,167 @@
+"""Natural-language inference asked as in the sharing paper, over sentence pairs shipped here.
+
+Source: section 4 and appendix A.2; the prompt is translated for each language.
+"""
+
+import re
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from itertools import islice
+from typing import Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from neuroglot.corpora.shipped import find_id
+from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.languages import LanguageId
+from neuroglot.tasks.base import Item, Scoring, Task
+from neuroglot.tasks.facts import answer_blank
+
+LABELS = ("entailment", "neutral", "contradiction")  # XNLI numbers them 0, 1, 2
+T = TypeVar("T")
+SENTENCE = re.compile(r"\{(premise|hypothesis)\}")
+
+
+class LabelWords(BaseModel):
+    """What a language calls the three relations, without a blank before the word."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    entailment: str = Field(pattern=r"\S", description="Word for what follows, such as true.")
+    neutral: str = Field(pattern=r"\S", description="Word for what is open, such as inconclusive.")
+    contradiction: str = Field(pattern=r"\S", description="Word for the contrary, such as false.")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len({word.strip() for _, word in self}) < len(LABELS):
+            raise ValueError(f"the three label words must differ, found {self}")
+        return self
+
+    def answers(self, blank: str) -> tuple[str, ...]:
+        """Return the words as they continue a prompt, in the order of `LABELS`."""
+        return tuple(blank + getattr(self, label).strip() for label in LABELS)
+
+
+class InferenceTask(Task):
+    """Does a hypothesis follow from a premise, contradict it, or neither?
+
+    Candidates are a language's three label words; the likeliest as a whole is the answer.
+    """
+
+    template: dict[LanguageId, str] = Field(
+        {},
+        description="Prompt of a language, with {premise} and {hypothesis} in it; instead of the "
+        "built-in one, or for a language without.",
+    )
+    labels: dict[LanguageId, LabelWords] = Field(
+        {}, description="Label words of a language; with a template that asks for other words."
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _both_sentences(cls, template: dict[str, str]) -> dict[str, str]:
+        for language_id, text in template.items():
+            found = set(SENTENCE.findall(text))
+            for place in ("premise", "hypothesis"):
+                if place not in found:
+                    raise ValueError(f"language {language_id!r}: no {{{place}}} in {text!r}")
+        return template
+
+    @property
+    def scoring(self) -> Scoring:
+        """Whole label words are compared."""
+        return "string"
+
+    def wording(self, language_id: str) -> tuple[str, LabelWords]:
+        """Return a language's prompt template and label words.
+
+        Raises:
+            NeuroglotError: neither the settings nor the package have them.
+        """
+        shipped_template, shipped_labels = _shipped_wording(language_id)
+        template = _of(language_id, self.template) or shipped_template
+        labels = _of(language_id, self.labels) or shipped_labels
+        lacking = [k for k, v in (("template", template), ("labels", labels)) if v is None]
+        if template is None or labels is None:
+            raise NeuroglotError(
+                f"language {language_id!r}: no {' and '.join(lacking)} are built in; add the "
+                f"language under {' and '.join(lacking)}"
+            )
+        return template, labels
+
+    @abstractmethod
+    def sentences(self, language_id: str) -> Iterator[tuple[str, str, str, int]]:
+        """Read id, premise, hypothesis and label number of a language's items, in order."""
+
+    def items(self, language_id: str) -> tuple[list[Item], list[str]]:
+        """Put one language's sentences into its prompt, no further than `max_items` needs."""
+        template, words = self.wording(language_id)
+        answers = words.answers(answer_blank(language_id))
+        last = None if self.max_items is None else self.shots + self.max_items
+        return [
+            Item(identifier, _fill(template, premise, hypothesis), (answers[label],), answers)
+            for identifier, premise, hypothesis, label in islice(self.sentences(language_id), last)
+        ], []
+
+
+class NliTask(InferenceTask):
+    """Twenty-four short items in ten languages, eight of each label, that come with the package."""
+
+    source: Literal["nli"] = Field(description="Sentence pairs shipped with neuroglot.")
+
+    def available(self) -> frozenset[str]:
+        """Return the languages of the shipped items."""
+        return frozenset(_shipped("nli.tsv"))
+
+    def sentences(self, language_id: str) -> Iterator[tuple[str, str, str, int]]:
+        """Read the shipped items."""
+        rows = _of(language_id, _shipped("nli.tsv"))
+        if rows is None:
+            message = unknown_name("language of this task", language_id, self.available())
+            raise NeuroglotError(message)
+        for row in rows:
+            yield row["item"], row["premise"], row["hypothesis"], LABELS.index(row["label"])
+
+
+def _of(language_id: str, by_language: Mapping[str, T]) -> T | None:
+    found = find_id(language_id, by_language)
+    return None if found is None else by_language[found]
+
+
+@cache
+def _shipped(name: str) -> dict[str, list[Mapping[str, str]]]:
+    """Read a shipped table's rows by language."""
+    text = files("neuroglot.tasks").joinpath("data", name).read_text(encoding="utf-8")
+    rows: dict[str, list[Mapping[str, str]]] = {}
+    for row in tab_separated(name, text.removesuffix("\n").split("\n")):
+        rows.setdefault(row["language"], []).append(row)
+    return rows
+
+
+def _shipped_wording(language_id: str) -> tuple[str, LabelWords] | tuple[None, None]:
+    rows = _of(language_id, _shipped("nli_templates.tsv"))
+    if rows is None:
+        return None, None
+    (row,) = rows
+    return row["template"], LabelWords.model_validate({label: row[label] for label in LABELS})
+
+
+def _fill(template: str, premise: str, hypothesis: str) -> str:
+    """Put both sentences in at once, so that braces in the first are left alone."""
+    sentences = {"premise": premise, "hypothesis": hypothesis}
+    return SENTENCE.sub(lambda place: sentences[place[1]], template)
+
+
+def tab_separated(origin: str, lines: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Read rows under a line of column names; quotation marks mean nothing, as in XNLI's files."""
+    first, *others = lines
+    columns = first.split("\t")
+    for number, line in enumerate(others, start=2):
+        cells = line.split("\t")
+        if len(cells) != len(columns):
+            raise NeuroglotError(
+                f"{origin}: line {number} has {len(cells)} cells under {len(columns)} column names"
+            )
+        yield dict(zip(columns, cells, strict=True))

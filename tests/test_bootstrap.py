@@ -1,0 +1,140 @@
+"""Bootstrap intervals: against a loop over the same resamples, their coverage, and their ends."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from neuroglot.errors import NeuroglotError
+from neuroglot.measures import bootstrap
+from neuroglot.measures.bootstrap import interval, resample_weights
+
+
+def labelled(values, dims=("variant", "language", "item")) -> xr.DataArray:
+    array = xr.DataArray(np.asarray(values), dims=dims[-np.ndim(values) :], attrs={"units": "x"})
+    return array.assign_coords(language=["de", "en"]) if "language" in array.dims else array
+
+
+def drawn(shape=(3, 2, 25), missing: float = 0.2) -> xr.DataArray:
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=shape)
+    values[generator.random(shape) < missing] = np.nan
+    return labelled(values)
+
+
+def slow_interval(values: list[float], weights: list[list[float]], level: float):
+    means = []
+    for drawn_times in weights:
+        sample = []
+        for value, times in zip(values, drawn_times, strict=True):
+            sample += [value] * int(times)
+        sample = [value for value in sample if not np.isnan(value)]
+        if sample:
+            means.append(sum(sample) / len(sample))
+    return np.quantile(means, (1 - level) / 2), np.quantile(means, (1 + level) / 2)
+
+
+@pytest.mark.parametrize("missing", [0, 0.2, 0.9])
+def test_a_loop_over_the_same_resamples(missing):
+    values = drawn(missing=missing)
+    values[0, 0] = np.nan
+    values[0, 0, :2] = [1.0, 2.0]  # many resamples have neither item
+    low, high = interval(values, replicates=60, level=0.9, seed=5)
+    weights = np.concatenate(list(resample_weights(25, 60, 5))).tolist()
+    for variant, language in np.ndindex(3, 2):
+        own = values[variant, language].values.tolist()
+        expected = slow_interval(own, weights, 0.9)
+        found = (low[variant, language].item(), high[variant, language].item())
+        assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_resamples_are_multinomial():
+    weights = np.concatenate(list(resample_weights(7, 4000, 1)))
+    assert weights.shape == (4000, 7)
+    assert (weights.sum(axis=1) == 7).all()
+    np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.06)
+    np.testing.assert_allclose(weights.var(axis=0), 6 / 7, atol=0.1)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    values = drawn()
+    expected = interval(values, 50)
+    monkeypatch.setattr(bootstrap, "WEIGHTS", 60)
+    monkeypatch.setattr(bootstrap, "VARIABLES", 4)
+    for found, whole in zip(interval(values, 50), expected, strict=True):
+        xr.testing.assert_allclose(found, whole, rtol=1e-13)
+
+
+def test_every_variable_sees_the_same_resamples():
+    values = drawn(missing=0)
+    low, high = interval(xr.concat([values, values + 3], "shift"), 100)
+    np.testing.assert_allclose(low[1] - low[0], 3, rtol=1e-12)
+    np.testing.assert_allclose(high[1] - high[0], 3, rtol=1e-12)
+    alone = interval(values[1, 1], 100)
+    assert alone[0].item() == pytest.approx(low[0, 1, 1].item(), rel=1e-12)
+
+
+def test_dimensions_coordinates_and_attributes():
+    values = drawn()
+    low, high = interval(values.transpose("item", "language", "variant"), 50, 0.8, seed=3)
+    for found, other in zip((low, high), interval(values, 50, 0.8, seed=3), strict=True):
+        assert found.dims == ("language", "variant")
+        assert found["language"].values.tolist() == ["de", "en"]
+        assert found.attrs == {"units": "x", "replicates": 50, "level": 0.8, "seed": 3}
+        xr.testing.assert_allclose(found, other.transpose("language", "variant"), rtol=1e-13)
+    assert (low < high).all()
+    assert values.attrs == {"units": "x"}
+
+
+def test_the_seed_decides():
+    values = drawn()
+    xr.testing.assert_identical(interval(values, 50, seed=1)[0], interval(values, 50, seed=1)[0])
+    assert not interval(values, 50, seed=1)[0].equals(interval(values, 50, seed=2)[0])
+
+
+def test_coverage_of_accuracies():
+    truth, items, experiments = 0.6, 100, 1500
+    answers = np.random.default_rng(7).random((experiments, items)) < truth
+    low, high = interval(xr.DataArray(answers, dims=("experiment", "item")), replicates=500)
+    covered = ((low <= truth) & (truth <= high)).mean().item()
+    assert 0.92 < covered < 0.97
+    width = (high - low).mean().item()
+    assert width == pytest.approx(2 * 1.96 * (0.24 / items) ** 0.5, rel=0.03)
+
+
+def test_a_higher_level_is_wider():
+    values = drawn()
+    narrow, wide = interval(values, 300, 0.5), interval(values, 300, 0.99)
+    assert (wide[0] < narrow[0]).all()
+    assert (narrow[1] < wide[1]).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, -7.7])
+def test_constants_have_no_width(value):
+    values = labelled(np.full((2, 31), value))
+    values[0, 4] = np.nan
+    for bound in interval(values, 100):
+        assert (bound == value).all()
+
+
+def test_one_item_and_no_value():
+    low, high = interval(labelled([[0.3], [np.nan]]), 20)
+    np.testing.assert_array_equal(low, [0.3, np.nan])
+    np.testing.assert_array_equal(high, [0.3, np.nan])
+    low, high = interval(labelled([0.0, 1.0, 1.0]), 20)
+    assert low.dims == ()
+    assert 0 <= low <= high <= 1
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "message"),
+    [
+        (xr.DataArray([1.0], dims="row"), {}, "at least one item, found {'row': 1}"),
+        (xr.DataArray(np.ones((2, 0)), dims=("a", "item")), {}, "at least one item"),
+        (xr.DataArray([1.0, -np.inf], dims="item"), {}, "a value is infinite"),
+        (xr.DataArray([1.0], dims="item"), {"replicates": 0}, "1 or more, found 0"),
+        (xr.DataArray([1.0], dims="item"), {"level": 95}, "between 0 and 1, found 95"),
+    ],
+)
+def test_wrong_input_is_named(values, settings, message):
+    with pytest.raises(NeuroglotError, match=message):
+        interval(values, **settings)

@@ -1,0 +1,322 @@
+"""Kinds of neurons: packed bits against sets written from the equations, by hand, and planted."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from neuroglot.errors import NeuroglotError
+from neuroglot.measures import sharing
+from neuroglot.measures.sharing import (
+    KINDS,
+    KindBits,
+    active_share,
+    count_bits,
+    dead,
+    kind_counts,
+    kind_share,
+    kinds,
+    nested_kinds,
+    overlap,
+    pack,
+    pack_above,
+    unpack,
+)
+
+IDS = ["en", "de", "fr", "th", "zh", "sw"]
+
+
+def drawn(shape: tuple[int, ...], seed: int = 0, share: float = 0.5) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape) < share
+
+
+def packed(active: np.ndarray) -> dict[str, np.ndarray]:
+    """Pack [language, item, layer, neuron] by language."""
+    return dict(zip(IDS, map(pack, active), strict=False))
+
+
+def of(active: np.ndarray) -> KindBits:
+    return kinds(packed(active).values(), active.shape[-1])
+
+
+def sets(active: np.ndarray) -> dict[str, set[int]]:
+    """Equations 4 to 7 of one item and layer, [language, neuron], as sets of neurons."""
+    languages, neurons = active.shape
+    everything = set(range(neurons))
+    on = [{n for n in everything if active[k, n]} for k in range(languages)]
+    off = [everything - firing for firing in on]
+    all_shared = everything.intersection(*on)
+    non_activated = everything.intersection(*off)
+    specific = set()
+    for k in range(languages):
+        others = everything.intersection(*(off[j] for j in range(languages) if j != k))
+        specific |= on[k] & others
+    if languages == 1:
+        specific -= all_shared
+    return {
+        "all_shared": all_shared,
+        "partial_shared": everything - all_shared - non_activated - specific,
+        "specific": specific,
+        "non_activated": non_activated,
+    }
+
+
+def masks(active: np.ndarray) -> dict[str, np.ndarray]:
+    """The sets of every item and layer, bool [item, layer, neuron]."""
+    found = {kind: np.zeros(active.shape[1:], bool) for kind in KINDS}
+    for item, layer in np.ndindex(active.shape[1:3]):
+        for kind, neurons in sets(active[:, item, layer]).items():
+            found[kind][item, layer, list(neurons)] = True
+    return found
+
+
+SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 3), st.integers(1, 19))
+BITS = SHAPES.flatmap(lambda shape: arrays(bool, shape))
+
+
+@settings(max_examples=60, deadline=None)
+@given(BITS, st.randoms())
+def test_the_equations_in_any_order_of_languages(active, random):
+    found = of(active)
+    expected = masks(active)
+    for kind in KINDS:
+        np.testing.assert_array_equal(found.mask(kind), expected[kind])
+        np.testing.assert_array_equal(found.bits(kind), pack(expected[kind]))
+    order = random.sample(range(len(active)), len(active))
+    shuffled = of(active[order])
+    assert all((shuffled.bits(kind) == found.bits(kind)).all() for kind in KINDS)
+    counts = kind_counts(found)
+    assert counts.dtype == np.int64
+    np.testing.assert_array_equal(counts, np.stack([expected[k].sum(-1) for k in KINDS], -1))
+    assert (counts.sum(axis=-1) == active.shape[-1]).all(), "every neuron is of one kind"
+
+
+@settings(max_examples=30, deadline=None)
+@given(BITS)
+def test_reductions_are_plain_means(active):
+    found, expected = of(active), masks(active)
+    layers = active.shape[2]
+    share, same = kind_share(found), overlap(found)
+    for layer in range(layers):
+        for kind in KINDS:
+            own = expected[kind][:, layer]
+            assert share.sel(kind=kind)[layer] == pytest.approx(own.mean(), abs=1e-15)
+            assert same.sel(kind=kind)[layer] == own.all(axis=0).mean()
+    assert (same <= share + 1e-15).all()
+    np.testing.assert_allclose(share.sum("kind"), 1, rtol=1e-14)
+    activity = active_share(packed(active), active.shape[-1])
+    np.testing.assert_allclose(activity, active.mean(axis=(1, 3)), rtol=1e-14)
+    assert activity.dims == ("language", "layer")
+    assert activity["language"].values.tolist() == IDS[: len(active)]
+
+
+def test_by_hand():
+    # Ten neurons, so that the second byte is mostly padding; languages en, de and fr.
+    active = np.array(
+        [
+            [1, 1, 1, 0, 0, 0, 0, 1, 0, 0],
+            [1, 1, 0, 1, 0, 0, 0, 1, 1, 0],
+            [1, 0, 0, 1, 0, 1, 0, 1, 0, 0],
+        ],
+        bool,
+    )[:, None, None]
+    found = of(active)
+    where = {kind: np.flatnonzero(found.mask(kind)).tolist() for kind in KINDS}
+    assert where == {
+        "all_shared": [0, 7],
+        "partial_shared": [1, 3],
+        "specific": [2, 5, 8],
+        "non_activated": [4, 6, 9],
+    }
+    assert found.all_shared.tolist() == [[[0b10000001, 0]]]
+    assert found.non_activated.tolist() == [[[0b01010000, 0b10]]]
+    share = kind_share(found)
+    assert share.values.tolist() == [[0.2, 0.2, 0.3, 0.3]]
+    assert share.dims == ("layer", "kind")
+    assert share["kind"].values.tolist() == list(KINDS)
+    assert share.attrs["units"] == "share of neurons"
+
+
+def test_planted_neurons_are_found():
+    active = drawn((5, 40, 2, 100))
+    active[:, :, 1, 3] = True
+    active[:, :, 1, 4] = False
+    active[:, :, 1, 5] = np.arange(5)[:, None] == 2  # fr's own in every item
+    active[:, :, 1, 6] = np.arange(5)[:, None] > 2
+    found = overlap(of(active))
+    assert found.dims == ("layer", "kind")
+    assert found[0].values.tolist() == [0, 0, 0, 0], "nothing random repeats in 40 items"
+    assert found[1].values.tolist() == [0.01] * 4
+
+
+def test_one_language_shares_with_itself():
+    found = of(drawn((1, 2, 3, 20)))
+    assert (found.all_shared == pack(drawn((1, 2, 3, 20))[0])).all()
+    assert not found.specific.any()
+    assert not found.partial_shared.any()
+
+
+def test_two_languages_share_all_or_nothing_of_what_several_do():
+    assert not of(drawn((2, 3, 2, 50))).partial_shared.any()
+
+
+def test_silent_and_always_active_neurons():
+    silent = of(np.zeros((3, 2, 1, 11), bool))
+    assert kind_share(silent).values.tolist() == [[0, 0, 0, 1]]
+    assert kind_share(of(np.ones((3, 2, 1, 11), bool))).values.tolist() == [[1, 0, 0, 0]]
+
+
+def test_padding_never_counts():
+    clean = packed(drawn((4, 3, 2, 13)))
+    dirty = {language: bits.copy() for language, bits in clean.items()}
+    # One padding bit is set in all languages, one in two of them and one in a single language.
+    for bits, padding in zip(dirty.values(), (0b11100000, 0b01100000, 1 << 5, 1 << 5), strict=True):
+        bits[..., -1] |= padding
+    expected, found = kinds(clean.values(), 13), kinds(dirty.values(), 13)
+    assert all((found.bits(kind) == expected.bits(kind)).all() for kind in KINDS)
+    assert not any((found.bits(kind)[..., -1] & 0b11100000).any() for kind in KINDS)
+    xr.testing.assert_identical(active_share(dirty, 13), active_share(clean, 13))
+    unused = expected.non_activated | np.array([0, 0b11100000], np.uint8)
+    xr.testing.assert_identical(dead(unused, clean, 13), dead(expected.non_activated, clean, 13))
+
+
+@pytest.mark.parametrize("block", [1, 7, 64])
+def test_blocks_change_nothing(monkeypatch, block):
+    active = drawn((4, 5, 3, 70))
+    expected, counts = of(active), kind_counts(of(active))
+    monkeypatch.setattr(sharing, "BLOCK", block)
+    found = of(active)
+    assert all((found.bits(kind) == expected.bits(kind)).all() for kind in KINDS)
+    assert (kind_counts(found) == counts).all()
+
+
+@pytest.mark.parametrize("neurons", [5, 8, 64, 100, 128])
+def test_bits_are_counted_in_bytes_and_words(neurons):
+    active = drawn((3, 4, neurons))
+    assert (count_bits(pack(active)) == active.sum(axis=-1)).all()
+    every_other = pack(drawn((6, 4, neurons)))[::2]
+    assert (count_bits(every_other) == unpack(every_other, neurons).sum(axis=-1)).all()
+
+
+def test_packing_is_undone():
+    active = drawn((2, 3, 21))
+    assert pack(active).shape == (2, 3, 3)
+    assert (unpack(pack(active), 21) == active).all()
+    assert unpack(pack(active), 21).dtype == bool
+
+
+def test_languages_are_read_once_and_left_as_they_were():
+    active = drawn((3, 4, 2, 30))
+    bits = packed(active)
+    for each in bits.values():
+        each.flags.writeable = False
+    found = kinds((bits[language] for language in bits), 30)
+    assert all((found.bits(kind) == of(active).bits(kind)).all() for kind in KINDS)
+
+
+def test_nested_subsets_are_kinds_of_the_first_languages():
+    active = drawn((6, 4, 2, 30), share=0.7)
+    found = dict(nested_kinds(iter(packed(active).values()), 30, [5, 1, 3, 3]))
+    assert list(found) == [1, 3, 5]
+    for count, nested in found.items():
+        expected = of(active[:count])
+        assert all((nested.bits(kind) == expected.bits(kind)).all() for kind in KINDS)
+    assert found[5].all_shared.sum() < found[1].all_shared.sum()
+
+
+def test_nested_subsets_read_no_more_than_they_need():
+    languages = iter(packed(drawn((6, 1, 1, 8))).values())
+    list(nested_kinds(languages, 8, [2, 4]))
+    assert len(list(languages)) == 2
+    assert list(nested_kinds(languages, 8, [])) == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [([2, 4], "kinds over 4 languages were asked for, but there are 3"), ([0, 2], "0 languages")],
+)
+def test_impossible_subsets(counts, message):
+    languages = packed(drawn((3, 1, 1, 8))).values()
+    with pytest.raises(NeuroglotError, match=message):
+        list(nested_kinds(languages, 8, counts))
+
+
+def test_dead_is_a_plain_mean():
+    last, ever = drawn((3, 6, 2, 37), share=0.4), drawn((3, 6, 2, 37), seed=1, share=0.6)
+    last[0, 2, 1] = True  # an item without non-activated neurons in layer 1
+    ever |= last
+    found = dead(of(last).non_activated, packed(ever), 37)
+    assert found.dims == ("layer", "language")
+    non_activated = ~last.any(axis=0)
+    for k, layer in np.ndindex(3, 2):
+        shares = [
+            (non_activated[item, layer] & ~ever[k, item, layer]).sum() / total
+            for item in range(6)
+            if (total := non_activated[item, layer].sum())
+        ]
+        assert len(shares) == (5 if layer else 6)
+        assert found.sel(language=IDS[k])[layer] == pytest.approx(np.mean(shares), rel=1e-14)
+
+
+def test_dead_at_its_ends():
+    last = np.zeros((2, 3, 2, 9), bool)
+    last[:, :, 1] = True
+    ever = last.copy()
+    ever[1] = True
+    found = dead(of(last).non_activated, packed(ever), 9)
+    np.testing.assert_array_equal(found, [[1, 0], [np.nan, np.nan]])
+    assert found.attrs["units"] == "share of non-activated neurons"
+
+
+def test_thresholds():
+    act = np.array([[[-1, 0, 0.1, 0.2, 0.5, 3]]], np.float32)
+    bits = pack_above(act, [0, 0.1, 0.45])
+    assert bits.shape == (3, 1, 1, 1)
+    above = unpack(bits, 6)[:, 0, 0].astype(int).tolist()
+    assert above == [[0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 1, 1]]
+    half = pack_above(np.array([0.1], np.float16), [0.09998])  # the threshold rounds to it
+    assert half.tolist() == [[0]]
+    with pytest.raises(NeuroglotError, match="an activation is NaN"):
+        pack_above(np.array([0.0, np.nan]), [0])
+
+
+def test_higher_thresholds_activate_fewer():
+    act = np.random.default_rng(0).normal(size=(4, 5, 3, 200)).astype(np.float32)
+    by_language = np.stack([pack_above(one, [0, 0.2, 0.5]) for one in act])
+    shares = [kind_share(kinds(by_language[:, t], 200)) for t in range(3)]
+    none = [share.sel(kind="non_activated").values for share in shares]
+    assert (none[0] < none[1]).all()
+    assert (none[1] < none[2]).all()
+
+
+def test_a_layer_of_the_kinds():
+    active = drawn((3, 4, 2, 20))
+    layer = of(active)[:, 1]
+    assert layer.specific.shape == (4, 3)
+    assert (layer.mask("specific") == masks(active)["specific"][:, 1]).all()
+    assert (of(active)[2].mask("specific") == masks(active)["specific"][2]).all()
+
+
+def test_wrong_input_is_named():
+    bits = list(packed(drawn((3, 4, 2, 20))).values())
+    with pytest.raises(NeuroglotError, match="there is none; name some"):
+        kinds([], 20)
+    with pytest.raises(NeuroglotError, match=r"language 3: expected bits uint8 \(4, 2, 3\)"):
+        kinds([*bits[:2], bits[2][:3]], 20)
+    with pytest.raises(NeuroglotError, match="found bool"):
+        kinds([bits[0].astype(bool)], 20)
+    with pytest.raises(NeuroglotError, match="25 neurons are packed to 4 bytes, found 3"):
+        kinds(bits, 25)
+    with pytest.raises(NeuroglotError, match="unknown kind of neuron 'shared'"):
+        kinds(bits, 20).mask("shared")
+    with pytest.raises(NeuroglotError, match=r"at least one item .*\(0, 2, 3\)"):
+        overlap(kinds([each[:0] for each in bits], 20))
+    with pytest.raises(NeuroglotError, match=r"found \(2, 3\)"):
+        kind_share(kinds(bits, 20)[0])
+    with pytest.raises(NeuroglotError, match="language 'fr': activity at any token"):
+        dead(bits[0], {"de": bits[1], "fr": bits[2][:3]}, 20)
+    for nothing in (lambda: active_share({}, 20), lambda: dead(bits[0], {}, 20)):
+        with pytest.raises(NeuroglotError, match="is a share by language, and there is none"):
+            nothing()

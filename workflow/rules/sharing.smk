@@ -1,0 +1,110 @@
+"""Neurons that languages share when a model answers the same question, and what they do."""
+
+from neuroglot.figures import sharing as sharing_figures
+
+if settings.sharing:
+    SHARING = settings.sharing
+    SHARING_TASKS = SHARING.tasks
+    SHOWN_TASKS = list(dict.fromkeys([*SHARING.tasks, *SHARING.few_shot]))
+    SHARING_LANGUAGES = settings.corpus_languages(*SHOWN_TASKS)
+
+    plan(
+        [
+            Reduction(
+                paper="sharing",
+                name="kinds",
+                place="results/sharing/{m}/kinds",
+                inputs=lambda wildcards: over(SHOWN_TASKS, ACTIVATIONS, m=wildcards.m),
+                settings=lambda wildcards: {
+                    **only(SHARING, "threshold", "thresholds", "language_counts"),
+                    **analysed(SHARING_LANGUAGES),
+                    "tasks": SHOWN_TASKS,
+                    "model": wildcards.m,
+                },
+                tables=("kinds", "active", "kinds_by_threshold", "kinds_by_languages"),
+                message="sharing: kinds of neurons of {wildcards.m}",
+            ),
+            Reduction(
+                paper="sharing",
+                name="contributions",
+                place="results/sharing/{m}/contributions",
+                inputs=lambda wildcards: [
+                    model_card(wildcards),
+                    *over(SHARING_TASKS, ACTIVATIONS, m=wildcards.m),
+                ],
+                settings=lambda wildcards: {
+                    **only(SHARING, "threshold", "top_fraction"),
+                    **analysed(settings.corpus_languages(*SHARING_TASKS)),
+                    "tasks": SHARING_TASKS,
+                    "model": wildcards.m,
+                },
+                tables=("contributions",),
+                message="sharing: contributions of neurons of {wildcards.m}",
+            ),
+            Reduction(
+                paper="sharing",
+                name="effective",
+                place="results/sharing/{m}/effective",
+                inputs=lambda wildcards: [
+                    model_card(wildcards),
+                    *over(SHARING_TASKS, ACTIVATIONS, m=wildcards.m),
+                    *over(SHARING_TASKS, ITEMS),
+                ],
+                settings=lambda wildcards: {
+                    **only(SHARING, "threshold"),
+                    **analysed(settings.corpus_languages(*SHARING_TASKS)),
+                    "tasks": SHARING_TASKS,
+                    "model": wildcards.m,
+                },
+                tables=("effective_scores",),
+                message="sharing: effective scores of neurons of {wildcards.m}",
+            ),
+            Reduction(
+                paper="sharing",
+                name="interventions",
+                place="results/sharing/{m}/interventions",
+                inputs=lambda wildcards: [
+                    model_card(wildcards),
+                    *over(SHARING_TASKS, ACTIVATIONS, m=wildcards.m),
+                    *over(SHARING_TASKS, ITEMS),
+                ],
+                settings=lambda wildcards: {
+                    **only(
+                        SHARING,
+                        "threshold",
+                        "positions",
+                        "converted_offset",
+                        "answer_tokens",
+                        "random_seeds",
+                        "replicates",
+                    ),
+                    **analysed(settings.corpus_languages(*SHARING_TASKS)),
+                    **running(),
+                    "tasks": {
+                        task: settings.tasks[task].scoring for task in SHARING_TASKS
+                    },
+                    "model": wildcards.m,
+                },
+                tables=("accuracy", "log_probability"),
+                runs_model=True,
+                message="sharing: {wildcards.m} without and with converted neurons",
+            ),
+            Reduction(
+                paper="sharing",
+                name="comparison",
+                place="results/sharing/comparison",
+                inputs=lambda wildcards: [
+                    f"results/sharing/{model}/kinds.zarr/complete.json"
+                    for model in settings.models
+                ],
+                settings=lambda wildcards: {
+                    **only(SHARING, "few_shot"),
+                    **analysed(SHARING_LANGUAGES),
+                    "shots": {task: settings.tasks[task].shots for task in SHOWN_TASKS},
+                    "models": list(settings.models),
+                },
+                message="sharing: kinds of neurons between all models",
+            ),
+        ],
+        sharing_figures,
+    )
