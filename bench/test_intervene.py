@@ -75,7 +75,7 @@ def test_variants_reuse_what_was_read(benchmark, model, tokens) -> None:
     ids = torch.tensor(rows)
 
     def ours() -> None:
-        judge(model, asked, variants, "whole", 0)
+        judge(model, asked, variants, "whole")
 
     def whole_passes() -> None:
         edit = Edit(own)

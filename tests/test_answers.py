@@ -108,8 +108,8 @@ def logits(model: Any, ids: list[int], edits: list[Edit], item: int, first: int)
 
 def literal(
     model: Any, question: Question, edits: list[Edit], item: int, scored: str, everywhere: bool
-) -> tuple[float, list[float], list[int]]:
-    """Gold's and the candidates' log-probability, and the continuation."""
+) -> tuple[float, list[float], bool]:
+    """Gold's and the candidates' log-probability, and whether greedy decoding writes gold."""
     prompt, first = question.prompt, 0 if everywhere else len(question.prompt) - 1
 
     def log_probability(answer: list[int]) -> float:
@@ -117,14 +117,16 @@ def literal(
         scores = read - np.log(np.exp(read).sum(1, keepdims=True))
         return sum(scores[len(prompt) - 1 + t, token] for t, token in enumerate(answer))
 
+    def greedy(answer: list[int]) -> bool:
+        read = logits(model, prompt + answer[:-1], edits, item, first)
+        return all(read[len(prompt) - 1 + t].argmax() == token for t, token in enumerate(answer))
+
     chosen = [answer[:1] if scored == "first" else answer for answer in question.candidates]
-    written: list[int] = []
-    while len(written) < NEW and len(prompt) + len(written) < 64:
-        best = int(logits(model, prompt + written, edits, item, first)[-1].argmax())
-        if best == 2:  # the tiny models' end of text
-            break
-        written.append(best)
-    return log_probability(question.gold[0]), [*map(log_probability, chosen)], written
+    return (
+        log_probability(question.gold[0]),
+        [*map(log_probability, chosen)],
+        any(map(greedy, question.gold)),
+    )
 
 
 def check(found: Answers, model: Any, asked: list[Question], edits: Any, scored: str, at: str):
@@ -137,14 +139,14 @@ def check(found: Answers, model: Any, asked: list[Question], edits: Any, scored:
             assert np.isnan(scores[len(candidates) :]).all()
             right = candidates[question.candidates.index(question.gold[0])]
             assert found.gold_rank[v, i] == sum(s > right + 1e-6 for s in candidates)
-            assert found.continuation[v][i] == written
+            assert found.written[v, i] == written
 
 
 @every_model
 def test_equal_to_a_whole_pass_per_answer(name: str):
     model, asked = model_of(name), questions()
     edits = edits_of(model, len(asked))
-    found = judge(model, asked, variants_of(edits), "whole", NEW)
+    found = judge(model, asked, variants_of(edits), "whole")
     check(found, model, asked, edits, "whole", "last")
     assert np.ptp(found.gold_log_probability, axis=0).min() > 1e-3
 
@@ -154,7 +156,7 @@ def test_equal_to_a_whole_pass_per_answer(name: str):
 def test_first_tokens_and_whole_prompts(name: str, scored: Any, at: Any):
     model, asked = model_of(name), questions(1)
     edits = edits_of(model, len(asked))
-    found = judge(model, asked, variants_of(edits), scored, NEW, at)
+    found = judge(model, asked, variants_of(edits), scored, at)
     check(found, model, asked, edits, scored, at)
 
 
@@ -164,9 +166,9 @@ def test_independent_of_the_batch(name: str, batch_tokens: int, monkeypatch: pyt
     model, asked = model_of(name), questions(2, (5, 1, 8, 8, 2, 7))
     variants = variants_of(edits_of(model, len(asked)))
     monkeypatch.setattr(module, "_LOGITS", 3 * VOCABULARY)  # one string at a time
-    expected = judge(model, asked, variants, "whole", NEW)
+    expected = judge(model, asked, variants, "whole")
     monkeypatch.undo()
-    found = judge(model, asked, variants, "whole", NEW, batch_tokens=batch_tokens)
+    found = judge(model, asked, variants, "whole", batch_tokens=batch_tokens)
     same_answers(found, expected)
 
 
@@ -174,28 +176,28 @@ def same_answers(found: Answers, expected: Answers) -> None:
     for name in ("gold_log_probability", "candidate_log_probability"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-4)
     np.testing.assert_array_equal(found.gold_rank, expected.gold_rank)
-    assert found.continuation == expected.continuation
+    np.testing.assert_array_equal(found.written, expected.written)
 
 
 def test_questions_in_any_order():
     model, asked = model_of("qwen2"), questions(3)
     edits, order = edits_of(model, len(asked)), [2, 0, 3, 1]
-    expected = judge(model, asked, variants_of(edits), "whole", NEW)
+    expected = judge(model, asked, variants_of(edits), "whole")
     moved = [[edit.rows(np.array(order)) for edit in chosen] for chosen in edits]
-    found = judge(model, [asked[i] for i in order], variants_of(moved), "whole", NEW)
+    found = judge(model, [asked[i] for i in order], variants_of(moved), "whole")
     np.testing.assert_allclose(
         found.gold_log_probability, expected.gold_log_probability[:, order], atol=1e-4
     )
-    assert found.continuation == [[row[i] for i in order] for row in expected.continuation]
+    np.testing.assert_array_equal(found.written, expected.written[:, order])
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3_text", "gpt2", "opt", "gpt_neox", "qwen3"])
 def test_neurons_off_everywhere_are_neurons_cut_away(name: str):
     model, asked = model_of(name), questions(4)
     off = some_neurons(model, 1, 0.5)[0]
-    found = judge(model, asked, [lambda _: [Edit(off)]], "whole", NEW, "all")
+    found = judge(model, asked, [lambda _: [Edit(off)]], "whole", "all")
     with sliced(model, [np.flatnonzero(~layer) for layer in off]):
-        expected = judge(model, asked, [None], "whole", NEW)
+        expected = judge(model, asked, [None], "whole")
     same_answers(found, expected)
 
 
@@ -204,7 +206,7 @@ def test_an_edit_of_nothing_changes_no_bit(name: str):
     model, asked = model_of(name), questions(5)
     none = np.zeros_like(some_neurons(model, len(asked)))
     variants = [None, lambda _: [], lambda items: [Edit(none[items])], None]
-    found = judge(model, asked, variants, "whole", NEW)
+    found = judge(model, asked, variants, "whole")
     for values in (found.gold_log_probability, found.candidate_log_probability):
         assert all(np.array_equal(values[0], one, equal_nan=True) for one in values)
 
@@ -213,8 +215,8 @@ def test_each_variant_starts_afresh():
     """What one variant reads does not stay in the next one's cache."""
     model, asked = model_of("gemma3_text sliding"), questions(6)
     first, second = variants_of(edits_of(model, len(asked)))[1:]
-    together = judge(model, asked, [first, second, first], "whole", NEW)
-    alone = judge(model, asked, [second], "whole", NEW)
+    together = judge(model, asked, [first, second, first], "whole")
+    alone = judge(model, asked, [second], "whole")
     gold = together.gold_log_probability
     np.testing.assert_array_equal(gold[0], gold[2])
     np.testing.assert_array_equal(gold[1], alone.gold_log_probability[0])
@@ -227,30 +229,16 @@ def test_the_greedy_continuation_is_an_exact_match():
         written.append(int(logits(model, prompt + written, [], 0, 0)[-1].argmax()))
     other = [(written[0] + 1) % VOCABULARY, *written[1:]]
     asked = [Question(prompt, [gold], [other, written]) for gold in (written, other)]
-    found = judge(model, asked, [None], "first", NEW)
-    assert found.continuation == [[written, written]]
+    found = judge(model, asked, [None], "first")
+    assert found.written.tolist() == [[True, False]]
     assert found.gold_rank.tolist() == [[0, 1]]
-
-
-def test_the_continuation_stops_where_the_text_ends():
-    model, asked = tiny_model("llama"), questions(7, (4, 5, 6))
-    free = judge(model, asked, [None], "first", 6).continuation[0]
-    model.generation_config.eos_token_id = [free[0][2], free[1][0]]
-    ends = model.generation_config.eos_token_id
-    expected = [row[: next((i for i, t in enumerate(row) if t in ends), 6)] for row in free]
-    assert expected[1] == []
-    assert len(expected[0]) <= 2
-    assert judge(model, asked, [None], "first", 6).continuation[0] == expected
-
-
-def test_nothing_is_generated_unless_asked():
-    found = judge(model_of("gpt2"), questions(), [None, None], "first", 0)
-    assert found.continuation == [[[]] * 4] * 2
+    either = Question(prompt, [other, written], [other])
+    assert judge(model, [either], [None], "first").written.tolist() == [[True]]
 
 
 def test_answers_with_the_same_first_token_are_equals():
     asked = [Question([5, 6], [[7, 8]], [[7, 9], [7, 8], [7]])]
-    found = judge(model_of("gpt2"), asked, [None], "first", 0)
+    found = judge(model_of("gpt2"), asked, [None], "first")
     assert np.ptp(found.candidate_log_probability) == 0
     assert found.gold_rank.item() == 0
 
@@ -263,21 +251,21 @@ def test_variants_are_told_each_question_once():
         told.extend(items.tolist())
         return []
 
-    judge(model_of("gpt2"), questions(), [None, variant], "first", 0, "last", 9, counted.append)
+    judge(model_of("gpt2"), questions(), [None, variant], "first", "last", 9, counted.append)
     assert sorted(told) == [0, 1, 2, 3]
     assert sum(counted) == 8
 
 
 def test_half_precision():
     model, asked = tiny_model("llama").bfloat16(), questions()
-    found = judge(model, asked, [None], "whole", NEW)
+    found = judge(model, asked, [None], "whole")
     expected = [literal(model, one, [], 0, "whole", False)[0] for one in asked]
     np.testing.assert_allclose(found.gold_log_probability[0], expected, rtol=2e-2)
 
 
 def test_halves_the_batch_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch):
     model, asked = model_of("llama"), questions(8, (4, 4, 3, 3, 2))
-    expected = judge(model, asked, [None], "whole", NEW)
+    expected = judge(model, asked, [None], "whole")
     sizes: list[int] = []
     run = module._Judging.batch
 
@@ -289,11 +277,11 @@ def test_halves_the_batch_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(module._Judging, "batch", scarce)
     limit = 2
-    same_answers(judge(model, asked, [None], "whole", NEW), expected)
+    same_answers(judge(model, asked, [None], "whole"), expected)
     assert sizes == [5, 2, 3, 1, 1, 1]
     limit = 0
     with pytest.raises(NeuroglotError, match="memory for question 0 of 4 tokens"):
-        judge(model, asked, [None], "whole", NEW)
+        judge(model, asked, [None], "whole")
 
 
 def test_the_model_is_restored_after_an_error():
@@ -304,7 +292,7 @@ def test_the_model_is_restored_after_an_error():
         return [Edit(off), Edit(off[None].repeat(len(items) + 1, axis=0))]
 
     with pytest.raises(NeuroglotError, match="neurons for 5 items, and the batch has 4"):
-        judge(model, asked, [fails], "first", 0)
+        judge(model, asked, [fails], "first")
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
@@ -317,25 +305,24 @@ def test_what_is_not_finite():
         return [Edit(off[items], "set", float("nan"))]
 
     with pytest.raises(NeuroglotError, match="question 3: the probability .* not finite"):
-        judge(model, asked, [None, spoiled], "first", 0)
+        judge(model, asked, [None, spoiled], "first")
 
 
 @pytest.mark.parametrize(
-    ("name", "question", "new_tokens", "message"),
+    ("name", "question", "message"),
     [
-        ("t5", Question([5], [[6]], [[6]]), 0, "'t5' is an encoder-decoder"),
-        ("llama", Question([], [[6]], [[6]]), 0, "question 1 has no token in its prompt"),
-        ("llama", Question([5], [[]], [[]]), 0, "question 1 has no token"),
-        ("llama", Question([5], [[6]], [[6], []]), 0, "question 1 has no token"),
-        ("llama", Question([5], [[6]], [[7]]), 0, "question 1: .* not among its candidates"),
-        ("llama", Question([5] * 60, [[6]], [[6]]), 6, "question 1: 65 tokens .* holds 64"),
-        ("llama", Question([5] * 63, [[6] * 3], [[6] * 3]), 0, "question 1: 65 tokens"),
+        ("t5", Question([5], [[6]], [[6]]), "'t5' is an encoder-decoder"),
+        ("llama", Question([], [[6]], [[6]]), "question 1 has no token in its prompt"),
+        ("llama", Question([5], [[]], [[]]), "question 1 has no token"),
+        ("llama", Question([5], [[6]], [[6], []]), "question 1 has no token"),
+        ("llama", Question([5], [[6]], [[7]]), "question 1: .* not among its candidates"),
+        ("llama", Question([5] * 63, [[6] * 3], [[6] * 3]), "question 1: 65 tokens"),
     ],
 )
-def test_refused(name: str, question: Question, new_tokens: int, message: str):
+def test_refused(name: str, question: Question, message: str):
     asked = [Question([5], [[6]], [[6]]), question]
     with pytest.raises(NeuroglotError, match=message):
-        judge(tiny_model(name), asked, [None], "whole", new_tokens)
+        judge(tiny_model(name), asked, [None], "whole")
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "opt", "xglm"])

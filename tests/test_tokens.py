@@ -98,3 +98,13 @@ def test_a_foreign_tokenizer_is_refused(tokenizer: Tokenizer) -> None:
 def test_a_segment_without_tokens_is_named(tokenizer: Tokenizer) -> None:
     with pytest.raises(NeuroglotError, match="segment s1 .* has no tokens"):
         read(tokenizer, "a.", " ")
+
+
+def test_of_a_prompt_only_the_last_token_is_recorded(tokenizer: Tokenizer) -> None:
+    data = read(tokenizer, "Elementary my dear Watson.", "a", prefix="last")
+    assert data["snapshot"].values.tolist() == [False] * 6 + [True, True]
+
+
+def test_a_prompt_that_does_not_fit_is_refused(tokenizer: Tokenizer) -> None:
+    with pytest.raises(NeuroglotError, match="the prompt of item .* has 7 tokens.* fewer shots"):
+        tokenise(tokenizer, [("s", "Elementary my dear Watson.")], "last", 5, 256, "refuse")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from neuroglot import store
 from tiny_workflow import Workplace, add_analyses, make_workplace
 
 ENDS = {"every configured analysis is done", "report: figures and tables with captions"}
@@ -186,10 +187,10 @@ def test_a_failing_step_says_why_and_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def analysed(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """A workplace where lexicon, experts and lape were made, and no other paper."""
+    """A workplace where every paper but roles was made."""
     place = make_workplace(tmp_path_factory.mktemp("analyses") / "place")
     add_analyses(place)
-    run = place.run("lexicon", "experts", "lape")
+    run = place.run("lexicon", "sharing", "experts", "lape")
     assert run.status == 0, run.output
     return place
 
@@ -252,6 +253,7 @@ def test_adding_a_language_reuses_what_was_counted_and_measured(
         ("lexicon", ["neurons", "top_tokens", "prior"]),
         ("experts", ["frequency", "similarity", "shared_experts", "perplexity", "continuations"]),
         ("lape", ["neurons", "perplexity"]),
+        ("sharing", ["kinds", "active", "contributions", "effective_scores", "accuracy"]),
     ],
 )
 def test_each_analysis_makes_its_tables_and_figures(
@@ -321,3 +323,41 @@ def test_held_out_text_that_neurons_were_chosen_on_is_refused(
     assert re.search(
         r"error: .*held-out/..\.zarr: segment s0 also stands in .*plain/..\.zarr", run.output
     )
+
+
+def test_kinds_are_those_of_the_stored_gates(analysed: Workplace) -> None:
+    """Equations 4 to 7, neuron by neuron, on what a gated model's gates did at the last token."""
+    results = analysed.folder / "results"
+    gates = [
+        store.read_rows(results / f"activations/one/facts/{language}.zarr", "gate")
+        for language in ("en", "de")
+    ]
+    layers, items, neurons = gates[0].shape
+    table = pd.read_csv(results / "sharing" / "one" / "kinds.csv")
+    found = table[table["task"] == "facts"].set_index(["layer", "kind"])["kind_share"]
+    for layer in range(layers):
+        count = dict.fromkeys(("all_shared", "specific", "non_activated"), 0)
+        for item in range(items):
+            for neuron in range(neurons):
+                active = sum(bool(gate[layer, item, neuron] > 0) for gate in gates)
+                count[("non_activated", "specific", "all_shared")[active]] += 1
+        for kind, number in count.items():
+            assert found[layer + 1, kind] == pytest.approx(number / (items * neurons), rel=1e-4)
+        assert found[layer + 1, "partial_shared"] == 0
+
+
+def test_accuracies_come_with_chance_items_and_controls(analysed: Workplace) -> None:
+    table = pd.read_csv(analysed.folder / "results" / "sharing" / "one" / "accuracy.csv")
+    facts = table[table["task"] == "facts"].set_index(["variant", "language"])
+    assert (facts["items"] == 4).all()
+    assert facts["accuracy"].between(facts["accuracy_low"], facts["accuracy_high"]).all()
+    assert facts["chance"].between(0, 0.5, inclusive="neither").all()
+    for kind in ("all_shared", "partial_shared", "specific"):
+        for language in ("en", "de"):
+            own = facts.loc[f"without_{kind}", language]["neurons"]
+            assert facts.loc[f"random_{kind}", language]["neurons"] == own
+    assert (
+        facts.loc["without_partial_shared", "en"]["neurons"] == 0
+    )  # of two languages there is none
+    assert facts.loc["without_all_shared", "en"]["neurons"] > 0
+    assert (facts.loc["baseline"]["neurons"] == 0).all()

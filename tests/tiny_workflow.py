@@ -125,7 +125,7 @@ def make_workplace(folder: Path) -> Workplace:
 
 
 def add_analyses(place: Workplace) -> None:
-    """Configure lexicon, experts and lape beside roles, on the text of roles."""
+    """Configure the other analyses beside roles, on the text of roles and on tasks."""
     folder = place.folder / "texts" / "held-out"
     folder.mkdir()
     for language, sentences in SENTENCES.items():
@@ -149,4 +149,15 @@ def add_analyses(place: Workplace) -> None:
             "continuation_tokens": 4,
         },
         lape={"corpus": "plain", "top_fraction": 0.2},
+        tasks={
+            "facts": {"source": "facts", "paraphrases": 1, "max_items": 4},
+            "edits": {"source": "edits", "max_items": 3},
+            "facts-1-shot": {"source": "facts", "paraphrases": 1, "shots": 1, "max_items": 2},
+        },
+        sharing={
+            "tasks": ["facts", "edits"],
+            "few_shot": ["facts", "facts-1-shot"],
+            "thresholds": [0.0, 0.1],
+            "language_counts": [2, 5],
+        },
     )

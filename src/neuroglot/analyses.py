@@ -178,7 +178,13 @@ class SharingSettings(Section):
     tasks: Annotated[list[Id], AfterValidator(distinct), Field(min_length=1)] = Field(
         description="Tasks to analyse."
     )
-    threshold: float = Field(0.0, description="A neuron is active above this activation.")
+    site: Literal["auto", "act", "gate"] = Field(
+        "auto",
+        description="What says whether a neuron is active: `gate`, the gate alone; `act`, the "
+        "neuron's activation; auto takes the gate of gated models, where the sign of `act` is "
+        "little more than a coin's.",
+    )
+    threshold: float = Field(0.0, description="A neuron is active above this value of `site`.")
     thresholds: Annotated[list[float], Field(min_length=1)] = Field(
         [0.0, 0.1, 0.2, 0.3, 0.4, 0.5], description="Thresholds compared in figure 22."
     )
@@ -200,9 +206,6 @@ class SharingSettings(Section):
     )
     converted_offset: Annotated[float, Field(gt=0)] = Field(
         1e-3, description="Converted neurons are set to the threshold plus this."
-    )
-    answer_tokens: int = Field(
-        8, ge=1, description="Tokens of greedy decoding that are searched for the answer."
     )
     random_seeds: int = Field(1, ge=1, description="Draws of random neurons per control.")
     replicates: int = Field(1000, ge=1, description="Bootstrap samples of items per interval.")

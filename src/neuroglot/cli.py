@@ -89,14 +89,12 @@ def task(settings: Settings, language: Annotated[str, typer.Option()], output: O
 @app.command()
 def tokens(
     model: Annotated[Path, typer.Option(help="Folder of the model.")],
-    corpus: Annotated[
-        Path, typer.Option(help="Parquet of the language: a corpus, or a task with --prefix last.")
-    ],
+    corpus: Annotated[Path, typer.Option(help="Parquet of the language.")],
     output: Output,
-    prefix: Annotated[str, typer.Option(help="word, subword or last")],
+    prefix: Annotated[str, typer.Option(help="word or subword")],
     long_segments: Annotated[str, typer.Option(help="truncate or refuse")],
 ) -> None:
-    """Tokenise one language of a corpus or task."""
+    """Tokenise one language of a corpus."""
     from neuroglot.steps import tokens as step
 
     step.run(model, corpus, output, prefix, long_segments)  # type: ignore[arg-type]
@@ -122,6 +120,29 @@ def capture(
         CaptureSettings.model_validate(_json(settings)),
         ExecutionSettings.model_validate(_json(execution)),
         RecordingPlan.model_validate(_json(plan)),
+    )
+
+
+@app.command()
+def prompts(
+    model: Annotated[Path, typer.Option(help="Folder of the model.")],
+    task: Annotated[Path, typer.Option(help="Parquet of the task's items.")],
+    settings: Settings,
+    site: Annotated[str, typer.Option(help="What says a neuron fires: auto, act or gate.")],
+    output: Output,
+    execution: Execution = "{}",
+) -> None:
+    """Record a model's activations at the end of a task's prompts in one language."""
+    from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
+    from neuroglot.steps import capture as step
+
+    step.run_prompts(
+        model,
+        task,
+        output,
+        site,  # type: ignore[arg-type]
+        CaptureSettings.model_validate(_json(settings)),
+        ExecutionSettings.model_validate(_json(execution)),
     )
 
 

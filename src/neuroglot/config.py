@@ -152,9 +152,7 @@ class Config(Section):
         return [language for language in self.all_languages if language in read]
 
     def recording(self, corpus: str) -> RecordingPlan:
-        """What the configured analyses need of the activations of a corpus or task."""
-        if corpus in self.tasks:
-            return RecordingPlan(prompts=True)
+        """What the configured analyses need of a corpus' activations."""
         roles, experts, lape = self.roles, self.experts, self.lape
         sample = None
         if roles is not None and corpus in roles.corpora:

@@ -52,7 +52,11 @@ class Tokens:
 
 def read_tokens(store: Path) -> Tokens:
     """Read a complete token store."""
-    data = open_dataset(store, "tokens")
+    return as_tokens(open_dataset(store, "tokens"))
+
+
+def as_tokens(data: "xr.Dataset") -> Tokens:
+    """Take what ``tokenise`` gives."""
     return Tokens(
         **{
             name: data[name].values
@@ -120,6 +124,11 @@ def tokenise(
             )
         counts += np.bincount(ids, minlength=vocabulary)
         if room is not None and len(ids) > room:
+            if prefix == "last":
+                raise NeuroglotError(
+                    f"the prompt of item {name} has {len(ids)} tokens, the model's context window "
+                    f"holds {room}; shorten it, or give the task fewer shots"
+                )
             if long_segments == "refuse":
                 raise NeuroglotError(
                     f"segment {name} has {len(ids)} tokens, the model's context window holds "

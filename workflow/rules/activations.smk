@@ -1,32 +1,18 @@
-"""From text to stores: tokens of every language, and what the neurons did while reading them."""
+"""From text to stores: tokens of every language, and what the neurons did reading them."""
 
 
 def prefix(wildcards):
-    """A prompt ends at its last token; scripts without spaces have no words to stop at."""
-    if wildcards.c in settings.tasks:
-        return "last"
+    """Scripts written without spaces have no word boundaries to stop at."""
     chosen = settings.corpora[wildcards.c].prefix
     if chosen == "auto":
         return "word" if settings.language(wildcards.l).spaced else "subword"
     return chosen
 
 
-def text_file(wildcards):
-    pattern = ITEMS if wildcards.c in settings.tasks else TEXT
-    return pattern.format(c=wildcards.c, t=wildcards.c, l=wildcards.l)
-
-
-def long_segments(wildcards):
-    """Half a question is none; what is done with half a text is the user's choice."""
-    if wildcards.c in settings.tasks:
-        return "refuse"
-    return settings.corpora[wildcards.c].long_segments
-
-
 rule tokens:
     input:
         card=model_card,
-        text=text_file,
+        text=TEXT,
     output:
         TOKENS,
     log:
@@ -36,7 +22,7 @@ rule tokens:
         runtime=30,
     params:
         prefix=prefix,
-        long_segments=long_segments,
+        long_segments=lambda wildcards: settings.corpora[wildcards.c].long_segments,
         code=fingerprint("neuroglot.steps.tokens"),
     message:
         "tokens of {wildcards.c} {wildcards.l} for {wildcards.m}"
@@ -77,4 +63,32 @@ rule activations:
         " --settings {params.settings:q} --plan {params.plan:q}"
         " --execution {resources.execution:q}"
         " --output results/activations/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"
+        " 2>&1 | tee {log}"
+
+
+rule prompts:
+    input:
+        card=model_card,
+        task=ITEMS,
+    output:
+        PROMPTED,
+    log:
+        "results/logs/prompts/{m}/{t}/{l}.log",
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=gpus(),
+        execution=dumped(settings.execution),
+    params:
+        settings=dumped(settings.capture),
+        site=lambda wildcards: settings.sharing.site,
+        code=fingerprint("neuroglot.steps.capture"),
+    message:
+        "activations of {wildcards.m} at the end of the prompts of {wildcards.t} {wildcards.l}"
+    shell:
+        "OMP_NUM_THREADS={threads} neuroglot prompts --model results/models/{wildcards.m}"
+        " --task {input.task:q} --site {params.site} --settings {params.settings:q}"
+        " --execution {resources.execution:q}"
+        " --output results/activations/{wildcards.m}/{wildcards.t}/{wildcards.l}.zarr"
         " 2>&1 | tee {log}"

@@ -18,13 +18,14 @@ except NeuroglotError as error:
 
 wildcard_constraints:
     m="|".join(settings.models),
-    c="|".join([*settings.corpora, *settings.tasks]),
+    c="|".join(settings.corpora) or "no corpus",
     t="|".join(settings.tasks) or "no task",
     l="|".join(settings.all_languages),
     block=r"\d+",
 
 
 TEXT = "results/corpora/{c}/{l}.parquet"
+PROMPTED = "results/activations/{m}/{t}/{l}.zarr/complete.json"
 ITEMS = "results/tasks/{t}/{l}.parquet"
 TOKENS = "results/tokens/{m}/{c}/{l}.zarr/complete.json"
 ACTIVATIONS = "results/activations/{m}/{c}/{l}.zarr/complete.json"

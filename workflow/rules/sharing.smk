@@ -14,7 +14,7 @@ if settings.sharing:
                 paper="sharing",
                 name="kinds",
                 place="results/sharing/{m}/kinds",
-                inputs=lambda wildcards: over(SHOWN_TASKS, ACTIVATIONS, m=wildcards.m),
+                inputs=lambda wildcards: over(SHOWN_TASKS, PROMPTED, m=wildcards.m),
                 settings=lambda wildcards: {
                     **only(SHARING, "threshold", "thresholds", "language_counts"),
                     **analysed(SHARING_LANGUAGES),
@@ -30,7 +30,7 @@ if settings.sharing:
                 place="results/sharing/{m}/contributions",
                 inputs=lambda wildcards: [
                     model_card(wildcards),
-                    *over(SHARING_TASKS, ACTIVATIONS, m=wildcards.m),
+                    *over(SHARING_TASKS, PROMPTED, m=wildcards.m),
                 ],
                 settings=lambda wildcards: {
                     **only(SHARING, "threshold", "top_fraction"),
@@ -47,7 +47,7 @@ if settings.sharing:
                 place="results/sharing/{m}/effective",
                 inputs=lambda wildcards: [
                     model_card(wildcards),
-                    *over(SHARING_TASKS, ACTIVATIONS, m=wildcards.m),
+                    *over(SHARING_TASKS, PROMPTED, m=wildcards.m),
                     *over(SHARING_TASKS, ITEMS),
                 ],
                 settings=lambda wildcards: {
@@ -65,7 +65,7 @@ if settings.sharing:
                 place="results/sharing/{m}/interventions",
                 inputs=lambda wildcards: [
                     model_card(wildcards),
-                    *over(SHARING_TASKS, ACTIVATIONS, m=wildcards.m),
+                    *over(SHARING_TASKS, PROMPTED, m=wildcards.m),
                     *over(SHARING_TASKS, ITEMS),
                 ],
                 settings=lambda wildcards: {
@@ -74,7 +74,6 @@ if settings.sharing:
                         "threshold",
                         "positions",
                         "converted_offset",
-                        "answer_tokens",
                         "random_seeds",
                         "replicates",
                     ),

@@ -3,17 +3,14 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from neuroglot.capture.context import Context, pad
 from neuroglot.capture.engine import out_of_memory, release_memory
-from neuroglot.capture.perplexity import _end_of_text
 from neuroglot.capture.questions import Question
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import context_window
@@ -26,8 +23,8 @@ Scored = Literal["first", "whole"]
 Edited = Literal["last", "all"]
 
 # Of a batch under a variant: ln p of the first token and of the whole of each of its strings, the
-# latter NaN where it is not asked for; and the continuations.
-Judged = tuple[NDArray[np.float64], NDArray[np.float64], list[list[int]]]
+# latter NaN where it is not asked for; and whether every token of it is the likeliest.
+Judged = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]
 
 _LOGITS = 1 << 26  # at once where strings are scored: 256 MB in float32
 
@@ -42,13 +39,14 @@ class Answers:
             fewer candidates than others.
         gold_rank: ``[variant, item]``, how many candidates score higher than the right answer: 0
             is right. Where first tokens are scored, answers that share one are equals.
-        continuation: greedily generated ids by variant and item, without what ends a text.
+        written: ``[variant, item]``, whether greedy decoding writes a gold answer: one of them is,
+            token by token, always the likeliest.
     """
 
     gold_log_probability: NDArray[np.float64]
     candidate_log_probability: NDArray[np.float64]
     gold_rank: NDArray[np.int64]
-    continuation: list[list[list[int]]]
+    written: NDArray[np.bool_]
 
 
 def judge(
@@ -56,7 +54,6 @@ def judge(
     questions: Sequence[Question],
     variants: Sequence[Variant | None],
     scored: Scored,
-    new_tokens: int,
     positions: Edited = "last",
     batch_tokens: int | None = None,
     update: Callable[[int], Any] | None = None,
@@ -73,7 +70,6 @@ def judge(
         questions: with ids in every prompt and answer (``Question.complete``).
         variants: what is edited, told the numbers of a batch's questions; None edits nothing.
         scored: whether candidates score by their ``first`` token or as a ``whole``.
-        new_tokens: tokens to generate greedily at most; 0 generates nothing.
         positions: ``last``, or ``all`` to edit the whole prompt, which each variant then reads.
         batch_tokens: prompt tokens run at once, padding included, halved when memory runs out; by
             default 1024 on a CPU and 8192 on a GPU. It changes the result by rounding only.
@@ -83,12 +79,12 @@ def judge(
         NeuroglotError: an encoder-decoder; a question without ids or too long for the model; a
             log-probability that is not a number; not enough memory for one question.
     """
-    _check(model, questions, scored, new_tokens)
-    judging = _Judging(model, variants, scored, new_tokens, positions)
+    _check(model, questions, scored)
+    judging = _Judging(model, variants, scored, positions)
     shape = len(variants), len(questions)
     most = max((len(question.candidates) for question in questions), default=0)
     gold, scores = np.zeros(shape), np.full((*shape, most), np.nan)
-    continuation: list[list[list[int]]] = [[[] for _ in questions] for _ in variants]
+    written = np.zeros(shape, bool)
     on_cpu = next(model.parameters()).device.type == "cpu"
     budget = batch_tokens or (1024 if on_cpu else 8192)
     waiting = deque(sorted(range(len(questions)), key=lambda i: -len(questions[i].prompt)))
@@ -110,20 +106,19 @@ def judge(
             budget = max(1, longest * size // 2)
             release_memory()
             continue
-        for row, (first, whole, generated) in enumerate(found):
+        for row, (first, whole, likeliest) in enumerate(found):
             candidates = np.append(first if scored == "first" else whole, np.nan)[batch.candidates]
             gold[row, batch.group] = whole[batch.gold]
             scores[row, batch.group, : candidates.shape[1]] = candidates
-            for number, ids in zip(batch.group, generated, strict=True):
-                continuation[row][number] = ids
+            written[row, batch.group] = [likeliest[own].any() for own in batch.golds]
         if update:
             update(size * len(variants))
     places = [question.candidates.index(question.gold[0]) for question in questions]
     of_gold = scores[:, np.arange(len(questions)), places][..., None]
-    return Answers(gold, scores, (scores > of_gold).sum(-1), continuation)
+    return Answers(gold, scores, (scores > of_gold).sum(-1), written)
 
 
-def _check(model: Any, questions: Sequence[Question], scored: Scored, new_tokens: int) -> None:
+def _check(model: Any, questions: Sequence[Question], scored: Scored) -> None:
     if model.config.is_encoder_decoder:
         raise NeuroglotError(
             f"{model.config.model_type!r} is an encoder-decoder, and answers are judged as the "
@@ -140,14 +135,12 @@ def _check(model: Any, questions: Sequence[Question], scored: Scored, new_tokens
         if question.gold[0] not in question.candidates:
             raise NeuroglotError(f"question {number}: its right answer is not among its candidates")
         # Of an answer the last token is predicted, not read.
-        strings = question.candidates if scored == "whole" else question.gold[:1]
-        longest = max(new_tokens, *map(len, strings)) - 1
-        length = len(question.prompt) + longest
+        strings = [*question.gold, *(question.candidates if scored == "whole" else ())]
+        length = len(question.prompt) + max(map(len, strings)) - 1
         if limit is not None and length > limit:
             raise NeuroglotError(
                 f"question {number}: {length} tokens are to be read at once, answer included, and "
-                f"the model's context window holds {limit}; shorten the prompt, or generate fewer "
-                "tokens"
+                f"the model's context window holds {limit}; shorten the prompt"
             )
 
 
@@ -158,7 +151,8 @@ class _Batch:
         group: ``[item]``, their numbers.
         ids, real: ``[item, time]``, prompts padded on the left, and 1 where there is a token.
         strings: the distinct answers of each question, with the item they belong to.
-        gold: ``[item]``, places in ``strings``.
+        gold: ``[item]``, places of the right answers in ``strings``.
+        golds: by item, the places of all its gold answers.
         candidates: ``[item, candidate]``, places in ``strings``; -1 for none.
     """
 
@@ -170,12 +164,15 @@ class _Batch:
             dict.fromkeys(
                 (item, tuple(answer))
                 for item, question in enumerate(own)
-                for answer in question.candidates
+                for answer in (*question.gold, *question.candidates)
             )
         )
         places = {string: place for place, string in enumerate(self.strings)}
         self.items = np.array([item for item, _ in self.strings])
-        self.gold = np.array([places[i, tuple(one.gold[0])] for i, one in enumerate(own)])
+        self.golds = [
+            np.array([places[i, tuple(answer)] for answer in one.gold]) for i, one in enumerate(own)
+        ]
+        self.gold = np.array([places_of[0] for places_of in self.golds])
         self.candidates = np.full((len(own), max(len(one.candidates) for one in own)), -1)
         for item, one in enumerate(own):
             found = [places[item, tuple(answer)] for answer in one.candidates]
@@ -190,11 +187,10 @@ class _Judging:
         model: Any,
         variants: Sequence[Variant | None],
         scored: Scored,
-        new_tokens: int,
         positions: Edited,
     ) -> None:
-        self._model, self._variants, self._scored = model, variants, scored
-        self._new_tokens, self._positions = new_tokens, positions
+        self._model, self._variants = model, variants
+        self._scored, self._positions = scored, positions
 
     def batch(self, batch: _Batch) -> Iterator[Judged]:
         """Judge a batch under every variant."""
@@ -222,19 +218,22 @@ class _Judging:
             total = logits[:, 0].logsumexp(-1)  # [item]
             items = torch.from_numpy(batch.items)
             tokens = torch.tensor([answer[0] for _, answer in batch.strings])
-            first = (logits[items, 0, tokens].double() - total[items].double()).cpu().numpy()
-            continuation = self._continuation(context, logits)
+            chosen = logits[items, 0, tokens]
+            first = (chosen.double() - total[items].double()).cpu().numpy()
+            likeliest = (chosen == logits[:, 0].amax(-1)[items]).cpu().numpy()
         del logits
         whole = np.full_like(first, np.nan)
-        asked = batch.gold if self._scored == "first" else np.arange(len(first))
+        asked = np.arange(len(first)) if self._scored == "whole" else np.concatenate(batch.golds)
         whole[asked] = first[asked]
         for places in self._portions(batch, asked):
             items_of = batch.items[places]
             with intervened(self._model, [edit.rows(items_of) for edit in edits]):
-                whole[places] += self._rest(
+                log_probability, greedy = self._rest(
                     context.rows(items_of), [batch.strings[place][1] for place in places]
                 )
-        return first, whole, continuation
+            whole[places] += log_probability
+            likeliest[places] &= greedy
+        return first, whole, likeliest
 
     def _portions(self, batch: _Batch, asked: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Cut the strings of more than a token into portions to read at once, the longest first."""
@@ -248,24 +247,17 @@ class _Judging:
             yield waiting[: max(1, size)]
             waiting = waiting[max(1, size) :]
 
-    def _rest(self, context: Context, strings: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """``sum over t > 0 of ln p(token t of the string | prompt, tokens before it)``."""
+    def _rest(
+        self, context: Context, strings: Sequence[Sequence[int]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """``sum over t > 0 of ln p(token t of the string | prompt, tokens before it)``.
+
+        And whether each of these tokens is the likeliest.
+        """
         ids, real = pad(strings)
         logits, _ = context.predict(ids[:, :-1], real[:, 1:])
         targets, counted = (one[:, 1:].to(logits.device) for one in (ids, real))
-        chosen = logits.gather(-1, targets[..., None])[..., 0].double()
-        found = torch.where(counted == 1, chosen - logits.logsumexp(-1).double(), 0)
-        values: NDArray[np.float64] = found.sum(1).cpu().numpy()
-        return values
-
-    def _continuation(self, context: Context, logits: Tensor) -> list[list[int]]:
-        ends = _end_of_text(self._model)
-        found = np.zeros((len(logits), 0), np.int64)
-        ended = np.zeros(len(logits), bool)
-        while found.shape[1] < self._new_tokens and not ended.all():
-            if found.shape[1]:
-                best = torch.from_numpy(found[:, -1:])
-                logits, context = context.predict(best, torch.ones_like(best))
-            found = np.c_[found, logits[:, -1].argmax(-1).cpu().numpy()]
-            ended |= np.isin(found[:, -1], list(ends))
-        return [list(takewhile(lambda token: token not in ends, row)) for row in found.tolist()]
+        chosen = logits.gather(-1, targets[..., None])[..., 0]
+        found = torch.where(counted == 1, chosen.double() - logits.logsumexp(-1).double(), 0)
+        greedy = (chosen == logits.amax(-1)) | (counted == 0)
+        return found.sum(1).cpu().numpy(), greedy.all(1).cpu().numpy()

@@ -32,12 +32,13 @@ class Recording:
 
     Attributes:
         sites: whose raw rows are stored: ``act``, ``gate``, ``out``, ``state``, and ``peak``: the
-            largest ``act`` of each neuron at any token of the row's segment, special ones left out.
+            largest value of ``peak_of`` at any token of the row's segment, special ones left out.
         raw_rows: how many of the recorded rows, from the first, are stored raw.
         collectors: statistics over all recorded rows.
         store_dtype: precision of raw rows.
         cross_layer: statistics over all recorded rows that compare layers.
         every_token: records every token, not only those that end a prefix.
+        peak_of: ``act`` or ``gate``.
         prompts: lets an encoder-decoder's decoder read its start token alone, where it begins to
             answer, and not the text again.
     """
@@ -48,6 +49,7 @@ class Recording:
     store_dtype: StoreDtype = "float16"
     cross_layer: tuple[CrossLayerCollector, ...] = ()
     every_token: bool = False
+    peak_of: str = "act"
     prompts: bool = False
 
     def rows(self, tokens: Tokens) -> NDArray[np.int64]:
@@ -60,7 +62,7 @@ class Recording:
     def watched(self) -> set[str]:
         """Every site that something is wanted of."""
         collected = [collector.site for collector in self.collectors]
-        sites = {"act" if site == "peak" else site for site in self.sites}
+        sites = {self.peak_of if site == "peak" else site for site in self.sites}
         return {*sites, *collected, *(collector.site for collector in self.cross_layer)}
 
 
@@ -271,7 +273,7 @@ class Engine:
             if not len(keep):
                 return
             stored = {site: rows} if site in recording.sites else {}
-            if site == "act" and "peak" in recording.sites:
+            if site == recording.peak_of and "peak" in recording.sites:
                 stored["peak"] = _peak(value, batch, stack)
             for name, of_rows in stored.items():
                 raw = of_rows if all_raw else of_rows.index_select(0, kept.to(rows.device))
@@ -359,13 +361,13 @@ def _without_specials(mask: NDArray[np.int64], tokens: Tokens) -> NDArray[np.boo
     return text
 
 
-def _peak(act: "torch.Tensor", batch: Batch, stack: str) -> "torch.Tensor":
-    """``[row, neuron]``: the largest value of ``act`` in the text of each row's segment."""
+def _peak(value: "torch.Tensor", batch: Batch, stack: str) -> "torch.Tensor":
+    """``[row, neuron]``: the largest of ``value`` in the text of each row's segment."""
     import torch
 
-    inside = batch.text[stack].to(act.device)[:, :, None]
-    peak = torch.where(inside, act, -torch.inf).amax(1)
-    return peak.index_select(0, batch.items.to(act.device))
+    inside = batch.text[stack].to(value.device)[:, :, None]
+    peak = torch.where(inside, value, -torch.inf).amax(1)
+    return peak.index_select(0, batch.items.to(value.device))
 
 
 def out_of_memory(error: Exception) -> bool:

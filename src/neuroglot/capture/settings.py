@@ -66,8 +66,8 @@ class RecordingPlan(BaseModel):
         roles: statistics and sample of the roles paper, of the tokens that end a prefix.
         firing: how often every neuron is positive, over every token.
         rows: raw rows of ``act`` of every token.
-        prompts: raw rows of ``act`` at the last token of every prompt of a task, and ``peak``, each
-            neuron's largest activation at any of the prompt's tokens.
+        prompts: of a task's prompts, the site that says whether a neuron fires: raw rows of ``act``
+            and of it at every prompt's last token, and its ``peak``, the largest at any token.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -75,7 +75,7 @@ class RecordingPlan(BaseModel):
     roles: RolesRecording | None = None
     firing: bool = False
     rows: bool = False
-    prompts: bool = False
+    prompts: Literal["act", "gate"] | None = None
 
     @property
     def every_token(self) -> bool:

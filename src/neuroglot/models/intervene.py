@@ -236,6 +236,8 @@ def _hooks(ffn: FFN, change: Change) -> list[RemovableHandle]:
 
     def hook(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         act = args[0]
+        if act.ndim == 3:
+            return (change(act), *args[1:])
         # OPT flattens item and time inside its layers.
         return (change(act.view(*shape, -1)).view_as(act), *args[1:])
 

@@ -20,6 +20,7 @@ def run(config: Path) -> None:
             folder = RESULTS / paper / model
             count = len(list((folder / "figures").glob("*.svg")))
             print(f"  {folder}/: tables (.csv), datasets (.zarr), {count} figures")
-    if settings.roles:
-        between = len(list((RESULTS / "roles" / "figures").glob("*.svg")))
-        print(f"  {RESULTS / 'roles'}/: similarity between the models, {between} figures")
+    for paper in settings.analyses:
+        between = len(list((RESULTS / paper / "figures").glob("*.svg")))
+        if between:
+            print(f"  {RESULTS / paper}/: comparison of the models, {between} figures")

@@ -29,7 +29,7 @@ def _task(prompts: Prompts, norms: list[Any], settings: dict[str, Any]) -> xr.Da
     by_layer = []
     for layers in prompts.blocks():
         act = prompts.read("act", layers)
-        found = kinds_of(act, settings["threshold"])
+        found = kinds_of(prompts.read(prompts.site, layers), settings["threshold"])
         for place, layer in enumerate(range(layers.start, layers.stop)):
             by_language = [
                 contribution_by_kind(

@@ -64,7 +64,7 @@ def _task(
     by_language: dict[str, list[ScoreStatistics]] = {language: [] for language in prompts.recorded}
     for layers in prompts.blocks():
         act = prompts.read("act", layers)
-        found = kinds_of(act, threshold)
+        found = kinds_of(prompts.read(prompts.site, layers), threshold)
         for place, layer in enumerate(range(layers.start, layers.stop)):
             values = ffns_[layer].output_matrix().float().numpy()
             for language, own in act.items():

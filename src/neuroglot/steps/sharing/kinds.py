@@ -24,7 +24,7 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     found = open_prompts(inputs, settings["tasks"], settings["languages"])
     data = by_task({one.task: _task(one, settings) for one in found})
     return data.reindex(language=settings["languages"]).assign_attrs(
-        threshold=settings["threshold"]
+        threshold=settings["threshold"], site=found[0].site
     )
 
 
@@ -36,13 +36,13 @@ def _task(prompts: Prompts, settings: dict[str, Any]) -> xr.Dataset:
 
 
 def _block(prompts: Prompts, layers: slice, settings: dict[str, Any]) -> xr.Dataset:
-    act, neurons = prompts.read("act", layers), prompts.neurons
+    fired, neurons = prompts.read(prompts.site, layers), prompts.neurons
     threshold = settings["threshold"]
-    active = signs(act, threshold)
+    active = signs(fired, threshold)
     found = kinds(active.values(), neurons)
     counts = [n for n in settings["language_counts"] if n <= len(active)]
     thresholds = settings["thresholds"]
-    above = {language: pack_above(own, thresholds) for language, own in act.items()}
+    above = {language: pack_above(own, thresholds) for language, own in fired.items()}
     return xr.Dataset(
         {
             "kind_share": kind_share(found),

@@ -27,10 +27,12 @@ class Prompts:
 
     Attributes:
         task: id.
+        site: ``act`` or ``gate``: what says whether a neuron is active.
         recorded: by language, in the configured order; the items are the same in all.
     """
 
     task: str
+    site: str
     recorded: Mapping[str, Recorded]
 
     @property
@@ -61,11 +63,11 @@ class Prompts:
 
     def active(self, threshold: float) -> dict[str, Bits]:
         """Which neurons are active, ``[item, layer, byte]`` by language, packed block by block."""
-        parts = [signs(self.read("act", layers), threshold) for layers in self.blocks()]
+        parts = [signs(self.read(self.site, layers), threshold) for layers in self.blocks()]
         return {one: np.concatenate([part[one] for part in parts], 1) for one in self.recorded}
 
     def read(self, site: str, layers: slice) -> Act:
-        """Read ``act`` or ``peak`` by language, ``[item, layer, neuron]``."""
+        """Read ``act``, ``site`` or its ``peak`` by language, ``[item, layer, neuron]``."""
         return {
             language: store.read_rows(one.path, site, layers).transpose(1, 0, 2)
             for language, one in self.recorded.items()
@@ -91,7 +93,9 @@ def open_prompts(inputs: Inputs, tasks: Iterable[str], languages: Iterable[str])
             task,
             {one: r.data["segment_id"].values.astype(str).tolist() for one, r in recorded.items()},
         )
-        found.append(Prompts(task, recorded))
+        first = next(iter(recorded.values())).path
+        site = store.read_record(first, "activations").origin["prompts"]
+        found.append(Prompts(task, site, recorded))
     return found
 
 
@@ -130,15 +134,15 @@ def encoded(
     return found
 
 
-def kinds_of(act: Act, threshold: float) -> KindBits:
-    """Tell kinds of neurons apart by the activations of all languages."""
-    neurons = next(iter(act.values())).shape[-1]
-    return kinds(signs(act, threshold).values(), neurons)
+def kinds_of(fired: Act, threshold: float) -> KindBits:
+    """Tell kinds of neurons apart by the firing site's values in all languages."""
+    neurons = next(iter(fired.values())).shape[-1]
+    return kinds(signs(fired, threshold).values(), neurons)
 
 
-def signs(act: Act, threshold: float) -> dict[str, Bits]:
+def signs(fired: Act, threshold: float) -> dict[str, Bits]:
     """Pack which neurons are active, by language."""
-    return {language: pack_above(own, [threshold])[0] for language, own in act.items()}
+    return {language: pack_above(own, [threshold])[0] for language, own in fired.items()}
 
 
 def by_task(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
