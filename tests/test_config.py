@@ -152,3 +152,12 @@ def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(NeuroglotError, match=r"nowhere\.yaml: cannot be read"):
         read_yaml(tmp_path / "nowhere.yaml")
+
+
+def test_what_the_default_configuration_has_in_comments_is_valid(tmp_path: Path) -> None:
+    text = (ROOT / "config.yaml").read_text("utf-8")
+    uncommented = re.sub(r"^# (?=tasks:|sharing:|  )", "", text, flags=re.MULTILINE)
+    (tmp_path / "config.yaml").write_text(uncommented, "utf-8")
+    config = load_file(tmp_path / "config.yaml")
+    assert "sharing" in config.analyses
+    assert config.corpus_languages("nli") == config.languages
