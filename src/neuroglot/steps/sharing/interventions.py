@@ -28,7 +28,6 @@ from neuroglot.steps.sharing.prompts import (
     open_prompts,
     read_task,
 )
-from neuroglot.tasks.base import Item
 
 WITHOUT = ("all_shared", "partial_shared", "specific")
 CONVERTED = {
@@ -51,13 +50,11 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     experiment = _Experiment(inputs, settings)
     found = {}
     for one in open_prompts(inputs, scorings, settings["languages"]):
-        items = read_task(inputs, one)
         active = one.active(settings["threshold"])
         asked = _Asked(
             one.task,
             scorings[one.task],
-            items,
-            encoded(inputs, one.task, items),
+            encoded(inputs, one.task, read_task(inputs, one)),
             kinds(active.values(), one.neurons),
             np.stack(list(active.values())),
         )
@@ -73,14 +70,13 @@ class _Asked:
     """One task's questions in all languages, and the neurons there are to change.
 
     Attributes:
-        items, questions: by language.
+        questions: by language.
         kinds: of every item, ``[item, layer, byte]``.
         active: ``[language, item, layer, byte]``.
     """
 
     task: str
     scoring: str
-    items: Mapping[str, Sequence[Item]]
     questions: Mapping[str, Sequence[Question]]
     kinds: KindBits
     active: Bits
