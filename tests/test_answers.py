@@ -10,6 +10,7 @@ import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from neuroglot.capture import answers as module
+from neuroglot.capture import head
 from neuroglot.capture.answers import Answers, judge
 from neuroglot.capture.questions import Question, encode
 from neuroglot.errors import NeuroglotError
@@ -77,8 +78,8 @@ def variants_of(edits: list[list[Edit]]) -> list[Any]:
     return [None, *map(variant, edits[1:])]
 
 
-def logits(model: Any, ids: list[int], edits: list[Edit], item: int, first: int) -> np.ndarray:
-    """[time, token], float64; neurons are edited from position ``first`` on."""
+def logits(model: Any, ids: list[int], edits: list[Edit], item: int, at: slice) -> np.ndarray:
+    """[time, token], float64; neurons are edited at the positions ``at``."""
 
     def hook_of(layer: int) -> Any:
         def hook(_module: Any, args: Any) -> Any:
@@ -88,11 +89,11 @@ def logits(model: Any, ids: list[int], edits: list[Edit], item: int, first: int)
                 chosen = edit.neurons[item] if edit.neurons.ndim == 3 else edit.neurons
                 for neuron in np.flatnonzero(chosen[layer]):
                     if edit.kind == "set":
-                        rows[first:, neuron] = edit.value
+                        rows[at, neuron] = edit.value
                     elif edit.kind == "scale":
-                        rows[first:, neuron] *= edit.value
+                        rows[at, neuron] *= edit.value
                     else:
-                        rows[first:, neuron] += edit.value
+                        rows[at, neuron] += edit.value
             return (rows.view_as(act), *args[1:])
 
         return hook
@@ -107,18 +108,19 @@ def logits(model: Any, ids: list[int], edits: list[Edit], item: int, first: int)
 
 
 def literal(
-    model: Any, question: Question, edits: list[Edit], item: int, scored: str, everywhere: bool
+    model: Any, question: Question, edits: list[Edit], item: int, scored: str, positions: str
 ) -> tuple[float, list[float], bool]:
     """Gold's and the candidates' log-probability, and whether greedy decoding writes gold."""
-    prompt, first = question.prompt, 0 if everywhere else len(question.prompt) - 1
+    prompt, length = question.prompt, len(question.prompt)
+    at = {"last": slice(length - 1, None), "all": slice(None), "prompt": slice(length)}[positions]
 
     def log_probability(answer: list[int]) -> float:
-        read = logits(model, prompt + answer[:-1], edits, item, first)
+        read = logits(model, prompt + answer[:-1], edits, item, at)
         scores = read - np.log(np.exp(read).sum(1, keepdims=True))
         return sum(scores[len(prompt) - 1 + t, token] for t, token in enumerate(answer))
 
     def greedy(answer: list[int]) -> bool:
-        read = logits(model, prompt + answer[:-1], edits, item, first)
+        read = logits(model, prompt + answer[:-1], edits, item, at)
         return all(read[len(prompt) - 1 + t].argmax() == token for t, token in enumerate(answer))
 
     chosen = [answer[:1] if scored == "first" else answer for answer in question.candidates]
@@ -132,7 +134,7 @@ def literal(
 def check(found: Answers, model: Any, asked: list[Question], edits: Any, scored: str, at: str):
     for v, chosen in enumerate(edits):
         for i, question in enumerate(asked):
-            gold, candidates, written = literal(model, question, chosen, i, scored, at == "all")
+            gold, candidates, written = literal(model, question, chosen, i, scored, at)
             np.testing.assert_allclose(found.gold_log_probability[v, i], gold, atol=1e-4)
             scores = found.candidate_log_probability[v, i]
             np.testing.assert_allclose(scores[: len(candidates)], candidates, atol=1e-4)
@@ -152,7 +154,9 @@ def test_equal_to_a_whole_pass_per_answer(name: str):
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3_text sliding", "gpt2", "bloom", "opt"])
-@pytest.mark.parametrize(("scored", "at"), [("first", "last"), ("first", "all"), ("whole", "all")])
+@pytest.mark.parametrize(
+    ("scored", "at"), [("first", "last"), ("first", "all"), ("whole", "all"), ("whole", "prompt")]
+)
 def test_first_tokens_and_whole_prompts(name: str, scored: Any, at: Any):
     model, asked = model_of(name), questions(1)
     edits = edits_of(model, len(asked))
@@ -165,9 +169,9 @@ def test_first_tokens_and_whole_prompts(name: str, scored: Any, at: Any):
 def test_independent_of_the_batch(name: str, batch_tokens: int, monkeypatch: pytest.MonkeyPatch):
     model, asked = model_of(name), questions(2, (5, 1, 8, 8, 2, 7))
     variants = variants_of(edits_of(model, len(asked)))
-    monkeypatch.setattr(module, "_LOGITS", 3 * VOCABULARY)  # one string at a time
     expected = judge(model, asked, variants, "whole")
-    monkeypatch.undo()
+    # A vocabulary of three tokens at a time changes no answer either.
+    monkeypatch.setattr(head, "_block", lambda *_: 3)
     found = judge(model, asked, variants, "whole", batch_tokens=batch_tokens)
     same_answers(found, expected)
 
@@ -259,7 +263,7 @@ def test_variants_are_told_each_question_once():
 def test_half_precision():
     model, asked = tiny_model("llama").bfloat16(), questions()
     found = judge(model, asked, [None], "whole")
-    expected = [literal(model, one, [], 0, "whole", False)[0] for one in asked]
+    expected = [literal(model, one, [], 0, "whole", "last")[0] for one in asked]
     np.testing.assert_allclose(found.gold_log_probability[0], expected, rtol=2e-2)
 
 
@@ -331,7 +335,7 @@ def test_the_last_position_of_the_context_window(name: str):
     model = model_of(name)
     asked = [Question([5] * 63, [[6, 7]], [[6, 7]]), *questions()]
     found = judge(model, asked, [None], "whole", 2)
-    expected = literal(model, asked[0], [], 0, "whole", False)[0]
+    expected = literal(model, asked[0], [], 0, "whole", "last")[0]
     np.testing.assert_allclose(found.gold_log_probability[0, 0], expected, atol=1e-4)
 
 

@@ -1,7 +1,6 @@
-"""Perplexity against a literal loop over tokens, and continuations against one without a cache."""
+"""Perplexity against a literal loop over tokens."""
 
 import math
-import warnings
 from functools import cache
 from typing import Any
 
@@ -10,8 +9,8 @@ import pytest
 import torch
 
 from neuroglot.capture import perplexity as module
+from neuroglot.capture.generation import generate
 from neuroglot.capture.perplexity import (
-    continuation,
     negative_log_likelihood,
     perplexity,
     predicted,
@@ -189,7 +188,7 @@ def test_a_model_that_knows_the_next_token_has_perplexity_one():
     model.lm_head.weight.data.copy_(100 * identity.roll(1, 0))  # token t is followed by t + 1
     count = np.arange(10, 18)[None]
     assert perplexity(negative_log_likelihood(model, count, []), 7) == pytest.approx(1)
-    assert continuation(model, [10, 11], 5) == [12, 13, 14, 15, 16]
+    assert generate(model, [[10, 11]], 5) == [[12, 13, 14, 15, 16]]
 
 
 def test_halves_the_batch_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch):
@@ -246,52 +245,12 @@ def test_refused():
     for name in ("t5", "bart"):
         with pytest.raises(NeuroglotError, match="leave the perplexity section out"):
             negative_log_likelihood(model_of(name), text, BOS)
-        with pytest.raises(NeuroglotError, match="leave the perplexity section out"):
-            continuation(model_of(name), BOS, 4)
     with pytest.raises(NeuroglotError, match="leaves nothing to predict"):
         negative_log_likelihood(model_of("llama"), text[:, :1], [])
     long = random_windows(window=64)
     assert len(negative_log_likelihood(model_of("gpt2"), long, [])) == len(long)
     with pytest.raises(NeuroglotError, match=r"65 tokens .* holds 64; lower perplexity.window"):
         negative_log_likelihood(model_of("gpt2"), long, BOS)
-    with pytest.raises(NeuroglotError, match="66 tokens .* shorten the prompt"):
-        continuation(model_of("gpt2"), [5, 6], 64)
-    with pytest.raises(NeuroglotError, match="no text to go on from"):
-        continuation(model_of("gpt2"), [], 4)
-
-
-def greedy(model: Any, prompt: list[int], new_tokens: int) -> list[int]:
-    """The whole text is read again for every token."""
-    text = list(prompt)
-    for _ in range(new_tokens):
-        with torch.no_grad():
-            logits = model(input_ids=torch.tensor([text]), use_cache=False).logits
-        text.append(int(logits[0, -1].argmax()))
-    return text[len(prompt) :]
-
-
-@every_causal_model
-def test_continuation_reads_its_cache(name: str, capfd: pytest.CaptureFixture[str]):
-    model = tiny_model(name)
-    model.generation_config.eos_token_id = VOCABULARY + 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        found = continuation(model, [1, 8, 9], 12)
-    assert found == greedy(model, [1, 8, 9], 12)
-    assert len(found) == 12
-    assert found == continuation(model, [1, 8, 9], 12)
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("several", [False, True])
-@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3"])
-def test_continuation_stops_where_the_text_ends(name: str, several: bool):
-    model = tiny_model(name)
-    model.generation_config.eos_token_id = VOCABULARY + 1
-    whole = continuation(model, [1, 8, 9], 12)
-    end = next(token for token in whole[1:] if token != whole[0])
-    model.generation_config.eos_token_id = [VOCABULARY + 1, end] if several else end
-    assert continuation(model, [1, 8, 9], 12) == whole[: whole.index(end)]
 
 
 def test_a_model_that_bypasses_its_decoder():

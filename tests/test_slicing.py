@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neuroglot.capture.perplexity import continuation
+from neuroglot.capture.generation import generate
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns, record
 from neuroglot.models.intervene import deactivated
@@ -152,9 +152,9 @@ def test_generates_with_a_cache_what_deactivation_generates(name: str):
     model = model_of(name)
     keep = parts(model)
     with deactivated(model, others(model, keep)):
-        expected = continuation(model, [5, 6, 7], 8)
+        expected = generate(model, [[5, 6, 7]], 8)
     with sliced(model, keep):
-        assert continuation(model, [5, 6, 7], 8) == expected
+        assert generate(model, [[5, 6, 7]], 8) == expected
 
 
 class Subclass(nn.Linear):

@@ -8,9 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from neuroglot.capture.context import Context, pad
 from neuroglot.capture.engine import out_of_memory, release_memory
+from neuroglot.capture.head import predict
 from neuroglot.capture.questions import Question
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import context_window
@@ -20,13 +22,11 @@ from neuroglot.models.intervene import Edit, intervened
 # From the numbers of a batch's questions to its edits, for these items in this order.
 Variant = Callable[[NDArray[np.int64]], Sequence[Edit]]
 Scored = Literal["first", "whole"]
-Edited = Literal["last", "all"]
+Edited = Literal["last", "all", "prompt"]
 
 # Of a batch under a variant: ln p of the first token and of the whole of each of its strings, the
 # latter NaN where it is not asked for; and whether every token of it is the likeliest.
 Judged = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]
-
-_LOGITS = 1 << 26  # at once where strings are scored: 256 MB in float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ def judge(
 ) -> Answers:
     """Let a model answer questions, its neurons edited in one way after the other.
 
-    Strings are teacher-forced; their tokens' log-softmax is that of the model's logits in float32,
+    Strings are teacher-forced; their tokens' log-softmax is that of ``capture.head.predict``,
     summed in float64. With ``positions="last"`` edits are made at the prompt's last token and at
     the answer's own tokens: a prompt is read once up to its last token, and every variant goes on
     from what was kept of it.
@@ -70,9 +70,10 @@ def judge(
         questions: with ids in every prompt and answer (``Question.complete``).
         variants: what is edited, told the numbers of a batch's questions; None edits nothing.
         scored: whether candidates score by their ``first`` token or as a ``whole``.
-        positions: ``last``, or ``all`` to edit the whole prompt, which each variant then reads.
+        positions: ``last``; or ``all`` to edit the whole prompt too, and ``prompt`` to edit the
+            whole prompt and no answer: each variant then reads the prompt.
         batch_tokens: prompt tokens run at once, padding included, halved when memory runs out; by
-            default 1024 on a CPU and 8192 on a GPU. It changes the result by rounding only.
+            default 2048 on a CPU and 8192 on a GPU. It changes the result by rounding only.
         update: called with the number of answers that were judged, questions times variants.
 
     Raises:
@@ -86,7 +87,7 @@ def judge(
     gold, scores = np.zeros(shape), np.full((*shape, most), np.nan)
     written = np.zeros(shape, bool)
     on_cpu = next(model.parameters()).device.type == "cpu"
-    budget = batch_tokens or (1024 if on_cpu else 8192)
+    budget = batch_tokens or (2048 if on_cpu else 8192)
     waiting = deque(sorted(range(len(questions)), key=lambda i: -len(questions[i].prompt)))
     while waiting:
         longest = len(questions[waiting[0]].prompt)
@@ -212,52 +213,73 @@ class _Judging:
         return context.read(batch.ids[:, :-1], batch.real[:, :-1])
 
     def _variant(self, batch: _Batch, context: Context | None, edits: Sequence[Edit]) -> Judged:
+        """``ln p(string | prompt) = sum over t of ln p(token t | prompt, tokens before it)``."""
         with intervened(self._model, edits):
             context = context or self._prefix(batch)
-            logits, context = context.predict(batch.ids[:, -1:], batch.real[:, -1:])
-            total = logits[:, 0].logsumexp(-1)  # [item]
-            items = torch.from_numpy(batch.items)
-            tokens = torch.tensor([answer[0] for _, answer in batch.strings])
-            chosen = logits[items, 0, tokens]
-            first = (chosen.double() - total[items].double()).cpu().numpy()
-            likeliest = (chosen == logits[:, 0].amax(-1)[items]).cpu().numpy()
-        del logits
-        whole = np.full_like(first, np.nan)
-        asked = np.arange(len(first)) if self._scored == "whole" else np.concatenate(batch.golds)
-        whole[asked] = first[asked]
-        for places in self._portions(batch, asked):
-            items_of = batch.items[places]
-            with intervened(self._model, [edit.rows(items_of) for edit in edits]):
-                log_probability, greedy = self._rest(
-                    context.rows(items_of), [batch.strings[place][1] for place in places]
-                )
-            whole[places] += log_probability
-            likeliest[places] &= greedy
-        return first, whole, likeliest
-
-    def _portions(self, batch: _Batch, asked: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Cut the strings of more than a token into portions to read at once, the longest first."""
-        lengths = np.array([len(answer) for _, answer in batch.strings])
-        waiting = asked[lengths[asked] > 1]
-        waiting = waiting[np.argsort(-lengths[waiting], kind="stable")]
-        columns = _LOGITS // self._model.get_output_embeddings().weight.shape[0]
-        while len(waiting):
-            # Each copies its prompt's cache: no more than a few times what the batch holds.
-            size = min(columns // int(lengths[waiting[0]]), 4 * len(batch.group))
-            yield waiting[: max(1, size)]
-            waiting = waiting[max(1, size) :]
+            last, context = context.states(batch.ids[:, -1:], batch.real[:, -1:])
+        whole = self._scored == "whole"
+        asked = np.arange(len(batch.strings)) if whole else np.unique(np.concatenate(batch.golds))
+        portions = list(_portions(batch, asked))
+        at_answer = edits if self._positions != "prompt" else []
+        states = [last[:, 0], *(self._rest(batch, context, own, at_answer) for own in portions)]
+        # Of each string the first token, then what follows it, portion after portion.
+        tokens = [answer[0] for _, answer in batch.strings]
+        tokens += [token for own in portions for i in own for token in batch.strings[i][1][1:]]
+        after = len(tokens) - len(batch.strings)
+        rows = np.append(batch.items, len(batch.ids) + np.arange(after))
+        found = predict(
+            self._model, torch.cat(states), torch.from_numpy(rows), torch.tensor(tokens)
+        )
+        total, highest = found.total.cpu().numpy()[rows], found.highest.cpu().numpy()[rows]
+        chosen = found.chosen.cpu().numpy()
+        return _by_string(
+            batch, asked, portions, chosen.astype(np.float64) - total, chosen == highest
+        )
 
     def _rest(
-        self, context: Context, strings: Sequence[Sequence[int]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """``sum over t > 0 of ln p(token t of the string | prompt, tokens before it)``.
+        self,
+        batch: _Batch,
+        context: Context,
+        places: NDArray[np.int64],
+        edits: Sequence[Edit],
+    ) -> Tensor:
+        """Read strings up to their last token; the states that predict all but the first."""
+        items = batch.items[places]
+        ids = torch.tensor([batch.strings[place][1][:-1] for place in places])
+        with intervened(self._model, [edit.rows(items) for edit in edits]):
+            states, _ = context.rows(items).states(ids, torch.ones_like(ids))
+        return states.flatten(0, 1)
 
-        And whether each of these tokens is the likeliest.
-        """
-        ids, real = pad(strings)
-        logits, _ = context.predict(ids[:, :-1], real[:, 1:])
-        targets, counted = (one[:, 1:].to(logits.device) for one in (ids, real))
-        chosen = logits.gather(-1, targets[..., None])[..., 0]
-        found = torch.where(counted == 1, chosen.double() - logits.logsumexp(-1).double(), 0)
-        greedy = (chosen == logits.amax(-1)) | (counted == 0)
-        return found.sum(1).cpu().numpy(), greedy.all(1).cpu().numpy()
+
+def _portions(batch: _Batch, asked: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Cut the strings of more than a token into portions to read at once, each of one length.
+
+    Each copies its prompt's cache: no more than a few times what the batch holds.
+    """
+    lengths = np.array([len(answer) for _, answer in batch.strings])
+    size = 4 * len(batch.group)
+    for length in np.unique(lengths[asked][lengths[asked] > 1]):
+        waiting = asked[lengths[asked] == length]
+        yield from (waiting[start : start + size] for start in range(0, len(waiting), size))
+
+
+def _by_string(
+    batch: _Batch,
+    asked: NDArray[np.int64],
+    portions: Sequence[NDArray[np.int64]],
+    log_probability: NDArray[np.float64],
+    likeliest: NDArray[np.bool_],
+) -> Judged:
+    """Put what was found of tokens, in the order of ``_variant``, together by string."""
+    strings = len(batch.strings)
+    first, greedy = log_probability[:strings], likeliest[:strings].copy()
+    whole = np.full_like(first, np.nan)
+    whole[asked] = first[asked]
+    start = strings
+    for places in portions:
+        shape = len(places), len(batch.strings[places[0]][1]) - 1
+        own = slice(start, start + shape[0] * shape[1])
+        whole[places] += log_probability[own].reshape(shape).sum(1)
+        greedy[places] &= likeliest[own].reshape(shape).all(1)
+        start = own.stop
+    return first, whole, greedy

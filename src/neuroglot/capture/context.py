@@ -43,6 +43,11 @@ class Context:
         """Read on, ``[item, time]``, without predicting anything."""
         return self._run(self.model.base_model, ids, real)[1] if ids.shape[1] else self
 
+    def states(self, ids: Tensor, real: Tensor) -> tuple[Tensor, "Context"]:
+        """Read on; the final states, after the last norm, ``[item, time, hidden]``."""
+        output, context = self._run(self.model.base_model, ids, real)
+        return output.last_hidden_state, context
+
     def predict(self, ids: Tensor, real: Tensor) -> tuple[Tensor, "Context"]:
         """Read on and predict what follows each column: logits float32 ``[item, time, token]``."""
         output, context = self._run(self.model, ids, real)

@@ -1,8 +1,7 @@
-"""How well a model predicts held-out text, and how it goes on from the beginning of one."""
+"""How well a model predicts held-out text."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +11,9 @@ from neuroglot.capture.engine import out_of_memory, release_memory
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import context_window
 from neuroglot.models.describe import language_config
-from neuroglot.models.intervene import forward_replaced
 from neuroglot.tokens import Tokens
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 
@@ -85,7 +82,7 @@ def negative_log_likelihood(
     """
     import torch
 
-    _check_readable(model, len(before) + windows.shape[1], "lower perplexity.window")
+    check_readable(model, len(before) + windows.shape[1], "lower perplexity.window")
     if predicted(windows, before) < 1:
         raise NeuroglotError(
             "a window of one token leaves nothing to predict; raise perplexity.window"
@@ -126,43 +123,17 @@ def negative_log_likelihood(
     return np.concatenate([np.zeros(0), *losses])
 
 
-def continuation(model: Any, prompt: Sequence[int], new_tokens: int) -> list[int]:
-    """Let a model go on from ``prompt``, always with its likeliest next token.
-
-    Only the logits decide: penalties and sampling that a checkpoint asks for are left out.
+def check_readable(model: Any, length: int, advice: str) -> None:
+    """Refuse what a model cannot read from left to right in one go.
 
     Args:
-        model: a causal language model with its head.
-        prompt: token ids, special tokens included.
-        new_tokens: tokens to generate; fewer if the model ends its text before.
-
-    Returns:
-        The generated ids, without the token that ends a text.
+        model: to be asked.
+        length: tokens to be read, special ones included.
+        advice: what to do where they are too many.
 
     Raises:
-        NeuroglotError: an encoder-decoder, an empty prompt, or more tokens than the model can read.
+        NeuroglotError: an encoder-decoder, or more tokens than its context window holds.
     """
-    import torch
-
-    if not prompt:
-        raise NeuroglotError("there is no text to go on from; give a prompt of at least one token")
-    _check_readable(model, len(prompt) + new_tokens, "shorten the prompt or its continuation")
-    device = next(model.parameters()).device
-    ends = _end_of_text(model)
-    generated: list[int] = []
-    inputs: dict[str, Any] = {"input_ids": torch.tensor([list(prompt)], device=device)}
-    with torch.inference_mode():
-        for _ in range(new_tokens):
-            output = model(**inputs, use_cache=True, logits_to_keep=1, return_dict=True)
-            best = output.logits[:, -1].argmax(-1, keepdim=True)
-            if int(best) in ends:
-                break
-            generated.append(int(best))
-            inputs = {"input_ids": best.to(device), "past_key_values": output.past_key_values}
-    return generated
-
-
-def _check_readable(model: Any, length: int, advice: str) -> None:
     if model.config.is_encoder_decoder:
         raise NeuroglotError(
             f"{model.config.model_type!r} is an encoder-decoder, and perplexity and continuations "
@@ -177,101 +148,15 @@ def _check_readable(model: Any, length: int, advice: str) -> None:
         )
 
 
-def _end_of_text(model: Any) -> set[int]:
-    settings = getattr(model, "generation_config", None)
-    end = getattr(settings, "eos_token_id", None)
-    if end is None:
-        end = language_config(model.config).eos_token_id
-    return set(end) if isinstance(end, list | tuple) else {end} - {None}
-
-
 def _window_losses(model: Any, ids: "Tensor", first: int) -> "Tensor":
     """``[window]``, float64: the summed losses of the tokens from position ``first`` on."""
     import torch
 
+    from neuroglot.capture.head import predict
+
     with torch.inference_mode():
         output = model.base_model(input_ids=ids, use_cache=False, return_dict=True)
-        states = output.last_hidden_state[:, first - 1 : -1]  # [window, position, hidden]
-        targets = ids[:, first:].to(states.device)
-        with _head(model, states.flatten(0, 1)) as logits_of:
-            vocabulary = len(model.get_output_embeddings().weight)
-            return _losses(logits_of, vocabulary, targets.flatten()).view_as(targets).sum(1)
-
-
-def _losses(logits_of: "Callable[[slice], Tensor]", vocabulary: int, targets: "Tensor") -> "Tensor":
-    """``logsumexp(logits) - logits[target]`` of every position, a block of tokens at a time."""
-    import torch
-
-    total = torch.full(targets.shape, -math.inf, dtype=torch.float64, device=targets.device)
-    chosen = torch.zeros_like(total)
-    block = _block(len(targets), targets.device)
-    for start in range(0, vocabulary, block):
-        logits = logits_of(slice(start, start + block)).float()  # [position, token of the block]
-        total = torch.logaddexp(total, logits.logsumexp(1).double())
-        place = targets - start
-        inside = (place >= 0) & (place < logits.shape[1])
-        found = logits.gather(1, place.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
-        chosen = torch.where(inside, found.double(), chosen)
-    return total - chosen
-
-
-def _block(positions: int, device: "torch.device") -> int:
-    """Tokens of the vocabulary at a time.
-
-    On a CPU 1 MB of logits, which stay in its cache: with Gemma 3 270M and its 262 144 tokens a
-    quarter more tokens per second than with all logits at once. On a GPU 1 GB.
-    """
-    return max(1024, (1 << 18 if device.type == "cpu" else 1 << 28) // positions)
-
-
-@contextmanager
-def _head(model: Any, states: "Tensor") -> "Iterator[Callable[[slice], Tensor]]":
-    """Let a model turn ``states`` into the logits of a part of the vocabulary.
-
-    The model's own forward pass runs, with the final states ``[position, hidden]`` given instead of
-    computed and the head cut to that part. So scaling and soft-capping are the model's; they work
-    on each logit by itself in every architecture of the table.
-
-    Yields:
-        From a slice of the vocabulary to logits ``[position, token]``.
-
-    Raises:
-        NeuroglotError: the head is not in memory, or the model does not call its decoder.
-    """
-    import torch
-    from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
-
-    head = model.get_output_embeddings()
-    if head.weight.is_meta:
-        raise NeuroglotError(
-            "the head's weights are not in memory; load the model without offloading"
-        )
-    given = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
-    unread = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
-    part, reached = slice(None), False
-
-    def decoder_forward(*_: Any, **__: Any) -> Any:
-        nonlocal reached
-        reached = True
-        return given
-
-    def head_forward(found: "Tensor") -> "Tensor":
-        bias = None if head.bias is None else head.bias[part]
-        return torch.nn.functional.linear(found.to(head.weight.device), head.weight[part], bias)
-
-    def logits_of(chosen: slice) -> "Tensor":
-        nonlocal part
-        part = chosen
-        logits: Tensor = model(input_ids=unread, use_cache=False, return_dict=True).logits
-        if not reached:
-            raise NeuroglotError(
-                f"the forward pass of {type(model).__name__} bypasses its decoder "
-                f"({type(model.get_decoder()).__name__}), so its head cannot be run alone"
-            )
-        return logits[0].to(states.device)
-
-    with (
-        forward_replaced(model.get_decoder(), decoder_forward),
-        forward_replaced(head, head_forward),
-    ):
-        yield logits_of
+    states = output.last_hidden_state[:, first - 1 : -1].flatten(0, 1)  # [window * token, hidden]
+    targets = ids[:, first:]
+    found = predict(model, states, torch.arange(len(states)), targets.flatten())
+    return (found.total - found.chosen.double()).view(targets.shape).sum(1)

@@ -13,12 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from neuroglot.capture.perplexity import (
-    continuation,
-    negative_log_likelihood,
-    perplexity,
-    predicted,
-)
+from neuroglot.capture.generation import generate
+from neuroglot.capture.perplexity import negative_log_likelihood, perplexity, predicted
 from neuroglot.measures.experts import (
     expert_frequency,
     high_frequency,
@@ -120,13 +116,13 @@ class _Experiment:
         """Let both go on from the beginning of the held-out text (table 5)."""
         settings = self._settings
         prompt = text.windows[0][: settings["prompt_tokens"]].tolist()
-        asked = [*text.before, *prompt], settings["continuation_tokens"]
-        full = continuation(self._model, *asked)
+        asked = [[*text.before, *prompt]], settings["continuation_tokens"]
+        full = generate(self._model, *asked)
         with sliced(self._model, kept):
-            high = continuation(self._model, *asked)
+            high = generate(self._model, *asked)
         return {
             "prompt": np.array(self._tokenizer.decode(prompt)),
-            "continuation": np.array([self._tokenizer.decode(ids) for ids in (full, high)]),
+            "continuation": np.array([self._tokenizer.decode(ids) for ids in (*full, *high)]),
         }
 
 

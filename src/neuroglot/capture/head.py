@@ -1,0 +1,127 @@
+"""Turns final states into what is asked of their logits, a block of the vocabulary at a time."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neuroglot.errors import NeuroglotError
+from neuroglot.models.intervene import forward_replaced
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model predicts, without its logits.
+
+    Attributes:
+        total: float64 ``[row]``, the log-sum-exp of a row's logits.
+        highest: float32 ``[row]``, the largest of them.
+        chosen: float32 ``[pair]``, the logits that were asked for.
+    """
+
+    total: Tensor
+    highest: Tensor
+    chosen: Tensor
+
+
+def predict(model: Any, states: Tensor, rows: Tensor, tokens: Tensor) -> Predictions:
+    """Let a model turn states into logits, of which those of some (row, token) are kept.
+
+    Logits are the model's own, in its precision; their log-sum-exp is float32 within a block of
+    the vocabulary and float64 over the blocks. Memory holds the logits of one block.
+
+    Args:
+        model: a causal language model with its head.
+        states: what the head reads, after the final norm, ``[row, hidden]``.
+        rows: int64 ``[pair]``.
+        tokens: int64 ``[pair]``.
+
+    Raises:
+        NeuroglotError: the head is not in memory, or the model does not call its decoder.
+    """
+    device = states.device
+    rows, tokens = rows.to(device), tokens.to(device)
+    order = tokens.argsort()
+    ordered = tokens[order].contiguous()
+    total = torch.full((len(states),), -math.inf, dtype=torch.float64, device=device)
+    highest = torch.full((len(states),), -math.inf, device=device)
+    chosen = torch.zeros(len(tokens), device=device)
+    vocabulary, block = len(model.get_output_embeddings().weight), _block(len(states), device)
+    with torch.inference_mode(), _head(model, states) as logits_of:
+        for start in range(0, vocabulary, block):
+            stop = min(start + block, vocabulary)
+            logits = logits_of(slice(start, stop)).float()  # [row, token of the block]
+            first, last = torch.searchsorted(ordered, torch.tensor([start, stop], device=device))
+            pairs = order[first:last]
+            chosen[pairs] = logits[rows[pairs], tokens[pairs] - start]
+            own = logits.amax(1)
+            # As logsumexp, whose four passes over the logits take twice as long.
+            shifted = logits.sub_(own[:, None]).exp_().sum(1).log_().add_(own)
+            total = torch.logaddexp(total, shifted.double())
+            highest = torch.maximum(highest, own)
+    return Predictions(total, highest, chosen)
+
+
+def _block(rows: int, device: torch.device) -> int:
+    """Tokens of the vocabulary at a time.
+
+    On a CPU 1 MB of logits, which stay in its cache: with Gemma 3 270M and its 262 144 tokens a
+    quarter more tokens per second than with all logits at once. On a GPU 1 GB.
+    """
+    return max(1024, (1 << 18 if device.type == "cpu" else 1 << 28) // max(1, rows))
+
+
+@contextmanager
+def _head(model: Any, states: Tensor) -> Iterator[Callable[[slice], Tensor]]:
+    """Let a model turn ``states`` into the logits of a part of the vocabulary.
+
+    The model's own forward pass runs, with the final states ``[position, hidden]`` given instead of
+    computed and the head cut to that part. So scaling and soft-capping are the model's; they work
+    on each logit by itself in every architecture of the table.
+
+    Yields:
+        From a slice of the vocabulary to logits ``[position, token]``.
+
+    Raises:
+        NeuroglotError: the head is not in memory, or the model does not call its decoder.
+    """
+    from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
+
+    head = model.get_output_embeddings()
+    if head.weight.is_meta:
+        raise NeuroglotError(
+            "the head's weights are not in memory; load the model without offloading"
+        )
+    given = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
+    unread = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
+    part, reached = slice(None), False
+
+    def decoder_forward(*_: Any, **__: Any) -> Any:
+        nonlocal reached
+        reached = True
+        return given
+
+    def head_forward(found: Tensor) -> Tensor:
+        bias = None if head.bias is None else head.bias[part]
+        return torch.nn.functional.linear(found.to(head.weight.device), head.weight[part], bias)
+
+    def logits_of(chosen: slice) -> Tensor:
+        nonlocal part
+        part = chosen
+        logits: Tensor = model(input_ids=unread, use_cache=False, return_dict=True).logits
+        if not reached:
+            raise NeuroglotError(
+                f"the forward pass of {type(model).__name__} bypasses its decoder "
+                f"({type(model.get_decoder()).__name__}), so its head cannot be run alone"
+            )
+        return logits[0].to(states.device)
+
+    with (
+        forward_replaced(model.get_decoder(), decoder_forward),
+        forward_replaced(head, head_forward),
+    ):
+        yield logits_of
