@@ -22,6 +22,7 @@ from neuroglot.measures.sharing import (
     overlap,
     pack,
     pack_above,
+    specific_items,
     unpack,
 )
 
@@ -77,6 +78,18 @@ BITS = SHAPES.flatmap(lambda shape: arrays(bool, shape))
 
 
 @settings(max_examples=60, deadline=None)
+def test_items_in_which_a_neuron_is_of_one_language_alone():
+    active = drawn((4, 6, 2, 19))
+    found = specific_items(packed(active), 19)
+    for k, language in enumerate(found["language"].values):
+        for layer, neuron in np.ndindex(2, 19):
+            alone = sum(
+                active[k, item, layer, neuron] and active[:, item, layer, neuron].sum() == 1
+                for item in range(6)
+            )
+            assert found.sel(language=language).values[layer, neuron] == alone
+
+
 @given(BITS, st.randoms())
 def test_the_equations_in_any_order_of_languages(active, random):
     found = of(active)

@@ -55,6 +55,29 @@ def test_a_complete_store_of_other_settings_is_refused_and_kept(
     xr.testing.assert_identical(store.open_dataset(path, "reduction"), small)
 
 
+def test_a_store_to_be_replaced_is_begun_again(tmp_path: Path, small: xr.Dataset) -> None:
+    path = finished(tmp_path / "a.zarr", small)
+    other = {**ORIGIN, "settings": {"dtype": "float32"}}
+    assert not store.begin(path, "reduction", other, replace=True)
+    assert [one.name for one in path.iterdir()] == [store.ORIGIN]
+    assert store.begin(finished(tmp_path / "b.zarr", small), "reduction", ORIGIN, replace=True)
+
+
+def test_the_old_record_of_a_store_that_was_being_replaced_does_not_count(
+    tmp_path: Path, small: xr.Dataset
+) -> None:
+    path = finished(tmp_path / "a.zarr", small)
+    record, other = (path / store.RECORD).read_text(), {**ORIGIN, "settings": {"dtype": "float32"}}
+    store.begin(path, "reduction", other, resume=True, replace=True)
+    (path / "half").touch()
+    (path / store.RECORD).write_text(record)  # as Snakemake does when the job fails
+    with pytest.raises(NeuroglotError, match=r"a\.zarr is incomplete: it was being replaced"):
+        store.open_dataset(path, "reduction")
+    assert not store.begin(path, "reduction", other, resume=True, replace=True)
+    assert not (path / store.RECORD).exists()
+    assert (path / "half").exists()  # what was done of the new one is kept
+
+
 def test_without_its_record_a_store_is_incomplete(tmp_path: Path, small: xr.Dataset) -> None:
     path = finished(tmp_path / "a.zarr", small)
     (path / store.RECORD).unlink()

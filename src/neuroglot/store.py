@@ -56,11 +56,17 @@ def write_json(path: Path, value: Any) -> None:
     temporary.replace(path)
 
 
-def begin(store: Path, kind: Kind, origin: Mapping[str, Any], resume: bool = False) -> bool:
+def begin(
+    store: Path,
+    kind: Kind,
+    origin: Mapping[str, Any],
+    resume: bool = False,
+    replace: bool = False,
+) -> bool:
     """Make ``store`` ready to be written and say whether it is already complete.
 
     What an interrupted run with the same origin left is kept if ``resume``; anything else that
-    is incomplete is removed.
+    is incomplete is removed, and if ``replace`` a complete store of another origin too.
 
     Returns:
         True if the store is complete and made from the same origin: there is nothing to do.
@@ -70,14 +76,16 @@ def begin(store: Path, kind: Kind, origin: Mapping[str, Any], resume: bool = Fal
     """
     wanted = Record(kind=kind, origin=dict(origin))
     if (store / RECORD).is_file():
-        found = read_record(store, kind)
+        found = _parse(store, kind)
         if found.fingerprint == wanted.fingerprint:
             return True
-        changed = ", ".join(_differences(found.origin, wanted.origin))
-        raise NeuroglotError(
-            f"{store} is a complete store made from something else ({changed} differ); "
-            "remove it, or write to another place"
-        )
+        if not replace:
+            changed = ", ".join(_differences(found.origin, wanted.origin))
+            raise NeuroglotError(
+                f"{store} is a complete store made from something else ({changed} differ); "
+                "remove it, or write to another place"
+            )
+        (store / RECORD).unlink()
     if store.exists() and any(store.iterdir()) and not (store / ORIGIN).is_file():
         raise NeuroglotError(
             f"{store} is in the way: it was not written by neuroglot; move it elsewhere"
@@ -102,14 +110,26 @@ def read_record(store: Path, kind: Kind | None = None) -> Record:
     Raises:
         NeuroglotError: the store is missing, incomplete, damaged or of another kind.
     """
-    path = store / RECORD
-    if not path.is_file():
+    if not (store / RECORD).is_file():
         state = "incomplete" if store.exists() else "missing"
         raise NeuroglotError(f"{store} is {state}: it has no {RECORD}; run the step that makes it")
+    record = _parse(store, kind)
+    begun = _read_json(store / ORIGIN)
+    if begun not in (None, {"fingerprint": record.fingerprint}):
+        # Snakemake puts back the record of a store whose update failed.
+        raise NeuroglotError(
+            f"{store} is incomplete: it was being replaced; run the step that makes it"
+        )
+    return record
+
+
+def _parse(store: Path, kind: Kind | None) -> Record:
     try:
-        record = Record.model_validate_json(path.read_text("utf-8"))
+        record = Record.model_validate_json((store / RECORD).read_text("utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
-        raise NeuroglotError(f"{path} is damaged; remove {store} and make it again") from error
+        raise NeuroglotError(
+            f"{store / RECORD} is damaged; remove {store} and make it again"
+        ) from error
     if kind not in (None, record.kind):
         raise NeuroglotError(f"{store} holds {record.kind}, not {kind}")
     return record

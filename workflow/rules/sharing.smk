@@ -107,3 +107,42 @@ if settings.sharing:
         ],
         sharing_figures,
     )
+
+    # A language's prompts are recorded in one job for all its tasks: loading the model takes longer
+    # than reading them.
+    PROMPTS = tasks_of_languages(SHOWN_TASKS)
+else:
+    PROMPTS = {}
+
+for number, (tasks, languages) in enumerate(PROMPTS.items(), 1):
+
+    rule:
+        name:
+            f"prompts_{number}"
+        input:
+            card=model_card,
+            tasks=expand(ITEMS, t=tasks, allow_missing=True),
+        output:
+            # A task that is added or changed leaves the others' recordings as they are.
+            update(expand(PROMPTED, t=tasks, allow_missing=True)),
+        log:
+            "results/logs/prompts/{m}/{l}.log",
+        wildcard_constraints:
+            l="|".join(languages),
+        threads: 1
+        resources:
+            mem_mb=8000,
+            runtime=240,
+            gpu=gpus(),
+            execution=dumped(settings.execution),
+        params:
+            settings=dumped(settings.capture),
+            site=settings.sharing.site,
+            code=fingerprint("neuroglot.steps.capture"),
+        message:
+            "activations of {wildcards.m} at the end of the prompts in {wildcards.l}"
+        shell:
+            "OMP_NUM_THREADS={threads} neuroglot prompts --model results/models/{wildcards.m}"
+            " {input.tasks:q} --site {params.site} --settings {params.settings:q}"
+            " --execution {resources.execution:q} --output results/activations/{wildcards.m}"
+            " 2>&1 | tee {log}"

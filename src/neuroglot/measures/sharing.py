@@ -124,6 +124,25 @@ def kinds(languages: Iterable[Bits], neurons: int) -> KindBits:
     return seen.kinds()
 
 
+def specific_items(languages: Mapping[str, Bits], neurons: int) -> xr.DataArray:
+    """Count the items in which a neuron is active in one language alone (sharing, equation 6).
+
+    Args:
+        languages: activity by language, bits [item, layer, byte] of the same items.
+        neurons: width of a layer.
+
+    Returns:
+        int32 (language, layer, neuron); zero throughout if there is one language only.
+    """
+    specific = kinds(languages.values(), neurons).specific
+    counts = [
+        unpack(specific & active, neurons).sum(0, dtype=np.int32) for active in languages.values()
+    ]
+    coords = {"language": list(languages)}
+    attrs = {"units": "items"}
+    return xr.DataArray(np.stack(counts), coords, ("language", "layer", "neuron"), attrs=attrs)
+
+
 def nested_kinds(
     languages: Iterable[Bits], neurons: int, counts: Iterable[int]
 ) -> Iterator[tuple[int, KindBits]]:

@@ -1,5 +1,7 @@
 """Kinds of neurons in every task by layer, and how they change (figures 2 to 7, 19 and 22)."""
 
+from functools import reduce
+from operator import add
 from typing import Any
 
 import pandas as pd
@@ -13,6 +15,7 @@ from neuroglot.measures.sharing import (
     nested_kinds,
     overlap,
     pack_above,
+    specific_items,
 )
 from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.reduce import tidy
@@ -23,9 +26,31 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     """Tell kinds apart in every item of every task, a few layers in memory at a time."""
     found = open_prompts(inputs, settings["tasks"], settings["languages"])
     data = by_task({one.task: _task(one, settings) for one in found})
-    return data.reindex(language=settings["languages"]).assign_attrs(
-        threshold=settings["threshold"], site=found[0].site
-    )
+    data = data.reindex(language=settings["languages"]).assign(_specific(found, settings))
+    return data.assign_attrs(threshold=settings["threshold"], site=found[0].site)
+
+
+def _specific(found: list[Prompts], settings: dict[str, Any]) -> dict[str, xr.DataArray]:
+    """In how many items a neuron is active in one language alone.
+
+    Only items asked in the most languages count: with fewer to compare, more neurons are specific.
+    """
+    most = max(len(one.recorded) for one in found)
+    counted = [one for one in found if len(one.recorded) == most]
+    return {
+        "specific": reduce(add, (_specific_items(one, settings["threshold"]) for one in counted)),
+        "specific_items": xr.DataArray(
+            sum(len(one.items) for one in counted), attrs={"units": "items"}
+        ),
+    }
+
+
+def _specific_items(prompts: Prompts, threshold: float) -> xr.DataArray:
+    blocks = [
+        specific_items(signs(prompts.read(prompts.site, layers), threshold), prompts.neurons)
+        for layers in prompts.blocks()
+    ]
+    return xr.concat(blocks, "layer")
 
 
 def _task(prompts: Prompts, settings: dict[str, Any]) -> xr.Dataset:
