@@ -17,6 +17,7 @@ include: "workflow/rules/roles.smk"
 include: "workflow/rules/lexicon.smk"
 include: "workflow/rules/sharing.smk"
 include: "workflow/rules/experts.smk"
+include: "workflow/rules/transfer.smk"
 include: "workflow/rules/lape.smk"
 include: "workflow/rules/reductions.smk"
 include: "workflow/rules/report.smk"
@@ -28,6 +29,7 @@ localrules:
     lexicon,
     sharing,
     experts,
+    transfer,
     lape,
 
 
@@ -57,6 +59,13 @@ rule experts:
         results_of("experts"),
     message:
         "experts: languages over clustered neurons"
+
+
+rule transfer:
+    input:
+        results_of("transfer"),
+    message:
+        "transfer: neurons between latent spaces"
 
 
 rule lape:

@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from neuroglot.figures import style
+from neuroglot.figures import grids, style
 from neuroglot.figures.sharing import FAMILIES, REDUCTIONS, effective, interventions, looks
 
 ROOT = Path(__file__).parents[1]
@@ -405,7 +405,7 @@ class TestLooks:
         ],
     )
     def test_long_names_are_broken_where_they_have_a_joint(self, name: str, label: str) -> None:
-        assert looks.row_label(name, "note") == label
+        assert grids.row_label(name, "note") == label
 
     def test_steps_run_from_dark_to_light(self) -> None:
         heading, *steps = looks.steps("threshold", THRESHOLDS)
@@ -419,7 +419,7 @@ class TestLooks:
         ("share", "text"), [(0.3, "30%"), (0.025, "2.5%"), (1.0, "100%"), (0.0005, "0.05%")]
     )
     def test_shares_have_no_more_decimals_than_they_need(self, share: float, text: str) -> None:
-        assert looks.per_cent()(share) == text
+        assert grids.per_cent()(share) == text
 
 
 class TestKinds:

@@ -1,11 +1,12 @@
 """What a user may set about each analysis: one section of the configuration per paper."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_-]*")
+Item = TypeVar("Item")
 
 
 def _identifier(name: str) -> str:
@@ -17,7 +18,7 @@ def _identifier(name: str) -> str:
     return name
 
 
-def distinct(items: list[str]) -> list[str]:
+def distinct(items: list[Item]) -> list[Item]:
     """Refuse a list that names something twice."""
     for item in items:
         if items.count(item) > 1:
@@ -209,3 +210,132 @@ class SharingSettings(Section):
     )
     random_seeds: int = Field(1, ge=1, description="Draws of random neurons per control.")
     replicates: int = Field(1000, ge=1, description="Bootstrap samples of items per interval.")
+
+
+class TransferSettings(Section):
+    """Neurons that move representations between latent spaces (type 1 in, type 2 out)."""
+
+    corpus: Id = Field(
+        description="A parallel corpus, in the pivot language too, whose segments' states are "
+        "compared."
+    )
+    pool: Literal["last", "mean"] = Field(
+        "last",
+        description="What stands for a segment: the state of its text's last token, or the mean "
+        "over its tokens. Neurons are always looked at at the last token.",
+    )
+    type1_layers: Share = Field(
+        0.625,
+        description="Share of the layers, from the first, that Type 1 neurons (into the shared "
+        "space) are sought in, 20 of 32 in the paper; Type 2 neurons (out to a language's own "
+        "space) are sought in the others.",
+    )
+    top_n: int = Field(
+        1000, ge=1, description="Neurons of each type and language, of the highest scores."
+    )
+    top_fraction: Share | None = Field(
+        None, description="Take this share of all neurons in place of `top_n`."
+    )
+    k: Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(distinct)] = Field(
+        [5, 10],
+        min_length=1,
+        description="Numbers of nearest neighbours that languages are compared by; fewer than "
+        "there are segments.",
+    )
+    variances: Annotated[list[Share], AfterValidator(distinct)] = Field(
+        [0.9, 0.95, 0.99],
+        min_length=1,
+        description="Shares of the variance that principal components are counted for.",
+    )
+    positions: Literal["last", "all"] = Field(
+        "all",
+        description="Where neurons are deactivated while a text is read: at its last token or at "
+        "every token.",
+    )
+    tops: list[Annotated[int, Field(ge=1)]] = Field(
+        [10, 100, 1000],
+        min_length=1,
+        description="Numbers of neurons, from the highest score, that correlation ratios are "
+        "averaged over; the whole list where it is shorter.",
+    )
+    tasks: Annotated[list[Id], AfterValidator(distinct)] = Field(
+        [], description="Tasks to answer without neurons of either type."
+    )
+    task_positions: Literal["prompt", "last", "all"] = Field(
+        "prompt",
+        description="Where neurons are deactivated in a task: at every token of the prompt, at "
+        "its last token and at the answer's, or at every token.",
+    )
+    random_seeds: int = Field(
+        5, ge=1, description="Sets of as many random neurons per layer, the control."
+    )
+    replicates: int = Field(
+        1000, ge=1, description="Bootstrap samples of segments or items per interval."
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TransferSettings":
+        if self.top_fraction is not None and "top_n" in self.model_fields_set:
+            raise ValueError("top_n and top_fraction both say how many neurons; give one of them")
+        return self
+
+
+NAMING_METHODS = {
+    "lape": "lape",
+    "sharing": "sharing",
+    "type1": "transfer",
+    "type2": "transfer",
+    "experts": "experts",
+    "lexicon": "lexicon",
+}
+"""The methods that name a language's neurons, in drawing order, and the analysis each is of."""
+
+
+class AgreementSettings(Section):
+    """Whether the methods that name a language's neurons name the same ones."""
+
+    top_fraction: Share = Field(
+        0.01,
+        description="Share of the neurons that a language is given at most by the methods that "
+        "rank neurons without choosing: of all for `sharing`, of the last layer's for `lexicon`.",
+    )
+    minimum_methods: int = Field(
+        2, ge=1, description="Methods that name a neuron for it to be listed in `neurons.csv`."
+    )
+
+
+class BoostSettings(Section):
+    """What multiplying a language's neurons does to text that a model writes, and reads."""
+
+    method: Literal["lape", "sharing", "type1", "type2", "experts", "lexicon"] = Field(
+        "lape",
+        description="What names a language's neurons; its analysis has to be configured too: "
+        "`transfer` for `type1` and `type2`.",
+    )
+    top_fraction: Share = Field(
+        0.01,
+        description="Share of the neurons that a language is given at most where `method` ranks "
+        "neurons without choosing: of all for `sharing`, of the last layer's for `lexicon`.",
+    )
+    factors: Annotated[list[Annotated[float, Field(ge=0)]], AfterValidator(distinct)] = Field(
+        [1.0, 2.0, 4.0],
+        description="What activations are multiplied by, at every token; 1, the model as it is, "
+        "is measured in any case.",
+    )
+    prompts: int = Field(
+        4, ge=1, description="Prompts in each language: beginnings of held-out segments."
+    )
+    prompt_tokens: int = Field(
+        8, ge=1, description="Tokens of a prompt; shorter segments are left out."
+    )
+    new_tokens: int = Field(24, ge=1, description="Tokens that are generated from each prompt.")
+    random_seeds: int = Field(
+        1, ge=1, description="Sets of as many random neurons per layer, the control."
+    )
+    replicates: int = Field(1000, ge=1, description="Bootstrap samples of prompts per interval.")
+
+    @model_validator(mode="after")
+    def _something_changes(self) -> "BoostSettings":
+        if set(self.factors) <= {1.0}:
+            raise ValueError("factors: 1 leaves neurons as they are; name another factor")
+        return self

@@ -126,21 +126,44 @@ def capture(
 @app.command()
 def prompts(
     model: Annotated[Path, typer.Option(help="Folder of the model.")],
-    task: Annotated[Path, typer.Option(help="Parquet of the task's items.")],
+    tasks: Annotated[list[Path], typer.Argument(help="Parquets of the tasks' items.")],
     settings: Settings,
     site: Annotated[str, typer.Option(help="What says a neuron fires: auto, act or gate.")],
-    output: Output,
+    output: Annotated[Path, typer.Option(help="Folder of {task}/{language}.zarr to write.")],
     execution: Execution = "{}",
 ) -> None:
-    """Record a model's activations at the end of a task's prompts in one language."""
+    """Record a model's activations at the end of tasks' prompts in one language."""
     from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
     from neuroglot.steps import capture as step
 
     step.run_prompts(
         model,
-        task,
+        tasks,
         output,
         site,  # type: ignore[arg-type]
+        CaptureSettings.model_validate(_json(settings)),
+        ExecutionSettings.model_validate(_json(execution)),
+    )
+
+
+@app.command()
+def states(
+    model: Annotated[Path, typer.Option(help="Folder of the model.")],
+    corpus: Annotated[Path, typer.Option(help="Parquet of the language.")],
+    settings: Settings,
+    output: Output,
+    long_segments: Annotated[str, typer.Option(help="truncate or refuse")],
+    execution: Execution = "{}",
+) -> None:
+    """Record a model's hidden states at the end of one language's segments."""
+    from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
+    from neuroglot.steps import capture as step
+
+    step.run_states(
+        model,
+        corpus,
+        output,
+        long_segments,  # type: ignore[arg-type]
         CaptureSettings.model_validate(_json(settings)),
         ExecutionSettings.model_validate(_json(execution)),
     )

@@ -15,6 +15,9 @@ from pydantic import (
 
 from neuroglot import languages
 from neuroglot.analyses import (
+    NAMING_METHODS,
+    AgreementSettings,
+    BoostSettings,
     ExpertsSettings,
     Id,
     LapeSettings,
@@ -23,6 +26,7 @@ from neuroglot.analyses import (
     RolesSettings,
     Section,
     SharingSettings,
+    TransferSettings,
     distinct,
 )
 from neuroglot.capture.settings import (
@@ -37,7 +41,7 @@ from neuroglot.languages import Language, LanguageRow, find_language
 from neuroglot.models.source import ModelSettings
 from neuroglot.tasks import TaskSettings
 
-ANALYSES = ("roles", "lexicon", "sharing", "experts", "lape")
+ANALYSES = ("roles", "lexicon", "sharing", "experts", "transfer", "lape", "agreement", "boost")
 
 
 def _language(tag: Any) -> str:
@@ -55,7 +59,9 @@ class Config(Section):
 
     languages: Languages = Field(description="BCP 47 tags of the languages, in drawing order.")
     pivot: LanguageId = Field(
-        "en", description="The language the others are paired with in figures 9, 10, 17 and 18."
+        "en",
+        description="The language the others are paired with, in figures 9, 10, 17 and 18 of "
+        "`roles` and in `transfer`.",
     )
     language_table: list[LanguageRow] = Field(
         [], description="Rows for languages the built-in table lacks, or to correct it."
@@ -76,7 +82,16 @@ class Config(Section):
         None, description="Neurons that languages share in tasks."
     )
     experts: ExpertsSettings | None = Field(None, description="Languages over clustered neurons.")
+    transfer: TransferSettings | None = Field(
+        None, description="Neurons that move representations between latent spaces."
+    )
     lape: LapeSettings | None = Field(None, description="Language-specific neurons.")
+    agreement: AgreementSettings | None = Field(
+        None, description="Whether methods name the same neurons for a language."
+    )
+    boost: BoostSettings | None = Field(
+        None, description="Text that is written with a language's neurons multiplied."
+    )
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
@@ -93,6 +108,9 @@ class Config(Section):
         if both := sorted(set(self.tasks) & set(self.corpora)):
             raise ValueError(f"tasks.{both[0]}: a corpus has this name too; give the task another")
         self._check_held_out()
+        self._check_transfer()
+        self._check_agreement()
+        self._check_boost()
         return self
 
     def _check_held_out(self) -> None:
@@ -110,6 +128,80 @@ class Config(Section):
                     f"{section.corpus!r} have no language in common"
                 )
 
+    def _check_transfer(self) -> None:
+        if (transfer := self.transfer) is None:
+            return
+        read = self.corpus_languages(transfer.corpus)
+        if self.pivot not in read:
+            raise ValueError(
+                f"pivot: transfer pairs every language with {self.pivot!r}, and transfer.corpus "
+                f"{transfer.corpus!r} is read in {', '.join(read)}; add the pivot to its languages"
+            )
+        if len(read) < 2:
+            raise ValueError(
+                f"transfer.corpus: {transfer.corpus!r} is read in {self.pivot!r} alone, and "
+                "transfer pairs other languages with it; add one"
+            )
+        segments = self.corpora[transfer.corpus].max_segments
+        if segments is not None and max(transfer.k) >= segments:
+            raise ValueError(
+                f"transfer.k: a segment has no {max(transfer.k)} neighbours among the {segments} "
+                f"segments of corpus {transfer.corpus!r}; lower k or raise its max_segments"
+            )
+        for index, task in enumerate(transfer.tasks):
+            if not self.transfer_languages(task):
+                raise ValueError(
+                    f"transfer.tasks[{index}]: {task!r} and transfer.corpus {transfer.corpus!r} "
+                    "have no language in common but the pivot"
+                )
+
+    def _check_agreement(self) -> None:
+        if self.agreement is None:
+            return
+        configured = sorted({NAMING_METHODS[method] for method in self.naming_methods})
+        if len(configured) < 2:
+            known = ", ".join(dict.fromkeys(NAMING_METHODS.values()))
+            raise ValueError(
+                "agreement: it compares analyses that name a language's neurons, of which "
+                f"{configured or 'none'} is configured; configure two of {known}"
+            )
+        if not self.agreement_languages:
+            raise ValueError(
+                f"agreement: no language is read by two of {', '.join(configured)}; "
+                "give their corpora or tasks languages in common"
+            )
+
+    def _check_boost(self) -> None:
+        if (boost := self.boost) is None:
+            return
+        analysis = NAMING_METHODS[boost.method]
+        if (section := getattr(self, analysis)) is None:
+            raise ValueError(
+                f"boost.method: {boost.method!r} needs the section {analysis!r}, which the "
+                "configuration has not; add it or name another method"
+            )
+        if self.perplexity is None:
+            raise ValueError(
+                "boost: prompts and perplexity are taken from held-out text; add a section "
+                "perplexity that names its corpus"
+            )
+        corpus = self.perplexity.corpus
+        if getattr(section, "corpus", None) == corpus:
+            raise ValueError(
+                f"perplexity.corpus: {corpus!r} is also {analysis}.corpus, so it is not held out; "
+                "name another corpus, such as the same source with skip_segments"
+            )
+        if self.pivot not in self.corpus_languages(corpus):
+            raise ValueError(
+                f"perplexity.corpus: {corpus!r} is not read in the pivot {self.pivot!r}, whose "
+                "prompts boost starts from; add the pivot to its languages"
+            )
+        if not self.boost_languages:
+            raise ValueError(
+                f"perplexity.corpus: {corpus!r} is read in no language whose neurons "
+                f"boost.method {boost.method!r} names"
+            )
+
     def _named_corpora(self) -> Iterator[tuple[str, str]]:
         """Where a section names a corpus, and which."""
         for name in ("perplexity", *self.analyses):
@@ -117,7 +209,9 @@ class Config(Section):
             if isinstance(section, RolesSettings):
                 for index, corpus in enumerate(section.corpora):
                     yield f"roles.corpora[{index}]", corpus
-            elif section is not None and not isinstance(section, SharingSettings):
+            elif section is not None and not isinstance(
+                section, SharingSettings | AgreementSettings | BoostSettings
+            ):
                 yield f"{name}.corpus", section.corpus
 
     def _named_tasks(self) -> Iterator[tuple[str, str]]:
@@ -125,6 +219,9 @@ class Config(Section):
             for key in ("tasks", "few_shot"):
                 for index, task in enumerate(getattr(self.sharing, key)):
                     yield f"sharing.{key}[{index}]", task
+        if self.transfer is not None:
+            for index, task in enumerate(self.transfer.tasks):
+                yield f"transfer.tasks[{index}]", task
 
     @property
     def analyses(self) -> list[str]:
@@ -171,6 +268,47 @@ class Config(Section):
             return []
         held_out = self.corpus_languages(self.perplexity.corpus)
         return [language for language in self.corpus_languages(corpus) if language in held_out]
+
+    def transfer_languages(self, *names: str) -> list[str]:
+        """The languages of some corpora or tasks that transfer pairs with the pivot."""
+        if self.transfer is None:
+            return []
+        paired = self.corpus_languages(self.transfer.corpus)
+        read = self.corpus_languages(*names)
+        return [language for language in read if language in paired and language != self.pivot]
+
+    @property
+    def naming_methods(self) -> list[str]:
+        """The methods of the configured analyses that name a language's neurons."""
+        return [method for method, one in NAMING_METHODS.items() if getattr(self, one) is not None]
+
+    @property
+    def agreement_languages(self) -> list[str]:
+        """The languages that two analyses or more name neurons of, in drawing order."""
+        named = [
+            language
+            for analysis in {NAMING_METHODS[method] for method in self.naming_methods}
+            for language in self.named_languages(analysis)
+        ]
+        return [language for language in self.all_languages if named.count(language) > 1]
+
+    def named_languages(self, analysis: str) -> list[str]:
+        """The languages that a configured analysis names neurons of."""
+        section = getattr(self, analysis)
+        if isinstance(section, SharingSettings):
+            return self.corpus_languages(*section.tasks, *section.few_shot)
+        if isinstance(section, TransferSettings):
+            return self.transfer_languages(section.corpus)
+        return self.corpus_languages(section.corpus)
+
+    @property
+    def boost_languages(self) -> list[str]:
+        """The languages that have held-out text and neurons to be multiplied."""
+        if self.boost is None or self.perplexity is None:
+            return []
+        held_out = self.corpus_languages(self.perplexity.corpus)
+        named = self.named_languages(NAMING_METHODS[self.boost.method])
+        return [language for language in named if language in held_out]
 
     def language(self, language: str) -> Language:
         """What is known of a configured language."""

@@ -66,14 +66,14 @@ rule activations:
         " 2>&1 | tee {log}"
 
 
-rule prompts:
+rule states:
     input:
         card=model_card,
-        task=ITEMS,
+        text=TEXT,
     output:
-        PROMPTED,
+        STATES,
     log:
-        "results/logs/prompts/{m}/{t}/{l}.log",
+        "results/logs/states/{m}/{c}/{l}.log",
     threads: 1
     resources:
         mem_mb=8000,
@@ -81,14 +81,14 @@ rule prompts:
         gpu=gpus(),
         execution=dumped(settings.execution),
     params:
-        settings=dumped(settings.capture),
-        site=lambda wildcards: settings.sharing.site,
+        settings=as_json(running()),
+        long_segments=lambda wildcards: settings.corpora[wildcards.c].long_segments,
         code=fingerprint("neuroglot.steps.capture"),
     message:
-        "activations of {wildcards.m} at the end of the prompts of {wildcards.t} {wildcards.l}"
+        "hidden states of {wildcards.m} at the end of the segments of {wildcards.c} {wildcards.l}"
     shell:
-        "OMP_NUM_THREADS={threads} neuroglot prompts --model results/models/{wildcards.m}"
-        " --task {input.task:q} --site {params.site} --settings {params.settings:q}"
-        " --execution {resources.execution:q}"
-        " --output results/activations/{wildcards.m}/{wildcards.t}/{wildcards.l}.zarr"
+        "OMP_NUM_THREADS={threads} neuroglot states --model results/models/{wildcards.m}"
+        " --corpus {input.text:q} --long-segments {params.long_segments}"
+        " --settings {params.settings:q} --execution {resources.execution:q}"
+        " --output results/states/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"
         " 2>&1 | tee {log}"

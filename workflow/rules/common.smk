@@ -29,6 +29,7 @@ PROMPTED = "results/activations/{m}/{t}/{l}.zarr/complete.json"
 ITEMS = "results/tasks/{t}/{l}.parquet"
 TOKENS = "results/tokens/{m}/{c}/{l}.zarr/complete.json"
 ACTIVATIONS = "results/activations/{m}/{c}/{l}.zarr/complete.json"
+STATES = "results/states/{m}/{c}/{l}.zarr/complete.json"
 
 
 def as_json(section):
@@ -51,6 +52,17 @@ def over(corpora, pattern, **wildcards):
         for text in corpora
         for language in settings.corpus_languages(text)
     ]
+
+
+def tasks_of_languages(tasks):
+    """Languages by the tasks, of these, that they are asked in."""
+    found = {}
+    for language in settings.corpus_languages(*tasks):
+        own = tuple(
+            task for task in tasks if language in settings.corpus_languages(task)
+        )
+        found.setdefault(own, []).append(language)
+    return found
 
 
 def complete(places, wildcards):

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,13 +32,15 @@ class Recording:
     """What to keep of a forward pass.
 
     Attributes:
-        sites: whose raw rows are stored: ``act``, ``gate``, ``out``, ``state``, and ``peak``: the
-            largest value of ``peak_of`` at any token of the row's segment, special ones left out.
+        sites: whose raw rows are stored: ``act``, ``gate``, ``out``, ``mid``, ``state``, and two
+            over all tokens of the row's segment, special ones left out: ``peak``, the largest value
+            of ``peak_of``, and ``mean``, the mean of ``state``.
         raw_rows: how many of the recorded rows, from the first, are stored raw.
         collectors: statistics over all recorded rows.
         store_dtype: precision of raw rows.
         cross_layer: statistics over all recorded rows that compare layers.
         every_token: records every token, not only those that end a prefix.
+        last_token: records the last token of every segment, and no other.
         peak_of: ``act`` or ``gate``.
         prompts: lets an encoder-decoder's decoder read its start token alone, where it begins to
             answer, and not the text again.
@@ -49,6 +52,7 @@ class Recording:
     store_dtype: StoreDtype = "float16"
     cross_layer: tuple[CrossLayerCollector, ...] = ()
     every_token: bool = False
+    last_token: bool = False
     peak_of: str = "act"
     prompts: bool = False
 
@@ -56,13 +60,19 @@ class Recording:
         """Indices of the recorded tokens, ``[row]``."""
         if self.every_token:
             return np.arange(len(tokens.token_id))
+        if self.last_token:
+            return np.flatnonzero(np.diff(tokens.segment, append=-1))
         return np.flatnonzero(tokens.snapshot)
+
+    def source(self, site: str) -> str:
+        """The site that a stored one is read from."""
+        return {"peak": self.peak_of, "mean": "state"}.get(site, site)
 
     @property
     def watched(self) -> set[str]:
         """Every site that something is wanted of."""
         collected = [collector.site for collector in self.collectors]
-        sites = {self.peak_of if site == "peak" else site for site in self.sites}
+        sites = map(self.source, self.sites)
         return {*sites, *collected, *(collector.site for collector in self.cross_layer)}
 
 
@@ -97,7 +107,20 @@ class Engine:
     that an interrupted recording goes on with the first shard it lacks.
     """
 
-    def __init__(self, model: "nn.Module", execution: ExecutionSettings | None = None) -> None:
+    def __init__(
+        self,
+        model: "nn.Module",
+        execution: ExecutionSettings | None = None,
+        during: Callable[[Batch], AbstractContextManager[None]] | None = None,
+    ) -> None:
+        """Get a model ready.
+
+        Args:
+            model: with or without its head.
+            execution: how much to do at a time.
+            during: what holds while the model reads a batch.
+        """
+        self._during = during or (lambda _: nullcontext())
         self.model: Any = backbone(model)
         self.ffns = ffns(model)
         self.execution = execution or ExecutionSettings()  # type: ignore[call-arg]
@@ -152,13 +175,35 @@ class Engine:
             Writer(arrays, rows_per_shard, recording.store_dtype, store) as writer,
         ):
             for start, stop in missing:
+                rows = recorded[start:stop]
                 totals = self._shard(
-                    tokens, recorded[start:stop], raw_rows - start, recording, writer, bar.update
+                    tokens, rows, raw_rows - start, recording, writer.put, bar.update
                 )
                 sums = {name: value.numpy() for name, value in totals.stacked().items()}
                 _refuse_nan(sums, store)
                 writer.put(Shard(start, stop, partial(_save, _sums_path(done, start), sums)))
         return _merge(_sums_path(done, start) for start, _ in shards)
+
+    def rows(self, tokens: Tokens, recording: Recording) -> dict[str, NDArray[np.float32]]:
+        """Raw rows of all that is recorded, ``[layer, row, width]`` by site, kept in memory.
+
+        Raises:
+            NeuroglotError: NaN or infinity; not enough memory.
+        """
+        recorded = recording.rows(tokens)
+        found = {}
+        for site in recording.sites:
+            layers, width = _planes(self.ffns, site)
+            found[site] = np.empty((layers, len(recorded), width), np.float32)
+
+        def keep(batch: RowBatch) -> None:
+            batch.ready()
+            for (site, layer), values in batch.values.items():
+                found[site][layer, batch.places] = values.float().numpy()
+
+        self._shard(tokens, recorded, len(recorded), recording, keep)
+        _refuse_nan(found, "the recorded rows")
+        return found
 
     def _shard(
         self,
@@ -166,10 +211,10 @@ class Engine:
         rows: NDArray[np.int64],
         raw_rows: int,
         recording: Recording,
-        writer: Writer,
-        update: Callable[[int], Any],
+        keep: Callable[[RowBatch], None],
+        update: Callable[[int], Any] | None = None,
     ) -> Totals:
-        """Run the segments that a shard's ``rows`` lie in and keep the first ``raw_rows`` raw."""
+        """Run the segments that a shard's ``rows`` lie in and ``keep`` the first ``raw_rows``."""
         sequences = tokens.sequences()
         by_segment = {
             int(segment): np.flatnonzero(tokens.segment[rows] == segment)
@@ -198,8 +243,9 @@ class Engine:
                 continue
             totals.merge(sums)
             if raw is not None:
-                writer.put(raw)
-            update(batch.tokens)
+                keep(raw)
+            if update:
+                update(batch.tokens)
         return totals
 
     def _batch(
@@ -229,6 +275,7 @@ class Engine:
             times["encoder"], text["encoder"] = times["decoder"], text["decoder"]
             times["decoder"] = items * read.shape[1] + (0 if prompts else positions - before + 1)
             text["decoder"] = read_mask.astype(bool)
+            text["decoder"][:, 0] = prompts  # before a text, the start token is none of it
         ends_prefix = tokens.snapshot[rows[places]]
         prefixes = torch.from_numpy(np.flatnonzero(ends_prefix)).to(self._device)
         return Batch(
@@ -252,14 +299,14 @@ class Engine:
         all_raw = len(keep) == len(batch.places)
         kept = torch.from_numpy(keep).to(self._device)
         dtype = getattr(torch, recording.store_dtype)
-        offsets = {site: _plane_offsets(self.ffns, site) for site in {*recording.sites, "act"}}
+        offsets = {site: _plane_offsets(self.ffns, site) for site in recording.watched}
         copies = _Copies()
         pending: list[dict[int, torch.Tensor]] = [{} for _ in recording.cross_layer]
 
         def sink(site: str, stack: str, layer: int, value: torch.Tensor) -> None:
             times = batch.times[stack].to(value.device)
             rows = value.flatten(0, 1).index_select(0, times)  # [row, width]
-            plane = offsets.get(site, offsets["act"])[stack] + layer
+            plane = offsets[site][stack] + layer
             for collector in recording.collectors:
                 if collector.site == site:
                     read = rows
@@ -272,14 +319,14 @@ class Engine:
                     layers[plane] = cross_layer.layer(plane, rows.float()).to(self._device)
             if not len(keep):
                 return
-            stored = {site: rows} if site in recording.sites else {}
-            if site == recording.peak_of and "peak" in recording.sites:
-                stored["peak"] = _peak(value, batch, stack)
-            for name, of_rows in stored.items():
-                raw = of_rows if all_raw else of_rows.index_select(0, kept.to(rows.device))
-                values[name, plane] = copies.to_host(raw.to(dtype))
+            for name in recording.sites:
+                if recording.source(name) == site:
+                    of_rows = rows if name == site else _over_text(name, value, batch, stack)
+                    raw = of_rows if all_raw else of_rows.index_select(0, kept.to(rows.device))
+                    values[name, plane] = copies.to_host(raw.to(dtype))
 
-        with torch.inference_mode(), record(self.model, recording.watched, sink):
+        watch = record(self.model, recording.watched, sink)
+        with torch.inference_mode(), self._during(batch), watch:
             extra = {} if self.model.config.is_encoder_decoder else {"use_cache": False}
             self.model(**batch.inputs, **extra)
             for cross_layer, layers in zip(recording.cross_layer, pending, strict=True):
@@ -321,7 +368,7 @@ class _Copies:
 
 def _planes(blocks: Sequence[FFN], site: str) -> tuple[int, int]:
     """Number of layers (or states) of a site over all stacks, and its width."""
-    states = len({block.stack for block in blocks}) if site == "state" else 0
+    states = len({block.stack for block in blocks}) if site in ("state", "mean") else 0
     width = blocks[0].neurons if site in ("act", "gate", "peak") else blocks[0].hidden
     return len(blocks) + states, width
 
@@ -361,13 +408,16 @@ def _without_specials(mask: NDArray[np.int64], tokens: Tokens) -> NDArray[np.boo
     return text
 
 
-def _peak(value: "torch.Tensor", batch: Batch, stack: str) -> "torch.Tensor":
-    """``[row, neuron]``: the largest of ``value`` in the text of each row's segment."""
+def _over_text(name: str, value: "torch.Tensor", batch: Batch, stack: str) -> "torch.Tensor":
+    """``[row, width]``: ``peak`` or ``mean`` of ``value`` over the text of each row's segment."""
     import torch
 
     inside = batch.text[stack].to(value.device)[:, :, None]
-    peak = torch.where(inside, value, -torch.inf).amax(1)
-    return peak.index_select(0, batch.items.to(value.device))
+    if name == "peak":
+        found = torch.where(inside, value, -torch.inf).amax(1)
+    else:
+        found = torch.where(inside, value, 0).sum(1, dtype=torch.float64) / inside.sum(1)
+    return found.index_select(0, batch.items.to(value.device))
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -411,11 +461,11 @@ def _merge(paths: Iterator[Path]) -> dict[str, NDArray[Any]]:
     return merged
 
 
-def _refuse_nan(sums: dict[str, NDArray[Any]], store: Path) -> None:
-    for name, values in sums.items():
+def _refuse_nan(found: dict[str, NDArray[Any]], where: Path | str) -> None:
+    for name, values in found.items():
         if not np.isfinite(values).all():
             layer = int(np.argwhere(~np.isfinite(values))[0][0])
             raise NeuroglotError(
-                f"{store}: {name} of layer {layer + 1} is not finite: the model's activations hold "
+                f"{where}: {name} of layer {layer + 1} is not finite: the model's activations hold "
                 "NaN or infinity; set capture.dtype to float32 or bfloat16"
             )

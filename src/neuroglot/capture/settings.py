@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from neuroglot.store import StoreDtype
 
 Rule = Literal["nonzero", "positive", "above"]
+Pool = Literal["last", "mean"]
 
 
 class CaptureSettings(BaseModel):
@@ -68,6 +69,8 @@ class RecordingPlan(BaseModel):
         rows: raw rows of ``act`` of every token.
         prompts: of a task's prompts, the site that says whether a neuron fires: raw rows of ``act``
             and of it at every prompt's last token, and its ``peak``, the largest at any token.
+        states: raw rows of ``act``, ``mid`` and ``state`` at every segment's last token, and the
+            ``mean`` of ``state`` over its tokens.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,6 +79,7 @@ class RecordingPlan(BaseModel):
     firing: bool = False
     rows: bool = False
     prompts: Literal["act", "gate"] | None = None
+    states: bool = False
 
     @property
     def every_token(self) -> bool:

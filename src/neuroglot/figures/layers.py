@@ -1,4 +1,4 @@
-"""Draws quantities through the layers of one stack, or of an encoder and a decoder apart."""
+"""Draws quantities by layer or state of one stack, or of an encoder and a decoder apart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,14 @@ from xarray import Dataset
 GAP = 1.5
 MOST_TICKS = 12
 MOST_MARKERS = 14
+LABELS = {"layer": "layer", "state": "state (0: embeddings)"}
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Stack:
-    """One stack of layers: its name, its places in the flat ``layer`` index, and its numbers."""
+    """One stack of layers or states: its name, its places in the flat index, and its numbers."""
 
     name: str
     layers: NDArray[np.intp]
@@ -29,23 +30,33 @@ class Stack:
 
 @dataclass(frozen=True)
 class LayerAxis:
-    """The x axis of a figure by layer: the stacks side by side, numbered from 1, a gap between."""
+    """The x axis of a figure by layer or state: the stacks side by side, a gap between.
+
+    Layers are numbered from 1; states from 0, the embeddings, so that state 1 is after layer 1.
+    """
 
     stacks: tuple[Stack, ...]
+    word: str = "layer"
 
     @classmethod
-    def of(cls, ds: Dataset) -> "LayerAxis":
-        """Read the coordinates ``stack(layer)`` and ``stack_layer(layer)`` of ``ds``."""
+    def of(cls, ds: Dataset, word: str = "layer") -> "LayerAxis":
+        """Read the coordinates ``stack`` and ``stack_layer`` or ``stack_state`` of ``ds``.
+
+        Args:
+            ds: with coordinates along ``layer`` or ``state``.
+            word: which of the two.
+        """
+        first = 1 if word == "layer" else 0
         names = np.asarray(ds["stack"].values, dtype=str)
-        numbers = np.asarray(ds["stack_layer"].values, dtype=np.intp) + 1
+        numbers = np.asarray(ds[f"stack_{word}"].values, dtype=np.intp) + first
         stacks: list[Stack] = []
-        start = 1.0
+        start = float(first)
         for name in dict.fromkeys(names.tolist()):
             layers = np.flatnonzero(names == name)
             x = start + np.arange(layers.size, dtype=np.float64)
             stacks.append(Stack(name, layers, numbers[layers], x))
             start = x[-1] + 1 + GAP
-        return cls(tuple(stacks))
+        return cls(tuple(stacks), word)
 
     def plot(self, ax: Axes, values: Values, **line: Any) -> None:
         """Draw ``values[layer]``: one line per stack, none across stacks, gaps where it is NaN."""
@@ -59,7 +70,7 @@ class LayerAxis:
             ax.fill_between(stack.x, low[stack.layers], high[stack.layers], **patch)
 
     def decorate(self, ax: Axes) -> None:
-        """Number the layers from 1 below ``ax``, name the stacks and part them by a line."""
+        """Number the layers or states below ``ax``, name the stacks and part them by a line."""
         ax.set_xlim(self.stacks[0].x[0] - 0.6, self.stacks[-1].x[-1] + 0.6)
         shown = [ticks(stack.numbers, MOST_TICKS // len(self.stacks)) for stack in self.stacks]
         ax.set_xticks(
@@ -67,7 +78,7 @@ class LayerAxis:
             [str(n) for s, keep in zip(self.stacks, shown, strict=True) for n in s.numbers[keep]],
         )
         ax.grid(axis="x", visible=False)
-        ax.set_xlabel("layer")
+        ax.set_xlabel(LABELS[self.word])
         if len(self.stacks) == 1:
             return
         ax.xaxis.remove_overlapping_locs = False  # a name may stand right below a number
@@ -87,20 +98,20 @@ class LayerAxis:
         return tuple(dict.fromkeys(picks))
 
     def name(self, layer: int) -> str:
-        """What flat index ``layer`` is called: "layer 3", or "encoder layer 3" of two stacks."""
+        """What flat index ``layer`` is called: "layer 3", or "encoder state 0" of two stacks."""
         for stack in self.stacks:
             for index, number in zip(stack.layers, stack.numbers, strict=True):
                 if index == layer:
                     prefix = f"{stack.name} " if len(self.stacks) > 1 else ""
-                    return f"{prefix}layer {number}"
+                    return f"{prefix}{self.word} {number}"
         raise IndexError(layer)
 
 
 def ticks(numbers: Sequence[int] | NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """Places of the layer numbers to print: all of a few, else 1, every 5th or more, the last."""
+    """Places of the numbers to print: all of a few, else the first, every 5th or more, the last."""
     numbers = np.asarray(numbers, dtype=np.intp)
     step = next(s for s in (1, 5, 10, 20, 50, 1000) if numbers.size <= s * most)
-    regular = (numbers % step == 0) | (numbers == 1)
+    regular = (numbers % step == 0) | (numbers == numbers[0])
     regular[-1] |= 2 * (numbers[-1] % step) > step
     return np.flatnonzero(regular)
 

@@ -1,4 +1,4 @@
-"""Draws one line per language by layer, in panels side by side with one legend."""
+"""Draws one line per language by layer or state, in panels side by side with one legend."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +15,7 @@ from neuroglot.figures.layers import LayerAxis, plain_numbers
 PANEL_WIDTH = 3.7
 PANEL_HEIGHT = 2.5
 TITLE_HEIGHT = 0.3
+BAND_ALPHA = 0.15
 
 
 def page(width: float, height: float) -> Figure:
@@ -77,16 +78,29 @@ def held(values: DataArray, dimension: str) -> list[str]:
 def language_lines(
     ax: Axes, axis: LayerAxis, languages: style.Languages, values: DataArray
 ) -> None:
-    """Draw ``values(language, layer)`` as one line per language that holds any number."""
+    """Draw ``values(language, layer)`` as one line per language that holds any number.
+
+    Of states likewise, if ``axis`` is of states.
+    """
     for language in held(values, "language"):
         line = values.sel(language=language).values.astype(np.float64)
         axis.plot(ax, line, **languages.line(language))
     axis.decorate(ax)
     plain_numbers(ax)
-    note_constant(ax, values)
+    note_constant(ax, values, axis.word)
 
 
-def note_constant(ax: Axes, values: DataArray) -> None:
+def language_bands(
+    ax: Axes, axis: LayerAxis, languages: style.Languages, low: DataArray, high: DataArray
+) -> None:
+    """Fill from ``low(language, layer)`` to ``high`` in each language's colour."""
+    for language in held(low, "language"):
+        ends = (one.sel(language=language).values.astype(np.float64) for one in (low, high))
+        look = {"color": languages.line(language)["color"], "alpha": BAND_ALPHA, "linewidth": 0}
+        axis.fill(ax, *ends, **look)
+
+
+def note_constant(ax: Axes, values: DataArray, word: str) -> None:
     """Say so where every number in ``ax`` is the same, and give that line room to be seen."""
     low, high = float(values.min()), float(values.max())
     if not high - low <= 1e-9 * max(1.0, abs(low)):
@@ -96,7 +110,7 @@ def note_constant(ax: Axes, values: DataArray) -> None:
     ax.autoscale_view(scalex=False)
     if int(values.count()) > 1:
         ax.annotate(
-            f"constant: {low:.6g} in every layer and language",
+            f"constant: {low:.6g} in every {word} and language",
             (0.5, low),
             xycoords=ax.get_yaxis_transform(),
             xytext=(0, 8),

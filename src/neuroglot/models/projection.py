@@ -1,20 +1,22 @@
-"""Projects the last layer's neurons onto the vocabulary: the tokens each one writes most and least.
+"""Projects neurons onto the vocabulary: the tokens the last layer's write most and least, or any.
 
 Weights only, no forward pass. One block of tokens at a time, so that the neuron x vocabulary
 matrix never stands in memory.
 """
 
 import math
-from copy import deepcopy
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns, final_norms
+from neuroglot.models.norms import norm_form
 
 STACK = "decoder"
 SIGNS = ("positive", "negative")
@@ -98,11 +100,42 @@ def top_tokens(
     )
 
 
+def written_tokens(
+    model: Any, neurons: Mapping[int, NDArray[np.intp]], k: int
+) -> NDArray[np.int32]:
+    """Find the k tokens whose logits each of some neurons of any layers would raise most.
+
+    As ``top_tokens`` with positive sign, as if the neuron's layer were the last: what later layers
+    make of its value vector is left out, as are biases and norms. An encoder's neurons are
+    projected by the decoder's unembedding too.
+
+    Args:
+        model: see ``top_tokens``.
+        neurons: numbers of neurons by number of the layer over all stacks.
+        k: tokens of each, at most the vocabulary's.
+
+    Returns:
+        [neuron, rank], layer by layer in the order of ``neurons``.
+
+    Raises:
+        NeuroglotError: as ``top_tokens``.
+    """
+    unembedding, found = _unembedding(model), ffns(model)
+    if not sum(map(len, neurons.values())):
+        return np.empty((0, k), np.int32)
+    values = torch.cat(
+        [
+            found[layer].output_matrix()[:, torch.from_numpy(chosen)].to(unembedding.device).T
+            for layer, chosen in neurons.items()
+        ]
+    )
+    values = _through_project_out(model, values.float(), unembedding.shape[1])
+    (_, tokens), _ = extreme_products(values, unembedding, k, max(k, BLOCK_VALUES // len(values)))
+    return tokens.cpu().numpy().astype(np.int32)
+
+
 def final_norm_gain(model: Any) -> Tensor:
     """What the decoder's final norm multiplies each dimension by, float32 [hidden].
-
-    Read off the norm's output and not its weight, which is the gain in most architectures, the
-    gain minus one in Gemma's, and absent in OLMo's.
 
     Raises:
         NeuroglotError: there is no final norm.
@@ -113,18 +146,7 @@ def final_norm_gain(model: Any) -> Tensor:
             f"fold_final_norm: this {model.config.model_type!r} model has no norm after its last "
             "layer; set fold_final_norm to false"
         )
-    # A probe without mean is its own centring, its size leaves nothing to the norm's epsilon, and
-    # the difference of both signs takes the bias away. In float64, as the bias may be large.
-    norm = deepcopy(norm).cpu().double()
-    hidden = ffns(model)[-1].hidden
-    probe = torch.ones(hidden, dtype=torch.float64)
-    probe[1::2] = -1
-    probe[1] -= hidden % 2
-    probe *= 4096
-    with torch.no_grad():
-        odd_part = (norm(probe[None])[0] - norm(-probe[None])[0]) / 2
-    gain: Tensor = odd_part * probe.square().mean().sqrt() / probe
-    return gain.float()
+    return norm_form(norm, ffns(model)[-1].hidden).gain
 
 
 def _unembedding(model: Any) -> Tensor:

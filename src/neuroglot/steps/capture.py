@@ -1,6 +1,8 @@
-"""Records one model's activations over one language of a corpus or of a task's prompts."""
+"""Records one model's activations over one language of a corpus or of tasks' prompts."""
 
 import shutil
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +15,13 @@ from neuroglot import store
 from neuroglot.capture.collectors import Collector, firing_collectors, role_collectors
 from neuroglot.capture.engine import Engine, Recording
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, RecordingPlan
-from neuroglot.corpora.base import Segment
+from neuroglot.corpora.base import Segment, read_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_card
 from neuroglot.models.load import load
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.tasks.base import read_items
-from neuroglot.tokens import Tokens, as_tokens, read_tokens, tokenise
+from neuroglot.tokens import Prefix, Tokens, as_tokens, read_tokens, tokenise
 
 
 def run(
@@ -44,64 +46,132 @@ def run(
         "code": fingerprint(__name__),
     }
     if not store.begin(output, "activations", origin, resume=True):
-        record(model, read_tokens(tokens), output, settings, execution, plan, origin)
+        engine = _engine(model, settings, execution)
+        record(engine, read_tokens(tokens), output, settings, plan, origin)
 
 
 def run_prompts(
     model: Path,
-    items: Path,
+    tasks: Sequence[Path],
     output: Path,
     site: Literal["auto", "act", "gate"],
     settings: CaptureSettings,
     execution: ExecutionSettings,
 ) -> None:
-    """Record the prompts of ``results/tasks/{task}/{language}.parquet``; resumes as ``run``.
+    """Record the prompts of several ``results/tasks/{task}/{language}.parquet``.
 
-    With ``site="auto"`` the gate says whether a neuron of a gated model fires, ``act`` of another.
+    Each goes into a store ``{output}/{task}/{language}.zarr`` of its own and is resumed as ``run``;
+    a store that stands there complete is kept if it is up to date, and otherwise replaced. With
+    ``site="auto"`` the gate says whether a neuron of a gated model fires, ``act`` of another.
     """
     card = read_card(model)
     if site == "gate" and not card.gated:
         raise NeuroglotError(f"{model} has no gates; set sharing.site to auto or act")
-    firing: Literal["act", "gate"] = "gate" if card.gated and site != "act" else "act"
-    plan = RecordingPlan(prompts=firing)
-    prompts = [Segment(item.id, item.prompt) for item in read_items(items).items]
-    origin = {
+    plan = RecordingPlan(prompts="gate" if card.gated and site != "act" else "act")
+    engine: Engine | None = None
+    for path in tasks:
+        prompts = [Segment(item.id, item.prompt) for item in read_items(path).items]
+        place = output / path.parent.name / f"{path.stem}.zarr"
+        origin = _origin(model, path, prompts, settings, plan)
+        if not store.begin(place, "activations", origin, resume=True, replace=True):
+            text = tokenised(model, path, prompts, "refuse", "last")
+            engine = engine or _engine(model, settings, execution)
+            record(engine, text, place, settings, plan, origin)
+
+
+def run_states(
+    model: Path,
+    corpus: Path,
+    output: Path,
+    long_segments: Literal["truncate", "refuse"],
+    settings: CaptureSettings,
+    execution: ExecutionSettings,
+) -> None:
+    """Record the states of ``results/corpora/{corpus}/{language}.parquet``; resumes as ``run``.
+
+    They are stored as float32 whatever ``settings`` say: residual streams exceed float16, and
+    cosines between centroids lie too close for bfloat16.
+    """
+    plan = RecordingPlan(states=True)
+    settings = settings.model_copy(update={"store_dtype": "float32"})
+    segments = read_parquet(corpus).segments
+    origin = {**_origin(model, corpus, segments, settings, plan), "long_segments": long_segments}
+    if not store.begin(output, "activations", origin, resume=True):
+        text = tokenised(model, corpus, segments, long_segments)
+        record(_engine(model, settings, execution), text, output, settings, plan, origin)
+
+
+def tokenised(
+    model: Path,
+    source: Path,
+    segments: Sequence[tuple[str, str]],
+    long_segments: Literal["truncate", "refuse"],
+    prefix: Prefix = "subword",
+) -> Tokens:
+    """Tokenise the segments of ``source``, with a warning where some are truncated.
+
+    Raises:
+        NeuroglotError: as ``tokens.tokenise``; names ``source``.
+    """
+    card, tokenizer = read_card(model), _tokenizer(model)
+    window, vocabulary = card.context_window, card.vocabulary
+    try:
+        text = tokenise(tokenizer, segments, prefix, window, vocabulary, long_segments)
+    except NeuroglotError as error:
+        raise NeuroglotError(f"{source}: {error}") from error
+    if text.attrs["truncated"]:
+        print(
+            f"warning: {text.attrs['truncated']} segments of {source} were longer than the model's "
+            f"context window of {window} tokens and were truncated"
+        )
+    return as_tokens(text)
+
+
+@cache
+def _tokenizer(model: Path) -> Tokenizer:
+    return Tokenizer.from_file(str(model / "tokenizer.json"))
+
+
+def _origin(
+    model: Path,
+    source: Path,
+    segments: Sequence[tuple[str, str]],
+    settings: CaptureSettings,
+    plan: RecordingPlan,
+) -> dict[str, Any]:
+    """What a recording of the text in ``{corpus or task}/{language}.parquet`` is made from."""
+    return {
         "model": model.name,
-        "corpus": items.parent.name,
-        "language": items.stem,
-        "card": card.sha256,
-        "tokens": digest([list(prompt) for prompt in prompts]),
+        "corpus": source.parent.name,
+        "language": source.stem,
+        "card": read_card(model).sha256,
+        "tokens": digest([list(segment) for segment in segments]),
         "settings": settings.model_dump(),
         **plan.model_dump(),
         "code": fingerprint(__name__),
     }
-    if store.begin(output, "activations", origin, resume=True):
-        return
-    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
-    try:
-        text = tokenise(tokenizer, prompts, "last", card.context_window, card.vocabulary, "refuse")
-    except NeuroglotError as error:
-        raise NeuroglotError(f"{items}: {error}") from error
-    record(model, as_tokens(text), output, settings, execution, plan, origin)
+
+
+def _engine(model: Path, settings: CaptureSettings, execution: ExecutionSettings) -> Engine:
+    return Engine(load(model, settings.device, settings.dtype), execution)
 
 
 def record(
-    model: Path,
+    engine: Engine,
     text: Tokens,
     output: Path,
     settings: CaptureSettings,
-    execution: ExecutionSettings,
     plan: RecordingPlan,
     origin: dict[str, Any],
 ) -> None:
     """Run the model over ``text`` into a store that was begun, and complete it."""
-    engine = Engine(load(model, settings.device, settings.dtype), execution)
     recording = Recording(
         sites=_sites(plan),
         raw_rows=_raw_rows(text, plan),
-        collectors=tuple(_collectors(plan, read_card(model).gated)),
+        collectors=tuple(_collectors(plan, engine.ffns[0].gated)),
         store_dtype=settings.store_dtype,
         every_token=plan.every_token,
+        last_token=plan.states,
         peak_of=plan.prompts or "act",
         prompts=plan.prompts is not None,
     )
@@ -122,6 +192,8 @@ def record(
 def _sites(plan: RecordingPlan) -> tuple[str, ...]:
     if plan.prompts:
         return tuple(dict.fromkeys(["act", plan.prompts, "peak"]))
+    if plan.states:
+        return ("act", "mid", "state", "mean")
     return ("act", "out") if plan.roles else ("act",) if plan.rows else ()
 
 
@@ -129,7 +201,7 @@ def _raw_rows(text: Tokens, plan: RecordingPlan) -> int:
     """How many recorded rows, from the first, are stored raw."""
     if plan.rows:
         return len(text.segment)
-    if plan.prompts:
+    if plan.prompts or plan.states:
         return len(text.segment_ids)
     if not plan.roles:
         return 0

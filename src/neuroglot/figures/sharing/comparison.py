@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from xarray import Dataset
 
-from neuroglot.figures import panels, style
+from neuroglot.figures import grids, panels, style
 from neuroglot.figures.layers import MOST_MARKERS, LayerAxis, Stack
 from neuroglot.figures.sharing import looks
 
@@ -29,10 +29,10 @@ def models(ds: Dataset) -> Figure:
         return style.empty("no kinds of neurons to compare models by")
     kinds, drawn = [str(kind) for kind in ds["kind"].values], panels.held(share, "model")
     lines = {model: line(i, model) for i, model in enumerate(drawn)}
-    figure, axes = looks.rows(
-        [looks.row_label(task) for task in tasks],
+    figure, axes = grids.rows(
+        [grids.row_label(task) for task in tasks],
         [looks.KINDS[kind]["label"] for kind in kinds],
-        [looks.heading("model"), *lines.values()],
+        [grids.heading("model"), *lines.values()],
         sharey="col",
     )
     for row, task in zip(axes, tasks, strict=True):
@@ -44,11 +44,11 @@ def models(ds: Dataset) -> Figure:
                 x = (np.arange(depth) + 1) / depth
                 ax.plot(x, shares, markevery=every, **looks.line_of(handle))
             ax.set_xlim(0, 1.03)
-            ax.xaxis.set_major_formatter(looks.per_cent())
+            ax.xaxis.set_major_formatter(grids.per_cent())
             ax.set_xlabel("relative depth (layer / layers)")
-    looks.as_shares(looks.flat(axes))
-    looks.finish(axes)
-    looks.title(figure, ds, "share of a layer's neurons by model")
+    looks.as_shares(grids.flat(axes))
+    grids.finish(axes)
+    grids.title(figure, ds, "share of a layer's neurons by model")
     return figure
 
 
@@ -68,8 +68,8 @@ def few_shot(ds: Dataset) -> Figure:
         return style.empty("no task with examples before the question")
     kinds = [str(kind) for kind in ds["kind"].values]
     lines = looks.steps("examples", [*shots.values()])
-    figure, axes = looks.rows(
-        [looks.row_label(model) for model in drawn],
+    figure, axes = grids.rows(
+        [grids.row_label(model) for model in drawn],
         [looks.KINDS[kind]["label"] for kind in kinds],
         lines,
         sharex=False,
@@ -82,9 +82,9 @@ def few_shot(ds: Dataset) -> Figure:
                 shares = share.sel(model=model, task=task, kind=kind).values.astype(np.float64)
                 axis.plot(ax, shares, **looks.line_of(handle))
             axis.decorate(ax)
-    looks.as_shares(looks.flat(axes))
-    looks.finish(axes)
-    looks.title(figure, ds, "share of a layer's neurons by number of examples")
+    looks.as_shares(grids.flat(axes))
+    grids.finish(axes)
+    grids.title(figure, ds, "share of a layer's neurons by number of examples")
     return figure
 
 

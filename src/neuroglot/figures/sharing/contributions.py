@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from neuroglot.figures import panels, style
+from neuroglot.figures import grids, panels, style
 from neuroglot.figures.layers import LayerAxis, plain_numbers
 from neuroglot.figures.sharing import looks
 
@@ -29,7 +29,7 @@ def top(ds: Dataset) -> Figure:
     languages, axis = style.Languages.of(ds), LayerAxis.of(ds)
     of_most = share.sel(kind=MOST, drop=True)
     fraction = f"top {100 * ds.attrs['top_fraction']:g} % by contribution"
-    figure, axes = looks.rows(
+    figure, axes = grids.rows(
         looks.counted(ds, tasks),
         (
             "all neurons",
@@ -38,7 +38,7 @@ def top(ds: Dataset) -> Figure:
         ),
         [
             *looks.kind_handles(),
-            *looks.language_handles(languages, panels.held(of_most, "language")),
+            *grids.language_handles(languages, panels.held(of_most, "language")),
         ],
         sharey=True,
     )
@@ -46,9 +46,9 @@ def top(ds: Dataset) -> Figure:
         looks.kind_lines(left, axis, ds["kind_share"].sel(task=task))
         looks.kind_ranges(middle, axis, share.sel(task=task))
         panels.language_lines(right, axis, languages, of_most.sel(task=task))
-    looks.as_shares(looks.flat(axes))
-    looks.finish(axes)
-    looks.title(figure, ds, "kinds of the neurons that contribute most")
+    looks.as_shares(grids.flat(axes))
+    grids.finish(axes)
+    grids.title(figure, ds, "kinds of the neurons that contribute most")
     return figure
 
 
@@ -64,7 +64,7 @@ def mean_and_sum(ds: Dataset) -> Figure:
     if not tasks:
         return style.empty("no contributions of neurons")
     axis = LayerAxis.of(ds)
-    figure, axes = looks.rows(
+    figure, axes = grids.rows(
         looks.counted(ds, tasks),
         ("mean contribution of a neuron", "sum of the kind's contributions"),
         looks.kind_handles(),
@@ -82,8 +82,8 @@ def mean_and_sum(ds: Dataset) -> Figure:
         else:
             plain_numbers(left)
             left.set_ylim(bottom=0)
-    looks.finish(axes)
-    looks.title(figure, ds, "contribution to the FFN's output, mean and range of languages")
+    grids.finish(axes)
+    grids.title(figure, ds, "contribution to the FFN's output, mean and range of languages")
     return figure
 
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import (
 )
 from xarray import DataArray, Dataset
 
-from neuroglot.figures import panels, style
+from neuroglot.figures import grids, panels, style
 from neuroglot.figures.layers import LayerAxis, plain_numbers
 from neuroglot.figures.sharing import looks
 
@@ -56,7 +56,7 @@ def by_layer(ds: Dataset) -> Figure:
             ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             ax.yaxis.set_minor_formatter(NullFormatter())
     body.supylabel("maximum effective score (logits)", fontsize="medium")
-    looks.title(figure, ds, "maximum effective score, mean and range of languages")
+    grids.title(figure, ds, "maximum effective score, mean and range of languages")
     return figure
 
 
@@ -92,7 +92,7 @@ def by_language(ds: Dataset) -> Figure:
     for ax in axes:
         ax.tick_params(axis="y", length=0)
     scale(axes, ds.sel(task=tasks))
-    looks.title(figure, ds, "effective scores of each kind of neurons")
+    grids.title(figure, ds, "effective scores of each kind of neurons")
     return figure
 
 

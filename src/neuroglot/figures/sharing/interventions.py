@@ -1,53 +1,25 @@
 """Tables 2, 3, 5 and 6: answers without a kind of neurons, or with it converted to all-shared."""
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
-from xarray import DataArray, Dataset
-
-from neuroglot.figures import panels, style
+from neuroglot.figures import answers, style
+from neuroglot.figures.answers import Change
 from neuroglot.figures.sharing import looks
 
-BASELINE = "baseline"
-RANDOM = "random_"
 BOTH = {"label": "specific and partial-shared", "color": "#332288", "marker": "v"}
-CONVERTED = "converted_"
-WITHOUT = "without_"
-CHANCE: dict[str, Any] = {"color": "#888888", "marker": "|", "markersize": 11, "linestyle": "none"}
-SCORINGS = {
-    "rank": "first token among candidates",
-    "exact": "exact match of the continuation",
-    "string": "likeliest candidate string",
-}
-PANEL_WIDTH = 2.7
-LANGUAGE_HEIGHT = 0.32  # inches
-OFFSET = 0.24
 
 
-@dataclass(frozen=True)
-class Change:
-    """One change to the neurons and its random control, as the dataset's variants name them."""
+def without(kind: str) -> Change:
+    """Set the kind's neurons to zero, or as many random ones."""
+    look = looked(looks.KINDS[kind], "without ")
+    return Change(f"without_{kind}", f"random_{kind}", look)
 
-    variant: str
-    control: str
-    look: dict[str, Any]
 
-    @classmethod
-    def without(cls, kind: str) -> "Change":
-        """Set the kind's neurons to zero, or as many random ones."""
-        return cls(WITHOUT + kind, RANDOM + kind, looked(looks.KINDS[kind], "without "))
-
-    @classmethod
-    def converted(cls, kind: str) -> "Change":
-        """Set the kind's inactive neurons to just above the threshold, or as many random ones."""
-        look = looks.KINDS.get(kind, BOTH)
-        return cls(CONVERTED + kind, RANDOM + CONVERTED + kind, looked(look, "converted "))
+def converted(kind: str) -> Change:
+    """Set the kind's inactive neurons to just above the threshold, or as many random ones."""
+    look = looked(looks.KINDS.get(kind, BOTH), "converted ")
+    return Change(f"converted_{kind}", f"random_converted_{kind}", look)
 
 
 def looked(look: dict[str, Any], before: str) -> dict[str, Any]:
@@ -55,196 +27,19 @@ def looked(look: dict[str, Any], before: str) -> dict[str, Any]:
     return {"color": look["color"], "marker": look["marker"], "label": before + look["label"]}
 
 
-WITHOUTS = tuple(Change.without(kind) for kind in ("all_shared", "partial_shared", "specific"))
-CONVERSIONS = tuple(Change.converted(kind) for kind in ("specific", "partial_shared", "both"))
+WITHOUTS = tuple(map(without, ("all_shared", "partial_shared", "specific")))
+CONVERSIONS = tuple(map(converted, ("specific", "partial_shared", "both")))
 
 
-@style.styled
-def accuracy(ds: Dataset, changes: tuple[Change, ...]) -> Figure:
-    """Accuracy of the model as it is, with changed neurons, and with as many random ones changed.
-
-    Args:
-        ds: ``accuracy(task, variant, language)`` with ``accuracy_low`` and ``accuracy_high``,
-            ``neurons(task, variant, language)``, ``items(task, language)``,
-            ``excluded(task, language)``, ``chance(task, language)``; coordinate
-            ``scoring(task)``.
-        changes: what stands in the columns.
-    """
-    tasks = panels.held(ds["accuracy"], "task")
-    if not tasks:
-        return style.empty("no answers to judge")
-    chance = Line2D([], [], label="chance", **CHANCE)
-    figure, axes = grid(ds, "accuracy", tasks, changes, [chance])
-    for row, task in zip(axes, tasks, strict=True):
-        of_task = ds.sel(task=task)
-        drawn = panels.held(of_task["accuracy"], "language")
-        for ax, change in zip(row, changes, strict=True):
-            at_chance = of_task["chance"].sel(language=drawn).values
-            ax.plot(at_chance, range(len(drawn)), zorder=1, **CHANCE)
-            points(ax, of_task, "accuracy", drawn, change, 0.0)
-            ax.xaxis.set_major_formatter(looks.per_cent())
-            ax.set_xlabel(f"accuracy\n({SCORINGS[str(of_task['scoring'].item())]})")
-        low, high = row[0].get_xlim()
-        row[0].set_xlim(min(-0.01, low), min(1.02, high))
-    looks.title(figure, ds, f"accuracy {subject(changes)}")
-    return figure
-
-
-@style.styled
-def log_probability(ds: Dataset, changes: tuple[Change, ...]) -> Figure:
-    """How the right answer's log probability changes with neurons changed, beside the control.
-
-    Every mean, and the ends of its interval, less the mean of the model as it is.
-
-    Args:
-        ds: ``log_probability(task, variant, language)`` with ``log_probability_low`` and
-            ``log_probability_high``, ``neurons(task, variant, language)``,
-            ``items(task, language)``, ``excluded(task, language)``.
-        changes: what stands in the columns.
-    """
-    values = ds["log_probability"]
-    tasks = panels.held(values, "task")
-    if not tasks:
-        return style.empty("no log probability of right answers")
-    figure, axes = grid(ds, "log_probability", tasks, changes, [])
-    for row, task in zip(axes, tasks, strict=True):
-        of_task = ds.sel(task=task)
-        drawn = panels.held(of_task["log_probability"], "language")
-        as_it_is = of_task["log_probability"].sel(variant=BASELINE, drop=True)
-        for ax, change in zip(row, changes, strict=True):
-            ax.axvline(0, color="#888888", linewidth=0.8, zorder=0)
-            points(ax, of_task, "log_probability", drawn, change, as_it_is)
-            ax.set_xlabel("change in ln probability\nof the right answer (nats)")
-    looks.title(figure, ds, f"log probability of the right answer {subject(changes)}")
-    return figure
-
-
-def subject(changes: tuple[Change, ...]) -> str:
-    """What the figure's title says of the changes."""
-    if changes is WITHOUTS:
-        return "without a kind of neurons"
-    return "with neurons converted to all-shared"
-
-
-def grid(
-    ds: Dataset,
-    quantity: str,
-    tasks: list[str],
-    changes: tuple[Change, ...],
-    handles: list[Line2D],
-) -> tuple[Figure, looks.Panels]:
-    """A figure with a row of panels per task and a column per change, one line per language.
-
-    Args:
-        ds: as the figures take it.
-        quantity: variable to draw, whose languages a row names.
-        tasks: of the rows.
-        changes: of the columns; each panel's title says how many neurons are changed.
-        handles: legend entries beside those of the points.
-
-    Returns:
-        The figure and its axes, row by row.
-    """
-    names = style.Languages.of(ds).names
-    languages = [panels.held(ds[quantity].sel(task=task), "language") for task in tasks]
-    heights = [max(1.9, 1.1 + LANGUAGE_HEIGHT * (len(drawn) + 1)) for drawn in languages]
-    size = (1.7 + PANEL_WIDTH * len(changes), sum(heights))
-    figure, body = panels.sheet(*size, [*point_handles(changes), *handles])
-    axes: looks.Panels = body.subplots(
-        len(tasks),
-        len(changes),
-        squeeze=False,
-        sharex="row",
-        sharey="row",
-        height_ratios=heights,
-    ).tolist()
-    for row, task, drawn in zip(axes, tasks, languages, strict=True):
-        of_task = ds.sel(task=task)
-        labels = [f"{names[one]} ({judged(of_task, one)})" for one in drawn]
-        if len(drawn) > 1:
-            labels.append("mean of languages")
-            for ax in row:
-                ax.axhline(len(drawn) - 0.5, color="#888888", linewidth=0.8)
-        row[0].set_yticks(range(len(labels)), labels)
-        row[0].set_ylim(len(labels) - 0.4, -0.6)
-        row[0].set_ylabel(looks.row_label(task))
-        for ax, change in zip(row, changes, strict=True):
-            ax.set_title(f"{change.look['label']}\n{changed(of_task, change)}")
-            ax.tick_params(axis="y", length=0)
-            ax.xaxis.set_major_locator(MaxNLocator(4))
-    return figure, axes
-
-
-def point_handles(changes: tuple[Change, ...]) -> list[Line2D]:
-    """Legend entries of the model as it is, of the changes, and of their controls."""
-    hollow: dict[str, Any] = {"color": "black", "marker": "o", "markerfacecolor": "white"}
-    return [
-        Line2D([], [], linestyle="none", color="black", marker="X", label="model as it is"),
-        *(Line2D([], [], linestyle="none", **change.look) for change in changes),
-        Line2D([], [], linestyle="none", label="hollow: as many random", **hollow),
-    ]
-
-
-def judged(ds: Dataset, language: str) -> str:
-    """How many items were judged in a language, and of how many where some were not."""
-    items, excluded = (int(ds[name].sel(language=language)) for name in ("items", "excluded"))
-    return f"{items:,}" if not excluded else f"{items:,} of {items + excluded:,}"
-
-
-def changed(ds: Dataset, change: Change) -> str:
-    """How many neurons a change sets in an item, over languages."""
-    counts = ds["neurons"].sel(variant=change.variant)
-    if not style.present(counts):
-        return ""
-    low, high = round(float(counts.min())), round(float(counts.max()))
-    return f"{low:,} neurons" if low == high else f"{low:,} to {high:,} neurons"
-
-
-def points(
-    ax: Axes,
-    ds: Dataset,
-    quantity: str,
-    languages: list[str],
-    change: Change,
-    origin: DataArray | float,
-) -> None:
-    """Draw the model as it is, changed, and changed at random, with intervals, by language.
-
-    The mean over languages is of those that have all three.
-
-    Args:
-        ax: where language ``i`` stands at height ``i``, and their mean below the last.
-        ds: ``quantity(variant, language)`` with ``quantity_low`` and ``quantity_high``.
-        quantity: name of the variable.
-        languages: to draw.
-        change: to draw.
-        origin: ``(language)`` or a number, to take from every value.
-    """
-    filled = {"linestyle": "none", **change.look}
-    drawn = {
-        BASELINE: {"linestyle": "none", "color": "black", "marker": "X"},
-        change.variant: filled,
-        change.control: filled | {"markerfacecolor": "white"},
-    }
-    means, lows, highs = (
-        (ds[quantity + part] - origin)
-        .sel(variant=[*drawn], language=languages)
-        .transpose("variant", "language")
-        .values
-        for part in ("", "_low", "_high")
-    )
-    in_all = np.isfinite(means).all(0)
-    for place, look in enumerate(drawn.values()):
-        heights = np.arange(len(languages)) + OFFSET * (place - 1)
-        ax.hlines(heights, lows[place], highs[place], color=look["color"], linewidth=1.0)
-        ax.plot(means[place], heights, **look)
-        if len(languages) > 1 and in_all.any():
-            ax.plot(means[place, in_all].mean(), len(languages) + OFFSET * (place - 1), **look)
-
+AS_WITHOUT: dict[str, Any] = {"changes": WITHOUTS, "subject": "without a kind of neurons"}
+AS_CONVERTED: dict[str, Any] = {
+    "changes": CONVERSIONS,
+    "subject": "with neurons converted to all-shared",
+}
 
 FIGURES: dict[str, style.Draw] = {
-    "tables_02_05_06_accuracy": partial(accuracy, changes=WITHOUTS),
-    "table_03_converted": partial(accuracy, changes=CONVERSIONS),
-    "log_probability_without": partial(log_probability, changes=WITHOUTS),
-    "log_probability_converted": partial(log_probability, changes=CONVERSIONS),
+    "tables_02_05_06_accuracy": partial(answers.accuracy, **AS_WITHOUT),
+    "table_03_converted": partial(answers.accuracy, **AS_CONVERTED),
+    "log_probability_without": partial(answers.log_probability, **AS_WITHOUT),
+    "log_probability_converted": partial(answers.log_probability, **AS_CONVERTED),
 }

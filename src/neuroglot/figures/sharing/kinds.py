@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from xarray import DataArray, Dataset
 
-from neuroglot.figures import panels, style
+from neuroglot.figures import grids, panels, style
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.sharing import looks
 
@@ -30,21 +30,21 @@ def neuron_kinds(ds: Dataset) -> Figure:
     if not tasks:
         return style.empty("no shares of kinds of neurons")
     languages, axis = style.Languages.of(ds), LayerAxis.of(ds)
-    figure, axes = looks.rows(
+    figure, axes = grids.rows(
         looks.counted(ds, tasks),
         ("neurons of each kind", "active neurons by language"),
         [
             *looks.kind_handles(),
-            *looks.language_handles(languages, panels.held(active, "language")),
+            *grids.language_handles(languages, panels.held(active, "language")),
         ],
         sharey="col",
     )
     for (left, right), task in zip(axes, tasks, strict=True):
         looks.kind_lines(left, axis, share.sel(task=task))
         panels.language_lines(right, axis, languages, active.sel(task=task))
-    looks.as_shares(looks.flat(axes))
-    looks.finish(axes)
-    looks.title(figure, ds, "share of a layer's neurons")
+    looks.as_shares(grids.flat(axes))
+    grids.finish(axes)
+    grids.title(figure, ds, "share of a layer's neurons")
     return figure
 
 
@@ -66,7 +66,7 @@ def behaviour_repeating(ds: Dataset) -> Figure:
         Patch(label="average: of the kind in an item", facecolor=GREY, edgecolor=GREY),
         Patch(label="overlap: of it in every item", facecolor="white", edgecolor=GREY),
     ]
-    figure, axes = looks.rows(
+    figure, axes = grids.rows(
         looks.counted(ds, tasks),
         ("mean over layers", "overlap by layer"),
         [*bars, *looks.kind_handles()],
@@ -75,8 +75,8 @@ def behaviour_repeating(ds: Dataset) -> Figure:
         draw_bars(left, ds["kind_share"].sel(task=task), overlap.sel(task=task))
         looks.kind_lines(right, axis, overlap.sel(task=task))
     looks.as_shares([right for _, right in axes])
-    looks.finish(axes)
-    looks.title(figure, ds, "neurons that repeat their behaviour")
+    grids.finish(axes)
+    grids.title(figure, ds, "neurons that repeat their behaviour")
     return figure
 
 
@@ -101,7 +101,7 @@ def draw_bars(ax: Axes, average: DataArray, overlap: DataArray) -> None:
     ax.grid(axis="y", visible=False)
     ax.margins(x=0.25)  # room for the numbers beside long bars
     ax.xaxis.set_major_locator(MaxNLocator(5))
-    ax.xaxis.set_major_formatter(looks.per_cent())
+    ax.xaxis.set_major_formatter(grids.per_cent())
     ax.set_xlabel("share of neurons")
 
 
@@ -121,7 +121,7 @@ def dead(ds: Dataset) -> Figure:
     figure, body = panels.sheet(
         columns * panels.PANEL_WIDTH,
         0.5 + panels.PANEL_HEIGHT * -(-len(tasks) // columns),
-        looks.language_handles(languages, panels.held(values, "language")),
+        grids.language_handles(languages, panels.held(values, "language")),
     )
     axes = panels.wrapped(body, len(tasks), columns, sharex=True, sharey=True)
     for ax, task in zip(axes, tasks, strict=True):
@@ -130,7 +130,7 @@ def dead(ds: Dataset) -> Figure:
         ax.set_xlabel("layer" if ax in axes[-columns:] else "")
     looks.as_shares(axes)
     body.supylabel("share of non-activated neurons", fontsize="medium")
-    looks.title(figure, ds, "non-activated neurons that are inactive at every token")
+    grids.title(figure, ds, "non-activated neurons that are inactive at every token")
     return figure
 
 
@@ -151,7 +151,7 @@ def sweep(ds: Dataset, share: str, dimension: str, words: tuple[str, str]) -> Fi
     axis = LayerAxis.of(ds)
     kinds = [str(kind) for kind in values["kind"].values]
     lines = looks.steps(words[0], values[dimension].values.tolist())
-    figure, axes = looks.rows(
+    figure, axes = grids.rows(
         looks.counted(ds, tasks),
         [looks.KINDS[kind]["label"] for kind in kinds],
         lines,
@@ -164,11 +164,11 @@ def sweep(ds: Dataset, share: str, dimension: str, words: tuple[str, str]) -> Fi
                 if np.isfinite(line).any():
                     axis.plot(ax, line.astype(np.float64), **looks.line_of(handle))
             axis.decorate(ax)
-    looks.as_shares(looks.flat(axes))
-    for ax in looks.flat(axes):
+    looks.as_shares(grids.flat(axes))
+    for ax in grids.flat(axes):
         ax.yaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 2.5, 5, 10)))
-    looks.finish(axes)
-    looks.title(figure, ds, f"share of a layer's neurons {words[1]}")
+    grids.finish(axes)
+    grids.title(figure, ds, f"share of a layer's neurons {words[1]}")
     return figure
 
 

@@ -1,0 +1,81 @@
+"""Transfer scores against the literal procedure, and mutual k-NN at a paper's size.
+
+The literal procedure builds h + a v for every row and asks scikit-learn for its cosine with the
+centroid, neuron by neuron; it is timed on some neurons of a layer and scaled to the whole model.
+"""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics.pairwise import cosine_similarity
+from threadpoolctl import threadpool_limits
+
+from conftest import ratios
+from neuroglot.measures.latent import nearest_neighbours, neighbour_overlap
+from neuroglot.measures.transfer import norm_scale, transfer_score
+
+LAYERS, NEURONS, HIDDEN, ROWS = 18, 2048, 640, 40  # Gemma 3 270M and a short parallel text
+TIMED = 256  # neurons of one layer that the literal procedure is timed on
+STATES, SEGMENTS, WIDTH, K = 33, 1000, 4096, 10
+SECONDS = 5
+
+
+@pytest.mark.parametrize("norm", [False, True], ids=["plain", "behind_a_norm"])
+def test_scores_against_a_vector_per_neuron(benchmark, norm: bool) -> None:
+    """All layers of the default model's shape; at least 50 times as fast, and equal to 1e-5."""
+    generator = np.random.default_rng(0)
+    shapes = {"mid": (ROWS, HIDDEN), "act": (ROWS, NEURONS), "values": (HIDDEN, NEURONS)}
+    mid, act, values = (
+        generator.standard_normal((LAYERS, *shape), dtype=np.float32) for shape in shapes.values()
+    )
+    centroids = mid.mean(axis=1)
+    gain = generator.uniform(0.5, 2, HIDDEN).astype(np.float32) if norm else None
+    scales = [norm_scale(a @ v.T, 1e-6) if norm else None for a, v in zip(act, values, strict=True)]
+
+    def ours() -> NDArray[np.float64]:
+        layers = zip(mid, act, values, centroids, scales, strict=True)
+        return np.stack([transfer_score(h, a, v, C, gain, s) for h, a, v, C, s in layers])
+
+    def literal() -> NDArray[np.float32]:
+        h, C = mid[0], centroids[0][None]
+        before = cosine_similarity(h, C)
+        score = []
+        for i in range(TIMED):
+            contributed = act[0][:, [i]] * values[0][:, i]
+            if norm:
+                contributed *= scales[0][:, None] * gain
+            score.append((cosine_similarity(h + contributed, C) - before).mean())
+        return np.array(score)
+
+    np.testing.assert_allclose(ours()[0, :TIMED], literal(), rtol=0, atol=1e-5)
+    with threadpool_limits(1):
+        found = benchmark.pedantic(lambda: ratios(ours, literal, rounds=5), rounds=1)
+    whole = LAYERS * NEURONS / TIMED
+    for name in ("ratio", "least", "greatest", "other_seconds"):
+        found[name] *= whole
+    benchmark.extra_info.update(found)
+    assert found["ratio"] >= 50
+
+
+def test_mutual_knn_of_a_language_pair(benchmark) -> None:
+    """A further language against the pivot, whose neighbours are found once for all pairs.
+
+    One thread, against the bare inner products of the states in float64.
+    """
+    generator = np.random.default_rng(0)
+    pivot, other = generator.standard_normal((2, SEGMENTS, WIDTH), dtype=np.float32)
+    near_in_pivot = nearest_neighbours(pivot, K)
+
+    def ours() -> None:
+        for _ in range(STATES):
+            neighbour_overlap(near_in_pivot, nearest_neighbours(other, K))
+
+    def products() -> None:
+        for _ in range(STATES):
+            wide = other.astype(np.float64)
+            wide @ wide.T
+
+    with threadpool_limits(1):
+        found = benchmark.pedantic(lambda: ratios(ours, products, rounds=3), rounds=1)
+    benchmark.extra_info.update(found)
+    assert found["seconds"] <= SECONDS

@@ -1,0 +1,88 @@
+"""Hidden states of whole segments, in memory, while neurons are edited."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neuroglot.capture.engine import Batch, Engine, Recording
+from neuroglot.capture.settings import ExecutionSettings, Pool
+from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.models.ffn import FFN
+from neuroglot.models.intervene import Edit, intervened
+from neuroglot.tokens import Tokens
+
+
+def represent(
+    model: Any,
+    text: Tokens,
+    pool: Pool = "last",
+    edits: Sequence[Edit] = (),
+    positions: Literal["all", "last"] = "all",
+    batch_tokens: int | None = None,
+) -> NDArray[np.float32]:
+    """The residual stream that stands for each segment, read while neurons are edited.
+
+    Without edits these are the rows ``state`` and ``mean`` that ``steps.capture.run_states``
+    stores, up to rounding where other segments share a batch.
+
+    Args:
+        model: in evaluation mode, with or without its head.
+        text: the segments.
+        pool: the state of a segment's last token, or the mean over its tokens; special tokens
+            belong to neither.
+        edits: what happens to neurons, the same for every segment or each segment's own, as
+            ``Edit`` says, segments being its items.
+        positions: edited tokens: every one the model reads, special ones too, or each segment's
+            last. An encoder-decoder's decoder reads the segment again.
+        batch_tokens: tokens run at once, halved when memory runs out; by default as in a recording.
+
+    Returns:
+        ``[state, segment, hidden]``: state 0 is the embeddings' output, state l + 1 that of layer
+        l, before the final norm; of an encoder-decoder the encoder's and then the decoder's.
+
+    Raises:
+        NeuroglotError: an unknown pool or unknown positions; an edit that does not fit; states that
+            are not finite; not enough memory for one segment.
+    """
+    if pool not in get_args(Pool):
+        raise NeuroglotError(unknown_name("pool", pool, get_args(Pool)))
+    if positions not in ("all", "last"):
+        raise NeuroglotError(unknown_name("positions", positions, ("all", "last")))
+    for edit in edits:
+        if edit.neurons.ndim == 3 and len(edit.neurons) != len(text.segment_ids):
+            raise NeuroglotError(
+                f"an edit has neurons for {len(edit.neurons)} segments, and the text has "
+                f"{len(text.segment_ids)}."
+            )
+
+    def during(batch: Batch) -> AbstractContextManager[None]:
+        own = [edit.rows(batch.places) for edit in edits]  # one row per segment
+        return intervened(model, own) if positions == "all" else _at_rows(engine, own, batch)
+
+    engine = Engine(model, ExecutionSettings(batch_tokens=batch_tokens), during)  # type: ignore[call-arg]
+    site = "state" if pool == "last" else "mean"
+    recording = Recording((site,), len(text.segment_ids), (), "float32", last_token=True)
+    return engine.rows(text, recording)[site]
+
+
+@contextmanager
+def _at_rows(engine: Engine, edits: Sequence[Edit], batch: Batch) -> Iterator[None]:
+    """Edit neurons at the recorded tokens alone, which stand elsewhere in each stack."""
+    with ExitStack() as stacks:
+        for stack, times in batch.times.items():
+            mask = torch.zeros_like(batch.text[stack]).flatten()
+            mask[times] = True
+            own = [_of_stack(edit, engine.ffns, stack) for edit in edits]
+            stacks.enter_context(intervened(engine.model, own, mask.view_as(batch.text[stack])))
+        yield
+
+
+def _of_stack(edit: Edit, ffns: Sequence[FFN], stack: str) -> Edit:
+    """What an edit does to the neurons of one stack."""
+    layers = np.array([ffn.stack == stack for ffn in ffns])
+    return replace(edit, neurons=edit.neurons & layers[:, None])

@@ -1,0 +1,192 @@
+"""Draws how well a model answers with some neurons changed, and with as many random ones."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from xarray import DataArray, Dataset
+
+from neuroglot.figures import dots, grids, panels, style
+
+BASELINE: dict[str, Any] = {"color": "black", "marker": "X", "label": "model as it is"}
+CHANCE: dict[str, Any] = {"color": "#888888", "marker": "|", "markersize": 11, "linestyle": "none"}
+SCORINGS = {
+    "rank": "first token among candidates",
+    "exact": "exact match of the continuation",
+    "string": "likeliest candidate string",
+}
+PANEL_WIDTH = 2.7
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change to the neurons and its random control, as the dataset's variants name them."""
+
+    variant: str
+    control: str
+    look: dict[str, Any]
+
+
+@style.styled
+def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
+    """Accuracy of the model as it is, with changed neurons, and with as many random ones changed.
+
+    Args:
+        ds: ``accuracy(task, variant, language)`` with ``accuracy_low`` and ``accuracy_high``,
+            ``neurons(task, variant, language)``, ``items(task, language)``,
+            ``excluded(task, language)``, ``chance(task, language)``; coordinate
+            ``scoring(task)``.
+        changes: what stands in the columns.
+        subject: what the title says of them.
+    """
+    tasks = panels.held(ds["accuracy"], "task")
+    if not tasks:
+        return style.empty("no answers to judge")
+    chance = Line2D([], [], label="chance", **CHANCE)
+    figure, axes = grid(ds, "accuracy", tasks, changes, [chance])
+    for row, task in zip(axes, tasks, strict=True):
+        of_task = ds.sel(task=task)
+        drawn = panels.held(of_task["accuracy"], "language")
+        for ax, change in zip(row, changes, strict=True):
+            at_chance = of_task["chance"].sel(language=drawn).values
+            ax.plot(at_chance, range(len(drawn)), zorder=1, **CHANCE)
+            points(ax, of_task, "accuracy", drawn, change, 0.0)
+            ax.xaxis.set_major_formatter(grids.per_cent())
+            ax.set_xlabel(f"accuracy\n({SCORINGS[str(of_task['scoring'].item())]})")
+        low, high = row[0].get_xlim()
+        row[0].set_xlim(min(-0.01, low), min(1.02, high))
+    grids.title(figure, ds, f"accuracy {subject}")
+    return figure
+
+
+@style.styled
+def log_probability(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
+    """How the right answer's log probability changes with neurons changed, beside the control.
+
+    Every mean, and the ends of its interval, less the mean of the model as it is.
+
+    Args:
+        ds: ``log_probability(task, variant, language)`` with ``log_probability_low`` and
+            ``log_probability_high``, ``neurons(task, variant, language)``,
+            ``items(task, language)``, ``excluded(task, language)``.
+        changes: what stands in the columns.
+        subject: what the title says of them.
+    """
+    values = ds["log_probability"]
+    tasks = panels.held(values, "task")
+    if not tasks:
+        return style.empty("no log probability of right answers")
+    figure, axes = grid(ds, "log_probability", tasks, changes, [])
+    for row, task in zip(axes, tasks, strict=True):
+        of_task = ds.sel(task=task)
+        drawn = panels.held(of_task["log_probability"], "language")
+        as_it_is = of_task["log_probability"].sel(variant="baseline", drop=True)
+        for ax, change in zip(row, changes, strict=True):
+            ax.axvline(0, color="#888888", linewidth=0.8, zorder=0)
+            points(ax, of_task, "log_probability", drawn, change, as_it_is)
+            ax.set_xlabel("change in ln probability\nof the right answer (nats)")
+    grids.title(figure, ds, f"log probability of the right answer {subject}")
+    return figure
+
+
+def grid(
+    ds: Dataset,
+    quantity: str,
+    tasks: list[str],
+    changes: tuple[Change, ...],
+    handles: list[Line2D],
+) -> tuple[Figure, grids.Panels]:
+    """A figure with a row of panels per task and a column per change, one line per language.
+
+    Args:
+        ds: as the figures take it.
+        quantity: variable to draw, whose languages a row names.
+        tasks: of the rows.
+        changes: of the columns; each panel's title says how many neurons are changed.
+        handles: legend entries beside those of the points.
+
+    Returns:
+        The figure and its axes, row by row.
+    """
+    names = style.Languages.of(ds).names
+    languages = [panels.held(ds[quantity].sel(task=task), "language") for task in tasks]
+    heights = [dots.height(len(drawn)) for drawn in languages]
+    size = (1.7 + PANEL_WIDTH * len(changes), sum(heights))
+    figure, body = panels.sheet(*size, [*point_handles(changes), *handles])
+    axes: grids.Panels = body.subplots(
+        len(tasks),
+        len(changes),
+        squeeze=False,
+        sharex="row",
+        sharey="row",
+        height_ratios=heights,
+    ).tolist()
+    for row, task, drawn in zip(axes, tasks, languages, strict=True):
+        of_task = ds.sel(task=task)
+        dots.name_rows(row, [f"{names[one]} ({judged(of_task, one)})" for one in drawn])
+        row[0].set_ylabel(grids.row_label(task))
+        for ax, change in zip(row, changes, strict=True):
+            ax.set_title(f"{change.look['label']}\n{changed(of_task, change)}")
+    return figure, axes
+
+
+def point_handles(changes: tuple[Change, ...]) -> list[Line2D]:
+    """Legend entries of the model as it is, of the changes, and of their controls."""
+    hollow = {"color": "black", "marker": "o", **dots.HOLLOW}
+    return [
+        Line2D([], [], linestyle="none", **BASELINE),
+        *(Line2D([], [], linestyle="none", **change.look) for change in changes),
+        Line2D([], [], linestyle="none", label="hollow: as many random", **hollow),
+    ]
+
+
+def judged(ds: Dataset, language: str) -> str:
+    """How many items were judged in a language, and of how many where some were not."""
+    items, excluded = (int(ds[name].sel(language=language)) for name in ("items", "excluded"))
+    return f"{items:,}" if not excluded else f"{items:,} of {items + excluded:,}"
+
+
+def changed(ds: Dataset, change: Change) -> str:
+    """How many neurons a change sets in an item, over languages."""
+    counts = ds["neurons"].sel(variant=change.variant)
+    if not style.present(counts):
+        return ""
+    low, high = round(float(counts.min())), round(float(counts.max()))
+    return f"{low:,} neurons" if low == high else f"{low:,} to {high:,} neurons"
+
+
+def points(
+    ax: Axes,
+    ds: Dataset,
+    quantity: str,
+    languages: list[str],
+    change: Change,
+    origin: DataArray | float,
+) -> None:
+    """Draw the model as it is, changed, and changed at random, with intervals, by language.
+
+    The mean over languages is of those that have all three.
+
+    Args:
+        ax: where language ``i`` stands at height ``i``, and their mean below the last.
+        ds: ``quantity(variant, language)`` with ``quantity_low`` and ``quantity_high``.
+        quantity: name of the variable.
+        languages: to draw.
+        change: to draw.
+        origin: ``(language)`` or a number, to take from every value.
+    """
+    drawn = {
+        "baseline": BASELINE,
+        change.variant: change.look,
+        change.control: change.look | dots.HOLLOW,
+    }
+    means, lows, highs = (
+        (ds[quantity + part] - origin)
+        .sel(variant=[*drawn], language=languages)
+        .transpose("variant", "language")
+        .values
+        for part in ("", "_low", "_high")
+    )
+    dots.points(ax, list(drawn.values()), means, lows, highs)

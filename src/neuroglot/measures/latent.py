@@ -1,0 +1,318 @@
+"""What the latent spaces of languages look like, and how far two languages share one.
+
+The transfer paper's measures of hidden states. Arrays are numpy's, of one state at a time; sums
+are float64. A vector of zeros has the cosine 0 with everything.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglot.errors import NeuroglotError
+
+BLOCK_VALUES = 1 << 24  # similarities at a time, of float64: 128 MB
+SAME_LOADING = 1e-9  # of an axis, relative: the sign must not hang on rounding
+MISSING_VARIANCE = 1e-12  # share that is missing by rounding alone
+
+
+def principal_coordinates(
+    states: NDArray[np.floating], components: int = 2
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Project states onto the axes of their largest variance (transfer, principal components).
+
+    The axes are the eigenvectors of the covariance, or where there are fewer rows than hidden
+    dimensions the same ones by way of the rows' inner products. The sign of an axis is such that
+    its loading of largest absolute value, the first of equals, is positive.
+
+    Args:
+        states: of all languages and segments together, [row, hidden].
+        components: how many axes, at most the hidden size.
+
+    Returns:
+        Coordinates [row, component], in units of the states, and the share of the variance each
+        component explains [component], the largest first. Components beyond the rank of the
+        states are zeros; so is everything where all rows are identical.
+
+    Raises:
+        NeuroglotError: there is no row, a state is not finite, or ``components`` is out of range.
+    """
+    from scipy.linalg import eigh
+
+    x = _deviations(states)
+    rows, hidden = x.shape
+    if not 1 <= components <= hidden:
+        raise NeuroglotError(
+            f"{components} principal components of {hidden} dimensions: "
+            f"set them between 1 and {hidden}"
+        )
+    products = x @ x.T if rows < hidden else x.T @ x
+    size = len(products)
+    found = min(components, size)
+    variance, vectors = eigh(products, subset_by_index=(size - found, size - 1))
+    variance, vectors = variance[::-1], vectors[:, ::-1]
+    kept = variance > _negligible(products)
+    variance, vectors = variance[kept], vectors[:, kept]
+    axes = x.T @ vectors / np.sqrt(variance) if rows < hidden else vectors  # [hidden, component]
+    loading = np.abs(axes)
+    largest = (loading >= loading.max(axis=0) * (1 - SAME_LOADING)).argmax(axis=0)
+    coordinates = np.zeros((rows, components))
+    explained = np.zeros(components)
+    if len(variance):
+        axes = axes * np.sign(axes[largest, np.arange(len(largest))])
+        coordinates[:, : len(variance)] = x @ axes
+        explained[: len(variance)] = variance / np.trace(products)
+    return coordinates, explained
+
+
+def component_counts(states: NDArray[np.floating], variances: Sequence[float]) -> NDArray[np.int64]:
+    """Count the principal components that explain given shares of the variance (transfer).
+
+    Args:
+        states: of one language, [row, hidden].
+        variances: shares, above 0 and at most 1.
+
+    Returns:
+        For each share the least number of components that together explain it, [variance]; 0
+        where all rows are identical.
+
+    Raises:
+        NeuroglotError: there is no row, a state is not finite, or a share is out of range.
+    """
+    for share in variances:
+        if not 0 < share <= 1:
+            raise NeuroglotError(f"variances: expected shares above 0 and at most 1, found {share}")
+    x = _deviations(states)
+    products = x @ x.T if len(x) < x.shape[1] else x.T @ x
+    variance = np.linalg.eigvalsh(products)[::-1]
+    variance = variance[variance > _negligible(products)]
+    if not len(variance):
+        return np.zeros(len(variances), np.int64)
+    explained = np.cumsum(variance) / variance.sum()
+    counts = np.searchsorted(explained, np.asarray(variances) - MISSING_VARIANCE) + 1
+    return counts.astype(np.int64)
+
+
+def _deviations(states: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Subtract the mean row; identical rows leave exactly nothing."""
+    if states.ndim != 2 or not states.size:
+        raise NeuroglotError(
+            f"principal components need states [row, hidden], found {list(states.shape)}"
+        )
+    x = _finite(states)
+    x -= x[0].copy()
+    x -= x.mean(axis=0)
+    return x
+
+
+def _negligible(products: NDArray[np.float64]) -> float:
+    """Bound the eigenvalues that are rounding."""
+    return float(np.trace(products) * np.finfo(np.float64).eps * len(products))
+
+
+def centroid_similarity(centroids: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Compare languages' centroids by their cosine (transfer, distances between latent spaces).
+
+    Args:
+        centroids: [language, hidden].
+
+    Returns:
+        float64 [language, language] in [-1, 1].
+
+    Raises:
+        NeuroglotError: a centroid is not finite.
+    """
+    unit = _normalised(centroids)
+    similarity: NDArray[np.float64] = np.clip(unit @ unit.T, -1, 1)
+    return similarity
+
+
+def parallel_similarity(
+    first: NDArray[np.floating], second: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Compare the states of each segment in two languages, cos(first_k, second_k) (transfer).
+
+    Args:
+        first: one language's states [segment, hidden].
+        second: the other's, of the same segments in the same order.
+
+    Returns:
+        float64 [segment] in [-1, 1].
+
+    Raises:
+        NeuroglotError: shapes differ, or a state is not finite.
+    """
+    _check_parallel(first, second)
+    products = _row_products(_normalised(first), _normalised(second))
+    return np.clip(products, -1, 1)
+
+
+def non_parallel_similarity(
+    first: NDArray[np.floating], second: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Compare each segment with all others in the other language (transfer).
+
+    mean_{j ≠ k} cos(first_k, second_j), as the cosine with their sum.
+
+    Args:
+        first: one language's states [segment, hidden].
+        second: the other's, of the same segments in the same order.
+
+    Returns:
+        float64 [segment] in [-1, 1].
+
+    Raises:
+        NeuroglotError: shapes differ, a state is not finite, or there is one segment only.
+    """
+    _check_parallel(first, second)
+    segments = len(first)
+    if segments < 2:
+        raise NeuroglotError(
+            f"pairs that are not parallel need two segments or more, found {segments}"
+        )
+    x, y = _normalised(first), _normalised(second)
+    others = (x @ y.sum(axis=0) - _row_products(x, y)) / (segments - 1)
+    bounded: NDArray[np.float64] = np.clip(others, -1, 1)
+    return bounded
+
+
+def mutual_knn(
+    first: NDArray[np.floating], second: NDArray[np.floating], k: int
+) -> NDArray[np.float64]:
+    """Say which share of a segment's nearest neighbours two languages agree on (transfer).
+
+    |N_first(i) ∩ N_second(i)| / k; its mean over segments is the mutual k-NN alignment. To compare
+    one language with several, or for several k, see ``nearest_neighbours``.
+
+    Args:
+        first: one language's states [segment, hidden].
+        second: the other's, of the same segments in the same order.
+        k: neighbours of a segment.
+
+    Returns:
+        float64 [segment] in [0, 1]. Of unrelated languages k / (segments - 1) is expected.
+
+    Raises:
+        NeuroglotError: segments differ in number, or as ``nearest_neighbours``.
+    """
+    return neighbour_overlap(nearest_neighbours(first, k), nearest_neighbours(second, k))
+
+
+def nearest_neighbours(states: NDArray[np.floating], k: int) -> NDArray[np.int64]:
+    """Find the segments whose states have the highest cosine with each segment's (transfer).
+
+    The neighbours for a smaller k are the first of those for a larger one.
+
+    Args:
+        states: of one language, [segment, hidden].
+        k: neighbours of a segment, itself not counted.
+
+    Returns:
+        Indices [segment, k], the nearest first, of equally near ones the lower index. Segments
+        with identical states are equally near to every other.
+
+    Raises:
+        NeuroglotError: ``k`` is below 1, there are no more than k segments, or a state is not
+            finite.
+    """
+    segments = len(states)
+    if not 1 <= k < segments:
+        raise NeuroglotError(
+            f"k is {k}, but a segment has {max(segments - 1, 0)} others to be near to: "
+            "set k between 1 and that, or give the corpus more segments"
+        )
+    distinct, place = _distinct_rows(states)
+    x = _finite(distinct)
+    length = np.sqrt(_row_products(x, x))
+    length[length == 0] = 1
+    neighbours = np.empty((segments, k), np.int64)
+    step = max(1, BLOCK_VALUES // segments)
+    for start in range(0, segments, step):
+        some = np.arange(start, min(start + step, segments))
+        whole = len(some) == len(x) == segments
+        similarity = (x if whole else x[place[some]]) @ x.T  # x @ x.T is half the work
+        similarity /= length  # and by the row's own length, which changes no order in it
+        if len(x) < segments:
+            similarity = similarity[:, place]
+        similarity[some - start, some] = -np.inf
+        neighbours[some] = _highest(similarity, k)
+    return neighbours
+
+
+def neighbour_overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of neighbours that two languages have in common, whatever their order.
+
+    Args:
+        first: what ``nearest_neighbours`` gives for one language, [segment, k].
+        second: for the other, of the same segments and k.
+
+    Returns:
+        float64 [segment] in [0, 1].
+
+    Raises:
+        NeuroglotError: shapes differ.
+    """
+    _check_parallel(first, second)
+    common = (first[:, :, None] == second[:, None, :]).any(axis=2)
+    share: NDArray[np.float64] = common.mean(axis=1)
+    return share
+
+
+def _distinct_rows(
+    states: NDArray[np.floating],
+) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
+    """Find rows that differ, and which of them each row is: equal rows share their products.
+
+    A matrix product may round equal columns differently, and the order of segments with one last
+    token, which are equal in state 0, would be accidental.
+    """
+    if len(np.unique(states[:, 0])) == len(states):
+        return states, np.arange(len(states))
+    places: dict[bytes, int] = {}
+    place = np.array([places.setdefault(row.tobytes(), len(places)) for row in states], np.intp)
+    return states[np.unique(place, return_index=True)[1]], place
+
+
+def _highest(similarity: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """Find the columns of the k highest values of each row, the highest and first of equals first.
+
+    All columns at or above the k-th highest value are sorted: k of them, and more only with ties.
+    """
+    width = similarity.shape[1]
+    lowest = np.partition(similarity, width - k, axis=1)[:, width - k, None]
+    row, column = np.nonzero(similarity >= lowest)
+    order = np.lexsort((column, -similarity[row, column], row))
+    first = np.searchsorted(row, np.arange(len(similarity)))
+    highest: NDArray[np.int64] = column[order][first[:, None] + np.arange(k)]
+    return highest
+
+
+def _row_products(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    products: NDArray[np.float64] = np.einsum("kh,kh->k", first, second)
+    return products
+
+
+def _normalised(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Divide vectors [..., hidden] by their Euclidean norm; zeros stay zeros."""
+    wide = _finite(vectors)
+    norm = np.linalg.norm(wide, axis=-1, keepdims=True)
+    wide /= np.where(norm > 0, norm, 1)
+    return wide
+
+
+def _finite(states: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Copy states to float64 and make sure that they are finite."""
+    if not np.isfinite(states).all():
+        raise NeuroglotError(
+            "a state is NaN or infinite: the model's activations overflow; "
+            "run it in float32 or bfloat16"
+        )
+    return states.astype(np.float64)
+
+
+def _check_parallel(first: NDArray[np.generic], second: NDArray[np.generic]) -> None:
+    if first.shape != second.shape:
+        raise NeuroglotError(
+            f"two languages differ in shape, {list(first.shape)} against {list(second.shape)}: "
+            "take the same segments of both, in the same order"
+        )

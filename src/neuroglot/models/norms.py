@@ -1,0 +1,67 @@
+"""Reads off a norm what it does to a vector: its gain, its epsilon and whether it centres."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+_LARGE = 4096.0  # leaves nothing to a norm's epsilon
+_SMALL = 2.0**-10  # so small that the epsilon counts
+
+
+@dataclass(frozen=True, eq=False)
+class NormForm:
+    """``norm(x) = gain * (x - m) / sqrt(mean((x - m)^2) + epsilon) + bias``.
+
+    ``m`` is x's mean over its dimensions in a LayerNorm, and 0 in an RMSNorm.
+
+    Attributes:
+        gain: float32 [hidden].
+        epsilon: what keeps the division from zero.
+        center: whether the mean is subtracted.
+    """
+
+    gain: Tensor
+    epsilon: float
+    center: bool
+
+
+def norm_form(norm: nn.Module, hidden: int) -> NormForm:
+    """Find what a LayerNorm or RMSNorm computes from what it makes of probes.
+
+    And not from its attributes, whose names and meanings differ: the weight is the gain in most
+    architectures, the gain minus one in Gemma's, and absent in OLMo's.
+
+    Args:
+        norm: on any device, in any precision; it is copied, not changed.
+        hidden: its width.
+    """
+    # In float64, as the bias may be large; a probe without mean is its own centring.
+    norm = deepcopy(norm).cpu().double()
+    probe = torch.ones(hidden, dtype=torch.float64)
+    probe[1::2] = -1
+    probe[1] -= hidden % 2
+    large = _odd_part(norm, _LARGE * probe)
+    gain = large * probe.square().mean().sqrt() / probe
+    shifted = _odd_part(norm, _LARGE * (probe + 1))
+    return NormForm(
+        gain.float(),
+        _epsilon(norm, _SMALL * probe, gain),
+        bool((shifted - large).norm() < 1e-3 * large.norm()),
+    )
+
+
+def _epsilon(norm: nn.Module, probe: Tensor, gain: Tensor) -> float:
+    at = int(gain.abs().argmax())
+    found = _odd_part(norm, probe)[at]
+    if found == 0:
+        return 0.0  # without gain there is nothing to divide
+    return max(0.0, float((gain[at] * probe[at] / found).square() - probe.square().mean()))
+
+
+def _odd_part(norm: nn.Module, probe: Tensor) -> Tensor:
+    """What a norm makes of a probe, without its bias, which both signs have in common."""
+    with torch.no_grad():
+        found: Tensor = (norm(probe[None])[0] - norm(-probe[None])[0]) / 2
+    return found

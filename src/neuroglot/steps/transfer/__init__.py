@@ -1,0 +1,1 @@
+"""Neurons that move representations between latent spaces: its reductions."""
