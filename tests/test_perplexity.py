@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from neuroglot.capture import head
 from neuroglot.capture import perplexity as module
 from neuroglot.capture.generation import generate
 from neuroglot.capture.perplexity import (
@@ -66,7 +67,7 @@ def literal(model: Any, windows: np.ndarray, before: list[int]) -> np.ndarray:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks that do not divide the vocabulary of 40."""
-    monkeypatch.setattr(module, "_block", lambda *_: 7)
+    monkeypatch.setattr(head, "_block", lambda *_: 7)
 
 
 def test_windows_join_segments_and_drop_the_rest():
@@ -159,7 +160,7 @@ def test_independent_of_the_batch(name: str, batch_tokens: int):
 def test_independent_of_the_block(block: int, monkeypatch: pytest.MonkeyPatch):
     model, text = model_of("gemma2"), random_windows()
     expected = negative_log_likelihood(model, text, BOS)
-    monkeypatch.setattr(module, "_block", lambda *_: block)
+    monkeypatch.setattr(head, "_block", lambda *_: block)
     np.testing.assert_allclose(negative_log_likelihood(model, text, BOS), expected, rtol=1e-6)
 
 
@@ -216,7 +217,7 @@ def test_other_errors_pass_and_the_model_is_restored(monkeypatch: pytest.MonkeyP
     def fail(*_: Any) -> int:
         raise RuntimeError("mine")
 
-    monkeypatch.setattr(module, "_losses", fail)
+    monkeypatch.setattr(head, "_block", fail)
     with pytest.raises(RuntimeError, match="mine"):
         negative_log_likelihood(model, random_windows(), BOS)
     assert not any("forward" in part.__dict__ for part in model.modules())

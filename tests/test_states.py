@@ -12,7 +12,7 @@ import tiny_models
 from neuroglot import store
 from neuroglot.capture.engine import Engine, Recording
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
-from neuroglot.capture.states import represent
+from neuroglot.capture.states import represent, represent_variants
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns, final_norms
@@ -216,6 +216,23 @@ def test_edited_states_are_those_of_a_hooked_pass_per_segment(
         assert np.abs(found - untouched).max() > 1e-2
     after = represent(model, tokens)
     assert np.array_equal(after, represent(model, tokens)), "the model is left as it was"
+
+
+@pytest.mark.parametrize("name", tiny_models.NAMES)
+@pytest.mark.parametrize("tokens_per_batch", [4, None])
+def test_variants_go_on_from_what_was_read_before_the_last_tokens(
+    name: str, tokens_per_batch: int | None
+) -> None:
+    model, tokens = tiny_models.tiny_model(name), text(after=1)
+    layers, width = len(ffns(model)), ffns(model)[0].neurons
+    own = np.random.default_rng(5).random((len(LENGTHS), layers, width)) < 0.4
+    variants = [[], [Edit(own[0], "scale", 3.0)], [Edit(own, "add", 1.5), Edit(own[1])]]
+    found = represent_variants(model, tokens, variants, "last", "last", tokens_per_batch)
+    for states, edits in zip(found, variants, strict=True):
+        expected = represent(model, tokens, "last", edits, "last")
+        np.testing.assert_allclose(states, expected, **CLOSE)
+    pooled = represent_variants(model, tokens, variants, "mean", "all")
+    np.testing.assert_array_equal(pooled[2], represent(model, tokens, "mean", variants[2]))
 
 
 def test_too_little_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:

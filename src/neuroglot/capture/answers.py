@@ -1,6 +1,5 @@
 """Judges the answers a model gives while its neurons are edited, without rereading the prompts."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroglot.capture.batches import in_batches
 from neuroglot.capture.context import Context, pad
-from neuroglot.capture.engine import out_of_memory, release_memory
 from neuroglot.capture.head import predict
 from neuroglot.capture.questions import Question
 from neuroglot.errors import NeuroglotError
@@ -88,32 +87,24 @@ def judge(
     written = np.zeros(shape, bool)
     on_cpu = next(model.parameters()).device.type == "cpu"
     budget = batch_tokens or (2048 if on_cpu else 8192)
-    waiting = deque(sorted(range(len(questions)), key=lambda i: -len(questions[i].prompt)))
-    while waiting:
-        longest = len(questions[waiting[0]].prompt)
-        size = min(len(waiting), max(1, budget // longest))
-        batch = _Batch(questions, [waiting.popleft() for _ in range(size)])
-        try:
-            found = list(judging.batch(batch))
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            if size == 1:
-                raise NeuroglotError(
-                    f"not enough memory for question {batch.group[0]} of {longest} tokens; shorten "
-                    "it, or use a device with more memory"
-                ) from error
-            waiting.extendleft(reversed(batch.group.tolist()))
-            budget = max(1, longest * size // 2)
-            release_memory()
-            continue
-        for row, (first, whole, likeliest) in enumerate(found):
+
+    def run(group: NDArray[np.int64]) -> None:
+        batch = _Batch(questions, group)
+        for row, (first, whole, likeliest) in enumerate(list(judging.batch(batch))):
             candidates = np.append(first if scored == "first" else whole, np.nan)[batch.candidates]
-            gold[row, batch.group] = whole[batch.gold]
-            scores[row, batch.group, : candidates.shape[1]] = candidates
-            written[row, batch.group] = [likeliest[own].any() for own in batch.golds]
+            gold[row, group] = whole[batch.gold]
+            scores[row, group, : candidates.shape[1]] = candidates
+            written[row, group] = [likeliest[own].any() for own in batch.golds]
         if update:
-            update(size * len(variants))
+            update(len(group) * len(variants))
+
+    def too_long(number: int) -> str:
+        return (
+            f"question {number} of {len(questions[number].prompt)} tokens; shorten it, or use a "
+            "device with more memory"
+        )
+
+    in_batches([len(question.prompt) for question in questions], budget, run, too_long)
     places = [question.candidates.index(question.gold[0]) for question in questions]
     of_gold = scores[:, np.arange(len(questions)), places][..., None]
     return Answers(gold, scores, (scores > of_gold).sum(-1), written)
@@ -157,9 +148,9 @@ class _Batch:
         candidates: ``[item, candidate]``, places in ``strings``; -1 for none.
     """
 
-    def __init__(self, questions: Sequence[Question], group: Sequence[int]) -> None:
+    def __init__(self, questions: Sequence[Question], group: NDArray[np.int64]) -> None:
         own = [questions[number] for number in group]
-        self.group = np.array(group)
+        self.group = group
         self.ids, self.real = pad([question.prompt for question in own], left=True)
         self.strings = list(
             dict.fromkeys(

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglot.capture.batches import in_batches
 from neuroglot.capture.collectors import Collector, CrossLayerCollector, Totals
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.capture.writer import RowBatch, Shard, Writer
@@ -220,32 +220,26 @@ class Engine:
             int(segment): np.flatnonzero(tokens.segment[rows] == segment)
             for segment in _segments(tokens, rows)
         }
-        waiting = deque(sorted(by_segment, key=lambda s: -len(sequences[s])))
-        totals = Totals()
-        while waiting:
-            longest = len(sequences[waiting[0]])
-            size = min(len(waiting), max(1, self._budget // longest))
-            group = [waiting.popleft() for _ in range(size)]
-            try:
-                batch = self._batch(tokens, sequences, group, by_segment, rows, recording.prompts)
-                sums, raw = self._forward(batch, raw_rows, recording)
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
-                if size == 1:
-                    raise NeuroglotError(
-                        f"not enough memory for one segment of {longest} tokens on {self._device}; "
-                        "shorten it, or use a device with more memory"
-                    ) from error
-                waiting.extendleft(reversed(group))
-                self._budget = max(1, longest * size // 2)
-                release_memory()
-                continue
+        segments, totals = list(by_segment), Totals()
+
+        def run(group: NDArray[np.int64]) -> None:
+            own = [segments[number] for number in group]
+            batch = self._batch(tokens, sequences, own, by_segment, rows, recording.prompts)
+            sums, raw = self._forward(batch, raw_rows, recording)
             totals.merge(sums)
             if raw is not None:
                 keep(raw)
             if update:
                 update(batch.tokens)
+
+        def too_long(number: int) -> str:
+            return (
+                f"one segment of {lengths[number]} tokens on {self._device}; shorten it, or use a "
+                "device with more memory"
+            )
+
+        lengths = [len(sequences[segment]) for segment in segments]
+        self._budget = in_batches(lengths, self._budget, run, too_long)
         return totals
 
     def _batch(
@@ -418,21 +412,6 @@ def _over_text(name: str, value: "torch.Tensor", batch: Batch, stack: str) -> "t
     else:
         found = torch.where(inside, value, 0).sum(1, dtype=torch.float64) / inside.sum(1)
     return found.index_select(0, batch.items.to(value.device))
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Say whether an error means that a batch was too large for the memory."""
-    import torch
-
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate" in str(error)
-
-
-def release_memory() -> None:
-    """Give back what a failed batch left in the GPU's cache."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _open_arrays(store: Path, sites: Any) -> dict[str, Any]:

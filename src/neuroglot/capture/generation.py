@@ -1,6 +1,5 @@
 """Lets a model go on from many prompts at once, its neurons edited by prompt."""
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -9,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroglot.capture.batches import in_batches
 from neuroglot.capture.context import Context, pad
-from neuroglot.capture.engine import out_of_memory, release_memory
 from neuroglot.capture.perplexity import check_readable
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.describe import language_config
@@ -61,31 +60,24 @@ def generate(
         check_readable(model, len(prompt) + new_tokens, "shorten the prompt or its continuation")
     on_cpu = next(model.parameters()).device.type == "cpu"
     budget = batch_tokens or (1024 if on_cpu else 8192)
-    waiting = deque(sorted(range(len(prompts)), key=lambda number: -len(prompts[number])))
     generated: list[list[int]] = [[] for _ in prompts]
-    while waiting:
-        longest = len(prompts[waiting[0]]) + new_tokens
-        group = [waiting.popleft() for _ in range(min(len(waiting), max(1, budget // longest)))]
-        try:
-            numbers = np.array(group, np.int64)
-            own = [prompts[number] for number in group]
-            found = _batch(model, own, new_tokens, edits(numbers) if edits else (), positions)
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            if len(group) == 1:
-                raise NeuroglotError(
-                    f"not enough memory for a prompt and continuation of {longest} tokens; shorten "
-                    "them, or use a device with more memory"
-                ) from error
-            waiting.extendleft(reversed(group))
-            budget = longest * len(group) // 2
-            release_memory()
-            continue
+
+    def run(group: NDArray[np.int64]) -> None:
+        own = [prompts[number] for number in group]
+        found = _batch(model, own, new_tokens, edits(group) if edits else (), positions)
         for number, ids in zip(group, found, strict=True):
             generated[number] = ids
         if update:
             update(len(group))
+
+    def too_long(number: int) -> str:
+        return (
+            f"a prompt and continuation of {lengths[number]} tokens; shorten them, or use a device "
+            "with more memory"
+        )
+
+    lengths = [len(prompt) + new_tokens for prompt in prompts]
+    in_batches(lengths, budget, run, too_long)
     return generated
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglot.capture.engine import out_of_memory, release_memory
+from neuroglot.capture.batches import in_batches
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import context_window
 from neuroglot.models.describe import language_config
@@ -92,35 +92,28 @@ def negative_log_likelihood(
     sequences = torch.from_numpy(np.concatenate([start, windows], axis=1))
     # More than a recording's: every batch reads the head's weights once, which often are the most.
     budget = batch_tokens or (512 if device.type == "cpu" else 8192)
-    size = max(1, budget // sequences.shape[1])
-    losses: list[NDArray[np.float64]] = []
-    done = 0
-    while done < len(windows):
-        batch = sequences[done : done + size]
-        try:
-            found = _window_losses(model, batch.to(device), max(1, len(before)))
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            if len(batch) == 1:
-                raise NeuroglotError(
-                    f"not enough memory for one window of {windows.shape[1]} tokens on {device}; "
-                    "lower perplexity.window, or use a device with more memory"
-                ) from error
-            size = len(batch) // 2
-            release_memory()
-            continue
-        losses.append(found.cpu().numpy())
-        if not np.isfinite(losses[-1]).all():
+    losses = np.zeros(len(windows))
+
+    def run(group: NDArray[np.int64]) -> None:
+        batch = sequences[torch.from_numpy(group)].to(device)
+        losses[group] = _window_losses(model, batch, max(1, len(before))).cpu().numpy()
+        if not np.isfinite(losses[group]).all():
             raise NeuroglotError(
-                f"the likelihood of window {done + int(np.argmin(np.isfinite(losses[-1])))} is not "
+                f"the likelihood of window {group[np.argmin(np.isfinite(losses[group]))]} is not "
                 "finite: the model's logits hold NaN or infinity; set capture.dtype to float32 or "
                 "bfloat16"
             )
-        done += len(batch)
         if update:
-            update(len(batch) * windows.shape[1])
-    return np.concatenate([np.zeros(0), *losses])
+            update(len(group) * windows.shape[1])
+
+    def too_long(_: int) -> str:
+        return (
+            f"one window of {windows.shape[1]} tokens on {device}; lower perplexity.window, or use "
+            "a device with more memory"
+        )
+
+    in_batches([sequences.shape[1]] * len(windows), budget, run, too_long)
+    return losses
 
 
 def check_readable(model: Any, length: int, advice: str) -> None:

@@ -8,11 +8,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from neuroglot.capture.batches import in_batches
+from neuroglot.capture.context import Context, pad
 from neuroglot.capture.engine import Batch, Engine, Recording
 from neuroglot.capture.settings import ExecutionSettings, Pool
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.models.ffn import FFN
+from neuroglot.models.ffn import FFN, ffns, record
 from neuroglot.models.intervene import Edit, intervened
 from neuroglot.tokens import Tokens
 
@@ -68,6 +71,72 @@ def represent(
     site = "state" if pool == "last" else "mean"
     recording = Recording((site,), len(text.segment_ids), (), "float32", last_token=True)
     return engine.rows(text, recording)[site]
+
+
+def represent_variants(
+    model: Any,
+    text: Tokens,
+    variants: Sequence[Sequence[Edit]],
+    pool: Pool = "last",
+    positions: Literal["all", "last"] = "all",
+    batch_tokens: int | None = None,
+) -> NDArray[np.float32]:
+    """``represent`` under several sets of edits, ``[variant, state, segment, hidden]``.
+
+    Where a causal model's last tokens are both edited and looked at, the tokens before them are
+    read once, and every variant goes on from what was kept of them.
+
+    Args:
+        model: as for ``represent``.
+        text: the segments.
+        variants: edits of each variant.
+        pool: as for ``represent``.
+        positions: as for ``represent``.
+        batch_tokens: as for ``represent``.
+
+    Raises:
+        NeuroglotError: as ``represent``.
+    """
+    if positions == "last" and pool == "last" and not model.config.is_encoder_decoder:
+        return _from_last_tokens(model, text, variants, batch_tokens)
+    found = (represent(model, text, pool, edits, positions, batch_tokens) for edits in variants)
+    return np.stack(list(found))
+
+
+def _from_last_tokens(
+    model: Any, text: Tokens, variants: Sequence[Sequence[Edit]], batch_tokens: int | None
+) -> NDArray[np.float32]:
+    after = len(text.after)
+    sequences = [own[: len(own) - after].tolist() for own in text.sequences()]
+    layers, hidden = len(ffns(model)), ffns(model)[0].hidden
+    found = np.empty((len(variants), layers + 1, len(sequences), hidden), np.float32)
+
+    def run(group: NDArray[np.int64]) -> None:
+        ids, real = pad([sequences[number] for number in group], left=True)
+        start = Context.empty(model, len(group)).read(ids[:, :-1], real[:, :-1])
+        for states, edits in zip(found, variants, strict=True):
+
+            def keep(_: str, __: str, state: int, value: Tensor, kept: Any = states) -> None:
+                kept[state, group] = value[:, 0].float().cpu().numpy()
+
+            own = [edit.rows(group) for edit in edits]
+            with intervened(model, own), record(model, {"state"}, keep):
+                start.states(ids[:, -1:], real[:, -1:])
+
+    def too_long(number: int) -> str:
+        return (
+            f"one segment of {len(sequences[number])} tokens; shorten it, or use a device with "
+            "more memory"
+        )
+
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    in_batches([*map(len, sequences)], batch_tokens or (1024 if on_cpu else 8192), run, too_long)
+    if not np.isfinite(found).all():
+        raise NeuroglotError(
+            "a state is not finite: the model's activations hold NaN or infinity; set "
+            "capture.dtype to float32 or bfloat16"
+        )
+    return found
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot import store
-from neuroglot.capture.states import represent
+from neuroglot.capture.states import represent_variants
 from neuroglot.measures.latent import nearest_neighbours
 from neuroglot.models.intervene import Edit, random_like
 from neuroglot.models.load import load
@@ -105,16 +105,16 @@ class _Experiment:
             self._near = [nearest_neighbours(one, max(settings["k"])) for one in self._pivot_states]
         text = other.tokens(self._inputs)
         drawn = controls(own, other.language, settings["random_seeds"])
+        found = represent_variants(
+            self._model,
+            text,
+            [[], *([Edit(mask)] for mask in (own, *drawn))],
+            settings["pool"],
+            settings["positions"],
+            self._inputs.execution.batch_tokens,
+        )
         rows = []
-        for edits in [[], *([Edit(mask)] for mask in (own, *drawn))]:
-            states = represent(
-                self._model,
-                text,
-                settings["pool"],
-                edits,
-                settings["positions"],
-                self._inputs.execution.batch_tokens,
-            )
+        for states in found:
             by_state = [
                 closeness(pivot, one, near, settings["k"])
                 for pivot, one, near in zip(self._pivot_states, states, self._near, strict=True)
