@@ -19,6 +19,7 @@ include: "workflow/rules/sharing.smk"
 include: "workflow/rules/experts.smk"
 include: "workflow/rules/transfer.smk"
 include: "workflow/rules/lape.smk"
+include: "workflow/rules/agreement.smk"
 include: "workflow/rules/reductions.smk"
 include: "workflow/rules/report.smk"
 
@@ -31,6 +32,7 @@ localrules:
     experts,
     transfer,
     lape,
+    agreement,
 
 
 rule roles:
@@ -73,6 +75,13 @@ rule lape:
         results_of("lape"),
     message:
         "lape: the neurons that are a language's own"
+
+
+rule agreement:
+    input:
+        results_of("agreement"),
+    message:
+        "agreement: whether methods name the same neurons"
 
 
 rule all:

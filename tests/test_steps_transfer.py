@@ -60,6 +60,7 @@ SETTINGS: dict[str, Any] = {
     "tasks": {"facts": "rank"},
     "task_positions": "all",
     "random_seeds": 2,
+    "task_random_seeds": 2,
     "replicates": 50,
     "device": "cpu",
     "dtype": "float32",

@@ -269,6 +269,9 @@ class TransferSettings(Section):
     random_seeds: int = Field(
         5, ge=1, description="Sets of as many random neurons per layer, the control."
     )
+    task_random_seeds: int = Field(
+        1, ge=1, description="The same for tasks, which take far longer."
+    )
     replicates: int = Field(
         1000, ge=1, description="Bootstrap samples of segments or items per interval."
     )

@@ -105,7 +105,9 @@ if settings.transfer:
                     ),
                 ],
                 settings=lambda wildcards: {
-                    **only(TRANSFER, "task_positions", "random_seeds", "replicates"),
+                    **only(
+                        TRANSFER, "task_positions", "task_random_seeds", "replicates"
+                    ),
                     **analysed(settings.transfer_languages(*TRANSFER.tasks)),
                     **running(),
                     "tasks": {

@@ -17,6 +17,8 @@ from neuroglot.progress import progress
 from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.pieces import Piece
 
+FOUND = ("correct", "exact", "log_probability", "neurons")
+
 
 @dataclass(frozen=True, eq=False)
 class Asked:
@@ -86,7 +88,7 @@ class Examiner:
             variants: name and edits of each; a control has one for each draw, of the same name.
 
         Returns:
-            ``correct``, ``exact``, ``log_probability`` and ``neurons`` (how many are edited),
+            By the names of FOUND, the last being how many neurons are edited,
             ``[variant, question]``; of a control the mean of its draws, since questions, not draws,
             are what is resampled.
         """
@@ -106,12 +108,10 @@ class Examiner:
                 bar.update,
             )
         right = answers.written if asked.scoring == "exact" else answers.gold_rank == 0
-        rows = {
-            "correct": right,
-            "exact": answers.written,
-            "log_probability": answers.gold_log_probability,
-            "neurons": np.stack([_changed(variant, len(questions)) for variant in edits]),
-        }
+        edited = np.stack([_changed(variant, len(questions)) for variant in edits])
+        rows = dict(
+            zip(FOUND, (right, answers.written, answers.gold_log_probability, edited), strict=True)
+        )
         chosen = np.array(drawn)
         return {
             name: np.stack([values[chosen == one].mean(0) for one in names])

@@ -1,7 +1,7 @@
 """Keeps the parts of a long reduction, so that one more language costs its own part only."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,27 @@ def piece(path: Path, fingerprint: str, compute: Callable[[], Piece]) -> Piece:
         fingerprint: of everything the piece depends on.
         compute: gives named arrays of numbers or text.
     """
-    kept = _read(path, fingerprint)
-    if kept is not None:
-        return kept
-    made = compute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    np.savez_compressed(temporary, **made, fingerprint=np.array(fingerprint))  # type: ignore[arg-type]
-    temporary.replace(path)
-    return made
+    return pieces({path: fingerprint}, lambda _: {path: compute()})[path]
+
+
+def pieces(
+    fingerprints: Mapping[Path, str], compute: Callable[[list[Path]], Mapping[Path, Piece]]
+) -> dict[Path, Piece]:
+    """Read several pieces, and compute those together that are not there yet.
+
+    Args:
+        fingerprints: of everything each piece depends on, by its path.
+        compute: gives the pieces of these paths.
+    """
+    kept = {path: _read(path, fingerprint) for path, fingerprint in fingerprints.items()}
+    missing = [path for path, found in kept.items() if found is None]
+    made = compute(missing) if missing else {}
+    for path, found in made.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
+        np.savez_compressed(temporary, **found, fingerprint=np.array(fingerprints[path]))  # type: ignore[arg-type]
+        temporary.replace(path)
+    return {path: found or made[path] for path, found in kept.items()}
 
 
 def _read(path: Path, fingerprint: str) -> Piece | None:

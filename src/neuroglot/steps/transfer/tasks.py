@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from neuroglot.capture.answers import Variant
 from neuroglot.models.intervene import Edit
 from neuroglot.provenance import digest, fingerprint
-from neuroglot.steps.answers import Asked, Examiner, summed_up
+from neuroglot.steps.answers import FOUND, Asked, Examiner, summed_up
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.pieces import Piece, piece
+from neuroglot.steps.pieces import Piece, pieces
 from neuroglot.steps.reduce import tidy
 from neuroglot.steps.sharing.prompts import by_task, encoded
 from neuroglot.steps.transfer.deactivation import controls
@@ -36,18 +37,17 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     found = {}
     for task, scoring in settings["tasks"].items():
         questions = encoded(inputs, task, _items(inputs, task, settings["languages"]))
-        pieces = []
-        for language, own in questions.items():
-            asked = Asked(task, scoring, {language: own})
-            masks = {kind: listed(lists, kind, language) for kind in TYPES}
-            pieces.append(_piece(inputs, settings, examiner, asked, masks))
-        answers = {key: np.concatenate([one[key] for one in pieces], 1) for key in pieces[0]}
         asked = Asked(task, scoring, questions)
+        masks = {
+            language: {kind: listed(lists, kind, language) for kind in TYPES}
+            for language in questions
+        }
+        answers = _answers(inputs, settings, examiner, asked, masks)
         found[task] = summed_up(asked, answers, VARIANTS, settings["replicates"])
     data = by_task(found).reindex(language=settings["languages"], variant=list(VARIANTS))
     return data.assign_coords(scoring=("task", list(settings["tasks"].values()))).assign_attrs(
         top_n=lists.attrs["top_n"],
-        **{key: settings[key] for key in ("task_positions", "random_seeds")},
+        **{key: settings[key] for key in ("task_positions", "task_random_seeds")},
     )
 
 
@@ -60,38 +60,59 @@ def _items(inputs: Inputs, task: str, languages: list[str]) -> dict[str, Any]:
     return items
 
 
-def _piece(
-    inputs: Inputs, settings: dict[str, Any], examiner: Examiner, asked: Asked, masks: Masks
+def _answers(
+    inputs: Inputs,
+    settings: dict[str, Any],
+    examiner: Examiner,
+    asked: Asked,
+    masks: Mapping[str, Masks],
 ) -> Piece:
-    """Judge one language's answers to a task, or read how they were judged before."""
-    [language] = asked.questions
-    seeds = settings["random_seeds"]
-    origin = digest(
-        [
-            inputs.card().sha256,
-            *asked.identity(),
-            [np.argwhere(mask).tolist() for mask in masks.values()],
-            {key: settings[key] for key in ("task_positions", "random_seeds", "device", "dtype")},
-            fingerprint(__name__),
-        ]
-    )
-    path = inputs.pieces / f"{asked.task}-{language}.npz"
-    return piece(
-        path, origin, lambda: examiner.ask(asked, VARIANTS, _variants(masks, language, seeds))
-    )
+    """Judge the answers of the languages that were not judged before, in batches of all of them."""
+    keys = ("task_positions", "task_random_seeds", "device", "dtype")
+    paths, fingerprints = {}, {}
+    for language, own in asked.questions.items():
+        path = inputs.pieces / f"{asked.task}-{language}.npz"
+        paths[path] = language
+        fingerprints[path] = digest(
+            [
+                inputs.card().sha256,
+                *Asked(asked.task, asked.scoring, {language: own}).identity(),
+                [np.argwhere(mask).tolist() for mask in masks[language].values()],
+                {key: settings[key] for key in keys},
+                fingerprint(__name__),
+            ]
+        )
+
+    def judged(missing: list[Path]) -> dict[Path, Piece]:
+        together = {paths[path]: asked.questions[paths[path]] for path in missing}
+        some = Asked(asked.task, asked.scoring, together)
+        variants = _variants(some, masks, settings["task_random_seeds"])
+        answers, of_language = examiner.ask(some, VARIANTS, variants), some.judged[:, 0]
+        return {
+            path: {name: values[:, of_language == place] for name, values in answers.items()}
+            for place, path in enumerate(missing)
+        }
+
+    found = pieces(fingerprints, judged).values()
+    return {name: np.concatenate([one[name] for one in found], 1) for name in FOUND}
 
 
-def _variants(masks: Masks, language: str, seeds: int) -> Iterator[tuple[str, Variant | None]]:
+def _variants(
+    asked: Asked, masks: Mapping[str, Masks], seeds: int
+) -> Iterator[tuple[str, Variant | None]]:
     """Give every variant of VARIANTS, a control once for each seed."""
 
-    def without(mask: NDArray[np.bool_], _items: NDArray[np.int64]) -> list[Edit]:
-        return [Edit(mask)]
+    def without(by_language: NDArray[np.bool_], places: NDArray[np.int64]) -> list[Edit]:
+        return [Edit(by_language[asked.judged[places, 0]])]
 
     yield "baseline", None
-    for kind, own in masks.items():
-        yield f"without_{kind}", partial(without, own)
-        for drawn in controls(own, language, seeds):
-            yield f"random_{kind}", partial(without, drawn)
+    for kind in TYPES:
+        own = {language: masks[language][kind] for language in asked.questions}
+        yield f"without_{kind}", partial(without, np.stack(list(own.values())))
+        for drawn in zip(
+            *(controls(mask, language, seeds) for language, mask in own.items()), strict=True
+        ):
+            yield f"random_{kind}", partial(without, np.stack(drawn))
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
