@@ -15,6 +15,7 @@ from neuroglot.measures import contribution as module
 from neuroglot.measures.contribution import (
     ScoreStatistics,
     contribution,
+    contribution_by_item,
     contribution_by_kind,
     effective_score,
     mean_by_kind,
@@ -96,7 +97,7 @@ def test_kinds_against_loops(items, neurons, fraction, data):
     np.testing.assert_array_equal(top_composition(share, found, fraction), top)
     np.testing.assert_allclose(mean_by_kind(share, found), mean, rtol=1e-13)
     np.testing.assert_allclose(sum_by_kind(share, found), total, rtol=1e-13, atol=1e-16)
-    averaged = contribution_by_kind(share, found, fraction)
+    averaged = contribution_by_kind(contribution_by_item(share, found, fraction))
     for k, kind in enumerate(KINDS):
         have = [m for m in mean[:, k] if not np.isnan(m)]
         one = averaged.sel(kind=kind)
@@ -135,9 +136,8 @@ def test_planted_contributors_are_found():
     number = np.zeros((3, 100), int)
     number[:, [4, 50, 51, 98]] = 1
     number[:, 99] = 2
-    averaged = contribution_by_kind(
-        contribution(act, value_norm(values)), from_numbers(number.tolist())
-    )
+    share = contribution(act, value_norm(values))
+    averaged = contribution_by_kind(contribution_by_item(share, from_numbers(number.tolist())))
     assert averaged["top_share"].values.tolist() == pytest.approx([0, 0.8, 0.2, 0])
     assert averaged["sum"].sel(kind=["partial_shared", "specific"]).sum() > 0.95
     assert averaged["kind"].values.tolist() == list(KINDS)
@@ -152,11 +152,11 @@ def test_kinds_without_neurons_and_silent_layers():
     np.testing.assert_array_equal(
         mean_by_kind(share, found), [[0.5, np.nan, np.nan, 0], [np.nan] * 4]
     )
-    averaged = contribution_by_kind(share, found)
+    averaged = contribution_by_kind(contribution_by_item(share, found))
     assert averaged["sum"].values.tolist() == [1, 0, 0, 0]
     assert averaged["top_share"].values.tolist() == [1, 0, 0, 0]
     np.testing.assert_array_equal(averaged["mean"], [0.5, np.nan, np.nan, 0])
-    silent = contribution_by_kind(share[1:], found[1:])
+    silent = contribution_by_kind(contribution_by_item(share[1:], found[1:]))
     assert all(silent[name].isnull().all() for name in silent)
 
 
@@ -190,7 +190,11 @@ def test_scores_add_up_to_the_ffns_logit():
 def test_statistics_by_hand():
     score = np.array([[1.0, -2, 5], [0.5, 4, -6]])
     found = score_statistics(score, from_numbers([[0, 0, 3], [0, 1, 3]]))
-    assert found.count.tolist() == [3, 1, 0, 2]
+    assert found.count.tolist() == [[2, 0, 0, 1], [1, 1, 0, 1]]
+    assert found.sum.tolist() == [[-1, 0, 0, 5], [0.5, 4, 0, -6]]
+    inf = np.inf
+    assert found.max.tolist() == [[1, -inf, -inf, 5], [0.5, 4, -inf, -6]]
+    assert found.min.tolist() == [[-2, inf, inf, 5], [0.5, 4, inf, -6]]
     shown = found.dataset()
     np.testing.assert_array_equal(shown["max"], [1, 4, np.nan, 5])
     np.testing.assert_array_equal(shown["min"], [-2, 4, np.nan, -6])
@@ -199,21 +203,31 @@ def test_statistics_by_hand():
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(0, 6), max_size=4), st.integers(0, 100))
-def test_statistics_of_parts_add_up_to_those_of_the_whole(cuts, seed):
+@given(st.integers(1, 16), st.integers(0, 100))
+def test_statistics_of_layers_add_up_to_those_of_all(cut, seed):
     score = np.random.default_rng(seed).normal(size=(6, 17))
-    found = some_kinds(6, 17, seed)
-    edges = [0, *sorted(cuts), 6]
-    parts = [score_statistics(score[a:b], found[a:b]) for a, b in pairwise(edges)]
+    number = np.random.default_rng(seed).integers(0, 4, (6, 17))
+    found = from_numbers(number.tolist())
+    edges = [0, cut, 17]
+    parts = [
+        score_statistics(score[:, a:b], from_numbers(number[:, a:b].tolist()))
+        for a, b in pairwise(edges)
+    ]
     whole, combined = score_statistics(score, found), reduce(add, parts)
     assert isinstance(combined, ScoreStatistics)
     for name in ("count", "max", "min"):
         np.testing.assert_array_equal(getattr(combined, name), getattr(whole, name))
+    np.testing.assert_allclose(combined.sum, whole.sum, rtol=1e-12, atol=1e-12)
     xr.testing.assert_allclose(combined.dataset(), whole.dataset(), rtol=1e-12)
     for k, kind in enumerate(KINDS):
-        pairs = [score[i, n] for i, n in np.argwhere(found.mask(kind))]
-        assert whole.count[k] == len(pairs)
-        assert whole.sum[k] == pytest.approx(sum(pairs), abs=1e-12)
+        mask = found.mask(kind)
+        for item in range(6):
+            pairs = [score[item, n] for n in np.flatnonzero(mask[item])]
+            assert whole.count[item, k] == len(pairs)
+            assert whole.sum[item, k] == pytest.approx(sum(pairs), abs=1e-12)
+            assert whole.max[item, k] == max(pairs, default=-np.inf)
+            assert whole.min[item, k] == min(pairs, default=np.inf)
+        assert whole.total[k] == pytest.approx(score[mask].sum(), abs=1e-12)
 
 
 def test_wrong_input_is_named():

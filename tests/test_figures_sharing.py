@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
@@ -91,6 +92,20 @@ def shares(rng: np.random.Generator, tasks: int, depth: int) -> np.ndarray:
     return noisy / noisy.sum(-1, keepdims=True)
 
 
+def bounded(ds: xr.Dataset, *names: str) -> xr.Dataset:
+    """Add the ends of an interval around every value of ``names``."""
+    ends = {"_low": 0.9, "_high": 1.2}
+    return ds.assign(
+        {name + end: ds[name] * factor for name in names for end, factor in ends.items()}
+    )
+
+
+def of_languages(ds: xr.Dataset, *names: str) -> xr.Dataset:
+    """Add the means over languages of ``names`` with the ends of their intervals."""
+    means = {f"{name}_of_languages": ds[name].mean("language") for name in names}
+    return bounded(ds.assign(means), *means)
+
+
 def kinds_dataset(
     languages: int = 10, tasks: int = 4, stacks: dict[str, int] | None = None
 ) -> xr.Dataset:
@@ -101,7 +116,7 @@ def kinds_dataset(
     active = share[..., :1] + rng.uniform(0.1, 0.15, (tasks, 1, languages))
     by_threshold = np.stack([share * [f, f, f, 1] for f in np.linspace(1, 0.2, 6)], axis=1)
     by_number = np.stack([share * [f, 2 - f, 1, 1] for f in np.linspace(1.3, 1, 4)], axis=1)
-    return xr.Dataset(
+    ds = xr.Dataset(
         {
             "kind_share": (("task", "layer", "kind"), share),
             "active_share": (("task", "layer", "language"), active),
@@ -117,6 +132,9 @@ def kinds_dataset(
         coords | {"threshold": list(THRESHOLDS), "languages": list(NUMBERS)},
         attributes(languages),
     )
+    return bounded(
+        ds, "kind_share", "active_share", "threshold_share", "language_count_share", "dead"
+    )
 
 
 def contributions_dataset(
@@ -131,11 +149,13 @@ def contributions_dataset(
     total = share * [4, 2, 1.5, 0.3] * noise
     total = total / total.sum(-1, keepdims=True)
     dims = ("task", "language", "layer", "kind")
-    return kinds.assign(
+    names = ("top_share", "mean", "sum")
+    ds = kinds.assign(
         top_share=(dims, top / top.sum(-1, keepdims=True)),
         mean=(dims, total / (share * NEURONS)),
         sum=(dims, total),
     ).assign_attrs(top_fraction=0.05)
+    return of_languages(bounded(ds, *names), *names)
 
 
 def effective_dataset(
@@ -149,7 +169,7 @@ def effective_dataset(
     by_layer[:, :, -1] *= 3
     high = by_layer.max(2)
     dims = ("task", "language", "kind")
-    return xr.Dataset(
+    ds = xr.Dataset(
         {
             "max": (dims, high),
             "min": (dims, -high * rng.uniform(0.4, 1, high.shape)),
@@ -159,6 +179,7 @@ def effective_dataset(
         coords,
         attributes(languages),
     )
+    return of_languages(ds, "max_by_layer")
 
 
 def interventions_dataset(
@@ -171,6 +192,8 @@ def interventions_dataset(
     base = rng.uniform(0.35, 0.6, (tasks, 1, languages))
     accuracy = base * worse[:, None] + rng.uniform(-0.02, 0.02, size)
     log_probability = -5 / accuracy
+    difference = log_probability - log_probability[:, :1]
+    apart = np.array([0, 1, -1, 0] * 3 + [1])[:, None] * np.ones(size)
     dims, by_language = ("task", "variant", "language"), ("task", "language")
     neurons = np.array([0, 4000, 6000, 900] * 3 + [900], dtype=float)[:, None]
     excluded = np.zeros((tasks, languages), dtype=np.int64)
@@ -187,9 +210,13 @@ def interventions_dataset(
             "accuracy_low": (dims, accuracy - 0.06),
             "accuracy_high": (dims, accuracy + 0.06),
             "exact_accuracy": (dims, accuracy),
-            "log_probability": (dims, log_probability),
-            "log_probability_low": (dims, log_probability - 1.5),
-            "log_probability_high": (dims, log_probability + 1.5),
+            "accuracy_excess_low": (dims, apart - 0.5),
+            "accuracy_excess_high": (dims, apart + 0.5),
+            "log_probability_difference": (dims, difference),
+            "log_probability_difference_low": (dims, difference - 1.5),
+            "log_probability_difference_high": (dims, difference + 1.5),
+            "log_probability_excess_low": (dims, apart - 0.5),
+            "log_probability_excess_high": (dims, apart + 0.5),
             "neurons": (dims, np.broadcast_to(neurons, size) + 10.0 * np.arange(languages)),
             "items": (by_language, np.full((tasks, languages), 120) - excluded),
             "excluded": (by_language, excluded),
@@ -212,7 +239,7 @@ def comparison_dataset(
     for model, depth in enumerate(models.values()):
         share[model, :, :depth] = shares(rng, len(names), depth)
     sweep = [names[min(2, tasks - 1)], *names[tasks:]]
-    return xr.Dataset(
+    ds = xr.Dataset(
         {
             "kind_share": (("model", "task", "layer", "kind"), share),
             "layers": ("model", [*models.values()]),
@@ -226,6 +253,7 @@ def comparison_dataset(
         },
         {"few_shot": json.dumps(sweep)},
     )
+    return bounded(ds, "kind_share")
 
 
 DATASETS = {
@@ -259,6 +287,18 @@ def of_kind(ax: Axes, kind: str) -> list[Line2D]:
     ]
 
 
+def bands_of(ax: Axes) -> list[FillBetweenPolyCollection]:
+    return [c for c in ax.collections if isinstance(c, FillBetweenPolyCollection)]
+
+
+def assert_filled(band: FillBetweenPolyCollection, low: object, high: object) -> None:
+    """Check that a band of one stack reaches from ``low[layer]`` to ``high[layer]``."""
+    corners = band.get_paths()[0].vertices
+    by_place = [corners[corners[:, 0] == x, 1] for x in np.unique(corners[:, 0])]
+    np.testing.assert_array_equal([heights.min() for heights in by_place], low)
+    np.testing.assert_array_equal([heights.max() for heights in by_place], high)
+
+
 def legend_of(figure: Figure) -> dict[str, Line2D]:
     (legend,) = [legend for part in figure.subfigs for legend in part.legends]
     texts = named(legend.get_texts())
@@ -270,9 +310,27 @@ CASES = {
     "one language": {"languages": 1, "tasks": 1, "stacks": {"decoder": 1}},
     "encoder and decoder": {"languages": 4, "tasks": 2, "stacks": {"encoder": 6, "decoder": 9}},
     "25 languages": {"languages": 25, "tasks": 1, "stacks": {"decoder": 32}},
-    "many tasks": {"languages": 2, "tasks": 6, "stacks": {"decoder": 2}},
 }
 SEVERAL_MODELS = "comparison"
+
+
+# Of languages, tasks and stacks, what a family's figures depend on; the others on all three.
+DEPENDS = {"interventions": ("languages", "tasks"), "comparison": ("tasks",)}
+CROWDED = {
+    (family, stem): ["ten languages"] + ["encoder and decoder"] * (family not in DEPENDS)
+    for family, stem in STEMS
+}
+
+
+def drawn(family: str, stem: str, case: str) -> Figure:
+    """A figure of one of CASES, drawn once for all tests that only look at it."""
+    chosen = {key: CASES[case].get(key) for key in DEPENDS.get(family, CASES[case])}
+    return drawn_once(family, stem, json.dumps(chosen))
+
+
+@cache
+def drawn_once(family: str, stem: str, chosen: str) -> Figure:
+    return draw(family, stem, DATASETS[family](**json.loads(chosen)))
 
 
 @pytest.fixture(autouse=True)
@@ -315,11 +373,11 @@ class TestEveryFigure:
     @pytest.mark.parametrize("case", CASES)
     def test_draws_without_a_warning(self, case: str) -> None:
         for family, stem in STEMS:
-            assert panels_of(draw(family, stem, DATASETS[family](**CASES[case])))
+            assert panels_of(drawn(family, stem, case))
 
     @pytest.mark.parametrize(("family", "stem"), STEMS)
     def test_names_the_model_and_labels_the_axes(self, family: str, stem: str) -> None:
-        figure = draw(family, stem, DATASETS[family](languages=3, tasks=2))
+        figure = drawn(family, stem, "encoder and decoder")
         of_one_model = figure.get_suptitle().startswith("gemma-3-270m: ")
         assert of_one_model == (family != SEVERAL_MODELS)
         assert any(ax.get_xlabel() for ax in panels_of(figure))
@@ -328,12 +386,14 @@ class TestEveryFigure:
             assert any("capitals" in text for text in shown)
             assert any("natural-language-" in text for text in shown)
 
-    @pytest.mark.parametrize("case", ["ten languages", "encoder and decoder"])
-    @pytest.mark.parametrize(("family", "stem"), STEMS)
+    @pytest.mark.parametrize(
+        ("family", "stem", "case"),
+        [(*figure, case) for figure, cases in CROWDED.items() for case in cases],
+    )
     def test_nothing_overlaps(self, family: str, stem: str, case: str) -> None:
-        figure = draw(family, stem, DATASETS[family](**CASES[case]))
+        figure = drawn(family, stem, case)
         with style.theme():
-            figure.draw_without_rendering()
+            figure.get_layout_engine().execute(figure)
         boxes = [ax.get_tightbbox() for ax in figure.get_axes()]
         boxes += [legend.get_window_extent() for part in figure.subfigs for legend in part.legends]
         boxes += [text.get_window_extent() for text in figure.texts]
@@ -353,12 +413,14 @@ class TestEveryFigure:
 
     @pytest.mark.parametrize(("family", "stem"), STEMS)
     def test_the_order_of_dimensions_does_not_matter(self, family: str, stem: str) -> None:
-        data = DATASETS[family](languages=3, tasks=2)
-        turned = data.transpose(*reversed(list(data.dims)))
-        for ax, other in zip(
-            panels_of(draw(family, stem, data)), panels_of(draw(family, stem, turned)), strict=True
-        ):
+        data = DATASETS[family](**CASES["encoder and decoder"])
+        turned = draw(family, stem, data.transpose(*reversed(list(data.dims))))
+        figure = drawn(family, stem, "encoder and decoder")
+        for ax, other in zip(panels_of(figure), panels_of(turned), strict=True):
             assert ax.get_lines() or ax.patches
+            for one, two in zip(ax.collections, other.collections, strict=True):
+                for path, same in zip(one.get_paths(), two.get_paths(), strict=True):
+                    np.testing.assert_array_equal(path.vertices, same.vertices)
             for one, two in zip(ax.get_lines(), other.get_lines(), strict=True):
                 np.testing.assert_array_equal(one.get_xydata(), two.get_xydata())
             for one, two in zip(ax.patches, other.patches, strict=True):
@@ -366,7 +428,7 @@ class TestEveryFigure:
 
     @pytest.mark.parametrize(("family", "stem"), STEMS)
     def test_a_task_without_numbers_is_left_out(self, family: str, stem: str) -> None:
-        data = DATASETS[family](languages=2, tasks=3)
+        data = DATASETS[family](languages=2, tasks=4)  # which leaves an odd number
         for name in data:
             if data[name].dtype.kind == "f" and "task" in data[name].dims:
                 data[name] = data[name].where(data["task"] != "natural-language-inference")
@@ -433,6 +495,14 @@ class TestKinds:
                 expected = data["kind_share"].isel(task=task).sel(kind=kind)
                 np.testing.assert_array_equal(line.get_ydata(), expected)
                 np.testing.assert_array_equal(line.get_xdata(), np.arange(18) + 1)
+            bounds = data.isel(task=task)
+            for kind, band in zip(KINDS, bands_of(left), strict=True):
+                of_this = bounds.sel(kind=kind)
+                assert_filled(band, of_this["kind_share_low"], of_this["kind_share_high"])
+                assert to_rgb(band.get_facecolor()[0][:3]) == to_rgb(looks.KINDS[kind]["color"])
+            for language, band in zip(("en", "de", "fr"), bands_of(right), strict=True):
+                of_this = bounds.sel(language=language)
+                assert_filled(band, of_this["active_share_low"], of_this["active_share_high"])
             for line, language in zip(right.get_lines(), ("en", "de", "fr"), strict=True):
                 expected = data["active_share"].isel(task=task).sel(language=language)
                 np.testing.assert_array_equal(line.get_ydata(), expected)
@@ -484,6 +554,8 @@ class TestKinds:
             for line, language in zip(ax.get_lines(), ("en", "de"), strict=True):
                 expected = data["dead"].isel(task=task).sel(language=language)
                 np.testing.assert_array_equal(line.get_ydata(), expected)
+            of_first = data.isel(task=task, language=0)
+            assert_filled(bands_of(ax)[0], of_first["dead_low"], of_first["dead_high"])
 
     @pytest.mark.parametrize(
         ("stem", "share", "dimension"),
@@ -510,6 +582,8 @@ class TestKinds:
                     expected = data[share].isel(task=task).sel({dimension: step, "kind": kind})
                     np.testing.assert_array_equal(line.get_ydata(), expected)
                     assert line.get_color() == legend[f"{step:g}"].get_color()
+                of_step = data.isel(task=task, **{dimension: 1}).sel(kind=kind)
+                assert_filled(bands_of(ax)[1], of_step[f"{share}_low"], of_step[f"{share}_high"])
 
 
 class TestContributions:
@@ -520,16 +594,19 @@ class TestContributions:
         assert "top 5 %" in axes[0, 1].get_title()
         for task, (left, middle, right) in enumerate(axes):
             share = data["top_share"].isel(task=task)
-            bands = [c for c in middle.collections if isinstance(c, FillBetweenPolyCollection)]
-            for kind, band in zip(KINDS, bands, strict=True):
+            ranges, intervals = np.reshape(bands_of(middle), (2, 4))
+            for kind, extent, interval in zip(KINDS, ranges, intervals, strict=True):
                 of_this = share.sel(kind=kind).transpose("language", "layer").values
                 (line,) = of_kind(middle, kind)
                 np.testing.assert_allclose(line.get_ydata(), of_this.mean(0))
-                corners = band.get_paths()[0].vertices
-                for layer in range(18):
-                    heights = corners[corners[:, 0] == layer + 1, 1]
-                    assert heights.min() == of_this[:, layer].min()
-                    assert heights.max() == of_this[:, layer].max()
+                assert_filled(extent, of_this.min(0), of_this.max(0))
+                bounds = data.isel(task=task).sel(kind=kind)
+                assert_filled(
+                    interval,
+                    bounds["top_share_of_languages_low"],
+                    bounds["top_share_of_languages_high"],
+                )
+                assert extent.get_alpha() < interval.get_alpha()
                 (line,) = of_kind(left, kind)
                 np.testing.assert_array_equal(
                     line.get_ydata(), data["kind_share"].isel(task=task).sel(kind=kind)
@@ -566,8 +643,16 @@ class TestEffective:
         axes = panels_of(draw("effective", "figures_10_27_29_effective", data))
         assert [ax.get_title() for ax in axes] == list(TASKS[:2])
         for task, ax in enumerate(axes):
-            assert ax.get_yscale() == "log"
-            for kind in KINDS:
+            assert ax.get_yscale() == "symlog"
+            low, high = ax.get_ylim()
+            assert 0 < low < high, "nothing of the axis is left to scores that there are not"
+            for place, kind in enumerate(KINDS):
+                of_this = data.isel(task=task).sel(kind=kind)
+                assert_filled(
+                    bands_of(ax)[4 + place],
+                    of_this["max_by_layer_of_languages_low"],
+                    of_this["max_by_layer_of_languages_high"],
+                )
                 (line,) = of_kind(ax, kind)
                 expected = data["max_by_layer"].isel(task=task).sel(kind=kind).mean("language")
                 np.testing.assert_allclose(line.get_ydata(), expected)
@@ -579,6 +664,17 @@ class TestEffective:
         (ax,) = panels_of(draw("effective", "figures_10_27_29_effective", data))
         assert ax.get_yscale() == "linear"
         assert (of_kind(ax, "specific")[0].get_ydata() == -0.5).all()
+
+    def test_far_apart_maxima_below_zero_leave_no_gap(self) -> None:
+        data = effective_dataset(languages=2, tasks=1)
+        data["max_by_layer"].loc[{"kind": "specific", "layer": 4}] = -0.01
+        (ax,) = panels_of(draw("effective", "figures_10_27_29_effective", data))
+        assert ax.get_yscale() == "symlog"
+        line = of_kind(ax, "specific")[0].get_ydata()
+        assert line[4] == -0.01
+        assert np.isfinite(line).all()
+        unit = ax.yaxis.get_transform().linthresh
+        assert 0.1 < unit / data["max_by_layer"].where(data["max_by_layer"] > 0).min() < 10
 
     def test_intervals_reach_from_the_lowest_to_the_highest(self) -> None:
         data = effective_dataset(languages=3, tasks=2)
@@ -612,15 +708,16 @@ class TestEffective:
         data["max"][:], data["min"][:] = 2.0, -1.0
         (ax,) = panels_of(draw("effective", "tables_01_04_effective", data))
         assert ax.get_xscale() == "linear"
+        data["max"].loc[{"language": "de"}], data["min"].loc[{"language": "de"}] = 0.05, -0.01
+        (ax,) = panels_of(draw("effective", "tables_01_04_effective", data))
+        assert ax.get_xscale() == "symlog", "languages are as far apart as kinds"
 
-    def test_the_reach_of_a_kind_is_its_farther_end(self) -> None:
+    def test_a_reach_is_of_the_farther_end(self) -> None:
         data = effective_dataset(languages=2, tasks=2)
         data["min"].loc[{"kind": "specific"}] = -7.0
-        assert effective.reaches(data).sel(kind="specific") == 7
-        assert (
-            effective.reaches(data).sel(kind="all_shared")
-            == data["max"].sel(kind="all_shared").max()
-        )
+        reaches = effective.reaches(data)
+        assert (reaches.sel(kind="specific") == 7).all()
+        assert (reaches.sel(kind="all_shared") == data["max"].sel(kind="all_shared")).all()
 
 
 def points_of(ax: Axes, colour: str, hollow: bool) -> list[np.ndarray]:
@@ -729,6 +826,25 @@ class TestInterventions:
         assert full == pytest.approx(baseline.mean().item())
         assert fewer == pytest.approx(baseline.sel(language=["en", "fr"]).mean().item())
 
+    @pytest.mark.parametrize("stem", FAMILIES["interventions"])
+    def test_stars_where_a_change_differs_from_its_control(self, stem: str) -> None:
+        data = interventions_dataset(languages=3, tasks=1)
+        quantity = "log_probability" if stem.startswith("log") else "accuracy"
+        ends = [f"{quantity}_excess_{end}" for end in ("low", "high")]
+        variant = "converted_specific" if "converted" in stem else "without_all_shared"
+        for name, values in zip(ends, ((-1, 0.1, -0.2), (-0.5, 0.4, 0.3)), strict=True):
+            data[name].loc[{"variant": variant}] = np.array([values])
+        figure = draw("interventions", stem, data)
+        first, *_ = panels_of(figure)
+        (stars,) = [line for line in first.get_lines() if line.get_marker() == "*"]
+        assert stars.get_ydata().tolist() == [0, 1]
+        assert stars.get_xdata().tolist() == [1, 1]
+        for name in ends:
+            data[name][:] = 0.0
+        for ax in panels_of(draw("interventions", stem, data)):
+            assert not [line for line in ax.get_lines() if line.get_marker() == "*"]
+        assert any("differ" in text for text in legend_of(figure))
+
     @pytest.mark.parametrize(
         ("stem", "variant"),
         [
@@ -743,12 +859,11 @@ class TestInterventions:
         np.testing.assert_array_equal(at_zero[:, 0], [0, 0])
         kind = variant.split("_", 1)[1]
         changed, _ = points_of(ax, looks.KINDS[kind]["color"], hollow=False)
-        values = data["log_probability"].isel(task=0)
-        np.testing.assert_allclose(
-            changed[:, 0], values.sel(variant=variant) - values.sel(variant="baseline")
-        )
-        interval = ax.collections[0].get_paths()[0].vertices[:, 0]
-        np.testing.assert_allclose(interval, [-1.5, 1.5])
+        values = data.isel(task=0).sel(variant=variant)
+        np.testing.assert_array_equal(changed[:, 0], values["log_probability_difference"])
+        ends = [path.vertices[:, 0] for path in ax.collections[1].get_paths()]
+        bounds = [values[f"log_probability_difference_{end}"] for end in ("low", "high")]
+        np.testing.assert_array_equal(ends, np.stack(bounds, 1))
 
 
 class TestComparison:
@@ -766,6 +881,9 @@ class TestComparison:
                     shares = data["kind_share"].isel(task=task).sel(model=model, kind=kind)
                     np.testing.assert_array_equal(line.get_ydata(), shares[:depth])
                     assert line.get_color() == legend[model].get_color()
+                of_first = data.isel(task=task, model=0, layer=slice(18)).sel(kind=kind)
+                ends = [of_first[f"kind_share_{end}"] for end in ("low", "high")]
+                assert_filled(bands_of(ax)[0], *ends)
 
     def test_examples_by_layer_in_the_order_of_the_sweep(self) -> None:
         data = comparison_dataset(tasks=4)

@@ -218,6 +218,7 @@ def tasks_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> 
     worse = np.array([1, 0.5, 0.8, 0.95, 0.97])[:, None]
     accuracy = rng.uniform(0.35, 0.6, (len(TASKS), 1, len(others))) * worse
     log_probability = -5 / accuracy
+    difference = log_probability - log_probability[:, :1]
     dims, by_language = ("task", "variant", "language"), ("task", "language")
     neurons = np.array([0, 1000, 1000, 1000, 1000.0])[:, None]
     chance = np.array([0.05, 1 / 3])[:, None]
@@ -226,9 +227,13 @@ def tasks_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> 
             "accuracy": (dims, accuracy),
             "accuracy_low": (dims, accuracy - 0.06),
             "accuracy_high": (dims, accuracy + 0.06),
-            "log_probability": (dims, log_probability),
-            "log_probability_low": (dims, log_probability - 1.5),
-            "log_probability_high": (dims, log_probability + 1.5),
+            "accuracy_excess_low": (dims, accuracy - 0.5),
+            "accuracy_excess_high": (dims, accuracy + 0.1),
+            "log_probability_difference": (dims, difference),
+            "log_probability_difference_low": (dims, difference - 1.5),
+            "log_probability_difference_high": (dims, difference + 1.5),
+            "log_probability_excess_low": (dims, difference - 2.5),
+            "log_probability_excess_high": (dims, difference - 0.5),
             "neurons": (dims, np.broadcast_to(neurons, size).copy()),
             "items": (by_language, np.full((len(TASKS), len(others)), 120)),
             "excluded": (by_language, np.zeros((len(TASKS), len(others)), np.int64)),
@@ -675,8 +680,6 @@ class TestTasks:
     def test_log_probability_is_less_the_models_own(self) -> None:
         data = tasks_dataset(languages=3)
         left = panels_of(draw("tasks", "task_log_probability", data))[0]
-        values = data["log_probability"].sel(task=TASKS[0])
+        values = data["log_probability_difference"].sel(task=TASKS[0])
         (each, _) = drawn_as(left, color=looks.TYPES["type1"]["color"], markerfacecolor="#0077BB")
-        np.testing.assert_allclose(
-            each.get_xdata(), values.sel(variant="without_type1") - values.sel(variant="baseline")
-        )
+        np.testing.assert_array_equal(each.get_xdata(), values.sel(variant="without_type1"))

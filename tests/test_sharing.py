@@ -1,5 +1,7 @@
 """Kinds of neurons: packed bits against sets written from the equations, by hand, and planted."""
 
+from math import comb
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,22 +11,27 @@ from hypothesis.extra.numpy import arrays
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import sharing
+from neuroglot.measures.kind_shares import (
+    active_share,
+    active_share_by_item,
+    dead,
+    dead_by_item,
+    kind_share,
+    kind_share_by_item,
+    overlap,
+)
 from neuroglot.measures.sharing import (
     KINDS,
     KindBits,
-    active_share,
     count_bits,
-    dead,
     kind_counts,
-    kind_share,
     kinds,
     nested_kinds,
-    overlap,
     pack,
     pack_above,
-    specific_items,
     unpack,
 )
+from neuroglot.measures.specificity import repeated_specificity, specific_items
 
 IDS = ["en", "de", "fr", "th", "zh", "sw"]
 
@@ -77,10 +84,9 @@ SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 3), st.i
 BITS = SHAPES.flatmap(lambda shape: arrays(bool, shape))
 
 
-@settings(max_examples=60, deadline=None)
 def test_items_in_which_a_neuron_is_of_one_language_alone():
     active = drawn((4, 6, 2, 19))
-    found = specific_items(packed(active), 19)
+    found = specific_items(packed(active), of(active).specific, 19)
     for k, language in enumerate(found["language"].values):
         for layer, neuron in np.ndindex(2, 19):
             alone = sum(
@@ -90,6 +96,7 @@ def test_items_in_which_a_neuron_is_of_one_language_alone():
             assert found.sel(language=language).values[layer, neuron] == alone
 
 
+@settings(max_examples=60, deadline=None)
 @given(BITS, st.randoms())
 def test_the_equations_in_any_order_of_languages(active, random):
     found = of(active)
@@ -122,6 +129,13 @@ def test_reductions_are_plain_means(active):
     activity = active_share(packed(active), active.shape[-1])
     np.testing.assert_allclose(activity, active.mean(axis=(1, 3)), rtol=1e-14)
     assert activity.dims == ("language", "layer")
+    by_item = kind_share_by_item(found)
+    assert by_item.dims == ("item", "layer", "kind")
+    for kind in KINDS:
+        np.testing.assert_array_equal(by_item.sel(kind=kind), expected[kind].mean(-1))
+    xr.testing.assert_allclose(by_item.mean("item"), share, rtol=1e-13)
+    activity_by_item = active_share_by_item(packed(active), active.shape[-1])
+    np.testing.assert_array_equal(activity_by_item, active.mean(-1))
     assert activity["language"].values.tolist() == IDS[: len(active)]
 
 
@@ -192,7 +206,9 @@ def test_padding_never_counts():
     assert not any((found.bits(kind)[..., -1] & 0b11100000).any() for kind in KINDS)
     xr.testing.assert_identical(active_share(dirty, 13), active_share(clean, 13))
     unused = expected.non_activated | np.array([0, 0b11100000], np.uint8)
-    xr.testing.assert_identical(dead(unused, clean, 13), dead(expected.non_activated, clean, 13))
+    xr.testing.assert_identical(
+        dead_by_item(unused, clean, 13), dead_by_item(expected.non_activated, clean, 13)
+    )
 
 
 @pytest.mark.parametrize("block", [1, 7, 64])
@@ -260,7 +276,10 @@ def test_dead_is_a_plain_mean():
     last, ever = drawn((3, 6, 2, 37), share=0.4), drawn((3, 6, 2, 37), seed=1, share=0.6)
     last[0, 2, 1] = True  # an item without non-activated neurons in layer 1
     ever |= last
-    found = dead(of(last).non_activated, packed(ever), 37)
+    by_item = dead_by_item(of(last).non_activated, packed(ever), 37)
+    found = dead(by_item)
+    assert by_item.dims == ("language", "item", "layer")
+    assert np.isnan(by_item[:, 2, 1]).all()
     assert found.dims == ("layer", "language")
     non_activated = ~last.any(axis=0)
     for k, layer in np.ndindex(3, 2):
@@ -278,7 +297,7 @@ def test_dead_at_its_ends():
     last[:, :, 1] = True
     ever = last.copy()
     ever[1] = True
-    found = dead(of(last).non_activated, packed(ever), 9)
+    found = dead(dead_by_item(of(last).non_activated, packed(ever), 9))
     np.testing.assert_array_equal(found, [[1, 0], [np.nan, np.nan]])
     assert found.attrs["units"] == "share of non-activated neurons"
 
@@ -329,7 +348,74 @@ def test_wrong_input_is_named():
     with pytest.raises(NeuroglotError, match=r"found \(2, 3\)"):
         kind_share(kinds(bits, 20)[0])
     with pytest.raises(NeuroglotError, match="language 'fr': activity at any token"):
-        dead(bits[0], {"de": bits[1], "fr": bits[2][:3]}, 20)
-    for nothing in (lambda: active_share({}, 20), lambda: dead(bits[0], {}, 20)):
-        with pytest.raises(NeuroglotError, match="is a share by language, and there is none"):
+        dead_by_item(bits[0], {"de": bits[1], "fr": bits[2][:3]}, 20)
+    for nothing in (lambda: active_share({}, 20), lambda: dead_by_item(bits[0], {}, 20)):
+        with pytest.raises(NeuroglotError, match="a share by language was asked for, and there is"):
             nothing()
+
+
+def dealt(generator: np.random.Generator, items: int = 9, neurons: int = 60) -> np.ndarray:
+    """Languages of specific neurons [item, neuron], -1 where one is not specific."""
+    often = generator.random(neurons)
+    specific = generator.random((items, neurons)) < often
+    languages = generator.choice(3, (items, neurons), p=[0.6, 0.3, 0.1])
+    return np.where(specific, languages, -1)
+
+
+def counted(languages: np.ndarray) -> xr.DataArray:
+    """Specific items (language, layer, neuron) of one layer's ``dealt`` languages."""
+    counts = np.stack([(languages == k).sum(0) for k in range(3)])[:, None]
+    return xr.DataArray(counts, dims=("language", "layer", "neuron"))
+
+
+def test_chance_is_what_permuted_languages_give():
+    generator = np.random.default_rng(0)
+    languages = dealt(generator)
+    found = repeated_specificity(counted(languages), 9).isel(layer=0)
+    specific = languages >= 0
+    repeating, same = [], []
+    for _ in range(400):
+        permuted = languages.copy()
+        permuted[specific] = generator.permutation(languages[specific])
+        own = repeated_specificity(counted(permuted), 9).isel(layer=0)
+        assert float(own["repeating_null"]) == pytest.approx(float(found["repeating_null"]))
+        repeating.append(float(own["repeating"]))
+        same.append(float(own["same_language"]))
+    assert np.mean(repeating) == pytest.approx(float(found["repeating_null"]), rel=0.05)
+    assert np.mean(same) == pytest.approx(float(found["same_language_null"]), rel=0.02)
+    assert np.mean(np.array(repeating) <= float(found["repeating_null_high"])) >= 0.95
+
+
+def test_planted_specificity_repeats():
+    languages = dealt(np.random.default_rng(1))
+    languages[:, :5] = 2  # the rarest language's own in all nine items
+    languages[:5, 5:8], languages[5:, 5:8] = 0, -1  # in five of nine
+    languages[:4, 8], languages[4:, 8] = 0, 1  # in four and five
+    languages[:4, 9:], languages[4:, 9:] = 0, -1
+    found = repeated_specificity(counted(languages), 9).isel(layer=0)
+    assert found["repeating"] == 9
+    pairs = 5 * 9 * 8 + 3 * 5 * 4 + 9 * 8 + 51 * 4 * 3
+    alike = pairs - 2 * 4 * 5
+    assert float(found["same_language"]) == pytest.approx(alike / pairs, rel=1e-14)
+
+
+def test_languages_with_neurons_of_their_own_repeat_more_than_chance():
+    own = np.tile(np.repeat([0, 1, 2], 5), (9, 1))  # in each item
+    found = repeated_specificity(counted(own), 9).isel(layer=0)
+    majority = sum(comb(9, k) * 2 ** (9 - k) for k in range(5, 10)) / 3**9
+    assert found["repeating"] == 15
+    assert float(found["repeating_null"]) == pytest.approx(15 * 3 * majority, rel=1e-12)
+    assert found["repeating_null"] < found["repeating_null_high"] < 15
+    assert found["same_language"] == 1
+    assert float(found["same_language_null"]) == pytest.approx(1 / 3, rel=1e-14)
+
+
+def test_nothing_specific_repeats_nothing():
+    nothing = xr.DataArray(np.zeros((3, 2, 7), int), dims=("language", "layer", "neuron"))
+    nothing[1, 1, 3] = 1
+    found = repeated_specificity(nothing, 4)
+    assert found["repeating"].values.tolist() == [0, 0]
+    assert found["repeating_null"].values.tolist() == [0, 0]
+    assert np.isnan(found["same_language"]).all()
+    np.testing.assert_array_equal(found["same_language_null"], [np.nan, 1])
+    assert all(found[name].attrs["units"] for name in found)

@@ -57,7 +57,8 @@ SETTINGS: dict[str, Any] = {
     "variances": [0.5, 0.95],
     "positions": "all",
     "tops": [2, 5, 50],
-    "tasks": {"facts": "rank"},
+    "tasks": ["facts"],
+    "scorings": {"facts": "rank"},
     "task_positions": "all",
     "random_seeds": 2,
     "task_random_seeds": 2,
@@ -619,6 +620,7 @@ def configured(**changes: Any) -> dict[str, Any]:
     settings = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
     settings["tasks"] = {"facts": {"source": "facts"}, "far": {"source": "facts"}}
     settings["tasks"]["far"]["languages"] = ["en", "fr"]
+    del settings["sharing"]  # which has other tasks
     return {**settings, "transfer": {"corpus": "udhr"}, **changes}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from neuroglot.errors import NeuroglotError
 
@@ -32,6 +33,11 @@ def main() -> None:
         app()
     except NeuroglotError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ValidationError as error:  # of a command given by hand: the workflow's is checked before
+        for found in error.errors():
+            where = ".".join(map(str, found["loc"]))
+            print(f"error: settings: {where}: {found['msg']}", file=sys.stderr)
         sys.exit(1)
     except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)

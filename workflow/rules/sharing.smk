@@ -16,12 +16,24 @@ if settings.sharing:
                 place="results/sharing/{m}/kinds",
                 inputs=lambda wildcards: over(SHOWN_TASKS, PROMPTED, m=wildcards.m),
                 settings=lambda wildcards: {
-                    **only(SHARING, "threshold", "thresholds", "language_counts"),
+                    **only(
+                        SHARING,
+                        "threshold",
+                        "thresholds",
+                        "language_counts",
+                        "replicates",
+                    ),
                     **analysed(SHARING_LANGUAGES),
                     "tasks": SHOWN_TASKS,
                     "model": wildcards.m,
                 },
-                tables=("kinds", "active", "kinds_by_threshold", "kinds_by_languages"),
+                tables=(
+                    "kinds",
+                    "active",
+                    "kinds_by_threshold",
+                    "kinds_by_languages",
+                    "specific_repeating",
+                ),
                 message="sharing: kinds of neurons of {wildcards.m}",
             ),
             Reduction(
@@ -33,12 +45,12 @@ if settings.sharing:
                     *over(SHARING_TASKS, PROMPTED, m=wildcards.m),
                 ],
                 settings=lambda wildcards: {
-                    **only(SHARING, "threshold", "top_fraction"),
+                    **only(SHARING, "threshold", "top_fraction", "replicates"),
                     **analysed(settings.corpus_languages(*SHARING_TASKS)),
                     "tasks": SHARING_TASKS,
                     "model": wildcards.m,
                 },
-                tables=("contributions",),
+                tables=("contributions", "contributions_of_languages"),
                 message="sharing: contributions of neurons of {wildcards.m}",
             ),
             Reduction(
@@ -51,12 +63,12 @@ if settings.sharing:
                     *over(SHARING_TASKS, ITEMS),
                 ],
                 settings=lambda wildcards: {
-                    **only(SHARING, "threshold"),
+                    **only(SHARING, "threshold", "replicates"),
                     **analysed(settings.corpus_languages(*SHARING_TASKS)),
                     "tasks": SHARING_TASKS,
                     "model": wildcards.m,
                 },
-                tables=("effective_scores",),
+                tables=("effective_scores", "effective_by_layer"),
                 message="sharing: effective scores of neurons of {wildcards.m}",
             ),
             Reduction(
@@ -79,7 +91,8 @@ if settings.sharing:
                     ),
                     **analysed(settings.corpus_languages(*SHARING_TASKS)),
                     **running(),
-                    "tasks": {
+                    "tasks": SHARING_TASKS,
+                    "scorings": {
                         task: settings.tasks[task].scoring for task in SHARING_TASKS
                     },
                     "model": wildcards.m,

@@ -110,7 +110,8 @@ if settings.transfer:
                     ),
                     **analysed(settings.transfer_languages(*TRANSFER.tasks)),
                     **running(),
-                    "tasks": {
+                    "tasks": TRANSFER.tasks,
+                    "scorings": {
                         task: settings.tasks[task].scoring for task in TRANSFER.tasks
                     },
                     "model": wildcards.m,
@@ -119,7 +120,28 @@ if settings.transfer:
                 runs_model=True,
                 message="transfer: answers of {wildcards.m} without either type of neuron",
             ),
+            Reduction(
+                paper="transfer",
+                name="harness",
+                place="results/transfer/{m}/harness",
+                inputs=lambda wildcards: [
+                    model_card(wildcards),
+                    *transfer_neurons(wildcards),
+                ],
+                settings=lambda wildcards: {
+                    **only(TRANSFER, "harness", "random_seeds"),
+                    **running(),
+                    "model": wildcards.m,
+                },
+                tables=("harness",),
+                runs_model=True,
+                runtime=720,
+                message="transfer: tasks of the harness by {wildcards.m} without neurons",
+            ),
         ],
         transfer_figures,
-        () if TRANSFER.tasks else ("tasks",),
+        [
+            *(() if TRANSFER.tasks else ["tasks"]),
+            *(() if TRANSFER.harness else ["harness"]),
+        ],
     )

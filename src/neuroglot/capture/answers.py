@@ -236,22 +236,25 @@ class _Judging:
     ) -> Tensor:
         """Read strings up to their last token; the states that predict all but the first."""
         items = batch.items[places]
-        ids = torch.tensor([batch.strings[place][1][:-1] for place in places])
+        ids, real = pad([batch.strings[place][1][:-1] for place in places])
         with intervened(self._model, [edit.rows(items) for edit in edits]):
-            states, _ = context.rows(items).states(ids, torch.ones_like(ids))
-        return states.flatten(0, 1)
+            states, _ = context.rows(items).states(ids, real)
+        return states[real.bool().to(states.device)]
 
 
 def _portions(batch: _Batch, asked: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Cut the strings of more than a token into portions to read at once, each of one length.
+    """Cut the strings of more than a token into portions to read at once, each of like lengths.
 
     Each copies its prompt's cache: no more than a few times what the batch holds.
     """
     lengths = np.array([len(answer) for _, answer in batch.strings])
-    size = 4 * len(batch.group)
-    for length in np.unique(lengths[asked][lengths[asked] > 1]):
-        waiting = asked[lengths[asked] == length]
-        yield from (waiting[start : start + size] for start in range(0, len(waiting), size))
+    waiting = asked[lengths[asked] > 1]
+    waiting = waiting[np.argsort(lengths[waiting], kind="stable")]
+    while len(waiting):
+        longest = 1.25 * lengths[waiting[0]] + 1
+        size = min(np.searchsorted(lengths[waiting], longest, "right"), 4 * len(batch.group))
+        yield waiting[:size]
+        waiting = waiting[size:]
 
 
 def _by_string(
@@ -267,10 +270,9 @@ def _by_string(
     whole = np.full_like(first, np.nan)
     whole[asked] = first[asked]
     start = strings
-    for places in portions:
-        shape = len(places), len(batch.strings[places[0]][1]) - 1
-        own = slice(start, start + shape[0] * shape[1])
-        whole[places] += log_probability[own].reshape(shape).sum(1)
-        greedy[places] &= likeliest[own].reshape(shape).all(1)
+    for place in np.concatenate([*portions, np.zeros(0, np.int64)]):
+        own = slice(start, start + len(batch.strings[place][1]) - 1)
+        whole[place] += log_probability[own].sum()
+        greedy[place] &= likeliest[own].all()
         start = own.stop
     return first, whole, greedy

@@ -3,14 +3,22 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from xarray import DataArray, Dataset
+from xarray import Dataset
 
 from neuroglot.figures import dots, grids, panels, style
 
 BASELINE: dict[str, Any] = {"color": "black", "marker": "X", "label": "model as it is"}
+STAR: dict[str, Any] = {
+    "color": "#444444",
+    "marker": "*",
+    "markersize": 7,
+    "linestyle": "none",
+    "label": "change and control differ\n(95 % of resamples)",
+}
 CHANCE: dict[str, Any] = {"color": "#888888", "marker": "|", "markersize": 11, "linestyle": "none"}
 SCORINGS = {
     "rank": "first token among candidates",
@@ -34,10 +42,11 @@ def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
     """Accuracy of the model as it is, with changed neurons, and with as many random ones changed.
 
     Args:
-        ds: ``accuracy(task, variant, language)`` with ``accuracy_low`` and ``accuracy_high``,
-            ``neurons(task, variant, language)``, ``items(task, language)``,
-            ``excluded(task, language)``, ``chance(task, language)``; coordinate
-            ``scoring(task)``.
+        ds: ``accuracy(task, variant, language)`` with ``accuracy_low`` and ``accuracy_high``;
+            ``accuracy_excess_low`` and ``accuracy_excess_high``, which bound the difference
+            between a variant and its control; ``neurons(task, variant, language)``,
+            ``items(task, language)``, ``excluded(task, language)``, ``chance(task, language)``;
+            coordinate ``scoring(task)``.
         changes: what stands in the columns.
         subject: what the title says of them.
     """
@@ -52,7 +61,8 @@ def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
         for ax, change in zip(row, changes, strict=True):
             at_chance = of_task["chance"].sel(language=drawn).values
             ax.plot(at_chance, range(len(drawn)), zorder=1, **CHANCE)
-            points(ax, of_task, "accuracy", drawn, change, 0.0)
+            points(ax, of_task, "accuracy", drawn, change)
+            stars(ax, of_task, "accuracy_excess", drawn, change)
             ax.xaxis.set_major_formatter(grids.per_cent())
             ax.set_xlabel(f"accuracy\n({SCORINGS[str(of_task['scoring'].item())]})")
         low, high = row[0].get_xlim()
@@ -65,27 +75,26 @@ def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
 def log_probability(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
     """How the right answer's log probability changes with neurons changed, beside the control.
 
-    Every mean, and the ends of its interval, less the mean of the model as it is.
-
     Args:
-        ds: ``log_probability(task, variant, language)`` with ``log_probability_low`` and
-            ``log_probability_high``, ``neurons(task, variant, language)``,
+        ds: ``log_probability_difference(task, variant, language)`` from the model as it is, with
+            ``…_low`` and ``…_high``; ``log_probability_excess_low`` and ``…_high``, which bound the
+            difference between a variant and its control; ``neurons(task, variant, language)``,
             ``items(task, language)``, ``excluded(task, language)``.
         changes: what stands in the columns.
         subject: what the title says of them.
     """
-    values = ds["log_probability"]
-    tasks = panels.held(values, "task")
+    quantity = "log_probability_difference"
+    tasks = panels.held(ds[quantity], "task")
     if not tasks:
         return style.empty("no log probability of right answers")
-    figure, axes = grid(ds, "log_probability", tasks, changes, [])
+    figure, axes = grid(ds, quantity, tasks, changes, [])
     for row, task in zip(axes, tasks, strict=True):
         of_task = ds.sel(task=task)
-        drawn = panels.held(of_task["log_probability"], "language")
-        as_it_is = of_task["log_probability"].sel(variant="baseline", drop=True)
+        drawn = panels.held(of_task[quantity], "language")
         for ax, change in zip(row, changes, strict=True):
             ax.axvline(0, color="#888888", linewidth=0.8, zorder=0)
-            points(ax, of_task, "log_probability", drawn, change, as_it_is)
+            points(ax, of_task, quantity, drawn, change)
+            stars(ax, of_task, "log_probability_excess", drawn, change)
             ax.set_xlabel("change in ln probability\nof the right answer (nats)")
     grids.title(figure, ds, f"log probability of the right answer {subject}")
     return figure
@@ -139,6 +148,7 @@ def point_handles(changes: tuple[Change, ...]) -> list[Line2D]:
         Line2D([], [], linestyle="none", **BASELINE),
         *(Line2D([], [], linestyle="none", **change.look) for change in changes),
         Line2D([], [], linestyle="none", label="hollow: as many random", **hollow),
+        Line2D([], [], **STAR),
     ]
 
 
@@ -157,14 +167,7 @@ def changed(ds: Dataset, change: Change) -> str:
     return f"{low:,} neurons" if low == high else f"{low:,} to {high:,} neurons"
 
 
-def points(
-    ax: Axes,
-    ds: Dataset,
-    quantity: str,
-    languages: list[str],
-    change: Change,
-    origin: DataArray | float,
-) -> None:
+def points(ax: Axes, ds: Dataset, quantity: str, languages: list[str], change: Change) -> None:
     """Draw the model as it is, changed, and changed at random, with intervals, by language.
 
     The mean over languages is of those that have all three.
@@ -175,7 +178,6 @@ def points(
         quantity: name of the variable.
         languages: to draw.
         change: to draw.
-        origin: ``(language)`` or a number, to take from every value.
     """
     drawn = {
         "baseline": BASELINE,
@@ -183,10 +185,30 @@ def points(
         change.control: change.look | dots.HOLLOW,
     }
     means, lows, highs = (
-        (ds[quantity + part] - origin)
+        ds[quantity + part]
         .sel(variant=[*drawn], language=languages)
         .transpose("variant", "language")
         .values
         for part in ("", "_low", "_high")
     )
     dots.points(ax, list(drawn.values()), means, lows, highs)
+
+
+def stars(ax: Axes, ds: Dataset, excess: str, languages: list[str], change: Change) -> None:
+    """Mark languages in which the change and its control differ by more than chance, at the right.
+
+    Args:
+        ax: of ``points``.
+        ds: ``excess_low(variant, language)`` and ``excess_high``.
+        excess: name of the variable.
+        languages: drawn.
+        change: drawn.
+    """
+    low, high = (
+        ds[excess + end].sel(variant=change.variant, language=languages).values
+        for end in ("_low", "_high")
+    )
+    apart = np.flatnonzero((low > 0) | (high < 0))
+    if apart.size:
+        at_right = ax.get_yaxis_transform()
+        ax.plot(np.ones(apart.size), apart, transform=at_right, clip_on=False, zorder=3, **STAR)

@@ -16,6 +16,8 @@ from neuroglot.measures.sharing import KINDS, KindBits, count_bits, kind_counts,
 # Values of the output projection widened to float64 at a time.
 BLOCK_VALUES = 1 << 22
 
+SCORES = {"units": "logits", "source": "table 1 and figure 10, section 6.2"}
+
 
 def value_norm(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Take the L2 norm of each value vector, [neuron], from ``W_out`` [hidden, neuron]."""
@@ -113,10 +115,10 @@ def mean_by_kind(contribution: NDArray[np.float64], kinds: KindBits) -> NDArray[
     return sum_by_kind(contribution, kinds) / np.where(count > 0, count, np.nan)
 
 
-def contribution_by_kind(
+def contribution_by_item(
     contribution: NDArray[np.float64], kinds: KindBits, top_fraction: float = 0.05
 ) -> xr.Dataset:
-    """Average over items what each kind contributes in a layer (sharing, section 6.1).
+    """Tell what each kind contributes in a layer, item by item (sharing, section 6.1).
 
     Args:
         contribution: of one layer and language, [item, neuron].
@@ -124,9 +126,8 @@ def contribution_by_kind(
         top_fraction: see ``top_composition``.
 
     Returns:
-        ``top_share``, ``mean`` and ``sum`` [kind], see ``top_composition``, ``mean_by_kind`` and
-        ``sum_by_kind``. Items whose layer is silent are left out; so are, of ``mean``, those
-        without a neuron of the kind. NaN where no item is left.
+        ``top_share``, ``mean`` and ``sum`` [item, kind], see ``top_composition``, ``mean_by_kind``
+        and ``sum_by_kind``.
 
     Raises:
         NeuroglotError: as ``top_composition``.
@@ -148,13 +149,23 @@ def contribution_by_kind(
             "figure 9, section 6.1",
         ),
     }
-    by_item = {
-        name: xr.DataArray(values, dims=("item", "kind")) for name, (values, *_) in shares.items()
-    }
-    averaged = xr.Dataset(by_item, coords={"kind": list(KINDS)}).mean("item", skipna=True)
-    for name, (_, units, source) in shares.items():
-        averaged[name].attrs = {"units": units, "source": source}
-    return averaged
+    return xr.Dataset(
+        {
+            name: (("item", "kind"), values, {"units": units, "source": source})
+            for name, (values, units, source) in shares.items()
+        },
+        coords={"kind": list(KINDS)},
+    )
+
+
+def contribution_by_kind(by_item: xr.Dataset) -> xr.Dataset:
+    """Average over items what ``contribution_by_item`` gives, [..., item, kind].
+
+    Returns:
+        The same variables [..., kind]. Items whose layer is silent are left out; so are, of
+        ``mean``, those without a neuron of the kind. NaN where no item is left.
+    """
+    return by_item.mean("item", skipna=True, keep_attrs=True)
 
 
 def effective_score(
@@ -198,23 +209,28 @@ def effective_score(
 
 @dataclass(frozen=True, eq=False)
 class ScoreStatistics:
-    """Statistics of effective scores by kind; those of disjoint sets of scores add up with ``+``.
+    """Statistics of effective scores by kind, of all items and of each one.
+
+    Those of the same items in other layers add up with ``+``.
 
     Attributes:
-        count: pairs of an item and a neuron of the kind, int64 [kind].
-        sum: of their scores, float64 [kind].
-        max: highest score [kind], -inf where there is none.
-        min: lowest score [kind], +inf where there is none.
+        total: of the scores of all items, float64 [kind].
+        count: neurons of the kind, int64 [item, kind].
+        sum: of their scores, float64 [item, kind].
+        max: highest score [item, kind], -inf where there is none.
+        min: lowest score [item, kind], +inf where there is none.
     """
 
+    total: NDArray[np.float64]
     count: NDArray[np.int64]
     sum: NDArray[np.float64]
     max: NDArray[np.float64]
     min: NDArray[np.float64]
 
     def __add__(self, other: "ScoreStatistics") -> "ScoreStatistics":
-        """Combine with the statistics of other items or layers."""
+        """Combine with the statistics of the same items in another layer."""
         return ScoreStatistics(
+            self.total + other.total,
             self.count + other.count,
             self.sum + other.sum,
             np.maximum(self.max, other.max),
@@ -227,12 +243,16 @@ class ScoreStatistics:
         The mean is over all pairs of an item and a neuron of the kind. NaN for a kind without
         neurons.
         """
-        count = np.where(self.count > 0, self.count, np.nan)
-        found = {"max": self.max, "min": self.min, "mean": self.sum / count}
-        attrs = {"units": "logits", "source": "table 1 and figure 10, section 6.2"}
+        pairs = self.count.sum(0)
+        count = np.where(pairs > 0, pairs, np.nan)
+        found = {
+            "max": self.max.max(0, initial=-np.inf),
+            "min": self.min.min(0, initial=np.inf),
+            "mean": self.total / count,
+        }
         return xr.Dataset(
             {
-                name: ("kind", np.where(self.count > 0, values, np.nan), attrs)
+                name: ("kind", np.where(pairs > 0, values, np.nan), dict(SCORES))
                 for name, values in found.items()
             },
             coords={"kind": list(KINDS)},
@@ -250,13 +270,27 @@ def score_statistics(score: NDArray[np.floating], kinds: KindBits) -> ScoreStati
         NeuroglotError: shapes differ.
     """
     _check_kinds(score, kinds)
-    by_kind = [score[kinds.mask(kind)] for kind in KINDS]
+    count = kind_counts(kinds)
+    by_kind = [score[kinds.mask(kind)] for kind in KINDS]  # item after item
+    parts = list(zip(by_kind, count.T, strict=True))
     return ScoreStatistics(
-        count=np.array([scores.size for scores in by_kind], np.int64),
-        sum=np.array([scores.sum(dtype=np.float64) for scores in by_kind]),
-        max=np.array([scores.max(initial=-np.inf) for scores in by_kind], np.float64),
-        min=np.array([scores.min(initial=np.inf) for scores in by_kind], np.float64),
+        total=np.array([scores.sum(dtype=np.float64) for scores in by_kind]),
+        count=count,
+        sum=np.stack([_by_item(np.add, *part, nothing=0) for part in parts], -1),
+        max=np.stack([_by_item(np.maximum, *part, nothing=-np.inf) for part in parts], -1),
+        min=np.stack([_by_item(np.minimum, *part, nothing=np.inf) for part in parts], -1),
     )
+
+
+def _by_item(
+    operation: np.ufunc, scores: NDArray[np.floating], count: NDArray[np.int64], nothing: float
+) -> NDArray[np.float64]:
+    """Reduce ``count[item]`` scores of each item, which follow on one another, to one [item]."""
+    reduced, some = np.full(len(count), nothing, np.float64), count > 0
+    starts = np.cumsum(count) - count
+    if some.any():
+        reduced[some] = operation.reduceat(scores, starts[some], dtype=np.float64)
+    return reduced
 
 
 def _highest(x: NDArray[np.float64], count: int) -> NDArray[np.bool_]:

@@ -4,13 +4,12 @@ Activity is kept as packed bits, uint8 [..., byte] with byte = ceil(neurons / 8)
 makes of bool [..., neuron]. Bits beyond the last neuron never count.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError, unknown_name
@@ -20,7 +19,6 @@ Bits: TypeAlias = NDArray[np.uint8]
 """Packed bits [..., byte]."""
 
 KINDS = ("all_shared", "partial_shared", "specific", "non_activated")
-NEURON_SHARE = "share of neurons"
 
 # Bytes handled at a time: larger temporaries leave the cache, smaller ones cost more calls.
 BLOCK = 1 << 20
@@ -124,25 +122,6 @@ def kinds(languages: Iterable[Bits], neurons: int) -> KindBits:
     return seen.kinds()
 
 
-def specific_items(languages: Mapping[str, Bits], neurons: int) -> xr.DataArray:
-    """Count the items in which a neuron is active in one language alone (sharing, equation 6).
-
-    Args:
-        languages: activity by language, bits [item, layer, byte] of the same items.
-        neurons: width of a layer.
-
-    Returns:
-        int32 (language, layer, neuron); zero throughout if there is one language only.
-    """
-    specific = kinds(languages.values(), neurons).specific
-    counts = [
-        unpack(specific & active, neurons).sum(0, dtype=np.int32) for active in languages.values()
-    ]
-    coords = {"language": list(languages)}
-    attrs = {"units": "items"}
-    return xr.DataArray(np.stack(counts), coords, ("language", "layer", "neuron"), attrs=attrs)
-
-
 def nested_kinds(
     languages: Iterable[Bits], neurons: int, counts: Iterable[int]
 ) -> Iterator[tuple[int, KindBits]]:
@@ -179,102 +158,6 @@ def kind_counts(kinds: KindBits) -> NDArray[np.int64]:
     return np.stack([count_bits(kinds.bits(kind)) for kind in KINDS], axis=-1)
 
 
-def kind_share(kinds: KindBits) -> xr.DataArray:
-    """Average over items the share of a layer's neurons of each kind (sharing, figures 2 to 4).
-
-    Args:
-        kinds: of [item, layer, byte].
-
-    Returns:
-        float64 [layer, kind]; sums to 1 over kinds.
-
-    Raises:
-        NeuroglotError: there are no items, or other dimensions than these.
-    """
-    items = _items(kinds.all_shared)
-    share = kind_counts(kinds).sum(axis=0) / (items * kinds.neurons)
-    return _by_layer_and_kind(share, "kind_share", "figures 2 to 4, section 5.1.1")
-
-
-def overlap(kinds: KindBits) -> xr.DataArray:
-    """Share of a layer's neurons that have the same kind in all items (sharing, figure 5).
-
-    The paper shows it beside the mean share, ``kind_share``, which it never exceeds.
-
-    Args:
-        kinds: of [item, layer, byte].
-
-    Returns:
-        float64 [layer, kind].
-
-    Raises:
-        NeuroglotError: as ``kind_share``.
-    """
-    _items(kinds.all_shared)
-    same = [np.bitwise_and.reduce(kinds.bits(kind), axis=0) for kind in KINDS]
-    share = np.stack([count_bits(bits) for bits in same], axis=-1) / kinds.neurons
-    return _by_layer_and_kind(share, "overlap", "figure 5, section 5.1.3")
-
-
-def active_share(languages: Mapping[str, Bits], neurons: int) -> xr.DataArray:
-    """Average over items the share of a layer's neurons active in each language (figures 2 to 4).
-
-    Args:
-        languages: activity [item, layer, byte] by language; one is read at a time.
-        neurons: width of a layer.
-
-    Returns:
-        float64 [language, layer].
-
-    Raises:
-        NeuroglotError: there are no languages or no items, or other dimensions than these.
-    """
-    shares = {
-        language: count_bits(active & _valid(active, neurons)).sum(axis=0)
-        / (_items(active) * neurons)
-        for language, active in languages.items()
-    }
-    return _by_language(shares, "active_share", NEURON_SHARE, "figures 2 to 4, section 5.1.2")
-
-
-def dead(non_activated: Bits, ever_active: Mapping[str, Bits], neurons: int) -> xr.DataArray:
-    """Share of an item's non-activated neurons that no token of it activates (sharing, figure 6).
-
-    |N_non ∩ {inactive at every token}| / |N_non|, averaged over the items that have non-activated
-    neurons in the layer.
-
-    Args:
-        non_activated: ``KindBits.non_activated`` over all languages, [item, layer, byte].
-        ever_active: neurons active at any token of the item, [item, layer, byte] by language; one
-            is read at a time.
-        neurons: width of a layer.
-
-    Returns:
-        float64 [layer, language]; NaN in layers without non-activated neurons in any item.
-
-    Raises:
-        NeuroglotError: there are no languages or no items, or two shapes differ.
-    """
-    _items(non_activated)
-    valid = _valid(non_activated, neurons)
-    count = count_bits(non_activated & valid)
-    shares = {}
-    for language, ever in ever_active.items():
-        if ever.shape != non_activated.shape:
-            raise NeuroglotError(
-                f"language {language!r}: activity at any token is {ever.shape}, the kinds are "
-                f"{non_activated.shape}; record both over the same items"
-            )
-        inactive = count_bits(non_activated & ~ever & valid)
-        share = np.divide(inactive, count, out=np.zeros(count.shape), where=count > 0)
-        items = (count > 0).sum(axis=0)
-        shares[language] = share.sum(axis=0) / np.where(items > 0, items, np.nan)
-    found = _by_language(
-        shares, "dead", "share of non-activated neurons", "figure 6, section 5.1.4"
-    )
-    return found.transpose("layer", "language")
-
-
 def count_bits(bits: Bits) -> NDArray[np.int64]:
     """Count the set bits of [..., byte], int64 [...]; padding bits must be 0."""
     width = bits.shape[-1]
@@ -302,7 +185,7 @@ class _Seen:
             self.every = np.full(active.shape, 255, np.uint8)
             self.once = np.zeros(active.shape, np.uint8)
             self.twice = np.zeros(active.shape, np.uint8)
-            self.valid = _valid(active, self.neurons)
+            self.valid = valid(active, self.neurons)
         self.languages += 1
         if active.dtype != np.uint8 or active.shape != self.every.shape:
             raise NeuroglotError(
@@ -334,44 +217,16 @@ def _blocks(flat: Bits) -> Iterator[Bits]:
     return (flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK))
 
 
-def _valid(bits: Bits, neurons: int) -> Bits:
-    """The bits of a row [byte] that stand for neurons."""
-    valid = pack(np.ones(neurons, bool))
-    if bits.shape[-1] != len(valid):
+def valid(bits: Bits, neurons: int) -> Bits:
+    """Mark the bits of a row [byte] that stand for neurons.
+
+    Raises:
+        NeuroglotError: ``bits`` are not of that many neurons.
+    """
+    meant = pack(np.ones(neurons, bool))
+    if bits.shape[-1] != len(meant):
         raise NeuroglotError(
-            f"{neurons} neurons are packed to {len(valid)} bytes, found {bits.shape[-1]}: "
+            f"{neurons} neurons are packed to {len(meant)} bytes, found {bits.shape[-1]}: "
             "the activity was recorded of another layer width"
         )
-    return valid
-
-
-def _items(bits: Bits) -> int:
-    if bits.ndim != 3 or not len(bits):
-        raise NeuroglotError(
-            f"expected the activity of at least one item [item, layer, byte], found {bits.shape}"
-        )
-    return len(bits)
-
-
-def _by_layer_and_kind(share: NDArray[np.float64], name: str, source: str) -> xr.DataArray:
-    return xr.DataArray(
-        share,
-        dims=("layer", "kind"),
-        coords={"kind": list(KINDS)},
-        name=name,
-        attrs={"units": NEURON_SHARE, "source": source},
-    )
-
-
-def _by_language(
-    shares: Mapping[str, NDArray[np.float64]], name: str, units: str, source: str
-) -> xr.DataArray:
-    if not shares:
-        raise NeuroglotError(f"{name} is a share by language, and there is none; name some")
-    return xr.DataArray(
-        np.stack(list(shares.values())),
-        dims=("language", "layer"),
-        coords={"language": list(shares)},
-        name=name,
-        attrs={"units": units, "source": source},
-    )
+    return meant

@@ -127,8 +127,18 @@ def _changed(variant: Variant | None, questions: int) -> NDArray[np.int64]:
     return np.array([sum(int(edit.neurons.sum(dtype=int)) for edit in own) for own in edits])
 
 
+def control(variant: str) -> str:
+    """Name a variant's control: ``random_x`` of ``without_x``, ``random_y`` of any other ``y``."""
+    return f"random_{variant.removeprefix('without_')}"
+
+
 def summed_up(asked: Asked, found: Piece, variants: Sequence[str], replicates: int) -> xr.Dataset:
     """Average a task's answers over items, ``[variant, language]``, and state what bounds them.
+
+    Beside each mean of ``accuracy`` and ``log_probability`` stand its ``…_difference`` from the
+    variant ``baseline`` and its ``…_excess`` over the variant's ``control``, NaN where it has none.
+    Both are means of each item's own difference: variants judge the same items, which are drawn
+    together, so that what an item is worth in all of them does not widen the interval.
 
     Args:
         asked: the questions, of all languages.
@@ -147,16 +157,10 @@ def summed_up(asked: Asked, found: Piece, variants: Sequence[str], replicates: i
     guess = np.full(shape[1:], np.nan)
     guess[languages, items] = [chance(one, asked.scoring) for one in asked.all_judged()]
     judged = np.isfinite(guess).sum(1)
-    accuracy = interval(values["correct"], replicates)
-    likelihood = interval(values["log_probability"], replicates)
     variables: dict[str, tuple[Any, str]] = {
-        "accuracy": (values["correct"].mean("item"), "share of items"),
-        "accuracy_low": (accuracy[0], "share of items"),
-        "accuracy_high": (accuracy[1], "share of items"),
+        **_compared("accuracy", values["correct"], "share of items", replicates),
+        **_compared("log_probability", values["log_probability"], "nats", replicates),
         "exact_accuracy": (values["exact"].mean("item"), "share of items"),
-        "log_probability": (values["log_probability"].mean("item"), "nats"),
-        "log_probability_low": (likelihood[0], "nats"),
-        "log_probability_high": (likelihood[1], "nats"),
         "neurons": (values["neurons"].mean("item"), "neurons"),
         "chance": (xr.DataArray(guess, dims=("language", "item")).mean("item"), "share of items"),
         "items": (xr.DataArray(judged, dims="language"), "items"),
@@ -169,3 +173,23 @@ def summed_up(asked: Asked, found: Piece, variants: Sequence[str], replicates: i
         },
         coords=coords,
     )
+
+
+def _compared(
+    name: str, values: xr.DataArray, units: str, replicates: int
+) -> dict[str, tuple[xr.DataArray, str]]:
+    """Means of ``values(variant, language, item)``, less the baseline's, and less the control's."""
+    controls = values.reindex(variant=[control(str(one)) for one in values["variant"].values])
+    by_item = {
+        name: values,
+        f"{name}_difference": values - values.sel(variant="baseline", drop=True),
+        f"{name}_excess": values - controls.assign_coords(variant=values["variant"]),
+    }
+    bounds = {key: interval(own, replicates) for key, own in by_item.items()}
+    means = {key: own.mean("item") for key, own in by_item.items()}
+    found = {
+        name + end: one
+        for name, mean in means.items()
+        for end, one in zip(("", "_low", "_high"), (mean, *bounds[name]), strict=True)
+    }
+    return {key: (one, units) for key, one in found.items()}

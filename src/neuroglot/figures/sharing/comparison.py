@@ -19,8 +19,9 @@ def models(ds: Dataset) -> Figure:
     Tasks with examples before the question are left out.
 
     Args:
-        ds: ``kind_share(model, task, layer, kind)``, NaN beyond a model's depth;
-            ``layers(model)``; coordinate ``shots(task)``; ``attrs["few_shot"]``.
+        ds: ``kind_share(model, task, layer, kind)`` with ``kind_share_low`` and
+            ``kind_share_high``, NaN beyond a model's depth; ``layers(model)``; coordinate
+            ``shots(task)``; ``attrs["few_shot"]``.
     """
     share = ds["kind_share"]
     with_examples = [task for task, shots in examples(ds).items() if shots]
@@ -39,9 +40,13 @@ def models(ds: Dataset) -> Figure:
         for ax, kind in zip(row, kinds, strict=True):
             for model, handle in lines.items():
                 depth = int(ds["layers"].sel(model=model))
-                shares = share.sel(model=model, task=task, kind=kind).values[:depth]
                 every = max(1, -(-depth // MOST_MARKERS))
                 x = (np.arange(depth) + 1) / depth
+                shares, low, high = (
+                    ds[f"kind_share{end}"].sel(model=model, task=task, kind=kind).values[:depth]
+                    for end in ("", "_low", "_high")
+                )
+                ax.fill_between(x, low, high, **looks.band_of(handle))
                 ax.plot(x, shares, markevery=every, **looks.line_of(handle))
             ax.set_xlim(0, 1.03)
             ax.xaxis.set_major_formatter(grids.per_cent())
@@ -57,9 +62,9 @@ def few_shot(ds: Dataset) -> Figure:
     """Share of each kind (columns) in each model (rows), one line per number of examples.
 
     Args:
-        ds: ``kind_share(model, task, layer, kind)``, NaN beyond a model's depth;
-            ``layers(model)``; coordinate ``shots(task)``; ``attrs["few_shot"]``, the tasks of the
-            sweep.
+        ds: ``kind_share(model, task, layer, kind)`` with ``kind_share_low`` and
+            ``kind_share_high``, NaN beyond a model's depth; ``layers(model)``; coordinate
+            ``shots(task)``; ``attrs["few_shot"]``, the tasks of the sweep.
     """
     shots = examples(ds)
     share = ds["kind_share"].sel(task=[*shots])
@@ -79,8 +84,8 @@ def few_shot(ds: Dataset) -> Figure:
         axis = layer_axis(int(ds["layers"].sel(model=model)))
         for ax, kind in zip(row, kinds, strict=True):
             for task, handle in zip(shots, lines[1:], strict=True):
-                shares = share.sel(model=model, task=task, kind=kind).values.astype(np.float64)
-                axis.plot(ax, shares, **looks.line_of(handle))
+                of_kind = ds.sel(model=model, task=task, kind=kind)
+                looks.banded_line(ax, axis, of_kind, "kind_share", handle)
             axis.decorate(ax)
     looks.as_shares(grids.flat(axes))
     grids.finish(axes)

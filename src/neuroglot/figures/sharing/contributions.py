@@ -19,8 +19,9 @@ def top(ds: Dataset) -> Figure:
     all-shared neurons among them by language.
 
     Args:
-        ds: ``top_share(task, language, layer, kind)``, ``kind_share(task, layer, kind)``,
-            ``items(task)``; ``attrs["top_fraction"]``.
+        ds: ``top_share(task, language, layer, kind)`` and ``kind_share(task, layer, kind)``, each
+            with its ``…_low`` and ``…_high``; ``top_share_of_languages_low(task, layer, kind)`` and
+            ``…_high``; ``items(task)``; ``attrs["top_fraction"]``.
     """
     share = ds["top_share"]
     tasks = panels.held(share, "task")
@@ -43,8 +44,12 @@ def top(ds: Dataset) -> Figure:
         sharey=True,
     )
     for (left, middle, right), task in zip(axes, tasks, strict=True):
-        looks.kind_lines(left, axis, ds["kind_share"].sel(task=task))
-        looks.kind_ranges(middle, axis, share.sel(task=task))
+        of_task = ds.sel(task=task)
+        looks.kind_bands(left, axis, of_task["kind_share_low"], of_task["kind_share_high"])
+        looks.kind_lines(left, axis, of_task["kind_share"])
+        looks.kind_ranges(middle, axis, of_task, "top_share")
+        bounds = of_task[["top_share_low", "top_share_high"]].sel(kind=MOST, drop=True)
+        panels.language_bands(right, axis, languages, *bounds.values())
         panels.language_lines(right, axis, languages, of_most.sel(task=task))
     looks.as_shares(grids.flat(axes))
     grids.finish(axes)
@@ -57,7 +62,8 @@ def mean_and_sum(ds: Dataset) -> Figure:
     """Mean (left) and sum (right) of the contributions of each kind's neurons, a row per task.
 
     Args:
-        ds: ``mean(task, language, layer, kind)``, ``sum(task, language, layer, kind)``,
+        ds: ``mean(task, language, layer, kind)`` and ``sum(…)``; of the means over languages,
+            ``mean_of_languages_low(task, layer, kind)``, ``…_high``, and likewise of ``sum``;
             ``items(task)``.
     """
     tasks = panels.held(ds["sum"], "task")
@@ -72,9 +78,9 @@ def mean_and_sum(ds: Dataset) -> Figure:
     )
     logarithmic = looks.far_apart(ds["mean"])
     for (left, right), task in zip(axes, tasks, strict=True):
-        means = ds["mean"].sel(task=task)
-        looks.kind_ranges(left, axis, means.where(means > 0) if logarithmic else means)
-        looks.kind_ranges(right, axis, ds["sum"].sel(task=task))
+        of_task = ds.sel(task=task)
+        looks.kind_ranges(left, axis, of_task, "mean", positive=logarithmic)
+        looks.kind_ranges(right, axis, of_task, "sum")
     looks.as_shares([right for _, right in axes])
     for left, _ in axes:
         if logarithmic:

@@ -1,17 +1,9 @@
 """Figures 10 and 27 to 29, tables 1 and 4: how each kind of neurons pushes the right answer."""
 
-import math
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import (
-    FuncFormatter,
-    NullFormatter,
-    StrMethodFormatter,
-    SymmetricalLogLocator,
-)
 from xarray import DataArray, Dataset
 
 from neuroglot.figures import grids, panels, style
@@ -20,6 +12,7 @@ from neuroglot.figures.sharing import looks
 
 EXTREMES = ("min", "max")
 DECADES = 2
+MOSTLY_ABOVE = 0.05  # share of the scores by layer that the linear part of the axis takes
 MOST_PANELS_ABREAST = 2
 KIND_HEIGHT = 0.1  # inches of a kind's line within a language
 
@@ -29,14 +22,14 @@ def by_layer(ds: Dataset) -> Figure:
     """Highest effective score of each kind's neurons by layer, a panel per task.
 
     Args:
-        ds: ``max_by_layer(task, language, layer, kind)``.
+        ds: ``max_by_layer(task, language, layer, kind)``;
+            ``max_by_layer_of_languages_low(task, layer, kind)`` and ``…_high``.
     """
     scores = ds["max_by_layer"]
     tasks = panels.held(scores, "task")
     if not tasks:
         return style.empty("no effective scores of neurons")
     axis = LayerAxis.of(ds)
-    logarithmic = looks.far_apart(scores)
     columns = min(MOST_PANELS_ABREAST, len(tasks))
     figure, body = panels.sheet(
         columns * panels.PANEL_WIDTH,
@@ -45,16 +38,13 @@ def by_layer(ds: Dataset) -> Figure:
     )
     axes = panels.wrapped(body, len(tasks), columns, sharex=True, sharey=True)
     for ax, task in zip(axes, tasks, strict=True):
-        drawn = scores.sel(task=task)
-        looks.kind_ranges(ax, axis, drawn.where(drawn > 0) if logarithmic else drawn)
+        looks.kind_ranges(ax, axis, ds.sel(task=task), "max_by_layer")
         ax.set_title(task)
         ax.set_xlabel("layer" if ax in axes[-columns:] else "")
         plain_numbers(ax)
-    if logarithmic:
-        axes[0].set_yscale("log")
-        for ax in axes:
-            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            ax.yaxis.set_minor_formatter(NullFormatter())
+    drawn = scores.sel(task=tasks)
+    if looks.far_apart(drawn):
+        looks.signed_log(axes, "y", float(drawn.where(drawn > 0).quantile(MOSTLY_ABOVE)))
     body.supylabel("maximum effective score (logits)", fontsize="medium")
     grids.title(figure, ds, "maximum effective score, mean and range of languages")
     return figure
@@ -125,23 +115,19 @@ def intervals(ax: Axes, ds: Dataset) -> None:
 
 
 def scale(axes: list[Axes], ds: Dataset) -> None:
-    """Make the shared x axis linear around zero and logarithmic beyond where kinds are far apart.
+    """Make the shared x axis linear around zero and logarithmic beyond where reaches are.
 
     It is linear up to a hundredth of the largest score's power of ten.
     """
     reach = reaches(ds)
     if not looks.far_apart(reach):
         return
-    unit = 10.0 ** (math.floor(math.log10(float(reach.max()))) - DECADES)
-    axes[0].set_xscale("symlog", linthresh=unit)
-    for ax in axes:
-        ax.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=unit))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("-", "−")))
+    looks.signed_log(axes, "x", float(reach.max()) / 10**DECADES)
 
 
 def reaches(ds: Dataset) -> DataArray:
-    """How far the scores of each kind reach from zero, over all tasks and languages."""
-    return abs(ds[list(EXTREMES)]).to_array("end").max(["end", "task", "language"])
+    """How far the scores of each task, language and kind reach from zero."""
+    return abs(ds[list(EXTREMES)]).to_array("end").max("end")
 
 
 FIGURES: dict[str, style.Draw] = {

@@ -22,8 +22,8 @@ def neuron_kinds(ds: Dataset) -> Figure:
     """Share of the four kinds (left) and of active neurons by language (right), a row per task.
 
     Args:
-        ds: ``kind_share(task, layer, kind)``, ``active_share(task, layer, language)``,
-            ``items(task)``.
+        ds: ``kind_share(task, layer, kind)`` and ``active_share(task, layer, language)``, each
+            with its ``…_low`` and ``…_high``, which bound the mean over items; ``items(task)``.
     """
     share, active = ds["kind_share"], ds["active_share"]
     tasks = panels.held(share, "task")
@@ -40,7 +40,12 @@ def neuron_kinds(ds: Dataset) -> Figure:
         sharey="col",
     )
     for (left, right), task in zip(axes, tasks, strict=True):
+        bounds = ds.sel(task=task)
+        looks.kind_bands(left, axis, bounds["kind_share_low"], bounds["kind_share_high"])
         looks.kind_lines(left, axis, share.sel(task=task))
+        panels.language_bands(
+            right, axis, languages, bounds["active_share_low"], bounds["active_share_high"]
+        )
         panels.language_lines(right, axis, languages, active.sel(task=task))
     looks.as_shares(grids.flat(axes))
     grids.finish(axes)
@@ -110,7 +115,7 @@ def dead(ds: Dataset) -> Figure:
     """Share of an item's non-activated neurons that are inactive at all of its tokens, by language.
 
     Args:
-        ds: ``dead(task, layer, language)``, ``items(task)``.
+        ds: ``dead(task, layer, language)`` with ``dead_low`` and ``dead_high``, ``items(task)``.
     """
     values = ds["dead"]
     tasks = panels.held(values, "task")
@@ -125,6 +130,8 @@ def dead(ds: Dataset) -> Figure:
     )
     axes = panels.wrapped(body, len(tasks), columns, sharex=True, sharey=True)
     for ax, task in zip(axes, tasks, strict=True):
+        low, high = (ds[f"dead{end}"].sel(task=task) for end in ("_low", "_high"))
+        panels.language_bands(ax, axis, languages, low, high)
         panels.language_lines(ax, axis, languages, values.sel(task=task))
         ax.set_title(f"{task}\n{int(ds['items'].sel(task=task)):,} items")
         ax.set_xlabel("layer" if ax in axes[-columns:] else "")
@@ -139,7 +146,8 @@ def sweep(ds: Dataset, share: str, dimension: str, words: tuple[str, str]) -> Fi
     """Share of each kind (columns) in each task (rows), one line per step of a sweep.
 
     Args:
-        ds: ``share(task, dimension, layer, kind)``, ``items(task)``.
+        ds: ``share(task, dimension, layer, kind)`` with ``share_low`` and ``share_high``,
+            ``items(task)``.
         share: name of the variable.
         dimension: along which the steps lie; its coordinate holds their numbers.
         words: what the numbers are, and what the figure's title says of the kinds.
@@ -159,10 +167,10 @@ def sweep(ds: Dataset, share: str, dimension: str, words: tuple[str, str]) -> Fi
     )
     for row, task in zip(axes, tasks, strict=True):
         for ax, kind in zip(row, kinds, strict=True):
-            drawn = values.sel(task=task, kind=kind).transpose(dimension, "layer").values
-            for line, handle in zip(drawn, lines[1:], strict=True):
-                if np.isfinite(line).any():
-                    axis.plot(ax, line.astype(np.float64), **looks.line_of(handle))
+            drawn = ds[[share, f"{share}_low", f"{share}_high"]].sel(task=task, kind=kind)
+            for place, handle in enumerate(lines[1:]):
+                step = drawn.isel({dimension: place})
+                looks.banded_line(ax, axis, step, share, handle)
             axis.decorate(ax)
     looks.as_shares(grids.flat(axes))
     for ax in grids.flat(axes):

@@ -1,14 +1,16 @@
 """How the four kinds of neurons, sweeps and shares look in every figure."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.scale import SymmetricalLogScale
+from matplotlib.ticker import FuncFormatter, MaxNLocator, SymmetricalLogLocator
 from xarray import DataArray, Dataset
 
 from neuroglot.figures import grids, panels, style
@@ -37,6 +39,8 @@ KINDS: dict[str, dict[str, Any]] = {
     },
 }
 LARGEST_LINEAR_RATIO = 30.0
+RANGE_ALPHA = 0.13  # from the lowest to the highest language
+BAND_ALPHA = 0.35  # how far a mean over items could be off
 
 
 def kind_handles(**changed: Any) -> list[Line2D]:
@@ -68,6 +72,19 @@ def line_of(handle: Line2D) -> dict[str, Any]:
     }
 
 
+def band_of(handle: Line2D) -> dict[str, Any]:
+    """Keyword arguments that fill the band of a line drawn like a legend entry."""
+    return {"color": handle.get_color(), "alpha": panels.BAND_ALPHA, "linewidth": 0}
+
+
+def banded_line(ax: Axes, axis: LayerAxis, ds: Dataset, name: str, handle: Line2D) -> None:
+    """Draw ``name(layer)`` like a legend entry, in the band from ``name_low`` to ``name_high``."""
+    line, low, high = (ds[name + end].values.astype(np.float64) for end in ("", "_low", "_high"))
+    if np.isfinite(line).any():
+        axis.fill(ax, low, high, **band_of(handle))
+        axis.plot(ax, line, **line_of(handle))
+
+
 def counted(ds: Dataset, tasks: Sequence[str]) -> list[str]:
     """Labels of the rows of ``tasks`` with their ``items(task)``."""
     counts = [int(ds["items"].sel(task=task)) for task in tasks]
@@ -81,13 +98,32 @@ def kind_lines(ax: Axes, axis: LayerAxis, values: DataArray) -> None:
     axis.decorate(ax)
 
 
-def kind_ranges(ax: Axes, axis: LayerAxis, values: DataArray) -> None:
-    """Draw ``values(language, layer, kind)``: the mean over languages in a band of their range."""
-    for kind in panels.held(values, "kind"):
-        lines = values.sel(kind=kind)
-        low, high = (one.values.astype(np.float64) for one in extremes(lines))
-        look = {"color": KINDS[kind]["color"], "alpha": 0.25, "linewidth": 0}
-        axis.fill(ax, low, high, **look)
+def kind_bands(
+    ax: Axes, axis: LayerAxis, low: DataArray, high: DataArray, alpha: float = BAND_ALPHA
+) -> None:
+    """Fill from ``low(layer, kind)`` to ``high`` in each kind's colour."""
+    for kind in panels.held(low, "kind"):
+        ends = (one.sel(kind=kind).values.astype(np.float64) for one in (low, high))
+        axis.fill(ax, *ends, color=KINDS[kind]["color"], alpha=alpha, linewidth=0)
+
+
+def kind_ranges(ax: Axes, axis: LayerAxis, ds: Dataset, name: str, positive: bool = False) -> None:
+    """Draw each kind's mean over languages in two bands: its interval, and the languages' range.
+
+    Args:
+        ax: where.
+        axis: of the layers.
+        ds: ``name(language, layer, kind)``, and ``name_of_languages_low(layer, kind)`` and
+            ``…_high``, which bound the mean over languages.
+        name: of the variable.
+        positive: whether to leave out what a logarithmic axis cannot show.
+    """
+    values, low, high = (
+        ds[part].where(ds[part] > 0) if positive else ds[part]
+        for part in (name, f"{name}_of_languages_low", f"{name}_of_languages_high")
+    )
+    kind_bands(ax, axis, *extremes(values), alpha=RANGE_ALPHA)
+    kind_bands(ax, axis, low, high)
     kind_lines(ax, axis, values.mean("language"))
 
 
@@ -102,6 +138,17 @@ def as_shares(axes: Sequence[Axes]) -> None:
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
         ax.yaxis.set_major_formatter(grids.per_cent())
         ax.set_ylim(bottom=0)
+
+
+def signed_log(axes: Sequence[Axes], which: Literal["x", "y"], least: float) -> None:
+    """Make a shared axis logarithmic away from zero, linear below the power of ten of ``least``."""
+    unit = 10.0 ** math.floor(math.log10(least))
+    axes[0].set(**{f"{which}scale": SymmetricalLogScale(None, linthresh=unit)})
+    axes[0].autoscale(axis=which)
+    for ax in axes:
+        axis = ax.xaxis if which == "x" else ax.yaxis
+        axis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=unit))
+        axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("-", "−")))
 
 
 def far_apart(values: DataArray) -> bool:

@@ -8,8 +8,10 @@ import xarray as xr
 
 from neuroglot import store
 from neuroglot.steps.inputs import Inputs
+from neuroglot.steps.sharing.bounds import with_bounds
 
-TABLE = ("kind_share",)
+SHARE = with_bounds("kind_share")
+TABLE = tuple(SHARE)
 
 
 def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
@@ -20,19 +22,16 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     }
     models = settings["models"]
     axis = xr.Variable("model", np.array(models, str))
-    shares = [opened[model]["kind_share"].drop_vars(["stack", "stack_layer"]) for model in models]
-    share = xr.concat(shares, axis, join="outer")
+    shares = [opened[model][SHARE].drop_vars(["stack", "stack_layer"]) for model in models]
+    share = xr.concat(shares, axis, join="outer", combine_attrs="override").drop_attrs(deep=False)
     layers = [opened[model].sizes["layer"] for model in models]
     deepest = opened[models[int(np.argmax(layers))]]
-    return xr.Dataset(
-        {
-            "kind_share": share.assign_attrs(opened[models[0]]["kind_share"].attrs),
-            "layers": (("model",), layers, {"units": "layers"}),
-        },
-        coords={
-            "shots": ("task", [settings["shots"][str(task)] for task in share["task"].values]),
-            "stack": deepest["stack"],
-            "stack_layer": deepest["stack_layer"],
-        },
-        attrs={"few_shot": json.dumps(settings["few_shot"])},
+    return (
+        share.assign(layers=("model", layers, {"units": "layers"}))
+        .assign_coords(
+            shots=("task", [settings["shots"][str(task)] for task in share["task"].values]),
+            stack=deepest["stack"],
+            stack_layer=deepest["stack_layer"],
+        )
+        .assign_attrs(few_shot=json.dumps(settings["few_shot"]))
     )

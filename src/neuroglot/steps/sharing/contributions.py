@@ -6,12 +6,20 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroglot.measures.contribution import contribution, contribution_by_kind, value_norm
+from neuroglot.measures.contribution import (
+    contribution,
+    contribution_by_item,
+    contribution_by_kind,
+    value_norm,
+)
 from neuroglot.models.ffn import ffns
 from neuroglot.models.load import load
 from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.reduce import tidy
+from neuroglot.steps.sharing.bounds import BY_ITEM, OF_LANGUAGES, bounded, with_bounds
 from neuroglot.steps.sharing.prompts import Prompts, by_task, kinds_of, open_prompts
+
+SHARES = ("top_share", "mean", "sum")
 
 
 def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
@@ -32,7 +40,7 @@ def _task(prompts: Prompts, norms: list[Any], settings: dict[str, Any]) -> xr.Da
         found = kinds_of(prompts.read(prompts.site, layers), settings["threshold"])
         for place, layer in enumerate(range(layers.start, layers.stop)):
             by_language = [
-                contribution_by_kind(
+                contribution_by_item(
                     contribution(own[:, place], norms[layer]),
                     found[:, place],
                     settings["top_fraction"],
@@ -41,9 +49,34 @@ def _task(prompts: Prompts, norms: list[Any], settings: dict[str, Any]) -> xr.Da
             ]
             axis = xr.Variable("language", np.array(list(act), str))
             by_layer.append(xr.concat(by_language, axis))
-    return xr.merge([xr.concat(by_layer, "layer"), prompts.layers])
+    by_item = xr.concat(by_layer, "layer")
+    data = _averaged(by_item, settings["replicates"])
+    return xr.merge([data, prompts.layers])
+
+
+def _averaged(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
+    """Means over items, by language and over all languages, with their intervals."""
+    average = by_item.mean("language", keep_attrs=True)
+    of_languages = {name: f"{name}{OF_LANGUAGES}" for name in SHARES}
+    means = contribution_by_kind(by_item)
+    return bounded(
+        xr.merge(
+            [
+                means,
+                means.mean("language", keep_attrs=True).rename(of_languages),
+                by_item.rename({name: f"{name}{BY_ITEM}" for name in SHARES}),
+                average.rename({name: f"{new}{BY_ITEM}" for name, new in of_languages.items()}),
+            ]
+        ),
+        replicates,
+    )
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Composition of the top contributors, mean and sum, by task, language, layer and kind."""
-    return {"contributions": tidy(data[["top_share", "mean", "sum"]])}
+    return {
+        "contributions": tidy(data[with_bounds(*SHARES)]),
+        "contributions_of_languages": tidy(
+            data[with_bounds(*(name + OF_LANGUAGES for name in SHARES))]
+        ),
+    }

@@ -19,6 +19,7 @@ from neuroglot.steps.answers import Asked, Examiner, summed_up
 from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.pieces import Piece, piece
 from neuroglot.steps.reduce import tidy
+from neuroglot.steps.sharing.bounds import with_bounds
 from neuroglot.steps.sharing.prompts import (
     by_task,
     encoded,
@@ -43,14 +44,13 @@ VARIANTS = (
 
 def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     """Let the model answer every question as it is, without each kind, and with some converted."""
-    scorings = settings["tasks"]
     examiner = Examiner(inputs, settings, settings["positions"])
     found = {}
-    for one in open_prompts(inputs, scorings, settings["languages"]):
+    for one in open_prompts(inputs, settings["tasks"], settings["languages"]):
         active = one.active(settings["threshold"])
         asked = _Asked(
             one.task,
-            scorings[one.task],
+            settings["scorings"][one.task],
             encoded(inputs, one.task, read_task(inputs, one)),
             kinds(active.values(), one.neurons),
             np.stack(list(active.values())),
@@ -61,7 +61,7 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     for variable in data.values():
         variable.attrs["source"] = "tables 2, 3, 5 and 6"
     return data.assign_coords(
-        scoring=("task", [scorings[str(task)] for task in data["task"].values])
+        scoring=("task", [settings["scorings"][task] for task in found])
     ).assign_attrs(random_seeds=settings["random_seeds"], positions=settings["positions"])
 
 
@@ -141,10 +141,12 @@ def _digest(asked: _Asked) -> str:
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Accuracy beside chance, and log-probability of gold, by task, variant and language."""
-    chosen = ["accuracy", "accuracy_low", "accuracy_high", "exact_accuracy", "neurons"]
-    likelihood = [name for name in data if str(name).startswith("log_probability")]
-    stated = ["chance", "items", "excluded"]
+    compared = {
+        quantity: with_bounds(quantity, f"{quantity}_difference", f"{quantity}_excess")
+        for quantity in ("accuracy", "log_probability")
+    }
+    accuracy = [*compared["accuracy"], "exact_accuracy", "neurons", "chance"]
     return {
-        "accuracy": tidy(data[[*chosen, *stated]]),
-        "log_probability": tidy(data[[*likelihood, "items", "excluded"]]),
+        "accuracy": tidy(data[[*accuracy, "items", "excluded"]]),
+        "log_probability": tidy(data[[*compared["log_probability"], "items", "excluded"]]),
     }

@@ -34,10 +34,10 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     """Let the model answer each language's questions without the neurons listed for it."""
     lists = inputs.reduction("transfer/neurons")
     examiner = Examiner(inputs, settings, settings["task_positions"])
-    found = {}
-    for task, scoring in settings["tasks"].items():
+    found, scorings = {}, settings["scorings"]
+    for task in settings["tasks"]:
         questions = encoded(inputs, task, _items(inputs, task, settings["languages"]))
-        asked = Asked(task, scoring, questions)
+        asked = Asked(task, scorings[task], questions)
         masks = {
             language: {kind: listed(lists, kind, language) for kind in TYPES}
             for language in questions
@@ -45,7 +45,7 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
         answers = _answers(inputs, settings, examiner, asked, masks)
         found[task] = summed_up(asked, answers, VARIANTS, settings["replicates"])
     data = by_task(found).reindex(language=settings["languages"], variant=list(VARIANTS))
-    return data.assign_coords(scoring=("task", list(settings["tasks"].values()))).assign_attrs(
+    return data.assign_coords(scoring=("task", [scorings[task] for task in found])).assign_attrs(
         top_n=lists.attrs["top_n"],
         **{key: settings[key] for key in ("task_positions", "task_random_seeds")},
     )

@@ -1,0 +1,160 @@
+"""Intervals of ``sharing``: against loops over the same resamples, and the order that is kept."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from neuroglot.capture.questions import Question
+from neuroglot.measures.bootstrap import resample_weights
+from neuroglot.measures.kind_shares import kind_share, kind_share_by_item
+from neuroglot.measures.maxima import CANDIDATES, maximum_interval, resampled_maxima
+from neuroglot.measures.sharing import kinds, pack
+from neuroglot.steps.answers import Asked, control, summed_up
+from neuroglot.steps.draw import merged
+from neuroglot.steps.sharing.bounds import bounded, with_bounds
+
+REPLICATES = 200
+
+
+def resamples(items: int, replicates: int = REPLICATES) -> list[list[int]]:
+    """The items of each resample, one as often as it was drawn."""
+    weights = np.concatenate([*resample_weights(items, replicates, 0)]).astype(int)
+    return [np.repeat(np.arange(items), own).tolist() for own in weights]
+
+
+def test_the_band_of_a_share_is_that_of_whole_resamples():
+    active = np.random.default_rng(0).random((3, 12, 2, 40)) < 0.6
+    found = kinds(map(pack, active), 40)
+    data = xr.Dataset({"share": kind_share(found), "share_by_item": kind_share_by_item(found)})
+    data = bounded(data, REPLICATES)
+    again = [kind_share(kinds(map(pack, active[:, drawn]), 40)).values for drawn in resamples(12)]
+    np.testing.assert_allclose(data["share_low"], np.quantile(again, 0.025, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(data["share_high"], np.quantile(again, 0.975, axis=0), rtol=1e-12)
+    assert list(data) == with_bounds("share")
+    assert data["share_low"].attrs["units"] == "share of neurons"
+    other = bounded(
+        xr.Dataset({"share_by_item": kind_share_by_item(kinds(map(pack, active[::-1]), 40))}),
+        REPLICATES,
+    )
+    xr.testing.assert_identical(other["share_low"], data["share_low"])
+
+
+def test_bands_of_shares_cover_the_truth():
+    generator, covered = np.random.default_rng(1), []
+    for _ in range(150):
+        of_item = generator.uniform(0.2, 0.6, 40)[:, None, None]  # the truth is 0.4
+        active = pack(generator.random((40, 1, 64)) < of_item)
+        found = kinds([active, active], 64)
+        data = bounded(xr.Dataset({"share_by_item": kind_share_by_item(found)}), REPLICATES)
+        own = data.sel(kind="all_shared").isel(layer=0)
+        covered.append(bool((own["share_low"] <= 0.4) & (own["share_high"] >= 0.4)))
+    assert 0.88 < np.mean(covered) <= 0.99
+
+
+@pytest.mark.parametrize("items", [1, 7, CANDIDATES + 25])
+def test_maxima_of_resamples(items: int):
+    values = np.random.default_rng(2).normal(size=(2, 3, items))
+    values[0, 0] = np.nan
+    values[0, 1, 1:] = np.nan
+    labelled = xr.DataArray(values, dims=("language", "layer", "item"))
+    found = resampled_maxima(labelled.transpose("item", "language", "layer"), REPLICATES)
+    assert found.dims == ("language", "layer", "replicate")
+    for place, drawn in enumerate(resamples(items)):
+        for language, layer in np.ndindex(2, 3):
+            own = [x for x in values[language, layer, drawn] if not np.isnan(x)]
+            expected = max(own) if own else np.nan
+            np.testing.assert_equal(float(found[language, layer, place]), expected)
+
+
+def test_an_interval_of_a_maximum_ends_at_it():
+    values = xr.DataArray(np.random.default_rng(3).normal(size=(4, 30)), dims=("language", "item"))
+    maxima = resampled_maxima(values, REPLICATES)
+    low, high = maximum_interval(values.max("item"), maxima)
+    xr.testing.assert_identical(high, values.max("item"))
+    np.testing.assert_allclose(low, np.quantile(maxima, 0.025, axis=-1), rtol=1e-14)
+    assert (low < high).all()
+    low, high = maximum_interval(values.max("item").mean(), maxima.mean("language"))
+    assert low.item() == pytest.approx(np.quantile(maxima.mean("language"), 0.025))
+    assert high.item() == pytest.approx(values.max("item").mean().item())
+
+
+def question(complete: bool = True) -> Question:
+    return Question([1] if complete else [], [[2]], [[2], [3]])
+
+
+def asked(items: int = 9) -> Asked:
+    """Two languages; the last item of the second cannot be judged."""
+    full = [question() for _ in range(items)]
+    return Asked("facts", "rank", {"en": full, "de": [*full[:-1], question(False)]})
+
+
+VARIANTS = ("baseline", "without_specific", "random_specific", "converted_both", "random_lone")
+
+
+def test_differences_are_of_the_same_items():
+    questions = asked()
+    judged = len(questions.judged)
+    assert judged == 17
+    generator = np.random.default_rng(4)
+    easy = generator.normal(-5, 3, judged)  # what an item is worth in all variants
+    rows = easy + generator.normal(0, 0.1, (5, judged)) - np.arange(5.0)[:, None]
+    found = {
+        "correct": rows > -5,
+        "exact": rows > -4,
+        "log_probability": rows,
+        "neurons": np.ones((5, judged)),
+    }
+    data = summed_up(questions, found, VARIANTS, REPLICATES)
+    of_language = {"en": rows[:, :9], "de": np.c_[rows[:, 9:], np.full(5, np.nan)]}
+    for language, values in of_language.items():
+        one = data.sel(language=language)
+        for variant, own in zip(VARIANTS, values, strict=True):
+            pairs = {"difference": own - values[0]}
+            if variant == "without_specific":
+                pairs["excess"] = own - values[2]
+            else:
+                assert one["log_probability_excess"].sel(variant=variant).isnull()
+            for name, by_item in pairs.items():
+                again = [np.nanmean(by_item[drawn]) for drawn in resamples(9)]
+                shown = one.sel(variant=variant)
+                expected = [np.nanmean(by_item), *np.quantile(again, [0.025, 0.975])]
+                names = with_bounds(f"log_probability_{name}")
+                np.testing.assert_allclose(
+                    [shown[key].item() for key in names], expected, atol=1e-12
+                )
+    width = data["log_probability_high"] - data["log_probability_low"]
+    paired = data["log_probability_difference_high"] - data["log_probability_difference_low"]
+    assert (paired < width / 4).all()
+    assert data["accuracy_excess"].attrs["units"] == "share of items"
+    correct = found["correct"][:, :9].mean(1)
+    np.testing.assert_allclose(
+        data["accuracy_difference"].sel(language="en"), correct - correct[0], atol=1e-15
+    )
+
+
+def test_controls():
+    assert control("without_specific") == "random_specific"
+    assert control("converted_both") == "random_converted_both"
+
+
+def test_merged_reductions_keep_the_first_ones_order():
+    tasks, languages = ["nli", "facts", "edits"], ["zh", "en", "de"]
+    contributions = xr.Dataset(
+        {"top": (("task", "language"), np.arange(6.0).reshape(2, 3))},
+        {"task": tasks[:2], "language": languages},
+        {"model": "one"},
+    )
+    shares = xr.Dataset(
+        {"share": ("task", [3.0, 1.0, 2.0]), "top": ("task", [0.0, 0.0, 0.0])},
+        {"task": ["edits", "nli", "facts"]},
+        {"model": "another"},
+    )
+    data = merged([contributions, shares])
+    assert data["task"].values.tolist() == tasks
+    assert data["language"].values.tolist() == languages
+    assert data["share"].values.tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(data["top"], [[0, 1, 2], [3, 4, 5], [np.nan] * 3])
+    assert data.attrs == {"model": "one"}
+    assert merged([shares])["task"].values.tolist() == ["edits", "nli", "facts"]
+    assert isinstance(data.indexes["task"], pd.Index)
