@@ -20,6 +20,7 @@ include: "workflow/rules/experts.smk"
 include: "workflow/rules/transfer.smk"
 include: "workflow/rules/lape.smk"
 include: "workflow/rules/agreement.smk"
+include: "workflow/rules/boost.smk"
 include: "workflow/rules/reductions.smk"
 include: "workflow/rules/report.smk"
 
@@ -33,6 +34,7 @@ localrules:
     transfer,
     lape,
     agreement,
+    boost,
 
 
 rule roles:
@@ -82,6 +84,13 @@ rule agreement:
         results_of("agreement"),
     message:
         "agreement: whether methods name the same neurons"
+
+
+rule boost:
+    input:
+        results_of("boost"),
+    message:
+        "boost: text written with a language's neurons multiplied"
 
 
 rule all:

@@ -18,6 +18,7 @@ from neuroglot.capture.engine import Engine, Recording
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
+from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.models.ffn import ffns, record
 from neuroglot.tokens import Tokens
 
@@ -318,7 +319,7 @@ def test_statistics_of_prefixes_are_the_same_when_every_token_is_recorded(
     np.testing.assert_allclose(rows[True][:, tokens.snapshot], rows[False], rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(found[True]["act_positive"], (rows[True] > 0).sum(1))
     np.testing.assert_array_equal(found[False]["act_positive"], (rows[False] > 0).sum(1))
-    for name in set(found[True]) - {"act_positive", "gate_positive"}:
+    for name in (name for name in found[True] if "positive" not in name):
         np.testing.assert_allclose(found[True][name], found[False][name], rtol=1e-5, err_msg=name)
 
 
@@ -335,11 +336,12 @@ def test_a_statistic_of_prefixes_needs_one(tmp_path: Path) -> None:
 def test_a_statistic_over_all_layers_sees_every_layer_of_a_row(
     tokens_per_batch: int, raw: int, tmp_path: Path
 ) -> None:
-    """Counted: how often a layer has a row's largest activation."""
+    """Counted: how often a layer has a row's largest activation, by fold and in all."""
 
-    def strongest(largest: torch.Tensor) -> dict[str, torch.Tensor]:
+    def strongest(largest: torch.Tensor, folds: torch.Tensor) -> dict[str, torch.Tensor]:
         winner = largest[:, :, 0].argmax(1)
-        return {"strongest": torch.bincount(winner, minlength=largest.shape[1])}
+        wins = winner == torch.arange(largest.shape[1])[:, None]  # [layer, row]
+        return {"strongest": wins.sum(1), "strongest_by_fold": wins.float() @ folds.T}
 
     model, tokens = tiny_models.tiny_model("gemma3_text"), text()
     collector = CrossLayerCollector("act", lambda _, act: act.amax(1, keepdim=True), strongest)
@@ -347,11 +349,13 @@ def test_a_statistic_over_all_layers_sees_every_layer_of_a_row(
     engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, shard_megabytes=1))
     sites = ("act",) if raw else ()
     recording = Recording(sites, raw, (), "float32", cross_layer=(collector,))
-    counted = engine.run(tokens, recording, tmp_path / "s")["strongest"]
+    counted = engine.run(tokens, recording, tmp_path / "s")
     act = literal(model, tokens, "act")  # [layer, row, neuron]
-    expected = np.bincount(act.max(2).argmax(0), minlength=len(act))
-    np.testing.assert_array_equal(counted, expected)
-    assert len(set(expected)) > 1
+    expected = np.zeros((len(act), FOLDS), int)
+    np.add.at(expected, (act.max(2).argmax(0), tokens.segment[tokens.snapshot]), 1)
+    np.testing.assert_array_equal(counted["strongest_by_fold"], expected)
+    np.testing.assert_array_equal(counted["strongest"], expected.sum(1))
+    assert len(set(expected.sum(1))) > 1
 
 
 @pytest.mark.parametrize("name", ["llama", "opt", "m2m_100", "t5"])

@@ -123,12 +123,45 @@ def test_counts_are_those_of_a_plain_split(model, texts):
     assert len(tokens) == len(WORDS)
 
 
+def by_fold(model: Path) -> dict[tuple[str, str, int], int]:
+    data = store.open_dataset(model.parent.parent / "counts.zarr", "reduction")
+    entries = zip(
+        data["language"].values[data["fold_language"].values],
+        data["fold_token"].values,
+        data["fold"].values,
+        data["fold_count"].values,
+        strict=True,
+    )
+    return {(str(one), VOCABULARY[t], int(f)): int(n) for one, t, f, n in entries}
+
+
+def test_counts_by_fold_are_those_of_the_segments(model, texts, monkeypatch):
+    count(model, texts)
+    expected = {
+        (language, word, segment): number
+        for language, lines in TEXTS.items()
+        for segment, line in enumerate(lines)
+        for word, number in Counter(line.split()).items()
+    }
+    assert by_fold(model) == expected
+    monkeypatch.setattr(counts, "FOLDS", 2)
+    for file in (model.parent.parent / "counts.pieces").iterdir():
+        file.unlink()
+    count(model, texts)
+    folded = Counter()
+    for (language, word, segment), number in expected.items():
+        folded[language, word, segment % 2] += number
+    assert by_fold(model) == folded
+
+
 def test_batches_change_nothing(model, texts, monkeypatch):
     whole = count(model, texts)
     for file in (model.parent.parent / "counts.pieces").iterdir():
         file.unlink()
+    entries = by_fold(model)
     monkeypatch.setattr(counts, "BATCH_SEGMENTS", 1)
     xr.testing.assert_identical(count(model, texts), whole)
+    assert by_fold(model) == entries
 
 
 def test_special_tokens_tags_and_unknown_words_are_left_out(model, tmp_path):

@@ -53,6 +53,14 @@ def routed(backend: str, layers: list[np.ndarray], parts: list[np.ndarray], n: i
     return np.stack(z, axis=1) if backend == "numpy" else torch.stack(z, dim=1)
 
 
+def counted(z: Any, fraction: float) -> Any:
+    """Active tokens of each expert, all rows in one fold."""
+    ones = torch.ones if isinstance(z, torch.Tensor) else np.ones
+    where = {"device": z.device} if isinstance(z, torch.Tensor) else {}
+    dtype = torch.float32 if where else np.float32
+    return experts.active_count(z, fraction, ones((1, len(z)), dtype=dtype, **where))[:, 0]
+
+
 def literal_count(layers, parts, n, count, score="signed") -> np.ndarray:
     """Section 3, token by token: sum, z-score within the layer, rank across layers, count."""
     value = {"signed": float, "absolute": abs, "positive": lambda v: max(v, 0.0)}[score]
@@ -201,7 +209,7 @@ def test_overflown_activations_are_an_error(backend, bad):
     act[1, 4] = bad
     z = routed(backend, [act], [partition(12, 3)], 3)
     with pytest.raises(NeuroglotError, match="activations overflow"):
-        experts.active_count(z, 0.5)
+        counted(z, 0.5)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -212,15 +220,28 @@ def test_counts_are_the_literal_procedures(backend, score, neurons):
     layers = [normal(40, neurons, seed=seed) * 10**seed for seed in range(3)]
     layers[1] = np.maximum(layers[1], 0)  # a ReLU layer, silent for some tokens
     layers[1][5:9] = 0
-    found = back(experts.active_count(routed(backend, layers, parts, n, score=score), 0.25))
+    found = back(counted(routed(backend, layers, parts, n, score=score), 0.25))
     assert found.dtype == np.int64
     np.testing.assert_array_equal(found, literal_count(layers, parts, n, 6, score))
     assert found.sum() == 40 * 6
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_counts_by_fold_are_those_of_the_folds_rows(backend):
+    z = routed(backend, [normal(30, 24), normal(30, 24, seed=1)], [partition(24, 6)] * 2, 6)
+    fold = np.random.default_rng(2).integers(0, 4, 30)
+    folds = (np.arange(5)[:, None] == fold).astype(np.float32)
+    found = back(experts.active_count(z, 0.25, on(backend, folds)))
+    assert found.dtype == np.int64
+    assert found.shape == (2, 5, 6)
+    for one in range(5):
+        np.testing.assert_array_equal(found[:, one], back(counted(z[fold == one], 0.25)))
+    assert found.sum() == 30 * 3
+
+
 def test_a_silent_model_activates_the_first_experts():
     layers, parts = [np.zeros((3, 12), "float32")] * 2, [partition(12, 4)] * 2
-    found = experts.active_count(routed("numpy", layers, parts, 4), 0.75)
+    found = counted(routed("numpy", layers, parts, 4), 0.75)
     assert found.tolist() == [[3, 3, 3, 3], [3, 3, 0, 0]]
     np.testing.assert_array_equal(found, literal_count(layers, parts, 4, 6))
 
@@ -230,7 +251,7 @@ def test_a_planted_expert_is_always_active_and_others_seldom(backend):
     n, parts = 16, [partition(64, 16, seed) for seed in range(4)]
     layers = [normal(200, 64, seed=seed) for seed in range(4)]
     layers[2][:, parts[2] == 5] += 6
-    found = back(experts.active_count(routed(backend, layers, parts, n), 0.1))
+    found = back(counted(routed(backend, layers, parts, n), 0.1))
     assert found[2, 5] == 200
     found[2, 5] = 0
     assert found.max() < 60
@@ -239,7 +260,7 @@ def test_a_planted_expert_is_always_active_and_others_seldom(backend):
 def test_no_rows_count_nothing():
     for backend in ("numpy", "torch"):
         z = routed(backend, [normal(0, 12)] * 2, [partition(12, 3)] * 2, 3)
-        assert back(experts.active_count(z, 0.5)).tolist() == [[0] * 3] * 2
+        assert back(counted(z, 0.5)).tolist() == [[0] * 3] * 2
 
 
 @pytest.mark.parametrize("neurons", [2048, 2100])
@@ -255,12 +276,12 @@ def test_a_token_does_not_depend_on_those_beside_it(backend):
     parts = [partition(2100, 250, seed) for seed in range(2)]
     layers = [normal(70, 2100, seed=seed) for seed in range(2)]
     whole = back(routed(backend, layers, parts, 250))
-    total = back(experts.active_count(routed(backend, layers, parts, 250), 0.1))
+    total = back(counted(routed(backend, layers, parts, 250), 0.1))
     for size in (1, 7, 64):
         batches = [[act[at : at + size] for act in layers] for at in range(0, 70, size)]
         pieces = [routed(backend, batch, parts, 250) for batch in batches]
         assert np.concatenate([back(piece) for piece in pieces]).tobytes() == whole.tobytes()
-        counts = sum(back(experts.active_count(piece, 0.1)) for piece in pieces)
+        counts = sum(back(counted(piece, 0.1)) for piece in pieces)
         np.testing.assert_array_equal(counts, total)
 
 
@@ -270,8 +291,8 @@ def test_renumbered_experts_are_renumbered_in_the_result():
     a = experts.expert_scores(act, experts.members(part, 8))
     b = experts.expert_scores(act, experts.members(new[part], 8))
     assert b[:, new].tobytes() == a.tobytes()
-    one = experts.active_count(routed("numpy", [act], [part], 8), 0.25)
-    other = experts.active_count(routed("numpy", [act], [new[part]], 8), 0.25)
+    one = counted(routed("numpy", [act], [part], 8), 0.25)
+    other = counted(routed("numpy", [act], [new[part]], 8), 0.25)
     np.testing.assert_array_equal(other[:, new], one)
 
 

@@ -207,6 +207,11 @@ def datasets(
         },
         {k: v for k, v in attrs.items() if k != "model"},
     )
+    frequency = with_bounds(frequency, "mean", "std")
+    flatness = with_bounds(flatness, "flatness_mean")
+    distance = with_bounds(distance, "distance_mean")
+    rank_correlation = with_bounds(rank_correlation, "rank_correlation")
+    sets = with_bounds(sets, "same_language")
     return {
         "frequency": frequency,
         "flatness": flatness,
@@ -216,6 +221,12 @@ def datasets(
         "rank_correlation": rank_correlation,
         "parallel_sets": sets.assign(rank_correlation.data_vars),
     }
+
+
+def with_bounds(ds: xr.Dataset, *names: str) -> xr.Dataset:
+    """Intervals of 4 % around each of the variables."""
+    ends = {"_low": 0.98, "_high": 1.02}
+    return ds.assign({f"{n}{end}": ds[n] * by for n in names for end, by in ends.items()})
 
 
 def draw(family: str, stem: str, ds: xr.Dataset) -> Figure:
@@ -565,7 +576,8 @@ class TestLines:
 
     def test_tick_labels_of_near_constant_values_are_plain(self) -> None:
         data = datasets(languages=2, stacks={"decoder": 5})["frequency"]
-        data["mean"] = 1 - 1e-6 * data["std"]
+        for end in ("", "_low", "_high"):
+            data[f"mean{end}"] = 1 - 1e-6 * data["std"]
         figure = draw("frequency", "figure_02_detector_activation_frequency", data)
         with style.theme():
             figure.draw_without_rendering()

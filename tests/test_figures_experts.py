@@ -70,6 +70,7 @@ def attributes(languages: int) -> dict[str, object]:
         "language_names": json.dumps({language: name for language, name, _, _ in chosen}),
         "language_families": json.dumps({language: family for language, _, family, _ in chosen}),
         "high_frequency": 0.05,
+        "folds": 12,
     }
 
 
@@ -120,7 +121,7 @@ def frequency_dataset(
         values = np.full_like(values, 0.098)
     shared = (values >= 0.05).sum(0)
     pair = ("metric", "language_a", "language_b")
-    return xr.Dataset(
+    data = xr.Dataset(
         {
             "expert_frequency": (("language", "layer", "expert"), values),
             "tokens": ("language", np.full(languages, 40_000)),
@@ -133,6 +134,30 @@ def frequency_dataset(
         | {"language_a": coords["language"], "language_b": coords["language"]},
         attributes(languages),
     )
+    return with_uncertainty(data)
+
+
+def with_uncertainty(data: xr.Dataset) -> xr.Dataset:
+    """Intervals around the numbers of experts, and numbers by chance that are far smaller."""
+    high = data["expert_frequency"] >= data.attrs["high_frequency"]
+    own = (high & (high.sum("language") == 1)).sum("expert")
+    found = {
+        "specific": own.sum("layer"),
+        "specific_by_layer": own.sum("language"),
+        "shared_histogram": data["shared_histogram"],
+    }
+    for name, number in found.items():
+        data = data.assign(
+            {
+                name: number,
+                f"{name}_low": 0.9 * number,
+                f"{name}_high": 1.1 * number,
+                f"{name}_null": 0.2 * number,
+                f"{name}_null_low": 0.1 * number,
+                f"{name}_null_high": 0.3 * number,
+            }
+        )
+    return data
 
 
 def inference_dataset(languages: int = 10, worse: float = 4.0) -> xr.Dataset:
@@ -152,6 +177,8 @@ def inference_dataset(languages: int = 10, worse: float = 4.0) -> xr.Dataset:
     return xr.Dataset(
         {
             "perplexity": (("language", "variant", "seed"), perplexity),
+            "perplexity_low": (("language", "variant"), 0.95 * np.nanmin(perplexity, -1)),
+            "perplexity_high": (("language", "variant"), 1.05 * np.nanmax(perplexity, -1)),
             "tokens_per_second": (("language", "variant", "seed", "round"), speed),
             "expert_share": ("language", kept),
             "ffn_parameters_saved": ("language", 1 - kept),
@@ -457,6 +484,29 @@ class TestSimilarity:
         assert not panels_of(draw("similarity", "figure_06_pearson", data))[0].texts
 
 
+class TestSpecific:
+    def test_numbers_intervals_and_chance_are_drawn(self, ten: xr.Dataset) -> None:
+        left, right = panels_of(draw("specific", "specific_experts", ten))
+        names = [label.get_text() for label in left.get_yticklabels()]
+        assert names == [NAMES[str(one)] for one in ten["language"].values]
+        chance, number = left.get_lines()
+        np.testing.assert_array_equal(chance.get_xdata(), ten["specific_null"])
+        np.testing.assert_array_equal(number.get_xdata(), ten["specific"])
+        assert ten["specific"].max() > 0
+        ranges = [[line[:, 0] for line in one.get_segments()] for one in left.collections]
+        for lines, name in zip(ranges, ("specific_null", "specific"), strict=True):
+            expected = np.stack([ten[f"{name}_{end}"] for end in ("low", "high")], 1)
+            np.testing.assert_allclose(lines, expected)
+        chance, number = right.get_lines()[:2]
+        np.testing.assert_array_equal(chance.get_ydata(), ten["specific_by_layer_null"])
+        np.testing.assert_array_equal(number.get_ydata(), ten["specific_by_layer"])
+        assert len(right.collections) == 2
+
+    def test_the_threshold_is_said(self, ten: xr.Dataset) -> None:
+        title = draw("specific", "specific_experts", ten).get_suptitle()
+        assert "at least 0.05 in one language only" in title
+
+
 class TestShared:
     def test_cells_and_bars_count_the_same_experts(self, ten: xr.Dataset) -> None:
         heat, bars = panels_of(draw("shared", "figure_03_shared_experts", ten))
@@ -473,6 +523,12 @@ class TestShared:
         assert [text.get_text() for text in bars.texts] == [
             f"{n:,}" for n in ten["shared_histogram"].values
         ]
+
+    def test_lines_are_the_intervals(self, ten: xr.Dataset) -> None:
+        _, bars = panels_of(draw("shared", "figure_03_shared_experts", ten))
+        ends = [line[:, 0] for line in bars.collections[0].get_segments()]
+        low, high = (ten[f"shared_histogram_{end}"] for end in ("low", "high"))
+        np.testing.assert_allclose(ends, np.stack([low, high], 1))
 
     def test_says_what_high_frequency_means(self, ten: xr.Dataset) -> None:
         figure = draw("shared", "figure_03_shared_experts", ten)
@@ -491,6 +547,20 @@ class TestInference:
         assert full.get_xdata() == data["perplexity"].values[0, 0, 0]
         np.testing.assert_array_equal(right.get_lines()[0].get_xdata(), data["expert_share"])
         np.testing.assert_array_equal(right.get_lines()[2].get_xdata(), data["parameters_saved"])
+
+    def test_pale_bars_are_the_intervals(self) -> None:
+        data = inference_dataset()
+        left, _ = panels_of(draw("inference", "table_04_perplexity", data))
+        assert len(left.collections) == 3
+        for place, bars in enumerate(left.collections):
+            ends = [line[:, 0] for line in bars.get_segments()]
+            bounds = [data[f"perplexity_{end}"].isel(variant=place) for end in ("low", "high")]
+            np.testing.assert_allclose(ends, np.stack(bounds, 1))
+
+    def test_one_window_has_no_interval(self) -> None:
+        data = inference_dataset()
+        data["perplexity_low"][:], data["perplexity_high"][:] = np.nan, np.nan
+        draw("inference", "table_04_perplexity", data).draw_without_rendering()
 
     def test_wide_ranges_are_drawn_on_a_logarithmic_axis(self) -> None:
         for worse, scale in ((1.5, "linear"), (400.0, "log")):

@@ -33,6 +33,7 @@ NAMES = {
     "th": "Thai",
     "cs": "Czech",
 }
+ENDS = {"": 1, "_low": 0.8, "_high": 1.2}
 GROUPS = ("germanic", "indic", "romance", "chinese", "romance", "indic", "romance", "germanic")
 
 
@@ -62,11 +63,16 @@ def neurons_dataset(
     if languages > 1:
         belongs[1] = False
     counts = belongs.sum(0)
+    totals = belongs.sum((1, 2))
+    bounded = {f"all_layers{end}": ("language", totals * by) for end, by in ENDS.items()}
+    chance = {f"chance_all_layers{end}": 5.0 * by for end, by in ENDS.items()}
     histogram = np.bincount(counts[counts > 0], minlength=languages + 1)
     return xr.Dataset(
         {
             "language_neuron": (("language", "layer", "neuron"), belongs),
             "neurons": (("language", "layer"), belongs.sum(2).astype(np.int32)),
+            **bounded,
+            **chance,
             "shared_by_languages": ("count", histogram),
             "tokens": ("language", np.full(languages, 90_000)),
         },

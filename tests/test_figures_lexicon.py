@@ -68,8 +68,14 @@ def dataset(
             "association": (("prior", *per_neuron, "language"), association),
             "entropy": (("prior", *per_neuron), bits, {"units": "bits"}),
             "tfidf": ((*per_neuron, "language"), np.nan_to_num(association[0] ** 1.5)),
+            "entropy_low": (("prior", *per_neuron), 0.9 * bits),
+            "entropy_high": (("prior", *per_neuron), 1.1 * bits),
             "coverage": (per_neuron, covered),
+            "coverage_low": (per_neuron, 0.9 * covered),
+            "coverage_high": (per_neuron, 1.1 * covered),
             "top_language_share": (("prior", "language"), share),
+            "top_language_share_low": (("prior", "language"), 0.9 * share),
+            "top_language_share_high": (("prior", "language"), 1.1 * share),
             "tokens": ("language", 1000 + 10 * np.arange(n)),
             "linkage": (
                 ("merge", "column"),
@@ -241,8 +247,8 @@ class TestNeurons:
         axes = panels_of(draw(LOWEST, ten))
         assert axes[0].get_title("left") == (
             "neuron 0, positive weights\n"
-            "entropy 0.00 bits of at most 3.32\n"
-            "50% of its top tokens are in the text"
+            "entropy 0.00 (0.00–0.00) of 3.32 bits\n"
+            "50% (45–55%) of top tokens in the text"
         )
         assert bars_of(axes[0]) == {"German": 1.0}
         assert axes[1].get_title("left").startswith("top tokens:  ␣the  Haus  …  слово  ␣the")
@@ -255,7 +261,9 @@ class TestNeurons:
 
     def test_highest_entropy_of_each_sign(self, ten: xr.Dataset) -> None:
         first, _, second, _ = panels_of(draw("figure_14_highest_entropy", ten))
-        assert first.get_title("left").startswith("neuron 1, positive weights\nentropy 3.32 bits")
+        assert first.get_title("left").startswith(
+            "neuron 1, positive weights\nentropy 3.32 (2.99–3.65) of"
+        )
         assert second.get_title("left").startswith("neuron 1, negative weights")
         np.testing.assert_allclose(list(bars_of(first).values()), 0.1)
         even = [line.get_xdata()[0] for line in first.get_lines()]
@@ -360,6 +368,19 @@ class TestPrior:
         np.testing.assert_allclose(marks["share of neurons, uniform prior"], np.array(uniform) / 45)
         tokens = 1000 + 10 * np.array(uniform)
         np.testing.assert_allclose(marks["share of the text's tokens"], tokens / tokens.sum())
+
+    def test_lines_are_the_intervals(self, ten: xr.Dataset) -> None:
+        (ax,) = panels_of(draw("section_5_1_prior", ten))
+        names = [label.get_text() for label in ax.get_yticklabels()]
+        of = json.loads(ten.attrs["language_names"])
+        _, *intervals = ax.collections
+        for prior, lines in zip(("uniform", "corpus"), intervals, strict=True):
+            at = ten.sel(prior=prior)
+            drawn = dict(zip(names, lines.get_segments(), strict=True))
+            for language in ten["language"].values:
+                one = at.sel(language=language)
+                ends = [float(one[f"top_language_share_{end}"]) for end in ("low", "high")]
+                np.testing.assert_allclose(drawn[of[str(language)]][:, 0], ends)
 
     def test_shows_twenty_of_many_languages(self) -> None:
         figure = draw("section_5_1_prior", dataset(languages=108))

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from neuroglot.capture import generation as module
-from neuroglot.capture.generation import generate
+from neuroglot.capture.generation import continued, generate
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns
 from neuroglot.models.intervene import Edit, intervened
+from tiny_checkpoints import TEXTS, train_tokenizer
 from tiny_models import NAMES, VOCABULARY, tiny_model
 
 torch.set_num_threads(1)
@@ -131,10 +132,8 @@ def test_positions_matter() -> None:
 def test_the_batch_changes_nothing(budget: int) -> None:
     model = model_of("gemma3_text")
     edits = scaled(neurons_of(model))
-    done: list[int] = []
-    found = generate(model, PROMPTS, NEW, edits, batch_tokens=budget, update=done.append)
+    found = generate(model, PROMPTS, NEW, edits, batch_tokens=budget)
     assert found == generate(model, PROMPTS, NEW, edits)
-    assert sum(done) == len(PROMPTS)
     assert found == generate(model, PROMPTS[::-1], NEW, lambda i: edits(3 - i))[::-1]
 
 
@@ -197,3 +196,15 @@ def test_refused() -> None:
     model.lm_head.weight.data[7] = float("nan")
     with pytest.raises(NeuroglotError, match="NaN or infinity"):
         generate(model, PROMPTS, NEW)
+
+
+def test_a_continuation_begins_where_the_prompt_ends() -> None:
+    tokenizer = train_tokenizer()
+    ids = tokenizer.encode("All 生", add_special_tokens=False).ids
+    whole = tokenizer.encode(TEXTS[0], add_special_tokens=False).ids
+    assert continued(tokenizer, whole[:4], whole[4:]) == TEXTS[0].removeprefix(
+        tokenizer.decode(whole[:4])
+    )
+    byte_level = [tokenizer.token_to_id(one) for one in "çĶŁ"]  # the three bytes of 生
+    assert continued(tokenizer, byte_level[:1], byte_level[1:]) == "生"
+    assert continued(tokenizer, ids, []) == ""

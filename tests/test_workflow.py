@@ -226,7 +226,7 @@ def test_adding_a_language_reuses_what_was_counted_and_measured(
     run = place.run("lexicon", "experts", "lape")
     assert run.status == 0, run.output
     figures = {job for job in run.jobs if ": figures of " in job}
-    assert len(figures) == 10
+    assert len(figures) == 11
     targets = {job for job in run.jobs if job.startswith(TARGETS)}
     assert run.jobs - figures - targets == {
         "corpus plain: fr",
@@ -251,7 +251,7 @@ def test_adding_a_language_reuses_what_was_counted_and_measured(
     ("paper", "tables"),
     [
         ("lexicon", ["neurons", "top_tokens", "prior"]),
-        ("experts", ["frequency", "similarity", "shared_experts", "perplexity", "continuations"]),
+        ("experts", ["frequency", "similarity", "specific_experts", "perplexity", "continuations"]),
         ("lape", ["neurons", "perplexity"]),
         ("sharing", ["kinds", "active", "contributions", "effective_scores", "accuracy"]),
     ],

@@ -5,6 +5,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from neuroglot.languages import LanguageId
+
 IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_-]*")
 Item = TypeVar("Item")
 
@@ -88,6 +90,12 @@ class RolesSettings(Section):
         ge=3,
         description="Prefixes per language that the similarity between models is computed on.",
     )
+    replicates: int = Field(
+        200,
+        ge=1,
+        description="Bootstrap samples of segments per interval; in each, all neurons are ranked "
+        "anew.",
+    )
 
 
 class LexiconSettings(Section):
@@ -111,6 +119,12 @@ class LexiconSettings(Section):
         "drawn: a neuron of which one token was seen has entropy 0.",
     )
     drawn_neurons: int = Field(4, ge=1, description="Lowest-entropy neurons drawn of each sign.")
+    replicates: int = Field(
+        200,
+        ge=1,
+        description="Bootstrap samples of segments per interval; each counts the top tokens of all "
+        "neurons again.",
+    )
 
 
 class ExpertsSettings(Section):
@@ -149,6 +163,12 @@ class ExpertsSettings(Section):
         16, ge=1, description="Tokens of held-out text that continuations start from."
     )
     continuation_tokens: int = Field(48, ge=1, description="Tokens that are generated.")
+    replicates: int = Field(
+        1000,
+        ge=1,
+        description="Bootstrap samples of segments, or of windows of held-out text, per interval, "
+        "and permutations of the languages' labels.",
+    )
 
 
 class LapeSettings(Section):
@@ -170,6 +190,18 @@ class LapeSettings(Section):
     )
     random_seeds: int = Field(
         1, ge=1, description="Sets of as many random neurons per layer, the control."
+    )
+    replicates: int = Field(
+        200,
+        ge=1,
+        description="Bootstrap samples of segments or windows per interval; in each, neurons are "
+        "selected anew.",
+    )
+    permutations: int = Field(
+        100,
+        ge=1,
+        description="How often texts are dealt to the languages anew, to count the neurons that "
+        "chance would select.",
     )
 
 
@@ -210,6 +242,22 @@ class SharingSettings(Section):
     )
     random_seeds: int = Field(1, ge=1, description="Draws of random neurons per control.")
     replicates: int = Field(1000, ge=1, description="Bootstrap samples of items per interval.")
+
+
+class HarnessSettings(Section):
+    """Tasks of lm-evaluation-harness, which is installed with `neuroglot[harness]`."""
+
+    tasks: dict[str, LanguageId] = Field(
+        min_length=1,
+        description="Each task's name, as the harness knows it, with the language that it is "
+        "asked in and whose neurons are deactivated.",
+    )
+    folder: str | None = Field(
+        None, description="A folder with tasks of one's own, described in YAML."
+    )
+    limit: int | None = Field(
+        None, ge=1, description="Documents of each task, from the first; null: all there are."
+    )
 
 
 class TransferSettings(Section):
@@ -265,6 +313,11 @@ class TransferSettings(Section):
         "prompt",
         description="Where neurons are deactivated in a task: at every token of the prompt, at "
         "its last token and at the answer's, or at every token.",
+    )
+    harness: HarnessSettings | None = Field(
+        None,
+        description="Tasks of lm-evaluation-harness to do without neurons of either type, which "
+        "are deactivated while prompts are read.",
     )
     random_seeds: int = Field(
         5, ge=1, description="Sets of as many random neurons per layer, the control."

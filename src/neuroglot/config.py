@@ -154,6 +154,13 @@ class Config(Section):
                     f"transfer.tasks[{index}]: {task!r} and transfer.corpus {transfer.corpus!r} "
                     "have no language in common but the pivot"
                 )
+        paired = self.transfer_languages(transfer.corpus)
+        for task, language in (transfer.harness.tasks if transfer.harness else {}).items():
+            if language not in paired:
+                raise ValueError(
+                    f"transfer.harness.tasks.{task}: {language!r} has no neurons of its own; "
+                    f"{unknown_name('language', language, paired)}"
+                )
 
     def _check_agreement(self) -> None:
         if self.agreement is None:

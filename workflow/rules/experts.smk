@@ -70,11 +70,17 @@ if EXPERTS:
                 place="results/experts/{m}/frequency",
                 inputs=lambda wildcards: routings(wildcards, EXPERTS_LANGUAGES),
                 settings=lambda wildcards: {
-                    **only(EXPERTS, "high_frequency"),
+                    **only(EXPERTS, "high_frequency", "replicates"),
                     **analysed(EXPERTS_LANGUAGES),
                     "model": wildcards.m,
                 },
-                tables=("frequency", "similarity", "shared_experts"),
+                tables=(
+                    "frequency",
+                    "similarity",
+                    "shared_experts",
+                    "specific_experts",
+                    "specific_by_layer",
+                ),
                 message="experts: frequency and similarity of languages in {wildcards.m}",
             ),
             Reduction(
@@ -95,6 +101,7 @@ if EXPERTS:
                         "speed_rounds",
                         "prompt_tokens",
                         "continuation_tokens",
+                        "replicates",
                     ),
                     **analysed(EXPERTS_HELD_OUT),
                     **running(),

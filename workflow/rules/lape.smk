@@ -17,7 +17,14 @@ if settings.lape:
                     [LAPE.corpus], ACTIVATIONS, m=wildcards.m
                 ),
                 settings=lambda wildcards: {
-                    **only(LAPE, "site", "percentile", "top_fraction"),
+                    **only(
+                        LAPE,
+                        "site",
+                        "percentile",
+                        "top_fraction",
+                        "replicates",
+                        "permutations",
+                    ),
                     **analysed(LAPE_LANGUAGES),
                     "model": wildcards.m,
                 },
@@ -35,7 +42,7 @@ if settings.lape:
                     *held_out_tokens(wildcards, LAPE.corpus, LAPE_HELD_OUT),
                 ],
                 settings=lambda wildcards: {
-                    **only(LAPE, "random_seeds"),
+                    **only(LAPE, "random_seeds", "replicates"),
                     **analysed(LAPE_HELD_OUT),
                     **running(),
                     "perplexity": settings.perplexity.model_dump(),

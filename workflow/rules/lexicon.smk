@@ -40,7 +40,7 @@ if settings.lexicon:
                 place="results/lexicon/{m}/association",
                 inputs=lambda wildcards: complete([COUNTS, PROJECTION], wildcards),
                 settings=lambda wildcards: {
-                    **only(LEXICON, "minimum_coverage", "drawn_neurons"),
+                    **only(LEXICON, "minimum_coverage", "drawn_neurons", "replicates"),
                     **analysed(LEXICON_LANGUAGES),
                     "model": wildcards.m,
                 },

@@ -4,10 +4,13 @@ from neuroglot.figures import roles as roles_figures
 
 ROLES = settings.roles
 ROLES_OWN_SETTINGS = {
-    "activation_frequency": {"rule", "combinator_gelu"},
+    "activation_frequency": {"rule", "combinator_gelu", "replicates"},
+    "flatness": {"replicates"},
+    "rank_correlation": {"replicates"},
+    "parallel_sets": {"replicates"},
     "heatmap": {"heatmap_layers", "heatmap_rows"},
-    "distance": {"scale"},
-    "rsa": {"rsa_stimuli"},
+    "distance": {"scale", "replicates"},
+    "rsa": {"rsa_stimuli", "replicates"},
 }
 
 

@@ -1,6 +1,10 @@
-"""Streaming statistics of activations: sums over rows, so that batches and shards add up."""
+"""Streaming statistics of activations: sums over rows, so that batches and shards add up.
 
-from collections.abc import Callable, Mapping
+Names that end in ``_by_fold`` are sums over the rows of one fold of segments (see
+``measures.bootstrap.FOLDS``), from which intervals are computed; the others are over all rows.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +16,9 @@ if TYPE_CHECKING:
 
 Partial = Mapping[str, "torch.Tensor"]
 
+BY_FOLD = "_by_fold"
+ALL = -1
+
 
 @dataclass(frozen=True)
 class Collector:
@@ -19,13 +26,14 @@ class Collector:
 
     Attributes:
         site: whose activations it reads.
-        chunk: from rows ``[row, width]`` to named partial sums, ``[width]`` or scalars. The sums
-            of two sets of rows add up to those of their union.
+        chunk: from rows ``[row, width]`` and the folds they are of, ``[fold, row]`` of 0 and 1, to
+            named partial sums, ``[width]`` or scalars, and behind ``fold`` where the name ends in
+            ``_by_fold``. The sums of two sets of rows add up to those of their union.
         prefixes: leaves out rows that end no prefix.
     """
 
     site: str
-    chunk: Callable[["torch.Tensor"], Partial]
+    chunk: Callable[["torch.Tensor", "torch.Tensor"], Partial]
     prefixes: bool = False
 
 
@@ -37,42 +45,58 @@ class CrossLayerCollector:
         site: whose activations it reads.
         layer: from a layer's index and its rows ``[row, width]`` to what is kept of them until the
             other layers are there, ``[row, kept]``.
-        rows: from ``[row, layer, kept]`` to named partial sums, ``[layer, ...]``.
+        rows: from ``[row, layer, kept]`` and the rows' folds, as of a ``Collector``, to named
+            partial sums, ``[layer, ...]`` or, by fold, ``[layer, fold, ...]``.
     """
 
     site: str
     layer: Callable[[int, "torch.Tensor"], "torch.Tensor"]
-    rows: Callable[["torch.Tensor"], Partial]
+    rows: Callable[["torch.Tensor", "torch.Tensor"], Partial]
 
 
 @dataclass
 class Totals:
-    """Running sums by (name, layer): the monoid the collectors share; its unit is empty."""
+    """Running sums by (name, layer, fold): the monoid the collectors share; its unit is empty.
 
-    sums: "dict[tuple[str, int], torch.Tensor]" = field(default_factory=dict)
+    A batch and a shard have few of the folds, and only those take memory. A sum over all rows
+    stands under ``ALL``.
+    """
 
-    def add(self, name: str, layer: int, value: "torch.Tensor") -> None:
-        key = (name, layer)
+    sums: "dict[tuple[str, int, int], torch.Tensor]" = field(default_factory=dict)
+
+    def add(self, name: str, layer: int, value: "torch.Tensor", fold: int = ALL) -> None:
+        key = (name, layer, fold)
         self.sums[key] = self.sums[key] + value if key in self.sums else value
 
+    def collect(self, found: Partial, layer: int, folds: Sequence[int]) -> None:
+        """Add what a collector found; ``folds`` numbers those that it has sums of."""
+        for name, value in found.items():
+            if name.endswith(BY_FOLD):
+                for fold, one in zip(folds, value, strict=True):
+                    self.add(name, layer, one, fold)
+            else:
+                self.add(name, layer, value)
+
     def merge(self, other: "Totals") -> None:
-        for (name, layer), value in other.sums.items():
-            self.add(name, layer, value)
+        for (name, layer, fold), value in other.sums.items():
+            self.add(name, layer, value, fold)
+
+    def folds(self) -> list[int]:
+        """The folds that there are sums of, ascending."""
+        return sorted({fold for _, _, fold in self.sums} - {ALL})
 
     def stacked(self) -> "dict[str, torch.Tensor]":
-        """Sums as ``[layer, ...]`` arrays by name."""
+        """Sums as ``[layer, ...]`` or ``[layer, fold, ...]`` arrays by name."""
         import torch
 
-        names = dict.fromkeys(name for name, _ in self.sums)
+        by_name: dict[str, dict[int, list[torch.Tensor]]] = {}
+        for (name, layer, _), value in sorted(self.sums.items(), key=lambda item: item[0]):
+            by_name.setdefault(name, {}).setdefault(layer, []).append(value.cpu())
         return {
             name: torch.stack(
-                [
-                    v.cpu()
-                    for (n, _), v in sorted(self.sums.items(), key=lambda i: i[0])
-                    if n == name
-                ]
+                [torch.stack(own) if name.endswith(BY_FOLD) else own[0] for own in layers.values()]
             )
-            for name in names
+            for name, layers in by_name.items()
         }
 
 
@@ -84,14 +108,15 @@ def role_collectors(rule: Rule, threshold: float) -> list[Collector]:
     """
 
     def statistics(site: str) -> Collector:
-        def chunk(x: "torch.Tensor") -> Partial:
-            sums = kernels.row_statistics(x, rule, threshold)
+        def chunk(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
+            sums = kernels.row_statistics(x, rule, threshold, folds)
             return {f"{site}_{name}": value for name, value in sums.items()}
 
         return Collector(site, chunk, prefixes=True)
 
-    def gelu_count(x: "torch.Tensor") -> Partial:
-        return {"out_gelu_count": kernels.fire_count(kernels.gelu(x), rule, threshold)}
+    def gelu_count(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
+        by_fold = kernels.fire_count_by_fold(kernels.gelu(x), folds, rule, threshold)
+        return _with_total("out_gelu_count", by_fold)
 
     return [statistics("act"), statistics("out"), Collector("out", gelu_count, prefixes=True)]
 
@@ -100,6 +125,14 @@ def firing_collectors(gated: bool) -> list[Collector]:
     """How many rows each neuron is positive in: ``act_positive``, ``gate_positive`` if gated."""
 
     def positive(site: str) -> Collector:
-        return Collector(site, lambda x: {f"{site}_positive": kernels.fire_count(x, "positive")})
+        def chunk(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
+            return _with_total(f"{site}_positive", kernels.fire_count_by_fold(x, folds, "positive"))
+
+        return Collector(site, chunk)
 
     return [positive("act"), *([positive("gate")] if gated else [])]
+
+
+def _with_total(name: str, by_fold: "torch.Tensor") -> Partial:
+    """Counts ``[fold, width]``, and their sum as integers: both are exact."""
+    return {name: by_fold.long().sum(0), f"{name}{BY_FOLD}": by_fold}

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglot.capture.batches import in_batches
-from neuroglot.capture.collectors import Collector, CrossLayerCollector, Totals
+from neuroglot.capture.collectors import BY_FOLD, Collector, CrossLayerCollector, Totals
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.capture.writer import RowBatch, Shard, Writer
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.models.ffn import FFN, backbone, ffns, record
 from neuroglot.progress import progress
 from neuroglot.store import StoreDtype, create_rows, itemsize, shard_rows
@@ -25,6 +26,9 @@ from neuroglot.tokens import Tokens
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+# Beyond the raw rows a shard is only sums, which may be larger than the rows they are of.
+SHARDS_OF_SUMS = 16
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class Batch:
         times: by stack, ``[row]`` index into the flattened (segment, position) of each row.
         prefixes: indices of the rows that end a prefix; None if all do.
         items: ``[row]``, the segment of each row within the batch.
+        folds: those that the segments are of.
+        of_fold: ``[fold, row]``, 1 where the row is of the fold and 0 elsewhere.
         text: by stack, ``[segment, position]``, what is neither padding nor a special token.
         places: ``[row]``, indices in the shard.
         tokens: tokens without padding.
@@ -94,6 +100,8 @@ class Batch:
     times: "dict[str, torch.Tensor]"
     prefixes: "torch.Tensor | None"
     items: "torch.Tensor"
+    folds: list[int]
+    of_fold: "torch.Tensor"
     text: "dict[str, torch.Tensor]"
     places: NDArray[np.int64]
     tokens: int
@@ -133,6 +141,8 @@ class Engine:
     ) -> dict[str, NDArray[Any]]:
         """Record rows into ``store`` and return the collectors' sums, ``[layer, ...]`` by name.
 
+        Those by fold are ``[layer, fold, ...]``, zero in folds without rows.
+
         What an interrupted call with the same arguments has finished is not computed again.
 
         Raises:
@@ -163,10 +173,7 @@ class Engine:
             done.mkdir(parents=True)
         else:
             arrays = _open_arrays(store, planes if raw_rows else {})
-        shards = [
-            (start, min(start + rows_per_shard, len(recorded)))
-            for start in range(0, len(recorded), rows_per_shard)
-        ]
+        shards = _shards(len(recorded), raw_rows, rows_per_shard)
         missing = [shard for shard in shards if not _sums_path(done, shard[0]).is_file()]
         lengths = np.bincount(tokens.segment)
         total = sum(int(lengths[_segments(tokens, recorded[a:b])].sum()) for a, b in missing)
@@ -181,6 +188,7 @@ class Engine:
                 )
                 sums = {name: value.numpy() for name, value in totals.stacked().items()}
                 _refuse_nan(sums, store)
+                sums["folds"] = np.array(totals.folds(), np.int64)
                 writer.put(Shard(start, stop, partial(_save, _sums_path(done, start), sums)))
         return _merge(_sums_path(done, start) for start, _ in shards)
 
@@ -270,6 +278,8 @@ class Engine:
             times["decoder"] = items * read.shape[1] + (0 if prompts else positions - before + 1)
             text["decoder"] = read_mask.astype(bool)
             text["decoder"][:, 0] = prompts  # before a text, the start token is none of it
+        folds, fold = np.unique(np.asarray(group)[items] % FOLDS, return_inverse=True)
+        of_fold = (np.arange(len(folds))[:, None] == fold).astype(np.float32)
         ends_prefix = tokens.snapshot[rows[places]]
         prefixes = torch.from_numpy(np.flatnonzero(ends_prefix)).to(self._device)
         return Batch(
@@ -277,6 +287,8 @@ class Engine:
             times={k: torch.from_numpy(v).to(self._device) for k, v in times.items()},
             prefixes=None if ends_prefix.all() else prefixes,
             items=torch.from_numpy(items).to(self._device),
+            folds=folds.tolist(),
+            of_fold=torch.from_numpy(of_fold).to(self._device),
             text={k: torch.from_numpy(v).to(self._device) for k, v in text.items()},
             places=places,
             tokens=int(sum(len(sequences[s]) for s in group)) - len(group) * _specials(tokens),
@@ -303,11 +315,13 @@ class Engine:
             plane = offsets[site][stack] + layer
             for collector in recording.collectors:
                 if collector.site == site:
-                    read = rows
+                    read, of_fold = rows, batch.of_fold.to(rows.device)
                     if collector.prefixes and batch.prefixes is not None:
-                        read = rows.index_select(0, batch.prefixes.to(rows.device))
-                    for name, partial_sum in collector.chunk(read.float()).items():
-                        totals.add(name, plane, partial_sum)
+                        prefixes = batch.prefixes.to(rows.device)
+                        read = rows.index_select(0, prefixes)
+                        of_fold = of_fold.index_select(1, prefixes)
+                    found = collector.chunk(read.float(), of_fold)
+                    totals.collect(found, plane, batch.folds)
             for cross_layer, layers in zip(recording.cross_layer, pending, strict=True):
                 if cross_layer.site == site:
                     layers[plane] = cross_layer.layer(plane, rows.float()).to(self._device)
@@ -325,9 +339,9 @@ class Engine:
             self.model(**batch.inputs, **extra)
             for cross_layer, layers in zip(recording.cross_layer, pending, strict=True):
                 kept_rows = torch.stack([layers[plane] for plane in sorted(layers)], dim=1)
-                for name, sums in cross_layer.rows(kept_rows).items():
+                for name, sums in cross_layer.rows(kept_rows, batch.of_fold).items():
                     for plane, partial_sum in enumerate(sums):
-                        totals.add(name, plane, partial_sum)
+                        totals.collect({name: partial_sum}, plane, batch.folds)
         if not len(keep):
             return totals, None
         return totals, RowBatch(values, batch.places[keep], copies.wait)
@@ -374,6 +388,16 @@ def _plane_offsets(blocks: Sequence[FFN], site: str) -> dict[str, int]:
         states_before = len(offsets) if site == "state" else 0
         offsets.setdefault(block.stack, block.index + states_before)
     return offsets
+
+
+def _shards(rows: int, raw_rows: int, size: int) -> list[tuple[int, int]]:
+    """First and last row + 1 of each shard; those without raw rows are larger."""
+    shards, start = [], 0
+    while start < rows:
+        stop = min(rows, start + size * (1 if start < raw_rows else SHARDS_OF_SUMS))
+        shards.append((start, stop))
+        start = stop
+    return shards
 
 
 def _segments(tokens: Tokens, rows: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -435,8 +459,14 @@ def _merge(paths: Iterator[Path]) -> dict[str, NDArray[Any]]:
     merged: dict[str, NDArray[Any]] = {}
     for path in paths:
         with np.load(path, allow_pickle=False) as sums:
+            folds = sums["folds"]
             for name in sums.files:
-                merged[name] = merged[name] + sums[name] if name in merged else sums[name]
+                found = sums[name]
+                if name.endswith(BY_FOLD):
+                    shape = (found.shape[0], FOLDS, *found.shape[2:])
+                    merged.setdefault(name, np.zeros(shape, found.dtype))[:, folds] += found
+                elif name != "folds":
+                    merged[name] = merged[name] + found if name in merged else found
     return merged
 
 

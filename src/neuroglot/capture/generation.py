@@ -1,7 +1,7 @@
 """Lets a model go on from many prompts at once, its neurons edited by prompt."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -15,8 +15,12 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.models.describe import language_config
 from neuroglot.models.intervene import Edit, intervened
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 # From the numbers of a batch's prompts to its edits, for these prompts in this order.
 EditsOf = Callable[[NDArray[np.int64]], Sequence[Edit]]
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def generate(
@@ -26,7 +30,6 @@ def generate(
     edits: EditsOf | None = None,
     positions: Literal["all", "prompt"] = "all",
     batch_tokens: int | None = None,
-    update: Callable[[int], Any] | None = None,
 ) -> list[list[int]]:
     """Go on from every prompt, always with the likeliest next token.
 
@@ -45,7 +48,6 @@ def generate(
         batch_tokens: tokens kept at once, padding and those to be generated included, halved when
             memory runs out; by default 1024 on a CPU and 8192 on a GPU. It changes logits by
             rounding only.
-        update: called with the number of prompts that were gone on from.
 
     Returns:
         The generated ids of each prompt, without the token that ends a text.
@@ -67,8 +69,6 @@ def generate(
         found = _batch(model, own, new_tokens, edits(group) if edits else (), positions)
         for number, ids in zip(group, found, strict=True):
             generated[number] = ids
-        if update:
-            update(len(group))
 
     def too_long(number: int) -> str:
         return (
@@ -120,6 +120,18 @@ def _likeliest(logits: Tensor) -> Tensor:
 def _until(row: Tensor, ends: Tensor) -> list[int]:
     found = torch.isin(row, ends).nonzero()
     return [int(token) for token in (row[: int(found[0])] if len(found) else row)]
+
+
+def continued(tokenizer: "Tokenizer", prompt: Sequence[int], generated: Sequence[int]) -> str:
+    """What generated tokens add to a prompt's text.
+
+    Both are decoded together: a prompt may end within a character, or before a space that a
+    tokenizer writes between tokens only.
+    """
+    whole = tokenizer.decode([*prompt, *generated])
+    begun = tokenizer.decode(list(prompt)).rstrip(_REPLACEMENT)
+    alone: str = tokenizer.decode(list(generated))
+    return str(whole[len(begun) :]) if whole.startswith(begun) else alone
 
 
 def end_of_text(model: Any) -> set[int]:

@@ -96,8 +96,13 @@ def language_bands(
     """Fill from ``low(language, layer)`` to ``high`` in each language's colour."""
     for language in held(low, "language"):
         ends = (one.sel(language=language).values.astype(np.float64) for one in (low, high))
-        look = {"color": languages.line(language)["color"], "alpha": BAND_ALPHA, "linewidth": 0}
-        axis.fill(ax, *ends, **look)
+        axis.fill(ax, *ends, **band(languages, language))
+
+
+def band(languages: style.Languages, language: str) -> dict[str, Any]:
+    """Keyword arguments that fill a band in the language's colour."""
+    color = languages.line(language)["color"]
+    return {"color": color, "alpha": BAND_ALPHA, "linewidth": 0}
 
 
 def note_constant(ax: Axes, values: DataArray, word: str) -> None:

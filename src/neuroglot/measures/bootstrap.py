@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
 
+FOLDS = 32
+"""Parts that a text's segments are dealt to in turn: segment ``i`` lies in fold ``i % FOLDS``."""
+
 VARIABLES = 1 << 12  # means at a time: 4,096 x 1,000 replicates are 32 MB
 WEIGHTS = 1 << 22  # weights at a time: 32 MB
 
@@ -42,11 +45,86 @@ def interval(
     bounds = np.empty((2, len(rows)))
     for start in range(0, len(rows), VARIABLES):
         some = slice(start, start + VARIABLES)
-        bounds[:, some] = _quantiles(_means(rows[some], replicates, seed), level)
+        bounds[:, some] = percentiles(_means(rows[some], replicates, seed), level)
     template = ordered.isel(item=0, drop=True)
     template.attrs = {**values.attrs, "replicates": replicates, "level": level, "seed": seed}
     low, high = (template.copy(data=bound.reshape(template.shape)) for bound in bounds)
     return low, high
+
+
+def ratio_interval(
+    part: xr.DataArray,
+    whole: xr.DataArray,
+    replicates: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Bound a ratio of two sums over folds, such as a share, by the percentile bootstrap.
+
+    In each replicate as many folds are drawn with replacement as there are, and both sums are
+    taken over those drawn; see ``interval``, of whose draws these are for as many items.
+
+    Args:
+        part: what is summed above, [..., fold].
+        whole: what is summed below, of ``part``'s dimensions or some of them; 0 where a fold is
+            empty.
+        replicates: resamples of the folds.
+        level: share of the ratios between the bounds, above 0 and below 1.
+        seed: of the resamples.
+
+    Returns:
+        low and high, float64 with ``part``'s dimensions without ``fold``; NaN where ``whole`` is 0
+        in every fold.
+
+    Raises:
+        NeuroglotError: as ``interval``, of folds.
+    """
+    ordered = part.transpose(..., "fold")
+    _check(ordered.rename(fold="item"), replicates, level)
+    below = whole.transpose(..., "fold").broadcast_like(ordered).transpose(*ordered.dims)
+    folds = ordered.sizes["fold"]
+    weights = fold_weights(folds, replicates, seed).T
+    rows, totals = (one.to_numpy().reshape(-1, folds) for one in (ordered, below))
+    bounds = np.empty((2, len(rows)))
+    for start in range(0, len(rows), VARIABLES):
+        some = slice(start, start + VARIABLES)
+        drawn = totals[some].astype(np.float64) @ weights
+        ratio = (rows[some].astype(np.float64) @ weights) / np.where(drawn > 0, drawn, np.nan)
+        bounds[:, some] = percentiles(ratio, level)
+    template = ordered.isel(fold=0, drop=True)
+    template.attrs = {**part.attrs, "replicates": replicates, "level": level, "seed": seed}
+    low, high = (template.copy(data=bound.reshape(template.shape)) for bound in bounds)
+    return low, high
+
+
+def perplexity_interval(
+    nll: NDArray[np.float64],
+    tokens: int,
+    replicates: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Bound perplexities by the percentile bootstrap over windows, the same draws for all of them.
+
+    Args:
+        nll: negative log-likelihood in nats, [variant, draw, window]; NaN where a variant has no
+            such draw. A variant's perplexity is the mean of its draws'.
+        tokens: predicted in each window.
+        replicates: resamples of the windows.
+        level: share of the perplexities between the bounds.
+        seed: of the resamples.
+
+    Returns:
+        low and high, [bound, variant]; NaN where there is one window, which has no spread.
+    """
+    variants, draws, windows = nll.shape
+    if windows == 1:
+        return np.full((2, variants), np.nan)
+    rows = nll.reshape(variants * draws, windows) / tokens
+    means = _means(rows, replicates, seed).reshape(variants, draws, replicates)
+    there = np.isfinite(means).any(axis=2, keepdims=True)
+    drawn = np.where(there, np.exp(means), 0).sum(axis=1) / there.sum(axis=1)
+    return percentiles(drawn, level)
 
 
 def resample_weights(items: int, replicates: int, seed: int) -> Iterator[NDArray[np.float64]]:
@@ -60,6 +138,11 @@ def resample_weights(items: int, replicates: int, seed: int) -> Iterator[NDArray
         size = min(block, replicates - start)
         drawn = generator.multinomial(items, np.full(items, 1 / items), size=size)
         yield drawn.astype(np.float64)
+
+
+def fold_weights(folds: int, replicates: int, seed: int = 0) -> NDArray[np.float64]:
+    """Draw how often each fold is in each resample, [replicate, fold]; see ``resample_weights``."""
+    return np.concatenate([*resample_weights(folds, replicates, seed)])
 
 
 def _means(rows: NDArray[np.float64], replicates: int, seed: int) -> NDArray[np.float64]:
@@ -80,14 +163,43 @@ def _means(rows: NDArray[np.float64], replicates: int, seed: int) -> NDArray[np.
     return np.clip(means, lowest, highest, out=means)
 
 
-def _quantiles(means: NDArray[np.float64], level: float) -> NDArray[np.float64]:
-    """Bound each variable, [bound, variable], over the replicates that have a mean."""
+def percentiles(values: NDArray[np.float64], level: float = 0.95) -> NDArray[np.float64]:
+    """Bound each variable, [bound, variable], over the replicates that have a value.
+
+    Args:
+        values: ``[variable, replicate]``, NaN where a replicate has none.
+        level: share of the values between the bounds.
+    """
     at = [(1 - level) / 2, (1 + level) / 2]
-    bounds = np.quantile(means, at, axis=1)
-    lacking = np.isnan(means)
+    bounds = np.quantile(values, at, axis=1)
+    lacking = np.isnan(values)
     partly = lacking.any(axis=1) & ~lacking.all(axis=1)
     if partly.any():
-        bounds[:, partly] = np.nanquantile(means[partly], at, axis=1)
+        bounds[:, partly] = np.nanquantile(values[partly], at, axis=1)
+    return bounds
+
+
+def centred_percentiles(
+    values: NDArray[np.float64], estimate: NDArray[np.float64], level: float = 0.95
+) -> NDArray[np.float64]:
+    """Bound statistics that are not means, [bound, variable], by percentiles around the estimate.
+
+    A resample repeats some segments and lacks others, so that it is noisier than the text, and
+    what noise alone can only raise or lower (a spread, a correlation) is off in all resamples.
+    Their percentiles are shifted by the difference of their median from the estimate: the bounds
+    say how far the statistic would vary over other texts of the same length.
+
+    Args:
+        values: ``[variable, replicate]``, NaN where a replicate has none.
+        estimate: ``[variable]``, of all folds.
+        level: share of the values between the bounds.
+
+    Returns:
+        The bounds; never both above or both below the estimate.
+    """
+    with np.errstate(invalid="ignore"):
+        middle = percentiles(values, 0.0)[0]
+    bounds: NDArray[np.float64] = percentiles(values, level) - middle + estimate
     return bounds
 
 

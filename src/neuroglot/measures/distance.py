@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.measures import kernels
 from neuroglot.measures.axes import coordinates_of, segment_labels, snapshots
+from neuroglot.measures.bootstrap import fold_weights, percentiles
 
 Scale = Literal["none", "minmax"]
 SCALES: tuple[Scale, ...] = ("none", "minmax")
@@ -33,7 +34,10 @@ class _Pair:
     forth: NDArray[np.float64]  # [layer], from the first language to the second
     back: NDArray[np.float64]  # [layer]
     prefixes: tuple[int, int]
-    segments: int
+    common: list[Any]  # labels of the segments
+    forth_each: NDArray[np.float64]  # [segment, layer]
+    back_each: NDArray[np.float64]  # [segment, layer]
+    prefixes_each: NDArray[np.int64]  # [language, segment]
     left_out: int
 
 
@@ -108,7 +112,7 @@ def both_directions(a: Prepared, b: Prepared) -> tuple[xr.Dataset, xr.Dataset]:
                 {
                     "distance": ("layer", total),
                     "distance_mean": ("layer", _per_prefix(total, prefixes)),
-                    "segments": pair.segments,
+                    "segments": len(pair.common),
                     "prefixes": prefixes,
                     "segments_left_out": pair.left_out,
                 },
@@ -120,7 +124,9 @@ def both_directions(a: Prepared, b: Prepared) -> tuple[xr.Dataset, xr.Dataset]:
     return forth, back
 
 
-def distance_matrix(rows: Mapping[str, xr.DataArray], scale: Scale = "none") -> xr.Dataset:
+def distance_matrix(
+    rows: Mapping[str, xr.DataArray], scale: Scale = "none", replicates: int = 1000
+) -> xr.Dataset:
     """Compute algorithm 1 for every ordered pair of languages (roles, figures 9 and 10).
 
     Holds all languages' rows in float64: with large models, pass some of the layers at a time.
@@ -128,10 +134,12 @@ def distance_matrix(rows: Mapping[str, xr.DataArray], scale: Scale = "none") -> 
     Args:
         rows: language id -> rows [layer, row, width] with ``segment(row)``, see ``prepare``.
         scale: see ``prepare``.
+        replicates: bootstrap samples of the segments, the same ones for all pairs.
 
     Returns:
         What ``representation_distance`` gives, with ``language_a`` (source) and ``language_b``
-        (target) in front. From a language to itself the distance is 0.
+        (target) in front; ``distance_mean_low`` and ``distance_mean_high``, the percentile
+        interval. From a language to itself the distance is 0.
 
     Raises:
         NeuroglotError: as ``representation_distance``, or there are no languages.
@@ -143,19 +151,25 @@ def distance_matrix(rows: Mapping[str, xr.DataArray], scale: Scale = "none") -> 
     first = next(iter(prepared.values()))
     size = len(rows)
     total = np.zeros((size, size, first.rows.shape[0]))
+    bounds = np.zeros((2, *total.shape))
+    labels = sorted({label for one in prepared.values() for label in one.segments})
+    number = {label: index for index, label in enumerate(labels)}
+    weights = fold_weights(len(labels), replicates)  # each segment a fold of its own
     segments, prefixes, left_out = np.zeros((3, size, size), dtype=np.int64)
     for language, one in prepared.items():
         segments[at[language], at[language]] = len(one.segments)
         prefixes[at[language], at[language]] = one.rows.shape[1]
     for a, b in combinations(sorted(rows), 2):  # sorted: the languages' order changes no bit
         pair = _compare(prepared[a], prepared[b])
-        for source, target, distance, count in (
-            (at[a], at[b], pair.forth, pair.prefixes[0]),
-            (at[b], at[a], pair.back, pair.prefixes[1]),
+        drawn = weights[:, [number[label] for label in pair.common]]
+        for source, target, distance, count, each, own in (
+            (at[a], at[b], pair.forth, pair.prefixes[0], pair.forth_each, pair.prefixes_each[0]),
+            (at[b], at[a], pair.back, pair.prefixes[1], pair.back_each, pair.prefixes_each[1]),
         ):
             total[source, target] = distance
+            bounds[:, source, target] = _bounds(each, own, drawn)
             prefixes[source, target] = count
-            segments[source, target] = pair.segments
+            segments[source, target] = len(pair.common)
             left_out[source, target] = pair.left_out
     pairs = ("language_a", "language_b")
     return _with_units(
@@ -163,6 +177,8 @@ def distance_matrix(rows: Mapping[str, xr.DataArray], scale: Scale = "none") -> 
             {
                 "distance": ((*pairs, "layer"), total),
                 "distance_mean": ((*pairs, "layer"), _per_prefix(total, prefixes[..., None])),
+                "distance_mean_low": ((*pairs, "layer"), bounds[0]),
+                "distance_mean_high": ((*pairs, "layer"), bounds[1]),
                 "segments": (pairs, segments),
                 "prefixes": (pairs, prefixes),
                 "segments_left_out": (pairs, left_out),
@@ -181,16 +197,27 @@ def _compare(a: Prepared, b: Prepared) -> _Pair:
     common = [segment for segment in a.segments if segment in b.segments]
     layers = a.rows.shape[0]
     forth, back = np.zeros((2, layers)) if common else np.full((2, layers), np.nan)
-    prefixes_a = prefixes_b = 0
-    for segment in common:
+    each, prefixes = np.empty((2, len(common), layers)), np.empty((2, len(common)), np.int64)
+    for place, segment in enumerate(common):
         i, j = a.segments[segment], b.segments[segment]
         squared = _squared_distances(a, i, b, j)  # [layer, prefix of a, prefix of b]
-        forth += np.sqrt(squared.min(axis=2)).sum(axis=1)
-        back += np.sqrt(squared.min(axis=1)).sum(axis=1)
-        prefixes_a += i.stop - i.start
-        prefixes_b += j.stop - j.start
+        each[0, place] = np.sqrt(squared.min(axis=2)).sum(axis=1)
+        each[1, place] = np.sqrt(squared.min(axis=1)).sum(axis=1)
+        prefixes[:, place] = i.stop - i.start, j.stop - j.start
+        forth += each[0, place]
+        back += each[1, place]
     left_out = len(a.segments) + len(b.segments) - 2 * len(common)
-    return _Pair(forth, back, (prefixes_a, prefixes_b), len(common), left_out)
+    of_a, of_b = prefixes.sum(axis=1).tolist()
+    return _Pair(forth, back, (of_a, of_b), common, each[0], each[1], prefixes, left_out)
+
+
+def _bounds(
+    each: NDArray[np.float64], prefixes: NDArray[np.int64], drawn: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Bound the distance per prefix, [bound, layer], from [segment, layer] and the draws."""
+    counted = drawn @ prefixes
+    means = (each.T @ drawn.T) / np.where(counted > 0, counted, np.nan)
+    return percentiles(means)
 
 
 def _squared_distances(a: Prepared, i: slice, b: Prepared, j: slice) -> NDArray[np.float64]:
@@ -212,9 +239,12 @@ def _with_units(distances: xr.Dataset) -> xr.Dataset:
     for name, units in {
         "distance": "Euclidean distance, summed over source prefixes",
         "distance_mean": "Euclidean distance per source prefix",
+        "distance_mean_low": "Euclidean distance per source prefix",
+        "distance_mean_high": "Euclidean distance per source prefix",
         "segments": "segments",
         "prefixes": "source prefixes",
         "segments_left_out": "segments",
     }.items():
-        distances[name].attrs = {"units": units, "source": SOURCE}
+        if name in distances:
+            distances[name].attrs = {"units": units, "source": SOURCE}
     return distances

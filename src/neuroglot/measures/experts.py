@@ -127,15 +127,17 @@ def active(z: Array, fraction: float) -> Array:
     return above | (tied & (xp.cumulative_sum(xp.astype(tied, xp.int64), axis=1) <= places))
 
 
-def active_count(z: Array, fraction: float) -> Array:
+def active_count(z: Array, fraction: float, folds: Array) -> Array:
     """Count the rows in which each expert is active; counts of disjoint sets of rows add up.
 
     Args:
         z: what ``standardise`` gives of each layer, [row, layer, expert].
         fraction: see ``active``.
+        folds: float32 [fold, row] of the same library and device, 1 where the row is of the fold
+            of segments and 0 elsewhere.
 
     Returns:
-        int64 [layer, expert].
+        int64 [layer, fold, expert].
 
     Raises:
         NeuroglotError: see ``active``.
@@ -143,7 +145,9 @@ def active_count(z: Array, fraction: float) -> Array:
     xp = array_namespace(z)
     rows, layers, experts = z.shape
     chosen = active(xp.reshape(z, (rows, layers * experts)), fraction)
-    return xp.reshape(xp.sum(xp.astype(chosen, xp.int64), axis=0), (layers, experts))
+    counts = folds @ xp.astype(chosen, xp.float32)  # exact up to 16,777,216 rows
+    by_fold = xp.reshape(xp.astype(counts, xp.int64), (folds.shape[0], layers, experts))
+    return xp.permute_dims(by_fold, (1, 0, 2))
 
 
 def expert_frequency(active_tokens: xr.DataArray, tokens: xr.DataArray) -> xr.DataArray:

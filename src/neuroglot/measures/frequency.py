@@ -1,8 +1,11 @@
 """Activation frequency: the share of rows in which each neuron fires (roles, section 4.1)."""
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from neuroglot.measures.axes import width_dimension
+from neuroglot.measures.bootstrap import centred_percentiles, fold_weights, percentiles
 
 
 def activation_frequency(count: xr.DataArray, rows: xr.DataArray | int) -> xr.DataArray:
@@ -39,3 +42,37 @@ def layer_spread(frequency: xr.DataArray) -> xr.Dataset:
     for variable in spread.values():
         variable.attrs = {"units": "share of rows", "source": "figures 2 and 3, section 4.1"}
     return spread
+
+
+def layer_spread_interval(
+    count: NDArray[np.floating], rows: NDArray[np.int64], replicates: int
+) -> dict[str, NDArray[np.float64]]:
+    """Bound a layer's ``mean`` and ``std`` by the bootstrap over folds of segments.
+
+    With d_f the deviations of fold f's counts from their mean over the neurons and w the draws,
+    the variance over neurons is w' (d d') w / (neurons · (w' rows)²): the products of every two
+    folds are all that the replicates need.
+
+    Args:
+        count: rows of each fold in which the neuron fires, [fold, width].
+        rows: recorded rows of each fold, [fold].
+        replicates: resamples of the folds.
+
+    Returns:
+        ``mean`` and ``std``, each [bound]: percentiles of the mean, and of the standard deviation
+        ``bootstrap.centred_percentiles``.
+    """
+    counted = count.astype(np.float64)
+    weights = fold_weights(len(rows), replicates)
+    weights = np.concatenate([weights, np.ones((1, len(rows)))])  # the last: the text itself
+    mean = counted.mean(axis=1)
+    deviations = counted - mean[:, None]
+    products = deviations @ deviations.T / counted.shape[1]
+    drawn = weights @ rows
+    drawn = np.where(drawn > 0, drawn, np.nan)
+    variance = np.einsum("rf,fg,rg->r", weights, products, weights, optimize=True)
+    std = np.sqrt(np.maximum(variance, 0)) / drawn
+    return {
+        "mean": percentiles((weights @ mean / drawn)[None, :-1])[:, 0],
+        "std": centred_percentiles(std[None, :-1], std[-1:])[:, 0],
+    }

@@ -1,6 +1,7 @@
 """Representational similarity between models that read the same prefixes (roles, figure 11)."""
 
 from collections.abc import Hashable, Iterable
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.axes import coordinates_of, snapshots
+from neuroglot.measures.bootstrap import centred_percentiles, fold_weights
 
 # Correlations that differ by no more than rounding carry no structure to compare.
 NO_SPREAD = 1e-12
@@ -92,6 +94,54 @@ def rsa(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
         .rename("rsa")
         .assign_attrs(units="Pearson's r", source="figure 11, section 4.2")
     )
+
+
+def rsa_interval(
+    a: xr.DataArray, b: xr.DataArray, fold: NDArray[np.integer], replicates: int
+) -> NDArray[np.float64]:
+    """Bound ``rsa`` by the bootstrap over folds of segments.
+
+    A stimulus that is drawn twice makes every pair that it is part of count twice; with itself it
+    makes none, for its correlation with itself is 1 in every model. All pairs of rows of the same
+    two folds have the same weight, so that sums over them are all that the replicates need.
+
+    Args:
+        a: what ``correlation_rows`` gives for one model, [layer, pair].
+        b: likewise for another model, over the same stimuli.
+        fold: of each stimulus's segment, [stimulus].
+        replicates: resamples of the folds.
+
+    Returns:
+        [bound, layer_a, layer_b], ``bootstrap.centred_percentiles``; NaN where ``rsa`` is.
+    """
+    folds, of = np.unique(fold, return_inverse=True)
+    first, second = np.triu_indices(len(of), k=1)
+    low, high = np.minimum(of[first], of[second]), np.maximum(of[first], of[second])
+    order = np.argsort(low * len(folds) + high, kind="stable")
+    cells, starts = np.unique((low * len(folds) + high)[order], return_index=True)
+    x, y = (one.transpose("layer", "pair").to_numpy()[:, order] for one in (a, b))
+    drawn = fold_weights(len(folds), replicates)
+    drawn = np.concatenate([drawn, np.ones((1, len(folds)))])  # the last: the text itself
+    weights = drawn[:, cells // len(folds)] * drawn[:, cells % len(folds)]  # [replicate, cell]
+
+    def summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return weights @ np.add.reduceat(values, starts, axis=1).T  # [replicate, layer]
+
+    products = np.stack(
+        [(x[:, i:j] @ y[:, i:j].T).ravel() for i, j in pairwise([*starts, x.shape[1]])]
+    )
+    size = (len(weights), len(x), len(y))
+    count = (weights @ np.diff([*starts, x.shape[1]]))[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_x, mean_y = summed(x) / count, summed(y) / count
+        spread_x, spread_y = summed(x**2) / count - mean_x**2, summed(y**2) / count - mean_y**2
+        covariance = (weights @ products).reshape(size) / count[..., None]
+        covariance -= mean_x[:, :, None] * mean_y[:, None, :]
+        similarity = covariance / np.sqrt(spread_x[:, :, None] * spread_y[:, None, :])
+    similarity[~np.isfinite(similarity)] = np.nan
+    variables = similarity.reshape(len(weights), -1).T
+    bounds = centred_percentiles(variables[:, :-1], variables[:, -1])
+    return np.clip(bounds, -1, 1).reshape(2, *size[1:])
 
 
 def _unit_rows(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,8 +12,14 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from neuroglot import store
-from neuroglot.capture.collectors import Collector, firing_collectors, role_collectors
+from neuroglot.capture.collectors import (
+    BY_FOLD,
+    Collector,
+    firing_collectors,
+    role_collectors,
+)
 from neuroglot.capture.engine import Engine, Recording
+from neuroglot.capture.folds import write_folds
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, RecordingPlan
 from neuroglot.corpora.base import Segment, read_parquet
 from neuroglot.errors import NeuroglotError
@@ -178,7 +184,10 @@ def record(
     recorded = recording.rows(text)
     label = f"{origin['model']} {origin['corpus']} {origin['language']}"
     sums = engine.run(text, recording, output, label)
-    store.write_dataset(output, _statistics(text, recorded, sums, engine))
+    whole = {name: value for name, value in sums.items() if not name.endswith(BY_FOLD)}
+    by_fold = {name.removesuffix(BY_FOLD): sums[name] for name in sums.keys() - whole}
+    store.write_dataset(output, _statistics(text, recorded, whole, engine))
+    write_folds(output, by_fold, len(text.segment_ids))
     counts = {
         "rows": len(recorded),
         "prefixes": int(text.snapshot[recorded].sum()),

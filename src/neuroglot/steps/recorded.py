@@ -1,6 +1,6 @@
 """Opens the activation stores a reduction compares, and refuses those that cannot be compared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,9 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from neuroglot import store
+from neuroglot.capture.folds import read_folds
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.steps.inputs import Inputs
 
 Site = Literal["act", "out"]
@@ -50,6 +53,26 @@ class Recorded:
         found = found.isel(row=np.flatnonzero(chosen))
         ids = self.data["segment_id"].values.astype(str)[found["segment"].values]
         return found.assign(segment_id=("row", ids))
+
+    def by_fold(self, name: str, layer: int | slice = slice(None)) -> NDArray[Any]:
+        """Read a statistic's sums over each fold of segments, float32 or float64.
+
+        Args:
+            name: of the statistic in ``data``.
+            layer: whose.
+
+        Returns:
+            ``[fold, neuron]`` (or hidden, or nothing behind ``fold``) of one layer, ``[layer,
+            fold, neuron]`` of several.
+        """
+        return read_folds(self.path, name, layer)
+
+    def fold_rows(self, prefixes: bool = True) -> NDArray[np.int64]:
+        """Count the rows of each fold, ``[fold]``: those that end a prefix, or all."""
+        segment = self.data["segment"].values
+        counted = segment[self.data["snapshot"].values] if prefixes else segment
+        folds = min(FOLDS, self.counts["segments"])
+        return np.bincount(counted % FOLDS, minlength=folds)
 
     def raw(self, site: Site, layers: Sequence[int], most: int | None = None) -> xr.DataArray:
         """Read the sample's rows of some layers, ``[layer, row, neuron]`` (or hidden), float32.
@@ -137,6 +160,37 @@ def rows(
         coords={"corpus": list(corpora), "language": list(languages)},
         dims=("corpus", "language"),
         attrs={"units": "prefixes"},
+    )
+
+
+def bounded(
+    recorded: Sequence[Recorded],
+    estimates: xr.Dataset,
+    bounds: Callable[[Recorded, int], Mapping[str, NDArray[np.float64]]],
+) -> xr.Dataset:
+    """Put the bounds of statistics beside them, as ``{name}_low`` and ``{name}_high``.
+
+    Args:
+        recorded: of one model.
+        estimates: with the dimensions corpus, language and layer alone.
+        bounds: from a recording and a layer to the two bounds of every variable.
+    """
+    like = estimates.transpose("corpus", "language", "layer")
+    shape = [like.sizes[name] for name in ("corpus", "language", "layer")]
+    found = {str(name): np.full((2, *shape), np.nan) for name in estimates}
+    corpora, languages = (like[name].values.tolist() for name in ("corpus", "language"))
+    for one in recorded:
+        if one.corpus in corpora and one.language in languages:
+            place = corpora.index(one.corpus), languages.index(one.language)
+            for layer in range(shape[2]):
+                for name, both in bounds(one, layer).items():
+                    found[name][:, *place, layer] = both
+    return estimates.assign(
+        {
+            f"{name}{end}": like[name].copy(data=bound)
+            for name, both in found.items()
+            for end, bound in zip(("_low", "_high"), both, strict=True)
+        }
     )
 
 

@@ -13,6 +13,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "figure_06_pearson",
     ),
     "shared": ("figure_03_shared_experts",),
+    "specific": ("specific_experts",),
     "inference": (
         "table_04_perplexity",
         "sliced_speed",
@@ -24,5 +25,6 @@ REDUCTIONS: dict[str, tuple[str, ...]] = {
     "frequency": ("frequency",),
     "similarity": ("frequency",),
     "shared": ("frequency",),
+    "specific": ("frequency",),
     "inference": ("inference",),
 }

@@ -39,7 +39,8 @@ def perplexity(ds: Dataset) -> Figure:
 
     Args:
         ds: ``perplexity(language, variant, seed)``, NaN where a variant has no such seed;
-            ``expert_share(language)``, ``ffn_parameters_saved(language)`` and
+            ``perplexity_low(language, variant)`` and ``perplexity_high``, NaN where there is one
+            window of text; ``expert_share(language)``, ``ffn_parameters_saved(language)`` and
             ``parameters_saved(language)``.
     """
     values = ds["perplexity"].transpose("language", "variant", "seed")
@@ -48,6 +49,7 @@ def perplexity(ds: Dataset) -> Figure:
         return style.empty("no perplexity on held-out text")
     figure, left, right = two_panels(ds, drawn, [*VARIANTS], [*SHARES])
     for variant in VARIANTS:
+        bounds(left, ds.sel(variant=variant, language=drawn), variant)
         spread(left, values.sel(variant=variant, language=drawn).values.astype(float), variant)
     ratio = float(values.max() / values.min())
     if ratio > LARGEST_LINEAR_RATIO:
@@ -121,7 +123,7 @@ def two_panels(
 def spread(ax: Axes, values: Values, variant: str, mean: bool = False) -> None:
     """Draw each of ``values[language, repetition]``, or their mean, and a line over their range."""
     look = {key: VARIANTS[variant][key] for key in ("color", "marker")}
-    place = 0.16 * ([*VARIANTS].index(variant) - 1)
+    place = place_of(variant)
     for row, repeated in enumerate(values):
         present = repeated[np.isfinite(repeated)]
         if not present.size:
@@ -131,6 +133,19 @@ def spread(ax: Axes, values: Values, variant: str, mean: bool = False) -> None:
             present[[present.argmin(), present.argmax()]], [row + place] * 2, color=look["color"]
         )
         ax.plot(points, [row + place] * points.size, linestyle="none", **look)
+
+
+def bounds(ax: Axes, ds: Dataset, variant: str) -> None:
+    """Draw ``perplexity_low(language)`` to ``perplexity_high`` as a pale bar."""
+    heights = np.arange(ds.sizes["language"]) + place_of(variant)
+    ends = ds["perplexity_low"].values, ds["perplexity_high"].values
+    look = {"color": VARIANTS[variant]["color"], "alpha": 0.25, "linewidth": 4}
+    ax.hlines(heights, *ends, **look)
+
+
+def place_of(variant: str) -> float:
+    """Where a variant stands within a language's line."""
+    return 0.16 * ([*VARIANTS].index(variant) - 1)
 
 
 def shares(ax: Axes, ds: Dataset, drawn: list[str]) -> None:

@@ -16,8 +16,8 @@ def shared_experts(ds: Dataset) -> Figure:
     In each layer the experts stand in the order of their number of languages, the largest on top.
 
     Args:
-        ds: ``shared_by(layer, expert)``, ``shared_histogram(languages)``;
-            ``attrs["high_frequency"]``.
+        ds: ``shared_by(layer, expert)``, ``shared_histogram(languages)`` with ``_low`` and
+            ``_high``; ``attrs["high_frequency"]``.
     """
     if not ds.sizes["expert"]:
         return style.empty("no experts")
@@ -41,8 +41,14 @@ def shared_experts(ds: Dataset) -> Figure:
         ticks=whole_numbers(10),
     )
     histogram = ds["shared_histogram"].values
-    bars = right.barh(range(count + 1), histogram, color=steps(np.arange(count + 1)))
-    right.bar_label(bars, [f"{n:,}" for n in histogram], padding=2, fontsize=7)
+    right.barh(range(count + 1), histogram, color=steps(np.arange(count + 1)))
+    ends = ds["shared_histogram_low"].values, ds["shared_histogram_high"].values
+    right.hlines(range(count + 1), *ends, color="black", linewidth=0.8)
+    for place, (number, end) in enumerate(zip(histogram, ends[1], strict=True)):
+        at = max(number, end), place
+        right.annotate(
+            f"{number:,}", at, (3, 0), textcoords="offset points", va="center", fontsize=7
+        )
     right.margins(x=0.18)
     right.set_ylim(-0.5, count + 0.5)
     right.yaxis.set_major_locator(whole_numbers(10))

@@ -28,7 +28,8 @@ def language_neurons(ds: Dataset) -> Figure:
     """Number of language-specific neurons: languages down, layers across, totals beside.
 
     Args:
-        ds: ``neurons(language, layer)``; ``attrs["site"]``.
+        ds: ``neurons(language, layer)``; ``all_layers(language)`` and ``chance_all_layers`` with
+            ``_low`` and ``_high``; ``attrs["site"]``.
     """
     if not ds.sizes["language"]:
         return style.empty("no languages")
@@ -45,11 +46,15 @@ def language_neurons(ds: Dataset) -> Figure:
     for ax in (left, right):
         ax.tick_params(axis="y", length=0)
     totals = counts.sum(1)
-    bars = right.barh(range(rows), totals, color=GREY, height=0.7)
+    ends = np.abs([totals - ds["all_layers_low"].values, ds["all_layers_high"].values - totals])
+    whisker = {"elinewidth": 0.9, "ecolor": "black"}
+    bars = right.barh(range(rows), totals, color=GREY, height=0.7, xerr=ends, error_kw=whisker)
     right.bar_label(bars, [f"{n:,}" for n in totals], padding=2, fontsize=7)
     right.xaxis.set_major_locator(whole_numbers(3))
-    right.set_xlabel("neurons of all layers")
-    right.set_xlim(0, 1.35 * max(1, totals.max()))
+    chance, low, high = (float(ds[f"chance_all_layers{end}"]) for end in ("", "_low", "_high"))
+    right.axvline(chance, color="black", linestyle="--", linewidth=0.9)
+    right.set_xlabel(f"neurons of all layers\n(dashed: by chance,\n{low:,.0f} to {high:,.0f})")
+    right.set_xlim(0, 1.45 * max(1, (totals + ends[1]).max(), high))
     right.grid(axis="y", visible=False)
     figure.colorbar(
         image,

@@ -23,6 +23,7 @@ TOKEN_LINES, TOKEN_INCHES = 3, 2.7
 STEPS = (1, 2, 2.5, 5, 10)
 EVEN: dict[str, Any] = {"color": "#555555", "linestyle": "--", "linewidth": 1.0}
 LABELS = ("probability association (uniform prior)", "TF-IDF, summed over the top tokens")
+ENDS = ("", "_low", "_high")
 
 Neuron = tuple[str, int]
 
@@ -35,9 +36,10 @@ def lowest_entropy(ds: Dataset, sign: str) -> Figure:
 
     Args:
         ds: ``drawn(sign, place)``, -1 for none; ``association(prior, sign, neuron, language)``,
-            ``tfidf(sign, neuron, language)``, ``entropy(prior, sign, neuron)`` in bits,
-            ``coverage(sign, neuron)``, ``top_text(sign, neuron, shown)``; coordinates
-            ``family(language)`` and ``genus(language)``; ``attrs["minimum_coverage"]``.
+            ``tfidf(sign, neuron, language)``, ``entropy(prior, sign, neuron)`` in bits and
+            ``coverage(sign, neuron)``, both with ``_low`` and ``_high``,
+            ``top_text(sign, neuron, shown)``; coordinates ``family(language)`` and
+            ``genus(language)``; ``attrs["minimum_coverage"]``.
         sign: ``positive``, tokens that the neuron raises, or ``negative``, tokens it lowers.
     """
     chosen = [(sign, int(neuron)) for neuron in ds["drawn"].sel(sign=sign).values]
@@ -122,12 +124,14 @@ def bars(ax: Axes, values: DataArray, ds: Dataset, groups: dict[str, str]) -> No
 
 def heading(ds: Dataset, sign: str, neuron: int) -> str:
     """Name the neuron, and say how far its languages can be relied on."""
-    entropy = float(ds["entropy"].sel(prior="uniform", sign=sign).isel(neuron=neuron))
-    coverage = float(ds["coverage"].sel(sign=sign).isel(neuron=neuron))
+    one = ds.sel(prior="uniform", sign=sign).isel(neuron=neuron)
+    entropy, *of_entropy = (float(one[f"entropy{end}"]) for end in ENDS)
+    coverage, *of_coverage = (100 * float(one[f"coverage{end}"]) for end in ENDS)
     return (
         f"neuron {neuron}, {sign} weights\n"
-        f"entropy {entropy:z.2f} bits of at most {np.log2(ds.sizes['language']):.2f}\n"
-        f"{coverage:.0%} of its top tokens are in the text"
+        f"entropy {entropy:z.2f} ({of_entropy[0]:z.2f}–{of_entropy[1]:z.2f}) "
+        f"of {np.log2(ds.sizes['language']):.2f} bits\n"
+        f"{coverage:.0f}% ({of_coverage[0]:.0f}–{of_coverage[1]:.0f}%) of top tokens in the text"
     )
 
 

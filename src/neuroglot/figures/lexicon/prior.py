@@ -29,8 +29,8 @@ def prior(ds: Dataset) -> Figure:
     """Share of neurons whose most associated language each is, beside its share of the text.
 
     Args:
-        ds: ``top_language_share(prior, language)``, a share of all neurons of either sign;
-            ``tokens(language)`` counted.
+        ds: ``top_language_share(prior, language)``, a share of all neurons of either sign, with
+            ``_low`` and ``_high``; ``tokens(language)`` counted.
     """
     if not style.present(ds["top_language_share"]):
         return style.empty("no top token of any neuron is in the text")
@@ -43,6 +43,10 @@ def prior(ds: Dataset) -> Figure:
     ax = figure.subplots()
     low, high = np.minimum(uniform, corpus)[order], np.maximum(uniform, corpus)[order]
     ax.hlines(places, low, high, color="#AAAAAA", linewidth=1.2, zorder=1)
+    for one, shift, colour in (("uniform", -0.2, style.HUES[0]), ("corpus", 0.2, style.HUES[1])):
+        ends = [ds[f"top_language_share_{end}"].sel(prior=one).values for end in ("low", "high")]
+        ax.hlines(places + shift, ends[0][order], ends[1][order], color=colour, linewidth=1.0)
+        high = np.fmax(high, ends[1][order])
     ax.plot(corpus[order], places, "D", color=style.HUES[1], label=CORPUS, **HOLLOW)
     ax.plot(uniform[order], places, "o", color=style.HUES[0], label=UNIFORM, clip_on=False)
     ax.plot(tokens[order], places, "|", color="black", markersize=13, label=TOKENS)

@@ -23,10 +23,13 @@ def distance(ds: Dataset, site: str) -> Figure:
 
     Args:
         ds: ``distance_mean(site, corpus, language_a, language_b, layer)`` from source ``a`` to
-            target ``b``; ``attrs["pivot"]``.
+            target ``b``, with ``_low`` and ``_high``; ``attrs["pivot"]``.
         site: ``act`` for figure 9, ``out`` for figure 10.
     """
-    values = different_languages(ds["distance_mean"].sel(site=site))
+    values, low, high = (
+        different_languages(ds[f"distance_mean{end}"].sel(site=site))
+        for end in ("", "_low", "_high")
+    )
     corpora = panels.held(values, "corpus")
     if not corpora:
         return style.empty(f"no two languages with distances between their {style.SITES[site]}")
@@ -36,13 +39,16 @@ def distance(ds: Dataset, site: str) -> Figure:
     pivot = style.pivot(ds, languages)
     name = languages.names[pivot]
     directions = {
-        f"from {name} to …": values.sel(language_a=pivot).rename(language_b="language"),
-        f"from … to {name}": values.sel(language_b=pivot).rename(language_a="language"),
+        label: [one.sel({of: pivot}).rename({to: "language"}) for one in (values, low, high)]
+        for label, of, to in (
+            (f"from {name} to …", "language_a", "language_b"),
+            (f"from … to {name}", "language_b", "language_a"),
+        )
     }
     drawn = [
         language
         for language in languages
-        if any(language in panels.held(lines, "language") for lines in directions.values())
+        if any(language in panels.held(lines, "language") for lines, *_ in directions.values())
     ]
     handles = style.language_handles(languages, drawn)
     figure, upper, lower = panels.two_storeys(
@@ -53,7 +59,9 @@ def distance(ds: Dataset, site: str) -> Figure:
     axes = upper.subplots(2, len(corpora), squeeze=False, sharey=True)
     for row, (direction, lines) in enumerate(directions.items()):
         for ax, corpus in zip(axes[row], corpora, strict=True):
-            panels.language_lines(ax, axis, languages, lines.sel(corpus=corpus))
+            line, *ends = (one.sel(corpus=corpus) for one in lines)
+            panels.language_bands(ax, axis, languages, *ends)
+            panels.language_lines(ax, axis, languages, line)
             ax.set_title(f"{corpus}, {direction}")
         axes[row, 0].set_ylabel(UNIT)
     if spread(values) > LARGEST_LINEAR_RATIO:

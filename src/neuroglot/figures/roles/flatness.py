@@ -17,8 +17,8 @@ def flatness(ds: Dataset, site: str) -> Figure:
     between languages; it stands in the table beside the figure.
 
     Args:
-        ds: ``flatness_mean(site, corpus, language, layer)`` in bits per neuron, and
-            ``rows(corpus, language)``.
+        ds: ``flatness_mean(site, corpus, language, layer)`` in bits per neuron, with ``_low`` and
+            ``_high``, and ``rows(corpus, language)``.
         site: ``act`` for figure 4, ``out`` for figure 6.
     """
     values = ds["flatness_mean"].sel(site=site)
@@ -33,6 +33,9 @@ def flatness(ds: Dataset, site: str) -> Figure:
     )
     axes = body.subplots(1, len(corpora), squeeze=False, sharey=True)[0]
     for ax, corpus in zip(axes, corpora, strict=True):
+        of_corpus = ds.sel(site=site, corpus=corpus)
+        low, high = of_corpus["flatness_mean_low"], of_corpus["flatness_mean_high"]
+        panels.language_bands(ax, axis, languages, low, high)
         panels.language_lines(ax, axis, languages, values.sel(corpus=corpus))
         ax.set_title(f"{corpus}\n{panels.prefixes(ds['rows'].sel(corpus=corpus))}")
     axes[0].set_ylabel("mean activation flatness\n(bits per neuron)")

@@ -19,7 +19,8 @@ def activation_frequency(ds: Dataset, site: str) -> Figure:
     """Mean (top) and standard deviation (bottom) over a layer's neurons, one column per corpus.
 
     Args:
-        ds: ``mean`` and ``std`` ``(site, corpus, language, layer)``, ``rows(corpus, language)``.
+        ds: ``mean`` and ``std`` ``(site, corpus, language, layer)``, each with ``_low`` and
+            ``_high``; ``rows(corpus, language)``.
         site: ``act`` for figure 2; ``out_gelu`` for figure 3, as published.
     """
     at_site = ds.sel(site=site)
@@ -33,7 +34,10 @@ def activation_frequency(ds: Dataset, site: str) -> Figure:
     axes = body.subplots(2, len(corpora), squeeze=False, sharey="row")
     for column, corpus in enumerate(corpora):
         for row, (statistic, label) in enumerate(STATISTICS.items()):
-            values = at_site[statistic].sel(corpus=corpus)
+            of_corpus = at_site.sel(corpus=corpus)
+            low, high = of_corpus[f"{statistic}_low"], of_corpus[f"{statistic}_high"]
+            panels.language_bands(axes[row, column], axis, languages, low, high)
+            values = of_corpus[statistic]
             panels.language_lines(axes[row, column], axis, languages, values)
             axes[row, 0].set_ylabel(label)
         count = panels.prefixes(ds["rows"].sel(corpus=corpus))

@@ -17,6 +17,7 @@ from neuroglot.figures.matrices import heat, limits
 
 UNIT = "Spearman rank correlation"
 COLUMNS = 3
+ENDS = ("_low", "_high")
 OVERLAPS = {
     "sentence_overlap": "share of the first set's sentences\nthat the second holds too",
     "token_overlap": "shared token types\n(Jaccard index)",
@@ -31,7 +32,8 @@ def same_language(ds: Dataset, site: str) -> Figure:
     """One panel per pair of sets: each language's ranks of neurons in one against the other.
 
     Args:
-        ds: ``same_language(site, language, corpus_a, corpus_b, layer)``.
+        ds: ``same_language(site, language, corpus_a, corpus_b, layer)``, with ``_low`` and
+            ``_high``.
         site: ``act`` for figure 14, ``out`` for figure 15.
     """
     values = ds["same_language"].sel(site=site)
@@ -47,6 +49,8 @@ def same_language(ds: Dataset, site: str) -> Figure:
     figure, body = panels.sheet(columns * panels.PANEL_WIDTH, height, handles)
     axes = panels.wrapped(body, len(pairs), columns, sharey=True)
     for ax, pair in zip(axes, pairs, strict=True):
+        ends = (in_sets(ds[f"same_language{end}"].sel(site=site), pair) for end in ENDS)
+        panels.language_bands(ax, axis, languages, *ends)
         panels.language_lines(ax, axis, languages, in_sets(values, pair))
         ax.set_title(" and ".join(pair))
     for ax in axes[::columns]:
@@ -106,13 +110,14 @@ def parallel_pairs(ds: Dataset, site: str) -> Figure:
     """One panel per language: its rank correlation with the pivot, one line per parallel set.
 
     Args:
-        ds: ``rank_correlation(site, corpus, language_a, language_b, layer)``;
-            ``attrs["pivot"]``.
+        ds: ``rank_correlation(site, corpus, language_a, language_b, layer)``, with ``_low`` and
+            ``_high``; ``attrs["pivot"]``.
         site: ``act`` for figure 17, ``out`` for figure 18.
     """
     languages = style.Languages.of(ds, "language_a")
     pivot = style.pivot(ds, languages)
-    values = ds["rank_correlation"].sel(site=site, language_a=pivot)
+    with_pivot = ds.sel(site=site, language_a=pivot)
+    values = with_pivot["rank_correlation"]
     drawn = [one for one in panels.held(values, "language_b") if one != pivot]
     if not drawn:
         return style.empty(f"no language beside {languages.names[pivot]} ({style.SITES[site]})")
@@ -128,7 +133,10 @@ def parallel_pairs(ds: Dataset, site: str) -> Figure:
     axes = panels.wrapped(body, len(drawn), columns, sharey=True)
     for ax, language in zip(axes, drawn, strict=True):
         for i, corpus in enumerate(corpora):
-            line = values.sel(corpus=corpus, language_b=language).values.astype(np.float64)
+            of = {"corpus": corpus, "language_b": language}
+            line = values.sel(of).values.astype(np.float64)
+            ends = (with_pivot[f"rank_correlation{end}"].sel(of).values for end in ENDS)
+            axis.fill(ax, *ends, **panels.band(languages, language))
             axis.plot(ax, line, **languages.line(language) | {"linestyle": style.DASHES[i]})
         axis.decorate(ax)
         plain_numbers(ax)

@@ -37,8 +37,8 @@ def rank_correlation(ds: Dataset, site: str) -> Figure:
     """The pivot with every language by layer, all pairs' mean and spread, matrices below.
 
     Args:
-        ds: ``rank_correlation(site, corpus, language_a, language_b, layer)``;
-            ``attrs["pivot"]``.
+        ds: ``rank_correlation(site, corpus, language_a, language_b, layer)``, with ``_low`` and
+            ``_high``; ``attrs["pivot"]``.
         site: ``act`` for figure 12, ``out`` for figure 13.
     """
     values = different_languages(ds["rank_correlation"].sel(site=site))
@@ -50,6 +50,12 @@ def rank_correlation(ds: Dataset, site: str) -> Figure:
     axis = LayerAxis.of(ds)
     pivot = style.pivot(ds, languages)
     with_pivot = values.sel(language_a=pivot).rename(language_b="language")
+    ends = [
+        different_languages(ds[f"rank_correlation{end}"].sel(site=site))
+        .sel(language_a=pivot)
+        .rename(language_b="language")
+        for end in ("_low", "_high")
+    ]
     handles = style.language_handles(languages, panels.held(with_pivot, "language"))
     figure, upper, lower = panels.two_storeys(
         (len(corpora) * panels.PANEL_WIDTH, 2 * panels.PANEL_HEIGHT),
@@ -59,6 +65,7 @@ def rank_correlation(ds: Dataset, site: str) -> Figure:
     axes = upper.subplots(2, len(corpora), squeeze=False, sharey=True)
     for column, corpus in enumerate(corpora):
         top, bottom = axes[:, column]
+        panels.language_bands(top, axis, languages, *(end.sel(corpus=corpus) for end in ends))
         panels.language_lines(top, axis, languages, with_pivot.sel(corpus=corpus))
         top.set_title(f"{corpus}, {languages.names[pivot]} with …")
         count = draw_bands(bottom, axis, pairs_of(values.sel(corpus=[corpus]))[1][0])

@@ -1,5 +1,7 @@
 """Reads what the steps of the experts paper hand to one another."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
@@ -28,10 +30,18 @@ def read_partition(inputs: Inputs) -> xr.DataArray:
     return experts
 
 
-def read_routing(inputs: Inputs) -> dict[str, xr.Dataset]:
-    """The number of tokens every expert was active for, by language."""
+def read_routing(inputs: Inputs, languages: Sequence[str]) -> xr.Dataset:
+    """The tokens every expert was active for: ``active(language, fold, layer, expert)``.
+
+    And ``tokens(language, fold)`` in all. Texts of fewer segments than others have empty folds.
+    """
     routing = {}
     for path in inputs.reductions("experts/routing"):
         data = store.open_dataset(path, "reduction")
         routing[str(data.attrs["language"])] = data
-    return routing
+    folds = np.arange(max(data.sizes["fold"] for data in routing.values()))
+    return xr.concat(
+        [routing[language].reindex(fold=folds, fill_value=0) for language in languages],
+        xr.Variable("language", np.array(languages, str)),
+        combine_attrs="drop",
+    )

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from neuroglot.capture.generation import generate
 from neuroglot.capture.perplexity import negative_log_likelihood, perplexity, predicted
+from neuroglot.measures.bootstrap import perplexity_interval
 from neuroglot.measures.experts import (
     expert_frequency,
     high_frequency,
@@ -32,18 +33,30 @@ from neuroglot.steps.pieces import Piece, piece
 from neuroglot.steps.reduce import tidy
 
 VARIANTS = ("full", "high_frequency", "random")
+# Settings that a language's measurements depend on.
+MEASURED = (
+    "high_frequency",
+    "random_seeds",
+    "speed_rounds",
+    "prompt_tokens",
+    "continuation_tokens",
+    "device",
+    "dtype",
+    "perplexity",
+)
 Keep = list[NDArray[np.intp]]
 
 
 def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     """Measure perplexity, speed and continuations of every language, sliced and whole."""
-    partition, routing = read_partition(inputs), read_routing(inputs)
-    held_out = read_held_out(inputs, settings)
+    partition, held_out = read_partition(inputs), read_held_out(inputs, settings)
+    languages = [text.language for text in held_out]
+    routing = read_routing(inputs, languages).sum("fold")
     experiment = _Experiment(inputs, settings, partition)
     pieces = []
     with progress(len(held_out), "languages", f"{inputs.model.name} experts") as bar:
         for text in held_out:
-            counted = routing[text.language]
+            counted = routing.sel(language=text.language)
             frequency = expert_frequency(counted["active"], counted["tokens"])
             high = high_frequency(frequency, settings["high_frequency"])
             origin = digest(
@@ -52,14 +65,14 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
                     text.fingerprint,
                     high.values.tolist(),
                     partition.values.tolist(),
-                    {key: value for key, value in settings.items() if "language" not in key},
+                    {key: value for key, value in settings.items() if key in MEASURED},
                     fingerprint(__name__),
                 ]
             )
             path = inputs.pieces / f"{text.language}.npz"
             pieces.append(piece(path, origin, partial(experiment.run, text, high)))
             bar.update()
-    return _dataset(pieces, [text.language for text in held_out])
+    return _dataset(pieces, held_out, settings["replicates"])
 
 
 class _Experiment:
@@ -80,6 +93,7 @@ class _Experiment:
         seeds, rounds = settings["random_seeds"], settings["speed_rounds"]
         values = np.full((len(VARIANTS), seeds), np.nan)
         speed = np.full((len(VARIANTS), seeds, rounds), np.nan)
+        nll = np.full((len(VARIANTS), seeds, len(text.windows)), np.nan)
         for turn in range(rounds):
             for variant, seed, keep in self._variants(high, kept, seeds):
                 with sliced(self._model, keep) if keep is not None else nullcontext():
@@ -88,9 +102,11 @@ class _Experiment:
                     speed[variant, seed, turn] = text.windows.size / (perf_counter() - start)
                 tokens = len(text.windows) * predicted(text.windows, text.before)
                 values[variant, seed] = perplexity(total, tokens)
+                nll[variant, seed] = total
         saved = parameters_saved(self._model, kept)
         return {
             "perplexity": values,
+            "nll": nll,
             "tokens_per_second": speed,
             "expert_share": high.mean().values,
             "ffn_parameters_saved": np.array(saved.ffn),
@@ -126,9 +142,17 @@ class _Experiment:
         }
 
 
-def _dataset(pieces: list[Piece], languages: list[str]) -> xr.Dataset:
+def _dataset(pieces: list[Piece], held_out: list[HeldOut], replicates: int) -> xr.Dataset:
+    for found, text in zip(pieces, held_out, strict=True):
+        tokens = predicted(text.windows, text.before)
+        bounds = perplexity_interval(found["nll"], tokens, replicates)
+        found["perplexity_low"], found["perplexity_high"] = bounds
+        found["windows"] = np.array(len(text.windows))
     dims: dict[str, tuple[tuple[str, ...], str]] = {
         "perplexity": (("variant", "seed"), "perplexity"),
+        "perplexity_low": (("variant",), "perplexity"),
+        "perplexity_high": (("variant",), "perplexity"),
+        "windows": ((), "windows"),
         "tokens_per_second": (("variant", "seed", "round"), "tokens/s"),
         "expert_share": ((), "share of experts"),
         "ffn_parameters_saved": ((), "share of FFN parameters"),
@@ -147,7 +171,7 @@ def _dataset(pieces: list[Piece], languages: list[str]) -> xr.Dataset:
             for name, (own, units) in dims.items()
         },
         coords={
-            "language": languages,
+            "language": [text.language for text in held_out],
             "variant": list(VARIANTS),
             "continued_by": list(VARIANTS[:2]),
         },
@@ -162,6 +186,11 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     relative = data["tokens_per_second"] / data["tokens_per_second"].sel(
         variant="full", seed=0, drop=True
     )
+    bounds = {
+        f"perplexity_{variant}_{end}": data[f"perplexity_{end}"].sel(variant=variant)
+        for variant in VARIANTS
+        for end in ("low", "high")
+    }
     perplexities = pd.DataFrame(
         {
             "language": data["language"].values,
@@ -173,10 +202,12 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
             "perplexity_high_frequency": data["perplexity"].sel(variant="high_frequency", seed=0),
             "perplexity_random_mean": random.mean("seed"),
             "perplexity_random_std": random.std("seed"),
+            **bounds,
             **{f"tokens_per_second_{one}": speed.sel(variant=one) for one in VARIANTS},
             "speed_high_frequency": relative.sel(variant="high_frequency").mean(("seed", "round")),
             "speed_random": relative.sel(variant="random").mean(("seed", "round")),
             "predicted_tokens": data["predicted_tokens"],
+            "windows": data["windows"],
         }
     )
     return {

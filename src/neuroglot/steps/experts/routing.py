@@ -1,4 +1,4 @@
-"""Counts how often each expert is among the most active of a token (section 3)."""
+"""Counts how often each expert is among the most active of a token, by fold (section 3)."""
 
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.measures import experts as measure
+from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.steps.experts.experts import read_partition
 from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.recorded import open_recorded
@@ -29,25 +30,27 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     active, tokens, language = count(inputs, settings, partition)
     return xr.Dataset(
         {
-            "active": (("layer", "expert"), active, {"units": "tokens"}),
-            "tokens": ((), np.int64(tokens), {"units": "tokens"}),
+            "active": (("layer", "fold", "expert"), active, {"units": "tokens"}),
+            "tokens": ("fold", tokens, {"units": "tokens"}),
         },
         coords={
             "layer": partition["layer"],
             "stack": partition["stack"],
             "stack_layer": partition["stack_layer"],
+            "fold": np.arange(len(tokens)),
         },
         attrs={"language": language, "source": "section 3, cross-layer expert selection"},
-    )
+    ).transpose("fold", ...)
 
 
 def _from_rows(
     inputs: Inputs, settings: dict[str, Any], partition: xr.DataArray
-) -> tuple[NDArray[np.int64], int, str]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
     [recorded] = open_recorded(inputs, "rows")
     rows = recorded.counts["rows"]
+    segment, folds = recorded.data["segment"].values, _folds(recorded.counts["segments"])
     members = _members(partition, settings)
-    total = np.zeros((len(members), settings["experts_per_layer"]), np.int64)
+    total = np.zeros((len(members), folds, settings["experts_per_layer"]), np.int64)
     for start in range(0, rows, ROWS):
         chunk = slice(start, min(start + ROWS, rows))
         z = [
@@ -58,19 +61,23 @@ def _from_rows(
             )
             for layer, own in enumerate(members)
         ]
-        total += measure.active_count(np.stack(z, axis=1), settings["active_fraction"])
-    return total, rows, recorded.language
+        of_fold = np.arange(folds)[:, None] == segment[chunk] % FOLDS
+        total += measure.active_count(
+            np.stack(z, axis=1), settings["active_fraction"], of_fold.astype(np.float32)
+        )
+    return total, _tokens(segment[:rows], folds), recorded.language
 
 
 def _from_forward(
     inputs: Inputs, settings: dict[str, Any], partition: xr.DataArray
-) -> tuple[NDArray[np.int64], int, str]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
     from neuroglot.capture.engine import Engine, Recording
     from neuroglot.models.load import load
 
     [path] = inputs.stores("tokens")
     tokens = read_tokens(path)
     engine = Engine(load(inputs.model, settings["device"], settings["dtype"]), inputs.execution)
+    folds = _folds(len(tokens.segment_ids))
     counter = expert_collector(partition, settings)
     recording = Recording((), 0, (), cross_layer=(counter,), every_token=True)
     origin = store.read_record(path).origin
@@ -78,11 +85,11 @@ def _from_forward(
     # What an interrupted pass has counted lies under the fingerprint of what it counted.
     sums = engine.run(tokens, recording, inputs.pieces / inputs.fingerprint, label)
     shutil.rmtree(inputs.pieces)
-    return sums["active"], len(tokens.token_id), origin["language"]
+    return sums["active_by_fold"][:, :folds], _tokens(tokens.segment, folds), origin["language"]
 
 
 def expert_collector(partition: xr.DataArray, settings: dict[str, Any]) -> "CrossLayerCollector":
-    """Count active experts while a model reads: ``active`` ``[layer, expert]``."""
+    """Count active experts while a model reads: ``active_by_fold`` ``[layer, fold, expert]``."""
     import torch
 
     from neuroglot.capture.collectors import CrossLayerCollector
@@ -94,10 +101,19 @@ def expert_collector(partition: xr.DataArray, settings: dict[str, Any]) -> "Cros
         z: torch.Tensor = measure.standardise(measure.expert_scores(act, own, settings["score"]))
         return z
 
-    def rows(z: "torch.Tensor") -> "dict[str, torch.Tensor]":
-        return {"active": measure.active_count(z, settings["active_fraction"])}
+    def rows(z: "torch.Tensor", folds: "torch.Tensor") -> "dict[str, torch.Tensor]":
+        return {"active_by_fold": measure.active_count(z, settings["active_fraction"], folds)}
 
     return CrossLayerCollector("act", layer, rows)
+
+
+def _folds(segments: int) -> int:
+    """Folds that hold any segment."""
+    return min(FOLDS, segments)
+
+
+def _tokens(segment: NDArray[np.integer], folds: int) -> NDArray[np.int64]:
+    return np.bincount(segment % FOLDS, minlength=folds).astype(np.int64)
 
 
 def _members(partition: xr.DataArray, settings: dict[str, Any]) -> list[NDArray[np.int64]]:

@@ -5,13 +5,23 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from neuroglot.measures import lape as measure
+from neuroglot.measures.lape_uncertainty import chance_selection, selection_interval
 from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.lape_exports import write_exports
-from neuroglot.steps.recorded import open_recorded
+from neuroglot.steps.recorded import Recorded, open_recorded
 
-TABLE = ("neurons",)
+TABLE = (
+    "neurons",
+    "neurons_low",
+    "neurons_high",
+    "chance_neurons",
+    "chance_neurons_low",
+    "chance_neurons_high",
+)
+RECORDED = ("percentile", "top_fraction", "replicates", "permutations")
 
 
 def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
@@ -31,17 +41,60 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     selected = measure.language_neurons(
         probability, settings["percentile"], settings["top_fraction"]
     )
+    entropy = measure.activation_probability_entropy(probability)
+    neurons = selected.sum("neuron", dtype=np.int32).assign_attrs(units="neurons")
     return xr.Dataset(
         {
             "activation_probability": probability.astype(np.float32, keep_attrs=True),
-            "activation_probability_entropy": measure.activation_probability_entropy(probability),
+            "activation_probability_entropy": entropy,
             "language_neuron": selected,
-            "neurons": selected.sum("neuron", dtype=np.int32).assign_attrs(units="neurons"),
+            "neurons": neurons,
+            **_uncertainty(recorded, site, selected, neurons, entropy, settings),
             "shared_by_languages": measure.shared_by_languages(selected),
             "tokens": tokens,
         },
-        attrs={"site": site, **{key: settings[key] for key in ("percentile", "top_fraction")}},
+        attrs={"site": site, **{key: settings[key] for key in RECORDED}},
     )
+
+
+def _uncertainty(
+    recorded: dict[str, Recorded],
+    site: str,
+    selected: xr.DataArray,
+    neurons: xr.DataArray,
+    entropy: xr.DataArray,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Bound the numbers of neurons by language and layer, and count those of chance."""
+
+    def fired(language: str, layer: int) -> NDArray[np.floating]:
+        return recorded[language].by_fold(f"{site}_positive", layer)
+
+    tokens = {one: recorded[one].fold_rows(prefixes=False) for one in settings["languages"]}
+    bounds = selection_interval(
+        fired,
+        tokens,
+        neurons,
+        (entropy.sizes["layer"], entropy.sizes["neuron"]),
+        (settings["percentile"], settings["top_fraction"]),
+        settings["replicates"],
+    )
+    highest = entropy.where(selected.any("language")).max()
+    chance = chance_selection(
+        fired,
+        tokens,
+        neurons.sizes["layer"],
+        selected.attrs["activation_bar"],
+        float(highest.fillna(-np.inf)),
+        settings["permutations"],
+    )
+    units = {"units": "neurons"}
+    found: dict[str, Any] = {str(name): values for name, values in chance.items()}
+    found["all_layers"] = neurons.sum("layer").assign_attrs(units)
+    for end, bound in zip(("_low", "_high"), bounds, strict=True):
+        found[f"neurons{end}"] = (("language", "layer"), bound[:, :-1], units)
+        found[f"all_layers{end}"] = ("language", bound[:, -1], units)
+    return found
 
 
 def _site(wanted: str, gated: bool) -> str:

@@ -7,6 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.capture.perplexity import negative_log_likelihood, perplexity, predicted
+from neuroglot.measures.bootstrap import interval
 from neuroglot.measures.lape import random_neurons
 from neuroglot.models.intervene import deactivated
 from neuroglot.models.load import load
@@ -16,7 +17,21 @@ from neuroglot.steps.held_out import HeldOut, read_held_out
 from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.pieces import piece
 
-TABLE = ("perplexity", "baseline", "deactivated_neurons", "predicted_tokens")
+TABLE = (
+    "perplexity",
+    "perplexity_low",
+    "perplexity_high",
+    "change",
+    "change_low",
+    "change_high",
+    "baseline",
+    "baseline_low",
+    "baseline_high",
+    "deactivated_neurons",
+    "predicted_tokens",
+)
+Losses = list[NDArray[np.float64]]
+"""By language, the negative log-likelihood of each window, in nats."""
 
 
 def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
@@ -26,17 +41,21 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     seeds = settings["random_seeds"]
     measured = _Measured(inputs, settings, texts)
     values = np.zeros((1 + seeds, len(texts), len(texts)))
+    losses: list[list[Losses]] = [[] for _ in range(1 + seeds)]
     with progress((1 + seeds) * len(texts) + 1, "sets", f"{inputs.model.name} LAPE") as bar:
-        baseline = measured.without({})
+        whole = measured.without({})
         bar.update()
         for row, language in enumerate(settings["languages"]):
             mask = own.sel(language=language, drop=True)
             for column, chosen in enumerate(
                 [mask, *(random_neurons(mask, seed) for seed in range(seeds))]
             ):
-                values[column, row] = measured.without(_indices(chosen))
+                losses[column].append(measured.without(_indices(chosen)))
+                values[column, row] = measured.perplexity(losses[column][row])
                 bar.update()
     random = values[1:]
+    # A random draw's perplexities are averaged as logarithms, window by window.
+    chosen_losses = [losses[0], _mean_losses(losses[1:])]
     units = {"units": "perplexity"}
     return xr.Dataset(
         {
@@ -46,7 +65,8 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
                 units,
             ),
             "perplexity_random": (("seed", "deactivated", "language"), random, units),
-            "baseline": ("language", baseline, units),
+            "baseline": ("language", measured.perplexity(whole), units),
+            **_bounds(measured, whole, chosen_losses, settings["replicates"]),
             "deactivated_neurons": (
                 "deactivated",
                 own.sum(("layer", "neuron")).values,
@@ -62,8 +82,47 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     )
 
 
+def _mean_losses(draws: list[list[Losses]]) -> list[Losses]:
+    """Average over the draws, ``[row][language]``."""
+    return [
+        [np.mean(windows, axis=0) for windows in zip(*of_draws, strict=True)]
+        for of_draws in zip(*draws, strict=True)
+    ]
+
+
+def _bounds(
+    measured: "_Measured", whole: Losses, chosen: list[list[Losses]], replicates: int
+) -> dict[str, Any]:
+    """95 % intervals over windows of perplexities, and of the change of their logarithms.
+
+    A change is that of the same windows with and without the neurons; ``change`` is ln of
+    perplexity over the baseline's.
+    """
+    shape = (2, len(chosen), len(whole), len(whole))
+    changed, perplexities = np.empty((2, *shape))
+    baseline, change = np.empty((2, len(whole))), np.empty(shape[1:])
+    for place, (windows, tokens) in enumerate(zip(whole, measured.tokens, strict=True)):
+        per_token = len(windows) / tokens  # a window's loss to its tokens' mean
+        rows = [windows, *(own[place] for one in chosen for own in one)]
+        losses = xr.DataArray(np.stack(rows) * per_token, dims=("set", "item"))
+        both = np.exp(np.stack(interval(losses, replicates)))
+        baseline[:, place] = both[:, 0]
+        perplexities[..., place] = both[:, 1:].reshape(shape[:-1])
+        paired = (losses - losses[0])[1:]
+        change[..., place] = paired.mean("item").values.reshape(shape[1:-1])
+        changed[..., place] = np.stack(interval(paired, replicates)).reshape(shape[:-1])
+    dims, units = ("chosen", "deactivated", "language"), {"units": "perplexity"}
+    nats = {"units": "nats per token"}
+    found: dict[str, Any] = {"change": (dims, change, nats)}
+    for place, end in enumerate(("_low", "_high")):
+        found[f"perplexity{end}"] = (dims, perplexities[place], units)
+        found[f"change{end}"] = (dims, changed[place], nats)
+        found[f"baseline{end}"] = ("language", baseline[place], units)
+    return found
+
+
 class _Measured:
-    """Perplexity of all texts under a set of deactivated neurons, kept from earlier runs."""
+    """What all texts lose under a set of deactivated neurons, kept from earlier runs."""
 
     def __init__(self, inputs: Inputs, settings: dict[str, Any], texts: list[HeldOut]) -> None:
         self._inputs, self._settings, self._texts = inputs, settings, texts
@@ -78,12 +137,18 @@ class _Measured:
             [len(text.windows) * predicted(text.windows, text.before) for text in texts]
         )
 
-    def without(self, neurons: dict[int, NDArray[np.intp]]) -> NDArray[np.float64]:
-        """Perplexity ``[language]`` with ``neurons`` (by layer) deactivated."""
+    def perplexity(self, losses: Losses) -> NDArray[np.float64]:
+        """Perplexity ``[language]`` of the windows' losses."""
+        return np.array(list(map(perplexity, losses, self.tokens)))
+
+    def without(self, neurons: dict[int, NDArray[np.intp]]) -> Losses:
+        """Each language's losses with ``neurons`` (by layer) deactivated, ``[window]`` in nats."""
         what = {str(layer): indices.tolist() for layer, indices in neurons.items()}
         name = digest([*self._same, what])
         path = self._inputs.pieces / f"{name}.npz"
-        return piece(path, name, lambda: {"perplexity": self._measure(neurons)})["perplexity"]
+        nll = piece(path, name, lambda: {"nll": self._measure(neurons)})["nll"]
+        ends = np.cumsum([len(text.windows) for text in self._texts])
+        return np.split(nll, ends[:-1])
 
     def _measure(self, neurons: dict[int, NDArray[np.intp]]) -> NDArray[np.float64]:
         if self._model is None:
@@ -91,14 +156,12 @@ class _Measured:
             self._model = load(self._inputs.model, device, dtype)
         # All languages in one call: a batch reads the head's weights once, whoever is in it.
         with deactivated(self._model, neurons):
-            nll = negative_log_likelihood(
+            return negative_log_likelihood(
                 self._model,
                 np.concatenate([text.windows for text in self._texts]),
                 self._texts[0].before,
                 self._inputs.execution.batch_tokens,
             )
-        ends = np.cumsum([len(text.windows) for text in self._texts])
-        return np.array(list(map(perplexity, np.split(nll, ends[:-1]), self.tokens)))
 
 
 def _indices(chosen: xr.DataArray) -> dict[int, NDArray[np.intp]]:

@@ -9,6 +9,11 @@ import pandas as pd
 import xarray as xr
 
 from neuroglot.measures import lexicon as measure
+from neuroglot.measures.lexicon_uncertainty import (
+    FoldCounts,
+    lexicon_intervals,
+    token_share_interval,
+)
 from neuroglot.steps.inputs import Inputs
 
 PRIORS: tuple[measure.Prior, ...] = ("uniform", "corpus")
@@ -17,8 +22,10 @@ NAMED_TOKENS = 10
 
 
 def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
-    """Associate neurons with languages under both priors and by TF-IDF."""
-    count = inputs.reduction("lexicon/counts")["count"].sel(language=settings["languages"])
+    """Associate neurons with languages under both priors and by TF-IDF, with intervals."""
+    counted, replicates = inputs.reduction("lexicon/counts"), settings["replicates"]
+    count = counted["count"].sel(language=settings["languages"])
+    by_fold = FoldCounts.read(counted).of(settings["languages"])
     projection = inputs.reduction("lexicon/projection")
     top = projection["top_token"]
     association = xr.concat(
@@ -29,13 +36,20 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     coverage = measure.coverage(top, count)
     uniform, minimum = entropy.sel(prior="uniform", drop=True), settings["minimum_coverage"]
     table = settings["language_table"]
+    bounded = {
+        "entropy": entropy,
+        "coverage": coverage,
+        "top_language_share": measure.top_language_share(association),
+    }
+    share_low, share_high = token_share_interval(by_fold, replicates)
     return xr.Dataset(
         {
             "association": association,
-            "entropy": entropy,
-            "coverage": coverage,
+            **bounded,
+            **lexicon_intervals(top, by_fold, xr.Dataset(bounded), replicates),
             "tfidf": measure.tfidf(top, count),
-            "top_language_share": measure.top_language_share(association),
+            "token_share_low": share_low.assign_attrs(units="share of tokens"),
+            "token_share_high": share_high.assign_attrs(units="share of tokens"),
             "tokens": count.sum("token").assign_attrs(units="tokens"),
             "linkage": _linkage(association.sel(prior="uniform", drop=True), coverage, minimum),
             "drawn": measure.lowest_entropy(uniform, coverage, minimum, settings["drawn_neurons"]),
@@ -49,6 +63,8 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
         attrs={
             "minimum_coverage": minimum,
             "fold_final_norm": int(projection.attrs["fold_final_norm"]),
+            "folds": by_fold.folds,
+            "replicates": replicates,
         },
     )
 
@@ -87,9 +103,9 @@ def _neurons(data: xr.Dataset) -> pd.DataFrame:
                 {
                     "sign": sign,
                     "neuron": one["neuron"].values,
-                    "entropy_bits": one["entropy"].sel(prior="uniform").values,
-                    "entropy_corpus_prior_bits": one["entropy"].sel(prior="corpus").values,
-                    "coverage": one["coverage"].values,
+                    **_with_bounds(one.sel(prior="uniform"), "entropy", "entropy_bits"),
+                    **_with_bounds(one.sel(prior="corpus"), "entropy", "entropy_corpus_prior_bits"),
+                    **_with_bounds(one, "coverage", "coverage"),
                     "languages": _join_shares(names[best], np.take_along_axis(shares, best, 1)),
                     "family_of_first": np.where(np.isfinite(shares[:, 0]), families, ""),
                     "tokens": [" ".join(texts[:NAMED_TOKENS]) for texts in one["top_text"].values],
@@ -97,6 +113,11 @@ def _neurons(data: xr.Dataset) -> pd.DataFrame:
             )
         )
     return pd.concat(pieces).sort_values("entropy_bits", kind="stable")
+
+
+def _with_bounds(data: xr.Dataset, name: str, column: str) -> dict[str, Any]:
+    """A column and its interval."""
+    return {f"{column}{end}": data[f"{name}{end}"].values for end in ("", "_low", "_high")}
 
 
 def _join_shares(names: Any, shares: Any) -> list[str]:
@@ -124,7 +145,7 @@ def _top_tokens(data: xr.Dataset) -> pd.DataFrame:
                         "sign": sign,
                         "neuron": neuron,
                         "chosen_for": why,
-                        "entropy_bits": one["entropy"].sel(prior="uniform").item(),
+                        **_with_bounds(one.sel(prior="uniform"), "entropy", "entropy_bits"),
                         "rank": np.arange(1, shown + 1),
                         "token": one["top_text"].values,
                         "token_id": one["top_token"].values[:shown],
@@ -132,19 +153,27 @@ def _top_tokens(data: xr.Dataset) -> pd.DataFrame:
                     }
                 )
             )
-    columns = ["sign", "neuron", "chosen_for", "entropy_bits", "rank", "token", "token_id"]
-    return pd.concat(pieces) if pieces else pd.DataFrame(columns=[*columns, "weight"])
+    columns = ["sign", "neuron", "chosen_for", "entropy_bits", "entropy_bits_low"]
+    columns += ["entropy_bits_high", "rank", "token", "token_id", "weight"]
+    return pd.concat(pieces) if pieces else pd.DataFrame(columns=columns)
 
 
 def _prior(data: xr.Dataset) -> pd.DataFrame:
     """Share of neurons whose top language is each, under both priors, beside the corpus share."""
-    share = data["top_language_share"]
     return pd.DataFrame(
         {
             "language": data["language"].values,
             "name": _names(data),
             "share_of_tokens": (data["tokens"] / data["tokens"].sum()).values,
-            **{f"share_of_neurons_{one}_prior": share.sel(prior=one).values for one in PRIORS},
+            "share_of_tokens_low": data["token_share_low"].values,
+            "share_of_tokens_high": data["token_share_high"].values,
+            **{
+                column: values
+                for one in PRIORS
+                for column, values in _with_bounds(
+                    data.sel(prior=one), "top_language_share", f"share_of_neurons_{one}_prior"
+                ).items()
+            },
         }
     )
 

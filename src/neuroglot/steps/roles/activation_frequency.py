@@ -4,12 +4,17 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from neuroglot.measures.frequency import activation_frequency, layer_spread
+from neuroglot.measures.frequency import (
+    activation_frequency,
+    layer_spread,
+    layer_spread_interval,
+)
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.recorded import by_site, open_recorded, rows, statistics
+from neuroglot.steps.recorded import Recorded, bounded, by_site, open_recorded, rows, statistics
 
-TABLE = ("mean", "std")
+TABLE = ("mean", "mean_low", "mean_high", "std", "std_low", "std_high")
 
 
 def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
@@ -23,11 +28,18 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
         )
         for site in ("act", "out", "out_gelu")
     }
-    spread = by_site({site: layer_spread(values) for site, values in frequency.items()})
+
+    def spread(site: str) -> xr.Dataset:
+        def bounds(one: Recorded, layer: int) -> dict[str, NDArray[np.float64]]:
+            count = one.by_fold(f"{site}_count", layer)
+            return layer_spread_interval(count, one.fold_rows(), settings["replicates"])
+
+        return bounded(recorded, layer_spread(frequency[site]), bounds)
+
     combinators = "out_gelu" if settings["combinator_gelu"] else "out"
     return xr.merge(
         [
-            spread,
+            by_site({site: spread(site) for site in frequency}),
             {f"activation_frequency_{s}": v.astype(np.float32) for s, v in frequency.items()},
             {"rows": recorded_rows},
         ]

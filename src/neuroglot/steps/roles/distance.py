@@ -9,7 +9,7 @@ from neuroglot.measures.distance import distance_matrix
 from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.recorded import Recorded, Site, by_site, open_recorded
 
-TABLE = ("distance", "distance_mean")
+TABLE = ("distance", "distance_mean", "distance_mean_low", "distance_mean_high")
 
 
 def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
@@ -24,7 +24,7 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
         check_parallel(
             corpus, {one: r.sample["segment_id"].values.tolist() for one, r in ordered.items()}
         )
-        pieces = {site: _layers(ordered, site, settings["scale"]) for site in sites}
+        pieces = {site: _layers(ordered, site, settings) for site in sites}
         sets.append(by_site(pieces).assign_coords(corpus=corpus))
     distances = xr.concat(
         sets, "corpus", join="outer", fill_value={"segments": 0, "prefixes": 0}
@@ -34,12 +34,16 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     return found.assign_attrs(scale=settings["scale"])
 
 
-def _layers(members: dict[str, Recorded], site: Site, scale: Any) -> xr.Dataset:
+def _layers(members: dict[str, Recorded], site: Site, settings: dict[str, Any]) -> xr.Dataset:
     first = next(iter(members.values())).data
     layers = [
-        distance_matrix({one: r.raw(site, [layer]) for one, r in members.items()}, scale)
+        distance_matrix(
+            {one: r.raw(site, [layer]) for one, r in members.items()},
+            settings["scale"],
+            settings["replicates"],
+        )
         for layer in first["layer"].values
     ]
     counts = layers[0][["segments", "prefixes", "segments_left_out"]]
-    by_layer = xr.concat([one[["distance", "distance_mean"]] for one in layers], "layer")
+    by_layer = xr.concat([one[list(TABLE)] for one in layers], "layer")
     return xr.merge([by_layer, counts, first[["stack", "stack_layer"]]])

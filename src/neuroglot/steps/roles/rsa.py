@@ -7,11 +7,18 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neuroglot.measures.rsa import Stimulus, correlation_rows, rsa, shared_stimuli
+from neuroglot.measures.bootstrap import FOLDS
+from neuroglot.measures.rsa import (
+    Stimulus,
+    correlation_rows,
+    rsa,
+    rsa_interval,
+    shared_stimuli,
+)
 from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.recorded import Recorded, Site, open_recorded
 
-TABLE = ("rsa",)
+TABLE = ("rsa", "rsa_low", "rsa_high")
 
 
 def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
@@ -30,29 +37,33 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     depth = max(r.data.sizes["layer"] for r in recorded.values())
     sites: tuple[Site, ...] = ("act", "out")
     size = (len(sites), len(languages), len(models), depth, len(models), depth)
-    values = np.full(size, np.nan, np.float32)
+    values, *bounds = np.full((3, *size), np.nan, np.float32)
     stimuli = np.zeros((len(languages), len(models), len(models)), np.int64)
     pairs = list(combinations(range(len(models)), 2)) or [(0, 0)]
     for j, language in enumerate(languages):
         for k, m in pairs:
-            pair = [recorded.get((models[n], language)) for n in (k, m)]
-            if pair[0] is None or pair[1] is None:
+            a, b = (recorded.get((models[n], language)) for n in (k, m))
+            if a is None or b is None:
                 continue
-            a, b = pair[0], pair[1]
             chosen = _sample(*shared_stimuli(_stimuli(a), _stimuli(b)), settings["rsa_stimuli"])
             stimuli[j, k, m] = stimuli[j, m, k] = len(chosen[0])
             for i, site in enumerate(sites):
-                similarity = rsa(_triangles(a, site, chosen[0]), _triangles(b, site, chosen[1]))
-                deep_a, deep_b = similarity.shape
-                values[i, j, k, :deep_a, m, :deep_b] = similarity
-                values[i, j, m, :deep_b, k, :deep_a] = similarity.T
+                triangles = _triangles(a, site, chosen[0]), _triangles(b, site, chosen[1])
+                fold = a.sample["segment"].values[chosen[0]] % FOLDS
+                interval = rsa_interval(*triangles, fold, settings["replicates"])
+                for array, found in zip(
+                    (values, *bounds), (rsa(*triangles).values, *interval), strict=True
+                ):
+                    deep_a, deep_b = found.shape
+                    array[i, j, k, :deep_a, m, :deep_b] = found
+                    array[i, j, m, :deep_b, k, :deep_a] = found.T
+    dims = ("site", "language", "model_a", "layer_a", "model_b", "layer_b")
+    units = {"units": "Pearson's r", "source": "figure 11"}
     return xr.Dataset(
         {
-            "rsa": (
-                ("site", "language", "model_a", "layer_a", "model_b", "layer_b"),
-                values,
-                {"units": "Pearson's r", "source": "figure 11"},
-            ),
+            "rsa": (dims, values, units),
+            "rsa_low": (dims, bounds[0], units),
+            "rsa_high": (dims, bounds[1], units),
             "stimuli": (("language", "model_a", "model_b"), stimuli, {"units": "prefixes"}),
         },
         coords={

@@ -1,0 +1,183 @@
+"""How far LAPE's selection hangs on the text, and how much of it chance alone would select."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import xlogy
+
+from neuroglot.measures.bootstrap import centred_percentiles, fold_weights, percentiles
+
+VALUES = 1 << 25  # probabilities at a time: 128 MB
+
+Fired = Callable[[str, int], NDArray[np.floating]]
+"""From a language and a layer to the tokens at which a neuron fires, [fold, neuron]."""
+
+Tokens = Mapping[str, NDArray[np.int64]]
+"""Each language's tokens in each fold, [fold]."""
+
+
+def selection_interval(
+    fired: Fired,
+    tokens: Tokens,
+    neurons: xr.DataArray,
+    shape: tuple[int, int],
+    shares: tuple[float, float],
+    replicates: int,
+) -> NDArray[np.float64]:
+    """Bound the numbers of language neurons by the bootstrap over folds of segments.
+
+    In each replicate the bar and the selection are made anew, as ``lape.language_neurons`` makes
+    them; languages with as many folds are drawn the same ones.
+
+    Args:
+        fired: counts by fold.
+        tokens: in the folds.
+        neurons: the text's own numbers, [language, layer].
+        shape: number of layers and of neurons in each.
+        shares: ``percentile`` and ``top_fraction``.
+        replicates: resamples of the folds.
+
+    Returns:
+        [bound, language, layer + 1] with the sum over all layers last:
+        ``bootstrap.centred_percentiles``, not below 0.
+    """
+    languages = [str(one) for one in neurons["language"].values]
+    counted = neurons.transpose("language", "layer").values.astype(np.float64)
+    counted = np.concatenate([counted, counted.sum(1, keepdims=True)], axis=1)
+    drawn = np.empty((replicates, *counted.shape))
+    resamples = _resampled(fired, tokens, languages, shape, replicates)
+    for place, probability in enumerate(resamples):
+        own = _selected(probability, *shares).reshape(len(languages), *shape).sum(2)
+        drawn[place, :, :-1], drawn[place, :, -1] = own, own.sum(1)
+    bounds = centred_percentiles(drawn.reshape(replicates, -1).T, counted.ravel())
+    return np.maximum(bounds, 0).reshape(2, *counted.shape)
+
+
+def _resampled(
+    fired: Fired, tokens: Tokens, languages: list[str], shape: tuple[int, int], replicates: int
+) -> Iterator[NDArray[np.float32]]:
+    """Activation probabilities of each resample, [language, layer · neuron]."""
+    layers, width = shape
+    weights = {one: fold_weights(len(tokens[one]), replicates) for one in languages}
+    block = max(1, VALUES // (len(languages) * layers * width))
+    for start in range(0, replicates, block):
+        some = slice(start, start + block)
+        size = len(next(iter(weights.values()))[some])
+        found = np.empty((size, len(languages), layers, width), np.float32)
+        for place, one in enumerate(languages):
+            drawn = weights[one][some]
+            counted = np.maximum(drawn @ tokens[one], 1)[:, None].astype(np.float32)
+            for layer in range(layers):
+                found[:, place, layer] = drawn.astype(np.float32) @ fired(one, layer) / counted
+        yield from found.reshape(size, len(languages), -1)
+
+
+def _selected(
+    probability: NDArray[np.float32], percentile: float, top_fraction: float
+) -> NDArray[np.bool_]:
+    """``lape.language_neurons`` of [language, neuron], whose ties go anywhere."""
+    rank = max(1, round(probability.size * percentile))
+    bar = np.partition(probability, rank - 1, axis=None)[rank - 1]
+    above = probability > bar
+    candidates = np.flatnonzero(above.any(0))
+    wanted = min(round(top_fraction * probability.shape[1]), len(candidates))
+    chosen = np.zeros(probability.shape[1], bool)
+    if wanted:
+        entropy = _entropy(probability[:, candidates])
+        chosen[candidates[np.argpartition(entropy, wanted - 1)[:wanted]]] = True
+    own: NDArray[np.bool_] = above & chosen
+    return own
+
+
+def _entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Entropy over languages of [..., language, neuron] with at least one that is not 0, nats."""
+    total = probability.sum(-2)
+    entropy: NDArray[np.float32] = np.log(total) - xlogy(probability, probability).sum(-2) / total
+    return entropy
+
+
+def chance_selection(
+    fired: Fired,
+    tokens: Tokens,
+    layers: int,
+    bar: float,
+    entropy: float,
+    permutations: int,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Count the neurons that would look language-specific if languages made no difference.
+
+    In each permutation every fold's texts, which say the same in all languages, are dealt to the
+    languages anew. Counted are the neurons that then reach the observed selection's standard: the
+    probability is above its bar in some language, and the entropy not above the highest of a
+    selected neuron. Such a neuron belongs to every language in which it is above the bar.
+
+    Args:
+        fired: counts by fold.
+        tokens: in the folds; a language may have fewer folds than another.
+        layers: number of layers.
+        bar: ``activation_bar`` of the observed selection.
+        entropy: the highest of the neurons that it gives to a language, nats.
+        permutations: how many.
+        seed: of the permutations; the order of languages plays no role.
+
+    Returns:
+        ``chance_selected``: neurons in all; ``chance_neurons(layer)``: a language's neurons, and
+        ``chance_all_layers``, over all layers; each the mean, with the 95 % percentiles
+        ``_low`` and ``_high`` (of a language's: over permutations and languages).
+    """
+    languages = sorted(tokens)
+    folds = max(len(one) for one in tokens.values())
+    dealt = _permutations(len(languages), folds, permutations, seed)
+
+    def padded(values: NDArray[np.number]) -> NDArray[np.float32]:
+        whole = np.zeros((folds, *values.shape[1:]), np.float32)
+        whole[: len(values)] = values
+        return whole
+
+    counted = dealt @ np.concatenate([padded(tokens[one]) for one in languages])
+    selected = np.zeros((permutations, layers))
+    own = np.zeros((permutations, len(languages), layers))
+    for layer in range(layers):
+        sums = np.concatenate([padded(fired(one, layer)) for one in languages])
+        block = max(1, VALUES // (len(languages) * sums.shape[1]))
+        for start in range(0, permutations, block):
+            some = slice(start, start + block)
+            probability = dealt[some] @ sums / np.maximum(counted[some], 1)[..., None]
+            above = probability > bar
+            with np.errstate(invalid="ignore", divide="ignore"):
+                found = above.any(1) & (_entropy(probability) <= np.float32(entropy))
+            selected[some, layer] = found.sum(1)
+            own[some, :, layer] = (above & found[:, None]).sum(2)
+    per_layer = own.reshape(-1, layers).T
+    return xr.Dataset(
+        {
+            **_summary("chance_selected", (), selected.sum(1)[None]),
+            **_summary("chance_neurons", ("layer",), per_layer),
+            **_summary("chance_all_layers", (), per_layer.sum(0)[None]),
+        },
+        attrs={"permutations": permutations},
+    )
+
+
+def _permutations(languages: int, folds: int, permutations: int, seed: int) -> NDArray[np.float32]:
+    """Which (language, fold) is dealt to each language, 0 or 1 [permutation, language, both]."""
+    generator = np.random.default_rng(seed)
+    order = np.tile(np.arange(languages), (permutations, folds, 1))
+    given = generator.permuted(order, axis=2).transpose(0, 2, 1)  # [permutation, language, fold]
+    dealt = np.zeros((permutations, languages, languages * folds), np.float32)
+    np.put_along_axis(dealt, given * folds + np.arange(folds), 1, axis=2)
+    return dealt
+
+
+def _summary(
+    name: str, dims: tuple[str, ...], values: NDArray[np.float64]
+) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]]:
+    """Mean and 95 % percentiles over the last axis of [variable, draw]."""
+    both = percentiles(values)
+    return {
+        f"{name}{end}": (dims, found if dims else found[0], {"units": "neurons"})
+        for end, found in (("", values.mean(1)), ("_low", both[0]), ("_high", both[1]))
+    }
