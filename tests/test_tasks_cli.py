@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+import xarray as xr
 
 import tiny_checkpoints
 from neuroglot import store
@@ -65,46 +65,41 @@ def prompts_arguments(*paths: Path) -> list[object]:
     ]
 
 
-def reduce_arguments(name: str, tasks: dict[str, str], **settings) -> list[object]:
-    own = {
-        "tasks": list(tasks),
-        "scorings": tasks,
+def answers_arguments(task: str) -> list[object]:
+    settings = {
+        "task": task,
+        "scoring": "rank",
         "languages": ["en", "de"],
         "language_table": TABLE["languages"],
         "model": "one",
         "threshold": 0.0,
-        **settings,
+        "positions": "last",
+        "converted_offset": 1e-3,
+        "random_seeds": 1,
+        "replicates": 20,
+        "device": "cpu",
+        "dtype": "auto",
     }
-    paths = [f"results/tasks/{task}/{one}.parquet" for task in tasks for one in ("en", "de")]
-    stores = [
-        f"results/activations/one/{task}/{one}.zarr" for task in tasks for one in ("en", "de")
-    ]
-    output = f"results/sharing/{'-'.join(tasks)}/{name}.zarr"
+    paths = [f"results/tasks/{task}/{one}.parquet" for one in ("en", "de")]
+    stores = [f"results/activations/one/{task}/{one}.zarr" for one in ("en", "de")]
     return [
-        *("reduce", "sharing", name, "results/models/one", *paths, *stores),
-        *("--settings", json.dumps(own), "--output", output),
+        *("reduce", "sharing", "answers", "results/models/one", *paths, *stores),
+        *("--settings", json.dumps(settings), "--output", f"results/answers/{task}.zarr"),
     ]
 
 
-INTERVENTIONS = {
-    "positions": "last",
-    "converted_offset": 1e-3,
-    "random_seeds": 1,
-    "replicates": 20,
-    "device": "cpu",
-    "dtype": "auto",
-}
+def answers(place: Path, task: str) -> xr.Dataset:
+    return store.open_dataset(place / f"results/answers/{task}.zarr", "reduction")
 
 
 def test_items_that_a_language_lacks_are_named(place: Path) -> None:
     for language, rows in {"en": rows_of("en"), "de": rows_of("de")[:1]}.items():
         ok(*prompts_arguments(write(place, "lacking", language, rows)), cwd=place)
-    arguments = reduce_arguments("interventions", {"lacking": "rank"}, **INTERVENTIONS)
-    message = refused(*arguments, cwd=place)
+    message = refused(*answers_arguments("lacking"), cwd=place)
     assert "'b'" in message
     assert "'de'" in message
     assert "lacking" in message
-    assert not (place / "results/sharing/lacking/accuracy.csv").exists()
+    assert not (place / "results/answers/lacking.zarr" / store.RECORD).exists()
 
 
 def test_answers_that_cannot_be_told_apart_are_left_out_and_counted(place: Path) -> None:
@@ -118,12 +113,11 @@ def test_answers_that_cannot_be_told_apart_are_left_out_and_counted(place: Path)
     for language in ("en", "de"):
         rows = [*rows_of(language), same]
         ok(*prompts_arguments(write(place, "dim", language, rows)), cwd=place)
-    arguments = reduce_arguments("interventions", {"dim": "rank"}, **INTERVENTIONS)
-    ok(*arguments, cwd=place)
-    table = pd.read_csv(place / "results/sharing/dim/accuracy.csv")
-    assert (table["items"] == 2).all()
-    assert (table["excluded"] == 1).all()
-    assert (table["chance"] == 0.5).all()
+    ok(*answers_arguments("dim"), cwd=place)
+    found = answers(place, "dim")
+    assert (found["items"] == 2).all()
+    assert (found["excluded"] == 1).all()
+    assert (found["chance"] == 0.5).all()
 
 
 def test_a_prompt_beyond_the_context_window_is_named(place: Path) -> None:
@@ -157,12 +151,11 @@ def test_a_kind_without_neurons_changes_nothing(place: Path) -> None:
     """Of two languages no neuron is partial-shared: its variants are the model as it is."""
     for language in ("en", "de"):
         ok(*prompts_arguments(write(place, "two", language, rows_of(language))), cwd=place)
-    arguments = reduce_arguments("interventions", {"two": "rank"}, **INTERVENTIONS)
-    ok(*arguments, cwd=place)
-    data = store.open_dataset(place / "results/sharing/two/interventions.zarr", "reduction")
-    likelihood = data["log_probability"].sel(task="two")
+    ok(*answers_arguments("two"), cwd=place)
+    data = answers(place, "two")
+    likelihood = data["log_probability"]
     for variant in ("without_partial_shared", "random_partial_shared"):
-        assert (data["neurons"].sel(task="two", variant=variant) == 0).all()
+        assert (data["neurons"].sel(variant=variant) == 0).all()
         np.testing.assert_array_equal(
             likelihood.sel(variant=variant), likelihood.sel(variant="baseline")
         )

@@ -71,14 +71,15 @@ if settings.sharing:
                 tables=("effective_scores", "effective_by_layer"),
                 message="sharing: effective scores of neurons of {wildcards.m}",
             ),
+            # A job for each task: together they are the longest work there is.
             Reduction(
                 paper="sharing",
-                name="interventions",
-                place="results/sharing/{m}/interventions",
+                name="answers",
+                place="results/sharing/{m}/answers/{t}",
                 inputs=lambda wildcards: [
                     model_card(wildcards),
-                    *over(SHARING_TASKS, PROMPTED, m=wildcards.m),
-                    *over(SHARING_TASKS, ITEMS),
+                    *over([wildcards.t], PROMPTED, m=wildcards.m),
+                    *over([wildcards.t], ITEMS),
                 ],
                 settings=lambda wildcards: {
                     **only(
@@ -89,16 +90,30 @@ if settings.sharing:
                         "random_seeds",
                         "replicates",
                     ),
-                    **analysed(settings.corpus_languages(*SHARING_TASKS)),
+                    **analysed(settings.corpus_languages(wildcards.t)),
                     **running(),
+                    "task": wildcards.t,
+                    "scoring": settings.tasks[wildcards.t].scoring,
+                    "model": wildcards.m,
+                },
+                runs_model=True,
+                message="sharing: answers of {wildcards.m} to {wildcards.t} without neurons",
+            ),
+            Reduction(
+                paper="sharing",
+                name="interventions",
+                place="results/sharing/{m}/interventions",
+                inputs=lambda wildcards: [
+                    f"results/sharing/{wildcards.m}/answers/{task}.zarr/complete.json"
+                    for task in SHARING_TASKS
+                ],
+                settings=lambda wildcards: {
+                    **only(SHARING, "positions", "random_seeds"),
+                    **analysed(settings.corpus_languages(*SHARING_TASKS)),
                     "tasks": SHARING_TASKS,
-                    "scorings": {
-                        task: settings.tasks[task].scoring for task in SHARING_TASKS
-                    },
                     "model": wildcards.m,
                 },
                 tables=("accuracy", "log_probability"),
-                runs_model=True,
                 message="sharing: {wildcards.m} without and with converted neurons",
             ),
             Reduction(

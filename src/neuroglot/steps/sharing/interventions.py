@@ -1,142 +1,33 @@
 """What breaks without a kind of neurons, and what is gained by converting some (tables 2, 3, 5)."""
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
-from neuroglot.capture.answers import Variant
-from neuroglot.measures.sharing import Bits, KindBits, kinds, unpack
-from neuroglot.models.intervene import Edit, random_like
-from neuroglot.provenance import digest, fingerprint
-from neuroglot.steps.answers import Asked, Examiner, summed_up
+from neuroglot import store
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.pieces import Piece, piece
 from neuroglot.steps.reduce import tidy
+from neuroglot.steps.sharing.answers import VARIANTS
 from neuroglot.steps.sharing.bounds import with_bounds
-from neuroglot.steps.sharing.prompts import (
-    by_task,
-    encoded,
-    open_prompts,
-    read_task,
-)
-
-WITHOUT = ("all_shared", "partial_shared", "specific")
-CONVERTED = {
-    "specific": ("specific",),
-    "partial_shared": ("partial_shared",),
-    "both": ("specific", "partial_shared"),
-}
-VARIANTS = (
-    "baseline",
-    *(f"without_{kind}" for kind in WITHOUT),
-    *(f"random_{kind}" for kind in WITHOUT),
-    *(f"converted_{kinds}" for kinds in CONVERTED),
-    *(f"random_converted_{kinds}" for kinds in CONVERTED),
-)
+from neuroglot.steps.sharing.prompts import by_task
 
 
 def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
-    """Let the model answer every question as it is, without each kind, and with some converted."""
-    examiner = Examiner(inputs, settings, settings["positions"])
-    found = {}
-    for one in open_prompts(inputs, settings["tasks"], settings["languages"]):
-        active = one.active(settings["threshold"])
-        asked = _Asked(
-            one.task,
-            settings["scorings"][one.task],
-            encoded(inputs, one.task, read_task(inputs, one)),
-            kinds(active.values(), one.neurons),
-            np.stack(list(active.values())),
-        )
-        answers = _piece(inputs, settings, examiner, asked)
-        found[one.task] = summed_up(asked, answers, VARIANTS, settings["replicates"])
-    data = by_task(found).reindex(language=settings["languages"], variant=list(VARIANTS))
+    """Put the tasks' answers beside each other."""
+    paths = inputs.reductions("sharing/answers")
+    opened = (store.open_dataset(path, "reduction") for path in paths)
+    found = {one.attrs["task"]: one for one in opened}
+    answers = [found[task] for task in settings["tasks"]]
+    data = by_task(dict(zip(settings["tasks"], answers, strict=True)))
+    data = data.reindex(language=settings["languages"], variant=list(VARIANTS))
     for variable in data.values():
         variable.attrs["source"] = "tables 2, 3, 5 and 6"
-    return data.assign_coords(
-        scoring=("task", [settings["scorings"][task] for task in found])
-    ).assign_attrs(random_seeds=settings["random_seeds"], positions=settings["positions"])
-
-
-@dataclass(frozen=True, eq=False)
-class _Asked(Asked):
-    """One task's questions in all languages, and the neurons there are to change.
-
-    Attributes:
-        kinds: of every item, ``[item, layer, byte]``.
-        active: ``[language, item, layer, byte]``.
-    """
-
-    kinds: KindBits
-    active: Bits
-
-    def variants(self, value: float, seeds: int) -> Iterator[tuple[str, Variant | None]]:
-        """Give every variant of VARIANTS for the judged questions, a control once for each seed.
-
-        Args:
-            value: what converted neurons are set to.
-            seeds: draws of a control.
-        """
-
-        def without(kind: str, seed: int | None, places: NDArray[np.int64]) -> list[Edit]:
-            mask = self.kinds[self.judged[places, 1]].mask(kind)
-            return [Edit(control(mask, seed, places), "set", 0.0)]
-
-        def converted(name: str, seed: int | None, places: NDArray[np.int64]) -> list[Edit]:
-            languages, items = self.judged[places].T
-            own = self.kinds[items]
-            mask = np.logical_or.reduce([own.mask(kind) for kind in CONVERTED[name]])
-            mask &= ~unpack(self.active[languages, items], self.kinds.neurons)
-            return [Edit(control(mask, seed, places), "set", value)]
-
-        def control(
-            mask: NDArray[np.bool_], seed: int | None, places: NDArray[np.int64]
-        ) -> NDArray[np.bool_]:
-            return mask if seed is None else random_like(mask, seed, places)
-
-        yield "baseline", None
-        for kind in WITHOUT:
-            yield f"without_{kind}", partial(without, kind, None)
-            for seed in range(seeds):
-                yield f"random_{kind}", partial(without, kind, seed)
-        for name in CONVERTED:
-            yield f"converted_{name}", partial(converted, name, None)
-            for seed in range(seeds):
-                yield f"random_converted_{name}", partial(converted, name, seed)
-
-
-def _piece(inputs: Inputs, settings: dict[str, Any], examiner: Examiner, asked: _Asked) -> Piece:
-    """Judge one task's answers, or read how they were judged before."""
-    keys = ("threshold", "positions", "converted_offset", "random_seeds", "device", "dtype")
-    origin = digest(
-        [
-            inputs.card().sha256,
-            *asked.identity(),
-            _digest(asked),
-            {key: settings[key] for key in keys},
-            fingerprint(__name__),
-        ]
+    return (
+        data.drop_attrs(deep=False)
+        .assign_coords(scoring=("task", [one.attrs["scoring"] for one in answers]))
+        .assign_attrs(random_seeds=settings["random_seeds"], positions=settings["positions"])
     )
-    value = settings["threshold"] + settings["converted_offset"]
-    variants = asked.variants(value, settings["random_seeds"])
-    return piece(
-        inputs.pieces / f"{asked.task}.npz", origin, lambda: examiner.ask(asked, VARIANTS, variants)
-    )
-
-
-def _digest(asked: _Asked) -> str:
-    """Of which neurons are of which kind, and active."""
-    seen = hashlib.sha256(asked.active.tobytes())
-    for kind in (*WITHOUT, "non_activated"):
-        seen.update(asked.kinds.bits(kind).tobytes())
-    return seen.hexdigest()
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
