@@ -190,7 +190,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """A workplace where every paper but roles was made."""
     place = make_workplace(tmp_path_factory.mktemp("analyses") / "place")
     add_analyses(place)
-    run = place.run("lexicon", "sharing", "experts", "lape")
+    run = place.run("lexicon", "sharing", "experts", "transfer", "lape", "agreement", "boost")
     assert run.status == 0, run.output
     return place
 
@@ -254,6 +254,9 @@ def test_adding_a_language_reuses_what_was_counted_and_measured(
         ("experts", ["frequency", "similarity", "specific_experts", "perplexity", "continuations"]),
         ("lape", ["neurons", "perplexity"]),
         ("sharing", ["kinds", "active", "contributions", "effective_scores", "accuracy"]),
+        ("transfer", ["neurons", "similarity", "deactivation", "correlation", "tasks"]),
+        ("agreement", ["agreement", "neurons"]),
+        ("boost", ["boost", "continuations"]),
     ],
 )
 def test_each_analysis_makes_its_tables_and_figures(
@@ -264,7 +267,48 @@ def test_each_analysis_makes_its_tables_and_figures(
     for table in tables:
         lines = (results / paper / "one" / f"{table}.csv").read_text("utf-8").splitlines()
         assert len(lines) > 1, table
-    assert len(list((results / paper / "one" / "figures").glob("*.png"))) >= 3
+    assert len(list((results / paper / "one" / "figures").glob("*.png"))) >= 2
+
+
+def test_a_task_that_is_added_leaves_the_others_as_they_are(
+    analysed: Workplace, tmp_path: Path
+) -> None:
+    place = analysed.copy(tmp_path / "place")
+    stores = [
+        place.folder / f"results/activations/one/{task}/{language}.zarr"
+        for task in ("facts", "edits")
+        for language in ("en", "de")
+    ]
+    begun = [(path / store.ORIGIN).stat().st_mtime_ns for path in stores]
+    config = place.config
+    place.configure(
+        tasks={**config["tasks"], "nli": {"source": "nli", "max_items": 3}},
+        sharing={**config["sharing"], "tasks": ["facts", "edits", "nli"]},
+    )
+    run = place.run("sharing")
+    assert run.status == 0, run.output
+    assert [(path / store.ORIGIN).stat().st_mtime_ns for path in stores] == begun
+    answers = {job for job in run.jobs if job.startswith("sharing: answers")}
+    assert answers == {"sharing: answers of one to nli without neurons"}
+
+
+def test_adding_a_language_to_transfer_measures_that_language(
+    analysed: Workplace, tmp_path: Path
+) -> None:
+    place = analysed.copy(tmp_path / "place")
+    pieces = {
+        path: path.stat().st_mtime_ns
+        for path in (place.folder / "results/transfer/one").glob("*.pieces/*.npz")
+    }
+    assert len(pieces) == 3  # neurons, deactivation and the task's, of German
+    place.configure(languages=["en", "de", "fr"])
+    run = place.run("transfer")
+    assert run.status == 0, run.output
+    assert {job for job in run.jobs if job.startswith("hidden states")} == {
+        "hidden states of one at the end of the segments of plain fr"
+    }
+    for path, written in pieces.items():
+        assert path.stat().st_mtime_ns == written, path
 
 
 def test_stored_rows_give_the_same_experts_as_a_forward_pass(

@@ -160,4 +160,14 @@ def add_analyses(place: Workplace) -> None:
             "thresholds": [0.0, 0.1],
             "language_counts": [2, 5],
         },
+        transfer={
+            "corpus": "plain",
+            "top_n": 6,
+            "k": [1, 2],
+            "tops": [2, 6],
+            "random_seeds": 2,
+            "tasks": ["facts"],
+        },
+        agreement={"top_fraction": 0.2, "minimum_methods": 1},
+        boost={"prompts": 2, "prompt_tokens": 4, "new_tokens": 4, "factors": [2]},
     )
