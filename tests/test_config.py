@@ -55,6 +55,11 @@ def test_the_reference_names_every_key() -> None:
         (["corpora", "udhr", "strip_punctation"], True, "did you mean 'strip_punctuation'?"),
         (["models", "smollm2-135m", "revison"], "x", "did you mean 'revision'?"),
         (["capture"], {"devise": "cpu"}, "capture.devise: .*did you mean 'device'?"),
+        (
+            ["tasks", "edits-2-shot", "languages"],
+            ["en", "de"],
+            "sharing.few_shot: 'edits' is asked in .* 'edits-2-shot' in en, de; .* the same lang",
+        ),
         (["languages"], ["en", "deu-Latn-1996-xyzzy!"], "languages.1: unknown language tag"),
         (["languages"], ["en", "german"], "did you mean 'de'?"),
         (["languages"], ["en", False], "languages.1: .*put it in quotes"),

@@ -228,8 +228,8 @@ class SharingSettings(Section):
     )
     few_shot: Annotated[list[Id], AfterValidator(distinct)] = Field(
         [],
-        description="Tasks that differ in `shots` only, compared in figure 21; they need not be "
-        "among `tasks`.",
+        description="Tasks that differ in `shots` only, compared in figure 21; asked in the same "
+        "languages. They need not be among `tasks`.",
     )
     top_fraction: Share = Field(0.05, description="Neurons that count as the top contributors.")
     positions: Literal["last", "all"] = Field(

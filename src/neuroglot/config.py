@@ -231,6 +231,11 @@ class Config(Section):
                 yield f"transfer.tasks[{index}]", task
 
     @property
+    def few_shot(self) -> list[str]:
+        """Tasks that are compared over their number of examples."""
+        return self.sharing.few_shot if self.sharing else []
+
+    @property
     def analyses(self) -> list[str]:
         """The configured analyses."""
         return [name for name in ANALYSES if getattr(self, name) is not None]
@@ -361,6 +366,14 @@ def _missing(config: Config) -> Any:
             yield (
                 f"tasks.{name}: it has {len(read)} of the configured languages, and languages are "
                 "compared; add languages that it has (docs/tasks.md), or leave it out"
+            )
+    asked = {name: config.corpus_languages(name) for name in config.few_shot}
+    for name, read in asked.items():
+        if read != (first := next(iter(asked.values()))):
+            yield (
+                f"sharing.few_shot: {next(iter(asked))!r} is asked in {', '.join(first)} and "
+                f"{name!r} in {', '.join(read)}; kinds of neurons depend on how many languages are "
+                "compared: give both the same languages"
             )
 
 
