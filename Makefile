@@ -11,7 +11,7 @@ run: .venv/installed
 	@neuroglot summary --config $(CONFIG)
 
 test: check
-	pytest
+	pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: .venv/installed
 	ruff format --check

@@ -114,8 +114,8 @@ def _check(model: Any, questions: Sequence[Question], scored: Scored) -> None:
     if model.config.is_encoder_decoder:
         raise NeuroglotError(
             f"{model.config.model_type!r} is an encoder-decoder, and answers are judged as the "
-            "continuations that a causal language model gives to a prompt; leave interventions out "
-            "of this model's configuration"
+            "continuations that a causal language model gives to a prompt; analyse it with a "
+            "configuration of its own, without sharing and transfer.tasks"
         )
     limit = context_window(language_config(model.config).to_dict())
     for number, question in enumerate(questions):

@@ -1,0 +1,235 @@
+"""The analyses but for roles, run by Snakemake: what is made, shared, reused and refused."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from neuroglot import store
+from tiny_workflow import Workplace, add_analyses, make_workplace
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """A workplace where every paper but roles was made."""
+    place = make_workplace(tmp_path_factory.mktemp("analyses") / "place")
+    add_analyses(place)
+    run = place.run("lexicon", "sharing", "experts", "transfer", "lape", "agreement", "boost")
+    assert run.status == 0, run.output
+    return place
+
+
+def test_analyses_share_one_recording_and_change_no_other(
+    analysed: Workplace, tmp_path: Path
+) -> None:
+    finished = make_workplace(tmp_path / "alone")
+    run = finished.run("roles")
+    assert run.status == 0, run.output
+    place = analysed.copy(tmp_path / "place")
+    run = place.run("roles")
+    assert run.status == 0, run.output
+    assert not any(job.endswith(("reading plain en", "reading plain de")) for job in run.jobs)
+    tables = sorted((finished.folder / "results" / "roles").rglob("*.csv"))
+    assert len(tables) > 5
+    for table in tables:
+        alone = pd.read_csv(table)
+        together = pd.read_csv(place.folder / table.relative_to(finished.folder))
+        pd.testing.assert_frame_equal(together, alone, rtol=1e-5)
+
+
+TARGETS = ("lexicon: what the", "experts: languages over", "lape: the neurons that")
+
+
+def test_adding_a_language_reuses_what_was_counted_and_measured(
+    analysed: Workplace, tmp_path: Path
+) -> None:
+    place = analysed.copy(tmp_path / "place")
+    pieces = {
+        path: path.stat().st_mtime_ns
+        for path in (place.folder / "results").glob("*/one/*.pieces/*.npz")
+    }
+    assert len(pieces) >= 6
+    place.configure(languages=["en", "de", "fr"])
+    run = place.run("lexicon", "experts", "lape")
+    assert run.status == 0, run.output
+    figures = {job for job in run.jobs if ": figures of " in job}
+    assert len(figures) == 11
+    targets = {job for job in run.jobs if job.startswith(TARGETS)}
+    assert run.jobs - figures - targets == {
+        "corpus plain: fr",
+        "corpus held-out: fr",
+        "tokens of plain fr for one",
+        "tokens of held-out fr for one",
+        "activations of one reading plain fr",
+        "experts: active experts of one reading fr",
+        "experts: frequency and similarity of languages in one",
+        "experts: one with high-frequency experts only",
+        "lape: language-specific neurons of one",
+        "lape: one without a language's neurons",
+        "lexicon: tokens of one counted in every language",
+        "lexicon: languages associated with the neurons of one",
+    }
+    for path, written in pieces.items():
+        if "lape" not in path.parts:  # whose neurons are chosen anew among more languages
+            assert path.stat().st_mtime_ns == written, path
+
+
+@pytest.mark.parametrize(
+    ("paper", "tables"),
+    [
+        ("lexicon", ["neurons", "top_tokens", "prior"]),
+        ("experts", ["frequency", "similarity", "specific_experts", "perplexity", "continuations"]),
+        ("lape", ["neurons", "perplexity"]),
+        ("sharing", ["kinds", "active", "contributions", "effective_scores", "accuracy"]),
+        ("transfer", ["neurons", "similarity", "deactivation", "correlation", "tasks"]),
+        ("agreement", ["agreement", "neurons"]),
+        ("boost", ["boost", "continuations"]),
+    ],
+)
+def test_each_analysis_makes_its_tables_and_figures(
+    analysed: Workplace, paper: str, tables: list[str]
+) -> None:
+    results = analysed.folder / "results"
+    assert not (results / "roles").exists()
+    for table in tables:
+        lines = (results / paper / "one" / f"{table}.csv").read_text("utf-8").splitlines()
+        assert len(lines) > 1, table
+    assert len(list((results / paper / "one" / "figures").glob("*.png"))) >= 2
+
+
+def test_a_task_that_is_added_leaves_the_others_as_they_are(
+    analysed: Workplace, tmp_path: Path
+) -> None:
+    place = analysed.copy(tmp_path / "place")
+    stores = [
+        place.folder / f"results/activations/one/{task}/{language}.zarr"
+        for task in ("facts", "edits")
+        for language in ("en", "de")
+    ]
+    begun = [(path / store.ORIGIN).stat().st_mtime_ns for path in stores]
+    config = place.config
+    place.configure(
+        tasks={**config["tasks"], "nli": {"source": "nli", "max_items": 3}},
+        sharing={**config["sharing"], "tasks": ["facts", "edits", "nli"]},
+    )
+    run = place.run("sharing")
+    assert run.status == 0, run.output
+    assert [(path / store.ORIGIN).stat().st_mtime_ns for path in stores] == begun
+    answers = {job for job in run.jobs if job.startswith("sharing: answers")}
+    assert answers == {"sharing: answers of one to nli without neurons"}
+
+
+def test_adding_a_language_to_transfer_measures_that_language(
+    analysed: Workplace, tmp_path: Path
+) -> None:
+    place = analysed.copy(tmp_path / "place")
+    pieces = {
+        path: path.stat().st_mtime_ns
+        for path in (place.folder / "results/transfer/one").glob("*.pieces/*.npz")
+    }
+    assert len(pieces) == 3  # neurons, deactivation and the task's, of German
+    place.configure(languages=["en", "de", "fr"])
+    run = place.run("transfer")
+    assert run.status == 0, run.output
+    assert {job for job in run.jobs if job.startswith("hidden states")} == {
+        "hidden states of one at the end of the segments of plain fr"
+    }
+    for path, written in pieces.items():
+        assert path.stat().st_mtime_ns == written, path
+
+
+def test_stored_rows_give_the_same_experts_as_a_forward_pass(
+    analysed: Workplace, tmp_path: Path
+) -> None:
+    place = analysed.copy(tmp_path / "place")
+    frequencies = place.folder / "results" / "experts" / "one" / "frequency.csv"
+    from_forward = frequencies.read_text("utf-8")
+    place.configure(
+        experts={**place.config["experts"], "scores_from": "rows"},
+        capture={"store_dtype": "float32"},
+    )
+    run = place.run("experts")
+    assert run.status == 0, run.output
+    assert "experts: active experts of one reading en" in run.jobs
+    assert frequencies.read_text("utf-8") == from_forward
+
+
+def test_a_target_that_is_not_configured_says_so(tmp_path: Path) -> None:
+    place = make_workplace(tmp_path / "place")
+    run = place.run("lexicon")
+    assert run.status != 0
+    assert "the configuration has no section 'lexicon'" in run.output
+
+
+def test_settings_that_do_not_fit_the_model_or_text_are_named(
+    analysed: Workplace, tmp_path: Path
+) -> None:
+    place = analysed.copy(tmp_path / "place")
+    config = place.config
+    place.configure(
+        lexicon={**config["lexicon"], "top_tokens": 5000},
+        experts={**config["experts"], "experts_per_layer": 100},
+        perplexity={**config["perplexity"], "window": 500},
+    )
+    run = place.run("lexicon", "experts", "lape", "--keep-going")
+    assert run.status != 0
+    assert "Traceback" not in run.output
+    for message in (
+        r"lexicon.top_tokens: 5000 tokens cannot be kept .* vocabulary has 400",
+        r"experts.experts_per_layer: 100 experts cannot be made of 24 neurons",
+        r"held-out/..\.zarr: the text has \d+ tokens, too few for one window of 500",
+    ):
+        assert re.search(message, run.output), message
+
+
+def test_held_out_text_that_neurons_were_chosen_on_is_refused(
+    analysed: Workplace, tmp_path: Path
+) -> None:
+    place = analysed.copy(tmp_path / "place")
+    corpora = place.config["corpora"]
+    same = {**corpora["plain"], "strip_punctuation": True}
+    place.configure(corpora={**corpora, "held-out": same})
+    run = place.run("lape")
+    assert run.status != 0
+    assert re.search(
+        r"error: .*held-out/..\.zarr: segment s0 also stands in .*plain/..\.zarr", run.output
+    )
+
+
+def test_kinds_are_those_of_the_stored_gates(analysed: Workplace) -> None:
+    """Equations 4 to 7, neuron by neuron, on what a gated model's gates did at the last token."""
+    results = analysed.folder / "results"
+    gates = [
+        store.read_rows(results / f"activations/one/facts/{language}.zarr", "gate")
+        for language in ("en", "de")
+    ]
+    layers, items, neurons = gates[0].shape
+    table = pd.read_csv(results / "sharing" / "one" / "kinds.csv")
+    found = table[table["task"] == "facts"].set_index(["layer", "kind"])["kind_share"]
+    for layer in range(layers):
+        count = dict.fromkeys(("all_shared", "specific", "non_activated"), 0)
+        for item in range(items):
+            for neuron in range(neurons):
+                active = sum(bool(gate[layer, item, neuron] > 0) for gate in gates)
+                count[("non_activated", "specific", "all_shared")[active]] += 1
+        for kind, number in count.items():
+            assert found[layer + 1, kind] == pytest.approx(number / (items * neurons), rel=1e-4)
+        assert found[layer + 1, "partial_shared"] == 0
+
+
+def test_accuracies_come_with_chance_items_and_controls(analysed: Workplace) -> None:
+    table = pd.read_csv(analysed.folder / "results" / "sharing" / "one" / "accuracy.csv")
+    facts = table[table["task"] == "facts"].set_index(["variant", "language"])
+    assert (facts["items"] == 4).all()
+    assert facts["accuracy"].between(facts["accuracy_low"], facts["accuracy_high"]).all()
+    assert facts["chance"].between(0, 0.5, inclusive="neither").all()
+    for kind in ("all_shared", "partial_shared", "specific"):
+        for language in ("en", "de"):
+            own = facts.loc[f"without_{kind}", language]["neurons"]
+            assert facts.loc[f"random_{kind}", language]["neurons"] == own
+    assert (
+        facts.loc["without_partial_shared", "en"]["neurons"] == 0
+    )  # of two languages there is none
+    assert facts.loc["without_all_shared", "en"]["neurons"] > 0
+    assert (facts.loc["baseline"]["neurons"] == 0).all()
