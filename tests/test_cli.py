@@ -141,6 +141,7 @@ def test_texts_that_are_not_parallel_are_refused(place: Path) -> None:
     (recorded / "shifted" / "de.zarr").rename(mixed)
     record["origin"] |= {"corpus": "plain", "language": "fr"}
     (mixed / store.RECORD).write_text(json.dumps(record))
+    (mixed / store.ORIGIN).unlink()  # which says what the store was begun as
     settings = {
         "corpora": ["plain"],
         "languages": ["en", "fr"],
@@ -222,6 +223,7 @@ RECORDED = "results/activations/one/plain/en.zarr"
 REDUCTION = {
     "corpora": ["plain"],
     "languages": ["en"],
+    "replicates": 10,
     "language_table": {"en": {"name": "English", "family": "Indo-European"}},
 }
 

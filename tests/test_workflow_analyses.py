@@ -107,17 +107,22 @@ def test_a_task_that_is_added_leaves_the_others_as_they_are(
         for task in ("facts", "edits")
         for language in ("en", "de")
     ]
-    begun = [(path / store.ORIGIN).stat().st_mtime_ns for path in stores]
+    judged = [
+        place.folder / f"results/sharing/one/answers/{task}.pieces/answers.npz"
+        for task in ("facts", "edits")
+    ]
+    kept = [*(path / store.ORIGIN for path in stores), *judged]
+    written = [path.stat().st_mtime_ns for path in kept]
     config = place.config
     place.configure(
-        tasks={**config["tasks"], "nli": {"source": "nli", "max_items": 3}},
-        sharing={**config["sharing"], "tasks": ["facts", "edits", "nli"]},
+        tasks={**config["tasks"], "more": {"source": "facts", "paraphrases": 1, "max_items": 2}},
+        sharing={**config["sharing"], "tasks": ["facts", "edits", "more"]},
     )
     run = place.run("sharing")
     assert run.status == 0, run.output
-    assert [(path / store.ORIGIN).stat().st_mtime_ns for path in stores] == begun
-    answers = {job for job in run.jobs if job.startswith("sharing: answers")}
-    assert answers == {"sharing: answers of one to nli without neurons"}
+    assert [path.stat().st_mtime_ns for path in kept] == written
+    table = pd.read_csv(place.folder / "results/sharing/one/accuracy.csv")
+    assert set(table["task"]) == {"facts", "edits", "more"}
 
 
 def test_adding_a_language_to_transfer_measures_that_language(
