@@ -177,7 +177,7 @@ def states(
 
 @app.command()
 def reduce(
-    paper: Annotated[str, typer.Argument(help="roles, lexicon, sharing, experts or lape")],
+    paper: Annotated[str, typer.Argument(help="The analysis, such as roles.")],
     name: Annotated[str, typer.Argument(help="The reduction.")],
     inputs: Annotated[list[Path], typer.Argument(help="Stores, models and texts it reads.")],
     settings: Settings,
@@ -200,7 +200,7 @@ def reduce(
 
 @app.command()
 def draw(
-    paper: Annotated[str, typer.Argument(help="roles, lexicon, sharing, experts or lape")],
+    paper: Annotated[str, typer.Argument(help="The analysis, such as roles.")],
     family: Annotated[str, typer.Argument(help="The family of figures.")],
     data: Annotated[list[Path], typer.Argument(help="Reductions to draw.")],
     output: Annotated[Path, typer.Option(help="Folder of the figures.")],
