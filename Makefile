@@ -4,7 +4,7 @@ CONFIG ?= config.yaml
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test check bench docs clean
+.PHONY: run test test-cluster test-reliability check bench docs clean
 
 run: .venv/installed
 	snakemake --cores all --quiet host reason --configfile $(CONFIG)
@@ -12,6 +12,15 @@ run: .venv/installed
 
 test: check
 	pytest -n auto --maxprocesses 4 --dist loadfile
+
+# On a real Slurm, which must be installed: cancelled jobs, lost nodes, the whole workflow.
+test-cluster: .venv/installed
+	NEUROGLOT_REQUIRE_SLURM=1 pytest -m 'slow or not slow' tests/test_slurm.py
+
+# The figures of docs/reliability.md.
+test-reliability: .venv/installed
+	python tests/kills.py --kills 20
+	python tests/hostile.py
 
 check: .venv/installed
 	ruff format --check

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-if not config:  # --configfile replaces config.yaml instead of being merged into it
+if (
+    not workflow.configfiles
+):  # --configfile replaces config.yaml and is not merged into it
 
     configfile: "config.yaml"
 

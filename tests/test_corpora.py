@@ -142,6 +142,20 @@ def test_skipped_segments_are_held_out(tmp_path):
         text_corpus(tmp_path, skip_segments=-1)
 
 
+def test_segments_whose_ids_match_are_kept(tmp_path):
+    (tmp_path / "de.tsv").write_text("p.1\ta\nx.1\tb\nx.2\tc\nX.3\td\nx.4\te\n")
+    chosen = {"path": str(tmp_path / "{language}.tsv"), "segment_ids": "x.*"}
+
+    def texts(**more):
+        return [s.text for s in corpus(source="text", **chosen, **more).read("de").segments]
+
+    assert texts() == ["b", "c", "e"], "case matters"
+    assert texts(skip_segments=1) == ["c", "e"], "counted among those that match"
+    assert texts(max_segments=2) == ["b", "c"]
+    with pytest.raises(NeuroglotError, match=r"'de': segment_ids: no .* 'y\*'; the first is 'p.1'"):
+        corpus(source="text", **{**chosen, "segment_ids": "y*"}).read("de")
+
+
 def test_tab_separated(tmp_path):
     (tmp_path / "de.tsv").write_text("x\tEins\n\ny\tZwei\tdrei\n", encoding="utf-8")
     settings = corpus(source="text", path=str(tmp_path / "{language}.tsv"))
@@ -242,6 +256,14 @@ def table(tmp_path, request):
     path = tmp_path / f"all.{request.param}"
     write_rows(path, ROWS)
     return str(path)
+
+
+def test_segments_that_match_are_found_behind_others_in_a_table(tmp_path):
+    path = tmp_path / "all.jsonl"
+    write_rows(path, [{"key": i, "text_de": f"t{i}"} for i in range(30)])
+    table = {"path": str(path), "id_column": "key", "text_column": "text_{language}"}
+    found = corpus(source="table", **table, segment_ids="2?", max_segments=3).read("de")
+    assert [s.text for s in found.segments] == ["t20", "t21", "t22"]
 
 
 def test_table_with_language_column(table):

@@ -15,7 +15,7 @@ from neuroglot import store
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.corpora import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
-from neuroglot.models.card import CARD, ModelCard
+from neuroglot.models.card import ModelCard, checksums, write_card
 from neuroglot.steps import reduce
 from neuroglot.steps.lexicon import counts
 
@@ -58,9 +58,10 @@ def write_model(folder: Path, sha256: str = "a" * 64, vocabulary: int = 100) -> 
         dtype="float32",
         parameters=1,
         source="test",
+        files=checksums(folder),
         sha256=sha256,
     )
-    (folder / CARD).write_text(card.model_dump_json())
+    write_card(folder, card)
     return folder
 
 

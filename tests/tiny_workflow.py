@@ -63,23 +63,27 @@ class Workplace:
         (self.folder / "config.yaml").write_text(yaml.safe_dump({**self.config, **changes}))
 
     def run(self, *targets: str) -> Finished:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(self.folder / "src"),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "OMP_NUM_THREADS": "1",
-        }
-        finished = subprocess.run(
-            ["snakemake", "--cores", "2", *targets],
+        process = self.start("--cores", "2", *targets)
+        output, _ = process.communicate(timeout=600)
+        return Finished(process.returncode, output)
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start Snakemake as the leader of a process group of its own."""
+        return subprocess.Popen(
+            ["snakemake", *arguments],
             cwd=self.folder,
-            env=environment,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(self.folder / "src"),
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "OMP_NUM_THREADS": "1",
+                **environment,
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
-            check=False,
+            start_new_session=True,
         )
-        return Finished(finished.returncode, finished.stdout)
 
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.folder / file
@@ -100,6 +104,7 @@ def make_workplace(folder: Path) -> Workplace:
         shutil.copytree(
             ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
         )
+    (folder / "profiles").symlink_to("workflow/profiles")
     texts = [sentence for sentences in SENTENCES.values() for sentence in sentences]
     for seed, name in enumerate(["one", "two"]):
         tiny_checkpoints.write_checkpoint(

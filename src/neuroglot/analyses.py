@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from neuroglot.languages import LanguageId
 
-IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_-]*")
+IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 Item = TypeVar("Item")
 
 
@@ -15,7 +15,7 @@ def _identifier(name: str) -> str:
     if not IDENTIFIER.fullmatch(name):
         raise ValueError(
             f"{name!r} cannot be part of a path: use lower-case letters, digits, - and _, "
-            "beginning with a letter or digit"
+            "beginning with a letter or digit, at most 100 of them"
         )
     return name
 
@@ -35,7 +35,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class Section(BaseModel):
     """A part of the configuration; a key it does not know is refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PerplexitySettings(Section):

@@ -1,6 +1,8 @@
 """The command line: one command per rule of the workflow, each importing only what it uses."""
 
+import errno
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +16,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="How a language model's feed-forward neurons handle many languages.",
 )
 config_app = typer.Typer(no_args_is_help=True, help="Check and document the configuration.")
 app.add_typer(config_app, name="config")
@@ -23,32 +24,90 @@ Settings = Annotated[str, typer.Option("--settings", help="This step's settings,
 Execution = Annotated[
     str, typer.Option("--execution", help="Batch and shard size, as JSON; changes no number.")
 ]
-Output = Annotated[Path, typer.Option("--output", help="What to write.")]
+
+
+def _to_write(path: Path) -> Path:
+    """Remember what a command writes: the error of a full disk rarely names a file."""
+    _written.append(path)
+    return path
+
+
+_written: list[Path] = []
+Output = Annotated[Path, typer.Option("--output", help="What to write.", callback=_to_write)]
 Config = Annotated[Path, typer.Option("--config", help="The configuration file.")]
 
 
 def main() -> None:
-    """Run a command; bad input ends with one message and status 1."""
+    """Run a command; bad input and a full disk end with one message and status 1."""
     try:
         app()
-    except NeuroglotError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        messages = _messages(error)
+        if not messages:
+            raise
+        for message in messages:
+            print(f"error: {message}", file=sys.stderr)
         sys.exit(1)
-    except ValidationError as error:  # of a command given by hand: the workflow's is checked before
-        for found in error.errors():
-            where = ".".join(map(str, found["loc"]))
-            print(f"error: settings: {where}: {found['msg']}", file=sys.stderr)
-        sys.exit(1)
-    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(1)
+
+
+def _messages(error: Exception) -> list[str]:
+    """Word an error that a user can mend; nothing of any other."""
+    if full := _disk_full(error):
+        return [full]
+    if isinstance(error, NeuroglotError):
+        return [str(error)]
+    if isinstance(error, ValidationError):  # the workflow's settings are checked before
+        return [
+            f"settings: {'.'.join(map(str, found['loc']))}: {found['msg']}"
+            for found in error.errors()
+        ]
+    if isinstance(error, OSError) and error.errno in ENVIRONMENT:
+        return [f"{_place(error)}: {error.strerror}"]
+    return []
+
+
+ENVIRONMENT = (
+    *(errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENOENT),
+    *(errno.EIO, errno.EROFS),
+)
+FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+
+
+def _disk_full(error: BaseException | None) -> str | None:
+    """Word a full disk, whatever a library made of it."""
+    while error is not None:
+        in_rust = re.search(r"\(os error (\d+)\)", str(error))  # as safetensors words it
+        number = int(in_rust[1]) if in_rust else getattr(error, "errno", None)
+        if number in FULL:
+            return f"{_place(error)}: {FULL[number]}; make room and run the same command again"
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _place(error: BaseException) -> str:
+    """The file that an error is about, or what the command was to write."""
+    named = (getattr(error, name, None) for name in ("filename2", "filename"))
+    return str(next((name for name in [*named, *_written[-1:]] if name is not None), "output"))
+
+
+@app.callback()
+def common(
+    gpus: Annotated[
+        int, typer.Option(min=0, help="GPUs to take for this step alone; 0: all that are visible.")
+    ] = 0,
+) -> None:
+    """How a language model's feed-forward neurons handle many languages."""
+    if gpus:
+        from neuroglot.devices import claim
+
+        claim(gpus)
 
 
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise NeuroglotError(f"--settings is not JSON: {error}: {text}") from error
+    except (ValueError, RecursionError) as error:
+        raise NeuroglotError(f"--settings is not JSON: {error}: {text[:200]}") from error
 
 
 @app.command()
@@ -135,7 +194,9 @@ def prompts(
     tasks: Annotated[list[Path], typer.Argument(help="Parquets of the tasks' items.")],
     settings: Settings,
     site: Annotated[str, typer.Option(help="What says a neuron fires: auto, act or gate.")],
-    output: Annotated[Path, typer.Option(help="Folder of {task}/{language}.zarr to write.")],
+    output: Annotated[
+        Path, typer.Option(help="Folder of {task}/{language}.zarr to write.", callback=_to_write)
+    ],
     execution: Execution = "{}",
 ) -> None:
     """Record a model's activations at the end of tasks' prompts in one language."""
@@ -203,7 +264,7 @@ def draw(
     paper: Annotated[str, typer.Argument(help="The analysis, such as roles.")],
     family: Annotated[str, typer.Argument(help="The family of figures.")],
     data: Annotated[list[Path], typer.Argument(help="Reductions to draw.")],
-    output: Annotated[Path, typer.Option(help="Folder of the figures.")],
+    output: Annotated[Path, typer.Option(help="Folder of the figures.", callback=_to_write)],
 ) -> None:
     """Draw a family of figures as SVG and PNG."""
     from neuroglot.steps.draw import run

@@ -1,6 +1,7 @@
 """The configuration's one reader: typed, and refused before any job runs if it is wrong."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +42,8 @@ from neuroglot.languages import Language, LanguageRow, find_language
 from neuroglot.models.source import ModelSettings
 from neuroglot.tasks import TaskSettings
 
+MOST_VALUES = 100_000  # far above any configuration, far below what aliases can be made to mean
+SHOWN_FAULTS, SHOWN_CHARACTERS = 20, 600
 ANALYSES = ("roles", "lexicon", "sharing", "experts", "transfer", "lape", "agreement", "boost")
 
 
@@ -335,7 +338,7 @@ def load(settings: Mapping[str, Any], files: Sequence[Path] = ()) -> Config:
         files: the configuration files themselves, to find keys that stand in them twice.
 
     Raises:
-        NeuroglotError: every fault found, one a line, each with its key.
+        NeuroglotError: the faults found, one a line, each with its key.
     """
     for file in files:
         read_yaml(file)
@@ -343,11 +346,22 @@ def load(settings: Mapping[str, Any], files: Sequence[Path] = ()) -> Config:
         config = Config.model_validate(dict(settings))
     except ValidationError as error:
         name = ", ".join(map(str, files)) or "configuration"
-        raise NeuroglotError("\n".join([f"{name}:", *(_word(e) for e in error.errors())])) from None
+        found = error.errors()
+        raise NeuroglotError("\n".join([f"{name}:", *_first(_word(e) for e in found)])) from None
     problems = list(_missing(config))
     if problems:
-        raise NeuroglotError("\n".join(problems))
+        raise NeuroglotError("\n".join(_first(problems)))
     return config
+
+
+def _first(faults: Iterable[str]) -> Iterator[str]:
+    """The first faults, each cut in its middle where a value in it is endless."""
+    faults = list(faults)
+    for fault in faults[:SHOWN_FAULTS]:
+        half = SHOWN_CHARACTERS // 2
+        yield f"{fault[:half]} … {fault[-half:]}" if len(fault) > 2 * half else fault
+    if len(faults) > SHOWN_FAULTS:
+        yield f"  and {len(faults) - SHOWN_FAULTS} more"
 
 
 def _missing(config: Config) -> Any:
@@ -386,8 +400,15 @@ def _word(error: Any) -> str:
     if error["type"] == "missing":
         return f"  {where}: is required"
     message = str(error["msg"]).removeprefix("Value error, ")
-    shown = "" if isinstance(error["input"], dict) else f" (found {error['input']!r})"
+    shown = "" if isinstance(error["input"], dict) else f" (found {_shown(error['input'])})"
     return f"  {where}: {message}{shown}" if where else f"  {message}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "an endless number"
 
 
 def _keys(model: Any, path: Sequence[Any]) -> list[str]:
@@ -419,7 +440,39 @@ def _literal(annotation: Any) -> Any:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML that refuses a key given twice instead of taking the last."""
+    """YAML that refuses a key given twice instead of taking the last, and bombs of aliases."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()  # type: ignore[no-untyped-call]
+        if node is not None:
+            _count(node, {})
+        return node  # type: ignore[no-any-return]
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, TypeError) as error:
+            kind = node.tag.rpartition(":")[2]  # SafeLoader lets such errors of values pass
+            problem = f"{str(node.value)[:80]!r} is no {kind}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+
+
+def _count(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """Count the values of a node, aliases written out; long texts count as several."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1 + len(node.value) // 100
+    if node not in known:
+        known[node] = MOST_VALUES  # found again below, it would be within itself, without end
+        parts = (
+            node.value if isinstance(node, yaml.SequenceNode) else chain.from_iterable(node.value)
+        )
+        known[node] = 1 + sum(_count(part, known) for part in parts)
+    if known[node] >= MOST_VALUES:
+        raise NeuroglotError(
+            f"{node.start_mark.name}: line {node.start_mark.line + 1} holds itself, or more than "
+            f"{MOST_VALUES} values when its aliases are written out; write them out"
+        )
+    return known[node]
 
 
 def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -427,6 +480,11 @@ def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
         line = key_node.start_mark.line + 1
+        if not isinstance(key, Hashable):
+            raise NeuroglotError(
+                f"{node.start_mark.name}: line {line}: a key must be text, found "
+                f"{type(key).__name__}"
+            )
         if key in seen:
             raise NeuroglotError(
                 f"{node.start_mark.name}: {key!r} stands in lines {seen[key]} and {line}; "
@@ -443,15 +501,22 @@ def read_yaml(file: Path) -> Any:
     """Read a configuration file.
 
     Raises:
-        NeuroglotError: it is missing, no YAML, no mapping, or has a key twice.
+        NeuroglotError: it is missing, no YAML, no mapping, has a key twice, is nested too deeply,
+            or asks Snakemake to run code in it.
     """
     try:
         with file.open(encoding="utf-8") as stream:
             settings = yaml.load(stream, _StrictLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise NeuroglotError(f"{file}: cannot be read as YAML: {error}") from error
+    except RecursionError:
+        raise NeuroglotError(f"{file}: is nested too deep for a configuration") from None
     if not isinstance(settings, dict):
         raise NeuroglotError(f"{file}: must hold keys and values, found {type(settings).__name__}")
+    if "__use_yte__" in settings:
+        raise NeuroglotError(
+            f"{file}: __use_yte__ lets Snakemake run the Python code in the file; write the values"
+        )
     return settings
 
 

@@ -24,7 +24,7 @@ _EAST_ASIAN = ("Bopo", "Hani", "Hans", "Hant", "Hira", "Hrkt", "Jpan", "Kana", "
 _SOUTH_EAST_ASIAN = ("Bali", "Cham", "Java", "Khmr", "Lana", "Laoo", "Mymr", "Tale", "Talu", "Thai")
 UNSPACED = frozenset((*_EAST_ASIAN, *_SOUTH_EAST_ASIAN, "Tibt"))
 
-_ID = re.compile(r"[a-z0-9][a-z0-9-]*")
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 _UNDETERMINED = frozenset({"und", "mul", "mis", "zxx"})
 
 

@@ -1,11 +1,14 @@
 """Archives from package registries, fetched with their own clients, never installed or run."""
 
 import hashlib
+import lzma
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Literal, Self
@@ -24,6 +27,18 @@ _VERSIONS = {
     "npm": re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([-+][A-Za-z0-9.+-]+)?"),
 }
 _FORMS = "'pypi:NAME==VERSION' or 'npm:NAME@VERSION', with one exact version"
+# All that reading a damaged, encrypted or unknown kind of zip archive raises.
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    struct.error,
+)
 _SHA256 = r"^[0-9a-f]{64}$"
 
 
@@ -123,13 +138,15 @@ def open_wheel(archive: Path) -> zipfile.ZipFile:
     """
     try:
         wheel = zipfile.ZipFile(archive)
-    except (zipfile.BadZipFile, OSError) as error:
+    except UNREADABLE as error:
         raise NeuroglotError(f"{archive.name} is not a readable zip archive: {error}") from None
     for name in wheel.namelist():
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
             wheel.close()
-            raise NeuroglotError(f"{archive.name} holds {name!r}, a path outside of the archive")
+            raise NeuroglotError(
+                f"{archive.name} holds {name[:200]!r}, a path outside of the archive"
+            )
     return wheel
 
 

@@ -25,6 +25,7 @@ StoreDtype = Literal["float16", "bfloat16", "float32"]
 
 RECORD = "complete.json"
 ORIGIN = "origin.json"
+PROGRESS = "progress"
 CHUNK_BYTES = 1 << 20
 
 
@@ -35,6 +36,7 @@ class Record(BaseModel):
         kind: what the store holds.
         origin: labels, settings, code and the fingerprints of the inputs.
         counts: number of rows, segments and so on.
+        contents: fingerprint of the counts and of the files that make up the store.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +45,7 @@ class Record(BaseModel):
     kind: Kind
     origin: dict[str, Any]
     counts: dict[str, int] = {}
+    contents: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -52,8 +55,12 @@ class Record(BaseModel):
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-    temporary.replace(path)
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    try:
+        temporary.write_text(text, "utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def begin(
@@ -65,8 +72,10 @@ def begin(
 ) -> bool:
     """Make ``store`` ready to be written and say whether it is already complete.
 
-    What an interrupted run with the same origin left is kept if ``resume``; anything else that
-    is incomplete is removed, and if ``replace`` a complete store of another origin too.
+    What an interrupted run with the same origin left is kept if ``resume``, and is complete if it
+    lacks nothing but its record, which Snakemake removes when it is killed before it has noted that
+    the job is done. Anything else that is incomplete is removed, and if ``replace`` a complete
+    store of another origin too.
 
     Returns:
         True if the store is complete and made from the same origin: there is nothing to do.
@@ -90,18 +99,55 @@ def begin(
         raise NeuroglotError(
             f"{store} is in the way: it was not written by neuroglot; move it elsewhere"
         )
-    if not (resume and _read_json(store / ORIGIN) == {"fingerprint": wanted.fingerprint}):
+    kept = resume and _begun(store).get("fingerprint") == wanted.fingerprint
+    if kept and _put_back(store):
+        return True
+    if not kept:
         shutil.rmtree(store, ignore_errors=True)
     store.mkdir(parents=True, exist_ok=True)
+    for unfinished in store.rglob("*.partial"):  # files that zarr was writing when it was killed
+        unfinished.unlink()
     write_json(store / ORIGIN, {"fingerprint": wanted.fingerprint})
     return False
 
 
 def complete(store: Path, kind: Kind, origin: Mapping[str, Any], counts: Mapping[str, int]) -> None:
     """Declare a store complete."""
-    write_json(
-        store / RECORD, Record(kind=kind, origin=dict(origin), counts=dict(counts)).model_dump()
+    record = Record(
+        kind=kind, origin=dict(origin), counts=dict(counts), contents=_contents(store, counts)
     )
+    write_json(store / ORIGIN, {"fingerprint": record.fingerprint, "record": record.model_dump()})
+    write_json(store / RECORD, record.model_dump())
+
+
+def _put_back(store: Path) -> bool:
+    """Write the record of a store that was whole but for it; say whether it was."""
+    try:
+        record = Record.model_validate(_begun(store).get("record"))
+    except ValidationError:
+        return False
+    if record.contents != _contents(store, record.counts):
+        return False
+    write_json(store / RECORD, record.model_dump())
+    return True
+
+
+def _contents(store: Path, counts: Mapping[str, int]) -> str:
+    """Fingerprint what chunks' checksums do not cover.
+
+    A chunk that is not there reads as zeros, and metadata have no checksum: so the files' names and
+    sizes count, and the content of JSON.
+    """
+    files = {}
+    for folder, folders, names in os.walk(store):
+        if Path(folder) == store:
+            folders[:] = [name for name in folders if name != PROGRESS]
+            names = [name for name in names if name not in (RECORD, ORIGIN)]
+        for path in (Path(folder, name) for name in names if not name.startswith(".")):
+            meta = path.suffix == ".json"
+            known = path.read_text("utf-8", "replace") if meta else path.stat().st_size
+            files[path.relative_to(store).as_posix()] = known
+    return digest([dict(counts), files])
 
 
 def read_record(store: Path, kind: Kind | None = None) -> Record:
@@ -114,8 +160,7 @@ def read_record(store: Path, kind: Kind | None = None) -> Record:
         state = "incomplete" if store.exists() else "missing"
         raise NeuroglotError(f"{store} is {state}: it has no {RECORD}; run the step that makes it")
     record = _parse(store, kind)
-    begun = _read_json(store / ORIGIN)
-    if begun not in (None, {"fingerprint": record.fingerprint}):
+    if _begun(store).get("fingerprint", record.fingerprint) != record.fingerprint:
         # Snakemake puts back the record of a store whose update failed.
         raise NeuroglotError(
             f"{store} is incomplete: it was being replaced; run the step that makes it"
@@ -156,11 +201,13 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
     return sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
 
 
-def _read_json(path: Path) -> Any:
+def _begun(store: Path) -> dict[str, Any]:
+    """What the store was last begun as, and its record if it was completed since."""
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
-        return None
+        begun = json.loads((store / ORIGIN).read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return begun if isinstance(begun, dict) else {}
 
 
 # --- arrays ---------------------------------------------------------------------------------
@@ -185,8 +232,10 @@ def write_dataset(store: Path, dataset: "xr.Dataset") -> None:
             "compressors": [ZstdCodec(level=3), Crc32cCodec()],
         }
         for name, variable in dataset.variables.items()
-        if variable.dtype.kind not in "OU"
     }
+    for name in dataset.variables:  # what was begun of it cannot be gone on with
+        shutil.rmtree(store / str(name), ignore_errors=True)
+    (store / "zarr.json").unlink(missing_ok=True)
     with warnings.catch_warnings():
         # It reports our own records as foreign, and that consolidated metadata is an extension.
         warnings.simplefilter("ignore", ZarrUserWarning)
@@ -203,7 +252,12 @@ def open_dataset(store: Path, kind: Kind) -> "xr.Dataset":
     """
     import xarray as xr
 
-    read_record(store, kind)
+    record = read_record(store, kind)
+    if record.contents != _contents(store, record.counts):
+        raise NeuroglotError(
+            f"{store} is damaged: its files are not those that were written; remove it and make it "
+            "again"
+        )
     try:
         data: xr.Dataset = xr.open_zarr(store, chunks=None).load()
     except Exception as error:

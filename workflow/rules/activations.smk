@@ -17,9 +17,7 @@ rule tokens:
         TOKENS,
     log:
         "results/logs/tokens/{m}/{c}/{l}.log",
-    resources:
-        mem_mb=2000,
-        runtime=30,
+    localrule: True
     params:
         prefix=prefix,
         long_segments=lambda wildcards: settings.corpora[wildcards.c].long_segments,
@@ -46,9 +44,10 @@ rule activations:
     # thread each, are faster than one on many. For few languages or large models: --set-threads.
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=240,
-        gpu=gpus(),
+        mem_mb=needs.model_memory,
+        runtime=needs.model_time(),
+        gpu=needs.gpus,
+        gres=needs.gres,
         # Not a param: batch and shard sizes change no number, so changing them reruns nothing.
         execution=dumped(settings.execution),
     params:
@@ -58,7 +57,8 @@ rule activations:
     message:
         "activations of {wildcards.m} reading {wildcards.c} {wildcards.l}"
     shell:
-        "OMP_NUM_THREADS={threads} neuroglot capture --model results/models/{wildcards.m}"
+        "OMP_NUM_THREADS={threads} neuroglot --gpus {resources.gpu} capture"
+        " --model results/models/{wildcards.m}"
         " --tokens results/tokens/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"
         " --settings {params.settings:q} --plan {params.plan:q}"
         " --execution {resources.execution:q}"
@@ -76,9 +76,10 @@ rule states:
         "results/logs/states/{m}/{c}/{l}.log",
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=240,
-        gpu=gpus(),
+        mem_mb=needs.model_memory,
+        runtime=needs.model_time(),
+        gpu=needs.gpus,
+        gres=needs.gres,
         execution=dumped(settings.execution),
     params:
         settings=as_json(running()),
@@ -87,7 +88,8 @@ rule states:
     message:
         "hidden states of {wildcards.m} at the end of the segments of {wildcards.c} {wildcards.l}"
     shell:
-        "OMP_NUM_THREADS={threads} neuroglot states --model results/models/{wildcards.m}"
+        "OMP_NUM_THREADS={threads} neuroglot --gpus {resources.gpu} states"
+        " --model results/models/{wildcards.m}"
         " --corpus {input.text:q} --long-segments {params.long_segments}"
         " --settings {params.settings:q} --execution {resources.execution:q}"
         " --output results/states/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"

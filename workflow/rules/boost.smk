@@ -38,6 +38,8 @@ if settings.boost:
                 },
                 tables=("boost", "continuations"),
                 runs_model=True,
+                passes=2 * len(settings.boost.factors) * len(settings.boost_languages),
+                runtime=240,
                 message="boost: {wildcards.m} with a language's neurons multiplied",
             ),
         ],

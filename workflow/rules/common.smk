@@ -1,4 +1,4 @@
-"""Turns the validated configuration into plans; every later file asks these functions."""
+"""Turns the validated configuration into plans; every later file needs these functions."""
 
 import json
 from collections.abc import Callable
@@ -7,13 +7,23 @@ from dataclasses import dataclass
 from snakemake.exceptions import WorkflowError
 
 from neuroglot.config import load
+from neuroglot.devices import visible
 from neuroglot.errors import NeuroglotError
 from neuroglot.provenance import fingerprint
+from neuroglot.resources import Needs
 
 try:
     settings = load(config, [Path(file) for file in workflow.configfiles])
 except NeuroglotError as error:
     raise WorkflowError(str(error)) from None
+
+
+GPUS_HERE = len(visible())
+needs = Needs(settings, gpu_here=GPUS_HERE > 0)
+
+# Here as many jobs use GPUs at a time as there are; Slurm shares out its own.
+if not workflow.non_local_exec and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", max(1, GPUS_HERE))
 
 
 wildcard_constraints:
@@ -105,19 +115,13 @@ def running():
     return only(settings.capture, "device", "dtype")
 
 
-def gpus():
-    """GPUs a step that runs a model asks for: none where the CPU is chosen or no GPU is here."""
-    device = settings.capture.device
-    here = Path("/dev/nvidia0").exists()
-    return int(device.startswith("cuda") or (device == "auto" and here))
-
-
 @dataclass(frozen=True)
 class Reduction:
     """One reduction of a paper: what it reads, where it writes, and what beside its dataset.
 
     ``inputs`` and ``settings`` are functions of the wildcards in ``place``; ``settings`` gives
-    only what the reduction reads, so that no other setting reruns it.
+    only what the reduction reads, so that no other setting reruns it. One that runs a model reads
+    its texts ``passes`` times; ``runtime`` is what it takes beside that, in minutes.
     """
 
     paper: str
@@ -129,7 +133,8 @@ class Reduction:
     tables: tuple = ()
     files: tuple = ()
     runs_model: bool = False
-    runtime: int = 120
+    passes: int = 1
+    runtime: int = 60
 
     @property
     def folder(self):

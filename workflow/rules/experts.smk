@@ -110,6 +110,7 @@ if EXPERTS:
                 },
                 tables=("perplexity", "speed", "continuations"),
                 runs_model=True,
+                passes=2 * (2 + EXPERTS.random_seeds),
                 message="experts: {wildcards.m} with high-frequency experts only",
             ),
         ],

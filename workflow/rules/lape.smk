@@ -50,6 +50,7 @@ if settings.lape:
                 },
                 tables=("perplexity",),
                 runs_model=True,
+                passes=(1 + LAPE.random_seeds) * len(LAPE_HELD_OUT),
                 message="lape: {wildcards.m} without a language's neurons",
             ),
         ],

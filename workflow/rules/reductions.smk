@@ -25,11 +25,17 @@ for (paper, name), reduction in REDUCTIONS.items():
             f"{reduction.place.replace('results', 'results/logs', 1)}.log",
         # The longest first, or one of them runs alone at the end.
         priority: 2 if reduction.runs_model else 1
+        localrule: "{m}" not in reduction.place  # it compares what others have reduced
         threads: 1
         resources:
-            mem_mb=8000,
-            runtime=reduction.runtime,
-            gpu=gpus() if reduction.runs_model else 0,
+            mem_mb=needs.model_memory if reduction.runs_model else needs.memory(8000),
+            runtime=(
+                needs.model_time(reduction.runtime, reduction.passes)
+                if reduction.runs_model
+                else needs.time(reduction.runtime)
+            ),
+            gpu=needs.gpus if reduction.runs_model else 0,
+            gres=needs.gres if reduction.runs_model else "",
             # Not a param: how much is done at a time changes no number and reruns nothing.
             execution=dumped(settings.execution),
         params:
@@ -46,7 +52,8 @@ for (paper, name), reduction in REDUCTIONS.items():
         message:
             reduction.message
         shell:
-            "OMP_NUM_THREADS={threads} neuroglot reduce {params.paper} {params.name}"
+            "OMP_NUM_THREADS={threads} neuroglot --gpus {resources.gpu} reduce"
+            " {params.paper} {params.name}"
             " {params.inputs:q} --settings {params.settings:q}"
             " --execution {resources.execution:q} --output {params.output} 2>&1 | tee {log}"
 
@@ -76,9 +83,7 @@ for (paper, family), (stems, needed) in FAMILIES.items():
             ],
         log:
             f"{place.replace('results', 'results/logs', 1)}/figures_{family}.log",
-        resources:
-            mem_mb=2000,
-            runtime=20,
+        localrule: True
         params:
             paper=paper,
             family=family,

@@ -8,6 +8,7 @@ rule report:
         report="results/report.html",
     log:
         "results/logs/report.log",
+    localrule: True
     params:
         files=" ".join(str(file) for file in workflow.configfiles),
         papers=settings.analyses,

@@ -97,6 +97,7 @@ if settings.sharing:
                     "model": wildcards.m,
                 },
                 runs_model=True,
+                passes=8 * (1 + SHARING.random_seeds),
                 message="sharing: answers of {wildcards.m} to {wildcards.t} without neurons",
             ),
             Reduction(
@@ -159,9 +160,10 @@ for number, (tasks, languages) in enumerate(PROMPTS.items(), 1):
             l="|".join(languages),
         threads: 1
         resources:
-            mem_mb=8000,
-            runtime=240,
-            gpu=gpus(),
+            mem_mb=needs.model_memory,
+            runtime=needs.model_time(),
+            gpu=needs.gpus,
+            gres=needs.gres,
             execution=dumped(settings.execution),
         params:
             settings=dumped(settings.capture),
@@ -170,7 +172,8 @@ for number, (tasks, languages) in enumerate(PROMPTS.items(), 1):
         message:
             "activations of {wildcards.m} at the end of the prompts in {wildcards.l}"
         shell:
-            "OMP_NUM_THREADS={threads} neuroglot prompts --model results/models/{wildcards.m}"
+            "OMP_NUM_THREADS={threads} neuroglot --gpus {resources.gpu} prompts"
+            " --model results/models/{wildcards.m}"
             " {input.tasks:q} --site {params.site} --settings {params.settings:q}"
             " --execution {resources.execution:q} --output results/activations/{wildcards.m}"
             " 2>&1 | tee {log}"

@@ -6,9 +6,7 @@ rule model:
         "results/models/{m}/card.json",
     log:
         "results/logs/model/{m}.log",
-    resources:
-        mem_mb=8000,
-        runtime=60,
+    localrule: True
     params:
         settings=lambda wildcards: dumped(settings.models[wildcards.m]),
         code=fingerprint("neuroglot.steps.model"),
@@ -25,6 +23,7 @@ rule package:
     log:
         "results/logs/package/{reference}.log",
     retries: 2
+    localrule: True
     params:
         package=lambda wildcards: str(packages()[wildcards.reference]),
         sha256=lambda wildcards: packages()[wildcards.reference].sha256,
@@ -60,6 +59,7 @@ rule corpus:
         TEXT,
     log:
         "results/logs/corpus/{c}/{l}.log",
+    localrule: True
     params:
         settings=lambda wildcards: as_json(
             settings.corpora[wildcards.c].model_dump(
@@ -88,6 +88,7 @@ rule task:
         ITEMS,
     log:
         "results/logs/task/{t}/{l}.log",
+    localrule: True
     params:
         settings=lambda wildcards: as_json(
             settings.tasks[wildcards.t].model_dump(mode="json")

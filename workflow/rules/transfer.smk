@@ -75,6 +75,7 @@ if settings.transfer:
                 },
                 tables=("deactivation", "deactivation_knn"),
                 runs_model=True,
+                passes=2 + TRANSFER.random_seeds,
                 message="transfer: {wildcards.m} without its neurons into the shared space",
             ),
             Reduction(
@@ -118,6 +119,7 @@ if settings.transfer:
                 },
                 tables=("tasks",),
                 runs_model=True,
+                passes=3 + 2 * TRANSFER.task_random_seeds,
                 message="transfer: answers of {wildcards.m} without either type of neuron",
             ),
             Reduction(

@@ -20,7 +20,7 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.models.ffn import FFN, backbone, ffns, record
 from neuroglot.progress import progress
-from neuroglot.store import StoreDtype, create_rows, itemsize, shard_rows
+from neuroglot.store import PROGRESS, StoreDtype, create_rows, damaged, itemsize, shard_rows
 from neuroglot.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Engine:
         megabytes = self.execution.shard_megabytes << 20
         rows_per_shard = shard_rows(len(recorded), row_bytes, megabytes)
         # Shards of another size mean other rows, so what was done in them does not count.
-        done = store / "progress" / f"shards-of-{rows_per_shard}"
+        done = store / PROGRESS / f"shards-of-{rows_per_shard}"
         if not done.is_dir():
             shutil.rmtree(done.parent, ignore_errors=True)
             arrays = {
@@ -450,23 +450,29 @@ def _sums_path(folder: Path, start: int) -> Path:
 
 def _save(path: Path, sums: dict[str, NDArray[Any]]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    np.savez(temporary, **sums)  # type: ignore[arg-type]
-    temporary.replace(path)
+    try:
+        np.savez(temporary, **sums)  # type: ignore[arg-type]
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _merge(paths: Iterator[Path]) -> dict[str, NDArray[Any]]:
     """Add up the shards' sums, in the order of the shards."""
     merged: dict[str, NDArray[Any]] = {}
     for path in paths:
-        with np.load(path, allow_pickle=False) as sums:
-            folds = sums["folds"]
-            for name in sums.files:
-                found = sums[name]
-                if name.endswith(BY_FOLD):
-                    shape = (found.shape[0], FOLDS, *found.shape[2:])
-                    merged.setdefault(name, np.zeros(shape, found.dtype))[:, folds] += found
-                elif name != "folds":
-                    merged[name] = merged[name] + found if name in merged else found
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                sums = {name: stored[name] for name in stored.files}
+                folds = sums.pop("folds")
+        except Exception as error:  # a damaged archive fails in a dozen ways
+            raise damaged(path, error) from error
+        for name, found in sums.items():
+            if name.endswith(BY_FOLD):
+                shape = (found.shape[0], FOLDS, *found.shape[2:])
+                merged.setdefault(name, np.zeros(shape, found.dtype))[:, folds] += found
+            else:
+                merged[name] = merged[name] + found if name in merged else found
     return merged
 
 

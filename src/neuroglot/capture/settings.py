@@ -17,9 +17,9 @@ class CaptureSettings(BaseModel):
 
     device: str = Field(
         "auto",
-        pattern=r"^(auto|cpu|cuda|cuda:\d+)$",
-        description="Where models run. `auto` takes one GPU if the model fits it, several if it "
-        "does not, else the CPU.",
+        pattern=r"^(auto|cpu|cuda)$",
+        description="Where models run. `cuda` takes one GPU if the model fits it, several if it "
+        "does not; `auto` does so where there is one. `CUDA_VISIBLE_DEVICES` says which.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
@@ -47,6 +47,18 @@ class ExecutionSettings(BaseModel):
     )
     shard_megabytes: int = Field(
         128, ge=1, description="Size of a shard of raw rows: the work at risk when a run is killed."
+    )
+    gpu_request: str = Field(
+        "auto",
+        pattern=r"^(auto|none|gpu|gres:gpu(:[A-Za-z0-9_.]+)?)$",
+        description="How jobs ask for GPUs: `gpu` by number, `gres:gpu` or `gres:gpu:TYPE` as a "
+        "generic resource of Slurm, `none` not at all. `auto` is `gpu` where one is in the machine "
+        "that runs Snakemake or `capture.device` names one.",
+    )
+    gpu_gigabytes: float | None = Field(
+        None,
+        gt=0,
+        description="Memory of one GPU. A model that does not fit it gets several. Left out: one.",
     )
 
 

@@ -64,6 +64,8 @@ class Writer:
         self._name = name
         self._queue: queue.Queue[RowBatch | Shard | None] = queue.Queue(maxsize=2)
         self._error: BaseException | None = None
+        self._recorded = threading.Event()  # set while no whole shard waits to be written
+        self._recorded.set()
         self._buffers = {
             site: np.zeros(
                 (array.shape[0], min(rows_per_shard, array.shape[1]), array.shape[2]),
@@ -89,7 +91,13 @@ class Writer:
             raise self._error
 
     def put(self, item: RowBatch | Shard) -> None:
-        """Hand over work; waits while the writer is two items behind."""
+        """Hand over work; waits while the writer is two items or a whole shard behind.
+
+        So a kill costs no more than the shard that is written and the one that is computed.
+        """
+        if isinstance(item, Shard):
+            self._recorded.wait()
+            self._recorded.clear()
         if self._error is not None:
             raise self._error
         self._queue.put(item)
@@ -104,6 +112,9 @@ class Writer:
                         self._write(item)
             except BaseException as error:  # handed to the thread that records
                 self._error = error
+            finally:
+                if isinstance(item, Shard):
+                    self._recorded.set()
 
     def _place(self, batch: RowBatch) -> None:
         batch.ready()

@@ -1,5 +1,6 @@
 """Read members of downloaded tarballs and wheels in memory; nothing is ever unpacked to disk."""
 
+import gzip
 import tarfile
 import zipfile
 import zlib
@@ -7,8 +8,20 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.packages import UNREADABLE
 
 LARGEST_MEMBER = 16 * 1024 * 1024  # bytes; far above any catalogue, far below a bomb
+LARGEST_READ = LARGEST_MEMBER  # bytes at once; tarfile reads headers as long as they say they are
+LARGEST_ARCHIVE = 512 * 1024 * 1024  # bytes of all members of a tarball, of those read of a wheel
+
+
+class _Gzip(gzip.GzipFile):
+    """A stream of which one call reads no more than a member has."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= LARGEST_READ:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return super().read(size)
 
 
 def read_tar(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
@@ -23,16 +36,21 @@ def read_tar(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     """
     found = {}
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with _Gzip(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for member in tar:
+                _check_size(archive, f"all up to {member.name}", tar.offset, LARGEST_ARCHIVE)
                 _check_name(archive, member.name)
                 if not (member.isfile() or member.isdir()):
-                    raise NeuroglotError(f"{archive}: {member.name} is neither file nor folder")
+                    raise NeuroglotError(
+                        f"{archive}: {member.name[:200]} is neither file nor folder"
+                    )
                 _check_size(archive, member.name, member.size)
-                stream = tar.extractfile(member) if wanted(member.name) else None
-                if stream is not None:
-                    found[member.name] = stream.read()
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+                content = tar.extractfile(member) if wanted(member.name) else None
+                if content is not None:
+                    found[member.name] = content.read()
+            if len(stream.read(LARGEST_READ)) == LARGEST_READ:  # to the checksum at its end
+                raise tarfile.ReadError("it goes on after its end")
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise NeuroglotError(f"{archive}: cannot be read as a tarball: {error}") from error
     return found
 
@@ -46,15 +64,17 @@ def read_zip(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     Raises:
         NeuroglotError: The file is no zip archive, or holds an absolute path or one with `..`.
     """
-    found = {}
+    found, size = {}, 0
     try:
         with zipfile.ZipFile(archive) as package:
             for member in package.infolist():
                 _check_name(archive, member.filename)
                 if wanted(member.filename) and not member.is_dir():
                     _check_size(archive, member.filename, member.file_size)
+                    size += member.file_size
+                    _check_size(archive, "what is wanted of it", size, LARGEST_ARCHIVE)
                     found[member.filename] = package.read(member)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise NeuroglotError(f"{archive}: cannot be read as a zip archive: {error}") from error
     return found
 
@@ -62,11 +82,13 @@ def read_zip(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
 def _check_name(archive: Path, name: str) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name:
-        raise NeuroglotError(f"{archive}: unsafe member path {name!r}; the archive is refused")
-
-
-def _check_size(archive: Path, name: str, size: int) -> None:
-    if size > LARGEST_MEMBER:
         raise NeuroglotError(
-            f"{archive}: {name} has {size} bytes, more than the {LARGEST_MEMBER} accepted"
+            f"{archive}: unsafe member path {name[:200]!r}; the archive is refused"
+        )
+
+
+def _check_size(archive: Path, name: str, size: int, largest: int = LARGEST_MEMBER) -> None:
+    if size > largest:
+        raise NeuroglotError(
+            f"{archive}: {name[:200]} has {size} bytes, more than the {largest} accepted"
         )

@@ -2,23 +2,28 @@
 
 import json
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import LanguageId, with_script
 from neuroglot.packages import PinnedPackage
+from neuroglot.provenance import digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SHOWN_IDS = 20
+LONGEST_ID = 1000  # ids are stored with the width of the longest
 CHUNK_SEGMENTS = 1 << 16  # an Arrow array of text ends at 2 GiB
 
 
@@ -47,6 +52,21 @@ def _distinct(items: tuple[str, ...]) -> tuple[str, ...]:
 Languages = Annotated[tuple[LanguageId, ...], AfterValidator(_distinct), Field(min_length=1)]
 
 
+def plain_paths(value: Any) -> Any:
+    """Refuse a user's path, or codes that are put into one, that Snakemake would fill in.
+
+    Raises:
+        ValueError: for pydantic, which adds the key's location.
+    """
+    for text in value.values() if isinstance(value, Mapping) else [value]:
+        if text is not None and re.search(r"[{}\0]", str(text).replace("{language}", "")):
+            raise ValueError(
+                "braces are wildcards to Snakemake, and NUL is in no path; use neither, but for "
+                "{language}"
+            )
+    return value
+
+
 class Corpus(BaseModel, ABC):
     """Settings of one corpus, which know how to read it."""
 
@@ -64,6 +84,12 @@ class Corpus(BaseModel, ABC):
         "auto takes subwords for scripts written without spaces. Other analyses look at every "
         "token.",
     )
+    segment_ids: str | None = Field(
+        None,
+        min_length=1,
+        description="Keep only segments whose id matches this shell pattern, such as `article-*`: "
+        "those that every language has.",
+    )
     skip_segments: int = Field(
         0,
         ge=0,
@@ -79,10 +105,14 @@ class Corpus(BaseModel, ABC):
         "what exceeds it, with a warning and a count, or stop.",
     )
 
+    _plain_paths = field_validator("path", "folder", "codes", check_fields=False)(plain_paths)
+
     @property
     def last_segment(self) -> int | None:
         """How many segments with text need to be read; None for all."""
-        return None if self.max_segments is None else self.skip_segments + self.max_segments
+        if self.max_segments is None or self.segment_ids is not None:
+            return None
+        return self.skip_segments + self.max_segments
 
     @abstractmethod
     def available(self) -> frozenset[str] | None:
@@ -121,21 +151,34 @@ class Corpus(BaseModel, ABC):
 
         Raises:
             NeuroglotError: The source cannot be read, lacks the language, names a segment twice,
-                or has fewer than two segments, after those skipped.
+                or has fewer than two segments, of those that match and after those skipped.
         """
         found, notes = self.segments(language_id, archive)
         kept = list(self._cleaned(found))
         if len(kept) < len(found):
             empty = sorted({segment.id for segment in found} - {segment.id for segment in kept})
-            notes = [*notes, f"left out without text: {', '.join(empty)}"]
+            more = f" and {len(empty) - SHOWN_IDS} more" if len(empty) > SHOWN_IDS else ""
+            notes = [*notes, f"left out without text: {', '.join(empty[:SHOWN_IDS])}{more}"]
+        if self.segment_ids is not None:
+            kept = self._chosen(language_id, kept)
         if self.skip_segments and len(kept) < self.skip_segments + 2:
             raise NeuroglotError(
                 f"language {language_id!r}: skip_segments leaves out {self.skip_segments} of "
                 f"{len(kept)} segments with text; a corpus needs at least two"
             )
-        kept = kept[self.skip_segments : self.last_segment]
+        kept = kept[self.skip_segments :][: self.max_segments]
         _check_segments(language_id, kept)
         return Reading(tuple(kept), tuple(notes))
+
+    def _chosen(self, language_id: str, segments: list[Segment]) -> list[Segment]:
+        pattern = self.segment_ids or "*"
+        chosen = [segment for segment in segments if fnmatchcase(segment.id, pattern)]
+        if segments and not chosen:
+            raise NeuroglotError(
+                f"language {language_id!r}: segment_ids: no segment's id matches {pattern!r}; "
+                f"the first is {segments[0].id!r}"
+            )
+        return chosen
 
     def _cleaned(self, segments: Iterable[Segment]) -> Iterable[Segment]:
         for identifier, text in segments:
@@ -152,6 +195,11 @@ def _check_segments(language_id: str, segments: Sequence[Segment]) -> None:
         )
     seen: set[str] = set()
     for segment in segments:
+        if len(segment.id) > LONGEST_ID or "\0" in segment.id:
+            raise NeuroglotError(
+                f"language {language_id!r}: {segment.id[:80]!r} is no segment id: it has more than "
+                f"{LONGEST_ID} characters, or a NUL"
+            )
         if segment.id in seen:
             raise NeuroglotError(
                 f"language {language_id!r}: segment id {segment.id!r} stands twice; ids must be "
@@ -190,7 +238,10 @@ def write_parquet(reading: Reading, path: Path) -> None:
 
     schema = pa.schema(
         [("segment", pa.string()), ("text", pa.string())],
-        metadata={"notes": json.dumps(list(reading.notes), ensure_ascii=False)},
+        metadata={
+            "notes": json.dumps(list(reading.notes), ensure_ascii=False),
+            "content": digest([reading.segments, reading.notes]),
+        },
     )
     columns = [_strings([segment.id for segment in reading.segments])]
     columns.append(_strings([segment.text for segment in reading.segments]))
@@ -219,7 +270,7 @@ def read_parquet(path: Path) -> Reading:
     """Read a reading back.
 
     Raises:
-        NeuroglotError: The file is missing or was not written by `write_parquet`.
+        NeuroglotError: The file is missing, damaged or was not written by `write_parquet`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -228,7 +279,12 @@ def read_parquet(path: Path) -> Reading:
         with pq.ParquetFile(path) as file:  # read_table imports a quarter of a second more
             table = file.read()
         notes = json.loads((table.schema.metadata or {})[b"notes"])
+        content = (table.schema.metadata or {})[b"content"].decode()
         pairs = zip(table["segment"].to_pylist(), table["text"].to_pylist(), strict=True)
-        return Reading(tuple(Segment(*pair) for pair in pairs), tuple(notes))
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        reading = Reading(tuple(Segment(*pair) for pair in pairs), tuple(notes))
+        whole = digest([reading.segments, reading.notes]) == content
+    except (OSError, KeyError, ValueError, TypeError, MemoryError, pa.ArrowException) as error:
         raise NeuroglotError(f"{path}: is not a corpus file of this workflow: {error}") from error
+    if not whole:
+        raise NeuroglotError(f"{path} is damaged; remove it and run the workflow again")
+    return reading

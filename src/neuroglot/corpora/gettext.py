@@ -166,13 +166,21 @@ def parse_mo(content: bytes, name: str) -> Iterator[tuple[str, str]]:
             raise NeuroglotError(f"{name}: message {index} reaches beyond the file's end")
         return content[start : start + length]
 
-    pairs = [(string(messages, index), string(translations, index)) for index in range(count)]
+    pairs = []
+    left = 2 * len(content)  # strings that overlap could make terabytes of a small file
+    for index in range(count):
+        pairs.append((string(messages, index), string(translations, index)))
+        left -= sum(map(len, pairs[-1]))
+        if left < 0:
+            raise NeuroglotError(f"{name}: its messages overlap; it is damaged")
     header = next((text for message, text in pairs if not message), b"")
     charset = _CHARSET.search(header)
     encoding = charset[1].decode() if charset else "utf-8"
     try:
         for message, text in pairs:
             if message:
-                yield message.decode(encoding), text.decode(encoding)
-    except (UnicodeDecodeError, LookupError) as error:
+                decoded = message.decode(encoding), text.decode(encoding)
+                "".join(decoded).encode()  # some encodings give half a surrogate pair
+                yield decoded
+    except (UnicodeError, LookupError) as error:
         raise NeuroglotError(f"{name}: its text is not {encoding}: {error}") from error

@@ -1,5 +1,6 @@
 """Datasets of the Hugging Face Hub, pinned to a commit, or a local folder of such a dataset."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -82,7 +83,7 @@ def check_pinned(path: str, revision: str | None) -> None:
     Raises:
         ValueError: for pydantic, which adds the key's location.
     """
-    if revision is None and not Path(path).is_dir():
+    if revision is None and not os.path.isdir(path):  # noqa: PTH112 - any text, also too long
         raise ValueError(
             f"revision is required: {path!r} is no folder here, so it is a dataset of "
             "the Hub, which must be pinned to a commit (40 hexadecimal digits)"

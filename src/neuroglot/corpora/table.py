@@ -1,6 +1,7 @@
 """The user's own Parquet or JSON-lines tables: one per language, or one for all."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +35,8 @@ class TableCorpus(ColumnCorpus):
         """Word one message for each missing file."""
         if PLACE in self.path:
             return self.missing_files(self.path, language_ids)
-        return [] if Path(self.path).is_file() else [f"{self.path} does not exist"]
+        exists = os.path.isfile(self.path)  # noqa: PTH113 - a name may be too long for a path
+        return [] if exists else [f"{self.path} does not exist"]
 
     def inputs(self, language_id: str) -> list[Path]:
         """Return the file that holds the language."""
@@ -72,7 +74,7 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
                     raise NeuroglotError(f"{path}: {message}")
             for batch in file.iter_batches(columns=list(columns)):
                 yield from batch.to_pylist()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:  # of single values too
         raise NeuroglotError(f"{path}: cannot be read as Parquet: {error}") from error
 
 
@@ -80,7 +82,9 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(read_lines(path), start=1):
         try:
             row = json.loads(line)
-        except ValueError as error:
+            if "\\u" in line:
+                json.dumps(row, ensure_ascii=False).encode()  # fails with half a surrogate pair
+        except (ValueError, RecursionError) as error:
             raise NeuroglotError(f"{path}: line {number} is not JSON: {error}") from error
         if not isinstance(row, dict):
             raise NeuroglotError(f"{path}: line {number} is not a JSON object")

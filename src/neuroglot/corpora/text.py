@@ -78,7 +78,9 @@ def _tab_separated(path: Path, lines: list[str]) -> list[Segment]:
         if not line.strip():
             continue
         if not tab or not identifier:
-            raise NeuroglotError(f"{path}: line {number} is not an id, a tab and a text: {line!r}")
+            raise NeuroglotError(
+                f"{path}: line {number} is not an id, a tab and a text: {line[:80]!r}"
+            )
         if identifier in numbers:
             raise NeuroglotError(
                 f"{path}: segment id {identifier!r} stands in lines {numbers[identifier]} and "

@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -248,12 +249,24 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     with theme():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once is enough: it takes longer than drawing
-        figure.savefig(svg, dpi=PNG_DPI, metadata={"Date": None})
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="svg", dpi=PNG_DPI, metadata={"Date": None})
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
-    if buffer.tell() <= PNG_BYTES:
-        png.write_bytes(buffer.getvalue())
-    else:
+    if buffer.tell() > PNG_BYTES:
         steps = colour_map()(np.arange(COLOUR_STEPS), bytes=True)[:, :3]
-        in_few_colours(Image.open(buffer).convert("RGB"), steps).save(png, optimize=True)
+        picture = in_few_colours(Image.open(buffer).convert("RGB"), steps)
+        buffer = io.BytesIO()
+        picture.save(buffer, format="png", optimize=True)
+    for path, content in ((svg, drawn), (png, buffer)):
+        _write_whole(path, content.getvalue())
     return svg, png
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

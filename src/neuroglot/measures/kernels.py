@@ -48,20 +48,17 @@ def fires(x: Array, rule: Rule, threshold: float = 0.0) -> Array:
     raise NeuroglotError(unknown_name("firing rule", rule, RULES))
 
 
-def fire_count(x: Array, rule: Rule, threshold: float = 0.0) -> Array:
-    """Count the rows in which each neuron fires, int64 [width]; counts of parts of rows add up."""
-    xp = array_namespace(x)
-    return sum(xp.sum(fires(block, rule, threshold), axis=0) for block in _row_blocks(x))
-
-
 def fire_count_by_fold(x: Array, folds: Array, rule: Rule, threshold: float = 0.0) -> Array:
-    """Count them fold by fold, [fold, width] in float32: exact up to 16,777,216 rows.
+    """Count the rows of each fold in which each neuron fires; counts of parts of rows add up.
 
     Args:
         x: activations [row, width].
         folds: float32 [fold, row], 1 where the row is of the fold and 0 elsewhere.
         rule: see ``fires``.
         threshold: see ``fires``.
+
+    Returns:
+        float32 [fold, width], exact up to 16,777,216 rows.
     """
     xp = array_namespace(x)
     return sum(

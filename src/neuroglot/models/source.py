@@ -18,6 +18,7 @@ _FORMS = (
     "a model's source is a package 'pypi:NAME==VERSION', a folder './path' or a Hub id 'OWNER/NAME'"
 )
 _HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_SHARD = re.compile(r"[A-Za-z0-9._-]{1,200}\.safetensors")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 
 
@@ -49,7 +50,7 @@ class ModelSettings(BaseModel):
             return "package"
         if self.source.startswith("hub:"):
             return "hub"
-        if self.source.startswith(("./", "../", "/", "~")) or Path(self.source).is_dir():
+        if self.source.startswith(("./", "../", "/", "~")) or os.path.isdir(self.source):  # noqa: PTH112 - a name may be too long for a path
             return "folder"
         return "hub"
 
@@ -108,7 +109,7 @@ def checkpoint_weights(folder: Path) -> list[Path]:
     Raises:
         NeuroglotError: no folder, no ``config.json``, no safetensors, or a shard is missing.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - a name may be too long for a path
         raise NeuroglotError(f"folder {folder} does not exist; {_FORMS}")
     if not (folder / "config.json").is_file():
         raise NeuroglotError(f"folder {folder} has no config.json; {_FORMS}")
@@ -130,9 +131,16 @@ def _shards(folder: Path) -> list[str]:
     index = folder / WEIGHTS_INDEX
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        OSError,
+        RecursionError,
+    ) as error:
         raise NeuroglotError(f"{index} is not a safetensors index: {error!r}") from None
-    outside = [name for name in names if Path(name).name != name or Path(name).suffix == ""]
+    outside = [name for name in names if not _SHARD.fullmatch(str(name))]
     if outside or not names:
         raise NeuroglotError(f"{index} names {outside or 'no shards'}; shards lie beside the index")
     missing = [name for name in names if not (folder / name).is_file()]

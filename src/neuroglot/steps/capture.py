@@ -23,7 +23,7 @@ from neuroglot.capture.folds import write_folds
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, RecordingPlan
 from neuroglot.corpora.base import Segment, read_parquet
 from neuroglot.errors import NeuroglotError
-from neuroglot.models.card import read_card
+from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.tasks.base import read_items
@@ -135,7 +135,7 @@ def tokenised(
 
 @cache
 def _tokenizer(model: Path) -> Tokenizer:
-    return Tokenizer.from_file(str(model / "tokenizer.json"))
+    return read_tokenizer(model)
 
 
 def _origin(
@@ -195,7 +195,7 @@ def record(
         "segments": len(text.segment_ids),
     }
     store.complete(output, "activations", origin, counts)
-    shutil.rmtree(output / "progress")
+    shutil.rmtree(output / store.PROGRESS)
 
 
 def _sites(plan: RecordingPlan) -> tuple[str, ...]:

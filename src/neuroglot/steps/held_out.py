@@ -13,6 +13,7 @@ from neuroglot import store
 from neuroglot.capture.perplexity import windows
 from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError
+from neuroglot.models.card import read_tokenizer
 from neuroglot.steps.inputs import Inputs
 from neuroglot.tokens import Tokens, read_tokens
 
@@ -46,7 +47,7 @@ def read_held_out(inputs: Inputs, settings: dict[str, Any]) -> list[HeldOut]:
         NeuroglotError: a language's text is shorter than one window, or neurons were chosen on it.
     """
     chosen = settings["perplexity"]
-    tokenizer = Tokenizer.from_file(str(inputs.model / "tokenizer.json"))
+    tokenizer = read_tokenizer(inputs.model)
     stores = {
         (store.read_record(path).origin["corpus"], store.read_record(path).origin["language"]): path
         for path in inputs.stores("tokens")

@@ -37,8 +37,11 @@ def pieces(
     for path, found in made.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
-        np.savez_compressed(temporary, **found, fingerprint=np.array(fingerprints[path]))  # type: ignore[arg-type]
-        temporary.replace(path)
+        try:
+            np.savez_compressed(temporary, **found, fingerprint=np.array(fingerprints[path]))  # type: ignore[arg-type]
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     return {path: found or made[path] for path, found in kept.items()}
 
 

@@ -104,5 +104,8 @@ def tidy(data: xr.Dataset) -> pd.DataFrame:
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    table.to_csv(temporary, index=False, float_format="%.6g")
-    temporary.replace(path)
+    try:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from tokenizers import Tokenizer
-
 from neuroglot import store
 from neuroglot.corpora.base import read_parquet
 from neuroglot.errors import NeuroglotError
-from neuroglot.models.card import read_card
+from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.tokens import Prefix, tokenise
 
@@ -37,7 +35,7 @@ def run(
         return
     try:
         data = tokenise(
-            Tokenizer.from_file(str(model / "tokenizer.json")),
+            read_tokenizer(model),
             reading.segments,
             prefix,
             card.context_window,

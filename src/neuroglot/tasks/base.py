@@ -4,16 +4,17 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from neuroglot.corpora.base import Languages
+from neuroglot.corpora.base import LONGEST_ID, Languages, plain_paths
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import with_script
+from neuroglot.provenance import digest
 
 Scoring = Literal["rank", "exact", "string"]
 BETWEEN_EXAMPLES = "\n\n"
@@ -62,6 +63,8 @@ class Task(BaseModel, ABC):
         "then no questions.",
     )
     max_items: int | None = Field(None, ge=1, description="Keep only the first items.")
+
+    _plain_paths = field_validator("path", "codes", check_fields=False)(plain_paths)
 
     @property
     @abstractmethod
@@ -130,6 +133,11 @@ class Task(BaseModel, ABC):
 def _check_items(language_id: str, items: Sequence[Item]) -> None:
     seen: set[str] = set()
     for item in items:
+        if len(item.id) > LONGEST_ID or "\0" in item.id:
+            raise NeuroglotError(
+                f"language {language_id!r}: {item.id[:80]!r} is no item id: it has more than "
+                f"{LONGEST_ID} characters, or a NUL"
+            )
         if item.id in seen:
             raise NeuroglotError(
                 f"language {language_id!r}: item {item.id!r} stands twice; ids must be distinct "
@@ -187,7 +195,10 @@ def write_items(reading: TaskReading, path: Path) -> None:
     texts = pa.list_(pa.string())
     schema = pa.schema(
         [("item", pa.string()), ("prompt", pa.string()), ("gold", texts), ("candidates", texts)],
-        metadata={"notes": json.dumps(list(reading.notes), ensure_ascii=False)},
+        metadata={
+            "notes": json.dumps(list(reading.notes), ensure_ascii=False),
+            "content": _content(reading),
+        },
     )
     rows = [
         {
@@ -211,7 +222,7 @@ def read_items(path: Path) -> TaskReading:
     """Read items back.
 
     Raises:
-        NeuroglotError: the file is missing or was not written by `write_items`.
+        NeuroglotError: the file is missing, damaged or was not written by `write_items`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -224,6 +235,14 @@ def read_items(path: Path) -> TaskReading:
             Item(row["item"], row["prompt"], tuple(row["gold"]), tuple(row["candidates"]))
             for row in table.to_pylist()
         ]
-        return TaskReading(tuple(items), tuple(notes))
-    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
+        reading = TaskReading(tuple(items), tuple(notes))
+        whole = _content(reading) == (table.schema.metadata or {})[b"content"].decode()
+    except (OSError, KeyError, ValueError, TypeError, MemoryError, pa.ArrowException) as error:
         raise NeuroglotError(f"{path}: is not a task file of this workflow: {error}") from error
+    if not whole:
+        raise NeuroglotError(f"{path} is damaged; remove it and run the workflow again")
+    return reading
+
+
+def _content(reading: TaskReading) -> str:
+    return digest([[asdict(item) for item in reading.items], reading.notes])

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from neuroglot.measures.agreement import agreement
+from neuroglot.models.card import read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.models.projection import written_tokens
 from neuroglot.models.vocabulary import token_texts
@@ -144,7 +144,7 @@ def _tokens(
     model = load(inputs.model, settings["device"], settings["dtype"])
     chosen = {int(one): pairs[1, pairs[0] == one] for one in np.unique(pairs[0])}
     tokens = written_tokens(model, chosen, TOKENS)[entry.ravel()]
-    tokenizer = Tokenizer.from_file(str(inputs.model / "tokenizer.json"))
+    tokenizer = read_tokenizer(inputs.model)
     texts = np.array(token_texts(tokenizer, tokens.ravel()), str)
     return tokens, texts.reshape(tokens.shape)
 

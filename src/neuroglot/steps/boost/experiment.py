@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from neuroglot import store
 from neuroglot.capture.generation import EditsOf, continued, generate
 from neuroglot.capture.perplexity import negative_log_likelihood, perplexity, predicted
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.lape import random_neurons
+from neuroglot.models.card import read_tokenizer
 from neuroglot.models.intervene import Edit, intervened
 from neuroglot.models.load import load
 from neuroglot.provenance import digest, fingerprint
@@ -84,7 +84,7 @@ class Experiment:
     def __init__(self, inputs: Inputs, settings: dict[str, Any], texts: dict[str, Text]) -> None:
         self._inputs, self._settings, self._texts = inputs, settings, texts
         self._factors = [factor for factor in settings["factors"] if factor != PLAIN]
-        self._tokenizer = Tokenizer.from_file(str(inputs.model / "tokenizer.json"))
+        self._tokenizer = read_tokenizer(inputs.model)
         self._model: Any = None
 
     def plain(self, language: str) -> Piece:

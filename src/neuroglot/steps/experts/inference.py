@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from neuroglot.capture.generation import generate
 from neuroglot.capture.perplexity import negative_log_likelihood, perplexity, predicted
@@ -22,6 +21,7 @@ from neuroglot.measures.experts import (
     kept_neurons,
     random_experts,
 )
+from neuroglot.models.card import read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.models.slicing import parameters_saved, sliced
 from neuroglot.progress import progress
@@ -80,7 +80,7 @@ class _Experiment:
 
     def __init__(self, inputs: Inputs, settings: dict[str, Any], partition: xr.DataArray) -> None:
         self._inputs, self._settings, self._partition = inputs, settings, partition
-        self._tokenizer = Tokenizer.from_file(str(inputs.model / "tokenizer.json"))
+        self._tokenizer = read_tokenizer(inputs.model)
         self._model: Any = None
 
     def run(self, text: HeldOut, high: xr.DataArray) -> Piece:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neuroglot.corpora.base import read_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import FOLDS
-from neuroglot.models.card import ModelCard
+from neuroglot.models.card import ModelCard, read_tokenizer
 from neuroglot.packages import file_sha256
 from neuroglot.progress import progress
 from neuroglot.provenance import digest, fingerprint
@@ -76,9 +76,7 @@ class Counter:
     @cached_property
     def tokenizer(self) -> "Tokenizer":
         """The model's, without what a tokenizer's file may have left over."""
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(self.model / "tokenizer.json"))
+        tokenizer = read_tokenizer(self.model)
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer

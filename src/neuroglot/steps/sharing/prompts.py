@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from neuroglot import store
 from neuroglot.capture.questions import Question, encode
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.sharing import Bits, KindBits, kinds, pack_above
+from neuroglot.models.card import read_tokenizer
 from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.recorded import Recorded, open_recorded
 from neuroglot.tasks.base import Item, check_same_items, read_items
@@ -123,7 +123,7 @@ def encoded(
     Raises:
         NeuroglotError: a prompt and its answer are too long for the model.
     """
-    tokenizer = Tokenizer.from_file(str(inputs.model / "tokenizer.json"))
+    tokenizer = read_tokenizer(inputs.model)
     before, _ = special_tokens(tokenizer.encode("a"))
     found = {}
     for language, own in items.items():

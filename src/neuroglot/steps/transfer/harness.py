@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.models.card import read_tokenizer
 from neuroglot.models.intervene import Edit
 from neuroglot.models.load import load
 from neuroglot.packages import file_sha256
@@ -155,7 +155,7 @@ class _Examiner:
             self._model = load(self._inputs.model, device, dtype)
         examinee = Examinee(
             self._model,
-            Tokenizer.from_file(str(self._inputs.model / "tokenizer.json")),
+            read_tokenizer(self._inputs.model),
             [] if mask is None else [Edit(mask)],
             self._inputs.execution.batch_tokens,
         )

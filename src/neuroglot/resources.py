@@ -1,0 +1,111 @@
+"""What steps ask of a machine: memory, time and GPUs, by the size of the model and of its texts."""
+
+import json
+from collections.abc import Callable, Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from neuroglot.config import Config
+
+MEGABYTE = 1e6
+STARTED_MB = 3000  # Python, torch, a batch's activations and the sums of collectors
+SHARDS = 4  # held at a time: one being filled, one being written, and zarr's copies
+SPARE = 1.2  # of weights: what loading them takes beside them
+# Floating-point operations a second of a core and of a GPU: a third of what is usual, so that
+# slower machines finish in time too.
+CPU_SPEED = 1.5e10
+GPU_SPEED = 3e13
+LONGEST = 3 * 24 * 60  # minutes: what most clusters allow
+
+Ask = Callable[..., int]
+
+
+class Needs:
+    """The resources of rules, as functions of the kind Snakemake calls.
+
+    ``input`` are a job's files; those functions that read them raise FileNotFoundError while they
+    are still to be made, and Snakemake asks again. Each further ``attempt`` asks for more.
+    """
+
+    def __init__(self, settings: Config, gpu_here: bool) -> None:
+        """Take the configuration.
+
+        Args:
+            settings: of which ``capture`` and ``execution`` are read.
+            gpu_here: whether the machine that runs Snakemake has a GPU.
+        """
+        self._capture, self._execution = settings.capture, settings.execution
+        self._gpu_here = gpu_here
+
+    def memory(self, megabytes: int) -> Ask:
+        """Megabytes of a step that runs no model."""
+        return lambda _wildcards, attempt: attempt * megabytes
+
+    def time(self, minutes: int) -> Ask:
+        """Minutes of a step that runs no model."""
+        return lambda _wildcards, attempt: min(LONGEST, attempt * minutes)
+
+    def model_memory(self, _wildcards: Any, input: Sequence[str], attempt: int) -> int:
+        """Megabytes of main memory of a step that runs a model; a GPU's weights pass through it."""
+        shards = SHARDS * self._execution.shard_megabytes
+        return attempt * ceil(STARTED_MB + shards + SPARE * self._weights(_card(input)))
+
+    def model_time(self, beside: int = 10, passes: int = 1) -> Ask:
+        """Minutes of a step that reads its texts with a model.
+
+        Args:
+            beside: minutes of what it does beside that.
+            passes: how often it reads them.
+        """
+
+        def minutes(_wildcards: Any, input: Sequence[str], attempt: int) -> int:
+            operations: int = 2 * _card(input)["parameters"] * _tokens(input) * passes
+            seconds = operations / (GPU_SPEED if self._on_gpu else CPU_SPEED)
+            return min(LONGEST, attempt * ceil(beside + seconds / 60))
+
+        return minutes
+
+    def gpus(self, _wildcards: Any, input: Sequence[str]) -> int:
+        """GPUs of a step that runs a model, asked for by number; 0 where it is by name."""
+        by_name = self._execution.gpu_request.startswith("gres:")
+        return self._needed(input) if self._on_gpu and not by_name else 0
+
+    def gres(self, _wildcards: Any, input: Sequence[str]) -> str:
+        """The same as a generic resource of Slurm, such as ``gpu:a100:2``; empty without."""
+        style, _, name = self._execution.gpu_request.partition(":")
+        return f"{name}:{self._needed(input)}" if style == "gres" else ""
+
+    @property
+    def _on_gpu(self) -> bool:
+        if self._execution.gpu_request != "auto":
+            return self._execution.gpu_request != "none"
+        device = self._capture.device
+        return device == "cuda" or (device == "auto" and self._gpu_here)
+
+    def _needed(self, input: Sequence[str]) -> int:
+        """GPUs whose memory holds the model; one where its size is not said."""
+        gigabytes = self._execution.gpu_gigabytes
+        return ceil(SPARE * self._weights(_card(input)) / 1000 / gigabytes) if gigabytes else 1
+
+    def _weights(self, card: dict[str, Any]) -> float:
+        """Megabytes of a model's weights as they are loaded."""
+        dtype = self._capture.dtype
+        if dtype == "auto":
+            dtype = card["dtype"] if self._on_gpu else "float32"
+        return float(card["parameters"]) * (4 if dtype == "float32" else 2) / MEGABYTE
+
+
+def _card(input: Sequence[str]) -> dict[str, Any]:
+    """The card of the model that a job runs, unchecked: the step checks it."""
+    [path] = [path for path in input if path.endswith("/card.json")]
+    card: dict[str, Any] = json.loads(Path(path).read_bytes())
+    return card
+
+
+def _tokens(input: Sequence[str]) -> int:
+    """Tokens of the texts among a job's files; a Parquet file has hardly more than its bytes."""
+    stores = [path for path in input if path.startswith("results/tokens/")]
+    files = [path for path in input if path.endswith(".parquet")]
+    counted: int = sum(json.loads(Path(path).read_bytes())["counts"]["rows"] for path in stores)
+    return counted + sum(Path(path).stat().st_size for path in files)

@@ -1,0 +1,346 @@
+"""A full disk and damaged files end in one message that names them, never in other results.
+
+The commands are the workflow's own, run one by one in this process; `damage` counts what it tries.
+"""
+
+import contextlib
+import errno
+import io
+import os
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+import kills
+from neuroglot import cli
+from neuroglot.steps import capture
+from tiny_workflow import Workplace, add_analyses, make_workplace
+
+PAGE = 4096
+
+
+def call(*arguments: object) -> tuple[int, str]:
+    """Run the command line here; any exception but its own end is a traceback, and a failure."""
+    capture._tokenizer.cache_clear()  # which a new process would not have
+    said = io.StringIO()
+    before, sys.argv = sys.argv, ["neuroglot", *map(str, arguments)]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+            cli.main()
+    except SystemExit as end:
+        return int(end.code or 0), said.getvalue()
+    finally:
+        sys.argv = before
+    return 0, said.getvalue()
+
+
+class Step:
+    """One command of the workflow, which can be run again with its output elsewhere."""
+
+    def __init__(self, line: str) -> None:
+        words = shlex.split(line.partition(" 2>&1")[0])
+        self.words = words[words.index("neuroglot") + 1 :]
+        at = self.words.index("--output") + 1
+        self.output = Path(self.words[at])
+        rest = self.words[: at - 1] + self.words[at + 1 :]
+        self.reads = [Path(word) for word in rest if word.startswith("results/")]
+        command = next(word for word in self.words if word.isalpha())
+        named = self.words[self.words.index(command) + 1 :][:2] if command == "reduce" else []
+        self.name = " ".join([command, *named])
+
+    def run(self, folder: Path | None = None) -> tuple[int, str]:
+        """Run it, with its output in another folder if one is given."""
+        return call(*(self.words if folder is None else self._to(folder)))
+
+    def _to(self, folder: Path) -> list[str]:
+        return [str(folder / self.output.name) if w == str(self.output) else w for w in self.words]
+
+    def made(self, folder: Path) -> dict[str, Path]:
+        """The files of an output in a folder by name, but for kept pieces and what is hidden."""
+        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+        timed = {
+            name
+            for name in files
+            if any(fnmatch((self.output.parent / name).as_posix(), f"results/{t}") for t in TIMED)
+        }
+        return {
+            name: path
+            for name, path in files.items()
+            if path.is_file()
+            and ".pieces/" not in name
+            and name not in timed
+            and not path.name.startswith(".")
+        }
+
+    def differences(self, folder: Path, part: Path = Path()) -> list[str]:
+        """Files in a folder, or in a part of it, that are not those of the finished run."""
+        made = {
+            n: path for n, path in self.made(folder).items() if path.is_relative_to(folder / part)
+        }
+        assert made, "nothing was made"
+        return [
+            name
+            for name, path in made.items()
+            if path.read_bytes() != (self.output.parent / name).read_bytes()
+        ]
+
+
+TIMED = kills.TIMED
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Step]]:
+    """Every command of a workplace with all analyses, after all of them were run there."""
+    place = make_workplace(tmp_path_factory.mktemp("faults") / "place")
+    add_analyses(place)
+    steps = list(_commands(place))
+    with contextlib.chdir(place.folder):
+        for step in steps:
+            status, said = step.run()
+            assert status == 0, (step.words, said)
+        yield steps
+
+
+def _commands(place: Workplace) -> Iterator[Step]:
+    plan = place.run("--dry-run", "--forceall", "--printshellcmds")
+    assert plan.status == 0, plan.output
+    for line in plan.output.splitlines():
+        if " --output " in line and "neuroglot " in line:
+            yield Step(line.strip())
+
+
+def step_named(steps: list[Step], name: str) -> Step:
+    return next(step for step in steps if step.name == name)
+
+
+# --- a full disk ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small file system in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount command")
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def leave(disk: Path, pages: int) -> Path:
+    """Fill a disk but for some pages, and return the file that fills it."""
+    filler = disk / "filler"
+    free = os.statvfs(disk).f_bavail - pages
+    filler.write_bytes(bytes(free * os.statvfs(disk).f_bsize))
+    assert os.statvfs(disk).f_bavail == pages
+    return filler
+
+
+FULL = (
+    "model",
+    "corpus",
+    "task",
+    "tokens",
+    "capture",
+    "prompts",
+    "states",
+    "reduce roles distance",
+    "reduce lexicon counts",
+    "reduce transfer neurons",
+    "reduce lape neurons",
+    "draw",
+)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+@pytest.mark.parametrize("name", FULL)
+def test_a_full_disk_is_named_and_room_is_all_it_takes(
+    finished: list[Step], disk: Path, name: str, share: float
+) -> None:
+    step = step_named(finished, name)
+    shutil.rmtree(disk / "out", ignore_errors=True)
+    out = disk / "out"
+    out.mkdir()
+    free = os.statvfs(disk).f_bavail
+    status, said = step.run(out)
+    assert status == 0, said
+    needed = free - os.statvfs(disk).f_bavail
+    shutil.rmtree(out)
+    out.mkdir()
+    filler = leave(disk, int(needed * share))
+    status, said = step.run(out)
+    assert status == 1, "it fitted"
+    assert said.startswith(f"error: {out}"), said
+    assert "the disk is full; make room and run the same command again" in said
+    assert len(said.splitlines()) == 1, said
+    assert not list(out.rglob("card.json"))
+    for record in out.rglob("complete.json"):  # of a task's prompts, that had room
+        assert name == "prompts"
+        assert step.differences(out, record.parent) == []
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+    for path in out.iterdir():
+        if path.is_file():  # what has its name is whole
+            assert path.read_bytes() == (step.output.parent / path.name).read_bytes()
+    filler.unlink()
+    status, said = step.run(out)
+    assert status == 0, said
+    assert step.differences(out) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.ENOSPC, "the disk is full; make room"),
+        (errno.EDQUOT, "the disk quota is used up; make room"),
+        (errno.EIO, "Input/output error"),
+        (errno.EROFS, "Read-only file system"),
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_other_faults_of_a_disk_are_said_in_one_line(
+    number: int, says: str, inside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number), *([str(tmp_path / "inside")] * inside))
+
+    monkeypatch.setattr("neuroglot.steps.corpus.write_parquet", fail)
+    (tmp_path / "en.txt").write_text("one\ntwo\n")
+    settings = f'{{"source": "text", "path": "{tmp_path}/{{language}}.txt"}}'
+    output = tmp_path / "en.parquet"
+    status, said = call(*("corpus", "--settings", settings, "--language", "en", "--output", output))
+    assert status == 1
+    assert said.startswith(f"error: {tmp_path / 'inside' if inside else output}: ")
+    assert says in said
+    assert len(said.splitlines()) == 1
+
+
+# --- damaged files --------------------------------------------------------------------------
+
+
+def flip(content: bytes, chance: random.Random) -> bytes:
+    at = chance.randrange(len(content))
+    return content[:at] + bytes([content[at] ^ (1 << chance.randrange(8))]) + content[at + 1 :]
+
+
+FAULTS: dict[str, Callable[[bytes, random.Random], bytes | None]] = {
+    "flip": flip,
+    "half": lambda content, _: content[: len(content) // 2],
+    "empty": lambda *_: b"",
+    "delete": lambda *_: None,
+}
+tried: Counter[str] = Counter()
+
+
+def kind(path: Path) -> str:
+    """What sort of file it is."""
+    if path.name in ("complete.json", "origin.json", "zarr.json", "card.json", "tokenizer.json"):
+        return path.name
+    if path.suffix in (".parquet", ".npz", ".safetensors"):
+        return path.suffix
+    if path.parts[1] == "models":
+        return "settings of a model"
+    return (
+        "shard of rows" if "rows" in path.parts else "folds" if "folds" in path.parts else "chunk"
+    )
+
+
+def read_by(step: Step) -> list[Path]:
+    """Every file that a step may read: its inputs and the pieces it has kept."""
+    places = [*step.reads, step.output.with_suffix(".pieces")]
+    files = [
+        path for place in places for path in ([place] if place.is_file() else place.rglob("*"))
+    ]
+    return sorted(path for path in files if path.is_file())
+
+
+def damage(step: Step, path: Path, fault: str, seed: int, folder: Path) -> str | None:
+    """Run a step over a damaged file; say what is wrong with what came of it, None if nothing."""
+    whole = path.read_bytes()
+    content = FAULTS[fault](whole, random.Random(seed)) if whole else None
+    pieces = step.output.with_suffix(".pieces")
+    kept = pieces in path.parents
+    try:
+        path.unlink() if content is None else path.write_bytes(content)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        if kept:
+            shutil.copytree(pieces, folder / pieces.name)
+        try:
+            status, said = step.run(folder)
+        except Exception as error:  # what a user would see as a traceback
+            return f"a traceback: {type(error).__name__}: {error}"
+        if status == 0:
+            tried[f"{kind(path)}, {fault}: same result"] += 1
+            changed = step.differences(folder)
+            return f"other results without an error: {changed}" if changed else None
+        tried[f"{kind(path)}, {fault}: refused"] += 1
+        if len(said.splitlines()) != 1:
+            return f"not one line: {said}"
+        places = [place for place in step.reads if place == path or place in path.parents]
+        return None if any(str(place) in said for place in places) else f"unnamed: {said}"
+    finally:
+        path.write_bytes(whole)
+
+
+def chosen(
+    steps: list[Step], seed: int, each: int, by_step: bool
+) -> list[tuple[Step, Path, str, int]]:
+    """Faults to try: some of every kind of file, or of every kind that each step reads."""
+    chance = random.Random(seed)
+    found: dict[tuple[str, str], list[tuple[Step, Path]]] = {}
+    for step in {step.name: step for step in steps}.values():
+        for path in read_by(step):
+            found.setdefault((step.name if by_step else "", kind(path)), []).append((step, path))
+    return [
+        (*one, fault, chance.randrange(1 << 30))
+        for _, files in sorted(found.items())
+        for fault in FAULTS
+        for one in chance.sample(files, min(each, len(files)))
+    ]
+
+
+def try_all(faults: list[tuple[Step, Path, str, int]], folder: Path) -> list[str]:
+    return [
+        f"{step.name}: {fault} {path} ({seed}): {wrong}"
+        for step, path, fault, seed in faults
+        if (wrong := damage(step, path, fault, seed, folder))
+    ]
+
+
+def test_damaged_files_are_refused_by_name_or_make_no_difference(
+    finished: list[Step], tmp_path: Path
+) -> None:
+    faults = chosen(finished, seed=0, each=2, by_step=False)
+    assert {kind(path) for _, path, _, _ in faults} >= {
+        *("complete.json", "origin.json", "zarr.json", "card.json", "tokenizer.json"),
+        *(".parquet", ".npz", ".safetensors", "settings of a model"),
+        *("shard of rows", "folds", "chunk"),
+    }
+    wrong = try_all(faults, tmp_path / "out")
+    assert not wrong, "\n".join(wrong)
+    assert sum(tried.values()) == len(faults)
+
+
+@pytest.mark.slow
+def test_files_of_every_kind_that_any_step_reads_may_be_damaged(
+    finished: list[Step], tmp_path: Path
+) -> None:
+    wrong = try_all(chosen(finished, seed=1, each=1, by_step=True), tmp_path / "out")
+    for what, times in sorted(tried.items()):
+        print(f"{what}: {times}")
+    assert not wrong, "\n".join(wrong)
