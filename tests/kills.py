@@ -36,8 +36,8 @@ TIMED = (
     "logs/*",  # what steps said, and how long they took
 )
 
-# In the copy of the library: shards of 1 KiB, not MiB, so that a tiny text has a dozen.
-SMALL_SHARDS = ("capture/engine.py", "shard_megabytes << 20", "shard_megabytes << 10")
+# In the copy of the library: shards of 128 KiB, not MiB, so that a tiny text has a dozen.
+SMALL_SHARDS = ("capture/engine.py", "risk_megabytes << 19", "risk_megabytes << 9")
 # A log of every shard that is begun, and of every one that is done.
 BEGUN = (
     "capture/engine.py",

@@ -47,7 +47,7 @@ def text(lengths: tuple[int, ...] = LENGTHS, before: int = 1, after: int = 0) ->
 def run(model, tokens, folder: Path, sites=SITES, raw=1000, tokens_per_batch=64, megabytes=256):
     store.begin(folder, "activations", {"test": 1}, resume=True)
     engine = Engine(
-        model, ExecutionSettings(batch_tokens=tokens_per_batch, shard_megabytes=megabytes)
+        model, ExecutionSettings(batch_tokens=tokens_per_batch, risk_megabytes=2 * megabytes)
     )
     sums = engine.run(tokens, Recording(sites, raw, COLLECTORS, "float32"), folder)
     return sums, {site: store.read_rows(folder, site) for site in sites if raw}
@@ -307,7 +307,7 @@ def test_statistics_of_prefixes_are_the_same_when_every_token_is_recorded(
     tokens_per_batch: int, tmp_path: Path
 ) -> None:
     model, tokens = tiny_models.tiny_model("gemma3_text"), text()
-    engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, shard_megabytes=1))
+    engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, risk_megabytes=2))
     found, rows = {}, {}
     for every in (False, True):
         store.begin(tmp_path / str(every), "activations", {"test": 1}, resume=True)
@@ -346,7 +346,7 @@ def test_a_statistic_over_all_layers_sees_every_layer_of_a_row(
     model, tokens = tiny_models.tiny_model("gemma3_text"), text()
     collector = CrossLayerCollector("act", lambda _, act: act.amax(1, keepdim=True), strongest)
     store.begin(tmp_path / "s", "activations", {"test": 1}, resume=True)
-    engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, shard_megabytes=1))
+    engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, risk_megabytes=2))
     sites = ("act",) if raw else ()
     recording = Recording(sites, raw, (), "float32", cross_layer=(collector,))
     counted = engine.run(tokens, recording, tmp_path / "s")
@@ -368,7 +368,7 @@ def test_the_peak_of_a_prompt_is_the_largest_activation_at_any_of_its_tokens(
     last = np.diff(tokens.segment, append=-1) != 0
     tokens = replace(tokens, snapshot=last)
     store.begin(tmp_path / "s", "activations", {"test": 1}, resume=True)
-    engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, shard_megabytes=1))
+    engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, risk_megabytes=2))
     recording = Recording(("act", "peak"), 1000, (), "float32", prompts=True)
     engine.run(tokens, recording, tmp_path / "s")
     found = {site: store.read_rows(tmp_path / "s", site) for site in ("act", "peak")}

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from neuroglot import devices
 from neuroglot.errors import NeuroglotError
+from neuroglot.models import load
 
 CLAIM = """
 import sys
@@ -89,3 +91,26 @@ def test_too_few_gpus_are_an_error_at_once(monkeypatch, visible: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     with pytest.raises(NeuroglotError, match="needs 2 GPUs, but [01] are visible"):
         devices.claim(2)
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "free", "place"),
+    [
+        ("cpu", 2, 5000, "cpu"),
+        ("auto", 0, 0, "cpu"),
+        ("auto", 1, 5000, "cuda"),
+        ("cuda", 2, 1201, "cuda"),
+        ("cuda", 2, 1199, "auto"),
+        ("auto", 2, 1199, "auto"),
+        ("auto", 1, 1199, "cuda"),
+    ],
+)
+def test_a_model_spreads_over_the_gpus_of_its_job_where_one_is_too_small(
+    monkeypatch, tmp_path: Path, device: str, gpus: int, free: int, place: str
+) -> None:
+    for number, size in enumerate((400, 600)):
+        (tmp_path / f"model-{number}.safetensors").write_bytes(b"x" * size)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 10_000))
+    assert load._place(tmp_path, device) == place

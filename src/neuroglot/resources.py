@@ -10,7 +10,7 @@ from neuroglot.config import Config
 
 MEGABYTE = 1e6
 STARTED_MB = 3000  # Python, torch, a batch's activations and the sums of collectors
-SHARDS = 4  # held at a time: one being filled, one being written, and zarr's copies
+COPIES = 2  # of the rows at risk: two shards, and what zarr makes of one that it writes
 SPARE = 1.2  # of weights: what loading them takes beside them
 # Floating-point operations a second of a core and of a GPU: a third of what is usual, so that
 # slower machines finish in time too.
@@ -48,8 +48,8 @@ class Needs:
 
     def model_memory(self, _wildcards: Any, input: Sequence[str], attempt: int) -> int:
         """Megabytes of main memory of a step that runs a model; a GPU's weights pass through it."""
-        shards = SHARDS * self._execution.shard_megabytes
-        return attempt * ceil(STARTED_MB + shards + SPARE * self._weights(_card(input)))
+        rows = COPIES * self._execution.risk_megabytes
+        return attempt * ceil(STARTED_MB + rows + SPARE * self._weights(_card(input)))
 
     def model_time(self, beside: int = 10, passes: int = 1) -> Ask:
         """Minutes of a step that reads its texts with a model.

@@ -157,8 +157,8 @@ class Engine:
         # Without raw rows a shard is as much work as if there were some.
         sizes = [_planes(self.ffns, site) for site in recording.sites or recording.watched]
         row_bytes = itemsize(recording.store_dtype) * sum(n * width for n, width in sizes)
-        megabytes = self.execution.shard_megabytes << 20
-        rows_per_shard = shard_rows(len(recorded), row_bytes, megabytes)
+        shard_bytes = self.execution.risk_megabytes << 19  # half of it: two are under way
+        rows_per_shard = shard_rows(len(recorded), row_bytes, shard_bytes)
         # Shards of another size mean other rows, so what was done in them does not count.
         done = store / PROGRESS / f"shards-of-{rows_per_shard}"
         if not done.is_dir():

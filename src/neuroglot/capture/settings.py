@@ -45,8 +45,11 @@ class ExecutionSettings(BaseModel):
         "256 on a CPU (512 for perplexity), whose caches larger batches overflow, and 8192 on a "
         "GPU.",
     )
-    shard_megabytes: int = Field(
-        128, ge=1, description="Size of a shard of raw rows: the work at risk when a run is killed."
+    risk_megabytes: int = Field(
+        256,
+        ge=1,
+        description="Raw rows that a killed run computes again, at most: two shards, of which one "
+        "is written while the other is computed.",
     )
     gpu_request: str = Field(
         "auto",

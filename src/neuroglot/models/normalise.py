@@ -32,7 +32,8 @@ _SETTINGS = (
     "sentencepiece.bpe.model",
     "spiece.model",
 )
-MOST_LAYERS = 1000
+# Counts that transformers makes lists for while it reads them, by a part of their keys.
+_LARGEST = {"layer": 1000, "num_labels": 100_000}
 _WEIGHTS_ON_HUB = (WEIGHTS, WEIGHTS_INDEX, "model-*-of-*.safetensors")
 
 
@@ -130,7 +131,10 @@ def _read_config(folder: Path) -> Any:
         written = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(written, dict):
             raise ValueError(f"must hold keys and values, found {type(written).__name__}")
-        _check_depth(written)
+        names = written.get("architectures") or []
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"architectures: must be a list of names, found {str(names)[:80]}")
+        _check_counts(written)
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # checks of values are spread over transformers and the Hub client
         reason = " ".join(str(error).split())[:500]
@@ -149,13 +153,15 @@ def _read_config(folder: Path) -> Any:
     return config
 
 
-def _check_depth(written: Any, key: str = "") -> None:
-    """Refuse numbers of layers that no model has, before any list is made for them."""
+def _check_counts(written: Any, key: str = "") -> None:
+    """Refuse numbers of layers and labels that no model has, before any list is made for them."""
     if isinstance(written, dict):
         for name, value in written.items():
-            _check_depth(value, name)
-    elif "layer" in key and isinstance(written, int | float) and written > MOST_LAYERS:
-        raise ValueError(f"{key} is {written}, more layers than any model has")
+            _check_counts(value, name)
+    elif isinstance(written, int | float):
+        for part, largest in _LARGEST.items():
+            if part in key and written > largest:
+                raise ValueError(f"{key} is {written:g}, and no model has more than {largest}")
 
 
 def _copy_settings(source: Path, target: Path) -> None:
@@ -192,6 +198,8 @@ def _check_complete(folder: Path, work: Path) -> None:
     config = transformers.AutoConfig.from_pretrained(work, trust_remote_code=False)
     stored = sum(_check_header(folder / shard.name, shard) for shard in checkpoint_weights(work))
     try:
+        if min(describe(config)["stacks"].values()) < 1:
+            raise ValueError("config.json says that there are no layers")
         gguf.check_parameters(config, stored)
         _, report = gguf.model_class(config).from_pretrained(
             work,
