@@ -20,6 +20,7 @@ test-cluster: .venv/installed
 # The figures of docs/reliability.md.
 test-reliability: .venv/installed
 	python tests/kills.py --kills 20
+	pytest -s -m slow tests/test_faults.py tests/test_determinism.py
 	python tests/hostile.py
 
 check: .venv/installed

@@ -7,6 +7,8 @@ import pytest
 import kills
 from tiny_workflow import Workplace, add_analyses, make_workplace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Workplace]:

@@ -133,6 +133,48 @@ def test_an_interrupted_store_is_resumed_only_with_the_same_origin(
     assert (path / "shard").exists() is kept
 
 
+def test_a_store_that_lost_only_its_record_gets_it_back(tmp_path: Path, small: xr.Dataset) -> None:
+    """Snakemake, killed before it has noted that a job is done, removes the job's output."""
+    path = finished(tmp_path / "a.zarr", small)
+    record = (path / store.RECORD).read_bytes()
+    (path / store.RECORD).unlink()
+    assert store.begin(path, "reduction", ORIGIN, resume=True), "there is nothing to do again"
+    assert (path / store.RECORD).read_bytes() == record
+    xr.testing.assert_identical(store.open_dataset(path, "reduction"), small)
+
+
+@pytest.mark.parametrize("change", ["cut", "removed", "added"])
+def test_a_store_that_lost_more_than_its_record_does_not(
+    tmp_path: Path, small: xr.Dataset, change: str
+) -> None:
+    path = finished(tmp_path / "a.zarr", small)
+    (path / store.RECORD).unlink()
+    chunk = next(file for file in (path / "mean" / "c").rglob("*") if file.is_file())
+    if change == "cut":
+        chunk.write_bytes(chunk.read_bytes()[:-1])
+    elif change == "removed":
+        chunk.unlink()
+    else:
+        chunk.with_name("other").write_bytes(b"x")
+    assert not store.begin(path, "reduction", ORIGIN, resume=True)
+    assert not (path / store.RECORD).exists()
+
+
+def test_what_was_half_written_is_removed_before_a_store_is_gone_on_with(
+    tmp_path: Path, small: xr.Dataset
+) -> None:
+    path = tmp_path / "a.zarr"
+    assert not store.begin(path, "reduction", ORIGIN)
+    store.write_dataset(path, small)
+    half = path / "mean" / "c" / "0" / "0.abc.partial"
+    half.write_bytes(b"half")
+    assert not store.begin(path, "reduction", ORIGIN, resume=True)
+    assert not half.exists()
+    store.write_dataset(path, small)  # over what is there of it
+    store.complete(path, "reduction", ORIGIN, {})
+    xr.testing.assert_identical(store.open_dataset(path, "reduction"), small)
+
+
 def test_stores_made_in_other_ways_are_not_compared(tmp_path: Path) -> None:
     records = {
         tmp_path / name: store.Record(kind="activations", origin={"code": code})

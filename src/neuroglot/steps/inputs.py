@@ -30,6 +30,11 @@ class Inputs:
     pieces: Path
     fingerprint: str = ""
 
+    @property
+    def progress(self) -> Path:
+        """A folder for what this very reduction has done; it is removed once all is done."""
+        return self.pieces / self.fingerprint
+
     @cached_property
     def models(self) -> list[Path]:
         """Folders of models."""

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,7 @@ def run(
     if hasattr(module, "export"):
         module.export(data, output.parent)
     store.complete(output, "reduction", origin, {str(k): int(v) for k, v in data.sizes.items()})
+    shutil.rmtree(inputs.progress, ignore_errors=True)
 
 
 def _labels(settings: dict[str, Any]) -> dict[str, str]:

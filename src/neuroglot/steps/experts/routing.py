@@ -1,6 +1,5 @@
 """Counts how often each expert is among the most active of a token, by fold (section 3)."""
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,8 +82,7 @@ def _from_forward(
     origin = store.read_record(path).origin
     label = f"{origin['model']} experts {origin['language']}"
     # What an interrupted pass has counted lies under the fingerprint of what it counted.
-    sums = engine.run(tokens, recording, inputs.pieces / inputs.fingerprint, label)
-    shutil.rmtree(inputs.pieces)
+    sums = engine.run(tokens, recording, inputs.progress, label)
     return sums["active_by_fold"][:, :folds], _tokens(tokens.segment, folds), origin["language"]
 
 
