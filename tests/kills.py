@@ -28,6 +28,7 @@ TIMED = (
     "experts/one/inference.zarr/tokens_per_second/c/*",  # tokens per second, measured
     "experts/one/inference.zarr/complete.json",  # whose fingerprint counts that file's size
     "experts/one/inference.zarr/origin.json",  # which keeps a copy of that record
+    "experts/one/inference.pieces/*",  # the parts that they come from
     "experts/one/speed.csv",  # the same measurement
     "experts/one/perplexity.csv",  # a column of it
     "experts/one/figures/sliced_speed.svg",  # drawn from it
@@ -36,8 +37,8 @@ TIMED = (
     "logs/*",  # what steps said, and how long they took
 )
 
-# In the copy of the library: shards of 128 KiB, not MiB, so that a tiny text has a dozen.
-SMALL_SHARDS = ("capture/engine.py", "risk_megabytes << 19", "risk_megabytes << 9")
+# In the copy of the library: shards of 2 KiB, not 128 MiB, so that a tiny text has several.
+SMALL_SHARDS = ("capture/engine.py", "risk_megabytes << 19", "risk_megabytes << 3")
 # A log of every shard that is begun, and of every one that is done.
 BEGUN = (
     "capture/engine.py",

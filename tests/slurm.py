@@ -88,7 +88,7 @@ class Cluster:
         parts = [[part.partition("=") for part in line.split(" ")] for line in shown if "=" in line]
         return [{key: value for key, _, value in line} for line in parts]
 
-    def wait_for_job(self, state: str, seconds: float = 60) -> dict[str, str]:
+    def wait_for_job(self, state: str, seconds: float = 300) -> dict[str, str]:
         """Wait until some job is in a state."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -184,7 +184,7 @@ def _idle(cluster: Cluster) -> int:
     return 0
 
 
-def _wait_until(ready: Callable[[], bool], cluster: Cluster, seconds: float = 30) -> None:
+def _wait_until(ready: Callable[[], bool], cluster: Cluster, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not ready():
         ended = [name for name, daemon in cluster.daemons.items() if daemon.poll() is not None]

@@ -70,7 +70,7 @@ def test_a_cancelled_recording_is_repeated_with_more_memory_and_a_gpu(
     run = submit(place, cluster, *activations("en", "de"))
     cancelled = cluster.wait_for_job("RUNNING")
     cluster.say("scancel", cancelled["JobId"])
-    output, _ = run.communicate(timeout=120)
+    output, _ = run.communicate(timeout=400)
     assert run.returncode == 0, output
     jobs = cluster.jobs()
     assert sorted(job["JobState"] for job in jobs) == ["CANCELLED", "COMPLETED", "COMPLETED"]
@@ -88,7 +88,7 @@ def test_jobs_of_a_node_that_dies_are_repeated_on_another(
     run = submit(place, cluster, *activations("en", "de"))
     lost = cluster.wait_for_job("RUNNING")
     cluster.kill_node(lost["NodeList"])
-    output, _ = run.communicate(timeout=240)
+    output, _ = run.communicate(timeout=400)
     assert run.returncode == 0, output
     jobs = cluster.jobs()
     repeated = restarted(lost, jobs)
@@ -105,7 +105,7 @@ def test_a_generic_resource_is_asked_for_by_its_name(
     profile = place.folder / "workflow" / "profiles" / "slurm" / "config.yaml"
     profile.write_text(profile.read_text().replace("gpu_request: gpu ", "gpu_request: gres:gpu "))
     run = submit(place, cluster, *activations("en"))
-    output, _ = run.communicate(timeout=120)
+    output, _ = run.communicate(timeout=400)
     assert run.returncode == 0, output
     assert [job["TresPerNode"] for job in cluster.jobs()] == ["gres:gpu:1"]
 

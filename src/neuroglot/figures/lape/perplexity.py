@@ -49,7 +49,7 @@ def perplexity_without(ds: Dataset) -> Figure:
         values = cells.sel(chosen=chosen).values
         image = matrix(ax, values, across, -largest, largest, signed_colour_map())
         write_cells(image, values, f"+.{max(2, decimals(-largest, largest))}f")
-        for own in set(read) & set(off):
+        for own in (one for one in read if one in off):
             corner = (read.index(own) - 0.5, off.index(own) - 0.5)
             ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=0.8))
         ax.set_title(title)
