@@ -7,6 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: run test test-cluster test-reliability check bench docs clean
 
 run: .venv/installed
+	@neuroglot config check --config $(CONFIG)
 	snakemake --cores all --quiet host reason --configfile $(CONFIG)
 	@neuroglot summary --config $(CONFIG)
 

@@ -10,10 +10,10 @@ rule report:
         "results/logs/report.log",
     localrule: True
     params:
-        files=" ".join(str(file) for file in workflow.configfiles),
+        files=[str(file) for file in workflow.configfiles],
         papers=settings.analyses,
     message:
         "report: figures and tables with captions"
     shell:
-        "snakemake {params.papers} --nolock --configfile {params.files} --report {output}"
+        "snakemake {params.papers} --nolock --configfile {params.files:q} --report {output}"
         " > {log} 2>&1 || (cat {log} >&2; exit 1)"

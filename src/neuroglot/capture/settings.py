@@ -61,6 +61,7 @@ class ExecutionSettings(BaseModel):
     gpu_gigabytes: float | None = Field(
         None,
         gt=0,
+        allow_inf_nan=False,
         description="Memory of one GPU. A model that does not fit it gets several. Left out: one.",
     )
 

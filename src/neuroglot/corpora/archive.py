@@ -44,7 +44,7 @@ def read_tar(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
                     raise NeuroglotError(
                         f"{archive}: {member.name[:200]} is neither file nor folder"
                     )
-                _check_size(archive, member.name, member.size)
+                _check_size(archive, member.name, member.size, LARGEST_MEMBER)
                 content = tar.extractfile(member) if wanted(member.name) else None
                 if content is not None:
                     found[member.name] = content.read()
@@ -70,7 +70,7 @@ def read_zip(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
             for member in package.infolist():
                 _check_name(archive, member.filename)
                 if wanted(member.filename) and not member.is_dir():
-                    _check_size(archive, member.filename, member.file_size)
+                    _check_size(archive, member.filename, member.file_size, LARGEST_MEMBER)
                     size += member.file_size
                     _check_size(archive, "what is wanted of it", size, LARGEST_ARCHIVE)
                     found[member.filename] = package.read(member)
@@ -87,7 +87,7 @@ def _check_name(archive: Path, name: str) -> None:
         )
 
 
-def _check_size(archive: Path, name: str, size: int, largest: int = LARGEST_MEMBER) -> None:
+def _check_size(archive: Path, name: str, size: int, largest: int) -> None:
     if size > largest:
         raise NeuroglotError(
             f"{archive}: {name[:200]} has {size} bytes, more than the {largest} accepted"
