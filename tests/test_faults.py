@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 import kills
-from neuroglot import cli
+from neuroglot import cli, store
 from neuroglot.steps import capture
 from tiny_workflow import Workplace, add_analyses, make_workplace
 
@@ -167,7 +167,10 @@ FULL = (
 )
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+@pytest.mark.parametrize(
+    "share",
+    [pytest.param(0.0, marks=pytest.mark.slow), 0.3, pytest.param(0.8, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("name", FULL)
 def test_a_full_disk_is_named_and_room_is_all_it_takes(
     finished: list[Step], disk: Path, name: str, share: float
@@ -286,7 +289,9 @@ def damage(step: Step, path: Path, fault: str, seed: int, folder: Path) -> str |
             return f"a traceback: {type(error).__name__}: {error}"
         if status == 0:
             tried[f"{kind(path)}, {fault}: same result"] += 1
-            changed = step.differences(folder)
+            # A record tells its inputs' bytes, of which some are not data.
+            records = (store.RECORD, store.ORIGIN)
+            changed = [n for n in step.differences(folder) if Path(n).name not in records]
             return f"other results without an error: {changed}" if changed else None
         tried[f"{kind(path)}, {fault}: refused"] += 1
         if len(said.splitlines()) != 1:
@@ -325,7 +330,7 @@ def try_all(faults: list[tuple[Step, Path, str, int]], folder: Path) -> list[str
 def test_damaged_files_are_refused_by_name_or_make_no_difference(
     finished: list[Step], tmp_path: Path
 ) -> None:
-    faults = chosen(finished, seed=0, each=2, by_step=False)
+    faults = chosen(finished, seed=0, each=1, by_step=False)
     assert {kind(path) for _, path, _, _ in faults} >= {
         *("complete.json", "origin.json", "zarr.json", "card.json", "tokenizer.json"),
         *(".parquet", ".npz", ".safetensors", "settings of a model"),

@@ -70,7 +70,7 @@ class Workplace:
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start Snakemake as the leader of a process group of its own."""
         return subprocess.Popen(
-            ["snakemake", *arguments],
+            ["snakemake", "--max-jobs-per-timespan=1000/1s", *arguments],  # no wait at the end
             cwd=self.folder,
             env={
                 **os.environ,

@@ -31,4 +31,4 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
         for site in sites
     ]
     stacks = next(iter(by_language.values())).data[["stack", "stack_layer"]].isel(layer=layers)
-    return xr.merge([*pieces, stacks]).assign_attrs(corpus=corpus)
+    return xr.merge([*pieces, stacks], compat="no_conflicts").assign_attrs(corpus=corpus)
