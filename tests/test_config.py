@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from neuroglot import config_reference
-from neuroglot.config import load, load_file, read_yaml
+from neuroglot.config import load, load_file
+from neuroglot.config_file import read_yaml
 from neuroglot.errors import NeuroglotError
 
 ROOT = Path(__file__).parent.parent

@@ -69,7 +69,9 @@ class Step:
         timed = {
             name
             for name in files
-            if any(fnmatch((self.output.parent / name).as_posix(), f"results/{t}") for t in TIMED)
+            if any(
+                fnmatch((self.output.parent / name).as_posix(), f"results/{t}") for t in kills.TIMED
+            )
         }
         return {
             name: path
@@ -91,9 +93,6 @@ class Step:
             for name, path in made.items()
             if path.read_bytes() != (self.output.parent / name).read_bytes()
         ]
-
-
-TIMED = kills.TIMED
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,10 @@
 
 import csv
 import json
+import os
 import unicodedata
 from collections import Counter
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from neuroglot.tasks.cldr import LANGUAGES, Capital, capitals, city_name, in_scr
 from neuroglot.tasks.facts import COUNTRY, FactsTask, answer_blank, prompts
 from neuroglot.tasks.mpararel import MpararelTask, read_pairs, read_wordings
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "mpararel"
+REAL = os.environ.get("NEUROGLOT_MPARAREL")  # a folder of the published files
 UNSPACED = ("th", "zh")
 
 
@@ -344,7 +344,7 @@ def test_languages_without_a_common_fact_are_refused(folder):
         mpararel(folder).read("en")
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="mParaRel is not in ../shared/data/mpararel")
+@pytest.mark.skipif(not REAL, reason="needs the published files: NEUROGLOT_MPARAREL=FOLDER")
 def test_mpararel_as_published():
     languages = ["en", "de", "es", "fr", "ru", "zh"]
     task = mpararel(REAL, languages, paraphrases=3)

@@ -53,12 +53,10 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     neurons = {one: chosen for one, chosen in named.items() if chosen.any()}
     texts = read_texts(inputs, settings | {"languages": list(dict.fromkeys([*languages, pivot]))})
     experiment = Experiment(inputs, settings, texts)
-    plain: dict[str, Piece] = {}
     boosted: dict[str, Piece] = {}
-    with progress(len(texts) + len(neurons), "languages", f"{inputs.model.name} boost") as bar:
-        for language in texts:
-            plain[language] = experiment.plain(language)
-            bar.update()
+    with progress(1 + len(neurons), "sets of neurons", f"{inputs.model.name} boost") as bar:
+        plain = experiment.plain()
+        bar.update()
         for language, chosen in neurons.items():
             prompted = [one for one, _ in _prompts_of(language, pivot)]
             boosted[language] = experiment.boosted(language, prompted, chosen)

@@ -1,8 +1,9 @@
 """Runs a model on prompts and held-out text while one language's neurons are multiplied."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from neuroglot.models.load import load
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.steps.held_out import HeldOut, read_held_out
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.pieces import Piece, piece
+from neuroglot.steps.pieces import Piece, piece, pieces
 from neuroglot.tokens import read_tokens
 
 PLAIN = 1.0  # the factor that leaves neurons as they are
@@ -87,26 +88,38 @@ class Experiment:
         self._tokenizer = read_tokenizer(inputs.model)
         self._model: Any = None
 
-    def plain(self, language: str) -> Piece:
-        """Measure the model as it is.
+    def plain(self) -> dict[str, Piece]:
+        """Measure the model as it is, all languages in common batches.
 
         Returns:
-            ``prompt [item]``, the language's own, as text; ``continuation [item]`` of them;
-            ``perplexity``, and the number of ``tokens`` it is taken over.
+            Of every language: ``prompt [item]``, its own, as text; ``continuation [item]`` of
+            them; ``perplexity``, and the number of ``tokens`` it is taken over.
         """
-        text = self._texts[language]
-        prompts, held_out = text.prompts.tolist(), text.held_out
+        places = {self._path(f"plain_{language}"): language for language in self._texts}
+        fingerprints = {
+            path: self._origin([self._texts[language]], []) for path, language in places.items()
+        }
 
-        def measure() -> Piece:
+        def measured(missing: list[Path]) -> dict[Path, Piece]:
             self._load()
+            texts = [self._texts[places[path]] for path in missing]
+            prompts = np.stack([text.prompts for text in texts])
+            before = texts[0].held_out.before
+            written = self._written(prompts.reshape(-1, prompts.shape[-1]).tolist(), before)
             return {
-                "prompt": np.array(self._tokenizer.decode_batch(prompts), str),
-                "continuation": self._written(prompts, held_out.before),
-                "perplexity": np.array(self._perplexity(held_out, [])),
-                "tokens": np.array(_tokens(held_out)),
+                path: {
+                    "prompt": np.array(self._tokenizer.decode_batch(text.prompts.tolist()), str),
+                    "continuation": continuation,
+                    "perplexity": np.array(self._perplexity(text.held_out, [])),
+                    "tokens": np.array(_tokens(text.held_out)),
+                }
+                for path, text, continuation in zip(
+                    missing, texts, written.reshape(prompts.shape[:-1]), strict=True
+                )
             }
 
-        return self._piece(f"plain_{language}", [text], [], measure)
+        found = pieces(fingerprints, measured)
+        return {language: found[path] for path, language in places.items()}
 
     def boosted(self, language: str, prompted: Sequence[str], neurons: NDArray[np.bool_]) -> Piece:
         """Measure the model with a language's neurons, or as many random ones, multiplied.
@@ -143,7 +156,8 @@ class Experiment:
 
         read = [text, *(self._texts[one] for one in prompted)]
         flat = [np.flatnonzero(mask).tolist() for mask in masks]
-        return self._piece(f"boosted_{language}", read, [flat, self._factors], measure)
+        origin = self._origin(read, [flat, self._factors])
+        return piece(self._path(f"boosted_{language}"), origin, measure)
 
     def _boosted(
         self, prompts: Sequence[NDArray[np.int64]], before: list[int], masks: NDArray[np.bool_]
@@ -184,10 +198,11 @@ class Experiment:
             device, dtype = self._settings["device"], self._settings["dtype"]
             self._model = load(self._inputs.model, device, dtype)
 
-    def _piece(
-        self, name: str, texts: Sequence[Text], made_from: list[Any], measure: Callable[[], Piece]
-    ) -> Piece:
-        origin = digest(
+    def _path(self, name: str) -> Path:
+        return self._inputs.pieces / f"{name}.npz"
+
+    def _origin(self, texts: Sequence[Text], made_from: list[Any]) -> str:
+        return digest(
             [
                 self._inputs.card().sha256,
                 [[text.held_out.fingerprint, text.prompts.tolist()] for text in texts],
@@ -196,7 +211,6 @@ class Experiment:
                 fingerprint(__name__),
             ]
         )
-        return piece(self._inputs.pieces / f"{name}.npz", origin, measure)
 
 
 def _tokens(text: HeldOut) -> int:
