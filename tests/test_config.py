@@ -27,7 +27,7 @@ def refused(settings: dict) -> str:
 
 def test_the_default_is_valid() -> None:
     config = load_file(ROOT / "config.yaml")
-    assert len(config.languages) == 10
+    assert len(config.languages) == 8
     assert config.corpus_languages("udhr") == config.languages
     assert len(config.roles.corpora) >= 2
 

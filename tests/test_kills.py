@@ -68,15 +68,3 @@ def test_a_second_run_at_the_same_time_is_refused_and_the_first_unharmed(
     status, output = first.finish()
     assert status == 0, output
     assert kills.differences(place, quiet) == []
-
-
-@pytest.mark.slow
-def test_twenty_kills_of_every_analysis_change_nothing(tmp_path: Path) -> None:
-    quiet, place = (kills.prepare(tmp_path / name, analyses=True) for name in ("quiet", "killed"))
-    status, output = kills.Run(quiet).finish()
-    assert status == 0, output
-    killed = kills.disturb(place, kills=20, seed=0)
-    assert sum(kill.inside for kill in killed.kills) >= 5
-    assert kills.differences(place, quiet) == []
-    assert killed.again == []
-    assert max(n for one in killed.kills for n in one.lost.values()) <= 2
