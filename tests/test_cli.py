@@ -212,6 +212,16 @@ def test_results_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     assert "results" in found
 
 
+def test_a_message_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    found = refused(
+        *("corpus", "--settings", "{\x1b[31m", "--language", "de"),
+        *("--output", "results/corpora/de.parquet"),
+        cwd=tmp_path,
+    )
+    assert found.rstrip("\n").isprintable()
+    assert "\\x1b[31m" in found
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_that_is_not_there_is_refused(place: Path) -> None:
     read = tokens(place, corpus(place, "fr", "shifted"))

@@ -46,8 +46,14 @@ def main() -> None:
         if not messages:
             raise
         for message in messages:
-            print(f"error: {message}", file=sys.stderr)
+            print(f"error: {_printable(message)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _printable(message: str) -> str:
+    """Escape what a terminal would obey: libraries' messages may quote bytes of damaged files."""
+    kept = (c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in message.rstrip())
+    return "".join(kept)
 
 
 def _messages(error: Exception) -> list[str]:
