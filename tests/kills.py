@@ -105,11 +105,13 @@ class Kill:
     Attributes:
         aim: ``time`` or ``write``.
         inside: whether a file of a Zarr store was left half written.
+        complete: results that were complete.
         lost: by store, the shards that were begun and had not been done.
     """
 
     aim: str
     inside: bool
+    complete: int
     lost: dict[str, int]
 
 
@@ -158,6 +160,14 @@ class Run:
     def going(self) -> bool:
         return self.process.poll() is None
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a job runs."""
+        with contextlib.suppress(psutil.Error):
+            jobs = psutil.Process(self.process.pid).children(recursive=True)
+            return any("--output" in job.cmdline() for job in jobs)
+        return False
+
     def kill(self) -> None:
         """SIGKILL the whole process group and see that nothing of it is left."""
         with contextlib.suppress(ProcessLookupError):
@@ -201,10 +211,17 @@ def half_written(place: Workplace) -> list[Path]:
     return [path for store in stores for path in store.rglob("*.partial")]
 
 
+def completed(place: Workplace) -> list[Path]:
+    """The records of stores that are complete."""
+    return list((place.folder / "results").rglob("complete.json"))
+
+
 def after(seconds: float) -> Callable[[Run], bool]:
-    """A moment some time after the start."""
+    """A moment some time after the first job began."""
 
     def wait(run: Run) -> bool:
+        while run.going and not run.at_work:
+            time.sleep(0.01)
         end = time.monotonic() + seconds
         while run.going and time.monotonic() < end:
             time.sleep(0.01)
@@ -246,8 +263,8 @@ def disturb(
         if len(found.kills) < kills and moment(run):
             run.kill()
             lost = unfinished(read_log(place)[before:])
-            inside = bool(half_written(place))
-            found.kills.append(Kill("write" if aimed else "time", inside, lost))
+            inside, complete = bool(half_written(place)), len(completed(place))
+            found.kills.append(Kill("write" if aimed else "time", inside, complete, lost))
             unlock(place)
             continue
         status, output = run.finish()
@@ -324,13 +341,15 @@ def main() -> None:
         assert status == 0, output
         killed = disturb(place, options.kills, options.seed)
         different = differences(place, quiet)
-        compared = len(results(quiet))
+        compared, stores = len(results(quiet)), len(completed(quiet))
     lost = [sum(kill.lost.values()) for kill in killed.kills]
     most = max((n for kill in killed.kills for n in kill.lost.values()), default=0)
     print(
         f"kills: {len(killed.kills)}, of which inside a Zarr write: "
         f"{sum(kill.inside for kill in killed.kills)}"
     )
+    complete = [kill.complete for kill in killed.kills]
+    print(f"stores complete at a kill: {min(complete)} to {max(complete)} of {stores}")
     print(f"runs of Snakemake until all was done: {killed.runs}")
     print(f"results that differ from an undisturbed run's: {len(different)} of {compared}")
     print(

@@ -65,8 +65,8 @@ def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
             stars(ax, of_task, "accuracy_excess", drawn, change)
             ax.xaxis.set_major_formatter(grids.per_cent())
             ax.set_xlabel(f"accuracy\n({SCORINGS[str(of_task['scoring'].item())]})")
-        low, high = row[0].get_xlim()
-        row[0].set_xlim(min(-0.01, low), min(1.02, high))
+        high = min(1.02, max(0.1, row[0].get_xlim()[1]))
+        row[0].set_xlim(-0.03 * high, high)
     grids.title(figure, ds, f"accuracy {subject}")
     return figure
 
