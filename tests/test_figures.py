@@ -802,6 +802,30 @@ class TestSave:
             assert first.read_bytes() == second.read_bytes()
         assert "<dc:date>" not in (tmp_path / "first" / "figure.svg").read_text()
 
+    def test_the_last_bits_of_the_layout_do_not_count(
+        self, tmp_path: Path, ten: dict[str, xr.Dataset], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lay_out = Figure.draw_without_rendering
+
+        def lay_out_with_noise(figure: Figure) -> None:
+            lay_out(figure)
+            for part in figure.subfigs:
+                part.bbox_relative.set_points(part.bbox_relative.get_points() * (1 - 1e-15))
+            for ax in figure.axes:
+                box = ax.get_position(original=True)
+                ax.set_position(box.shrunk(1 - 1e-15, 1 - 1e-15), which="original")
+
+        for name in ("quiet", "noisy"):
+            for key, stem in (
+                ("rank_correlation", "figure_12_detector_rank_correlation"),
+                ("distance", "figure_09_detector_distance"),
+            ):
+                style.save(draw(key, stem, ten[key]), tmp_path / name / stem)
+            monkeypatch.setattr(Figure, "draw_without_rendering", lay_out_with_noise)
+        quiet, noisy = (sorted((tmp_path / name).iterdir()) for name in ("quiet", "noisy"))
+        assert [path.name for path in quiet] == [path.name for path in noisy]
+        assert [path.read_bytes() for path in quiet] == [path.read_bytes() for path in noisy]
+
     def test_a_large_picture_keeps_every_step_of_the_colour_map(
         self, tmp_path: Path, ten: dict[str, xr.Dataset]
     ) -> None:

@@ -18,6 +18,7 @@ from matplotlib.artist import Artist
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 from PIL import Image
 from xarray import DataArray, Dataset
 
@@ -51,6 +52,7 @@ ABSENT = "#DDDDDD"
 COLOUR_STEPS = 64
 PNG_DPI = 150
 PNG_BYTES = 200_000
+LAYOUT_DIGITS = 9  # of a figure's width and height
 
 THEME: dict[str, Any] = {
     "font.size": 9,
@@ -249,6 +251,7 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     with theme():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once is enough: it takes longer than drawing
+        _settle(figure)
         drawn = io.BytesIO()
         figure.savefig(drawn, format="svg", dpi=PNG_DPI, metadata={"Date": None})
         buffer = io.BytesIO()
@@ -261,6 +264,15 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     for path, content in ((svg, drawn), (png, buffer)):
         _write_whole(path, content.getvalue())
     return svg, png
+
+
+def _settle(figure: Figure) -> None:
+    """Round where the layout put things: the last bits of its solver vary from run to run."""
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(LAYOUT_DIGITS))
+    for ax in figure.axes:
+        box = Bbox(ax.get_position(original=True).get_points().round(LAYOUT_DIGITS))
+        ax.set_position(box, which="original")
 
 
 def _write_whole(path: Path, content: bytes) -> None:
