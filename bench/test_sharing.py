@@ -17,9 +17,9 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from neuroglot.measures.contribution import effective_score
-from neuroglot.measures.kind_shares import overlap
-from neuroglot.measures.sharing import kind_counts, kinds
+from neuroglot.analyses.sharing.measures.contribution import effective_score
+from neuroglot.analyses.sharing.measures.kind_shares import overlap
+from neuroglot.analyses.sharing.measures.kinds import kind_counts, kinds
 
 LANGUAGES, ITEMS, LAYERS, NEURONS = 10, 1000, 36, 16_384
 SECONDS, MEGABYTES = 60, 2048

@@ -11,8 +11,8 @@ from sklearn.metrics.pairwise import cosine_similarity
 from threadpoolctl import threadpool_limits
 
 from conftest import ratios
-from neuroglot.measures.latent import nearest_neighbours, neighbour_overlap
-from neuroglot.measures.transfer import norm_scale, transfer_score
+from neuroglot.analyses.transfer.measures.latent import nearest_neighbours, neighbour_overlap
+from neuroglot.analyses.transfer.measures.transfer import norm_scale, transfer_score
 
 LAYERS, NEURONS, HIDDEN, ROWS = 18, 2048, 640, 40  # Gemma 3 270M and a short parallel text
 TIMED = 256  # neurons of one layer that the literal procedure is timed on

@@ -18,7 +18,7 @@ from neuroglot.analyses import NAMING_METHODS
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.config import load
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.agreement import (
+from neuroglot.analyses.agreement.measures.overlap import (
     Sets,
     agreement,
     compare,
@@ -33,7 +33,7 @@ from neuroglot.models.projection import written_tokens
 from neuroglot.models.source import ModelSettings
 from neuroglot.steps import reduce
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.named import looked_at, named_neurons
+from neuroglot.analyses.named import looked_at, named_neurons
 from tiny_checkpoints import write_checkpoint
 from tiny_models import NAMES, tiny_model
 

@@ -17,14 +17,14 @@ from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.config import load
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.lape import random_neurons
+from neuroglot.analyses.lape.measures.lape import random_neurons
 from neuroglot.models.intervene import Edit, intervened
 from neuroglot.models.load import load as load_model
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
-from neuroglot.steps.boost import boost as module
-from neuroglot.steps.boost.boost import compute, tables
-from neuroglot.steps.boost.identification import code_of, identify
+from neuroglot.analyses.boost.steps import boost as module
+from neuroglot.analyses.boost.steps.boost import compute, tables
+from neuroglot.analyses.boost.identification import code_of, identify
 from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.tokens import run as run_tokens
 from tiny_checkpoints import write_checkpoint
@@ -226,7 +226,7 @@ def test_pieces_are_kept(
     place: Path, data: xr.Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     first = compute(inputs_of(place, tmp_path), SETTINGS | {"languages": ["de"]})
-    monkeypatch.setattr("neuroglot.steps.boost.experiment.load", None)
+    monkeypatch.setattr("neuroglot.analyses.boost.experiment.load", None)
     again = compute(inputs_of(place, tmp_path), SETTINGS | {"languages": ["de"]})
     xr.testing.assert_identical(first, again)
     with pytest.raises(TypeError):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.clusters import equal_size_clusters
+from neuroglot.analyses.experts.measures.clusters import equal_size_clusters
 
 
 def normal(neurons: int, hidden: int, seed: int = 0) -> np.ndarray:
@@ -135,7 +135,7 @@ def test_the_seed_decides_and_the_number_of_threads_does_not():
 
 
 def test_importing_the_measure_imports_no_solver():
-    code = "import neuroglot.measures.clusters, sys; print('ortools' in sys.modules)"
+    code = "import neuroglot.analyses.experts.measures.clusters, sys; print('ortools' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures import contribution as module
-from neuroglot.measures.contribution import (
+from neuroglot.analyses.sharing.measures import contribution as module
+from neuroglot.analyses.sharing.measures.contribution import (
     ScoreStatistics,
     contribution,
     contribution_by_item,
@@ -24,7 +24,7 @@ from neuroglot.measures.contribution import (
     top_composition,
     value_norm,
 )
-from neuroglot.measures.sharing import KINDS, KindBits, kinds, pack
+from neuroglot.analyses.sharing.measures.kinds import KINDS, KindBits, kinds, pack
 
 
 def drawn(items: int = 4, neurons: int = 21, hidden: int = 6, seed: int = 0):

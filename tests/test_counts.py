@@ -17,7 +17,7 @@ from neuroglot.corpora import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import ModelCard, checksums, write_card
 from neuroglot.steps import reduce
-from neuroglot.steps.lexicon import counts
+from neuroglot.analyses.lexicon.steps import counts
 
 TEXTS = {
     "sw": ["watu wote wamezaliwa huru", "watu wote"],
@@ -250,7 +250,7 @@ def test_the_tokenizer_is_not_read_where_nothing_is_new(model, texts):
 
 def test_counting_imports_no_model_library():
     code = (
-        "import json, sys, neuroglot.steps.lexicon.counts;"
+        "import json, sys, neuroglot.analyses.lexicon.steps.counts;"
         "heavy = {'torch', 'transformers', 'tokenizers'};"
         "print(json.dumps(sorted(heavy & set(sys.modules))))"
     )

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroglot.measures import experts
+from neuroglot.analyses.experts.measures import experts
 from neuroglot.measures.bootstrap import (
     centred_percentiles,
     perplexity_interval,
     ratio_interval,
     resample_weights,
 )
-from neuroglot.measures.expert_uncertainty import sharing, similarity_interval
+from neuroglot.analyses.experts.measures.uncertainty import sharing, similarity_interval
 
 IDS = ["en", "fr", "hi", "zh"]
 
@@ -192,7 +192,7 @@ def test_the_same_whatever_the_order_of_languages_and_the_memory(monkeypatch):
     of_turned = similarity_interval(active[turned], tokens[turned], 40)
     for a, b in zip(bounds, of_turned, strict=True):
         xr.testing.assert_allclose(b.sel(language_a=order, language_b=order), a, rtol=1e-9)
-    monkeypatch.setattr("neuroglot.measures.expert_uncertainty.CELLS", 1)
+    monkeypatch.setattr("neuroglot.analyses.experts.measures.uncertainty.CELLS", 1)
     xr.testing.assert_identical(sharing(active, tokens, 0.1, replicates=40), found)
     assert not found.equals(sharing(active, tokens, 0.1, replicates=40, seed=1))
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import entropy, pearsonr
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures import experts
+from neuroglot.analyses.experts.measures import experts
 
 BACKENDS = [
     "numpy",

@@ -21,7 +21,8 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from neuroglot.figures import layers, matrices, style
-from neuroglot.figures.roles import FAMILIES, REDUCTIONS, heatmap
+from neuroglot.analyses.roles.figures import heatmap
+from neuroglot.figures.roles import FAMILIES, REDUCTIONS
 
 ROOT = Path(__file__).parents[1]
 NAMES = {

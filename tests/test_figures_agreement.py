@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 
 from neuroglot.analyses import NAMING_METHODS
 from neuroglot.figures import style
-from neuroglot.figures.agreement import FAMILIES, REDUCTIONS, overlap
-from neuroglot.measures.agreement import agreement
+from neuroglot.analyses.agreement.figures import overlap
+from neuroglot.figures.agreement import FAMILIES, REDUCTIONS
+from neuroglot.analyses.agreement.measures.overlap import agreement
 
 ROOT = Path(__file__).parents[1]
 METHODS = list(NAMING_METHODS)

@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neuroglot.figures import style
-from neuroglot.figures.boost import FAMILIES, REDUCTIONS, factors
+from neuroglot.analyses.boost.figures import factors
+from neuroglot.figures.boost import FAMILIES, REDUCTIONS
 
 ROOT = Path(__file__).parents[1]
 STEMS = [(family, stem) for family, stems in FAMILIES.items() for stem in stems]

@@ -16,7 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neuroglot.figures import style
-from neuroglot.figures.experts import FAMILIES, REDUCTIONS, frequency, inference
+from neuroglot.analyses.experts.figures import frequency
+from neuroglot.analyses.experts.figures import inference
+from neuroglot.figures.experts import FAMILIES, REDUCTIONS
 
 ROOT = Path(__file__).parents[1]
 STEMS = [(family, stem) for family, stems in FAMILIES.items() for stem in stems]

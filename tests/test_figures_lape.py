@@ -17,7 +17,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from neuroglot.figures import matrices, style
-from neuroglot.figures.lape import FAMILIES, REDUCTIONS, neurons, perplexity
+from neuroglot.analyses.lape.figures import neurons
+from neuroglot.analyses.lape.figures import perplexity
+from neuroglot.figures.lape import FAMILIES, REDUCTIONS
 
 ROOT = Path(__file__).parents[1]
 STEMS = [(family, stem) for family, stems in FAMILIES.items() for stem in stems]

@@ -21,7 +21,9 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import linkage
 
 from neuroglot.figures import families, style
-from neuroglot.figures.lexicon import FAMILIES, REDUCTIONS, coverage, text
+from neuroglot.analyses.lexicon.figures import coverage
+from neuroglot.analyses.lexicon.figures import text
+from neuroglot.figures.lexicon import FAMILIES, REDUCTIONS
 from neuroglot.languages import find_languages, known_languages
 from test_figures import COLOUR_BLINDNESS, legend_texts, legends_of, srgb_to_linear, to_lab
 

@@ -20,7 +20,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from neuroglot.figures import grids, style
-from neuroglot.figures.sharing import FAMILIES, REDUCTIONS, effective, interventions, looks
+from neuroglot.analyses.sharing.figures import effective
+from neuroglot.analyses.sharing.figures import interventions
+from neuroglot.analyses.sharing.figures import looks
+from neuroglot.figures.sharing import FAMILIES, REDUCTIONS
 
 ROOT = Path(__file__).parents[1]
 STEMS = [(family, stem) for family, stems in FAMILIES.items() for stem in stems]

@@ -19,7 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from neuroglot.figures import layers, style
-from neuroglot.figures.transfer import FAMILIES, REDUCTIONS, deactivation, latent_spaces, looks
+from neuroglot.analyses.transfer.figures import deactivation
+from neuroglot.analyses.transfer.figures import latent_spaces
+from neuroglot.analyses.transfer.figures import looks
+from neuroglot.figures.transfer import FAMILIES, REDUCTIONS
 
 ROOT = Path(__file__).parents[1]
 STEMS = [(family, stem) for family, stems in FAMILIES.items() for stem in stems]

@@ -16,13 +16,13 @@ from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
 from neuroglot.measures.bootstrap import FOLDS, centred_percentiles, fold_weights
-from neuroglot.measures.distance import distance_matrix, representation_distance
-from neuroglot.measures.frequency import layer_spread_interval
-from neuroglot.measures.lape import activation_probability, language_neurons
-from neuroglot.measures.lape_uncertainty import chance_selection, selection_interval
-from neuroglot.measures.ranks import _ranks, rank_correlation_interval
-from neuroglot.measures.rsa import correlation_rows, rsa, rsa_interval
-from neuroglot.steps.lape.perplexity import _bounds
+from neuroglot.analyses.roles.measures.distance import distance_matrix, representation_distance
+from neuroglot.analyses.roles.measures.frequency import layer_spread_interval
+from neuroglot.analyses.lape.measures.lape import activation_probability, language_neurons
+from neuroglot.analyses.lape.measures.uncertainty import chance_selection, selection_interval
+from neuroglot.analyses.roles.measures.ranks import _ranks, rank_correlation_interval
+from neuroglot.analyses.roles.measures.rsa import correlation_rows, rsa, rsa_interval
+from neuroglot.analyses.lape.steps.perplexity import _bounds
 from neuroglot.tokens import Tokens
 
 REPLICATES = 40
@@ -144,7 +144,7 @@ class TestRoles:
         sums = generator.normal(size=(3, 6, 20)) + 3 * generator.normal(size=20)
         if ties:
             sums[..., :5] = 0
-        monkeypatch.setattr("neuroglot.measures.ranks.VALUES", 500)
+        monkeypatch.setattr("neuroglot.analyses.roles.measures.ranks.VALUES", 500)
         found = rank_correlation_interval(list(sums), REPLICATES)
         drawn = [
             spearmanr(np.tensordot(weights, sums, (0, 1)), axis=1).statistic
@@ -270,7 +270,7 @@ class TestLape:
             drawn.append(again.sum("neuron").values)
         found = []
         for values in (1 << 25, 3 * 4 * 40 * 7):
-            monkeypatch.setattr("neuroglot.measures.lape_uncertainty.VALUES", values)
+            monkeypatch.setattr("neuroglot.analyses.lape.measures.uncertainty.VALUES", values)
             number = own.sum("neuron")
             found.append(selection_interval(fired, tokens, number, (3, 40), (0.8, 0.1), REPLICATES))
         np.testing.assert_array_equal(*found)

@@ -21,10 +21,10 @@ from neuroglot.models.load import load as load_model
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.transfer import harness as module
-from neuroglot.steps.transfer.deactivation import controls
-from neuroglot.steps.transfer.harness import compute, scores_of, tables
-from neuroglot.steps.transfer.neurons import listed
+from neuroglot.analyses.transfer.steps import harness as module
+from neuroglot.analyses.transfer.steps.deactivation import controls
+from neuroglot.analyses.transfer.steps.harness import compute, scores_of, tables
+from neuroglot.analyses.transfer.steps.neurons import listed
 from tiny_checkpoints import write_checkpoint
 
 torch.set_num_threads(1)

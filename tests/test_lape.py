@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.lape import (
+from neuroglot.analyses.lape.measures.lape import (
     activation_probability,
     activation_probability_entropy,
     as_lists,
@@ -19,7 +19,7 @@ from neuroglot.measures.lape import (
     random_neurons,
     shared_by_languages,
 )
-from neuroglot.steps.lape_exports import write_exports
+from neuroglot.analyses.lape.exports import write_exports
 
 IDS = ["en", "de", "fr", "th", "zh", "sw"]
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroglot.measures import lexicon
+from neuroglot.analyses.lexicon.measures import lexicon
 from neuroglot.measures.bootstrap import centred_percentiles, resample_weights
-from neuroglot.measures.lexicon_uncertainty import (
+from neuroglot.analyses.lexicon.measures.uncertainty import (
     FoldCounts,
     lexicon_intervals,
     token_share_interval,
@@ -115,7 +115,7 @@ def test_the_same_whatever_the_order_of_languages_and_the_memory(monkeypatch):
     found = intervals(counts)
     other = intervals(counts[turned], [LANGUAGES[place] for place in turned])
     xr.testing.assert_allclose(other.sel(language=LANGUAGES), found, rtol=1e-9)
-    monkeypatch.setattr("neuroglot.measures.lexicon_uncertainty.CELLS", 100)
+    monkeypatch.setattr("neuroglot.analyses.lexicon.measures.uncertainty.CELLS", 100)
     xr.testing.assert_allclose(intervals(counts), found, rtol=1e-12)
     assert not intervals(counts, seed=1).equals(found)
 

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.distance import (
+from neuroglot.analyses.roles.measures.distance import (
     both_directions,
     distance_matrix,
     prepare,

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures import latent as module
-from neuroglot.measures.latent import (
+from neuroglot.analyses.transfer.measures import latent as module
+from neuroglot.analyses.transfer.measures.latent import (
     centroid_similarity,
     component_counts,
     mutual_knn,

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures import transfer as module
-from neuroglot.measures.transfer import (
+from neuroglot.analyses.transfer.measures import transfer as module
+from neuroglot.analyses.transfer.measures.transfer import (
     centroid,
     correlation_ratio,
     layer_ranges,

@@ -9,7 +9,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.lexicon import (
+from neuroglot.analyses.lexicon.measures.lexicon import (
     association,
     coverage,
     entropy,

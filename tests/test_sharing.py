@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures import sharing
-from neuroglot.measures.kind_shares import (
+from neuroglot.analyses.sharing.measures import kinds as sharing
+from neuroglot.analyses.sharing.measures.kind_shares import (
     active_share,
     active_share_by_item,
     dead,
@@ -20,7 +20,7 @@ from neuroglot.measures.kind_shares import (
     kind_share_by_item,
     overlap,
 )
-from neuroglot.measures.sharing import (
+from neuroglot.analyses.sharing.measures.kinds import (
     KINDS,
     KindBits,
     count_bits,
@@ -31,7 +31,7 @@ from neuroglot.measures.sharing import (
     pack_above,
     unpack,
 )
-from neuroglot.measures.specificity import repeated_specificity, specific_items
+from neuroglot.analyses.sharing.measures.specificity import repeated_specificity, specific_items
 
 IDS = ["en", "de", "fr", "th", "zh", "sw"]
 

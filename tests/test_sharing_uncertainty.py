@@ -7,12 +7,12 @@ import xarray as xr
 
 from neuroglot.capture.questions import Question
 from neuroglot.measures.bootstrap import resample_weights
-from neuroglot.measures.kind_shares import kind_share, kind_share_by_item
-from neuroglot.measures.maxima import CANDIDATES, maximum_interval, resampled_maxima
-from neuroglot.measures.sharing import kinds, pack
-from neuroglot.steps.answers import Asked, control, summed_up
+from neuroglot.analyses.sharing.measures.kind_shares import kind_share, kind_share_by_item
+from neuroglot.analyses.sharing.measures.maxima import CANDIDATES, maximum_interval, resampled_maxima
+from neuroglot.analyses.sharing.measures.kinds import kinds, pack
+from neuroglot.analyses.answers import Asked, control, summed_up
 from neuroglot.steps.draw import merged
-from neuroglot.steps.sharing.bounds import bounded, with_bounds
+from neuroglot.analyses.sharing.bounds import bounded, with_bounds
 
 REPLICATES = 200
 

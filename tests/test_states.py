@@ -19,9 +19,9 @@ from neuroglot.models.ffn import ffns, final_norms
 from neuroglot.models.intervene import Edit
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
-from neuroglot.steps.capture import run_states
+from neuroglot.capture.record import run_states
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.transfer.states import open_states, state_axis
+from neuroglot.analyses.transfer.states import open_states, state_axis
 from neuroglot.tokens import Tokens
 from tiny_checkpoints import write_checkpoint
 

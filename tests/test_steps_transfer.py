@@ -24,9 +24,9 @@ from neuroglot.models.load import load
 from neuroglot.models.norms import norm_form
 from neuroglot.steps import model as model_step
 from neuroglot.steps import reduce
-from neuroglot.steps.capture import run_states
-from neuroglot.steps.transfer.deactivation import controls
-from neuroglot.steps.transfer.neurons import listed, neuron_scores
+from neuroglot.capture.record import run_states
+from neuroglot.analyses.transfer.steps.deactivation import controls
+from neuroglot.analyses.transfer.steps.neurons import listed, neuron_scores
 from neuroglot.tasks.base import Item, TaskReading, write_items
 from tiny_models import tiny_model
 

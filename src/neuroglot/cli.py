@@ -281,7 +281,7 @@ def draw(
 @app.command()
 def summary(config: Config = Path("config.yaml")) -> None:
     """Say where the results are."""
-    from neuroglot.steps.summary import run
+    from neuroglot.summary import run
 
     run(config)
 

@@ -25,7 +25,7 @@ def fingerprint(*modules: str) -> str:
     functions do. Third-party packages are left out; their versions are pinned with the environment.
 
     Args:
-        modules: full names, such as ``"neuroglot.measures.flatness"``.
+        modules: full names, such as ``"neuroglot.analyses.roles.measures.flatness"``.
 
     Returns:
         16 hexadecimal digits.

@@ -53,7 +53,7 @@ rule activations:
     params:
         settings=dumped(settings.capture),
         plan=lambda wildcards: dumped(settings.recording(wildcards.c)),
-        code=fingerprint("neuroglot.steps.capture"),
+        code=fingerprint("neuroglot.capture.record"),
     message:
         "activations of {wildcards.m} reading {wildcards.c} {wildcards.l}"
     shell:
@@ -84,7 +84,7 @@ rule states:
     params:
         settings=as_json(running()),
         long_segments=lambda wildcards: settings.corpora[wildcards.c].long_segments,
-        code=fingerprint("neuroglot.steps.capture"),
+        code=fingerprint("neuroglot.capture.record"),
     message:
         "hidden states of {wildcards.m} at the end of the segments of {wildcards.c} {wildcards.l}"
     shell:

@@ -101,3 +101,51 @@ class RecordingPlan(BaseModel):
     def every_token(self) -> bool:
         """Whether tokens are recorded that end no prefix."""
         return self.firing or self.rows
+
+
+class Group(BaseModel):
+    """A group of statistics or rows that is recorded, kept and completed on its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+
+
+class FiringGroup(Group):
+    """How often every neuron is positive, over every token."""
+
+    name: Literal["firing"] = "firing"
+
+
+class RolesGroup(Group):
+    """Statistics of the roles paper, over the tokens that end a prefix."""
+
+    name: Literal["roles"] = "roles"
+    rule: Rule
+    threshold: float
+
+
+class SampleGroup(Group):
+    """Raw rows of ``act`` and ``out`` of the first segments' prefixes."""
+
+    name: Literal["sample"] = "sample"
+    segments: int
+
+
+class RowsGroup(Group):
+    """Raw rows of ``act`` of every token."""
+
+    name: Literal["rows"] = "rows"
+
+
+class PromptsGroup(Group):
+    """Of a task's prompts: ``act``, the firing site and its peak at the last token."""
+
+    name: Literal["prompts"] = "prompts"
+    site: Literal["auto", "act", "gate"]
+
+
+class StatesGroup(Group):
+    """``act``, ``mid`` and ``state`` at segments' last tokens, and the mean of ``state``."""
+
+    name: Literal["states"] = "states"

@@ -1,0 +1,217 @@
+"""Runs a model on prompts and held-out text while one language's neurons are multiplied."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from neuroglot.steps.inputs import Inputs
+from numpy.typing import NDArray
+
+from neuroglot import store
+from neuroglot.analyses.held_out import HeldOut, read_held_out
+from neuroglot.analyses.lape.measures.lape import random_neurons
+from neuroglot.analyses.pieces import Piece, piece, pieces
+from neuroglot.capture.generation import EditsOf, continued, generate
+from neuroglot.capture.perplexity import negative_log_likelihood, perplexity, predicted
+from neuroglot.errors import NeuroglotError
+from neuroglot.models.card import read_tokenizer
+from neuroglot.models.intervene import Edit, intervened
+from neuroglot.models.load import load
+from neuroglot.provenance import digest, fingerprint
+from neuroglot.tokens import read_tokens
+
+PLAIN = 1.0  # the factor that leaves neurons as they are
+_READ = ("perplexity", "device", "dtype", "new_tokens")
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a language's prompts are taken from, and its perplexity.
+
+    Attributes:
+        held_out: cut into windows.
+        prompts: ids of the beginnings of segments ``[item, position]``, without special tokens.
+    """
+
+    held_out: HeldOut
+    prompts: NDArray[np.int64]
+
+
+def read_texts(inputs: Inputs, settings: dict[str, Any]) -> dict[str, Text]:
+    """Read every language's held-out text, in the order of ``languages``.
+
+    Prompts are the first ``prompt_tokens`` tokens of the first ``prompts`` segments that have as
+    many.
+
+    Raises:
+        NeuroglotError: too few segments are long enough; and as ``read_held_out``.
+    """
+    corpus, count, length = (
+        settings["perplexity"]["corpus"],
+        settings["prompts"],
+        settings["prompt_tokens"],
+    )
+    origins = {path: store.read_record(path).origin for path in inputs.stores("tokens")}
+    paths = {
+        origin["language"]: path for path, origin in origins.items() if origin["corpus"] == corpus
+    }
+    texts = {}
+    for held_out in read_held_out(inputs, settings):
+        path = paths[held_out.language]
+        tokens = read_tokens(path)
+        starts = np.flatnonzero(np.diff(tokens.segment, prepend=-1))
+        segments = np.split(tokens.token_id.astype(np.int64), starts[1:])
+        long = [ids[:length] for ids in segments if len(ids) >= length]
+        if len(long) < count:
+            raise NeuroglotError(
+                f"{path}: {len(long)} segments have {length} tokens or more, and {count} prompts "
+                "are asked for; lower boost.prompts or boost.prompt_tokens, or give more held-out "
+                "text"
+            )
+        texts[held_out.language] = Text(held_out, np.stack(long[:count]))
+    return texts
+
+
+class Experiment:
+    """The model, loaded when a piece that is not there yet needs it.
+
+    Factors are those of the settings, in their order, but for 1.
+    """
+
+    def __init__(self, inputs: Inputs, settings: dict[str, Any], texts: dict[str, Text]) -> None:
+        self._inputs, self._settings, self._texts = inputs, settings, texts
+        self._factors = [factor for factor in settings["factors"] if factor != PLAIN]
+        self._tokenizer = read_tokenizer(inputs.model)
+        self._model: Any = None
+
+    def plain(self) -> dict[str, Piece]:
+        """Measure the model as it is, all languages in common batches.
+
+        Returns:
+            Of every language: ``prompt [item]``, its own, as text; ``continuation [item]`` of
+            them; ``perplexity``, and the number of ``tokens`` it is taken over.
+        """
+        places = {self._path(f"plain_{language}"): language for language in self._texts}
+        fingerprints = {
+            path: self._origin([self._texts[language]], []) for path, language in places.items()
+        }
+
+        def measured(missing: list[Path]) -> dict[Path, Piece]:
+            self._load()
+            texts = [self._texts[places[path]] for path in missing]
+            prompts = np.stack([text.prompts for text in texts])
+            before = texts[0].held_out.before
+            written = self._written(prompts.reshape(-1, prompts.shape[-1]).tolist(), before)
+            return {
+                path: {
+                    "prompt": np.array(self._tokenizer.decode_batch(text.prompts.tolist()), str),
+                    "continuation": continuation,
+                    "perplexity": np.array(self._perplexity(text.held_out, [])),
+                    "tokens": np.array(_tokens(text.held_out)),
+                }
+                for path, text, continuation in zip(
+                    missing, texts, written.reshape(prompts.shape[:-1]), strict=True
+                )
+            }
+
+        found = pieces(fingerprints, measured)
+        return {language: found[path] for path, language in places.items()}
+
+    def boosted(self, language: str, prompted: Sequence[str], neurons: NDArray[np.bool_]) -> Piece:
+        """Measure the model with a language's neurons, or as many random ones, multiplied.
+
+        Args:
+            language: id.
+            prompted: the languages whose prompts the model goes on from.
+            neurons: the language's ``[layer, neuron]``.
+
+        Returns:
+            ``continuation [prompted, chosen, factor, item]`` and ``perplexity [chosen, factor]``,
+            where ``chosen`` are the language's neurons and then each random draw.
+        """
+        own = xr.DataArray(neurons, dims=("layer", "neuron"))
+        seeds = range(self._settings["random_seeds"])
+        masks = np.stack([neurons, *(random_neurons(own, seed).values for seed in seeds)])
+        text = self._texts[language]
+        prompts = [self._texts[one].prompts for one in prompted]
+
+        def measure() -> Piece:
+            self._load()
+            return {
+                "continuation": self._boosted(prompts, text.held_out.before, masks),
+                "perplexity": np.array(
+                    [
+                        [
+                            self._perplexity(text.held_out, [Edit(mask, "scale", factor)])
+                            for factor in self._factors
+                        ]
+                        for mask in masks
+                    ]
+                ),
+            }
+
+        read = [text, *(self._texts[one] for one in prompted)]
+        flat = [np.flatnonzero(mask).tolist() for mask in masks]
+        origin = self._origin(read, [flat, self._factors])
+        return piece(self._path(f"boosted_{language}"), origin, measure)
+
+    def _boosted(
+        self, prompts: Sequence[NDArray[np.int64]], before: list[int], masks: NDArray[np.bool_]
+    ) -> NDArray[np.str_]:
+        """Go on from all prompts under all factors of all sets of neurons, in common batches."""
+        shape = len(prompts), len(masks), len(self._factors), len(prompts[0])
+        grid = np.array(list(product(*map(range, shape))))
+        asked = [prompts[place[0]][place[3]].tolist() for place in grid]
+
+        def edits(items: NDArray[np.int64]) -> list[Edit]:
+            chosen, factor = masks[grid[items, 1]], grid[items, 2]
+            return [
+                Edit(chosen & (factor == i)[:, None, None], "scale", value)
+                for i, value in enumerate(self._factors)
+            ]
+
+        return self._written(asked, before, edits).reshape(shape)
+
+    def _written(
+        self, prompts: Sequence[list[int]], before: list[int], edits: EditsOf | None = None
+    ) -> NDArray[np.str_]:
+        asked = [[*before, *prompt] for prompt in prompts]
+        new_tokens, budget = self._settings["new_tokens"], self._inputs.execution.batch_tokens
+        written = generate(self._model, asked, new_tokens, edits, batch_tokens=budget)
+        return np.array(
+            [continued(self._tokenizer, *pair) for pair in zip(prompts, written, strict=True)], str
+        )
+
+    def _perplexity(self, text: HeldOut, edits: Sequence[Edit]) -> float:
+        with intervened(self._model, edits):
+            total = negative_log_likelihood(
+                self._model, text.windows, text.before, self._inputs.execution.batch_tokens
+            )
+        return perplexity(total, _tokens(text))
+
+    def _load(self) -> None:
+        if self._model is None:
+            device, dtype = self._settings["device"], self._settings["dtype"]
+            self._model = load(self._inputs.model, device, dtype)
+
+    def _path(self, name: str) -> Path:
+        return self._inputs.pieces / f"{name}.npz"
+
+    def _origin(self, texts: Sequence[Text], made_from: list[Any]) -> str:
+        return digest(
+            [
+                self._inputs.card().sha256,
+                [[text.held_out.fingerprint, text.prompts.tolist()] for text in texts],
+                {key: self._settings[key] for key in _READ},
+                made_from,
+                fingerprint(__name__),
+            ]
+        )
+
+
+def _tokens(text: HeldOut) -> int:
+    return len(text.windows) * predicted(text.windows, text.before)

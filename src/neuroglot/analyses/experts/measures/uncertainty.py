@@ -1,0 +1,221 @@
+"""How sure comparisons of languages over experts are: bootstrap over folds, and what chance gives.
+
+All functions take counts by fold of segments: ``active`` [language, fold, layer, expert], the
+tokens that each expert is active for, and ``tokens`` [language, fold]; fold f holds the same
+segments of a parallel text in every language, so one draw of folds serves all of them.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from neuroglot.analyses.experts.measures.experts import SMOOTHING, expert_frequency, similarity
+from neuroglot.measures.bootstrap import centred_percentiles, fold_weights, percentiles
+
+Values = NDArray[np.float64]
+CELLS = 1 << 22  # frequencies at a time: 32 MB
+SHARING_DIMS = {
+    "shared_histogram": "languages",
+    "specific": "language",
+    "specific_by_layer": "layer",
+}
+
+
+def similarity_interval(
+    active: xr.DataArray, tokens: xr.DataArray, replicates: int = 1000, seed: int = 0
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Bound ``experts.similarity`` by the bootstrap over folds, 95 % around the similarity.
+
+    Sampling adds to distances: frequencies of two samples of one text differ too, and a resample
+    adds to the difference once more; hence ``bootstrap.centred_percentiles``.
+
+    Returns:
+        low and high, [metric, language_a, language_b]; NaN where a language has no tokens.
+    """
+    found = [_similarities(block) for block in _resampled(active, tokens, replicates, seed)]
+    every = np.concatenate(found)  # [replicate, metric, language_a, language_b]
+    estimate = similarity(expert_frequency(active.sum("fold"), tokens.sum("fold")))
+    whole = estimate.transpose("metric", "language_a", "language_b").to_numpy().ravel()
+    bounds = centred_percentiles(every.reshape(len(every), -1).T, whole)
+    bounds = bounds.reshape(2, *every.shape[1:])
+    bounds[:, :2] = np.maximum(bounds[:, :2], 0)  # distances
+    bounds[:, 2] = np.clip(bounds[:, 2], -1, 1)
+    low, high = (estimate.copy(data=bound) for bound in bounds)
+    return low, high
+
+
+def sharing(
+    active: xr.DataArray,
+    tokens: xr.DataArray,
+    high_frequency: float,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Count experts by the languages that share them, with intervals and the numbers by chance.
+
+    An expert is specific to a language if it is a high-frequency one in this language and in no
+    other. Intervals are of 95 % by the bootstrap over folds, ``bootstrap.centred_percentiles``: a
+    resample, which is noisier, takes more experts across the threshold. Chance is what is counted
+    when the languages' labels are exchanged at random, within each fold on its own, so that
+    every label stands for a mixture of all languages.
+
+    Args:
+        active: see above, with the coordinate ``language``.
+        tokens: see above.
+        high_frequency: least share of tokens of a high-frequency expert.
+        replicates: resamples of folds, and as many permutations of labels.
+        seed: of both. The result does not depend on the order of languages.
+
+    Returns:
+        ``specific(language)``, ``specific_by_layer(layer)`` (over all languages) and of each, as
+        of ``shared_histogram(languages)``: ``_low`` and ``_high``, the interval; ``_null``,
+        ``_null_low`` and ``_null_high``, the mean of permutations and the bounds of 95 % of them;
+        ``_p_value``, the share of permutations with at least as many, the observed one counted
+        among them; not corrected for the number of languages.
+    """
+    order = np.argsort(active["language"].to_numpy(), kind="stable")
+    active, tokens = active.isel(language=order), tokens.isel(language=order)
+    observed = _shared(_frequency(active.sum("fold"), tokens.sum("fold")), high_frequency)
+    drawn = _joined(_resampled(active, tokens, replicates, seed), high_frequency)
+    chance = _joined(_permuted(active, tokens, replicates, seed), high_frequency)
+    found: dict[str, tuple[str, NDArray[np.generic]]] = {}
+    for name, dim in SHARING_DIMS.items():
+        found[name] = (dim, observed[name][0])
+        found[f"{name}_low"], found[f"{name}_high"] = (
+            (dim, np.maximum(bound, 0))
+            for bound in centred_percentiles(drawn[name].T, observed[name][0])
+        )
+        found[f"{name}_null"] = (dim, chance[name].mean(axis=0))
+        found[f"{name}_null_low"], found[f"{name}_null_high"] = (
+            (dim, bound) for bound in percentiles(chance[name].T)
+        )
+        as_many = (chance[name] >= observed[name]).sum(axis=0)
+        found[f"{name}_p_value"] = (dim, (1 + as_many) / (1 + replicates))
+    coords = {key: active.coords[key] for key in active.coords if key in ("language", "layer")}
+    coords["languages"] = ("languages", np.arange(len(order) + 1))
+    counted = xr.Dataset(found, coords).isel(language=np.argsort(order))
+    for key, value in counted.data_vars.items():
+        units = "probability" if str(key).endswith("_p_value") else "experts"
+        value.attrs = {"units": units, "source": "section 4.3"}
+    return counted
+
+
+def _frequency(active: xr.DataArray, tokens: xr.DataArray) -> Values:
+    """``[1, language, layer, expert]``, NaN where a language has no tokens."""
+    share = active / tokens.where(tokens > 0)
+    return share.transpose("language", "layer", "expert").to_numpy()[None]
+
+
+def _resampled(
+    active: xr.DataArray, tokens: xr.DataArray, replicates: int, seed: int
+) -> Iterator[Values]:
+    """Frequencies of resampled folds, in blocks ``[replicate, language, layer, expert]``."""
+    counts, totals, shape = _flat(active, tokens)
+    size = max(1, CELLS // counts[:, 0].size)
+    weights = fold_weights(totals.shape[1], replicates, seed)
+    for start in range(0, replicates, size):
+        drawn = weights[start : start + size]
+        read = totals @ drawn.T  # [language, replicate]
+        with np.errstate(invalid="ignore"):
+            share = (drawn @ counts) / read[:, :, None]  # of whole numbers, exact in float64
+        yield share.transpose(1, 0, 2).reshape(len(drawn), *shape)
+
+
+def _permuted(
+    active: xr.DataArray, tokens: xr.DataArray, permutations: int, seed: int
+) -> Iterator[Values]:
+    """Frequencies of languages whose folds are exchanged at random, ``[1, language, …]`` each."""
+    counts, totals, shape = _flat(active, tokens)
+    languages, folds, cells = counts.shape
+    stacked = counts.reshape(languages * folds, cells)
+    generator = np.random.default_rng(seed)
+    ends, ones = np.arange(languages + 1) * folds, np.ones(languages * folds)
+    own = np.tile(np.arange(languages), (folds, 1))
+    for _ in range(permutations):
+        taken = generator.permuted(own, axis=1)  # [fold, language]
+        rows = taken.T * folds + np.arange(folds)  # [language, fold], in ``stacked``
+        choice = csr_array((ones, rows.ravel(), ends), shape=(languages, len(stacked)))
+        with np.errstate(invalid="ignore"):
+            share = (choice @ stacked) / (choice @ totals.ravel())[:, None]
+        yield share.reshape(1, *shape)
+
+
+def _flat(
+    active: xr.DataArray, tokens: xr.DataArray
+) -> tuple[Values, Values, tuple[int, int, int]]:
+    """``[language, fold, layer * expert]``, ``[language, fold]`` and the shape of frequencies."""
+    counts = active.transpose("language", "fold", "layer", "expert").to_numpy().astype(np.float64)
+    totals = tokens.transpose("language", "fold").to_numpy().astype(np.float64)
+    languages, folds, layers, experts = counts.shape
+    return counts.reshape(languages, folds, -1), totals, (languages, layers, experts)
+
+
+def _shared(frequency: Values, threshold: float) -> dict[str, NDArray[np.int64]]:
+    """Count ``[replicate, language, layer, expert]`` by names of ``SHARING_DIMS``."""
+    high = frequency >= threshold
+    number = high.sum(axis=1)
+    own = high & (number == 1)[:, None]
+    most = frequency.shape[1] + 1
+    of_replicate = number.reshape(len(number), -1) + most * np.arange(len(number))[:, None]
+    histogram = np.bincount(of_replicate.ravel(), minlength=most * len(number))
+    return {
+        "shared_histogram": histogram.reshape(len(number), most),
+        "specific": own.sum(axis=(2, 3)),
+        "specific_by_layer": own.sum(axis=(1, 3)),
+    }
+
+
+def _joined(blocks: Iterator[Values], threshold: float) -> dict[str, Values]:
+    counted = [_shared(block, threshold) for block in blocks]
+    return {
+        name: np.concatenate([one[name] for one in counted], dtype=np.float64)
+        for name in SHARING_DIMS
+    }
+
+
+def _similarities(frequency: Values) -> Values:
+    """``[replicate, metric, language_a, language_b]`` of many frequencies, by matrix products."""
+    flat = frequency.reshape(*frequency.shape[:2], -1)
+    by_metric = (_euclidean(flat), _kl_divergence(frequency), _pearson(frequency))
+    return np.stack(by_metric, axis=1)
+
+
+def _euclidean(flat: Values) -> Values:
+    """√(|a|² + |b|² − 2 a·b), where the mean over languages is taken off first to stay exact."""
+    centred = flat - np.nan_to_num(flat).mean(axis=1, keepdims=True)
+    product = centred @ centred.swapaxes(1, 2)
+    square = np.diagonal(product, axis1=1, axis2=2)
+    squares = square[:, :, None] + square[:, None] - 2 * product
+    return _with_diagonal(np.sqrt(np.maximum(squares, 0)))
+
+
+def _kl_divergence(frequency: Values) -> Values:
+    """Σ p_a ln p_a − Σ p_a ln p_b, see ``experts.kl_divergence``."""
+    total = frequency.sum(axis=3, keepdims=True)
+    smoothed = frequency / np.where(total == 0, 1, total) + SMOOTHING
+    p = (smoothed / smoothed.sum(axis=3, keepdims=True)).reshape(*frequency.shape[:2], -1)
+    logarithm = np.log(p)
+    own = (p * logarithm).sum(axis=2)
+    return _with_diagonal(np.maximum(own[:, :, None] - p @ logarithm.swapaxes(1, 2), 0))
+
+
+def _pearson(frequency: Values) -> Values:
+    """Mean over layers, see ``experts.pearson``."""
+    centred = frequency - frequency.mean(axis=3, keepdims=True)
+    level = (frequency == frequency[..., :1]).all(axis=3, keepdims=True)
+    norm = np.where(level, np.nan, np.linalg.norm(centred, axis=3, keepdims=True))
+    unit = (centred / norm).swapaxes(1, 2)  # [replicate, layer, language, expert]
+    r = np.clip(unit @ unit.swapaxes(2, 3), -1, 1)
+    found = np.isfinite(r).sum(axis=1)
+    mean: Values = np.nansum(r, axis=1) / np.where(found > 0, found, np.nan)
+    return mean
+
+
+def _with_diagonal(distance: Values) -> Values:
+    """Give languages no distance from themselves but for rounding, NaN where they have no text."""
+    places = np.arange(distance.shape[1])
+    distance[:, places, places] = np.where(np.isnan(distance[:, places, places]), np.nan, 0)
+    return distance

@@ -1,0 +1,217 @@
+"""What a model loses and gains with a language's high-frequency experts only (section 4.4)."""
+
+import json
+from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from neuroglot.steps.inputs import Inputs
+from numpy.typing import NDArray
+
+from neuroglot.analyses.experts.measures.experts import (
+    expert_frequency,
+    high_frequency,
+    kept_neurons,
+    random_experts,
+)
+from neuroglot.analyses.experts.partitions import read_partition, read_routing
+from neuroglot.analyses.held_out import HeldOut, read_held_out
+from neuroglot.analyses.pieces import Piece, piece
+from neuroglot.capture.generation import generate
+from neuroglot.capture.perplexity import negative_log_likelihood, perplexity, predicted
+from neuroglot.measures.bootstrap import perplexity_interval
+from neuroglot.models.card import read_tokenizer
+from neuroglot.models.load import load
+from neuroglot.models.slicing import parameters_saved, sliced
+from neuroglot.progress import progress
+from neuroglot.provenance import digest, fingerprint
+from neuroglot.tables import tidy
+
+VARIANTS = ("full", "high_frequency", "random")
+# Settings that a language's measurements depend on.
+MEASURED = (
+    "high_frequency",
+    "random_seeds",
+    "speed_rounds",
+    "prompt_tokens",
+    "continuation_tokens",
+    "device",
+    "dtype",
+    "perplexity",
+)
+Keep = list[NDArray[np.intp]]
+
+
+def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+    """Measure perplexity, speed and continuations of every language, sliced and whole."""
+    partition, held_out = read_partition(inputs), read_held_out(inputs, settings)
+    languages = [text.language for text in held_out]
+    routing = read_routing(inputs, languages).sum("fold")
+    experiment = _Experiment(inputs, settings, partition)
+    pieces = []
+    with progress(len(held_out), "languages", f"{inputs.model.name} experts") as bar:
+        for text in held_out:
+            counted = routing.sel(language=text.language)
+            frequency = expert_frequency(counted["active"], counted["tokens"])
+            high = high_frequency(frequency, settings["high_frequency"])
+            origin = digest(
+                [
+                    inputs.card().sha256,
+                    text.fingerprint,
+                    high.values.tolist(),
+                    partition.values.tolist(),
+                    {key: value for key, value in settings.items() if key in MEASURED},
+                    fingerprint(__name__),
+                ]
+            )
+            path = inputs.pieces / f"{text.language}.npz"
+            pieces.append(piece(path, origin, partial(experiment.run, text, high)))
+            bar.update()
+    return _dataset(pieces, held_out, settings["replicates"])
+
+
+class _Experiment:
+    """The model, loaded when the first language needs it."""
+
+    def __init__(self, inputs: Inputs, settings: dict[str, Any], partition: xr.DataArray) -> None:
+        self._inputs, self._settings, self._partition = inputs, settings, partition
+        self._tokenizer = read_tokenizer(inputs.model)
+        self._model: Any = None
+
+    def run(self, text: HeldOut, high: xr.DataArray) -> Piece:
+        """Measure one language; variants take turns, so that a busy moment hits them all."""
+        settings = self._settings
+        if self._model is None:
+            self._model = load(self._inputs.model, settings["device"], settings["dtype"])
+            self._likelihood(text, text.windows[:1])  # the first pass also fetches the weights
+        kept = kept_neurons(self._partition, high)
+        seeds, rounds = settings["random_seeds"], settings["speed_rounds"]
+        values = np.full((len(VARIANTS), seeds), np.nan)
+        speed = np.full((len(VARIANTS), seeds, rounds), np.nan)
+        nll = np.full((len(VARIANTS), seeds, len(text.windows)), np.nan)
+        for turn in range(rounds):
+            for variant, seed, keep in self._variants(high, kept, seeds):
+                with sliced(self._model, keep) if keep is not None else nullcontext():
+                    start = perf_counter()
+                    total = self._likelihood(text, text.windows)
+                    speed[variant, seed, turn] = text.windows.size / (perf_counter() - start)
+                tokens = len(text.windows) * predicted(text.windows, text.before)
+                values[variant, seed] = perplexity(total, tokens)
+                nll[variant, seed] = total
+        saved = parameters_saved(self._model, kept)
+        return {
+            "perplexity": values,
+            "nll": nll,
+            "tokens_per_second": speed,
+            "expert_share": high.mean().values,
+            "ffn_parameters_saved": np.array(saved.ffn),
+            "parameters_saved": np.array(saved.all),
+            "predicted_tokens": np.array(tokens),
+            **self._continuations(text, kept),
+        }
+
+    def _variants(
+        self, high: xr.DataArray, kept: Keep, seeds: int
+    ) -> Iterator[tuple[int, int, Keep | None]]:
+        yield 0, 0, None
+        yield 1, 0, kept
+        for seed in range(seeds):
+            yield 2, seed, kept_neurons(self._partition, random_experts(high, seed))
+
+    def _likelihood(self, text: HeldOut, windows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return negative_log_likelihood(
+            self._model, windows, text.before, self._inputs.execution.batch_tokens
+        )
+
+    def _continuations(self, text: HeldOut, kept: Keep) -> Piece:
+        """Let both go on from the beginning of the held-out text (table 5)."""
+        settings = self._settings
+        prompt = text.windows[0][: settings["prompt_tokens"]].tolist()
+        asked = [[*text.before, *prompt]], settings["continuation_tokens"]
+        full = generate(self._model, *asked)
+        with sliced(self._model, kept):
+            high = generate(self._model, *asked)
+        return {
+            "prompt": np.array(self._tokenizer.decode(prompt)),
+            "continuation": np.array([self._tokenizer.decode(ids) for ids in (*full, *high)]),
+        }
+
+
+def _dataset(pieces: list[Piece], held_out: list[HeldOut], replicates: int) -> xr.Dataset:
+    for found, text in zip(pieces, held_out, strict=True):
+        tokens = predicted(text.windows, text.before)
+        bounds = perplexity_interval(found["nll"], tokens, replicates)
+        found["perplexity_low"], found["perplexity_high"] = bounds
+        found["windows"] = np.array(len(text.windows))
+    dims: dict[str, tuple[tuple[str, ...], str]] = {
+        "perplexity": (("variant", "seed"), "perplexity"),
+        "perplexity_low": (("variant",), "perplexity"),
+        "perplexity_high": (("variant",), "perplexity"),
+        "windows": ((), "windows"),
+        "tokens_per_second": (("variant", "seed", "round"), "tokens/s"),
+        "expert_share": ((), "share of experts"),
+        "ffn_parameters_saved": ((), "share of FFN parameters"),
+        "parameters_saved": ((), "share of all parameters"),
+        "predicted_tokens": ((), "tokens"),
+        "prompt": ((), "text"),
+        "continuation": (("continued_by",), "text"),
+    }
+    return xr.Dataset(
+        {
+            name: (
+                ("language", *own),
+                np.stack([found[name] for found in pieces]),
+                {"units": units, "source": "section 4.4"},
+            )
+            for name, (own, units) in dims.items()
+        },
+        coords={
+            "language": [text.language for text in held_out],
+            "variant": list(VARIANTS),
+            "continued_by": list(VARIANTS[:2]),
+        },
+    )
+
+
+def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
+    """Perplexity and savings (table 4), speed, and continuations side by side (table 5)."""
+    names = json.loads(data.attrs.get("language_names", "{}"))
+    random = data["perplexity"].sel(variant="random")
+    speed = data["tokens_per_second"].mean("round").mean("seed")
+    relative = data["tokens_per_second"] / data["tokens_per_second"].sel(
+        variant="full", seed=0, drop=True
+    )
+    bounds = {
+        f"perplexity_{variant}_{end}": data[f"perplexity_{end}"].sel(variant=variant)
+        for variant in VARIANTS
+        for end in ("low", "high")
+    }
+    perplexities = pd.DataFrame(
+        {
+            "language": data["language"].values,
+            "name": [names.get(str(one), str(one)) for one in data["language"].values],
+            "expert_share": data["expert_share"],
+            "ffn_parameters_saved": data["ffn_parameters_saved"],
+            "parameters_saved": data["parameters_saved"],
+            "perplexity_full": data["perplexity"].sel(variant="full", seed=0),
+            "perplexity_high_frequency": data["perplexity"].sel(variant="high_frequency", seed=0),
+            "perplexity_random_mean": random.mean("seed"),
+            "perplexity_random_std": random.std("seed"),
+            **bounds,
+            **{f"tokens_per_second_{one}": speed.sel(variant=one) for one in VARIANTS},
+            "speed_high_frequency": relative.sel(variant="high_frequency").mean(("seed", "round")),
+            "speed_random": relative.sel(variant="random").mean(("seed", "round")),
+            "predicted_tokens": data["predicted_tokens"],
+            "windows": data["windows"],
+        }
+    )
+    return {
+        "perplexity": perplexities,
+        "speed": tidy(data[["tokens_per_second"]]),
+        "continuations": tidy(data[["prompt", "continuation"]]),
+    }

@@ -1,0 +1,87 @@
+"""What language-specific neurons are chosen and judged by: the section and what each step gets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from neuroglot.analyses.base import EditingSettings, Inputs, RunningSettings, StepSettings
+from neuroglot.settings import CorpusId, PerplexitySettings, Share
+
+Site = Literal["auto", "act", "gate"]
+
+
+class LapeSettings(EditingSettings):
+    """Language-specific neurons by activation-probability entropy (Tang et al.)."""
+
+    corpus: CorpusId = Field(
+        description="The corpus on which it is counted how often neurons fire."
+    )
+    site: Site = Field(
+        "auto",
+        description="What counts as firing: `act` or `gate` above zero; auto is the gate of gated "
+        "models, as in the released code, and `act` of others.",
+    )
+    percentile: Share = Field(
+        0.95,
+        description="A neuron fires often in a language if its probability is above this "
+        "percentile of all probabilities.",
+    )
+    top_fraction: Share = Field(
+        0.01, description="Share of all neurons, of lowest entropy, that are selected."
+    )
+    random_seeds: int = Field(
+        1, ge=1, description="Sets of as many random neurons per layer, the control."
+    )
+    replicates: int = Field(
+        200,
+        ge=1,
+        description="Bootstrap samples of segments or windows per interval; in each, neurons are "
+        "selected anew.",
+    )
+    permutations: int = Field(
+        100,
+        ge=1,
+        description="How often texts are dealt to the languages anew, to count the neurons that "
+        "chance would select.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronsInputs(Inputs):
+    """How often neurons fire, by language."""
+
+    firing: Mapping[str, Path]
+
+
+class NeuronsSettings(StepSettings):
+    """How neurons are selected."""
+
+    site: Site
+    percentile: float
+    top_fraction: float
+    replicates: int
+    permutations: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerplexityInputs(Inputs):
+    """The model, its neurons, and by language the tokens of held-out text and of what chose them.
+
+    ``chosen_on`` is there so that no segment of the one stands in the other.
+    """
+
+    model: Path
+    neurons: Path
+    held_out: Mapping[str, Path]
+    chosen_on: Mapping[str, Path]
+
+
+class PerplexityStepSettings(RunningSettings):
+    """How the model is judged without neurons."""
+
+    random_seeds: int
+    replicates: int
+    perplexity: PerplexitySettings

@@ -1,0 +1,238 @@
+"""How sure neurons' languages are: bootstrap over folds of the segments that tokens are counted in.
+
+A resample of segments lacks some of a text's tokens altogether, so that coverage and entropy are
+lower in it than in the text; all intervals are ``bootstrap.centred_percentiles``.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.special import xlogy
+
+from neuroglot.analyses.lexicon.measures.lexicon import DECIMALS
+from neuroglot.measures.bootstrap import centred_percentiles, fold_weights, ratio_interval
+
+Values = NDArray[np.float64]
+CELLS = 1 << 22  # values at a time: 32 MB
+
+
+@dataclass(frozen=True)
+class FoldCounts:
+    """Token counts by fold of segments; what is not listed was not counted.
+
+    Attributes:
+        languages: ids.
+        language, token, fold, count: ``[entry]``, index of the language, id of the token, index
+            of the fold, occurrences; each combination at most once, in any order.
+    """
+
+    languages: list[str]
+    language: NDArray[np.integer]
+    token: NDArray[np.integer]
+    fold: NDArray[np.integer]
+    count: NDArray[np.int64]
+
+    @classmethod
+    def read(cls, counted: xr.Dataset) -> "FoldCounts":
+        """Take ``fold_language``, ``fold_token``, ``fold`` and ``fold_count [entry]``."""
+        names = ("fold_language", "fold_token", "fold", "fold_count")
+        languages = [str(language) for language in counted["language"].to_numpy()]
+        return cls(languages, *(counted[name].to_numpy() for name in names))
+
+    @property
+    def folds(self) -> int:
+        """Folds that hold any token."""
+        return int(self.fold.max()) + 1
+
+    def of(self, languages: list[str]) -> "FoldCounts":
+        """Count some languages only, in this order."""
+        place = np.array([languages.index(x) if x in languages else -1 for x in self.languages])
+        language = place[self.language]
+        keep = language >= 0
+        return FoldCounts(
+            languages, language[keep], self.token[keep], self.fold[keep], self.count[keep]
+        )
+
+    def totals(self) -> Values:
+        """Tokens ``[language, fold]``."""
+        totals = np.zeros((len(self.languages), self.folds))
+        np.add.at(totals, (self.language, self.fold), self.count)
+        return totals
+
+
+def token_share_interval(
+    counts: FoldCounts, replicates: int, seed: int = 0
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Bound each language's share of all tokens, low and high [language]."""
+    totals = xr.DataArray(
+        counts.totals(), {"language": counts.languages}, dims=("language", "fold")
+    )
+    return ratio_interval(totals, totals.sum("language"), replicates, seed=seed)
+
+
+def lexicon_intervals(
+    top_token: xr.DataArray,
+    counts: FoldCounts,
+    estimate: xr.Dataset,
+    replicates: int = 200,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Bound entropies, coverage and languages' shares of neurons, 95 % (lexicon, 3.1 and 5.1).
+
+    In every resample of folds the tokens are counted anew and all neurons associated with
+    languages as in the text itself; the draws are the same for all neurons and languages.
+
+    Args:
+        top_token: ids of each neuron's top tokens, [sign, neuron, rank].
+        counts: of the text.
+        estimate: what ``lexicon`` has of the whole text: ``entropy`` (prior, sign, neuron),
+            ``coverage`` (sign, neuron) and ``top_language_share`` (prior, language).
+        replicates: resamples of the folds.
+        seed: of the resamples.
+
+    Returns:
+        Of each of the three ``_low`` and ``_high``; NaN where the estimate is.
+    """
+    ordered = top_token.transpose("sign", "neuron", "rank")
+    lists = ordered.to_numpy().reshape(-1, ordered.shape[2])
+    text = _Text(lists, counts)
+    weights = fold_weights(counts.folds, replicates, seed)
+    priors = [str(prior) for prior in estimate["prior"].to_numpy()]
+    drawn = [
+        _measured(text, weights[start : start + text.step], priors)
+        for start in range(0, replicates, text.step)
+    ]
+    joined = {name: np.concatenate([one[name] for one in drawn], axis=-1) for name in drawn[0]}
+    dims = {
+        "entropy": ("prior", "sign", "neuron"),
+        "coverage": ("sign", "neuron"),
+        "top_language_share": ("prior", "language"),
+    }
+    most = {"entropy": np.log2(len(counts.languages))}
+    found: dict[str, xr.DataArray] = {}
+    for name, order in dims.items():
+        whole = estimate[name].transpose(*order)
+        values = joined[name].reshape(-1, replicates)
+        with np.errstate(invalid="ignore"):
+            bounds = centred_percentiles(values, whole.to_numpy().ravel())
+        bounds = np.clip(bounds, 0, most.get(name, 1.0))
+        for end, bound in zip(("low", "high"), bounds, strict=True):
+            found[f"{name}_{end}"] = whole.copy(data=bound.reshape(whole.shape))
+    return xr.Dataset(found)
+
+
+class _Text:
+    """The part of a text that matters to lists of tokens, as sparse matrices.
+
+    A pair is a language and a token of the lists that it has.
+    """
+
+    def __init__(self, lists: NDArray[np.integer], counts: FoldCounts) -> None:
+        self.tokens, place = np.unique(lists, return_inverse=True)
+        self.lists = place.reshape(lists.shape)
+        index = np.minimum(np.searchsorted(self.tokens, counts.token), len(self.tokens) - 1)
+        known = self.tokens[index] == counts.token
+        key = index[known] * len(counts.languages) + counts.language[known]
+        pairs, row = np.unique(key, return_inverse=True)
+        self.languages = len(counts.languages)
+        self.pair_token, self.pair_language = np.divmod(pairs, self.languages)
+        at = (row, counts.fold[known])
+        self.counts = csr_array(
+            (counts.count[known].astype(np.float64), at), shape=(len(pairs), counts.folds)
+        )
+        self.totals = counts.totals()
+        # the pairs of token t are first[t] to first[t + 1]
+        self.first = np.searchsorted(self.pair_token, np.arange(len(self.tokens) + 1))
+        self.step = max(1, CELLS // max(len(pairs), 1))
+
+    def given(self, drawn: Values, prior: str) -> Values:
+        """P(l|t) of every pair in every resample, ``[pair, replicate]``, 0 where it has none."""
+        weight = self.counts @ drawn.T
+        if prior == "uniform":
+            total = self.totals @ drawn.T  # [language, replicate]
+            weight /= np.where(total > 0, total, 1)[self.pair_language]
+        of_token = self._by_token(weight)
+        weight /= np.where(of_token > 0, of_token, 1)[self.pair_token]
+        return np.asarray(weight)
+
+    def seen(self, drawn: Values) -> Values:
+        """1 where a token is in any language's resampled text, ``[token, replicate]``."""
+        return (self._by_token(self.counts @ drawn.T) > 0).astype(np.float64)
+
+    def _by_token(self, of_pairs: Values) -> Values:
+        """Σ over the languages of each token, ``[token, replicate]``."""
+        ones = np.ones(len(of_pairs))
+        columns = np.arange(len(of_pairs))
+        sums: Values = csr_array((ones, columns, self.first)) @ of_pairs
+        return sums
+
+    def blocks(self, replicates: int) -> Iterator["_Block"]:
+        """Some neurons at a time, so that memory is bounded."""
+        step = max(1, CELLS // (self.languages * replicates))
+        for start in range(0, len(self.lists), step):
+            lists = self.lists[start : start + step]
+            lengths = np.diff(self.first)[lists].ravel()
+            # of each token of each list, its pairs one after the other
+            ends = lengths.cumsum()
+            within = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
+            pair = np.repeat(self.first[lists].ravel(), lengths) + within
+            neuron = np.repeat(np.arange(len(lists)), lengths.reshape(lists.shape).sum(axis=1))
+            cell = neuron * self.languages + self.pair_language[pair]
+            cells, row = np.unique(cell, return_inverse=True)
+            shape = (len(cells), len(self.pair_token))
+            chosen = csr_array((np.ones(len(pair)), (row, pair)), shape=shape)
+            yield _Block(start + np.arange(len(lists)), chosen, *np.divmod(cells, self.languages))
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Some neurons, and their cells: a neuron and a language that has any of its tokens.
+
+    Attributes:
+        neurons: ``[neuron]``, their numbers.
+        chosen: sums pairs to cells, ``[cell, pair]``.
+        neuron, language: ``[cell]``, ascending; the neuron's place in ``neurons``.
+    """
+
+    neurons: NDArray[np.intp]
+    chosen: csr_array
+    neuron: NDArray[np.integer]
+    language: NDArray[np.integer]
+
+
+def _measured(text: _Text, drawn: Values, priors: list[str]) -> dict[str, Values]:
+    """The three measures in every resample, ``[..., replicate]``."""
+    replicates, neurons = len(drawn), len(text.lists)
+    seen = text.seen(drawn)
+    coverage = np.empty((neurons, replicates))
+    entropy = np.full((len(priors), neurons, replicates), np.nan)
+    share = np.zeros((len(priors), text.languages, replicates))
+    given = [text.given(drawn, prior) for prior in priors]
+    for block in text.blocks(replicates):
+        coverage[block.neurons] = seen[text.lists[block.neurons]].mean(axis=1)
+        if not len(block.neuron):
+            continue
+        known, first, number = np.unique(block.neuron, return_index=True, return_counts=True)
+        of_language = csr_array(
+            (np.ones(len(block.language)), (block.language, np.arange(len(block.language)))),
+            shape=(text.languages, len(block.language)),
+        )
+        for place, one in enumerate(given):
+            total = block.chosen @ one  # [cell, replicate]
+            size = np.add.reduceat(total, first, axis=0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                # -Σ p log p with p = total / size
+                nats = np.log(size) - np.add.reduceat(xlogy(total, total), first, axis=0) / size
+            entropy[place, block.neurons[known]] = nats / np.log(2)
+            association = total / np.repeat(np.where(size > 0, size, 1), number, axis=0)
+            greatest = np.maximum.reduceat(association, first, axis=0)
+            least = np.where(greatest > 0, greatest - 10.0**-DECIMALS, np.inf)
+            top = (association >= np.repeat(least, number, axis=0)).astype(np.float64)
+            ties = np.maximum(np.add.reduceat(top, first, axis=0), 1)
+            share[place] += of_language @ (top / np.repeat(ties, number, axis=0))
+    share /= np.maximum(np.isfinite(entropy).sum(axis=1), 1)[:, None]
+    return {"coverage": coverage, "entropy": entropy, "top_language_share": share}

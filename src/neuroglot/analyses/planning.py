@@ -1,0 +1,79 @@
+"""What the declarations of several analyses say alike: whose text, which settings, which faults."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from neuroglot import layout
+from neuroglot.analyses.base import Run, StepSettings
+
+
+def labels(run: Run, languages: Iterable[str]) -> dict[str, Any]:
+    """``languages`` and ``language_table`` of a step: other rows of the table rerun nothing."""
+    ids = list(languages)
+    return {"languages": ids, "language_table": run.facts(ids)}
+
+
+def picked(section: BaseModel, told: type[StepSettings]) -> dict[str, Any]:
+    """The settings of a section that a step is told: the fields that have the same name."""
+    own = set(told.model_fields) - set(StepSettings.model_fields)
+    return {name: getattr(section, name) for name in type(section).model_fields if name in own}
+
+
+def running(run: Run) -> dict[str, Any]:
+    """``device`` and ``dtype`` of a step that runs a model."""
+    return {"device": run.capture.device, "dtype": run.capture.dtype}
+
+
+def recordings(
+    run: Run, model: str, texts: Iterable[str], group: str
+) -> dict[str, dict[str, Path]]:
+    """A group of recordings of corpora or tasks, by text and language."""
+    return {
+        text: {
+            language: layout.recording(model, text, language, group)
+            for language in run.corpus_languages(text)
+        }
+        for text in texts
+    }
+
+
+def tokens(run: Run, model: str, corpus: str, languages: Iterable[str]) -> dict[str, Path]:
+    """A corpus as a model's tokens, by those of the languages that it is read in."""
+    read = run.corpus_languages(corpus)
+    return {one: layout.tokens(model, corpus, one) for one in languages if one in read}
+
+
+def held_out_tokens(
+    run: Run, model: str, chosen_on: str | None, languages: Iterable[str]
+) -> dict[str, Mapping[str, Path]]:
+    """``held_out``, text to judge a model on, and ``chosen_on``, which it must not share with."""
+    languages = list(languages)
+    held_out = run.perplexity.corpus if run.perplexity else None
+    return {
+        name: tokens(run, model, corpus, languages) if corpus else {}
+        for name, corpus in (("held_out", held_out), ("chosen_on", chosen_on))
+    }
+
+
+def has_held_out(run: Run, _section: Any) -> bool:
+    """Whether there is held-out text, without which nothing is made that needs perplexity."""
+    return run.perplexity is not None
+
+
+def held_out_problems(run: Run, analysis: str, corpus: str) -> Iterator[str]:
+    """Say where held-out text is none, for an analysis that chooses neurons on a corpus."""
+    if run.perplexity is None:
+        return
+    if corpus == run.perplexity.corpus:
+        yield (
+            f"perplexity.corpus: {corpus!r} is also {analysis}.corpus, so it is not "
+            "held out; name another corpus, such as the same source with skip_segments"
+        )
+    elif not run.held_out_languages(corpus):
+        yield (
+            f"perplexity.corpus: {run.perplexity.corpus!r} and {analysis}.corpus "
+            f"{corpus!r} have no language in common"
+        )

@@ -1,0 +1,170 @@
+"""Runs one job of a step and draws one family of figures, as declared by their analysis."""
+
+import importlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from neuroglot import layout, store
+from neuroglot.analyses.base import Analysis, Figures, Inputs, Scope, Step, StepSettings, Work
+from neuroglot.capture.settings import ExecutionSettings
+from neuroglot.errors import NeuroglotError
+from neuroglot.files import write_whole
+from neuroglot.models.card import CARD, read_card
+from neuroglot.packages import file_sha256
+from neuroglot.provenance import digest, fingerprint
+from neuroglot.tables import tidy
+
+
+def code_of(analysis: Analysis[Any], step: Step[Any, Any, Any]) -> str:
+    """Fingerprint of the code that a step can reach."""
+    module = f"{analysis.package}.steps.{step.name}"
+    return fingerprint("neuroglot.analyses.run:run_step", module)
+
+
+def code_of_figures(analysis: Analysis[Any], family: Figures) -> str:
+    """Fingerprint of the code that draws a family of figures."""
+    module = f"{analysis.package}.figures.{family.name}"
+    return fingerprint("neuroglot.analyses.run:draw_figures", module)
+
+
+def run_step(
+    analysis: Analysis[Any],
+    step: Step[Any, Any, Any],
+    inputs: Inputs,
+    settings: StepSettings,
+    output: Path,
+    execution: ExecutionSettings,
+) -> None:
+    """Compute one job of a step and write its dataset, tables and files.
+
+    Args:
+        analysis: whose step it is.
+        step: what to compute.
+        inputs: what it reads.
+        settings: what it is told.
+        output: the Zarr store.
+        execution: how much to do at a time.
+
+    Raises:
+        NeuroglotError: inputs made with different models, or whatever the step refuses.
+    """
+    cards = _cards(inputs)
+    if len(cards) > 1 and not step.compares_models:
+        raise NeuroglotError(
+            f"{analysis.name} {step.name}: its inputs were made with {len(cards)} different "
+            "models; make them again with one"
+        )
+    origin = {
+        "reduction": f"{analysis.name}/{step.name}",
+        "inputs": digest(
+            {name: [_identity(path) for path in paths] for name, paths in inputs.named().items()}
+        ),
+        "cards": cards,
+        "settings": settings.model_dump(mode="json"),
+        "code": code_of(analysis, step),
+    }
+    if store.begin(output, "reduction", origin):
+        return
+    pieces = output.with_suffix(".pieces")
+    work = Work(execution, pieces, pieces / digest(origin))
+    module = importlib.import_module(f"{analysis.package}.steps.{step.name}")
+    data: xr.Dataset = module.compute(replace(inputs, work=work), settings)
+    data = data.assign_attrs(paper=analysis.name, reduction=step.name, **_labels(settings))
+    store.write_dataset(output, data)
+    for stem, table in _tables(module, step, data).items():
+        _write_table(table, output.with_name(f"{stem}.csv"))
+    if step.files:
+        module.export(data, output.parent)
+    store.complete(output, "reduction", origin, {str(k): int(v) for k, v in data.sizes.items()})
+    shutil.rmtree(work.progress, ignore_errors=True)
+
+
+def draw_figures(analysis: Analysis[Any], family: Figures, scope: Scope, folder: Path) -> None:
+    """Write every figure of a family as SVG and PNG.
+
+    Args:
+        analysis: whose figures they are.
+        family: which.
+        scope: the model, or all models where the family's steps compare them.
+        folder: where the figures go.
+    """
+    from neuroglot.figures.style import save
+
+    steps = [analysis.step(name) for name in family.steps]
+    model = None if steps[0].compares_models else scope.model
+    paths = [layout.reduction(analysis.name, step.name, model) for step in steps]
+    data = merged([store.open_dataset(path, "reduction") for path in paths])
+    module = importlib.import_module(f"{analysis.package}.figures.{family.name}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem in family.stems:
+        save(module.FIGURES[stem](data), folder / stem)
+
+
+def merged(parts: list[xr.Dataset]) -> xr.Dataset:
+    """Put reductions' variables into one dataset; of what several have, the first one's count.
+
+    Along each dimension come the first one's tasks, languages, and the like, in their order, and
+    then those that only others have; values are NaN where a reduction lacks them.
+    """
+    order: dict[str, pd.Index] = {}
+    for part in parts:
+        for name, index in part.indexes.items():
+            known = order.setdefault(str(name), index)
+            if not known.equals(index):
+                order[str(name)] = known.append(index.difference(known, sort=False))
+    aligned = [part.reindex({name: order[str(name)] for name in part.indexes}) for part in parts]
+    return xr.merge(aligned, compat="override", join="exact", combine_attrs="override")
+
+
+def _identity(path: Path) -> str:
+    """What an input was made from or holds."""
+    if (path / CARD).is_file():
+        return read_card(path).sha256
+    if path.suffix == ".parquet":
+        return file_sha256(path)
+    return store.read_record(path).fingerprint
+
+
+def _cards(inputs: Inputs) -> list[str]:
+    """Digests of the models that the inputs are or were made with."""
+    found = set()
+    for path in inputs.paths():
+        if (path / CARD).is_file():
+            found.add(read_card(path).sha256)
+        elif path.suffix != ".parquet":
+            origin = store.read_record(path).origin
+            found |= {*origin.get("cards", []), *filter(None, [origin.get("card")])}
+    return sorted(found)
+
+
+def _labels(settings: StepSettings) -> dict[str, str]:
+    """What figures say of the model and the languages."""
+    labels = {"model": settings.model, "pivot": settings.pivot}
+    found = {key: value for key, value in labels.items() if value is not None}
+    if settings.language_table:
+        table = {one: settings.language_table[one] for one in settings.languages}
+        for label, key in (("language_names", "name"), ("language_families", "family")):
+            values = {one: getattr(facts, key) for one, facts in table.items()}
+            found[label] = json.dumps(values, ensure_ascii=False)
+    return found
+
+
+def _tables(module: ModuleType, step: Step[Any, Any, Any], data: xr.Dataset) -> Any:
+    if not step.tables:
+        return {}
+    if hasattr(module, "tables"):
+        return module.tables(data)
+    [name] = step.tables
+    return {name: tidy(data[list(module.TABLE)])}
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    text = table.to_csv(index=False, float_format="%.6g")
+    write_whole(path, text.encode())

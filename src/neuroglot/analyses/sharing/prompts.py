@@ -1,0 +1,151 @@
+"""What neurons did at the end of the same prompts in several languages."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from neuroglot.steps.inputs import Inputs
+from numpy.typing import NDArray
+
+from neuroglot import store
+from neuroglot.analyses.sharing.measures.kinds import Bits, KindBits, kinds, pack_above
+from neuroglot.capture.questions import Question, encode
+from neuroglot.capture.recorded import Recorded, open_recorded
+from neuroglot.errors import NeuroglotError
+from neuroglot.models.card import read_tokenizer
+from neuroglot.tasks.base import Item, check_same_items, read_items
+from neuroglot.tokens import special_tokens
+
+BLOCK_BYTES = 1 << 28
+Act = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """One model's recordings of one task.
+
+    Attributes:
+        task: id.
+        site: ``act`` or ``gate``: what says whether a neuron is active.
+        recorded: by language, in the configured order; the items are the same in all.
+    """
+
+    task: str
+    site: str
+    recorded: Mapping[str, Recorded]
+
+    @property
+    def items(self) -> list[str]:
+        """Ids of the items, in their order."""
+        return [str(item) for item in self._first["segment_id"].values]
+
+    @property
+    def neurons(self) -> int:
+        """Width of a layer."""
+        path = next(iter(self.recorded.values())).path
+        return int(store.read_rows(path, "act", 0, slice(1)).shape[1])
+
+    @property
+    def layers(self) -> xr.Dataset:
+        """Coordinates ``layer``, ``stack(layer)`` and ``stack_layer(layer)``."""
+        return self._first[["stack", "stack_layer"]]
+
+    @property
+    def _first(self) -> xr.Dataset:
+        return next(iter(self.recorded.values())).data
+
+    def blocks(self) -> Iterator[slice]:
+        """Layers that fit into memory together, in all languages."""
+        row = len(self.items) * self.neurons * len(self.recorded) * np.dtype(np.float32).itemsize
+        step, layers = max(1, BLOCK_BYTES // row), self.layers.sizes["layer"]
+        return (slice(start, min(start + step, layers)) for start in range(0, layers, step))
+
+    def active(self, threshold: float) -> dict[str, Bits]:
+        """Which neurons are active, ``[item, layer, byte]`` by language, packed block by block."""
+        parts = [signs(self.read(self.site, layers), threshold) for layers in self.blocks()]
+        return {one: np.concatenate([part[one] for part in parts], 1) for one in self.recorded}
+
+    def read(self, site: str, layers: slice) -> Act:
+        """Read ``act``, ``site`` or its ``peak`` by language, ``[item, layer, neuron]``."""
+        return {
+            language: store.read_rows(one.path, site, layers).transpose(1, 0, 2)
+            for language, one in self.recorded.items()
+        }
+
+
+def open_prompts(inputs: Inputs, tasks: Iterable[str], languages: Iterable[str]) -> list[Prompts]:
+    """Open the recordings of tasks, of one model.
+
+    Raises:
+        NeuroglotError: one is missing or damaged, or an item stands in one language only.
+    """
+    by_key = {(one.corpus, one.language): one for one in open_recorded(inputs, "prompts")}
+    found = []
+    for task in tasks:
+        recorded = {one: by_key[task, one] for one in languages if (task, one) in by_key}
+        if len(recorded) < 2:
+            raise NeuroglotError(
+                f"task {task!r} was recorded in {len(recorded)} language(s), and neurons are "
+                "shared between two or more; give the task more languages"
+            )
+        check_same_items(
+            task,
+            {one: r.data["segment_id"].values.astype(str).tolist() for one, r in recorded.items()},
+        )
+        first = next(iter(recorded.values())).path
+        site = store.read_record(first, "activations").origin["prompts"]
+        found.append(Prompts(task, site, recorded))
+    return found
+
+
+def read_task(inputs: Inputs, prompts: Prompts) -> dict[str, list[Item]]:
+    """The items that were recorded, by language.
+
+    Raises:
+        NeuroglotError: a task's file holds others than were recorded.
+    """
+    paths = {(path.parent.name, path.stem): path for path in inputs.texts}
+    found = {}
+    for language in prompts.recorded:
+        path = paths[prompts.task, language]
+        found[language] = list(read_items(path).items)
+        if [item.id for item in found[language]] != prompts.items:
+            raise NeuroglotError(f"{path}: its items are not those that were recorded; run again")
+    return found
+
+
+def encoded(
+    inputs: Inputs, task: str, items: Mapping[str, Sequence[Item]]
+) -> dict[str, list[Question]]:
+    """The items as token ids, by language.
+
+    Raises:
+        NeuroglotError: a prompt and its answer are too long for the model.
+    """
+    tokenizer = read_tokenizer(inputs.model)
+    before, _ = special_tokens(tokenizer.encode("a"))
+    found = {}
+    for language, own in items.items():
+        try:
+            found[language] = encode(tokenizer, before, own, inputs.card().context_window)
+        except NeuroglotError as error:
+            raise NeuroglotError(f"task {task!r}, language {language!r}: {error}") from error
+    return found
+
+
+def kinds_of(fired: Act, threshold: float) -> KindBits:
+    """Tell kinds of neurons apart by the firing site's values in all languages."""
+    neurons = next(iter(fired.values())).shape[-1]
+    return kinds(signs(fired, threshold).values(), neurons)
+
+
+def signs(fired: Act, threshold: float) -> dict[str, Bits]:
+    """Pack which neurons are active, by language."""
+    return {language: pack_above(own, [threshold])[0] for language, own in fired.items()}
+
+
+def by_task(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Put the tasks' datasets one behind the other along ``task``; NaN where one lacks values."""
+    axis = xr.Variable("task", np.array(list(found), str))
+    return xr.concat(list(found.values()), axis, join="outer", combine_attrs="override")

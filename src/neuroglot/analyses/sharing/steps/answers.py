@@ -1,0 +1,125 @@
+"""A task's answers without a kind of neurons, and with some converted (tables 2, 3, 5 and 6)."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from neuroglot.steps.inputs import Inputs
+from numpy.typing import NDArray
+
+from neuroglot.analyses.answers import Asked, Examiner, summed_up
+from neuroglot.analyses.pieces import Piece, piece
+from neuroglot.analyses.sharing.measures.kinds import Bits, KindBits, kinds, unpack
+from neuroglot.analyses.sharing.prompts import encoded, open_prompts, read_task
+from neuroglot.capture.answers import Variant
+from neuroglot.models.intervene import Edit, random_like
+from neuroglot.provenance import digest, fingerprint
+
+WITHOUT = ("all_shared", "partial_shared", "specific")
+CONVERTED = {
+    "specific": ("specific",),
+    "partial_shared": ("partial_shared",),
+    "both": ("specific", "partial_shared"),
+}
+VARIANTS = (
+    "baseline",
+    *(f"without_{kind}" for kind in WITHOUT),
+    *(f"random_{kind}" for kind in WITHOUT),
+    *(f"converted_{kinds}" for kinds in CONVERTED),
+    *(f"random_converted_{kinds}" for kinds in CONVERTED),
+)
+
+
+def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+    """Let the model answer every question as it is, without each kind, and with some converted."""
+    [one] = open_prompts(inputs, [settings["task"]], settings["languages"])
+    active = one.active(settings["threshold"])
+    asked = _Asked(
+        one.task,
+        settings["scoring"],
+        encoded(inputs, one.task, read_task(inputs, one)),
+        kinds(active.values(), one.neurons),
+        np.stack(list(active.values())),
+    )
+    answers = _piece(inputs, settings, asked)
+    data = summed_up(asked, answers, VARIANTS, settings["replicates"])
+    return data.assign_attrs({key: settings[key] for key in ("task", "scoring")})
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked(Asked):
+    """One task's questions in all languages, and the neurons there are to change.
+
+    Attributes:
+        kinds: of every item, ``[item, layer, byte]``.
+        active: ``[language, item, layer, byte]``.
+    """
+
+    kinds: KindBits
+    active: Bits
+
+    def variants(self, value: float, seeds: int) -> Iterator[tuple[str, Variant | None]]:
+        """Give every variant of VARIANTS for the judged questions, a control once for each seed.
+
+        Args:
+            value: what converted neurons are set to.
+            seeds: draws of a control.
+        """
+
+        def without(kind: str, seed: int | None, places: NDArray[np.int64]) -> list[Edit]:
+            mask = self.kinds[self.judged[places, 1]].mask(kind)
+            return [Edit(control(mask, seed, places), "set", 0.0)]
+
+        def converted(name: str, seed: int | None, places: NDArray[np.int64]) -> list[Edit]:
+            languages, items = self.judged[places].T
+            own = self.kinds[items]
+            mask = np.logical_or.reduce([own.mask(kind) for kind in CONVERTED[name]])
+            mask &= ~unpack(self.active[languages, items], self.kinds.neurons)
+            return [Edit(control(mask, seed, places), "set", value)]
+
+        def control(
+            mask: NDArray[np.bool_], seed: int | None, places: NDArray[np.int64]
+        ) -> NDArray[np.bool_]:
+            return mask if seed is None else random_like(mask, seed, places)
+
+        yield "baseline", None
+        for kind in WITHOUT:
+            yield f"without_{kind}", partial(without, kind, None)
+            for seed in range(seeds):
+                yield f"random_{kind}", partial(without, kind, seed)
+        for name in CONVERTED:
+            yield f"converted_{name}", partial(converted, name, None)
+            for seed in range(seeds):
+                yield f"random_converted_{name}", partial(converted, name, seed)
+
+
+def _piece(inputs: Inputs, settings: dict[str, Any], asked: _Asked) -> Piece:
+    """Judge one task's answers, or read how they were judged before."""
+    keys = ("threshold", "positions", "converted_offset", "random_seeds", "device", "dtype")
+    origin = digest(
+        [
+            inputs.card().sha256,
+            *asked.identity(),
+            _digest(asked),
+            {key: settings[key] for key in keys},
+            fingerprint(__name__),
+        ]
+    )
+    value = settings["threshold"] + settings["converted_offset"]
+    variants = asked.variants(value, settings["random_seeds"])
+    examiner = Examiner(inputs, settings, settings["positions"])
+    return piece(
+        inputs.pieces / "answers.npz", origin, lambda: examiner.ask(asked, VARIANTS, variants)
+    )
+
+
+def _digest(asked: _Asked) -> str:
+    """Of which neurons are of which kind, and active."""
+    seen = hashlib.sha256(asked.active.tobytes())
+    for kind in (*WITHOUT, "non_activated"):
+        seen.update(asked.kinds.bits(kind).tobytes())
+    return seen.hexdigest()

@@ -1,0 +1,122 @@
+"""Kinds of neurons in every task by layer, and how they change (figures 2 to 7, 19 and 22)."""
+
+from collections.abc import Iterable
+from functools import reduce
+from operator import add
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+from neuroglot.steps.inputs import Inputs
+
+from neuroglot.analyses.sharing.bounds import bounded, with_bounds
+from neuroglot.analyses.sharing.measures.kind_shares import (
+    active_share,
+    active_share_by_item,
+    dead,
+    dead_by_item,
+    kind_share,
+    kind_share_by_item,
+    overlap,
+)
+from neuroglot.analyses.sharing.measures.kinds import KindBits, kinds, nested_kinds, pack_above
+from neuroglot.analyses.sharing.measures.specificity import repeated_specificity, specific_items
+from neuroglot.analyses.sharing.prompts import Prompts, by_task, open_prompts, signs
+from neuroglot.tables import tidy
+
+SPECIFIC = "specific"
+REPEATING = (
+    "repeating",
+    "repeating_null",
+    "repeating_null_high",
+    "same_language",
+    "same_language_null",
+)
+
+
+def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+    """Tell kinds apart in every item of every task, a few layers in memory at a time."""
+    opened = open_prompts(inputs, settings["tasks"], settings["languages"])
+    found = {one.task: _task(one, settings) for one in opened}
+    data = by_task({task: own.drop_vars(SPECIFIC) for task, own in found.items()})
+    data = data.reindex(language=settings["languages"]).assign(_specific(list(found.values())))
+    return data.assign_attrs(threshold=settings["threshold"], site=opened[0].site)
+
+
+def _specific(found: list[xr.Dataset]) -> dict[str, xr.DataArray]:
+    """In how many items a neuron is active in one language alone.
+
+    Only items asked in the most languages count: with fewer to compare, more neurons are specific.
+    """
+    most = max(one.sizes["language"] for one in found)
+    counted = [one for one in found if one.sizes["language"] == most]
+    return {
+        SPECIFIC: reduce(add, (one[SPECIFIC] for one in counted)),
+        "specific_items": reduce(add, (one["items"] for one in counted)),
+    }
+
+
+def _task(prompts: Prompts, settings: dict[str, Any]) -> xr.Dataset:
+    blocks = [_block(prompts, layers, settings) for layers in prompts.blocks()]
+    data = xr.concat(blocks, "layer", combine_attrs="override")
+    items = xr.Variable((), len(prompts.items), {"units": "items"})
+    data = xr.merge([bounded(data, settings["replicates"]), prompts.layers]).assign(items=items)
+    return data.assign(repeated_specificity(data[SPECIFIC], len(prompts.items)))
+
+
+def _block(prompts: Prompts, layers: slice, settings: dict[str, Any]) -> xr.Dataset:
+    fired, neurons = prompts.read(prompts.site, layers), prompts.neurons
+    threshold = settings["threshold"]
+    active = signs(fired, threshold)
+    found = kinds(active.values(), neurons)
+    counts = [n for n in settings["language_counts"] if n <= len(active)]
+    thresholds = settings["thresholds"]
+    above = {language: pack_above(own, thresholds) for language, own in fired.items()}
+    silent = dead_by_item(
+        found.non_activated, signs(prompts.read("peak", layers), threshold), neurons
+    )
+    return xr.Dataset(
+        {
+            **_shares("kind_share", found),
+            "overlap": overlap(found),
+            "active_share": active_share(active, neurons),
+            "active_share_by_item": active_share_by_item(active, neurons),
+            "dead": dead(silent),
+            "dead_by_item": silent,
+            SPECIFIC: specific_items(active, found.specific, neurons),
+            **_sweep(
+                "threshold_share",
+                (
+                    kinds((own[i] for own in above.values()), neurons)
+                    for i in range(len(thresholds))
+                ),
+                xr.Variable("threshold", thresholds, {"units": "activation"}),
+            ),
+            **_sweep(
+                "language_count_share",
+                (one for _, one in nested_kinds(active.values(), neurons, [*counts, len(active)])),
+                xr.Variable("languages", sorted({*counts, len(active)}), {"units": "languages"}),
+            ),
+        }
+    )
+
+
+def _shares(name: str, found: KindBits) -> dict[str, xr.DataArray]:
+    """The mean share of each kind and, as ``{name}_by_item``, what it is the mean of."""
+    return {name: kind_share(found), f"{name}_by_item": kind_share_by_item(found)}
+
+
+def _sweep(name: str, steps: Iterable[KindBits], axis: xr.Variable) -> xr.Dataset:
+    """``_shares`` of every step, one behind the other along ``axis``."""
+    return xr.concat([xr.Dataset(_shares(name, found)) for found in steps], axis)
+
+
+def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
+    """Share of every kind by layer beside what repeats in all items; active and dead neurons."""
+    return {
+        "kinds": tidy(data[[*with_bounds("kind_share"), "overlap"]]),
+        "active": tidy(data[with_bounds("active_share", "dead")]),
+        "kinds_by_threshold": tidy(data[with_bounds("threshold_share")]),
+        "kinds_by_languages": tidy(data[with_bounds("language_count_share")]),
+        "specific_repeating": tidy(data[[*REPEATING, "items"]]),
+    }

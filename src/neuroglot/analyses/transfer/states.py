@@ -1,0 +1,162 @@
+"""The hidden states that were recorded of parallel segments, and the segments' tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from neuroglot.steps.inputs import Inputs
+from numpy.typing import NDArray
+
+from neuroglot import store
+from neuroglot.capture.settings import Pool
+from neuroglot.corpora.base import read_parquet
+from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.models.card import read_card
+from neuroglot.provenance import digest
+from neuroglot.tokens import Tokens
+
+SITES: dict[Pool, str] = {"last": "state", "mean": "mean"}
+
+
+@dataclass(frozen=True)
+class States:
+    """One language's recorded segments.
+
+    Attributes:
+        path: of the store.
+        language: id.
+        segments: ids of the segments; the same in every language that was opened with this one.
+        rows: ``[segment]``, their rows in the store.
+        stack, stack_layer: ``[layer]``, ``encoder`` or ``decoder``, and the layer's number in it.
+    """
+
+    path: Path
+    language: str
+    segments: list[str]
+    rows: NDArray[np.int64]
+    stack: NDArray[np.str_]
+    stack_layer: NDArray[np.int64]
+
+    @property
+    def layers(self) -> int:
+        """Number of layers over all stacks."""
+        return len(self.stack)
+
+    def act(self, layers: int | slice) -> NDArray[np.float32]:
+        """``act`` at the last token: ``[segment, neuron]`` of a layer, or ``[layer, ...]``."""
+        return self._read("act", layers)
+
+    def mid(self, layers: int | slice) -> NDArray[np.float32]:
+        """The stream before the FFN adds to it, as ``act``: ``[segment, hidden]``."""
+        return self._read("mid", layers)
+
+    def states(self, pool: Pool) -> NDArray[np.float32]:
+        """The residual stream, ``[state, segment, hidden]``: of the last token or the mean."""
+        return self._read(SITES[pool], slice(None))
+
+    def tokens(self, inputs: Inputs) -> Tokens:
+        """The segments' tokens as the recorded model read them, in the order of ``segments``.
+
+        Raises:
+            NeuroglotError: the model or the language's text is not among the inputs, or is not the
+                one that was recorded.
+        """
+        from neuroglot.capture.record import tokenised
+
+        origin = store.read_record(self.path, "activations").origin
+        paths = {(path.parent.name, path.stem): path for path in inputs.texts}
+        path = paths.get((origin["corpus"], self.language))
+        if path is None:
+            raise NeuroglotError(
+                f"the text of {origin['corpus']!r} in {self.language!r} is not among the inputs"
+            )
+        segments = read_parquet(path).segments
+        recorded_with = origin["card"], origin["tokens"]
+        if recorded_with != (read_card(inputs.model).sha256, digest([list(s) for s in segments])):
+            raise NeuroglotError(
+                f"{self.path} was recorded with another model than {inputs.model} or another text "
+                f"than {path}; make it again"
+            )
+        return _chosen(tokenised(inputs.model, path, segments, origin["long_segments"]), self.rows)
+
+    def _read(self, site: str, layers: int | slice) -> NDArray[np.float32]:
+        return store.read_rows(self.path, site, layers)[..., self.rows, :]
+
+
+def open_states(inputs: Inputs, languages: Sequence[str], pivot: str) -> dict[str, States]:
+    """Open the recorded states of languages, with the segments that all of them have.
+
+    Args:
+        inputs: among them the languages' stores, of one model.
+        languages: in the order wanted.
+        pivot: the language in whose order the segments are, whatever that of the languages.
+
+    Returns:
+        By language, each with the same segments in the same order.
+
+    Raises:
+        NeuroglotError: a language's store is missing or damaged, two were recorded differently, or
+            fewer than two segments are common to all.
+    """
+    if pivot not in languages:
+        raise NeuroglotError(unknown_name("pivot", pivot, languages))
+    records = {
+        path: store.read_record(path, "activations") for path in inputs.stores("activations")
+    }
+    records = {path: record for path, record in records.items() if record.origin["states"]}
+    paths = {record.origin["language"]: path for path, record in records.items()}
+    if missing := [language for language in languages if language not in paths]:
+        raise NeuroglotError(
+            f"the states of {', '.join(map(repr, missing))} are not among the inputs; record them"
+        )
+    wanted = {paths[language]: records[paths[language]] for language in languages}
+    store.require_same(wanted, ["model", "corpus", "card", "settings", "long_segments", "code"])
+    data = {language: store.open_dataset(paths[language], "activations") for language in languages}
+    ids = {one: own["segment_id"].values.astype(str).tolist() for one, own in data.items()}
+    common = set.intersection(*map(set, ids.values()))
+    if len(common) < 2:
+        raise NeuroglotError(
+            f"{len(common)} segment(s) stand in all of {', '.join(languages)}, and states are "
+            "compared between parallel segments; give a corpus with the same segment ids"
+        )
+    segments = [segment for segment in ids[pivot] if segment in common]
+    found = {}
+    for language, own in data.items():
+        place = {segment: row for row, segment in enumerate(ids[language])}
+        rows = np.array([place[segment] for segment in segments])
+        stack, stack_layer = own["stack"].values, own["stack_layer"].values
+        found[language] = States(paths[language], language, segments, rows, stack, stack_layer)
+    return found
+
+
+def state_axis(states: States) -> dict[str, Any]:
+    """Coordinates ``state``, ``stack(state)`` and ``stack_state(state)``.
+
+    ``stack_state`` counts a stack's states from 0, the embeddings, to its number of layers, which
+    is the state after the last layer and before the final norm.
+    """
+    depths = {str(name): int((states.stack == name).sum()) for name in dict.fromkeys(states.stack)}
+    stack = [name for name, depth in depths.items() for _ in range(depth + 1)]
+    stack_state = [state for depth in depths.values() for state in range(depth + 1)]
+    return {
+        "state": np.arange(len(stack)),
+        "stack": ("state", stack),
+        "stack_state": ("state", stack_state),
+    }
+
+
+def _chosen(text: Tokens, segments: NDArray[np.int64]) -> Tokens:
+    """Some segments of a text, in the order of ``segments``."""
+    lengths = np.bincount(text.segment, minlength=len(text.segment_ids))
+    starts = np.cumsum(lengths) - lengths
+    rows = np.concatenate([np.arange(starts[s], starts[s] + lengths[s]) for s in segments])
+    columns = {name: getattr(text, name)[rows] for name in ("token_id", "position", "end")}
+    return replace(
+        text,
+        **columns,
+        snapshot=text.snapshot[rows],
+        segment=np.repeat(np.arange(len(segments), dtype=np.int32), lengths[segments]),
+        segment_ids=[text.segment_ids[s] for s in segments],
+    )

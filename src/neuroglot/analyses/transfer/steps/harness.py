@@ -1,0 +1,205 @@
+"""What a model loses in tasks of lm-evaluation-harness without a language's neurons."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from neuroglot.steps.inputs import Inputs
+from numpy.typing import NDArray
+
+from neuroglot.analyses.pieces import Piece, piece
+from neuroglot.analyses.transfer.steps.deactivation import controls
+from neuroglot.analyses.transfer.steps.neurons import TYPES, listed
+from neuroglot.analyses.transfer.steps.tasks import VARIANTS
+from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.models.card import read_tokenizer
+from neuroglot.models.intervene import Edit
+from neuroglot.models.load import load
+from neuroglot.packages import file_sha256
+from neuroglot.progress import progress
+from neuroglot.provenance import digest, fingerprint
+from neuroglot.tables import tidy
+
+_FEW_SHOT_SEED = 1234  # the harness's own
+_REPLICATES = 1000  # of standard errors that have no formula
+
+Masks = list[tuple[str, NDArray[np.bool_] | None]]
+
+
+def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+    """Let the harness examine the model as it is and with neurons of a task's language at zero.
+
+    Neurons are deactivated while a prompt is read, and not while an answer is. Of a control's
+    draws the mean is kept, of their scores and of their standard errors.
+    """
+    _check_installed()
+    lists = inputs.reduction("transfer/neurons")
+    tasks: dict[str, str] = settings["harness"]["tasks"]
+    examiner = _Examiner(inputs, settings)
+    found = {}
+    with progress(len(tasks), "tasks", f"{inputs.model.name} harness") as bar:
+        for task, language in tasks.items():
+            masks: Masks = [("baseline", None)]
+            for kind in TYPES:
+                own = listed(lists, kind, language)
+                masks.append((f"without_{kind}", own))
+                drawn = controls(own, language, settings["random_seeds"])
+                masks += [(f"random_{kind}", mask) for mask in drawn]
+            found[task] = _averaged(examiner.piece(task, masks))
+            bar.update()
+    data = xr.concat(found.values(), xr.Variable("task", [*found]), join="outer")
+    return data.assign_coords(asked_in=("task", list(tasks.values()))).assign_attrs(
+        top_n=lists.attrs["top_n"],
+        random_seeds=settings["random_seeds"],
+        lm_eval=version("lm_eval"),
+    )
+
+
+def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
+    """Scores and their standard errors by task, metric and variant."""
+    return {"harness": tidy(data.reset_coords("asked_in").rename(asked_in="language"))}
+
+
+def scores_of(results: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Read a task's numbers: score and standard error by metric, which names its filter if any.
+
+    Example:
+        >>> scores_of({"alias": "x", "acc,none": 0.5, "acc_stderr,none": "N/A", "em,strict": 0})
+        {'acc': (0.5, nan), 'em,strict': (0.0, nan)}
+    """
+    numbers = {
+        key: float(value)
+        for key, value in results.items()
+        if "," in key and isinstance(value, int | float)
+    }
+    found = {}
+    for key, value in numbers.items():
+        metric, _, kept = key.partition(",")
+        if not metric.endswith("_stderr"):
+            name = metric if kept == "none" else key
+            found[name] = value, numbers.get(f"{metric}_stderr,{kept}", np.nan)
+    return found
+
+
+def _check_installed() -> None:
+    if find_spec("lm_eval") is None:
+        raise NeuroglotError(
+            "transfer.harness: lm-evaluation-harness is not installed; install "
+            "'neuroglot[harness]', or leave transfer.harness out"
+        )
+
+
+def _averaged(found: Piece) -> xr.Dataset:
+    """Draws of one control become one variant."""
+    data = xr.Dataset(
+        {
+            "harness": (("run", "metric"), found["score"], {"units": "of the metric"}),
+            "harness_error": (("run", "metric"), found["error"], {"units": "of the metric"}),
+        },
+        {"run": found["variant"], "metric": found["metric"]},
+    )
+    means = data.groupby("run").mean(skipna=False, keep_attrs=True).rename(run="variant")
+    return means.sel(variant=list(VARIANTS)).transpose("metric", "variant")
+
+
+class _Examiner:
+    """The model, loaded when a task that was not done yet needs it."""
+
+    def __init__(self, inputs: Inputs, settings: dict[str, Any]) -> None:
+        self._inputs, self._settings = inputs, settings
+        self._model: Any = None
+
+    def piece(self, task: str, masks: Masks) -> Piece:
+        """Do one task once for each set of neurons, or read how it was done before."""
+        harness = self._settings["harness"]
+        folder = harness["folder"]
+        origin = digest(
+            [
+                self._inputs.card().sha256,
+                [
+                    [name, [] if mask is None else np.argwhere(mask).tolist()]
+                    for name, mask in masks
+                ],
+                {key: self._settings[key] for key in ("device", "dtype")},
+                [task, harness["limit"], version("lm_eval"), _contents(folder)],
+                fingerprint(__name__),
+            ]
+        )
+
+        def examine() -> Piece:
+            done = [scores_of(self._run(task, mask)) for _, mask in masks]
+            metrics = list(done[0])
+            values = np.array([[one[metric] for metric in metrics] for one in done])
+            return {
+                "variant": np.array([name for name, _ in masks]),
+                "metric": np.array(metrics),
+                "score": values[..., 0],
+                "error": values[..., 1],
+            }
+
+        return piece(self._inputs.pieces / f"{digest(task)}.npz", origin, examine)
+
+    def _run(self, task: str, mask: NDArray[np.bool_] | None) -> dict[str, Any]:
+        from lm_eval import evaluate  # type: ignore[import-not-found,import-untyped]
+
+        from neuroglot.analyses.transfer.examinee import Examinee
+
+        if self._model is None:
+            device, dtype = self._settings["device"], self._settings["dtype"]
+            self._model = load(self._inputs.model, device, dtype)
+        examinee = Examinee(
+            self._model,
+            read_tokenizer(self._inputs.model),
+            [] if mask is None else [Edit(mask)],
+            self._inputs.execution.batch_tokens,
+        )
+        results = evaluate(
+            examinee,
+            self._loaded(task),
+            limit=self._settings["harness"]["limit"],
+            log_samples=False,
+            bootstrap_iters=_REPLICATES,
+        )["results"]
+        if task not in results:
+            raise NeuroglotError(
+                f"transfer.harness.tasks: {task!r} is a group without a score of its own; name "
+                f"its tasks: {', '.join(results)}"
+            )
+        found: dict[str, Any] = results[task]
+        return found
+
+    def _loaded(self, task: str) -> Any:
+        """A task with no answers yet, set up as the harness's own command does by default."""
+        if task not in self._manager.all_tasks:
+            raise NeuroglotError(
+                f"transfer.harness.tasks: {unknown_name('task', task, self._manager.all_tasks)}"
+            )
+        loaded = self._manager.load([task])
+        for one in loaded["tasks"].values():
+            one.set_fewshot_seed(seed=_FEW_SHOT_SEED)
+            if one.get_config("num_fewshot") is None:
+                one.set_config("num_fewshot", 0)
+        return loaded
+
+    @cached_property
+    def _manager(self) -> Any:
+        """All tasks there are: a search through thousands of files."""
+        from lm_eval.tasks import TaskManager  # type: ignore[import-not-found,import-untyped]
+
+        return TaskManager(include_path=self._settings["harness"]["folder"])
+
+
+def _contents(folder: str | None) -> dict[str, str]:
+    """What a folder of tasks holds."""
+    if folder is None:
+        return {}
+    if not Path(folder).is_dir():
+        raise NeuroglotError(f"transfer.harness.folder: there is no folder {folder}")
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): file_sha256(path) for path in files}

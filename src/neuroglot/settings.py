@@ -1,0 +1,89 @@
+"""What every section of the configuration is built from: strict models, ids and lists of them."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+Items = TypeVar("Items", bound=Sequence[object])
+
+
+class Section(BaseModel):
+    """A part of the configuration; a key it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Names:
+    """Marks an id as that of an entry of another section, where it has to exist."""
+
+    def __init__(self, section: Literal["corpora", "tasks", "models"]) -> None:
+        self.section = section
+
+
+def _identifier(name: str) -> str:
+    if not IDENTIFIER.fullmatch(name):
+        raise ValueError(
+            f"{name!r} cannot be part of a path: use lower-case letters, digits, - and _, "
+            "beginning with a letter or digit, at most 100 of them"
+        )
+    return name
+
+
+def distinct(items: Items) -> Items:
+    """Refuse a list that names something twice."""
+    for place, item in enumerate(items):
+        if item in items[:place]:
+            raise ValueError(f"{item!r} is listed twice")
+    return items
+
+
+Id = Annotated[str, AfterValidator(_identifier)]
+CorpusId = Annotated[Id, Names("corpora")]
+TaskId = Annotated[Id, Names("tasks")]
+ModelId = Annotated[Id, Names("models")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+def named(section: Section) -> Iterator[tuple[str, Names, str]]:
+    """Give every id in a section that names an entry of another one.
+
+    Returns:
+        Of each its key, such as ``corpora[1]``, what it names, and the id.
+    """
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        if value is None:
+            continue
+        names = _names([field.annotation, *field.metadata])
+        if names is not None and isinstance(value, str):
+            yield key, names, value
+        elif names is not None:
+            yield from ((f"{key}[{place}]", names, one) for place, one in enumerate(value))
+
+
+def _names(annotations: Sequence[object]) -> Names | None:
+    """The mark on an annotation, or on that of a list's items or an optional value."""
+    for annotation in annotations:
+        if isinstance(annotation, Names):
+            return annotation
+        parts = [*getattr(annotation, "__metadata__", ()), *getattr(annotation, "__args__", ())]
+        if found := _names(parts):
+            return found
+    return None
+
+
+class PerplexitySettings(Section):
+    """Held-out text, on which models are judged with and without some of their neurons."""
+
+    corpus: CorpusId = Field(
+        description="A corpus of text that no neurons were chosen on; `skip_segments` helps."
+    )
+    window: int = Field(
+        200, ge=2, description="Tokens read at a time; a language needs at least so many."
+    )
+    windows: int | None = Field(
+        500, ge=1, description="Windows per language, from the first; null: all there are."
+    )

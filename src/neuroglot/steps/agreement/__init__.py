@@ -1,1 +1,0 @@
-"""Reductions of the agreement analysis: each reads stores, calls measures and gives a dataset."""

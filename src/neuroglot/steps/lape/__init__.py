@@ -1,1 +1,0 @@
-"""Reductions of the lape analysis: each reads stores, calls measures and gives a dataset."""

@@ -1,1 +1,0 @@
-"""The reductions of the roles paper, one file each: ``compute`` and the variables of its table."""

@@ -1,1 +1,0 @@
-"""Neurons that move representations between latent spaces: its reductions."""
