@@ -135,7 +135,9 @@ def test_the_seed_decides_and_the_number_of_threads_does_not():
 
 
 def test_importing_the_measure_imports_no_solver():
-    code = "import neuroglot.analyses.experts.measures.clusters, sys; print('ortools' in sys.modules)"
+    code = (
+        "import neuroglot.analyses.experts.measures.clusters, sys; print('ortools' in sys.modules)"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
 

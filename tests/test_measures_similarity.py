@@ -8,7 +8,11 @@ import xarray as xr
 from scipy.stats import spearmanr
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.analyses.roles.measures.overlap import distinct_sentences, sentence_overlap, token_overlap
+from neuroglot.analyses.roles.measures.overlap import (
+    distinct_sentences,
+    sentence_overlap,
+    token_overlap,
+)
 from neuroglot.analyses.roles.measures.ranks import rank_correlation
 from neuroglot.analyses.roles.measures.rsa import correlation_rows, rsa, shared_stimuli
 

@@ -8,7 +8,11 @@ import xarray as xr
 from neuroglot.capture.questions import Question
 from neuroglot.measures.bootstrap import resample_weights
 from neuroglot.analyses.sharing.measures.kind_shares import kind_share, kind_share_by_item
-from neuroglot.analyses.sharing.measures.maxima import CANDIDATES, maximum_interval, resampled_maxima
+from neuroglot.analyses.sharing.measures.maxima import (
+    CANDIDATES,
+    maximum_interval,
+    resampled_maxima,
+)
 from neuroglot.analyses.sharing.measures.kinds import kinds, pack
 from neuroglot.analyses.answers import Asked, control, summed_up
 from neuroglot.steps.draw import merged

@@ -1,16 +1,18 @@
 """The command line: one command per rule of the workflow, each importing only what it uses."""
 
 import errno
-import json
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
 
 from neuroglot.errors import NeuroglotError
+
+if TYPE_CHECKING:
+    from neuroglot.config import Config as Configured
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,21 +22,13 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="Check and document the configuration.")
 app.add_typer(config_app, name="config")
 
-Settings = Annotated[str, typer.Option("--settings", help="This step's settings, as JSON.")]
-Execution = Annotated[
-    str, typer.Option("--execution", help="Batch and shard size, as JSON; changes no number.")
-]
 
-
-def _to_write(path: Path) -> Path:
-    """Remember what a command writes: the error of a full disk rarely names a file."""
-    _written.append(path)
-    return path
-
-
-_written: list[Path] = []
-Output = Annotated[Path, typer.Option("--output", help="What to write.", callback=_to_write)]
 Config = Annotated[Path, typer.Option("--config", help="The configuration file.")]
+CONFIG = Path("config.yaml")
+Model = Annotated[str, typer.Argument(help="Id of the model.")]
+Corpus = Annotated[str, typer.Argument(help="Id of the corpus.")]
+Language = Annotated[str, typer.Argument(help="Id of the language.")]
+Analysis = Annotated[str, typer.Argument(help="The analysis, such as roles.")]
 
 
 def main() -> None:
@@ -92,8 +86,10 @@ def _disk_full(error: BaseException | None) -> str | None:
 
 def _place(error: BaseException) -> str:
     """The file that an error is about, or what the command was to write."""
+    from neuroglot.files import written
+
     named = (getattr(error, name, None) for name in ("filename2", "filename"))
-    return str(next((name for name in [*named, *_written[-1:]] if name is not None), "output"))
+    return str(next((name for name in [*named, *written[-1:]] if name is not None), "output"))
 
 
 @app.callback()
@@ -109,173 +105,100 @@ def common(
         claim(gpus)
 
 
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise NeuroglotError(f"--settings is not JSON: {error}: {text[:200]}") from error
+def _read(config: Path) -> "Configured":
+    from neuroglot.config import load_file
+
+    return load_file(config)
 
 
 @app.command()
 def package(
     reference: Annotated[str, typer.Argument(help="pypi:NAME==VERSION or npm:NAME@VERSION")],
     sha256: Annotated[str, typer.Option(help="Digest of the archive.")],
-    output: Output,
+    output: Annotated[Path, typer.Option("--output", help="What to write.")],
 ) -> None:
     """Download a package's archive; nothing in it is run."""
-    from neuroglot.steps import package as step
+    from neuroglot.commands import make_package
 
-    step.run(reference, sha256, output)
+    make_package(reference, sha256, output)
 
 
 @app.command()
-def model(settings: Settings, output: Output) -> None:
+def model(model: Model, config: Config = CONFIG) -> None:
     """Turn any source of a model into safetensors, tokenizer and card."""
-    from neuroglot.steps import model as step
+    from neuroglot.commands import make_model
 
-    step.run(_json(settings), output)
+    make_model(_read(config), model)
 
 
 @app.command()
-def corpus(
-    settings: Settings,
-    language: Annotated[str, typer.Option()],
-    output: Output,
-    archive: Annotated[Path | None, typer.Option(help="The package that holds the text.")] = None,
-) -> None:
+def corpus(corpus: Corpus, language: Language, config: Config = CONFIG) -> None:
     """Read one language of a corpus into Parquet."""
-    from neuroglot.steps import corpus as step
+    from neuroglot.commands import make_text
 
-    step.run(_json(settings), language, archive, output)
+    make_text(_read(config), corpus, language)
 
 
 @app.command()
-def task(settings: Settings, language: Annotated[str, typer.Option()], output: Output) -> None:
+def task(
+    task: Annotated[str, typer.Argument(help="Id of the task.")],
+    language: Language,
+    config: Config = CONFIG,
+) -> None:
     """Read one language of a task into Parquet."""
-    from neuroglot.steps import task as step
+    from neuroglot.commands import make_items
 
-    step.run(_json(settings), language, output)
+    make_items(_read(config), task, language)
 
 
 @app.command()
-def tokens(
-    model: Annotated[Path, typer.Option(help="Folder of the model.")],
-    corpus: Annotated[Path, typer.Option(help="Parquet of the language.")],
-    output: Output,
-    prefix: Annotated[str, typer.Option(help="word or subword")],
-    long_segments: Annotated[str, typer.Option(help="truncate or refuse")],
-) -> None:
+def tokens(model: Model, corpus: Corpus, language: Language, config: Config = CONFIG) -> None:
     """Tokenise one language of a corpus."""
-    from neuroglot.steps import tokens as step
+    from neuroglot.commands import make_tokens
 
-    step.run(model, corpus, output, prefix, long_segments)  # type: ignore[arg-type]
-
-
-@app.command()
-def capture(
-    model: Annotated[Path, typer.Option(help="Folder of the model.")],
-    tokens: Annotated[Path, typer.Option(help="Token store.")],
-    settings: Settings,
-    output: Output,
-    plan: Annotated[str, typer.Option(help="What to record, as JSON.")],
-    execution: Execution = "{}",
-) -> None:
-    """Record a model's activations over one language."""
-    from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, RecordingPlan
-    from neuroglot.steps import capture as step
-
-    step.run(
-        model,
-        tokens,
-        output,
-        CaptureSettings.model_validate(_json(settings)),
-        ExecutionSettings.model_validate(_json(execution)),
-        RecordingPlan.model_validate(_json(plan)),
-    )
+    make_tokens(_read(config), model, corpus, language)
 
 
 @app.command()
-def prompts(
-    model: Annotated[Path, typer.Option(help="Folder of the model.")],
-    tasks: Annotated[list[Path], typer.Argument(help="Parquets of the tasks' items.")],
-    settings: Settings,
-    site: Annotated[str, typer.Option(help="What says a neuron fires: auto, act or gate.")],
-    output: Annotated[
-        Path, typer.Option(help="Folder of {task}/{language}.zarr to write.", callback=_to_write)
+def record(
+    model: Model,
+    language: Language,
+    targets: Annotated[
+        list[str], typer.Argument(help="What to record: TEXT/GROUP, such as udhr/firing.")
     ],
-    execution: Execution = "{}",
+    config: Config = CONFIG,
 ) -> None:
-    """Record a model's activations at the end of tasks' prompts in one language."""
-    from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
-    from neuroglot.steps import capture as step
+    """Record what a model's neurons do reading one language, all targets in one pass each text."""
+    from neuroglot.commands import make_recordings
 
-    step.run_prompts(
-        model,
-        tasks,
-        output,
-        site,  # type: ignore[arg-type]
-        CaptureSettings.model_validate(_json(settings)),
-        ExecutionSettings.model_validate(_json(execution)),
-    )
+    make_recordings(_read(config), model, language, targets)
 
 
 @app.command()
-def states(
-    model: Annotated[Path, typer.Option(help="Folder of the model.")],
-    corpus: Annotated[Path, typer.Option(help="Parquet of the language.")],
-    settings: Settings,
-    output: Output,
-    long_segments: Annotated[str, typer.Option(help="truncate or refuse")],
-    execution: Execution = "{}",
+def step(
+    analysis: Analysis,
+    name: Annotated[str, typer.Argument(help="The step.")],
+    model: Annotated[str | None, typer.Option(help="Id of the model; none: it reads all.")] = None,
+    part: Annotated[str | None, typer.Option(help="Which part, of a step in parts.")] = None,
+    config: Config = CONFIG,
 ) -> None:
-    """Record a model's hidden states at the end of one language's segments."""
-    from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
-    from neuroglot.steps import capture as step
+    """Reduce recordings, models and texts to one dataset and its tables."""
+    from neuroglot.commands import make_reduction
 
-    step.run_states(
-        model,
-        corpus,
-        output,
-        long_segments,  # type: ignore[arg-type]
-        CaptureSettings.model_validate(_json(settings)),
-        ExecutionSettings.model_validate(_json(execution)),
-    )
-
-
-@app.command()
-def reduce(
-    paper: Annotated[str, typer.Argument(help="The analysis, such as roles.")],
-    name: Annotated[str, typer.Argument(help="The reduction.")],
-    inputs: Annotated[list[Path], typer.Argument(help="Stores, models and texts it reads.")],
-    settings: Settings,
-    output: Output,
-    execution: Execution = "{}",
-) -> None:
-    """Reduce stores, models and texts to one dataset and its tables."""
-    from neuroglot.capture.settings import ExecutionSettings
-    from neuroglot.steps.reduce import run
-
-    run(
-        paper,
-        name,
-        inputs,
-        _json(settings),
-        output,
-        ExecutionSettings.model_validate(_json(execution)),
-    )
+    make_reduction(_read(config), analysis, name, model, part)
 
 
 @app.command()
 def draw(
-    paper: Annotated[str, typer.Argument(help="The analysis, such as roles.")],
+    analysis: Analysis,
     family: Annotated[str, typer.Argument(help="The family of figures.")],
-    data: Annotated[list[Path], typer.Argument(help="Reductions to draw.")],
-    output: Annotated[Path, typer.Option(help="Folder of the figures.", callback=_to_write)],
+    model: Annotated[str | None, typer.Option(help="Id of the model; none: all.")] = None,
+    config: Config = CONFIG,
 ) -> None:
     """Draw a family of figures as SVG and PNG."""
-    from neuroglot.steps.draw import run
+    from neuroglot.commands import make_figures
 
-    run(paper, family, data, output)
+    make_figures(_read(config), analysis, family, model)
 
 
 @app.command()
@@ -287,7 +210,7 @@ def summary(config: Config = Path("config.yaml")) -> None:
 
 
 @config_app.command()
-def check(config: Config = Path("config.yaml")) -> None:
+def check(config: Config = CONFIG) -> None:
     """Validate a configuration file and say what it asks for."""
     from neuroglot.config import load_file
 

@@ -9,40 +9,24 @@ from pydantic import (
     BeforeValidator,
     Field,
     ValidationError,
+    create_model,
     model_validator,
 )
 
-from neuroglot import languages
-from neuroglot.analyses import (
-    NAMING_METHODS,
-    AgreementSettings,
-    BoostSettings,
-    ExpertsSettings,
-    Id,
-    LapeSettings,
-    LexiconSettings,
-    PerplexitySettings,
-    RolesSettings,
-    Section,
-    SharingSettings,
-    TransferSettings,
-    distinct,
-)
-from neuroglot.capture.settings import (
-    CaptureSettings,
-    ExecutionSettings,
-    RecordingPlan,
-    RolesRecording,
-)
+from neuroglot import languages, layout, ownership
+from neuroglot.analyses import ANALYSES
+from neuroglot.analyses.base import AnalysisSettings, EditingSettings, LanguageFacts
+from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
 from neuroglot.config_file import read_yaml
 from neuroglot.corpora import CorpusSettings
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import Language, LanguageRow, find_language
 from neuroglot.models.source import ModelSettings
+from neuroglot.settings import Id, PerplexitySettings, Section, distinct, named
 from neuroglot.tasks import TaskSettings
 
 SHOWN_FAULTS, SHOWN_CHARACTERS = 20, 600
-ANALYSES = ("roles", "lexicon", "sharing", "experts", "transfer", "lape", "agreement", "boost")
+ENTRIES = {"corpora": "corpus", "tasks": "task", "models": "model"}
 
 
 def _language(tag: Any) -> str:
@@ -75,24 +59,6 @@ class Config(Section):
     perplexity: PerplexitySettings | None = Field(
         None, description="Held-out text; without it nothing is made that needs perplexity."
     )
-    roles: RolesSettings | None = Field(
-        None, description="Detectors and combinators through the layers."
-    )
-    lexicon: LexiconSettings | None = Field(None, description="What the last layer writes.")
-    sharing: SharingSettings | None = Field(
-        None, description="Neurons that languages share in tasks."
-    )
-    experts: ExpertsSettings | None = Field(None, description="Languages over clustered neurons.")
-    transfer: TransferSettings | None = Field(
-        None, description="Neurons that move representations between latent spaces."
-    )
-    lape: LapeSettings | None = Field(None, description="Language-specific neurons.")
-    agreement: AgreementSettings | None = Field(
-        None, description="Whether methods name the same neurons for a language."
-    )
-    boost: BoostSettings | None = Field(
-        None, description="Text that is written with a language's neurons multiplied."
-    )
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
@@ -100,150 +66,75 @@ class Config(Section):
             raise ValueError(f"pivot: {unknown_name('language', self.pivot, self.languages)}")
         if not self.analyses:
             raise ValueError(f"no analysis is configured; add one of {', '.join(ANALYSES)}")
-        for key, corpus in self._named_corpora():
-            if corpus not in self.corpora:
-                raise ValueError(f"{key}: {unknown_name('corpus', corpus, self.corpora)}")
-        for key, task in self._named_tasks():
-            if task not in self.tasks:
-                raise ValueError(f"{key}: {unknown_name('task', task, self.tasks)}")
+        sections = [("perplexity", self.perplexity), *self._sections()]
+        for name, section in sections:
+            for key, names, one in named(section) if section else ():
+                known = getattr(self, names.section)
+                if one not in known:
+                    what = unknown_name(ENTRIES[names.section], one, known)
+                    raise ValueError(f"{name}.{key}: {what}")
         if both := sorted(set(self.tasks) & set(self.corpora)):
             raise ValueError(f"tasks.{both[0]}: a corpus has this name too; give the task another")
-        self._check_held_out()
-        self._check_transfer()
-        self._check_agreement()
-        self._check_boost()
+        for problem in self._problems():
+            raise ValueError(problem)
         return self
 
-    def _check_held_out(self) -> None:
-        for name, section in (("experts", self.experts), ("lape", self.lape)):
-            if section is None or self.perplexity is None:
-                continue
-            if section.corpus == self.perplexity.corpus:
-                raise ValueError(
-                    f"perplexity.corpus: {section.corpus!r} is also {name}.corpus, so it is not "
-                    "held out; name another corpus, such as the same source with skip_segments"
-                )
-            if not self.held_out_languages(section.corpus):
-                raise ValueError(
-                    f"perplexity.corpus: {self.perplexity.corpus!r} and {name}.corpus "
-                    f"{section.corpus!r} have no language in common"
-                )
+    def _problems(self) -> Iterator[str]:
+        """What is wrong between the sections."""
+        for name, section in self._sections():
+            analysis = ANALYSES[name]
+            yield from analysis.problems(self, section)
+            for read in analysis.reads(self, section):
+                known = self.models_of(read)
+                for place, model in enumerate(section.models or ()):
+                    if model not in known:
+                        yield (
+                            f"{name}.models[{place}]: {read} is not asked of {model!r}, and {name} "
+                            f"reads its results; add the model to {read}.models or leave it out"
+                        )
+            if not self.models_of(name):
+                yield f"{name}.models: no model has all of the analyses that {name} reads"
+            if isinstance(section, EditingSettings):
+                for place, model in enumerate(section.causal_models or ()):
+                    if model not in self.models_of(name):
+                        yield (
+                            f"{name}.causal_models[{place}]: {model!r} is not among the models of "
+                            f"{name}: {', '.join(self.models_of(name))}"
+                        )
 
-    def _check_transfer(self) -> None:
-        if (transfer := self.transfer) is None:
-            return
-        read = self.corpus_languages(transfer.corpus)
-        if self.pivot not in read:
-            raise ValueError(
-                f"pivot: transfer pairs every language with {self.pivot!r}, and transfer.corpus "
-                f"{transfer.corpus!r} is read in {', '.join(read)}; add the pivot to its languages"
-            )
-        if len(read) < 2:
-            raise ValueError(
-                f"transfer.corpus: {transfer.corpus!r} is read in {self.pivot!r} alone, and "
-                "transfer pairs other languages with it; add one"
-            )
-        segments = self.corpora[transfer.corpus].max_segments
-        if segments is not None and max(transfer.k) >= segments:
-            raise ValueError(
-                f"transfer.k: a segment has no {max(transfer.k)} neighbours among the {segments} "
-                f"segments of corpus {transfer.corpus!r}; lower k or raise its max_segments"
-            )
-        for index, task in enumerate(transfer.tasks):
-            if not self.transfer_languages(task):
-                raise ValueError(
-                    f"transfer.tasks[{index}]: {task!r} and transfer.corpus {transfer.corpus!r} "
-                    "have no language in common but the pivot"
-                )
-        paired = self.transfer_languages(transfer.corpus)
-        for task, language in (transfer.harness.tasks if transfer.harness else {}).items():
-            if language not in paired:
-                raise ValueError(
-                    f"transfer.harness.tasks.{task}: {language!r} has no neurons of its own; "
-                    f"{unknown_name('language', language, paired)}"
-                )
+    def _sections(self) -> Iterator[tuple[str, AnalysisSettings]]:
+        """The configured analyses' sections, by name."""
+        for name in ANALYSES:
+            if (section := self.section(name)) is not None:
+                yield name, section
 
-    def _check_agreement(self) -> None:
-        if self.agreement is None:
-            return
-        configured = sorted({NAMING_METHODS[method] for method in self.naming_methods})
-        if len(configured) < 2:
-            known = ", ".join(dict.fromkeys(NAMING_METHODS.values()))
-            raise ValueError(
-                "agreement: it compares analyses that name a language's neurons, of which "
-                f"{configured or 'none'} is configured; configure two of {known}"
-            )
-        if not self.agreement_languages:
-            raise ValueError(
-                f"agreement: no language is read by two of {', '.join(configured)}; "
-                "give their corpora or tasks languages in common"
-            )
-
-    def _check_boost(self) -> None:
-        if (boost := self.boost) is None:
-            return
-        analysis = NAMING_METHODS[boost.method]
-        if (section := getattr(self, analysis)) is None:
-            raise ValueError(
-                f"boost.method: {boost.method!r} needs the section {analysis!r}, which the "
-                "configuration has not; add it or name another method"
-            )
-        if self.perplexity is None:
-            raise ValueError(
-                "boost: prompts and perplexity are taken from held-out text; add a section "
-                "perplexity that names its corpus"
-            )
-        corpus = self.perplexity.corpus
-        if getattr(section, "corpus", None) == corpus:
-            raise ValueError(
-                f"perplexity.corpus: {corpus!r} is also {analysis}.corpus, so it is not held out; "
-                "name another corpus, such as the same source with skip_segments"
-            )
-        if self.pivot not in self.corpus_languages(corpus):
-            raise ValueError(
-                f"perplexity.corpus: {corpus!r} is not read in the pivot {self.pivot!r}, whose "
-                "prompts boost starts from; add the pivot to its languages"
-            )
-        if not self.boost_languages:
-            raise ValueError(
-                f"perplexity.corpus: {corpus!r} is read in no language whose neurons "
-                f"boost.method {boost.method!r} names"
-            )
-
-    def _named_corpora(self) -> Iterator[tuple[str, str]]:
-        """Where a section names a corpus, and which."""
-        for name in ("perplexity", *self.analyses):
-            section = getattr(self, name)
-            if isinstance(section, RolesSettings):
-                for index, corpus in enumerate(section.corpora):
-                    yield f"roles.corpora[{index}]", corpus
-            elif section is not None and not isinstance(
-                section, SharingSettings | AgreementSettings | BoostSettings
-            ):
-                yield f"{name}.corpus", section.corpus
-
-    def _named_tasks(self) -> Iterator[tuple[str, str]]:
-        if self.sharing is not None:
-            for key in ("tasks", "few_shot"):
-                for index, task in enumerate(getattr(self.sharing, key)):
-                    yield f"sharing.{key}[{index}]", task
-        if self.transfer is not None:
-            for index, task in enumerate(self.transfer.tasks):
-                yield f"transfer.tasks[{index}]", task
-
-    @property
-    def few_shot(self) -> list[str]:
-        """Tasks that are compared over their number of examples."""
-        return self.sharing.few_shot if self.sharing else []
+    def section(self, analysis: str) -> Any:
+        """The section of an analysis; None where it is not configured."""
+        return getattr(self, analysis, None)
 
     @property
     def analyses(self) -> list[str]:
         """The configured analyses."""
-        return [name for name in ANALYSES if getattr(self, name) is not None]
+        return [name for name, _ in self._sections()]
+
+    def models_of(self, analysis: str, causal: bool = False) -> list[str]:
+        """The models that an analysis, or those of its steps that edit neurons, runs on.
+
+        An analysis that names none runs on all that are configured, or, if it reads other
+        analyses' results, on those that all of these run on.
+        """
+        section = self.section(analysis)
+        chosen = section.models
+        if chosen is None:
+            read = [self.models_of(one) for one in ANALYSES[analysis].reads(self, section)]
+            chosen = [model for model in self.models if all(model in own for own in read)]
+        if causal and section.causal_models is not None:
+            chosen = section.causal_models
+        return [model for model in self.models if model in chosen]
 
     @property
     def all_languages(self) -> list[str]:
-        """Every language that any corpus is read in, in drawing order."""
+        """Every language that any corpus or task is read in, in drawing order."""
         texts = [*self.corpora.values(), *self.tasks.values()]
         own = [language for text in texts for language in text.languages or ()]
         return list(dict.fromkeys([*self.languages, *own]))
@@ -261,20 +152,6 @@ class Config(Section):
         }
         return [language for language in self.all_languages if language in read]
 
-    def recording(self, corpus: str) -> RecordingPlan:
-        """What the configured analyses need of a corpus' activations."""
-        roles, experts, lape = self.roles, self.experts, self.lape
-        sample = None
-        if roles is not None and corpus in roles.corpora:
-            sample = RolesRecording(
-                rule=roles.rule, threshold=roles.threshold, sample_segments=roles.sample_segments
-            )
-        return RecordingPlan(
-            roles=sample,
-            firing=lape is not None and lape.corpus == corpus,
-            rows=experts is not None and experts.corpus == corpus and experts.scores_from == "rows",
-        )
-
     def held_out_languages(self, corpus: str) -> list[str]:
         """The languages of a corpus that there is held-out text in."""
         if self.perplexity is None:
@@ -282,50 +159,43 @@ class Config(Section):
         held_out = self.corpus_languages(self.perplexity.corpus)
         return [language for language in self.corpus_languages(corpus) if language in held_out]
 
-    def transfer_languages(self, *names: str) -> list[str]:
-        """The languages of some corpora or tasks that transfer pairs with the pivot."""
-        if self.transfer is None:
-            return []
-        paired = self.corpus_languages(self.transfer.corpus)
-        read = self.corpus_languages(*names)
-        return [language for language in read if language in paired and language != self.pivot]
-
-    @property
-    def naming_methods(self) -> list[str]:
-        """The methods of the configured analyses that name a language's neurons."""
-        return [method for method, one in NAMING_METHODS.items() if getattr(self, one) is not None]
-
-    @property
-    def agreement_languages(self) -> list[str]:
-        """The languages that two analyses or more name neurons of, in drawing order."""
-        named = [
-            language
-            for analysis in {NAMING_METHODS[method] for method in self.naming_methods}
-            for language in self.named_languages(analysis)
-        ]
-        return [language for language in self.all_languages if named.count(language) > 1]
-
-    def named_languages(self, analysis: str) -> list[str]:
-        """The languages that a configured analysis names neurons of."""
-        section = getattr(self, analysis)
-        if isinstance(section, SharingSettings):
-            return self.corpus_languages(*section.tasks, *section.few_shot)
-        if isinstance(section, TransferSettings):
-            return self.transfer_languages(section.corpus)
-        return self.corpus_languages(section.corpus)
-
-    @property
-    def boost_languages(self) -> list[str]:
-        """The languages that have held-out text and neurons to be multiplied."""
-        if self.boost is None or self.perplexity is None:
-            return []
-        held_out = self.corpus_languages(self.perplexity.corpus)
-        named = self.named_languages(NAMING_METHODS[self.boost.method])
-        return [language for language in named if language in held_out]
+    def reading(self, corpus: str, language: str) -> Reading:
+        """How one language of a corpus is tokenised."""
+        settings = self.corpora[corpus]
+        prefix = settings.prefix
+        if prefix == "auto":  # scripts written without spaces have no word boundaries to stop at
+            prefix = "word" if self.language(language).spaced else "subword"
+        return Reading(prefix=prefix, long_segments=settings.long_segments)
 
     def language(self, language: str) -> Language:
         """What is known of a configured language."""
         return find_language(language, self.language_table)
+
+    def facts(self, languages: Iterable[str]) -> dict[str, LanguageFacts]:
+        """What reductions and figures know of languages."""
+        found = {}
+        for one in languages:
+            known = self.language(one)
+            found[one] = LanguageFacts(
+                name=known.name, family=known.family, genus=known.genus, script=known.script
+            )
+        return found
+
+
+def _with_sections() -> type[Config]:
+    """The configuration with a section for every analysis that is registered."""
+    sections: dict[str, Any] = {
+        name: (analysis.section | None, Field(None, description=_sentence(analysis.title)))
+        for name, analysis in ANALYSES.items()
+    }
+    return create_model("Config", __base__=Config, __doc__=Config.__doc__, **sections)
+
+
+def _sentence(title: str) -> str:
+    return f"{title[0].upper()}{title[1:]}."
+
+
+Configuration = _with_sections()
 
 
 def load(settings: Mapping[str, Any], files: Sequence[Path] = ()) -> Config:
@@ -341,7 +211,7 @@ def load(settings: Mapping[str, Any], files: Sequence[Path] = ()) -> Config:
     for file in files:
         read_yaml(file)
     try:
-        config = Config.model_validate(dict(settings))
+        config = Configuration.model_validate(dict(settings))
     except ValidationError as error:
         name = ", ".join(map(str, files)) or "configuration"
         found = error.errors()
@@ -362,7 +232,7 @@ def _first(faults: Iterable[str]) -> Iterator[str]:
         yield f"  and {len(faults) - SHOWN_FAULTS} more"
 
 
-def _missing(config: Config) -> Any:
+def _missing(config: Config) -> Iterator[str]:
     """Find languages without a table row and corpora without a language, before any job runs."""
     for language in config.all_languages:
         try:
@@ -379,14 +249,6 @@ def _missing(config: Config) -> Any:
                 f"tasks.{name}: it has {len(read)} of the configured languages, and languages are "
                 "compared; add languages that it has (docs/tasks.md), or leave it out"
             )
-    asked = {name: config.corpus_languages(name) for name in config.few_shot}
-    for name, read in asked.items():
-        if read != (first := next(iter(asked.values()))):
-            yield (
-                f"sharing.few_shot: {next(iter(asked))!r} is asked in {', '.join(first)} and "
-                f"{name!r} in {', '.join(read)}; kinds of neurons depend on how many languages are "
-                "compared: give both the same languages"
-            )
 
 
 def _word(error: Any) -> str:
@@ -394,7 +256,7 @@ def _word(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
     if error["type"] == "extra_forbidden":
         *parents, key = error["loc"]
-        return f"  {where}: {unknown_name('key', str(key), _keys(Config, parents))}"
+        return f"  {where}: {unknown_name('key', str(key), _keys(Configuration, parents))}"
     if error["type"] == "missing":
         return f"  {where}: is required"
     message = str(error["msg"]).removeprefix("Value error, ")
@@ -438,5 +300,7 @@ def _literal(annotation: Any) -> Any:
 
 
 def load_file(file: Path) -> Config:
-    """Read and validate one configuration file."""
+    """Read and validate a configuration file, or the one that results keep."""
+    if file == layout.CONFIGURATION:
+        return load(ownership.kept(file.parent))
     return load(read_yaml(file), [file])

@@ -5,6 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+written: list[Path] = []
+"""What commands of this process said they write: the error of a full disk rarely names a file."""
+
+
+def to_write(path: Path) -> Path:
+    """Say what a command is about to write, and give the path back."""
+    written.append(path)
+    return path
+
 
 @contextmanager
 def written_whole(path: Path, suffix: str = "") -> Iterator[Path]:

@@ -2,14 +2,23 @@
 
 from pathlib import Path
 
+from neuroglot.packages import PackageRef
+
 RESULTS = Path("results")
 CONFIGURATION = RESULTS / "configuration.json"
 REPORT = RESULTS / "report.html"
+LOGS = RESULTS / "logs"
 
 
 def model(m: str) -> Path:
     """Folder of a model: weights, tokenizer, card."""
     return RESULTS / "models" / m
+
+
+def package(ref: PackageRef) -> Path:
+    """Archive of a package that holds text."""
+    name = f"{ref.registry}-{ref.name}-{ref.version}".replace("/", "_")
+    return RESULTS / "packages" / name
 
 
 def text(c: str, l: str) -> Path:  # noqa: E741 - the wildcards' names

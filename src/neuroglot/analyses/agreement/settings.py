@@ -1,6 +1,5 @@
 """TODO"""
 
-
 from pydantic import Field
 
 

