@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,6 @@ from neuroglot import store
 from tiny_workflow import SENTENCES
 
 COMMAND = Path(sys.executable).parent / "neuroglot"
-CAPTURE = {"device": "cpu", "dtype": "auto", "store_dtype": "float16"}
 
 
 def neuroglot(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
@@ -43,37 +43,33 @@ def refused(*arguments: object, cwd: Path) -> str:
     return finished.stderr
 
 
-def corpus(folder: Path, language: str, name: str = "plain") -> Path:
-    output = folder / "results" / "corpora" / name / f"{language}.parquet"
-    settings = json.dumps({"source": "text", "path": f"{name}-{{language}}.tsv"})
-    ok("corpus", "--settings", settings, "--language", language, "--output", output, cwd=folder)
-    return output
+def configure(folder: Path, **changes) -> None:
+    """Write the folder's configuration: a model, two texts that are not parallel, and roles."""
+    config = {
+        "languages": ["en", "de", "fr"],
+        "models": {"one": {"source": "./checkpoint"}},
+        "corpora": {
+            name: {"source": "text", "path": f"{name}-{{language}}.tsv"}
+            for name in ("plain", "shifted")
+        },
+        "roles": {"corpora": ["plain"], "sample_segments": 40, "replicates": 10},
+        "lape": {"corpus": "plain"},
+        **changes,
+    }
+    (folder / "config.yaml").write_text(json.dumps(config), "utf-8")
 
 
-def tokens(folder: Path, text: Path, model: str = "one") -> Path:
-    output = folder / f"results/tokens/{model}/{text.parent.name}/{text.stem}.zarr"
-    ok(
-        *("tokens", "--model", f"results/models/{model}", "--corpus", text),
-        *("--prefix", "word", "--long-segments", "truncate", "--output", output),
-        cwd=folder,
-    )
-    return output
+def recorded(folder: Path, language: str, corpus: str = "plain") -> Path:
+    """Read, tokenise and record one language, and give the store."""
+    ok("corpus", corpus, language, cwd=folder)
+    ok("tokens", "one", corpus, language, cwd=folder)
+    ok(*record(language, corpus), cwd=folder)
+    return folder / f"results/activations/one/{corpus}/{language}.zarr"
 
 
-PLAN = {
-    "roles": {"rule": "nonzero", "threshold": 0.0, "sample_segments": 40},
-    "firing": True,
-    "rows": False,
-}
-
-
-def capture_arguments(folder: Path, read: Path, model: str = "one", **settings) -> list[object]:
-    output = Path(str(read).replace("tokens", "activations"))
-    return [
-        *("capture", "--model", f"results/models/{model}", "--tokens", read),
-        *("--settings", json.dumps({**CAPTURE, **settings}), "--plan", json.dumps(PLAN)),
-        *("--output", output),
-    ]
+def record(language: str, corpus: str = "plain") -> list[str]:
+    groups = ("roles", "sample", "firing")
+    return ["record", "one", language, *(f"{corpus}/{group}" for group in groups)]
 
 
 @pytest.fixture(scope="module")
@@ -82,99 +78,112 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("place")
     texts = [sentence for sentences in SENTENCES.values() for sentence in sentences]
     tiny_checkpoints.write_checkpoint(folder / "checkpoint", "llama", texts=texts, seed=0)
-    settings = json.dumps({"source": "./checkpoint"})
-    ok("model", "--settings", settings, "--output", "results/models/one", cwd=folder)
     for language, sentences in SENTENCES.items():
         for name, first in {"plain": 0, "shifted": 100}.items():
             lines = [f"s{first + i}\t{text}" for i, text in enumerate(sentences)]
             (folder / f"{name}-{language}.tsv").write_text("\n".join(lines), "utf-8")
+    configure(folder)
+    ok("model", "one", cwd=folder)
     for language in ("en", "de"):
-        read = tokens(folder, corpus(folder, language))
-        ok(*capture_arguments(folder, read), cwd=folder)
+        recorded(folder, language)
     return folder
 
 
-def test_recorded_stores_are_complete(place: Path) -> None:
+@pytest.fixture
+def fresh(place: Path, tmp_path: Path) -> Path:
+    """A copy of the place, to change at will."""
+    return Path(shutil.copytree(place, tmp_path / "fresh"))
+
+
+def test_recorded_groups_are_complete(place: Path) -> None:
     recorded = place / "results/activations/one/plain/en.zarr"
-    record = store.read_record(recorded, "activations")
-    assert record.counts["segments"] == 4
-    data = store.open_dataset(recorded, "activations")
-    assert data.sizes["row"] == record.counts["rows"] == record.counts["raw_rows"]
-    raw = store.read_rows(recorded, "act")
+    counts = store.read_record(recorded / "sample").counts
+    assert counts["segments"] == 4
+    statistics = store.open_dataset(recorded / "roles", "activations")
+    rows = store.open_dataset(recorded / "sample", "activations")["act"]
+    assert rows.sizes["row"] == counts["rows"]
     np.testing.assert_allclose(
-        raw[:, data["snapshot"].values].sum(1), data["act_sum"], rtol=2e-3, atol=2e-3
+        rows.astype(np.float32).sum("row"), statistics["act_sum"], rtol=2e-3, atol=2e-3
     )
     assert not (recorded / "progress").exists()
 
 
-def test_a_complete_store_is_not_made_again(place: Path) -> None:
-    read = place / "results/tokens/one/plain/en.zarr"
-    path = place / "results/activations/one/plain/en.zarr" / store.RECORD
+def test_a_complete_group_is_not_recorded_again(place: Path) -> None:
+    path = place / "results/activations/one/plain/en.zarr/roles" / store.RECORD
     before = path.stat().st_mtime_ns
-    ok(*capture_arguments(place, read), cwd=place)
+    ok(*record("en"), cwd=place)
     assert path.stat().st_mtime_ns == before
 
 
-def test_a_store_from_other_settings_in_the_way_is_refused(place: Path) -> None:
-    read = place / "results/tokens/one/plain/en.zarr"
-    message = refused(*capture_arguments(place, read, store_dtype="float32"), cwd=place)
-    assert "activations/one/plain/en.zarr is a complete store" in message
-    assert "settings differ" in message
+def test_other_settings_record_anew_what_they_change(fresh: Path) -> None:
+    groups = fresh / "results/activations/one/plain/en.zarr"
+    before = {name: (groups / name / store.RECORD).stat().st_mtime_ns for name in ("roles", "sample")}
+    configure(fresh, capture={"store_dtype": "float32"})
+    ok(*record("en"), cwd=fresh)
+    after = {name: (groups / name / store.RECORD).stat().st_mtime_ns for name in before}
+    assert after["roles"] == before["roles"]  # sums do not depend on how rows are stored
+    assert after["sample"] > before["sample"]
 
 
-def test_stores_recorded_in_other_ways_are_not_compared(place: Path) -> None:
-    read = tokens(place, corpus(place, "fr"))
-    ok(*capture_arguments(place, read, store_dtype="float32"), cwd=place)
-    message = refused(
-        *("reduce", "roles", "flatness", "--settings", "{}", "--output", "x.zarr"),
-        *(f"results/activations/one/plain/{language}.zarr" for language in ("en", "fr")),
-        cwd=place,
-    )
+def test_stores_recorded_in_other_ways_are_not_compared(fresh: Path) -> None:
+    configure(fresh, capture={"store_dtype": "float32"})
+    recorded(fresh, "fr")
+    message = refused("step", "roles", "distance", "--model", "one", cwd=fresh)
     assert "cannot be compared: they differ in settings" in message
 
 
-def test_texts_that_are_not_parallel_are_refused(place: Path) -> None:
-    read = tokens(place, corpus(place, "de", "shifted"))
-    ok(*capture_arguments(place, read), cwd=place)
-    recorded = place / "results/activations/one"
-    mixed = recorded / "plain" / "xx.zarr"
-    record = json.loads((recorded / "shifted" / "de.zarr" / store.RECORD).read_text())
-    (recorded / "shifted" / "de.zarr").rename(mixed)
-    record["origin"] |= {"corpus": "plain", "language": "fr"}
-    (mixed / store.RECORD).write_text(json.dumps(record))
-    (mixed / store.ORIGIN).unlink()  # which says what the store was begun as
-    settings = {
-        "corpora": ["plain"],
-        "languages": ["en", "fr"],
-        "scale": "none",
-        "language_table": {},
-    }
-    message = refused(
-        *("reduce", "roles", "distance", "--settings", json.dumps(settings)),
-        *("--output", "x.zarr", recorded / "plain" / "en.zarr", mixed),
-        cwd=place,
+def test_texts_that_are_not_parallel_are_refused(fresh: Path) -> None:
+    for language in ("de", "en"):
+        shutil.copy(fresh / f"plain-{language}.tsv", fresh / f"mixed-{language}.tsv")
+    shutil.copy(fresh / "shifted-fr.tsv", fresh / "mixed-fr.tsv")
+    configure(
+        fresh,
+        corpora={"mixed": {"source": "text", "path": "mixed-{language}.tsv"}},
+        roles={"corpora": ["mixed"], "replicates": 10},
+        lape={"corpus": "mixed"},
     )
-    assert "corpus 'plain': languages 'en' and 'fr' share no segment id" in message
+    for language in ("en", "de", "fr"):
+        recorded(fresh, language, "mixed")
+    message = refused("step", "roles", "distance", "--model", "one", cwd=fresh)
+    assert "corpus 'mixed': languages 'en' and 'fr' share no segment id" in message
     assert "'s0'" in message
     assert "'s100'" in message
 
 
-def test_an_incomplete_store_is_named(place: Path) -> None:
-    (place / "half.zarr").mkdir(exist_ok=True)
-    message = refused(
-        *("reduce", "roles", "flatness", "--settings", "{}", "--output", "x.zarr", "half.zarr"),
-        cwd=place,
-    )
-    assert "half.zarr is incomplete: it has no complete.json" in message
+def test_an_incomplete_store_is_named(fresh: Path) -> None:
+    group = fresh / "results/activations/one/plain/de.zarr/firing"
+    (group / store.RECORD).unlink()
+    message = refused("step", "lape", "neurons", "--model", "one", cwd=fresh)
+    assert "de.zarr/firing is incomplete: it has no complete.json" in message
 
 
-def test_a_model_that_does_not_fit_the_tokens_is_refused(place: Path) -> None:
-    tiny_checkpoints.write_checkpoint(place / "other", "llama", seed=5)
-    settings = json.dumps({"source": "./other"})
-    ok("model", "--settings", settings, "--output", "results/models/two", cwd=place)
-    read = place / "results/tokens/one/plain/en.zarr"
-    message = refused(*capture_arguments(place, read, model="two"), cwd=place)
+def test_tokens_of_another_model_are_refused(fresh: Path) -> None:
+    texts = ["another model with another tokenizer"]
+    shutil.rmtree(fresh / "checkpoint")
+    tiny_checkpoints.write_checkpoint(fresh / "checkpoint", "llama", texts=texts, seed=5)
+    shutil.rmtree(fresh / "results/models/one")
+    ok("model", "one", cwd=fresh)
+    message = refused(*record("en"), cwd=fresh)
     assert "was made with another model" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["step", "lape", "nurons", "--model", "one"], "unknown step 'nurons'; did you mean"),
+        (["step", "lape", "neurons"], "lape neurons: name one of one"),
+        (["step", "lape", "neurons", "--model", "two"], "unknown model 'two'"),
+        (["step", "lape", "neurons", "--model", "one", "--part", "x"], "takes no --part"),
+        (["step", "experts", "frequency", "--model", "one"], "has no section 'experts'"),
+        (["draw", "lape", "nothing", "--model", "one"], "unknown family of figures 'nothing'"),
+        (["corpus", "plian", "en"], "unknown corpus 'plian'; did you mean 'plain'?"),
+        (["corpus", "plain", "fi"], "unknown language 'fi'"),
+        (["task", "facts", "en"], "unknown task 'facts'"),
+        (["record", "one", "en", "plain/frying"], "unknown recording 'plain/frying'"),
+    ],
+)
+def test_what_is_not_there_is_named(place: Path, arguments: list[str], message: str) -> None:
+    assert message in refused(*arguments, cwd=place)
 
 
 @pytest.mark.parametrize(
@@ -183,61 +192,51 @@ def test_a_model_that_does_not_fit_the_tokens_is_refused(place: Path) -> None:
         (b"", "plain-xx.tsv"),
         (b"s0\tok\ns1\t\xff\xfe\n", "plain-xx.tsv"),
         (b"s0\tonly one segment here\n", "at least two"),
-        (None, "plain-xx.tsv"),
     ],
 )
 def test_bad_text_is_refused_and_nothing_written(
-    tmp_path: Path, content: bytes | None, message: str
+    place: Path, tmp_path: Path, content: bytes, message: str
 ) -> None:
-    if content is not None:
-        (tmp_path / "plain-xx.tsv").write_bytes(content)
-    settings = json.dumps({"source": "text", "path": "plain-{language}.tsv", "codes": {"de": "xx"}})
-    output = tmp_path / "de.parquet"
-    found = refused(
-        *("corpus", "--settings", settings, "--language", "de", "--output", output), cwd=tmp_path
+    (tmp_path / "plain-xx.tsv").write_bytes(content)
+    source = {"source": "text", "path": "plain-{language}.tsv", "codes": {"de": "xx"}}
+    configure(
+        tmp_path,
+        languages=["de"],
+        pivot="de",
+        models={"one": {"source": str(place / "checkpoint")}},
+        corpora={"plain": source},
     )
+    found = refused("corpus", "plain", "de", cwd=tmp_path)
     assert message in found
-    assert not output.exists()
+    assert not (tmp_path / "results/corpora/plain/de.parquet").exists()
 
 
-def test_results_that_cannot_be_written_are_named(tmp_path: Path) -> None:
-    (tmp_path / "plain-de.tsv").write_text("s0\ta b c\ns1\td e f\n")
+def test_results_that_cannot_be_written_are_named(place: Path, tmp_path: Path) -> None:
+    for language in ("en", "de", "fr"):
+        for name in ("plain", "shifted"):
+            (tmp_path / f"{name}-{language}.tsv").write_text("s0\ta b c\ns1\td e f\n")
     (tmp_path / "results").write_text("a file where the folder should be")
-    settings = json.dumps({"source": "text", "path": "plain-{language}.tsv"})
-    found = refused(
-        *("corpus", "--settings", settings, "--language", "de"),
-        *("--output", "results/corpora/de.parquet"),
-        cwd=tmp_path,
-    )
-    assert "results" in found
+    configure(tmp_path, models={"one": {"source": str(place / "checkpoint")}})
+    assert "results" in refused("corpus", "plain", "de", cwd=tmp_path)
 
 
-def test_a_message_does_not_steer_the_terminal(tmp_path: Path) -> None:
-    found = refused(
-        *("corpus", "--settings", "{\x1b[31m", "--language", "de"),
-        *("--output", "results/corpora/de.parquet"),
-        cwd=tmp_path,
-    )
+def test_a_message_does_not_steer_the_terminal(place: Path) -> None:
+    found = refused("corpus", "\x1b[31m", "de", cwd=place)
     assert found.rstrip("\n").isprintable()
     assert "\\x1b[31m" in found
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_a_gpu_that_is_not_there_is_refused(place: Path) -> None:
-    read = tokens(place, corpus(place, "fr", "shifted"))
-    message = refused(*capture_arguments(place, read, device="cuda"), cwd=place)
+def test_a_gpu_that_is_not_there_is_refused(fresh: Path) -> None:
+    ok("corpus", "plain", "fr", cwd=fresh)
+    ok("tokens", "one", "plain", "fr", cwd=fresh)
+    configure(fresh, capture={"device": "cuda"})
+    message = refused(*record("fr"), cwd=fresh)
     assert "capture.device: cuda, but torch finds no GPU" in message
-    assert not (place / "results/activations/one/shifted/fr.zarr" / store.RECORD).exists()
+    assert not list((fresh / "results/activations/one/plain").glob("fr.zarr/*/complete.json"))
 
 
 HEAVY = ("torch", "transformers", "datasets", "accelerate")
-RECORDED = "results/activations/one/plain/en.zarr"
-REDUCTION = {
-    "corpora": ["plain"],
-    "languages": ["en"],
-    "replicates": 10,
-    "language_table": {"en": {"name": "English", "family": "Indo-European"}},
-}
 
 
 @pytest.mark.parametrize(
@@ -245,23 +244,15 @@ REDUCTION = {
     [
         ["config", "schema"],
         ["tokens", "--help"],
-        [
-            *("tokens", "--model", "results/models/one", "--prefix", "word"),
-            *("--corpus", "results/corpora/plain/en.parquet", "--long-segments", "truncate"),
-            *("--output", "fresh/en.zarr"),
-        ],
-        [
-            *("corpus", "--settings", '{"source": "text", "path": "plain-{language}.tsv"}'),
-            *("--language", "en", "--output", "fresh/en.parquet"),
-        ],
-        [
-            *("reduce", "roles", "rank_correlation", RECORDED, "--output", "fresh/r.zarr"),
-            *("--settings", json.dumps(REDUCTION)),
-        ],
+        ["tokens", "one", "plain", "en"],
+        ["corpus", "plain", "en"],
+        ["step", "roles", "rank_correlation", "--model", "one"],
+        ["draw", "roles", "rank_correlation", "--model", "one"],
     ],
-    ids=lambda arguments: arguments[0],
+    ids=lambda arguments: " ".join(arguments[:2]),
 )
 def test_steps_without_a_model_import_no_model_code(place: Path, arguments: list[str]) -> None:
+    configure(place, languages=["en", "de"])
     code = (
         "import sys\nfrom neuroglot.cli import main\n"
         f"sys.argv = ['neuroglot', *{arguments!r}]\n"
@@ -271,4 +262,5 @@ def test_steps_without_a_model_import_no_model_code(place: Path, arguments: list
     finished = subprocess.run(
         [sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=False
     )
+    configure(place)
     assert finished.stdout.splitlines()[-1:] == ["IMPORTED []"], finished.stderr

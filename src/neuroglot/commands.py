@@ -84,11 +84,30 @@ def make_tokens(config: Config, model: str, corpus: str, language: str) -> None:
 
 def make_recordings(config: Config, model: str, language: str, targets: Sequence[str]) -> None:
     """Record groups of statistics and rows of one language's texts, loading the model once."""
-    from neuroglot.capture.record import record
+    from neuroglot.capture.record import Wanted, record
+    from neuroglot.keys import Keys
     from neuroglot.recordings import Recordings
 
     _known("model", model, config.models)
-    record(Recordings(config).wanted(model, language, targets), config.capture, config.execution)
+    needed = Recordings(config, Keys(config))
+    wanted = []
+    for text, own in needed.targets(model, targets).items():
+        _known("language", language, config.corpus_languages(text))
+        kinds = {needed.kind(target): None for target in own}
+        for kind in kinds:
+            of_kind = [target for target in own if needed.kind(target) == kind]
+            groups = {
+                needed.groups[model][target]: needed.key(model, target, language)
+                for target in of_kind
+            }
+            place = layout.recording(model, text, language, of_kind[0].group).parent
+            source = {
+                "corpus": layout.tokens(model, text, language),
+                "states": layout.text(text, language),
+                "task": layout.items(text, language),
+            }[kind]
+            wanted.append(Wanted(source, kind, to_write(place), groups))
+    record(layout.model(model), wanted, config.capture, config.execution)
 
 
 def make_reduction(

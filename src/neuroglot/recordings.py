@@ -5,21 +5,23 @@ was or is asked of the text. This is found while the workflow is parsed, from th
 recording is made from, so that the rules that record make exactly what is not there.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from neuroglot import layout
+from neuroglot import layout, store
 from neuroglot.analyses import ANALYSES
-from neuroglot.capture.record import GROUP_CODE, held
 from neuroglot.capture.settings import Group
 from neuroglot.config import Config
 from neuroglot.errors import NeuroglotError
 from neuroglot.keys import Keys
 from neuroglot.provenance import digest, fingerprint
 
+CODE = ("neuroglot.capture.record:record", "neuroglot.tokens:write_tokens")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, order=True)
 class Target:
     """A group of statistics or rows of a corpus or task."""
 
@@ -57,28 +59,27 @@ class Recordings:
         for name in self._config.analyses:
             section = self._config.section(name)
             for wish in ANALYSES[name].recordings(self._config, section):
+                target = Target(wish.text, wish.group.name)
                 for model in self._config.models_of(name):
                     own = found.setdefault(model, {})
-                    target = Target(wish.text, wish.group.name)
                     own[target] = _united(target, own.get(target), wish.group)
         return found
 
     def key(self, model: str, target: Target, language: str) -> str:
-        """What a group of a recording is made from."""
+        """What a group of a recording is made from, but for the group's own settings."""
         config, text, group = self._config, target.text, self.groups[model][target]
         capture = config.capture.model_dump(include={"device", "dtype"})
-        if group.raw_precision == "chosen":
+        if group.stored_as is None and group.sites:  # rows whose precision is a setting
             capture["store_dtype"] = config.capture.store_dtype
-        return digest(
-            [
-                self._keys.model(model),
-                self._keys.text(text, language),
-                self.reading(text, language),
-                capture,
-                group.identity(),
-                fingerprint(*GROUP_CODE[target.group]),
-            ]
-        )
+        of_tokens = None if text in config.tasks else config.reading(text, language).model_dump()
+        own = [self._keys.model(model), self._keys.text(text, language), of_tokens, capture]
+        return digest([*own, fingerprint(*CODE)])
+
+    def kind(self, target: Target) -> str:
+        """What is read to record it: ``task``, ``states`` (text) or ``corpus`` (tokens)."""
+        if target.text in self._config.tasks:
+            return "task"
+        return "states" if target.group == "states" else "corpus"
 
     def missing(self) -> list[Job]:
         """The jobs that record what is not there: for each model and set of targets one entry."""
@@ -94,13 +95,55 @@ class Recordings:
         self, model: str, language: str, groups: Mapping[Target, Group]
     ) -> Iterator[Target]:
         for target, group in groups.items():
-            if language not in self._config.corpus_languages(target.text):
-                continue
-            store = layout.recording(model, target.text, language, target.group).parent
-            record = held(store).get(target.group)
-            key = self.key(model, target, language)
-            if record is None or record.key != key or not group.satisfied_by(record):
-                yield target
+            if language in self._config.corpus_languages(target.text):
+                place = layout.recording(model, target.text, language, target.group)
+                record = store.held(place.parent).get(target.group)
+                current = record is not None and record.key == self.key(model, target, language)
+                if record is None or not current or not group.satisfied_by(record):
+                    yield target
+
+    def targets(self, model: str, names: Sequence[str]) -> dict[str, list[Target]]:
+        """Targets of a model by their text and group, as ``udhr/firing``; by text.
+
+        Raises:
+            NeuroglotError: the configuration does not need one of them.
+        """
+        known = {str(one): one for one in self.groups.get(model, {})}
+        found: dict[str, list[Target]] = {}
+        for name in names:
+            if name not in known:
+                shown = ", ".join(known) or "none"
+                raise NeuroglotError(
+                    f"unknown recording {name!r}: the configuration needs {shown} of {model}"
+                )
+            found.setdefault(known[name].text, []).append(known[name])
+        return found
+
+
+def remember(jobs: Sequence[Job]) -> None:
+    """Keep what a run records: its jobs are to see the same, whatever is there meanwhile."""
+    layout.PLAN.parent.mkdir(parents=True, exist_ok=True)
+    store.write_json(layout.PLAN, [asdict(job) for job in jobs])
+
+
+def remembered() -> list[Job]:
+    """What the run that this process belongs to records.
+
+    Raises:
+        NeuroglotError: no run has begun here.
+    """
+    try:
+        jobs = json.loads(layout.PLAN.read_text("utf-8"))
+    except FileNotFoundError:
+        raise NeuroglotError(f"{layout.PLAN} is missing; start the run again") from None
+    return [
+        Job(
+            job["model"],
+            tuple(Target(**target) for target in job["targets"]),
+            tuple(job["languages"]),
+        )
+        for job in jobs
+    ]
 
 
 def _united(target: Target, known: Group | None, wanted: Group) -> Group:
@@ -108,7 +151,7 @@ def _united(target: Target, known: Group | None, wanted: Group) -> Group:
     found = wanted if known is None else known.united(wanted)
     if found is None:
         raise NeuroglotError(
-            f"{target}: two analyses ask for this recording with different settings: {known!r} and "
+            f"{target}: two analyses ask for this recording with different settings, {known!r} and "
             f"{wanted!r}; give them the same, or another text"
         )
     return found

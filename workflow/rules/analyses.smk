@@ -1,5 +1,7 @@
 """One rule for each step of an analysis, and one for each family of figures drawn from them."""
 
+RESERVED = dir(list) + dir(dict)  # names of inputs that Snakemake's lists of files cannot have
+
 
 def scope_of(analysis, step, wildcards):
     """Which job of a step: of one model and part, or over all models."""
@@ -14,7 +16,10 @@ def step_inputs(analysis, step):
     def inputs(wildcards):
         section = settings.section(analysis.name)
         read = step.inputs(settings, section, scope_of(analysis, step, wildcards))
-        return {name: list(map(done, paths)) for name, paths in read.named().items()}
+        return {
+            f"{name}_" if name in RESERVED else name: list(map(done, paths))
+            for name, paths in read.named().items()
+        }
 
     return inputs
 
@@ -31,8 +36,14 @@ def step_settings(analysis, step):
 
 
 def wanted_steps(analysis):
+    """The steps that the configuration asks for, and there are models for."""
     section = settings.section(analysis.name)
-    return [step for step in analysis.steps if step.wanted(settings, section)]
+    return [
+        step
+        for step in analysis.steps
+        if step.wanted(settings, section)
+        and settings.models_of(analysis.name, step.causal)
+    ]
 
 
 def wanted_figures(analysis):

@@ -4,7 +4,7 @@ import json
 
 from snakemake.exceptions import WorkflowError
 
-from neuroglot import layout, ownership
+from neuroglot import layout, ownership, recordings
 from neuroglot.analyses import ANALYSES
 from neuroglot.analyses.base import Scope
 from neuroglot.analyses.run import code_of, code_of_figures
@@ -18,21 +18,23 @@ from neuroglot.resources import Needs
 try:
     settings = load(config, [Path(file) for file in workflow.configfiles])
     keys = Keys(settings)
-    recordings = Recordings(settings, keys)
+    needed = Recordings(settings, keys)
     if workflow.is_main_process:
         ownership.refuse_clashes(layout.RESULTS, settings)
-        due = recordings.missing()
-        keys.remember()
+        due = needed.missing()
     else:
-        due = recordings.planned()
+        due = recordings.remembered()
 except NeuroglotError as error:
     raise WorkflowError(str(error)) from None
+
+as_read = dict(config)
+config["versions"] = ownership.versions()  # which the report shows beside the configuration
 
 
 onstart:
     # What jobs read, here or on another machine, and what the results are told by afterwards.
-    ownership.remember(layout.RESULTS, config, workflow.configfiles)
-    recordings.plan(due)
+    ownership.remember(layout.RESULTS, as_read, workflow.configfiles)
+    recordings.remember(due)
 
 
 GPUS_HERE = len(visible())

@@ -4,31 +4,32 @@ What is complete and up to date is an input without a rule: only what is missing
 that adding an analysis leaves the readers of what was there alone.
 """
 
+SOURCES = {
+    "corpus": lambda m, text: layout.tokens(m, text, "{l}"),
+    "states": lambda m, text: layout.text(text, "{l}"),
+    "task": lambda m, text: layout.items(text, "{l}"),
+}
+
+
+def sources_of(job):
+    """What is read to record the targets of a job."""
+    found = [SOURCES[needed.kind(one)](job.model, one.text) for one in job.targets]
+    return list(dict.fromkeys(map(done, found)))
+
+
 for number, job in enumerate(due, 1):
-    needed = recordings.reads(job)
 
     rule:
         name:
             f"record_{number}"
         input:
             card=done(layout.model(job.model)),
-            texts=[
-                done(layout.text(corpus, "{l}"))
-                for corpus in needed.texts
-            ]
-            + [done(layout.items(task, "{l}")) for task in needed.tasks],
-            tokens=[
-                done(layout.tokens(job.model, corpus, "{l}"))
-                for corpus in needed.tokens
-            ],
+            sources=sources_of(job),
         output:
-            # A group is kept from the moment that it is complete, whatever becomes of the others.
-            update(
-                [
-                    done(layout.recording(job.model, one.text, "{l}", one.group))
-                    for one in job.targets
-                ]
-            ),
+            [
+                done(layout.recording(job.model, one.text, "{l}", one.group))
+                for one in job.targets
+            ],
         log:
             f"results/logs/record/{job.model}/{{l}}.log",
         benchmark:
@@ -46,8 +47,8 @@ for number, job in enumerate(due, 1):
         params:
             model=job.model,
             targets=[str(one) for one in job.targets],
-            keys=lambda wildcards, job=job: [
-                recordings.key(job.model, one, wildcards.l) for one in job.targets
+            made_from=lambda wildcards, job=job: [
+                needed.key(job.model, one, wildcards.l) for one in job.targets
             ],
         message:
             f"recordings of {job.model} in {{wildcards.l}}: {', '.join(map(str, job.targets))}"

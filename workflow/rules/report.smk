@@ -1,19 +1,21 @@
-"""The report: all figures and tables of the configured papers in one HTML file."""
+"""The report: all figures and tables of the configured analyses in one HTML file."""
+
+CONFIGFILES = list(map(str, workflow.configfiles))
 
 
 rule report:
     input:
-        [results_of(paper) for paper in settings.analyses],
+        [results_of(analysis) for analysis in settings.analyses],
     output:
-        report="results/report.html",
+        str(layout.REPORT),
     log:
         "results/logs/report.log",
     localrule: True
     params:
-        files=[str(file) for file in workflow.configfiles],
-        papers=settings.analyses,
+        analyses=settings.analyses,
     message:
         "report: figures and tables with captions"
     shell:
-        "snakemake {params.papers} --nolock --configfile {params.files:q} --report {output}"
+        "snakemake {params.analyses} --nolock --configfile {CONFIGFILES:q}"
+        " --report {output}"
         " > {log} 2>&1 || (cat {log} >&2; exit 1)"
