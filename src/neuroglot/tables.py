@@ -3,7 +3,7 @@
 import pandas as pd
 import xarray as xr
 
-LAYERS = ("layer", "layer_a", "layer_b")
+LAYERS = ["layer", "layer_a", "layer_b"]
 
 
 def tidy(data: xr.Dataset) -> pd.DataFrame:
