@@ -1,6 +1,6 @@
 """Opens the activation stores a reduction compares, and refuses those that cannot be compared."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -127,73 +127,3 @@ def open_recorded(paths: Iterable[Path]) -> list[Recorded]:
         )
         for path, record in records.items()
     ]
-
-
-def statistics(
-    recorded: Sequence[Recorded], name: str, corpora: Sequence[str], languages: Sequence[str]
-) -> xr.DataArray:
-    """Stack one model's statistic, ``[corpus, language, layer, ...]``, NaN where not recorded."""
-    by_key = {(r.corpus, r.language): r.data[name].astype(np.float64) for r in recorded}
-    absent = xr.full_like(next(iter(by_key.values())), np.nan)
-    return xr.concat(
-        [
-            xr.concat(
-                [by_key.get((c, one), absent) for one in languages], _axis("language", languages)
-            )
-            for c in corpora
-        ],
-        _axis("corpus", corpora),
-    )
-
-
-def rows(
-    recorded: Sequence[Recorded], corpora: Sequence[str], languages: Sequence[str]
-) -> xr.DataArray:
-    """Number of recorded prefixes, int64 ``[corpus, language]``, 0 where there are none."""
-    by_key = {(r.corpus, r.language): r.counts["prefixes"] for r in recorded}
-    return xr.DataArray(
-        np.array([[by_key.get((c, one), 0) for one in languages] for c in corpora], np.int64),
-        coords={"corpus": list(corpora), "language": list(languages)},
-        dims=("corpus", "language"),
-        attrs={"units": "prefixes"},
-    )
-
-
-def bounded(
-    recorded: Sequence[Recorded],
-    estimates: xr.Dataset,
-    bounds: Callable[[Recorded, int], Mapping[str, NDArray[np.float64]]],
-) -> xr.Dataset:
-    """Put the bounds of statistics beside them, as ``{name}_low`` and ``{name}_high``.
-
-    Args:
-        recorded: of one model.
-        estimates: with the dimensions corpus, language and layer alone.
-        bounds: from a recording and a layer to the two bounds of every variable.
-    """
-    like = estimates.transpose("corpus", "language", "layer")
-    shape = [like.sizes[name] for name in ("corpus", "language", "layer")]
-    found = {str(name): np.full((2, *shape), np.nan) for name in estimates}
-    corpora, languages = (like[name].values.tolist() for name in ("corpus", "language"))
-    for one in recorded:
-        if one.corpus in corpora and one.language in languages:
-            place = corpora.index(one.corpus), languages.index(one.language)
-            for layer in range(shape[2]):
-                for name, both in bounds(one, layer).items():
-                    found[name][:, *place, layer] = both
-    return estimates.assign(
-        {
-            f"{name}{end}": like[name].copy(data=bound)
-            for name, both in found.items()
-            for end, bound in zip(("_low", "_high"), both, strict=True)
-        }
-    )
-
-
-def by_site(pieces: Mapping[Any, Any]) -> Any:
-    """Put datasets of several sites one behind the other along ``site``."""
-    return xr.concat(list(pieces.values()), _axis("site", list(pieces)), combine_attrs="override")
-
-
-def _axis(name: str, ids: Sequence[str]) -> xr.Variable:
-    return xr.Variable(name, np.array(ids, dtype=str))

@@ -1,17 +1,26 @@
-"""TODO"""
+"""What detectors and combinators are looked at by: the section and what each step gets."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from neuroglot.analyses.base import AnalysisSettings, Inputs, StepSettings
+from neuroglot.capture.settings import Rule
+from neuroglot.settings import CorpusId, distinct
 
-class RolesSettings(Section):
+Scale = Literal["none", "minmax"]
+
+
+class RolesSettings(AnalysisSettings):
     """Detectors and combinators through the layers (Bhattacharya & Bojar)."""
 
-    corpora: Annotated[list[Id], AfterValidator(distinct), Field(min_length=1)] = Field(
+    corpora: Annotated[list[CorpusId], AfterValidator(distinct), Field(min_length=1)] = Field(
         description="Corpora to analyse; at least two parallel ones for figures 14 to 18."
     )
-    rule: Literal["nonzero", "positive", "above"] = Field(
+    rule: Rule = Field(
         "nonzero",
         description="When a neuron counts as active: its value is not zero, is "
         "positive, or is above `threshold`.",
@@ -22,7 +31,7 @@ class RolesSettings(Section):
         description="Draw the combinators' activation frequency after GELU, as published; an "
         "affine output is never exactly zero. Both are stored.",
     )
-    scale: Literal["none", "minmax"] = Field(
+    scale: Scale = Field(
         "none", description="Scaling of each prefix's activations before distances are taken."
     )
     sample_segments: int = Field(
@@ -49,3 +58,82 @@ class RolesSettings(Section):
         description="Bootstrap samples of segments per interval; in each, all neurons are ranked "
         "anew.",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatisticsInputs(Inputs):
+    """One model's statistics over prefixes, by corpus and language."""
+
+    roles: Mapping[str, Mapping[str, Path]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelSetsInputs(StatisticsInputs):
+    """Beside the statistics the corpora's segments and tokens, by corpus and language."""
+
+    texts: Mapping[str, Mapping[str, Path]]
+    tokens: Mapping[str, Mapping[str, Path]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistanceInputs(Inputs):
+    """One model's raw rows of the first segments' prefixes, by corpus and language."""
+
+    sample: Mapping[str, Mapping[str, Path]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatmapInputs(Inputs):
+    """One model's raw rows of the first segments' prefixes, by language."""
+
+    sample: Mapping[str, Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RsaInputs(Inputs):
+    """All models' raw rows of the first segments' prefixes, by model and language."""
+
+    sample: Mapping[str, Mapping[str, Path]]
+
+
+class DominantNeuronsSettings(StepSettings):
+    """Which corpora are looked at."""
+
+    corpora: list[str]
+
+
+class ResampledSettings(StepSettings):
+    """Which corpora are looked at, and how often their segments are resampled."""
+
+    corpora: list[str]
+    replicates: int
+
+
+class ActivationFrequencySettings(ResampledSettings):
+    """When a neuron counts as active, and which combinators are drawn."""
+
+    rule: Rule
+    combinator_gelu: bool
+
+
+class DistanceSettings(ResampledSettings):
+    """How prefixes are scaled."""
+
+    scale: Scale
+
+
+class HeatmapSettings(StepSettings):
+    """What is drawn of which corpus."""
+
+    corpus: str
+    heatmap_layers: list[float]
+    heatmap_rows: int
+
+
+class RsaSettings(StepSettings):
+    """Which models are compared, on which corpus and how many prefixes of it."""
+
+    corpus: str
+    compared: list[str]
+    rsa_stimuli: int
+    replicates: int

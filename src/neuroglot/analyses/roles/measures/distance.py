@@ -3,19 +3,19 @@
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neuroglot.analyses.roles.settings import Scale
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.measures import kernels
 from neuroglot.measures.axes import coordinates_of, segment_labels, snapshots
-from neuroglot.measures.bootstrap import fold_weights, percentiles
+from neuroglot.measures.bootstrap import fold_weights, named_bounds, percentiles, with_bounds
 
-Scale = Literal["none", "minmax"]
-SCALES: tuple[Scale, ...] = ("none", "minmax")
+SCALES: tuple[Scale, ...] = get_args(Scale)
 SOURCE = "figures 9 and 10, algorithm 1"
 
 
@@ -138,8 +138,8 @@ def distance_matrix(
 
     Returns:
         What ``representation_distance`` gives, with ``language_a`` (source) and ``language_b``
-        (target) in front; ``distance_mean_low`` and ``distance_mean_high``, the percentile
-        interval. From a language to itself the distance is 0.
+        (target) in front, and beside ``distance_mean`` the bounds of its percentile interval. From
+        a language to itself the distance is 0.
 
     Raises:
         NeuroglotError: as ``representation_distance``, or there are no languages.
@@ -177,8 +177,7 @@ def distance_matrix(
             {
                 "distance": ((*pairs, "layer"), total),
                 "distance_mean": ((*pairs, "layer"), _per_prefix(total, prefixes[..., None])),
-                "distance_mean_low": ((*pairs, "layer"), bounds[0]),
-                "distance_mean_high": ((*pairs, "layer"), bounds[1]),
+                **named_bounds("distance_mean", [((*pairs, "layer"), one) for one in bounds]),
                 "segments": (pairs, segments),
                 "prefixes": (pairs, prefixes),
                 "segments_left_out": (pairs, left_out),
@@ -238,9 +237,7 @@ def _per_prefix(
 def _with_units(distances: xr.Dataset) -> xr.Dataset:
     for name, units in {
         "distance": "Euclidean distance, summed over source prefixes",
-        "distance_mean": "Euclidean distance per source prefix",
-        "distance_mean_low": "Euclidean distance per source prefix",
-        "distance_mean_high": "Euclidean distance per source prefix",
+        **dict.fromkeys(with_bounds("distance_mean"), "Euclidean distance per source prefix"),
         "segments": "segments",
         "prefixes": "source prefixes",
         "segments_left_out": "segments",

@@ -1,6 +1,6 @@
 """Scaled activations of all rows of a few layers, for heatmaps (roles, figures 5, 7 and 8)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,11 @@ from neuroglot.measures.axes import (
 )
 
 PADDING = -1
+
+
+def layers_at(shares: Iterable[float], depth: int) -> list[int]:
+    """Find the layers nearest to shares of the depth, 0 being the first and 1 the last layer."""
+    return sorted({round(share * (depth - 1)) for share in shares})
 
 
 def scaled_rows(

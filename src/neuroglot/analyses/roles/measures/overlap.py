@@ -1,12 +1,16 @@
 """Overlap of two sets of text: shared sentences and shared token types (roles, figure 16)."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import TypeVar
 
+import numpy as np
 import xarray as xr
 
 from neuroglot.errors import NeuroglotError
+
+Text = TypeVar("Text")
 
 
 def distinct_sentences(sentences: Iterable[str]) -> frozenset[str]:
@@ -40,3 +44,34 @@ def token_overlap(counts_a: xr.DataArray, counts_b: xr.DataArray) -> float:
     in_a, in_b = counts_a.to_numpy() > 0, counts_b.to_numpy() > 0
     either = int((in_a | in_b).sum())
     return int((in_a & in_b).sum()) / either if either else float("nan")
+
+
+def overlap_of_sets(
+    texts: Mapping[tuple[str, str], Text],
+    overlap: Callable[[Text, Text], float],
+    languages: Sequence[str],
+    corpora: Sequence[str],
+) -> xr.DataArray:
+    """Compare each language's texts in every two corpora (roles, figure 16).
+
+    Args:
+        texts: what ``overlap`` compares, by corpus and language.
+        overlap: ``sentence_overlap`` or ``token_overlap``.
+        languages: in the order wanted.
+        corpora: in the order wanted.
+
+    Returns:
+        [language, corpus_a, corpus_b]; NaN where a corpus lacks the language.
+    """
+    values = np.full((len(languages), len(corpora), len(corpora)), np.nan)
+    for i, language in enumerate(languages):
+        for j, a in enumerate(corpora):
+            for k, b in enumerate(corpora):
+                if (a, language) in texts and (b, language) in texts:
+                    values[i, j, k] = overlap(texts[a, language], texts[b, language])
+    return xr.DataArray(
+        values,
+        coords={"language": list(languages), "corpus_a": list(corpora), "corpus_b": list(corpora)},
+        dims=("language", "corpus_a", "corpus_b"),
+        attrs={"units": "share", "source": "figure 16"},
+    )

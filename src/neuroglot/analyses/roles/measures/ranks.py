@@ -1,7 +1,7 @@
 """Rank correlation: do two languages, or two corpora, light up the same neurons (roles, 4.4)?"""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -13,10 +13,12 @@ from neuroglot.measures.bootstrap import centred_percentiles, fold_weights
 
 VALUES = 1 << 22  # sums of replicates at a time: 32 MB
 
+Compared = Literal["language", "corpus"]
+SumsByFold: TypeAlias = Callable[[int], NDArray[np.floating]]
+"""From a layer to the activations summed over each fold's rows, [fold, width]."""
 
-def rank_correlation(
-    total: xr.DataArray, between: Literal["language", "corpus"] = "language"
-) -> xr.DataArray:
+
+def rank_correlation(total: xr.DataArray, between: Compared = "language") -> xr.DataArray:
     """Correlate neurons' ranks by summed activation, Spearman's ρ (roles, section 4.4).
 
     Args:
@@ -48,6 +50,42 @@ def rank_correlation(
     if between in total.coords:
         correlation = correlation.assign_coords({name: total[between].to_numpy() for name in pair})
     return correlation.transpose(*kept, *pair, "layer")
+
+
+def rank_correlation_bounds(
+    correlation: xr.DataArray,
+    sums: Mapping[tuple[str, str], SumsByFold],
+    between: Compared,
+    replicates: int,
+) -> list[xr.DataArray]:
+    """Bound all of ``rank_correlation`` by ``rank_correlation_interval``, layer by layer.
+
+    Each corpus is resampled on its own: their segments have nothing to do with each other.
+
+    Args:
+        correlation: what ``rank_correlation`` gives of the sums over all folds.
+        sums: by corpus and language.
+        between: what was compared.
+        replicates: resamples of the folds.
+
+    Returns:
+        low and high, with ``correlation``'s dimensions. What is compared with nothing but itself
+        has no width.
+    """
+    apart: Compared = "corpus" if between == "language" else "language"
+    pair = (f"{between}_a", f"{between}_b")
+    ordered = correlation.transpose(apart, "layer", *pair)
+    members, others = (ordered[name].values.tolist() for name in (pair[0], apart))
+    bounds = np.stack([ordered.values, ordered.values])
+    for place, other in enumerate(others):
+        keys = [(other, one) if between == "language" else (one, other) for one in members]
+        held = [i for i, key in enumerate(keys) if key in sums]
+        seeds = held if between == "corpus" else None
+        for layer in range(ordered.sizes["layer"] if len(held) > 1 else 0):
+            by_fold = [sums[keys[i]](layer) for i in held]
+            found = rank_correlation_interval(by_fold, replicates, seeds)
+            bounds[:, place, layer, np.array(held)[:, None], held] = found
+    return [ordered.copy(data=bound).transpose(*correlation.dims) for bound in bounds]
 
 
 def rank_correlation_interval(

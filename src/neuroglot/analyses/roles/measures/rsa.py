@@ -36,6 +36,16 @@ def shared_stimuli(
     return a, b
 
 
+def spread_evenly(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """Take at most so many of some rows, spread evenly over them, the first and the last included.
+
+    Of as many rows as there are of another model, those in the same places are taken.
+    """
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(np.intp)]
+
+
 def correlation_rows(rows: xr.DataArray) -> xr.DataArray:
     """Correlate every two rows of each layer, as vectors ready to be compared (roles, figure 11).
 

@@ -1,10 +1,7 @@
 """Activation frequency of every neuron, and its spread over each layer (figures 2 and 3)."""
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 from numpy.typing import NDArray
 
 from neuroglot.analyses.roles.measures.frequency import (
@@ -12,35 +9,35 @@ from neuroglot.analyses.roles.measures.frequency import (
     layer_spread,
     layer_spread_interval,
 )
-from neuroglot.capture.recorded import Recorded, bounded, by_site, open_recorded, rows, statistics
+from neuroglot.analyses.roles.settings import ActivationFrequencySettings, StatisticsInputs
+from neuroglot.analyses.roles.statistics import Statistics, by_site
+from neuroglot.capture.recorded import Recorded
+from neuroglot.measures.bootstrap import with_bounds
 
-TABLE = ("mean", "mean_low", "mean_high", "std", "std_low", "std_high")
+TABLE = with_bounds("mean", "std")
+SITES = ("act", "out", "out_gelu")
 
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: StatisticsInputs, settings: ActivationFrequencySettings) -> xr.Dataset:
     """Divide firing counts by rows, for detectors, combinators and combinators after GELU."""
-    recorded = open_recorded(inputs, "roles")
-    corpora, languages = settings["corpora"], settings["languages"]
-    recorded_rows = rows(recorded, corpora, languages)
+    statistics = Statistics.open(inputs.roles, settings.corpora, settings.languages)
     frequency = {
-        site: activation_frequency(
-            statistics(recorded, f"{site}_count", corpora, languages), recorded_rows
-        )
-        for site in ("act", "out", "out_gelu")
+        site: activation_frequency(statistics.total(f"{site}_count"), statistics.rows)
+        for site in SITES
     }
 
     def spread(site: str) -> xr.Dataset:
         def bounds(one: Recorded, layer: int) -> dict[str, NDArray[np.float64]]:
             count = one.by_fold(f"{site}_count", layer)
-            return layer_spread_interval(count, one.fold_rows(), settings["replicates"])
+            return layer_spread_interval(count, one.fold_rows(), settings.replicates)
 
-        return bounded(recorded, layer_spread(frequency[site]), bounds)
+        return statistics.bounded(layer_spread(frequency[site]), bounds)
 
-    combinators = "out_gelu" if settings["combinator_gelu"] else "out"
+    combinators = "out_gelu" if settings.combinator_gelu else "out"
     return xr.merge(
         [
-            by_site({site: spread(site) for site in frequency}),
+            by_site(spread, SITES),
             {f"activation_frequency_{s}": v.astype(np.float32) for s, v in frequency.items()},
-            {"rows": recorded_rows},
+            {"rows": statistics.rows},
         ]
-    ).assign_attrs(rule=settings["rule"], combinators_drawn=combinators)
+    ).assign_attrs(rule=settings.rule, combinators_drawn=combinators)

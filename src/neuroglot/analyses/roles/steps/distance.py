@@ -1,49 +1,47 @@
 """Distances between languages' representations of the same segments (figures 9 and 10)."""
 
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
 
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 
 from neuroglot.analyses.roles.measures.distance import distance_matrix
-from neuroglot.capture.recorded import Recorded, Site, by_site, open_recorded
-from neuroglot.corpora import check_parallel
+from neuroglot.analyses.roles.settings import DistanceInputs, DistanceSettings
+from neuroglot.analyses.roles.statistics import by_site, open_nested
+from neuroglot.capture.recorded import Recorded, Site
+from neuroglot.corpora.base import check_parallel
+from neuroglot.measures.bootstrap import with_bounds
 
-TABLE = ("distance", "distance_mean", "distance_mean_low", "distance_mean_high")
+TABLE = ("distance", *with_bounds("distance_mean"))
+COUNTS = ["segments", "prefixes", "segments_left_out"]
 
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: DistanceInputs, settings: DistanceSettings) -> xr.Dataset:
     """Apply algorithm 1 to every ordered pair of languages, one layer in memory at a time."""
-    recorded = open_recorded(inputs, "roles")
-    languages = settings["languages"]
-    sites: tuple[Site, ...] = ("act", "out")
+    recorded, languages = open_nested(inputs.sample), settings.languages
     sets = []
-    for corpus in settings["corpora"]:
-        members = {r.language: r for r in recorded if r.corpus == corpus}
-        ordered = {one: members[one] for one in languages if one in members}
-        check_parallel(
-            corpus, {one: r.sample["segment_id"].values.tolist() for one, r in ordered.items()}
-        )
-        pieces = {site: _layers(ordered, site, settings) for site in sites}
-        sets.append(by_site(pieces).assign_coords(corpus=corpus))
-    distances = xr.concat(
-        sets, "corpus", join="outer", fill_value={"segments": 0, "prefixes": 0}
-    ).reindex(language_a=languages, language_b=languages, fill_value={"segments": 0, "prefixes": 0})
-    same_in_sites = distances[["segments", "prefixes", "segments_left_out"]].isel(site=0, drop=True)
-    found: xr.Dataset = distances.assign(same_in_sites)
-    return found.assign_attrs(scale=settings["scale"])
+    for corpus in settings.corpora:
+        ordered = {one: recorded[corpus][one] for one in languages if one in recorded[corpus]}
+        ids = {one: r.sample["segment_id"].values.tolist() for one, r in ordered.items()}
+        check_parallel(corpus, ids)
+        of_site = partial(_layers, ordered, settings)
+        sets.append(by_site(of_site).assign_coords(corpus=corpus))
+    nothing = {"segments": 0, "prefixes": 0}
+    distances = xr.concat(sets, "corpus", join="outer", fill_value=nothing)
+    distances = distances.reindex(language_a=languages, language_b=languages, fill_value=nothing)
+    same_in_sites = distances[COUNTS].isel(site=0, drop=True)
+    return distances.assign(same_in_sites).assign_attrs(scale=settings.scale)
 
 
-def _layers(members: dict[str, Recorded], site: Site, settings: dict[str, Any]) -> xr.Dataset:
-    first = next(iter(members.values())).data
+def _layers(ordered: Mapping[str, Recorded], settings: DistanceSettings, site: Site) -> xr.Dataset:
+    first = next(iter(ordered.values())).data
     layers = [
         distance_matrix(
-            {one: r.raw(site, [layer]) for one, r in members.items()},
-            settings["scale"],
-            settings["replicates"],
+            {language: one.raw(site, [layer]) for language, one in ordered.items()},
+            settings.scale,
+            settings.replicates,
         )
         for layer in first["layer"].values
     ]
-    counts = layers[0][["segments", "prefixes", "segments_left_out"]]
     by_layer = xr.concat([one[list(TABLE)] for one in layers], "layer")
-    return xr.merge([by_layer, counts, first[["stack", "stack_layer"]]])
+    return xr.merge([by_layer, layers[0][COUNTS], first[["stack", "stack_layer"]]])

@@ -1,28 +1,23 @@
 """The neuron most often at the top and the one that varies most, by layer (figure 8)."""
 
-from typing import Any
-
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 
 from neuroglot.analyses.roles.measures.dominance import dominant_neurons
-from neuroglot.capture.recorded import by_site, open_recorded, rows, statistics
+from neuroglot.analyses.roles.settings import DominantNeuronsSettings, StatisticsInputs
+from neuroglot.analyses.roles.statistics import Statistics, by_site
+from neuroglot.capture.recorded import Site
 
 TABLE = ("most_often_maximum", "maximum_share", "most_variable", "largest_std")
 
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: StatisticsInputs, settings: DominantNeuronsSettings) -> xr.Dataset:
     """Find the dominant neurons of detectors and combinators."""
-    recorded = open_recorded(inputs, "roles")
-    corpora, languages = settings["corpora"], settings["languages"]
-    recorded_rows = rows(recorded, corpora, languages)
+    statistics = Statistics.open(inputs.roles, settings.corpora, settings.languages)
 
-    def of_site(site: str) -> xr.Dataset:
+    def of_site(site: Site) -> xr.Dataset:
         argmax_count, total, sum_of_squares = (
-            statistics(recorded, f"{site}_{name}", corpora, languages)
-            for name in ("argmax_count", "sum", "sum_of_squares")
+            statistics.total(f"{site}_{name}") for name in ("argmax_count", "sum", "sum_of_squares")
         )
-        return dominant_neurons(argmax_count, total, sum_of_squares, recorded_rows)
+        return dominant_neurons(argmax_count, total, sum_of_squares, statistics.rows)
 
-    pieces = {site: of_site(site) for site in ("act", "out")}
-    return xr.merge([by_site(pieces), {"rows": recorded_rows}])
+    return xr.merge([by_site(of_site), {"rows": statistics.rows}])

@@ -1,34 +1,29 @@
 """Scaled activations of the first prefixes in a few layers (figures 5, 7 and 8)."""
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 
-from neuroglot.analyses.roles.measures.heatmap import scaled_rows
-from neuroglot.capture.recorded import Site, open_recorded
+from neuroglot.analyses.roles.measures.heatmap import layers_at, scaled_rows
+from neuroglot.analyses.roles.settings import HeatmapInputs, HeatmapSettings
+from neuroglot.analyses.roles.statistics import SITES
+from neuroglot.capture.recorded import Recorded, Site, open_recorded
 
-TABLE = ()
 
+def compute(inputs: HeatmapInputs, settings: HeatmapSettings) -> xr.Dataset:
+    """Scale the chosen layers' rows in every language."""
+    recorded = dict(zip(inputs.sample, open_recorded(inputs.sample.values()), strict=True))
+    ordered = {one: recorded[one] for one in settings.languages if one in recorded}
+    first = next(iter(recorded.values())).data
+    layers = layers_at(settings.heatmap_layers, first.sizes["layer"])
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
-    """Scale the chosen layers' rows of the first corpus, in every language."""
-    corpus, languages = settings["corpora"][0], settings["languages"]
-    by_language = {r.language: r for r in open_recorded(inputs, "roles") if r.corpus == corpus}
-    depth = next(iter(by_language.values())).data.sizes["layer"]
-    layers = sorted({round(share * (depth - 1)) for share in settings["heatmap_layers"]})
-
-    def rows(language: str, site: Site) -> xr.DataArray:
-        recorded = by_language[language]
-        raw = recorded.raw(site, layers, settings["heatmap_rows"])
-        segment = recorded.sample["segment"].values[: raw.sizes["row"]]
+    def rows(one: Recorded, site: Site) -> xr.DataArray:
+        raw = one.raw(site, layers, settings.heatmap_rows)
+        segment = one.sample["segment"].values[: raw.sizes["row"]]
         return raw.assign_coords(segment=("row", segment.astype(np.int32)))
 
-    sites: tuple[Site, ...] = ("act", "out")
     pieces = [
-        scaled_rows({one: rows(one, site) for one in languages if one in by_language}, layers, site)
-        for site in sites
+        scaled_rows({language: rows(one, site) for language, one in ordered.items()}, layers, site)
+        for site in SITES
     ]
-    stacks = next(iter(by_language.values())).data[["stack", "stack_layer"]].isel(layer=layers)
-    return xr.merge([*pieces, stacks], compat="no_conflicts").assign_attrs(corpus=corpus)
+    stacks = first[["stack", "stack_layer"]].isel(layer=layers)
+    return xr.merge([*pieces, stacks], compat="no_conflicts").assign_attrs(corpus=settings.corpus)

@@ -1,0 +1,119 @@
+"""One model's recorded statistics, stacked over corpora and languages; what differs by site."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neuroglot.analyses.roles.measures.ranks import SumsByFold
+from neuroglot.capture.recorded import Recorded, Site, open_recorded
+from neuroglot.measures.bootstrap import bounded
+
+SITES: tuple[Site, ...] = ("act", "out")
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """One model's statistics of several corpora, each in some of the languages.
+
+    Attributes:
+        corpora: ids, in the order wanted.
+        languages: ids, in the order wanted.
+        recorded: by corpus and language.
+    """
+
+    corpora: Sequence[str]
+    languages: Sequence[str]
+    recorded: Mapping[tuple[str, str], Recorded]
+
+    @classmethod
+    def open(
+        cls,
+        paths: Mapping[str, Mapping[str, Path]],
+        corpora: Sequence[str],
+        languages: Sequence[str],
+    ) -> "Statistics":
+        """Open recordings by corpus and language; raises as ``open_recorded``."""
+        opened = open_nested(paths)
+        recorded = {
+            (corpus, language): one
+            for corpus, own in opened.items()
+            for language, one in own.items()
+        }
+        return cls(corpora, languages, recorded)
+
+    def total(self, name: str) -> xr.DataArray:
+        """Stack a statistic, float64 ``[corpus, language, layer, ...]``, NaN where not recorded."""
+        by_key = {key: one.data[name].astype(np.float64) for key, one in self.recorded.items()}
+        absent = xr.full_like(next(iter(by_key.values())), np.nan)
+        stacked = [
+            xr.concat(
+                [by_key.get((corpus, one), absent) for one in self.languages],
+                _axis("language", self.languages),
+            )
+            for corpus in self.corpora
+        ]
+        return xr.concat(stacked, _axis("corpus", self.corpora))
+
+    def sums_by_fold(self, name: str) -> dict[tuple[str, str], SumsByFold]:
+        """How a statistic's sums over each fold of segments are read, by corpus and language."""
+        return {key: partial(one.by_fold, name) for key, one in self.recorded.items()}
+
+    @property
+    def rows(self) -> xr.DataArray:
+        """Number of recorded prefixes, int64 ``[corpus, language]``, 0 where there are none."""
+        counts = {key: one.counts["prefixes"] for key, one in self.recorded.items()}
+        return xr.DataArray(
+            np.array(
+                [[counts.get((c, one), 0) for one in self.languages] for c in self.corpora],
+                np.int64,
+            ),
+            coords={"corpus": list(self.corpora), "language": list(self.languages)},
+            dims=("corpus", "language"),
+            attrs={"units": "prefixes"},
+        )
+
+    def bounded(
+        self,
+        estimates: xr.Dataset,
+        bounds: Callable[[Recorded, int], Mapping[str, NDArray[np.float64]]],
+    ) -> xr.Dataset:
+        """Put the bounds of statistics beside them, NaN where nothing is recorded.
+
+        Args:
+            estimates: with the dimensions corpus, language and layer alone.
+            bounds: from a recording and a layer to the two bounds of every variable.
+        """
+        like = estimates.transpose("corpus", "language", "layer")
+        shape = (2, len(self.corpora), len(self.languages), like.sizes["layer"])
+        found = {str(name): np.full(shape, np.nan) for name in estimates}
+        for (corpus, language), one in self.recorded.items():
+            place = self.corpora.index(corpus), self.languages.index(language)
+            for layer in range(like.sizes["layer"]):
+                for name, both in bounds(one, layer).items():
+                    found[name][:, *place, layer] = both
+        for name, both in found.items():
+            like = like.assign(bounded(name, like[name], both))
+        return like
+
+
+def open_nested(paths: Mapping[str, Mapping[str, Path]]) -> dict[str, dict[str, Recorded]]:
+    """Open one group of recordings, such as by corpus and language; raises as ``open_recorded``."""
+    recorded = iter(open_recorded(path for own in paths.values() for path in own.values()))
+    return {key: {one: next(recorded) for one in own} for key, own in paths.items()}
+
+
+def by_site(measured: Callable[[Any], xr.Dataset], sites: Sequence[str] = SITES) -> xr.Dataset:
+    """Put what is measured at several sites one behind the other along ``site``."""
+    pieces = [measured(site) for site in sites]
+    found: xr.Dataset = xr.concat(pieces, _axis("site", sites), combine_attrs="override")
+    return found
+
+
+def _axis(name: str, ids: Sequence[str]) -> xr.Variable:
+    return xr.Variable(name, np.array(ids, dtype=str))
