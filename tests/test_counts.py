@@ -15,6 +15,7 @@ from neuroglot import store
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.corpora import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
+from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import ModelCard, checksums, write_card
 from neuroglot.steps import reduce
 from neuroglot.analyses.lexicon.steps import counts
@@ -46,6 +47,7 @@ def write_model(folder: Path, sha256: str = "a" * 64, vocabulary: int = 100) -> 
     tokenizer.save(str(folder / "tokenizer.json"))
     card = ModelCard(
         model_type="m2m_100",
+        architecture=architecture_digest("m2m_100"),
         architectures=("M2M100ForConditionalGeneration",),
         stacks={"encoder": 1, "decoder": 1},
         layers=2,

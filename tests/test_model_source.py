@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models import gguf, normalise
+from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import context_window, digest, read_card
 from neuroglot.models.source import ModelSettings
 from tiny_checkpoints import TEXTS, write_checkpoint, write_gguf
@@ -122,6 +123,7 @@ def test_folder_becomes_a_model_with_a_card(llama, tmp_path):
     assert card.model_dump(exclude={"sha256", "files", "check", "source", "parameters"}) == {
         "format": 1,
         "model_type": "llama",
+        "architecture": architecture_digest("llama"),
         "architectures": ("LlamaForCausalLM",),
         "stacks": {"decoder": 2},
         "layers": 2,

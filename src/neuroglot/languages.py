@@ -191,6 +191,7 @@ def _own_script(tag: str) -> str | None:
     return by_territory if by_territory != usual else None
 
 
+@cache
 def with_script(identifier: str) -> str:
     """Spell an id with its script, so that ids of the same text compare equal.
 

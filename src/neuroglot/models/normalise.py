@@ -12,26 +12,18 @@ from typing import Any
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models import gguf
+from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import ModelCard, checksums, context_window, digest, write_card
 from neuroglot.models.describe import check_supported, describe, language_config
-from neuroglot.models.source import WEIGHTS, WEIGHTS_INDEX, ModelSettings, checkpoint_weights
-
-# What is taken from a checkpoint beside its weights; never a .py file, never a pickle.
-_SETTINGS = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "tokenizer.model",
-    "sentencepiece.bpe.model",
-    "spiece.model",
+from neuroglot.models.source import (
+    CHECKPOINT_SETTINGS,
+    WEIGHTS,
+    WEIGHTS_INDEX,
+    ModelSettings,
+    checkpoint_settings,
+    checkpoint_weights,
 )
+
 # Counts that transformers makes lists for while it reads them, by a part of their keys.
 _LARGEST = {"layer": 1000, "num_labels": 100_000}
 _WEIGHTS_ON_HUB = (WEIGHTS, WEIGHTS_INDEX, "model-*-of-*.safetensors")
@@ -92,7 +84,9 @@ def _take_from_hub(settings: ModelSettings, work: Path) -> str:
     try:
         snapshot = Path(
             huggingface_hub.snapshot_download(
-                settings.hub_id, revision=revision, allow_patterns=[*_SETTINGS, *_WEIGHTS_ON_HUB]
+                settings.hub_id,
+                revision=revision,
+                allow_patterns=[*CHECKPOINT_SETTINGS, *_WEIGHTS_ON_HUB],
             )
         )
     except Exception as error:  # the Hub client passes on whatever its HTTP library raises
@@ -113,7 +107,7 @@ def _take_checkpoint(folder: Path, work: Path, link: bool = False) -> None:
     """Copy a checkpoint's files, after its configuration is known to be usable."""
     shards = checkpoint_weights(folder)
     check_supported(_read_config(folder))
-    for path in (folder / name for name in _SETTINGS if (folder / name).is_file()):
+    for path in checkpoint_settings(folder):
         _copy_settings(path, work / path.name)
     if shards != [folder / WEIGHTS]:
         shutil.copyfile(folder / WEIGHTS_INDEX, work / WEIGHTS_INDEX)
@@ -269,6 +263,7 @@ def _describe(work: Path, source: str) -> ModelCard:
     return ModelCard(
         **describe(config),
         model_type=config.model_type,
+        architecture=architecture_digest(config.model_type),
         architectures=tuple(config.architectures or ()),
         vocabulary=language.vocab_size,
         context_window=context_window(language.to_dict()),

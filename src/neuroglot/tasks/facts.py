@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import astuple
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal, Self
@@ -26,6 +27,8 @@ class FactsTask(Task):
     Shipped wordings stop where the capital follows, and name the country so that no language needs
     an article or an inflected form ("Die Hauptstadt des Landes Mongolei ist").
     """
+
+    not_read = Task.not_read | {"templates"}
 
     source: Literal["facts"] = Field(description="Capitals of countries, from CLDR's names.")
     paraphrases: int = Field(
@@ -82,6 +85,14 @@ class FactsTask(Task):
             for number, text in enumerate(texts[: self.paraphrases], start=1)
         ]
         return items, []
+
+    def shipped(self, language_id: str) -> dict[str, Any]:
+        """Return the wordings, shipped or the user's own, and the names of countries."""
+        return {
+            "wordings": self._texts(language_id)[: self.paraphrases],
+            "capitals": [astuple(fact) for fact in capitals(language_id)],
+            "blank": answer_blank(language_id),
+        }
 
     def _texts(self, language_id: str) -> tuple[str, ...]:
         own = find_id(language_id, self.templates)

@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from neuroglot.corpora.base import Languages
 from neuroglot.corpora.text import TextCorpus, read_lines
 from neuroglot.errors import NeuroglotError
 from neuroglot.languages import LanguageId
+from neuroglot.sources import Languages
 from neuroglot.tasks.base import Item, Scoring, Task
 from neuroglot.tasks.facts import answer_blank
 
@@ -76,10 +76,14 @@ class MpararelTask(Task):
         )
 
     def inputs(self, language_id: str) -> list[Path]:
-        """Return the language's patterns and all languages' tuples."""
+        """Return the language's patterns and all languages' tuples, in order of their ids."""
         tuples = self._files("tuples")
         patterns = self._files("patterns").inputs(language_id)
-        return patterns + [path for one in self.languages for path in tuples.inputs(one)]
+        return patterns + [path for one in sorted(self.languages) for path in tuples.inputs(one)]
+
+    def shipped(self, language_id: str) -> dict[str, Any]:
+        """Return the languages of the tuples, in their files' order."""
+        return {"tuples": sorted(self.languages), "blank": answer_blank(language_id)}
 
     def items(self, language_id: str) -> tuple[list[Item], list[str]]:
         """Read one language's items `{subject}-{object}-{paraphrase}`, sorted by Wikidata ids."""
@@ -87,7 +91,7 @@ class MpararelTask(Task):
             raise NeuroglotError(self._unlisted(language_id))
         patterns_path, *tuple_paths = self.inputs(language_id)
         wordings = self._wordings(patterns_path, language_id)
-        by_language = dict(zip(self.languages, map(read_pairs, tuple_paths), strict=True))
+        by_language = dict(zip(sorted(self.languages), map(read_pairs, tuple_paths), strict=True))
         pairs = by_language[language_id]
         kept = sorted(set[Key].intersection(*map(set, by_language.values())), key=_by_number)
         if not kept:

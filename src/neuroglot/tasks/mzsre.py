@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,7 +12,7 @@ from neuroglot.corpora.text import TextCorpus
 from neuroglot.errors import NeuroglotError
 from neuroglot.languages import LanguageId, with_script
 from neuroglot.tasks.base import Item
-from neuroglot.tasks.edits import LAYOUTS, QUESTION, PivotTask, edit_prompt
+from neuroglot.tasks.edits import QUESTION, PivotTask, edit_prompt, shipped_layouts
 from neuroglot.tasks.facts import answer_blank
 
 ENGLISH = "en"
@@ -27,6 +27,8 @@ class MzsreTask(PivotTask):
     The context tells the edit as the file's `src` and `alt` in a row, "Which family does
     Ramalinaceae belong to? Lamiinae"; the answer is `alt` in the language of the question.
     """
+
+    not_read = PivotTask.not_read | {"layouts"}
 
     source: Literal["mzsre"] = Field(description="MzsRE's JSON files.")
     path: str = Field(
@@ -119,6 +121,11 @@ class MzsreTask(PivotTask):
         ]
         return items, []
 
+    def shipped(self, language_id: str) -> dict[str, Any]:
+        """Return how the question is laid out, shipped or the user's own."""
+        asked_in = self.question_language(language_id)
+        return {"layout": self._layout(asked_in), "blank": answer_blank(asked_in)}
+
     def _texts(self, language_id: str) -> Sequence[Side]:
         """Read a language's side of its file, whose English must be that of `english_from`."""
         (reference_path,) = self._files().inputs(self._english_from())
@@ -129,7 +136,7 @@ class MzsreTask(PivotTask):
         return read_side(path, key)
 
     def _layout(self, language_id: str) -> str:
-        layouts = LAYOUTS | self.layouts
+        layouts = shipped_layouts() | self.layouts
         found = find_id(language_id, self.layouts) or find_id(language_id, layouts)
         return layouts[found] if found else ""
 

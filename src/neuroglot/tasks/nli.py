@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from itertools import islice
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -49,6 +49,8 @@ class InferenceTask(Task):
 
     Candidates are a language's three label words; the likeliest as a whole is the answer.
     """
+
+    not_read = Task.not_read | {"template", "labels"}
 
     template: dict[LanguageId, str] = Field(
         {},
@@ -99,11 +101,19 @@ class InferenceTask(Task):
         """Put one language's sentences into its prompt, no further than `max_items` needs."""
         template, words = self.wording(language_id)
         answers = words.answers(answer_blank(language_id))
-        last = None if self.max_items is None else self.shots + self.max_items
         return [
             Item(identifier, _fill(template, premise, hypothesis), (answers[label],), answers)
-            for identifier, premise, hypothesis, label in islice(self.sentences(language_id), last)
+            for identifier, premise, hypothesis, label in self._needed(language_id)
         ], []
+
+    def _needed(self, language_id: str) -> Iterator[tuple[str, str, str, int]]:
+        last = None if self.max_items is None else self.shots + self.max_items
+        return islice(self.sentences(language_id), last)
+
+    def shipped(self, language_id: str) -> dict[str, Any]:
+        """Return the prompt and the label words, shipped or the user's own."""
+        template, words = self.wording(language_id)
+        return {"template": template, "answers": words.answers(answer_blank(language_id))}
 
 
 class NliTask(InferenceTask):
@@ -123,6 +133,10 @@ class NliTask(InferenceTask):
             raise NeuroglotError(message)
         for row in rows:
             yield row["item"], row["premise"], row["hypothesis"], LABELS.index(row["label"])
+
+    def shipped(self, language_id: str) -> dict[str, Any]:
+        """Return the items too, as many as are asked for."""
+        return {**super().shipped(language_id), "items": list(self._needed(language_id))}
 
 
 def _of(language_id: str, by_language: Mapping[str, T]) -> T | None:

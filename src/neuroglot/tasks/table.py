@@ -24,6 +24,8 @@ class TableTask(Task):
     # `scoring` is a property of every task; here the setting of that name stands behind it.
     model_config = ConfigDict(serialize_by_alias=True)
 
+    not_read = Task.not_read | {"judged_by"}
+
     source: Literal["table"] = Field(description="Parquet or JSON-lines files.")
     path: str = Field(
         pattern=r"\{language\}.*\.(parquet|jsonl)$",

@@ -108,6 +108,11 @@ class XnliTask(InferenceTask):
             return self._dataset().inputs(language_id)
         return files_of(self.path, self.codes).inputs(language_id)
 
+    def leaf(self, language_id: str) -> dict[str, Any]:
+        """Return what a language is read from, with the names of a local dataset's files."""
+        names = [] if self.hub is None else self._dataset().file_names()
+        return {**super().leaf(language_id), "files": names}
+
     def sentences(self, language_id: str) -> Iterator[tuple[str, str, str, int]]:
         """Read one language's rows."""
         origin, rows = self._rows(language_id)

@@ -1,0 +1,138 @@
+"""Keys of models, texts and tasks, which change exactly when what they are made from does.
+
+They are computed while the workflow is parsed, so nothing here loads a model or reads a text, and
+what was hashed once is not hashed again: a checkpoint of 14 GB takes a minute.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from neuroglot.corpora.base import Corpus
+from neuroglot.errors import NeuroglotError
+from neuroglot.models.architectures import architecture_digest
+from neuroglot.models.source import ModelSettings, checkpoint_files
+from neuroglot.packages import canonical, file_sha256
+from neuroglot.provenance import digest, fingerprint
+from neuroglot.sources import Source
+from neuroglot.store import write_json
+from neuroglot.tasks.base import Task
+
+# Nanoseconds in which a file may change twice and its times only once, as clocks of networks tick.
+TICK = 2_000_000_000
+
+
+class Digests:
+    """Digests of files, remembered in a JSON file beside what tells that a file has changed.
+
+    The JSON file is a shortcut and no result: missing, damaged or not writable, it costs time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read what is remembered.
+
+        Args:
+            path: of the JSON file, such as ``results/.keys.json``.
+        """
+        self._path = path
+        self._known = self._read()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            known = json.loads(self._path.read_text("utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def of(self, file: Path) -> str:
+        """Return the hexadecimal SHA-256 of a file's content; touching it changes nothing.
+
+        Raises:
+            NeuroglotError: the file cannot be read.
+        """
+        try:
+            name, before = str(file.absolute()), _state(file)
+            known = self._known.get(name)
+            if isinstance(known, dict) and known.get("state") == before:
+                return str(known.get("sha256"))
+            found = file_sha256(file)
+            settled = time.time_ns() - max(before["mtime"], before["ctime"]) > TICK
+            if settled:
+                self._remember(name, {"state": before, "sha256": found})
+        except OSError as error:
+            raise NeuroglotError(f"{file}: cannot be read: {error.strerror}") from error
+        return found
+
+    def _remember(self, name: str, entry: dict[str, Any]) -> None:
+        # Another process may have hashed other files since.
+        self._known = {**self._read(), **self._known, name: entry}
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(self._path, self._known)
+        except OSError:
+            pass  # a folder that is only to be looked at, or a full disk
+
+
+def _state(file: Path) -> dict[str, int]:
+    """What differs once a file was written or replaced, whatever its time was set to."""
+    stat = file.stat()
+    return {
+        "size": stat.st_size,
+        "mtime": stat.st_mtime_ns,
+        "ctime": stat.st_ctime_ns,
+        "inode": stat.st_ino,
+    }
+
+
+def model_key(settings: ModelSettings, cache: Digests) -> str:
+    """Return the key of a model as it is taken from its source.
+
+    Of a folder these are the names and contents of the files that are used, and its architecture's
+    entry; of a package or a Hub id what pins it. Their architecture is only known once they are
+    made: ``models.card.is_current`` looks at it then.
+
+    Raises:
+        NeuroglotError: a folder lacks a file or one cannot be read.
+    """
+    if settings.kind == "package":
+        package = settings.package
+        pinned = [package.registry, canonical(package.name), package.version, settings.sha256]
+        return digest(["package", *pinned])
+    if settings.kind == "hub":
+        return digest(["hub", settings.hub_id, settings.revision])
+    contents = {path.name: cache.of(path) for path in checkpoint_files(settings.folder)}
+    return digest(["folder", contents, architecture_digest(_model_type(settings.folder))])
+
+
+def _model_type(folder: Path) -> str:
+    """The model type that a checkpoint's configuration names; "" where it names none."""
+    try:
+        return str(json.loads((folder / "config.json").read_text("utf-8"))["model_type"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return ""  # making the model says what is wrong
+
+
+def text_key(corpus: Corpus, language: str, cache: Digests) -> str:
+    """Return the key of one language of a text.
+
+    Raises:
+        NeuroglotError: a file cannot be read, or the text lacks the language.
+    """
+    package = corpus.package()
+    return digest([_key(corpus, language, cache), package and package.model_dump(mode="json")])
+
+
+def task_key(task: Task, language: str, cache: Digests) -> str:
+    """Return the key of one language of a task.
+
+    Raises:
+        NeuroglotError: a file cannot be read, or the task lacks the language.
+    """
+    return digest(_key(task, language, cache))
+
+
+def _key(source: Source, language: str, cache: Digests) -> list[Any]:
+    files = [cache.of(path) for path in source.inputs(language)]
+    code = fingerprint(*source.code_targets())
+    return [language, source.leaf(language), files, code]
