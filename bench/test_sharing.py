@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from neuroglot.analyses.sharing.measures.contribution import effective_score
+from neuroglot.analyses.sharing.measures.effective import effective_score
 from neuroglot.analyses.sharing.measures.kind_shares import overlap
 from neuroglot.analyses.sharing.measures.kinds import kind_counts, kinds
 

@@ -10,21 +10,23 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuroglot.errors import NeuroglotError
-from neuroglot.analyses.sharing.measures import contribution as module
+from neuroglot.analyses.sharing.measures import effective as module
 from neuroglot.analyses.sharing.measures.contribution import (
-    ScoreStatistics,
     contribution,
     contribution_by_item,
     contribution_by_kind,
-    effective_score,
     mean_by_kind,
-    score_statistics,
     sum_by_kind,
     top_composition,
     value_norm,
 )
+from neuroglot.analyses.sharing.measures.effective import (
+    ScoreStatistics,
+    effective_score,
+    score_statistics,
+)
 from neuroglot.analyses.sharing.measures.kinds import KINDS, KindBits, kinds, pack
+from neuroglot.errors import NeuroglotError
 
 
 def drawn(items: int = 4, neurons: int = 21, hidden: int = 6, seed: int = 0):

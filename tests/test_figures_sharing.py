@@ -19,13 +19,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from neuroglot.analyses.sharing import SHARING
+from neuroglot.analyses.sharing.figures import effective, interventions, looks
 from neuroglot.figures import grids, style
-from neuroglot.analyses.sharing.figures import effective
-from neuroglot.analyses.sharing.figures import interventions
-from neuroglot.analyses.sharing.figures import looks
-from neuroglot.figures.sharing import FAMILIES, REDUCTIONS
 
-ROOT = Path(__file__).parents[1]
+FAMILIES = {family.name: family.stems for family in SHARING.figures}
 STEMS = [(family, stem) for family, stems in FAMILIES.items() for stem in stems]
 NAMES = {
     "en": "English",
@@ -269,7 +267,7 @@ DATASETS = {
 
 
 def draw(family: str, stem: str, ds: xr.Dataset) -> Figure:
-    return importlib.import_module(f"neuroglot.figures.sharing.{family}").FIGURES[stem](ds)
+    return importlib.import_module(f"{SHARING.package}.figures.{family}").FIGURES[stem](ds)
 
 
 def panels_of(figure: Figure) -> list[Axes]:
@@ -347,22 +345,23 @@ def _warnings_are_errors() -> Iterator[None]:
 class TestRegistry:
     @pytest.mark.parametrize("family", FAMILIES)
     def test_lists_what_the_modules_draw(self, family: str) -> None:
-        module = importlib.import_module(f"neuroglot.figures.sharing.{family}")
+        module = importlib.import_module(f"{SHARING.package}.figures.{family}")
         assert tuple(module.FIGURES) == FAMILIES[family]
 
     def test_names_the_reductions_of_every_family(self) -> None:
-        assert REDUCTIONS.keys() == FAMILIES.keys()
+        steps = {step.name for step in SHARING.steps}
+        assert all(family.steps and steps.issuperset(family.steps) for family in SHARING.figures)
 
     def test_needs_no_matplotlib(self) -> None:
         code = (
-            "import sys, neuroglot.figures.sharing;"
-            "sys.exit(bool({'matplotlib', 'xarray', 'numpy'} & set(sys.modules)))"
+            "import sys, neuroglot.analyses.sharing;"
+            "sys.exit(bool({'matplotlib', 'xarray', 'torch'} & set(sys.modules)))"
         )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     @pytest.mark.parametrize(("family", "stem"), STEMS)
     def test_every_figure_has_a_caption_that_names_it(self, family: str, stem: str) -> None:
-        path = ROOT / "workflow" / "report" / "sharing" / f"{stem}.rst"
+        path = SHARING.folder / "captions" / f"{stem}.rst"
         text = path.read_text(encoding="utf-8")
         assert ("snakemake.wildcards.m" in text) == (family != SEVERAL_MODELS)
         assert "Wang et al." in text

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from neuroglot.errors import NeuroglotError
 from neuroglot.analyses.sharing.measures import kinds as sharing
 from neuroglot.analyses.sharing.measures.kind_shares import (
     active_share,
@@ -32,6 +31,7 @@ from neuroglot.analyses.sharing.measures.kinds import (
     unpack,
 )
 from neuroglot.analyses.sharing.measures.specificity import repeated_specificity, specific_items
+from neuroglot.errors import NeuroglotError
 
 IDS = ["en", "de", "fr", "th", "zh", "sw"]
 

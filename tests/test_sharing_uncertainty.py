@@ -5,18 +5,19 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from neuroglot.capture.questions import Question
-from neuroglot.measures.bootstrap import resample_weights
+from neuroglot.analyses.answers import Asked
+from neuroglot.analyses.run import merged
+from neuroglot.analyses.sharing.measures.by_item import means_bounded
 from neuroglot.analyses.sharing.measures.kind_shares import kind_share, kind_share_by_item
+from neuroglot.analyses.sharing.measures.kinds import kinds, pack
 from neuroglot.analyses.sharing.measures.maxima import (
     CANDIDATES,
     maximum_interval,
     resampled_maxima,
 )
-from neuroglot.analyses.sharing.measures.kinds import kinds, pack
-from neuroglot.analyses.answers import Asked, control, summed_up
-from neuroglot.steps.draw import merged
-from neuroglot.analyses.sharing.bounds import bounded, with_bounds
+from neuroglot.capture.questions import Question
+from neuroglot.measures.answers import answer_statistics, control
+from neuroglot.measures.bootstrap import resample_weights, with_bounds
 
 REPLICATES = 200
 
@@ -31,13 +32,13 @@ def test_the_band_of_a_share_is_that_of_whole_resamples():
     active = np.random.default_rng(0).random((3, 12, 2, 40)) < 0.6
     found = kinds(map(pack, active), 40)
     data = xr.Dataset({"share": kind_share(found), "share_by_item": kind_share_by_item(found)})
-    data = bounded(data, REPLICATES)
+    data = means_bounded(data, REPLICATES)
     again = [kind_share(kinds(map(pack, active[:, drawn]), 40)).values for drawn in resamples(12)]
     np.testing.assert_allclose(data["share_low"], np.quantile(again, 0.025, axis=0), rtol=1e-12)
     np.testing.assert_allclose(data["share_high"], np.quantile(again, 0.975, axis=0), rtol=1e-12)
     assert list(data) == with_bounds("share")
     assert data["share_low"].attrs["units"] == "share of neurons"
-    other = bounded(
+    other = means_bounded(
         xr.Dataset({"share_by_item": kind_share_by_item(kinds(map(pack, active[::-1]), 40))}),
         REPLICATES,
     )
@@ -50,7 +51,7 @@ def test_bands_of_shares_cover_the_truth():
         of_item = generator.uniform(0.2, 0.6, 40)[:, None, None]  # the truth is 0.4
         active = pack(generator.random((40, 1, 64)) < of_item)
         found = kinds([active, active], 64)
-        data = bounded(xr.Dataset({"share_by_item": kind_share_by_item(found)}), REPLICATES)
+        data = means_bounded(xr.Dataset({"share_by_item": kind_share_by_item(found)}), REPLICATES)
         own = data.sel(kind="all_shared").isel(layer=0)
         covered.append(bool((own["share_low"] <= 0.4) & (own["share_high"] >= 0.4)))
     assert 0.88 < np.mean(covered) <= 0.99
@@ -109,7 +110,7 @@ def test_differences_are_of_the_same_items():
         "log_probability": rows,
         "neurons": np.ones((5, judged)),
     }
-    data = summed_up(questions, found, VARIANTS, REPLICATES)
+    data = answer_statistics(questions.by_item(found, VARIANTS), REPLICATES)
     of_language = {"en": rows[:, :9], "de": np.c_[rows[:, 9:], np.full(5, np.nan)]}
     for language, values in of_language.items():
         one = data.sel(language=language)

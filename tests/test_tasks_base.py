@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from neuroglot.analyses import SharingSettings
+from neuroglot.analyses.sharing.settings import SharingSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.tasks import (
     Item,

@@ -7,3 +7,5 @@ from neuroglot.analyses.lape import LAPE
 from neuroglot.analyses.roles import ROLES
 
 ANALYSES: dict[str, Analysis[Any]] = {analysis.name: analysis for analysis in (ROLES, LAPE)}
+from neuroglot.analyses.sharing import SHARING
+ANALYSES: dict[str, Analysis[Any]] = {analysis.name: analysis for analysis in (SHARING, LAPE)}

@@ -1,21 +1,18 @@
 """What neurons did at the end of the same prompts in several languages."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.analyses.sharing.measures.kinds import Bits, KindBits, kinds, pack_above
-from neuroglot.capture.questions import Question, encode
 from neuroglot.capture.recorded import Recorded, open_recorded
 from neuroglot.errors import NeuroglotError
-from neuroglot.models.card import read_tokenizer
 from neuroglot.tasks.base import Item, check_same_items, read_items
-from neuroglot.tokens import special_tokens
 
 BLOCK_BYTES = 1 << 28
 Act = dict[str, NDArray[np.float32]]
@@ -74,14 +71,22 @@ class Prompts:
         }
 
 
-def open_prompts(inputs: Inputs, tasks: Iterable[str], languages: Iterable[str]) -> list[Prompts]:
+def open_prompts(
+    paths: Mapping[str, Mapping[str, Path]], tasks: Iterable[str], languages: Iterable[str]
+) -> list[Prompts]:
     """Open the recordings of tasks, of one model.
+
+    Args:
+        paths: of what was recorded, by task and language.
+        tasks: which are opened.
+        languages: in the order wanted; those that a task is asked in are opened.
 
     Raises:
         NeuroglotError: one is missing or damaged, or an item stands in one language only.
     """
-    by_key = {(one.corpus, one.language): one for one in open_recorded(inputs, "prompts")}
-    found = []
+    keys = {(task, one): path for task, own in paths.items() for one, path in own.items()}
+    by_key = dict(zip(keys, open_recorded(keys.values()), strict=True))
+    languages, found = list(languages), []
     for task in tasks:
         recorded = {one: by_key[task, one] for one in languages if (task, one) in by_key}
         if len(recorded) < 2:
@@ -99,38 +104,23 @@ def open_prompts(inputs: Inputs, tasks: Iterable[str], languages: Iterable[str])
     return found
 
 
-def read_task(inputs: Inputs, prompts: Prompts) -> dict[str, list[Item]]:
-    """The items that were recorded, by language.
+def recorded_items(paths: Mapping[str, Path], prompts: Prompts) -> dict[str, list[Item]]:
+    """Read the items whose prompts were recorded, by language.
+
+    Args:
+        paths: of the task's items, by language.
+        prompts: the task's recordings.
 
     Raises:
-        NeuroglotError: a task's file holds others than were recorded.
+        NeuroglotError: a file holds others than were recorded.
     """
-    paths = {(path.parent.name, path.stem): path for path in inputs.texts}
     found = {}
     for language in prompts.recorded:
-        path = paths[prompts.task, language]
-        found[language] = list(read_items(path).items)
+        found[language] = list(read_items(paths[language]).items)
         if [item.id for item in found[language]] != prompts.items:
-            raise NeuroglotError(f"{path}: its items are not those that were recorded; run again")
-    return found
-
-
-def encoded(
-    inputs: Inputs, task: str, items: Mapping[str, Sequence[Item]]
-) -> dict[str, list[Question]]:
-    """The items as token ids, by language.
-
-    Raises:
-        NeuroglotError: a prompt and its answer are too long for the model.
-    """
-    tokenizer = read_tokenizer(inputs.model)
-    before, _ = special_tokens(tokenizer.encode("a"))
-    found = {}
-    for language, own in items.items():
-        try:
-            found[language] = encode(tokenizer, before, own, inputs.card().context_window)
-        except NeuroglotError as error:
-            raise NeuroglotError(f"task {task!r}, language {language!r}: {error}") from error
+            raise NeuroglotError(
+                f"{paths[language]}: its items are not those that were recorded; run again"
+            )
     return found
 
 
@@ -143,9 +133,3 @@ def kinds_of(fired: Act, threshold: float) -> KindBits:
 def signs(fired: Act, threshold: float) -> dict[str, Bits]:
     """Pack which neurons are active, by language."""
     return {language: pack_above(own, [threshold])[0] for language, own in fired.items()}
-
-
-def by_task(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Put the tasks' datasets one behind the other along ``task``; NaN where one lacks values."""
-    axis = xr.Variable("task", np.array(list(found), str))
-    return xr.concat(list(found.values()), axis, join="outer", combine_attrs="override")

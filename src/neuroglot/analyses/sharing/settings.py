@@ -1,14 +1,21 @@
-"""TODO"""
+"""What shared neurons are told apart and judged by: the section and what each step gets."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from neuroglot.analyses.base import EditingSettings, Inputs, RunningSettings, StepSettings
+from neuroglot.settings import Share, TaskId, distinct
+from neuroglot.tasks.base import Scoring
 
-class SharingSettings(Section):
+
+class SharingSettings(EditingSettings):
     """Which languages share active neurons in a task; what breaks without them (Wang et al.)."""
 
-    tasks: Annotated[list[Id], AfterValidator(distinct), Field(min_length=1)] = Field(
+    tasks: Annotated[list[TaskId], AfterValidator(distinct), Field(min_length=1)] = Field(
         description="Tasks to analyse."
     )
     site: Literal["auto", "act", "gate"] = Field(
@@ -26,7 +33,7 @@ class SharingSettings(Section):
         description="Numbers of languages, from the first, compared in figure 19; those above the "
         "task's number are left out.",
     )
-    few_shot: Annotated[list[Id], AfterValidator(distinct)] = Field(
+    few_shot: Annotated[list[TaskId], AfterValidator(distinct)] = Field(
         [],
         description="Tasks that differ in `shots` only, compared in figure 21; asked in the same "
         "languages. They need not be among `tasks`.",
@@ -42,3 +49,116 @@ class SharingSettings(Section):
     )
     random_seeds: int = Field(1, ge=1, description="Draws of random neurons per control.")
     replicates: int = Field(1000, ge=1, description="Bootstrap samples of items per interval.")
+
+    @property
+    def shown_tasks(self) -> list[str]:
+        """Every task whose kinds of neurons are told apart."""
+        return list(dict.fromkeys([*self.tasks, *self.few_shot]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindsInputs(Inputs):
+    """What neurons did at the ends of prompts, by task and language."""
+
+    prompts: Mapping[str, Mapping[str, Path]]
+
+
+class KindsSettings(StepSettings):
+    """How kinds of neurons are told apart."""
+
+    tasks: list[str]
+    threshold: float
+    thresholds: list[float]
+    language_counts: list[int]
+    replicates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContributionsInputs(Inputs):
+    """The model, and what its neurons did at the ends of prompts, by task and language."""
+
+    model: Path
+    prompts: Mapping[str, Mapping[str, Path]]
+
+
+class ContributionsSettings(StepSettings):
+    """Which neurons are active, and which count as the top contributors."""
+
+    tasks: list[str]
+    threshold: float
+    top_fraction: float
+    replicates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffectiveInputs(Inputs):
+    """The model, what its neurons did at the ends of prompts, and the items, by task and language.
+
+    The items hold the gold answers.
+    """
+
+    model: Path
+    prompts: Mapping[str, Mapping[str, Path]]
+    items: Mapping[str, Mapping[str, Path]]
+
+
+class EffectiveSettings(StepSettings):
+    """Which neurons are active."""
+
+    tasks: list[str]
+    threshold: float
+    replicates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersInputs(Inputs):
+    """The model, and of one task what neurons did at the prompts' ends and the items, by language.
+
+    What neurons did says which of them are edited.
+    """
+
+    model: Path
+    prompts: Mapping[str, Path]
+    items: Mapping[str, Path]
+
+
+class AnswersSettings(RunningSettings):
+    """How one task's questions are asked while neurons are edited."""
+
+    task: str
+    scoring: Scoring
+    threshold: float
+    positions: Literal["last", "all"]
+    converted_offset: float
+    random_seeds: int
+    replicates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterventionsInputs(Inputs):
+    """The answers, by task."""
+
+    answers: Mapping[str, Path]
+
+
+class InterventionsSettings(StepSettings):
+    """Which tasks stand beside each other, and how they were asked."""
+
+    tasks: list[str]
+    positions: Literal["last", "all"]
+    random_seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonInputs(Inputs):
+    """Kinds of neurons, by model."""
+
+    kinds: Mapping[str, Path]
+
+
+class ComparisonSettings(StepSettings):
+    """Which models are compared, and which tasks differ in the number of examples alone."""
+
+    models: list[str]
+    few_shot: list[str]
+    shots: dict[str, int]

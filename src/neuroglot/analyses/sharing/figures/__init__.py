@@ -1,1 +1,1 @@
-"""The figures of the sharing analysis, one module per family: `FIGURES`, a drawing function by stem."""
+"""The sharing analysis' figures: a module per family, with `FIGURES`, a function for each stem."""

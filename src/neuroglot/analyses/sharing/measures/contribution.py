@@ -1,22 +1,27 @@
-"""What each kind of neuron contributes to the FFN's output and to the gold answer (sharing, 6).
+"""What each kind of neuron contributes to the FFN's output (sharing, section 6.1).
 
 Arrays are numpy's, of one layer and language at a time or of several; sums are float64.
 """
 
-from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neuroglot.analyses.sharing.measures.kinds import KINDS, KindBits, count_bits, kind_counts, pack
+from neuroglot.analyses.sharing.measures.by_item import BY_ITEM, OF_LANGUAGES, means_bounded
+from neuroglot.analyses.sharing.measures.kinds import (
+    KINDS,
+    KindBits,
+    check_shape,
+    count_bits,
+    kind_counts,
+    pack,
+)
 from neuroglot.errors import NeuroglotError
 
-# Values of the output projection widened to float64 at a time.
-BLOCK_VALUES = 1 << 22
-
-SCORES = {"units": "logits", "source": "table 1 and figure 10, section 6.2"}
+SHARES = ("top_share", "mean", "sum")
+"""What is told of the contributions of each kind's neurons, see ``contribution_by_item``."""
 
 
 def value_norm(values: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -44,7 +49,7 @@ def contribution(
     Raises:
         NeuroglotError: there is not one norm for each neuron, or an activation is not finite.
     """
-    _check_act(act, len(value_norm), "norms of value vectors")
+    check_act(act, len(value_norm), "norms of value vectors")
     weight = np.abs(act, dtype=np.float64) * value_norm
     total = weight.sum(axis=-1, keepdims=True)
     share: NDArray[np.float64] = weight / np.where(total > 0, total, np.nan)
@@ -70,7 +75,7 @@ def top_composition(
     Raises:
         NeuroglotError: the fraction is out of range, or shapes differ.
     """
-    _check_kinds(contribution, kinds)
+    check_shape(contribution, kinds)
     if not 0 < fraction <= 1:
         raise NeuroglotError(f"top_fraction is {fraction}: set it above 0 and at most 1")
     count = ceil(round(fraction * kinds.neurons, 9))  # 0.07 * 100 is a bit above 7
@@ -93,7 +98,7 @@ def sum_by_kind(contribution: NDArray[np.float64], kinds: KindBits) -> NDArray[n
     Raises:
         NeuroglotError: shapes differ.
     """
-    _check_kinds(contribution, kinds)
+    check_shape(contribution, kinds)
     rows = contribution.reshape(-1, kinds.neurons)
     place = np.arange(len(rows))[:, None] * len(KINDS)
     number = sum(i * kinds.mask(kind).astype(np.int8) for i, kind in enumerate(KINDS))
@@ -168,129 +173,31 @@ def contribution_by_kind(by_item: xr.Dataset) -> xr.Dataset:
     return by_item.mean("item", skipna=True, keep_attrs=True)
 
 
-def effective_score(
-    act: NDArray[np.floating], rows: NDArray[np.floating], values: NDArray[np.floating]
-) -> NDArray[np.float64]:
-    """Compute each neuron's effective score for the gold answer (sharing, section 3.2).
-
-    E_r · A_i v_i, computed as A_i (E_r · v_i) for all neurons and items in one matrix product;
-    items with the same row E_r, as those with the same answer have, share its products.
+def contributions_bounded(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
+    """Average contributions over items, by language and over all languages, with intervals.
 
     Args:
-        act: one layer's activations [item, neuron].
-        rows: E_r, the unembedding's row of the first token of each item's gold answer,
-            [item, hidden].
-        values: ``W_out`` [hidden, neuron], whose columns are the value vectors.
+        by_item: what ``contribution_by_item`` gives, [layer, language, item, kind].
+        replicates: bootstrap samples of items.
 
     Returns:
-        float64 [item, neuron], logits.
-
-    Raises:
-        NeuroglotError: shapes differ, or an activation is not finite.
+        ``contribution_by_kind`` [layer, language, kind]; its means over languages, which are named
+        ``{name}_of_languages``, [layer, kind]; and ``…_low`` and ``…_high`` of all.
     """
-    _check_act(act, values.shape[1], "value vectors")
-    if rows.shape != (len(act), len(values)):
-        raise NeuroglotError(
-            f"effective scores need unembedding rows [item, hidden] = {[len(act), len(values)]}, "
-            f"found {list(rows.shape)}"
-        )
-    places: dict[bytes, int] = {}
-    place = np.array([places.setdefault(row.tobytes(), len(places)) for row in rows], np.intp)
-    _, first = np.unique(place, return_index=True)
-    distinct = rows[first].astype(np.float64)
-    score = np.empty(act.shape)
-    step = max(1, BLOCK_VALUES // max(1, len(values)))
-    for start in range(0, act.shape[1], step):
-        some = slice(start, start + step)
-        per_activation = distinct @ values[:, some].astype(np.float64)
-        np.multiply(act[:, some], per_activation[place], out=score[:, some])
-    return score
-
-
-@dataclass(frozen=True, eq=False)
-class ScoreStatistics:
-    """Statistics of effective scores by kind, of all items and of each one.
-
-    Those of the same items in other layers add up with ``+``.
-
-    Attributes:
-        total: of the scores of all items, float64 [kind].
-        count: neurons of the kind, int64 [item, kind].
-        sum: of their scores, float64 [item, kind].
-        max: highest score [item, kind], -inf where there is none.
-        min: lowest score [item, kind], +inf where there is none.
-    """
-
-    total: NDArray[np.float64]
-    count: NDArray[np.int64]
-    sum: NDArray[np.float64]
-    max: NDArray[np.float64]
-    min: NDArray[np.float64]
-
-    def __add__(self, other: "ScoreStatistics") -> "ScoreStatistics":
-        """Combine with the statistics of the same items in another layer."""
-        return ScoreStatistics(
-            self.total + other.total,
-            self.count + other.count,
-            self.sum + other.sum,
-            np.maximum(self.max, other.max),
-            np.minimum(self.min, other.min),
-        )
-
-    def dataset(self) -> xr.Dataset:
-        """Give ``max``, ``min`` and ``mean`` [kind] in logits (sharing, table 1 and figure 10).
-
-        The mean is over all pairs of an item and a neuron of the kind. NaN for a kind without
-        neurons.
-        """
-        pairs = self.count.sum(0)
-        count = np.where(pairs > 0, pairs, np.nan)
-        found = {
-            "max": self.max.max(0, initial=-np.inf),
-            "min": self.min.min(0, initial=np.inf),
-            "mean": self.total / count,
-        }
-        return xr.Dataset(
-            {
-                name: ("kind", np.where(pairs > 0, values, np.nan), dict(SCORES))
-                for name, values in found.items()
-            },
-            coords={"kind": list(KINDS)},
-        )
-
-
-def score_statistics(score: NDArray[np.floating], kinds: KindBits) -> ScoreStatistics:
-    """Summarise effective scores by kind (sharing, section 6.2).
-
-    Args:
-        score: what ``effective_score`` gives, [item, neuron].
-        kinds: of that layer, [item, byte].
-
-    Raises:
-        NeuroglotError: shapes differ.
-    """
-    _check_kinds(score, kinds)
-    count = kind_counts(kinds)
-    by_kind = [score[kinds.mask(kind)] for kind in KINDS]  # item after item
-    parts = list(zip(by_kind, count.T, strict=True))
-    return ScoreStatistics(
-        total=np.array([scores.sum(dtype=np.float64) for scores in by_kind]),
-        count=count,
-        sum=np.stack([_by_item(np.add, *part, nothing=0) for part in parts], -1),
-        max=np.stack([_by_item(np.maximum, *part, nothing=-np.inf) for part in parts], -1),
-        min=np.stack([_by_item(np.minimum, *part, nothing=np.inf) for part in parts], -1),
+    average = by_item.mean("language", keep_attrs=True)
+    of_languages = {name: f"{name}{OF_LANGUAGES}" for name in SHARES}
+    means = contribution_by_kind(by_item)
+    return means_bounded(
+        xr.merge(
+            [
+                means,
+                means.mean("language", keep_attrs=True).rename(of_languages),
+                by_item.rename({name: f"{name}{BY_ITEM}" for name in SHARES}),
+                average.rename({name: f"{new}{BY_ITEM}" for name, new in of_languages.items()}),
+            ]
+        ),
+        replicates,
     )
-
-
-def _by_item(
-    operation: np.ufunc, scores: NDArray[np.floating], count: NDArray[np.int64], nothing: float
-) -> NDArray[np.float64]:
-    """Reduce ``count[item]`` scores of each item, which follow on one another, to one [item]."""
-    reduced, some = np.full(len(count), nothing, np.float64), count > 0
-    starts = np.cumsum(count) - count
-    if some.any():
-        reduced[some] = operation.reduceat(scores, starts[some], dtype=np.float64)
-    return reduced
 
 
 def _highest(x: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
@@ -306,7 +213,12 @@ def _silent(contribution: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.isnan(contribution[..., :1])
 
 
-def _check_act(act: NDArray[np.floating], neurons: int, what: str) -> None:
+def check_act(act: NDArray[np.floating], neurons: int, what: str) -> None:
+    """Refuse activations [..., neuron] that are not finite, or not of as many neurons as ``what``.
+
+    Raises:
+        NeuroglotError: they are refused.
+    """
     if act.shape[-1] != neurons:
         raise NeuroglotError(
             f"{act.shape[-1]} activations, but {neurons} {what}: take both of the same layer"
@@ -315,13 +227,4 @@ def _check_act(act: NDArray[np.floating], neurons: int, what: str) -> None:
         raise NeuroglotError(
             "an activation is NaN or infinite: the model's activations overflow; "
             "run it in float32 or bfloat16"
-        )
-
-
-def _check_kinds(values: NDArray[np.floating], kinds: KindBits) -> None:
-    expected = (*kinds.all_shared.shape[:-1], kinds.neurons)
-    if values.shape != expected:
-        raise NeuroglotError(
-            f"values {list(values.shape)} and kinds {list(expected)} of neurons differ in shape: "
-            "take both of the same items and layers"
         )

@@ -153,6 +153,39 @@ def nested_kinds(
         yield count, seen.kinds()
 
 
+def convertible(kinds: KindBits, active: Bits, chosen: Iterable[str]) -> NDArray[np.bool_]:
+    """Say which neurons of some kinds are inactive in a language (sharing, table 3).
+
+    Activating these too makes all neurons of these kinds active there.
+
+    Args:
+        kinds: of items, [..., byte].
+        active: of one language in these items, or of a language for each, [..., byte].
+        chosen: the kinds.
+
+    Returns:
+        bool [..., neuron].
+    """
+    mask = np.logical_or.reduce([kinds.mask(kind) for kind in chosen])
+    mask &= ~unpack(active, kinds.neurons)
+    inactive: NDArray[np.bool_] = mask
+    return inactive
+
+
+def check_shape(values: NDArray[np.floating], kinds: KindBits) -> None:
+    """Refuse values [..., neuron] that are not of the items, layers and neurons of ``kinds``.
+
+    Raises:
+        NeuroglotError: they are not.
+    """
+    expected = (*kinds.all_shared.shape[:-1], kinds.neurons)
+    if values.shape != expected:
+        raise NeuroglotError(
+            f"values {list(values.shape)} and kinds {list(expected)} of neurons differ in shape: "
+            "take both of the same items and layers"
+        )
+
+
 def kind_counts(kinds: KindBits) -> NDArray[np.int64]:
     """Count the neurons of each kind, [..., kind] in the order of ``KINDS``."""
     return np.stack([count_bits(kinds.bits(kind)) for kind in KINDS], axis=-1)

@@ -1,6 +1,8 @@
 """Whether a neuron that is specific to a language is so again in other items, and not by chance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import add
 
 import numpy as np
 import xarray as xr
@@ -28,6 +30,28 @@ def specific_items(languages: Mapping[str, Bits], specific: Bits, neurons: int) 
     coords = {"language": list(languages)}
     attrs = {"units": "items"}
     return xr.DataArray(np.stack(counts), coords, ("language", "layer", "neuron"), attrs=attrs)
+
+
+def specific_in_all(tasks: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Add up over tasks in how many items a neuron is active in one language alone.
+
+    Only the tasks asked in the most languages count: with fewer to compare, more neurons are
+    specific.
+
+    Args:
+        tasks: of each task ``specific``, as ``specific_items`` gives it, and ``items``, how many.
+
+    Returns:
+        ``specific`` (language, layer, neuron), and ``specific_items``, among how many items.
+    """
+    most = max(one.sizes["language"] for one in tasks)
+    counted = [one for one in tasks if one.sizes["language"] == most]
+    return xr.Dataset(
+        {
+            "specific": reduce(add, (one["specific"] for one in counted)),
+            "specific_items": reduce(add, (one["items"] for one in counted)),
+        }
+    )
 
 
 def repeated_specificity(counts: xr.DataArray, items: int) -> xr.Dataset:

@@ -4,18 +4,19 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 from numpy.typing import NDArray
 
-from neuroglot.analyses.answers import Asked, Examiner, summed_up
+from neuroglot.analyses.answers import Asked, Examiner, encoded
 from neuroglot.analyses.pieces import Piece, piece
-from neuroglot.analyses.sharing.measures.kinds import Bits, KindBits, kinds, unpack
-from neuroglot.analyses.sharing.prompts import encoded, open_prompts, read_task
+from neuroglot.analyses.sharing.measures.kinds import Bits, KindBits, convertible, kinds
+from neuroglot.analyses.sharing.prompts import open_prompts, recorded_items
+from neuroglot.analyses.sharing.settings import AnswersInputs, AnswersSettings
 from neuroglot.capture.answers import Variant
+from neuroglot.measures.answers import BASELINE, answer_statistics
+from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit, random_like
 from neuroglot.provenance import digest, fingerprint
 
@@ -26,7 +27,7 @@ CONVERTED = {
     "both": ("specific", "partial_shared"),
 }
 VARIANTS = (
-    "baseline",
+    BASELINE,
     *(f"without_{kind}" for kind in WITHOUT),
     *(f"random_{kind}" for kind in WITHOUT),
     *(f"converted_{kinds}" for kinds in CONVERTED),
@@ -34,20 +35,21 @@ VARIANTS = (
 )
 
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: AnswersInputs, settings: AnswersSettings) -> xr.Dataset:
     """Let the model answer every question as it is, without each kind, and with some converted."""
-    [one] = open_prompts(inputs, [settings["task"]], settings["languages"])
-    active = one.active(settings["threshold"])
+    task = settings.task
+    [one] = open_prompts({task: inputs.prompts}, [task], settings.languages)
+    active = one.active(settings.threshold)
     asked = _Asked(
-        one.task,
-        settings["scoring"],
-        encoded(inputs, one.task, read_task(inputs, one)),
+        task,
+        settings.scoring,
+        encoded(inputs.model, task, recorded_items(inputs.items, one)),
         kinds(active.values(), one.neurons),
         np.stack(list(active.values())),
     )
-    answers = _piece(inputs, settings, asked)
-    data = summed_up(asked, answers, VARIANTS, settings["replicates"])
-    return data.assign_attrs({key: settings[key] for key in ("task", "scoring")})
+    by_item = asked.by_item(_answers(inputs, settings, asked), VARIANTS)
+    data = answer_statistics(by_item, settings.replicates)
+    return data.assign_attrs(task=task, scoring=settings.scoring)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +78,8 @@ class _Asked(Asked):
 
         def converted(name: str, seed: int | None, places: NDArray[np.int64]) -> list[Edit]:
             languages, items = self.judged[places].T
-            own = self.kinds[items]
-            mask = np.logical_or.reduce([own.mask(kind) for kind in CONVERTED[name]])
-            mask &= ~unpack(self.active[languages, items], self.kinds.neurons)
+            active = self.active[languages, items]
+            mask = convertible(self.kinds[items], active, CONVERTED[name])
             return [Edit(control(mask, seed, places), "set", value)]
 
         def control(
@@ -86,7 +87,7 @@ class _Asked(Asked):
         ) -> NDArray[np.bool_]:
             return mask if seed is None else random_like(mask, seed, places)
 
-        yield "baseline", None
+        yield BASELINE, None
         for kind in WITHOUT:
             yield f"without_{kind}", partial(without, kind, None)
             for seed in range(seeds):
@@ -97,23 +98,29 @@ class _Asked(Asked):
                 yield f"random_converted_{name}", partial(converted, name, seed)
 
 
-def _piece(inputs: Inputs, settings: dict[str, Any], asked: _Asked) -> Piece:
+def _answers(inputs: AnswersInputs, settings: AnswersSettings, asked: _Asked) -> Piece:
     """Judge one task's answers, or read how they were judged before."""
-    keys = ("threshold", "positions", "converted_offset", "random_seeds", "device", "dtype")
+    read = {"threshold", "positions", "converted_offset", "random_seeds", "device", "dtype"}
     origin = digest(
         [
-            inputs.card().sha256,
+            read_card(inputs.model).sha256,
             *asked.identity(),
             _digest(asked),
-            {key: settings[key] for key in keys},
+            settings.model_dump(include=read),
             fingerprint(__name__),
         ]
     )
-    value = settings["threshold"] + settings["converted_offset"]
-    variants = asked.variants(value, settings["random_seeds"])
-    examiner = Examiner(inputs, settings, settings["positions"])
+    value = settings.threshold + settings.converted_offset
+    variants = asked.variants(value, settings.random_seeds)
+    examiner = Examiner(
+        model=inputs.model,
+        device=settings.device,
+        dtype=settings.dtype,
+        positions=settings.positions,
+        batch_tokens=inputs.work.execution.batch_tokens,
+    )
     return piece(
-        inputs.pieces / "answers.npz", origin, lambda: examiner.ask(asked, VARIANTS, variants)
+        inputs.work.pieces / "answers.npz", origin, lambda: examiner.ask(asked, VARIANTS, variants)
     )
 
 

@@ -1,15 +1,11 @@
 """Kinds of neurons in every task by layer, and how they change (figures 2 to 7, 19 and 22)."""
 
 from collections.abc import Iterable
-from functools import reduce
-from operator import add
-from typing import Any
 
 import pandas as pd
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 
-from neuroglot.analyses.sharing.bounds import bounded, with_bounds
+from neuroglot.analyses.sharing.measures.by_item import means_bounded
 from neuroglot.analyses.sharing.measures.kind_shares import (
     active_share,
     active_share_by_item,
@@ -20,8 +16,15 @@ from neuroglot.analyses.sharing.measures.kind_shares import (
     overlap,
 )
 from neuroglot.analyses.sharing.measures.kinds import KindBits, kinds, nested_kinds, pack_above
-from neuroglot.analyses.sharing.measures.specificity import repeated_specificity, specific_items
-from neuroglot.analyses.sharing.prompts import Prompts, by_task, open_prompts, signs
+from neuroglot.analyses.sharing.measures.specificity import (
+    repeated_specificity,
+    specific_in_all,
+    specific_items,
+)
+from neuroglot.analyses.sharing.prompts import Prompts, open_prompts, signs
+from neuroglot.analyses.sharing.settings import KindsInputs, KindsSettings
+from neuroglot.measures.axes import along
+from neuroglot.measures.bootstrap import with_bounds
 from neuroglot.tables import tidy
 
 SPECIFIC = "specific"
@@ -34,46 +37,33 @@ REPEATING = (
 )
 
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: KindsInputs, settings: KindsSettings) -> xr.Dataset:
     """Tell kinds apart in every item of every task, a few layers in memory at a time."""
-    opened = open_prompts(inputs, settings["tasks"], settings["languages"])
+    opened = open_prompts(inputs.prompts, settings.tasks, settings.languages)
     found = {one.task: _task(one, settings) for one in opened}
-    data = by_task({task: own.drop_vars(SPECIFIC) for task, own in found.items()})
-    data = data.reindex(language=settings["languages"]).assign(_specific(list(found.values())))
-    return data.assign_attrs(threshold=settings["threshold"], site=opened[0].site)
+    data = along("task", {task: own.drop_vars(SPECIFIC) for task, own in found.items()})
+    data = data.reindex(language=settings.languages)
+    data = data.assign(specific_in_all(list(found.values())).data_vars)
+    return data.assign_attrs(threshold=settings.threshold, site=opened[0].site)
 
 
-def _specific(found: list[xr.Dataset]) -> dict[str, xr.DataArray]:
-    """In how many items a neuron is active in one language alone.
-
-    Only items asked in the most languages count: with fewer to compare, more neurons are specific.
-    """
-    most = max(one.sizes["language"] for one in found)
-    counted = [one for one in found if one.sizes["language"] == most]
-    return {
-        SPECIFIC: reduce(add, (one[SPECIFIC] for one in counted)),
-        "specific_items": reduce(add, (one["items"] for one in counted)),
-    }
-
-
-def _task(prompts: Prompts, settings: dict[str, Any]) -> xr.Dataset:
+def _task(prompts: Prompts, settings: KindsSettings) -> xr.Dataset:
     blocks = [_block(prompts, layers, settings) for layers in prompts.blocks()]
     data = xr.concat(blocks, "layer", combine_attrs="override")
     items = xr.Variable((), len(prompts.items), {"units": "items"})
-    data = xr.merge([bounded(data, settings["replicates"]), prompts.layers]).assign(items=items)
+    data = xr.merge([means_bounded(data, settings.replicates), prompts.layers]).assign(items=items)
     return data.assign(repeated_specificity(data[SPECIFIC], len(prompts.items)))
 
 
-def _block(prompts: Prompts, layers: slice, settings: dict[str, Any]) -> xr.Dataset:
+def _block(prompts: Prompts, layers: slice, settings: KindsSettings) -> xr.Dataset:
     fired, neurons = prompts.read(prompts.site, layers), prompts.neurons
-    threshold = settings["threshold"]
-    active = signs(fired, threshold)
+    active = signs(fired, settings.threshold)
     found = kinds(active.values(), neurons)
-    counts = [n for n in settings["language_counts"] if n <= len(active)]
-    thresholds = settings["thresholds"]
+    counts = [n for n in settings.language_counts if n <= len(active)]
+    thresholds = settings.thresholds
     above = {language: pack_above(own, thresholds) for language, own in fired.items()}
     silent = dead_by_item(
-        found.non_activated, signs(prompts.read("peak", layers), threshold), neurons
+        found.non_activated, signs(prompts.read("peak", layers), settings.threshold), neurons
     )
     return xr.Dataset(
         {

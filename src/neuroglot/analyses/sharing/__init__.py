@@ -1,0 +1,256 @@
+"""Neurons that languages share when a model answers the same question, and what they do.
+
+Wang et al., "Sharing matters: analysing neurons across languages and tasks in LLMs".
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from neuroglot import layout
+from neuroglot.analyses.base import Analysis, Figures, Naming, Run, Scope, Step, Wish
+from neuroglot.analyses.planning import labels, picked, recordings, running
+from neuroglot.analyses.sharing.settings import (
+    AnswersInputs,
+    AnswersSettings,
+    ComparisonInputs,
+    ComparisonSettings,
+    ContributionsInputs,
+    ContributionsSettings,
+    EffectiveInputs,
+    EffectiveSettings,
+    InterventionsInputs,
+    InterventionsSettings,
+    KindsInputs,
+    KindsSettings,
+    SharingSettings,
+)
+from neuroglot.capture.settings import PromptsGroup
+
+def _recordings(_run: Run, section: SharingSettings) -> Iterator[Wish]:
+    for task in section.shown_tasks:
+        yield Wish(task, PromptsGroup(site=section.site))
+
+
+def _problems(run: Run, section: SharingSettings) -> Iterator[str]:
+    asked = {task: run.corpus_languages(task) for task in section.few_shot}
+    for task, read in asked.items():
+        if read != (first := next(iter(asked.values()))):
+            yield (
+                f"sharing.few_shot: {next(iter(asked))!r} is asked in {', '.join(first)} and "
+                f"{task!r} in {', '.join(read)}; kinds of neurons depend on how many languages are "
+                "compared: give both the same languages"
+            )
+
+
+def _prompts(run: Run, model: str, tasks: Iterable[str]) -> Mapping[str, Mapping[str, Path]]:
+    return recordings(run, model, tasks, "prompts")
+
+
+def _items(run: Run, tasks: Iterable[str]) -> Mapping[str, Mapping[str, Path]]:
+    return {
+        task: {one: layout.items(task, one) for one in run.corpus_languages(task)} for task in tasks
+    }
+
+
+def _kinds_inputs(run: Run, section: SharingSettings, scope: Scope) -> KindsInputs:
+    return KindsInputs(prompts=_prompts(run, scope.model, section.shown_tasks))
+
+
+def _kinds_settings(run: Run, section: SharingSettings, scope: Scope) -> KindsSettings:
+    tasks = section.shown_tasks
+    told = picked(section, KindsSettings) | {"tasks": tasks}
+    return KindsSettings(model=scope.model, **labels(run, run.corpus_languages(*tasks)), **told)
+
+
+def _contributions_inputs(run: Run, section: SharingSettings, scope: Scope) -> ContributionsInputs:
+    return ContributionsInputs(
+        model=layout.model(scope.model), prompts=_prompts(run, scope.model, section.tasks)
+    )
+
+
+def _contributions_settings(
+    run: Run, section: SharingSettings, scope: Scope
+) -> ContributionsSettings:
+    return ContributionsSettings(
+        model=scope.model,
+        **labels(run, run.corpus_languages(*section.tasks)),
+        **picked(section, ContributionsSettings),
+    )
+
+
+def _effective_inputs(run: Run, section: SharingSettings, scope: Scope) -> EffectiveInputs:
+    return EffectiveInputs(
+        model=layout.model(scope.model),
+        prompts=_prompts(run, scope.model, section.tasks),
+        items=_items(run, section.tasks),
+    )
+
+
+def _effective_settings(run: Run, section: SharingSettings, scope: Scope) -> EffectiveSettings:
+    return EffectiveSettings(
+        model=scope.model,
+        **labels(run, run.corpus_languages(*section.tasks)),
+        **picked(section, EffectiveSettings),
+    )
+
+
+def _answers_inputs(run: Run, _section: SharingSettings, scope: Scope) -> AnswersInputs:
+    return AnswersInputs(
+        model=layout.model(scope.model),
+        prompts=_prompts(run, scope.model, [scope.one_part])[scope.one_part],
+        items=_items(run, [scope.one_part])[scope.one_part],
+    )
+
+
+def _answers_settings(run: Run, section: SharingSettings, scope: Scope) -> AnswersSettings:
+    return AnswersSettings(
+        model=scope.model,
+        task=scope.one_part,
+        scoring=run.tasks[scope.one_part].scoring,
+        **labels(run, run.corpus_languages(scope.one_part)),
+        **running(run),
+        **picked(section, AnswersSettings),
+    )
+
+
+def _interventions_inputs(_run: Run, section: SharingSettings, scope: Scope) -> InterventionsInputs:
+    return InterventionsInputs(
+        answers={
+            task: layout.reduction("sharing", "answers", scope.model, task)
+            for task in section.tasks
+        }
+    )
+
+
+def _interventions_settings(
+    run: Run, section: SharingSettings, scope: Scope
+) -> InterventionsSettings:
+    return InterventionsSettings(
+        model=scope.model,
+        **labels(run, run.corpus_languages(*section.tasks)),
+        **picked(section, InterventionsSettings),
+    )
+
+
+def _comparison_inputs(_run: Run, _section: SharingSettings, scope: Scope) -> ComparisonInputs:
+    return ComparisonInputs(
+        kinds={model: layout.reduction("sharing", "kinds", model) for model in scope.models}
+    )
+
+
+def _comparison_settings(run: Run, section: SharingSettings, scope: Scope) -> ComparisonSettings:
+    tasks = section.shown_tasks
+    told = picked(section, ComparisonSettings) | {
+        "models": scope.models,  # those that there are, not those that the section may name
+        "shots": {task: run.tasks[task].shots for task in tasks},
+    }
+    return ComparisonSettings(**labels(run, run.corpus_languages(*tasks)), **told)
+
+
+def _passes(_run: Run, section: SharingSettings) -> int:
+    # Six changes and as many for each draw of random neurons; the model as it is, and the prompts.
+    return 8 * (1 + section.random_seeds)
+
+
+SHARING = Analysis(
+    name="sharing",
+    title="neurons that languages share when a model answers the same question",
+    section=SharingSettings,
+    recordings=_recordings,
+    problems=_problems,
+    steps=(
+        Step(
+            "kinds",
+            "kinds of neurons of {model}",
+            _kinds_inputs,
+            _kinds_settings,
+            tables=(
+                "kinds",
+                "active",
+                "kinds_by_threshold",
+                "kinds_by_languages",
+                "specific_repeating",
+            ),
+        ),
+        Step(
+            "contributions",
+            "contributions of neurons of {model}",
+            _contributions_inputs,
+            _contributions_settings,
+            tables=("contributions", "contributions_of_languages"),
+        ),
+        Step(
+            "effective",
+            "effective scores of neurons of {model}",
+            _effective_inputs,
+            _effective_settings,
+            tables=("effective_scores", "effective_by_layer"),
+        ),
+        Step(
+            # A job for each task: together they are the longest work there is.
+            "answers",
+            "answers of {model} to {part} without neurons",
+            _answers_inputs,
+            _answers_settings,
+            parts=lambda _run, section: section.tasks,
+            causal=True,
+            runs_model=True,
+            passes=_passes,
+        ),
+        Step(
+            "interventions",
+            "{model} without and with converted neurons",
+            _interventions_inputs,
+            _interventions_settings,
+            tables=("accuracy", "log_probability"),
+            causal=True,
+        ),
+        Step(
+            "comparison",
+            "kinds of neurons between all models",
+            _comparison_inputs,
+            _comparison_settings,
+            tables=("comparison",),
+            compares_models=True,
+        ),
+    ),
+    figures=(
+        Figures(
+            "kinds",
+            (
+                "figures_02_04_11_18_kinds",
+                "figure_05_behaviour_repeating",
+                "figure_06_dead",
+                "figure_19_language_count",
+                "figure_22_threshold",
+            ),
+            ("kinds",),
+        ),
+        Figures(
+            "contributions",
+            ("figures_08_23_26_top", "figure_09_contribution"),
+            ("contributions", "kinds"),
+        ),
+        Figures(
+            "effective", ("figures_10_27_29_effective", "tables_01_04_effective"), ("effective",)
+        ),
+        Figures(
+            "interventions",
+            (
+                "tables_02_05_06_accuracy",
+                "table_03_converted",
+                "log_probability_without",
+                "log_probability_converted",
+            ),
+            ("interventions",),
+        ),
+        Figures("comparison", ("figures_07_20_models", "figure_21_few_shot"), ("comparison",)),
+    ),
+    naming=(
+        Naming(
+            "sharing",
+            steps=("kinds",),
+            languages=lambda run, section: run.corpus_languages(*section.shown_tasks),
+        ),
+    ),
+)
