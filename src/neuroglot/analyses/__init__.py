@@ -5,7 +5,13 @@ from typing import Any
 from neuroglot.analyses.base import Analysis
 from neuroglot.analyses.lape import LAPE
 from neuroglot.analyses.roles import ROLES
-
-ANALYSES: dict[str, Analysis[Any]] = {analysis.name: analysis for analysis in (ROLES, LAPE)}
 from neuroglot.analyses.sharing import SHARING
-ANALYSES: dict[str, Analysis[Any]] = {analysis.name: analysis for analysis in (SHARING, LAPE)}
+
+ANALYSES: dict[str, Analysis[Any]] = {
+    analysis.name: analysis
+    for analysis in (
+        ROLES,
+        SHARING,
+        LAPE,
+    )
+}
