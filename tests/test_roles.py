@@ -100,7 +100,7 @@ class TestDeclaration:
 
     def test_a_step_is_told_what_changes_it(self) -> None:
         every = {"model": "a", "languages": LANGUAGES, "corpora": ["one", "two"]}
-        sampled = {"model": "a", "languages": ["en", "de"], "corpus": "one"}
+        sampled = {"model": "a", "languages": ["en", "de"], "corpus": "one", "sample_segments": 7}
         compared = {**sampled, "model": None, "compared": ["a", "b"], "rsa_stimuli": 300}
         expected = {
             "activation_frequency": {
@@ -110,7 +110,10 @@ class TestDeclaration:
             "flatness": {**every, "replicates": 9},
             "heatmap": {**sampled, "heatmap_layers": [0.0, 0.33, 0.67, 1.0], "heatmap_rows": 120},
             "dominant_neurons": every,
-            "distance": {**every, "pivot": "en", "scale": "none", "replicates": 9},
+            "distance": {
+                **every,
+                **{"pivot": "en", "scale": "none", "replicates": 9, "sample_segments": 7},
+            },
             "rank_correlation": {**every, "pivot": "en", "replicates": 9},
             "parallel_sets": {**every, "pivot": "en", "replicates": 9},
             "rsa": {**compared, "replicates": 9},

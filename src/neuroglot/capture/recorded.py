@@ -94,11 +94,13 @@ class Recorded:
         )
 
 
-def open_recorded(paths: Iterable[Path]) -> list[Recorded]:
+def open_recorded(paths: Iterable[Path], sample_segments: int | None = None) -> list[Recorded]:
     """Open one group of the recordings of texts, of one or more models.
 
     Args:
         paths: of the group, such as ``…/de.zarr/firing``, in each store.
+        sample_segments: segments, from the first, that are looked at of a sample, which may hold
+            more; None for all.
 
     Raises:
         NeuroglotError: one is missing, incomplete or damaged, or two were recorded differently.
@@ -123,7 +125,12 @@ def open_recorded(paths: Iterable[Path]) -> list[Recorded]:
             record.origin["language"],
             store.open_dataset(path, "activations"),
             record.counts,
-            (record.origin["roles"] or {}).get("sample_segments", 0),
+            _sampled(record, sample_segments),
         )
         for path, record in records.items()
     ]
+
+
+def _sampled(record: store.Record, wanted: int | None) -> int:
+    held: int = (record.origin["roles"] or {}).get("sample_segments", 0)
+    return held if wanted is None else min(held, wanted)

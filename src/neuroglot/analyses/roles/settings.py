@@ -117,15 +117,17 @@ class ActivationFrequencySettings(ResampledSettings):
 
 
 class DistanceSettings(ResampledSettings):
-    """How prefixes are scaled."""
+    """How prefixes are scaled, and of how many segments they are: more may have been recorded."""
 
     scale: Scale
+    sample_segments: int
 
 
 class HeatmapSettings(StepSettings):
     """What is drawn of which corpus."""
 
     corpus: str
+    sample_segments: int
     heatmap_layers: list[float]
     heatmap_rows: int
 
@@ -134,6 +136,7 @@ class RsaSettings(StepSettings):
     """Which models are compared, on which corpus and how many prefixes of it."""
 
     corpus: str
+    sample_segments: int
     compared: list[str]
     rsa_stimuli: int
     replicates: int

@@ -102,9 +102,12 @@ class Statistics:
         return like
 
 
-def open_nested(paths: Mapping[str, Mapping[str, Path]]) -> dict[str, dict[str, Recorded]]:
-    """Open one group of recordings, such as by corpus and language; raises as ``open_recorded``."""
-    recorded = iter(open_recorded(path for own in paths.values() for path in own.values()))
+def open_nested(
+    paths: Mapping[str, Mapping[str, Path]], sample_segments: int | None = None
+) -> dict[str, dict[str, Recorded]]:
+    """Open one group of recordings, such as by corpus and language; see ``open_recorded``."""
+    every = (path for own in paths.values() for path in own.values())
+    recorded = iter(open_recorded(every, sample_segments))
     return {key: {one: next(recorded) for one in own} for key, own in paths.items()}
 
 

@@ -18,7 +18,8 @@ COUNTS = ["segments", "prefixes", "segments_left_out"]
 
 def compute(inputs: DistanceInputs, settings: DistanceSettings) -> xr.Dataset:
     """Apply algorithm 1 to every ordered pair of languages, one layer in memory at a time."""
-    recorded, languages = open_nested(inputs.sample), settings.languages
+    languages = settings.languages
+    recorded = open_nested(inputs.sample, settings.sample_segments)
     sets = []
     for corpus in settings.corpora:
         ordered = {one: recorded[corpus][one] for one in languages if one in recorded[corpus]}

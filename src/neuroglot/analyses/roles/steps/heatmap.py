@@ -11,7 +11,8 @@ from neuroglot.capture.recorded import Recorded, Site, open_recorded
 
 def compute(inputs: HeatmapInputs, settings: HeatmapSettings) -> xr.Dataset:
     """Scale the chosen layers' rows in every language."""
-    recorded = dict(zip(inputs.sample, open_recorded(inputs.sample.values()), strict=True))
+    opened = open_recorded(inputs.sample.values(), settings.sample_segments)
+    recorded = dict(zip(inputs.sample, opened, strict=True))
     ordered = {one: recorded[one] for one in settings.languages if one in recorded}
     first = next(iter(recorded.values())).data
     layers = layers_at(settings.heatmap_layers, first.sizes["layer"])

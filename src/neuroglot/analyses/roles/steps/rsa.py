@@ -27,7 +27,7 @@ def compute(inputs: RsaInputs, settings: RsaSettings) -> xr.Dataset:
 
     A lone model is compared with itself.
     """
-    recorded = open_nested(inputs.sample)
+    recorded = open_nested(inputs.sample, settings.sample_segments)
     languages, models = settings.languages, settings.compared
     depth = max(one.data.sizes["layer"] for own in recorded.values() for one in own.values())
     size = (len(SITES), len(languages), len(models), depth, len(models), depth)
