@@ -339,6 +339,26 @@ def test_the_last_position_of_the_context_window(name: str):
     np.testing.assert_allclose(found.gold_log_probability[0, 0], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("candidates", "scoring", "judgeable", "chance"),
+    [
+        ([[6], [7, 8], [7, 9]], "rank", True, 1 / 2),  # two first tokens
+        ([[6], [7, 8], [7, 9]], "string", True, 1 / 3),
+        ([[6], [7, 8], [7, 9]], "exact", True, 0),
+        ([[7, 8], [7, 9]], "rank", False, 1),  # nothing to tell apart
+        ([[7, 8], [7, 9]], "string", True, 1 / 2),
+    ],
+)
+def test_what_can_be_judged_and_guessed(
+    candidates: list[list[int]], scoring: Any, judgeable: bool, chance: float
+):
+    one = Question([5], candidates[:1], candidates)
+    assert one.judgeable(scoring) is judgeable
+    assert one.chance(scoring) == chance
+    assert not Question([], one.gold, candidates).judgeable(scoring)
+    assert not Question([5], one.gold, [*candidates, []]).judgeable(scoring)
+
+
 @pytest.fixture
 def tokenizer() -> Tokenizer:
     """Words with the blank before them; and "so on" is one token at the beginning only."""

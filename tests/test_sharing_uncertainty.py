@@ -5,14 +5,19 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from neuroglot.capture.questions import Question
-from neuroglot.measures.bootstrap import resample_weights
-from neuroglot.analyses.sharing.measures.kind_shares import kind_share, kind_share_by_item
-from neuroglot.analyses.sharing.measures.maxima import CANDIDATES, maximum_interval, resampled_maxima
-from neuroglot.analyses.sharing.measures.kinds import kinds, pack
-from neuroglot.analyses.answers import Asked, control, summed_up
-from neuroglot.steps.draw import merged
+from neuroglot.analyses.answers import Asked
+from neuroglot.analyses.run import merged
 from neuroglot.analyses.sharing.bounds import bounded, with_bounds
+from neuroglot.analyses.sharing.measures.kind_shares import kind_share, kind_share_by_item
+from neuroglot.analyses.sharing.measures.kinds import kinds, pack
+from neuroglot.analyses.sharing.measures.maxima import (
+    CANDIDATES,
+    maximum_interval,
+    resampled_maxima,
+)
+from neuroglot.capture.questions import Question
+from neuroglot.measures.answers import answer_statistics, control
+from neuroglot.measures.bootstrap import resample_weights
 
 REPLICATES = 200
 
@@ -105,7 +110,7 @@ def test_differences_are_of_the_same_items():
         "log_probability": rows,
         "neurons": np.ones((5, judged)),
     }
-    data = summed_up(questions, found, VARIANTS, REPLICATES)
+    data = answer_statistics(questions.by_item(found, VARIANTS), REPLICATES)
     of_language = {"en": rows[:, :9], "de": np.c_[rows[:, 9:], np.full(5, np.nan)]}
     for language, values in of_language.items():
         one = data.sel(language=language)

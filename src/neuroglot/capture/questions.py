@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.tasks.base import Item
+from neuroglot.tasks.base import Item, Scoring
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -29,6 +29,24 @@ class Question:
     def complete(self) -> bool:
         """Whether the prompt and every answer have tokens: without them none can be judged."""
         return bool(self.gold) and all([self.prompt, *self.gold, *self.candidates])
+
+    def judgeable(self, scoring: Scoring) -> bool:
+        """Say whether a right answer can be told from wrong ones.
+
+        Not where a prompt or an answer has no token, nor, where first tokens are ranked, if the
+        right answer begins with the same token as all other candidates.
+        """
+        return self.complete and (scoring != "rank" or len(self._first_tokens) > 1)
+
+    def chance(self, scoring: Scoring) -> float:
+        """How often a guess among the candidates is right; 0 where the answer is written freely."""
+        if scoring == "exact":
+            return 0.0
+        return 1 / len(self._first_tokens if scoring == "rank" else self.candidates)
+
+    @property
+    def _first_tokens(self) -> set[int]:
+        return {answer[0] for answer in self.candidates}
 
 
 def encode(

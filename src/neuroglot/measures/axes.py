@@ -1,7 +1,8 @@
 """How the measures find their way around named dimensions: layers, rows and the width of a site."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
+import numpy as np
 import xarray as xr
 
 from neuroglot.errors import NeuroglotError
@@ -42,6 +43,15 @@ def coordinates_of(array: xr.DataArray, dimension: str) -> dict[Hashable, xr.Dat
         for name, coordinate in array.coords.items()
         if coordinate.dims == (dimension,)
     }
+
+
+def along(dimension: str, found: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Put datasets one behind the other along a new dimension, labelled by their names.
+
+    Along others they need not have the same labels: values are NaN where one lacks some.
+    """
+    axis = xr.Variable(dimension, np.array(list(found), str))
+    return xr.concat(list(found.values()), axis, join="outer", combine_attrs="override")
 
 
 def segment_labels(rows: xr.DataArray) -> xr.DataArray:

@@ -1,0 +1,63 @@
+"""What a model's answers are worth while its neurons are edited: means over items and intervals."""
+
+import xarray as xr
+
+from neuroglot.measures.bootstrap import bounded_mean
+
+BASELINE = "baseline"
+"""The variant without edits, which the others are compared with."""
+
+
+def control(variant: str) -> str:
+    """Name a variant's control: ``random_x`` of ``without_x``, ``random_y`` of any other ``y``."""
+    return f"random_{variant.removeprefix('without_')}"
+
+
+def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
+    """Average a task's answers over items, and state what bounds the means.
+
+    Beside each mean of ``accuracy`` and ``log_probability`` stand its ``…_difference`` from the
+    variant ``baseline`` and its ``…_excess`` over the variant's ``control``, NaN where it has none.
+    Both are means of each item's own difference: variants judge the same items, which are drawn
+    together, so that what an item is worth in all of them does not widen the interval.
+
+    Args:
+        by_item: ``correct`` (0 or 1; of a control the mean of its draws), ``exact`` alike,
+            ``log_probability`` of the right answer in nats and ``neurons``, the number of edited
+            ones, all [variant, language, item]; ``chance`` [language, item], how often a guess is
+            right. NaN where an item cannot be judged in a language.
+        replicates: bootstrap samples of items.
+
+    Returns:
+        [variant, language]: ``accuracy``, ``log_probability``, the comparisons of each and
+        ``…_low`` and ``…_high`` of all six, ``exact_accuracy`` and ``neurons``; [language]:
+        ``chance``, and how many ``items`` were judged and how many ``excluded``.
+    """
+    judged = by_item["chance"].notnull().sum("item")
+    variables = {
+        **_compared("accuracy", by_item["correct"], "share of items", replicates),
+        **_compared("log_probability", by_item["log_probability"], "nats", replicates),
+        "exact_accuracy": by_item["exact"].mean("item").assign_attrs(units="share of items"),
+        "neurons": by_item["neurons"].mean("item").assign_attrs(units="neurons"),
+        "chance": by_item["chance"].mean("item").assign_attrs(units="share of items"),
+        "items": judged.assign_attrs(units="items"),
+        "excluded": (by_item.sizes["item"] - judged).assign_attrs(units="items"),
+    }
+    return xr.Dataset(variables)
+
+
+def _compared(
+    name: str, values: xr.DataArray, units: str, replicates: int
+) -> dict[str, xr.DataArray]:
+    """Means of ``values(variant, language, item)``, less the baseline's, and less the control's."""
+    controls = values.reindex(variant=[control(str(one)) for one in values["variant"].values])
+    by_item = {
+        name: values,
+        f"{name}_difference": values - values.sel(variant=BASELINE, drop=True),
+        f"{name}_excess": values - controls.assign_coords(variant=values["variant"]),
+    }
+    return {
+        key: bound
+        for name, own in by_item.items()
+        for key, bound in bounded_mean(name, own.assign_attrs(units=units), replicates).items()
+    }
