@@ -4,5 +4,6 @@ from typing import Any
 
 from neuroglot.analyses.base import Analysis
 from neuroglot.analyses.lape import LAPE
+from neuroglot.analyses.transfer import TRANSFER
 
-ANALYSES: dict[str, Analysis[Any]] = {analysis.name: analysis for analysis in (LAPE,)}
+ANALYSES: dict[str, Analysis[Any]] = {analysis.name: analysis for analysis in (TRANSFER, LAPE)}
