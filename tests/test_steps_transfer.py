@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 import tiny_checkpoints
 from neuroglot import store
-from neuroglot.analyses.base import Inputs, StepSettings
+from neuroglot.analyses.base import Inputs, Scope, StepSettings
 from neuroglot.analyses.run import run_step
 from neuroglot.analyses.transfer import TRANSFER, paired_languages
 from neuroglot.analyses.transfer.measures.lists import controls, listed
@@ -670,6 +670,25 @@ def test_the_default_settings_are_valid() -> None:
     assert paired_languages(config, section, "udhr") == others
     assert paired_languages(config, section, "far") == ["fr"]
     assert [naming.languages(config, section) for naming in TRANSFER.naming] == [others] * 2
+
+
+def test_steps_are_given_the_languages_they_pair() -> None:
+    config = load_config(configured(transfer={"corpus": "udhr", "tasks": ["far", "facts"]}))
+    section, scope = config.section("transfer"), Scope(("one",))
+    others = [one for one in config.languages if one != "en"]
+    steps = {step.name: step for step in TRANSFER.steps}
+    found = {name: step.inputs(config, section, scope) for name, step in steps.items()}
+    told = {name: steps[name].settings(config, section, scope) for name in ("space", "tasks")}
+    for name in ("neurons", "space", "deactivation", "correlation"):
+        assert list(found[name].states) == config.languages, name
+    assert list(found["deactivation"].texts) == others
+    items = found["tasks"].items
+    assert {task: list(own) for task, own in items.items()} == {"far": ["fr"], "facts": others}
+    assert items["far"]["fr"] == Path("results/tasks/far/fr.parquet")
+    assert told["tasks"].languages == others
+    assert told["tasks"].scorings == {"far": "rank", "facts": "rank"}
+    assert (told["space"].languages, told["space"].pivot) == (config.languages, "en")
+    assert [step.name for step in TRANSFER.steps if not step.wanted(config, section)] == ["harness"]
 
 
 @pytest.mark.parametrize(
