@@ -18,14 +18,13 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from neuroglot.analyses.transfer import TRANSFER
+from neuroglot.analyses.transfer.figures import deactivation, latent_spaces, looks
 from neuroglot.figures import layers, style
-from neuroglot.analyses.transfer.figures import deactivation
-from neuroglot.analyses.transfer.figures import latent_spaces
-from neuroglot.analyses.transfer.figures import looks
-from neuroglot.figures.transfer import FAMILIES, REDUCTIONS
 
-ROOT = Path(__file__).parents[1]
+FAMILIES = {family.name: family.stems for family in TRANSFER.figures}
 STEMS = [(family, stem) for family, stems in FAMILIES.items() for stem in stems]
+CAPTIONS = TRANSFER.folder / "captions"
 NAMES = {
     "en": "English",
     "de": "German",
@@ -269,7 +268,7 @@ CASES = {
 
 
 def draw(family: str, stem: str, ds: xr.Dataset) -> Figure:
-    return importlib.import_module(f"neuroglot.figures.transfer.{family}").FIGURES[stem](ds)
+    return importlib.import_module(f"{TRANSFER.package}.figures.{family}").FIGURES[stem](ds)
 
 
 def panels_of(figure: Figure) -> list[Axes]:
@@ -325,28 +324,28 @@ def _warnings_are_errors() -> Iterator[None]:
 class TestRegistry:
     @pytest.mark.parametrize("family", FAMILIES)
     def test_lists_what_the_modules_draw(self, family: str) -> None:
-        module = importlib.import_module(f"neuroglot.figures.transfer.{family}")
+        module = importlib.import_module(f"{TRANSFER.package}.figures.{family}")
         assert tuple(module.FIGURES) == FAMILIES[family]
 
     def test_names_the_reductions_of_every_family(self) -> None:
-        assert REDUCTIONS.keys() == FAMILIES.keys()
+        assert all(TRANSFER.step(name) for family in TRANSFER.figures for name in family.steps)
 
     def test_needs_no_matplotlib(self) -> None:
         code = (
-            "import sys, neuroglot.figures.transfer;"
-            "sys.exit(bool({'matplotlib', 'xarray', 'numpy'} & set(sys.modules)))"
+            "import sys, neuroglot.analyses.transfer;"
+            "sys.exit(bool({'matplotlib', 'xarray', 'torch'} & set(sys.modules)))"
         )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     @pytest.mark.parametrize("stem", ["table", *(stem for _, stem in STEMS)])
     def test_everything_has_a_caption(self, stem: str) -> None:
-        path = ROOT / "workflow" / "report" / "transfer" / f"{stem}.rst"
+        path = CAPTIONS / f"{stem}.rst"
         text = path.read_text(encoding="utf-8")
         assert "snakemake.wildcards.m }}" in text
         assert "Tezuka and Inoue" in " ".join(text.split())
 
     def test_there_is_no_caption_of_nothing(self) -> None:
-        captions = (ROOT / "workflow" / "report" / "transfer").glob("*.rst")
+        captions = CAPTIONS.glob("*.rst")
         assert {path.stem for path in captions} == {"table", *(stem for _, stem in STEMS)}
 
 

@@ -13,18 +13,17 @@ import xarray as xr
 from tokenizers import Tokenizer
 
 from neuroglot import store
-from neuroglot.capture.settings import ExecutionSettings
+from neuroglot.analyses.base import Work
+from neuroglot.analyses.transfer.measures.lists import controls, listed
+from neuroglot.analyses.transfer.settings import HarnessInputs, HarnessStepSettings
+from neuroglot.analyses.transfer.steps import harness as module
+from neuroglot.analyses.transfer.steps.harness import compute, scores_of, tables
 from neuroglot.config import load
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.intervene import Edit, intervened
 from neuroglot.models.load import load as load_model
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
-from neuroglot.steps.inputs import Inputs
-from neuroglot.analyses.transfer.steps import harness as module
-from neuroglot.analyses.transfer.steps.deactivation import controls
-from neuroglot.analyses.transfer.steps.harness import compute, scores_of, tables
-from neuroglot.analyses.transfer.steps.neurons import listed
 from tiny_checkpoints import write_checkpoint
 
 torch.set_num_threads(1)
@@ -112,8 +111,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def inputs_of(place: Path, pieces: Path) -> Inputs:
-    return Inputs((place / "model", place / "neurons.zarr"), ExecutionSettings(), pieces)
+def inputs_of(place: Path, pieces: Path) -> HarnessInputs:
+    return HarnessInputs(
+        model=place / "model", neurons=place / "neurons.zarr", work=Work(pieces=pieces)
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -125,8 +126,9 @@ def _only_own_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tasks, "TaskManager", own)
 
 
-def settings_of(place: Path, **changes: Any) -> dict[str, Any]:
-    return SETTINGS | {"harness": SETTINGS["harness"] | {"folder": str(place / "tasks")} | changes}
+def settings_of(place: Path, **changes: Any) -> HarnessStepSettings:
+    harness = SETTINGS["harness"] | {"folder": str(place / "tasks")} | changes
+    return HarnessStepSettings(**SETTINGS | {"harness": harness})
 
 
 def masks_of(place: Path) -> dict[str, list[np.ndarray]]:
@@ -280,7 +282,7 @@ def test_a_task_needs_a_language_with_neurons() -> None:
         "corpora": {"text": {"source": "udhr"}},
         "transfer": {"corpus": "text", "harness": {"tasks": {"xnli_de": "DE"}}},
     }
-    assert load(config).transfer.harness.tasks == {"xnli_de": "de"}
+    assert load(config).section("transfer").harness.tasks == {"xnli_de": "de"}
     config["transfer"] = {"corpus": "text", "harness": {"tasks": {"xnli_en": "en"}}}
     with pytest.raises(NeuroglotError, match="harness.tasks.xnli_en: 'en' has no neurons"):
         load(config)

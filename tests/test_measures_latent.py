@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuroglot.errors import NeuroglotError
 from neuroglot.analyses.transfer.measures import latent as module
 from neuroglot.analyses.transfer.measures.latent import (
     centroid_similarity,
@@ -19,6 +18,7 @@ from neuroglot.analyses.transfer.measures.latent import (
     parallel_similarity,
     principal_coordinates,
 )
+from neuroglot.errors import NeuroglotError
 
 
 def drawn(segments: int = 12, hidden: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -8,17 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuroglot.errors import NeuroglotError
+from neuroglot.analyses.transfer.measures import correlation as of_groups
 from neuroglot.analyses.transfer.measures import transfer as module
+from neuroglot.analyses.transfer.measures.correlation import correlation_ratio
 from neuroglot.analyses.transfer.measures.transfer import (
+    OutputNorm,
     centroid,
-    correlation_ratio,
     layer_ranges,
+    neuron_scores,
     norm_scale,
     shared_centroid,
+    target_centroid,
     top_neurons,
     transfer_score,
 )
+from neuroglot.errors import NeuroglotError
 
 
 def drawn(rows: int = 5, neurons: int = 17, hidden: int = 8, seed: int = 0):
@@ -295,6 +299,28 @@ def test_the_papers_division_and_misfits():
             layer_ranges(4, share)
 
 
+def test_type_1_turns_to_the_shared_centroid_and_type_2_to_the_languages_own():
+    pivot, other = drawn(4, hidden=6)[0], drawn(4, hidden=6, seed=1)[0]
+    np.testing.assert_array_equal(target_centroid("type2", pivot, other), centroid(other))
+    np.testing.assert_array_equal(
+        target_centroid("type1", pivot, other), shared_centroid(pivot, other)
+    )
+
+
+@pytest.mark.parametrize("center", [True, False])
+def test_a_norm_scales_the_whole_output_with_its_bias(center):
+    mid, act, values, C, gain = drawn()
+    bias = drawn(seed=1)[3]
+    np.testing.assert_array_equal(
+        neuron_scores(mid, act, values, C, None, bias), transfer_score(mid, act, values, C)
+    )
+    norm = OutputNorm(gain, 0.1, center)
+    scale = norm_scale(act.astype(float) @ values.T.astype(float) + bias, 0.1, center)
+    found = neuron_scores(mid, act, values, C, norm, bias)
+    np.testing.assert_allclose(found, literal(mid, act, values, C, gain, scale, center), atol=1e-9)
+    assert np.abs(found - neuron_scores(mid, act, values, C, norm)).max() > 1e-3
+
+
 def slow_ratio(values: list[float], group: list[bool]) -> float:
     mean = sum(values) / len(values)
     between = 0.0
@@ -316,7 +342,7 @@ def test_correlation_ratio_against_sums_of_squares(monkeypatch):
     order = generator.permutation(12)
     np.testing.assert_allclose(correlation_ratio(values[order], groups[:, order]), ratio, rtol=1e-9)
     np.testing.assert_allclose(correlation_ratio(values * -3 + 5, groups), ratio, rtol=1e-9)
-    monkeypatch.setattr(module, "BLOCK_VALUES", 24)
+    monkeypatch.setattr(of_groups, "BLOCK_VALUES", 24)
     np.testing.assert_allclose(correlation_ratio(values, groups), ratio, rtol=1e-12)
 
 

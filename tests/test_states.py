@@ -10,7 +10,9 @@ import torch
 
 import tiny_models
 from neuroglot import store
+from neuroglot.analyses.transfer.states import open_states, state_axis, states_after
 from neuroglot.capture.engine import Engine, Recording
+from neuroglot.capture.record import run_states
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
 from neuroglot.capture.states import represent, represent_variants
 from neuroglot.corpora.base import Reading, Segment, write_parquet
@@ -19,9 +21,6 @@ from neuroglot.models.ffn import ffns, final_norms
 from neuroglot.models.intervene import Edit
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
-from neuroglot.capture.record import run_states
-from neuroglot.steps.inputs import Inputs
-from neuroglot.analyses.transfer.states import open_states, state_axis
 from neuroglot.tokens import Tokens
 from tiny_checkpoints import write_checkpoint
 
@@ -291,8 +290,9 @@ def record_states(model: Path, corpus: Path, long_segments: str = "truncate", **
     return output
 
 
-def inputs_of(*paths: Path) -> Inputs:
-    return Inputs(tuple(sorted(paths)), ExecutionSettings(), Path())
+def groups(paths: dict[str, Path]) -> dict[str, Path]:
+    """The recorded groups in languages' stores."""
+    return {language: path / "states" for language, path in paths.items()}
 
 
 @pytest.fixture(scope="module", params=["llama", "m2m_100"])
@@ -306,14 +306,14 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
-def stores(place: Path) -> list[Path]:
-    return [place / "states" / "text" / f"{one}.zarr" for one in SEGMENTS]
+def stores(place: Path) -> dict[str, Path]:
+    return {one: place / "states" / "text" / f"{one}.zarr" for one in SEGMENTS}
 
 
 def test_states_are_read_back_in_the_pivots_order(place: Path) -> None:
     for pivot, order in {"en": ["c", "a", "b"], "de": ["b", "c", "a"]}.items():
         for languages in (["en", "de"], ["de", "en"]):
-            found = open_states(inputs_of(*stores(place)), languages, pivot)
+            found = open_states(groups(stores(place)), languages, pivot)
             assert list(found) == languages
             for language, own in found.items():
                 assert own.segments == order
@@ -325,13 +325,15 @@ def test_states_are_read_back_in_the_pivots_order(place: Path) -> None:
                     (own.states("mean"), "mean"),
                 ):
                     assert read.dtype == np.float32
-                    assert np.array_equal(read, store.read_rows(own.path, site)[:, rows])
+                    expected = store.read_rows(stores(place)[language], site)[:, rows]
+                    assert np.array_equal(read, expected)
+                assert np.array_equal(own.states("mean", 1), own.states("mean")[1])
                 assert np.array_equal(own.act(1), own.act(slice(None))[1])
                 assert np.array_equal(own.mid(slice(1, 2))[0], own.mid(1))
 
 
 def test_the_axes_count_layers_and_states_of_each_stack(place: Path) -> None:
-    own = open_states(inputs_of(*stores(place)), ["en", "de"], "en")["en"]
+    own = open_states(groups(stores(place)), ["en", "de"], "en")["en"]
     axis = state_axis(own)
     translates = "encoder" in own.stack
     assert own.layers == len(own.act(slice(None))) == (5 if translates else 2)
@@ -339,52 +341,52 @@ def test_the_axes_count_layers_and_states_of_each_stack(place: Path) -> None:
     pairs = [(stack, state) for stack, states in expected for state in range(states)]
     assert list(zip(axis["stack"][1], axis["stack_state"][1], strict=True)) == pairs
     assert len(axis["state"]) == len(pairs) == len(own.states("mean"))
+    assert states_after(own) == [i for i, (_, state) in enumerate(pairs) if state > 0]
 
 
 def test_the_tokens_of_the_recorded_segments_give_the_recorded_states(place: Path) -> None:
     from neuroglot.models.load import load
 
-    texts = sorted((place / "results").rglob("*.parquet"))
-    inputs = inputs_of(place / "model", *texts, *stores(place))
+    texts = {path.stem: path for path in (place / "results").rglob("*.parquet")}
     model = load(place / "model", "cpu", "auto")
-    for own in open_states(inputs, ["en", "de"], "en").values():
-        tokens = own.tokens(inputs)
+    for language, own in open_states(groups(stores(place)), ["en", "de"], "en").items():
+        tokens = own.tokens(place / "model", texts[language])
         assert tokens.segment_ids == own.segments
         for pool in ("last", "mean"):
             np.testing.assert_allclose(represent(model, tokens, pool), own.states(pool), **CLOSE)
 
 
 def test_what_cannot_be_compared_is_said(place: Path, tmp_path: Path) -> None:
-    inputs = inputs_of(*stores(place))
+    paths = groups(stores(place))
     with pytest.raises(NeuroglotError, match="states of 'fr' are not among"):
-        open_states(inputs, ["en", "fr"], "en")
+        open_states(paths, ["en", "fr"], "en")
     with pytest.raises(NeuroglotError, match="pivot 'fr'"):
-        open_states(inputs, ["en", "de"], "fr")
-    own = open_states(inputs, ["en", "de"], "en")["en"]
-    with pytest.raises(NeuroglotError, match="text of 'text' in 'en' is not among the inputs"):
-        own.tokens(inputs_of(place / "model"))
-    other = write_text(tmp_path, {"en": {"a": "Other.", "b": "Text."}})
-    with pytest.raises(NeuroglotError, match="another text"):
-        own.tokens(inputs_of(place / "model", *other))
+        open_states(paths, ["en", "de"], "fr")
+    own = open_states(paths, ["en", "de"], "en")["en"]
+    (german,) = (place / "results").rglob("de.parquet")
+    (other,) = write_text(tmp_path, {"en": {"a": "Other.", "b": "Text."}})
+    for text in (german, other):
+        with pytest.raises(NeuroglotError, match="another text"):
+            own.tokens(place / "model", text)
 
 
 def test_languages_need_two_segments_in_common(place: Path, tmp_path: Path) -> None:
     (tmp_path / "model").symlink_to(place / "model")
     texts = write_text(tmp_path, {"en": {"a": "One", "b": "Two"}, "de": {"b": "Zwei", "c": "Drei"}})
-    found = [record_states(tmp_path / "model", path) for path in texts]
+    found = {path.stem: record_states(tmp_path / "model", path) for path in texts}
     with pytest.raises(NeuroglotError, match=r"1 segment\(s\) stand in all of en, de"):
-        open_states(inputs_of(*found), ["en", "de"], "en")
+        open_states(groups(found), ["en", "de"], "en")
 
 
 def test_states_are_stored_as_float32_whatever_else_is(place: Path) -> None:
     texts = sorted((place / "results").rglob("*.parquet"))
     for path in texts:  # complete, so made from the same
         record_states(place / "model", path, store_dtype="bfloat16")
-    array = np.asarray(open_states(inputs_of(*stores(place)), ["en", "de"], "en")["en"].mid(0))
+    array = np.asarray(open_states(groups(stores(place)), ["en", "de"], "en")["en"].mid(0))
     assert (array.view(np.uint32) & 0xFFFF).any(), "more digits than bfloat16 has"
-    record = store.read_record(stores(place)[0], "activations")
+    record = store.read_record(stores(place)["en"], "activations")
     assert record.counts["rows"] == record.counts["raw_rows"] == record.counts["segments"] == 3
-    assert not (stores(place)[0] / "progress").exists()
+    assert not (stores(place)["en"] / "progress").exists()
 
 
 def test_long_segments_are_cut_with_a_warning_or_refused(
@@ -407,7 +409,7 @@ class Killed(BaseException):
 def test_a_killed_recording_goes_on(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = {site: store.read_rows(stores(place)[1], site) for site in SITES}
+    expected = {site: store.read_rows(stores(place)["de"], site) for site in SITES}
     (tmp_path / "model").symlink_to(place / "model")
     path = write_text(tmp_path, {"de": SEGMENTS["de"]})[0]
     monkeypatch.setattr("neuroglot.capture.engine.shard_rows", lambda *_: 1)

@@ -14,7 +14,25 @@ from tokenizers import Tokenizer
 
 import tiny_checkpoints
 from neuroglot import store
+from neuroglot.analyses.base import Inputs, Scope, StepSettings
+from neuroglot.analyses.run import run_step
+from neuroglot.analyses.transfer import TRANSFER, paired_languages
+from neuroglot.analyses.transfer.measures.lists import controls, listed
+from neuroglot.analyses.transfer.settings import (
+    CorrelationInputs,
+    CorrelationSettings,
+    DeactivationInputs,
+    DeactivationSettings,
+    NeuronsInputs,
+    NeuronsSettings,
+    SpaceInputs,
+    SpaceSettings,
+    TasksInputs,
+    TasksSettings,
+)
+from neuroglot.analyses.transfer.steps.neurons import layer_scores
 from neuroglot.capture.questions import encode
+from neuroglot.capture.record import run_states
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
 from neuroglot.config import load as load_config
 from neuroglot.corpora.base import Reading, Segment, write_parquet
@@ -23,10 +41,6 @@ from neuroglot.models.ffn import ffns
 from neuroglot.models.load import load
 from neuroglot.models.norms import norm_form
 from neuroglot.steps import model as model_step
-from neuroglot.steps import reduce
-from neuroglot.capture.record import run_states
-from neuroglot.analyses.transfer.steps.deactivation import controls
-from neuroglot.analyses.transfer.steps.neurons import listed, neuron_scores
 from neuroglot.tasks.base import Item, TaskReading, write_items
 from tiny_models import tiny_model
 
@@ -38,10 +52,10 @@ TEXTS = {
     "hi": ["एक घर", "पुराना जहाज़", "हम पढ़ते हैं", "नदी", "रोटी", "कोई नहीं"],
 }
 TABLE = {
-    "en": {"name": "English", "family": "Indo-European"},
-    "de": {"name": "German", "family": "Indo-European"},
-    "es": {"name": "Spanish", "family": "Indo-European"},
-    "hi": {"name": "Hindi", "family": "elsewhere"},
+    "en": {"name": "English", "family": "Indo-European", "genus": "Germanic", "script": "Latn"},
+    "de": {"name": "German", "family": "Indo-European", "genus": "Germanic", "script": "Latn"},
+    "es": {"name": "Spanish", "family": "Indo-European", "genus": "Romance", "script": "Latn"},
+    "hi": {"name": "Hindi", "family": "elsewhere", "genus": "Indic", "script": "Deva"},
 }
 LANGUAGES = ["en", "de", "es", "hi"]
 SETTINGS: dict[str, Any] = {
@@ -65,6 +79,13 @@ SETTINGS: dict[str, Any] = {
     "replicates": 50,
     "device": "cpu",
     "dtype": "float32",
+}
+TOLD: dict[str, type[StepSettings]] = {
+    "neurons": NeuronsSettings,
+    "space": SpaceSettings,
+    "deactivation": DeactivationSettings,
+    "correlation": CorrelationSettings,
+    "tasks": TasksSettings,
 }
 QUESTIONS = {
     "de": [("Haus ist", " Brot", " Fluss"), ("Schiff ist", " alt", " Haus")],
@@ -103,6 +124,7 @@ class Place:
         return self.folder / "corpora" / "plain" / f"{language}.parquet"
 
     def states(self, language: str) -> Path:
+        """The store of a language's recording."""
         return self.folder / "states" / f"{language}.zarr"
 
     def task(self, language: str) -> Path:
@@ -112,19 +134,25 @@ class Place:
         self, name: str, output: str = "transfer", lists: Path | None = None, **changes: Any
     ) -> xr.Dataset:
         """Make one reduction in the folder ``output``, unless it is there already."""
-        settings = {**SETTINGS, **changes}
+        told = settings_of(name, **changes)
         path = self.folder / output / f"{name}.zarr"
-        states = [self.states(language) for language in settings["languages"]]
-        texts = [self.text(language) for language in settings["languages"]]
+        states = {one: self.states(one) / "states" for one in told.languages}
+        texts = {one: self.text(one) for one in told.languages if one != "en"}
         neurons = lists or self.folder / output / "neurons.zarr"
-        paths = {
-            "neurons": [self.model, *states],
-            "space": states,
-            "deactivation": [self.model, neurons, *states, *texts],
-            "correlation": [neurons, *states],
-            "tasks": [self.model, neurons, *map(self.task, QUESTIONS)],
-        }[name]
-        reduce.run("transfer", name, paths, settings, path, ExecutionSettings())
+        inputs: dict[str, Inputs] = {
+            "neurons": NeuronsInputs(model=self.model, states=states),
+            "space": SpaceInputs(states=states),
+            "deactivation": DeactivationInputs(
+                model=self.model, neurons=neurons, states=states, texts=texts
+            ),
+            "correlation": CorrelationInputs(neurons=neurons, states=states),
+            "tasks": TasksInputs(
+                model=self.model,
+                neurons=neurons,
+                items={"facts": {one: self.task(one) for one in QUESTIONS}},
+            ),
+        }
+        run_step(TRANSFER, TRANSFER.step(name), inputs[name], told, path, ExecutionSettings())
         return store.open_dataset(path, "reduction")
 
     def table(self, name: str, output: str = "transfer") -> pd.DataFrame:
@@ -132,6 +160,13 @@ class Place:
 
     def rows(self, language: str, site: str) -> np.ndarray:
         return store.read_rows(self.states(language), site).astype(np.float64)
+
+
+def settings_of(name: str, **changes: Any) -> StepSettings:
+    """What a step is told: those of SETTINGS that it reads."""
+    settings = {**SETTINGS, **changes}
+    told = TOLD[name]
+    return told(**{key: value for key, value in settings.items() if key in told.model_fields})
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +243,7 @@ def test_a_norm_after_the_ffn_is_linearised_at_the_row(name: str) -> None:
             factor = (ffn.norm_after(out) / out).double().numpy()  # an RMSNorm's, as it stands
         added = factor[:, None] * act[:, :, None].astype(np.float64) * value.T
         np.testing.assert_allclose(
-            neuron_scores(ffn, mid, act, towards), literal_scores(mid, added, towards), atol=2e-6
+            layer_scores(ffn, mid, act, towards), literal_scores(mid, added, towards), atol=2e-6
         )
 
 
@@ -288,10 +323,14 @@ def planted(place: Place, folder: Path) -> dict[str, Path]:
 
 
 def test_planted_neurons_come_first(place: Place, tmp_path: Path) -> None:
-    paths = [place.model, *planted(place, tmp_path).values()]
-    settings = {**SETTINGS, "languages": ["en", "de"], "top_fraction": 0.1}
-    reduce.run(
-        "transfer", "neurons", paths, settings, tmp_path / "neurons.zarr", ExecutionSettings()
+    states = {language: path / "states" for language, path in planted(place, tmp_path).items()}
+    run_step(
+        TRANSFER,
+        TRANSFER.step("neurons"),
+        NeuronsInputs(model=place.model, states=states),
+        settings_of("neurons", languages=["en", "de"], top_fraction=0.1),
+        tmp_path / "neurons.zarr",
+        ExecutionSettings(),
     )
     table = pd.read_csv(tmp_path / "neurons.csv")
     assert list(table) == ["type", "language", "rank", "layer", "neuron", "score"]
@@ -626,8 +665,30 @@ def configured(**changes: Any) -> dict[str, Any]:
 
 def test_the_default_settings_are_valid() -> None:
     config = load_config(configured(transfer={"corpus": "udhr", "tasks": ["facts"]}))
-    assert config.transfer_languages("udhr") == [one for one in config.languages if one != "en"]
-    assert config.transfer_languages("far") == ["fr"]
+    section = config.section("transfer")
+    others = [one for one in config.languages if one != "en"]
+    assert paired_languages(config, section, "udhr") == others
+    assert paired_languages(config, section, "far") == ["fr"]
+    assert [naming.languages(config, section) for naming in TRANSFER.naming] == [others] * 2
+
+
+def test_steps_are_given_the_languages_they_pair() -> None:
+    config = load_config(configured(transfer={"corpus": "udhr", "tasks": ["far", "facts"]}))
+    section, scope = config.section("transfer"), Scope(("one",))
+    others = [one for one in config.languages if one != "en"]
+    steps = {step.name: step for step in TRANSFER.steps}
+    found = {name: step.inputs(config, section, scope) for name, step in steps.items()}
+    told = {name: steps[name].settings(config, section, scope) for name in ("space", "tasks")}
+    for name in ("neurons", "space", "deactivation", "correlation"):
+        assert list(found[name].states) == config.languages, name
+    assert list(found["deactivation"].texts) == others
+    items = found["tasks"].items
+    assert {task: list(own) for task, own in items.items()} == {"far": ["fr"], "facts": others}
+    assert items["far"]["fr"] == Path("results/tasks/far/fr.parquet")
+    assert told["tasks"].languages == others
+    assert told["tasks"].scorings == {"far": "rank", "facts": "rank"}
+    assert (told["space"].languages, told["space"].pivot) == (config.languages, "en")
+    assert [step.name for step in TRANSFER.steps if not step.wanted(config, section)] == ["harness"]
 
 
 @pytest.mark.parametrize(

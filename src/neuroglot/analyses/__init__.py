@@ -6,12 +6,14 @@ from neuroglot.analyses.base import Analysis
 from neuroglot.analyses.lape import LAPE
 from neuroglot.analyses.roles import ROLES
 from neuroglot.analyses.sharing import SHARING
+from neuroglot.analyses.transfer import TRANSFER
 
 ANALYSES: dict[str, Analysis[Any]] = {
     analysis.name: analysis
     for analysis in (
         ROLES,
         SHARING,
+        TRANSFER,
         LAPE,
     )
 }

@@ -1,8 +1,20 @@
-"""TODO"""
+"""What transfer neurons are found and judged by: the section, and what each step is given."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
+
+from neuroglot.analyses.base import EditingSettings, Inputs, RunningSettings, StepSettings
+from neuroglot.capture.settings import Pool
+from neuroglot.languages import LanguageId
+from neuroglot.settings import CorpusId, Section, Share, TaskId, distinct
+from neuroglot.tasks.base import Scoring
+
+Positions = Literal["last", "all"]
+TaskPositions = Literal["prompt", "last", "all"]
 
 
 class HarnessSettings(Section):
@@ -21,14 +33,14 @@ class HarnessSettings(Section):
     )
 
 
-class TransferSettings(Section):
+class TransferSettings(EditingSettings):
     """Neurons that move representations between latent spaces (type 1 in, type 2 out)."""
 
-    corpus: Id = Field(
+    corpus: CorpusId = Field(
         description="A parallel corpus, in the pivot language too, whose segments' states are "
         "compared."
     )
-    pool: Literal["last", "mean"] = Field(
+    pool: Pool = Field(
         "last",
         description="What stands for a segment: the state of its text's last token, or the mean "
         "over its tokens. Neurons are always looked at at the last token.",
@@ -56,7 +68,7 @@ class TransferSettings(Section):
         min_length=1,
         description="Shares of the variance that principal components are counted for.",
     )
-    positions: Literal["last", "all"] = Field(
+    positions: Positions = Field(
         "all",
         description="Where neurons are deactivated while a text is read: at its last token or at "
         "every token.",
@@ -67,10 +79,10 @@ class TransferSettings(Section):
         description="Numbers of neurons, from the highest score, that correlation ratios are "
         "averaged over; the whole list where it is shorter.",
     )
-    tasks: Annotated[list[Id], AfterValidator(distinct)] = Field(
+    tasks: Annotated[list[TaskId], AfterValidator(distinct)] = Field(
         [], description="Tasks to answer without neurons of either type."
     )
-    task_positions: Literal["prompt", "last", "all"] = Field(
+    task_positions: TaskPositions = Field(
         "prompt",
         description="Where neurons are deactivated in a task: at every token of the prompt, at "
         "its last token and at the answer's, or at every token.",
@@ -95,3 +107,123 @@ class TransferSettings(Section):
         if self.top_fraction is not None and "top_n" in self.model_fields_set:
             raise ValueError("top_n and top_fraction both say how many neurons; give one of them")
         return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronsInputs(Inputs):
+    """The model, whose value vectors are scored, and its states by language."""
+
+    model: Path
+    states: Mapping[str, Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceInputs(Inputs):
+    """A model's states by language."""
+
+    states: Mapping[str, Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeactivationInputs(Inputs):
+    """The model and its neurons, its states by language, and the texts it reads without them.
+
+    There are ``texts`` of every language but the pivot.
+    """
+
+    model: Path
+    neurons: Path
+    states: Mapping[str, Path]
+    texts: Mapping[str, Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrelationInputs(Inputs):
+    """A model's neurons, and its states by language."""
+
+    neurons: Path
+    states: Mapping[str, Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TasksInputs(Inputs):
+    """The model, its neurons, and the items of every task by language."""
+
+    model: Path
+    neurons: Path
+    items: Mapping[str, Mapping[str, Path]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HarnessInputs(Inputs):
+    """The model and its neurons."""
+
+    model: Path
+    neurons: Path
+
+
+class PairedSettings(StepSettings):
+    """What a step is told that pairs languages with the pivot.
+
+    Attributes:
+        pivot: id of the language that others are paired with.
+    """
+
+    pivot: str
+
+
+class NeuronsSettings(PairedSettings):
+    """How neurons are scored and ranked."""
+
+    pool: Pool
+    type1_layers: float
+    top_n: int
+    top_fraction: float | None
+
+
+class SpaceSettings(PairedSettings):
+    """How latent spaces are compared."""
+
+    pool: Pool
+    k: list[int]
+    variances: list[float]
+    replicates: int
+
+
+class DeactivationSettings(PairedSettings, RunningSettings):
+    """How closeness is measured without Type 1 neurons."""
+
+    pool: Pool
+    k: list[int]
+    positions: Positions
+    random_seeds: int
+    replicates: int
+
+
+class CorrelationSettings(PairedSettings):
+    """Whose correlation ratios are averaged."""
+
+    tops: list[int]
+    random_seeds: int
+
+
+class TasksSettings(RunningSettings):
+    """How tasks are answered without neurons.
+
+    Attributes:
+        tasks: ids, in the order wanted.
+        scorings: how the answers of each task are judged.
+    """
+
+    tasks: list[str]
+    scorings: dict[str, Scoring]
+    task_positions: TaskPositions
+    task_random_seeds: int
+    replicates: int
+
+
+class HarnessStepSettings(RunningSettings):
+    """Which tasks of the harness are done without neurons."""
+
+    harness: HarnessSettings
+    random_seeds: int

@@ -1,12 +1,11 @@
 """The hidden states that were recorded of parallel segments, and the segments' tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from neuroglot.steps.inputs import Inputs
 from numpy.typing import NDArray
 
 from neuroglot import store
@@ -25,7 +24,7 @@ class States:
     """One language's recorded segments.
 
     Attributes:
-        path: of the store.
+        path: of the recorded group.
         language: id.
         segments: ids of the segments; the same in every language that was opened with this one.
         rows: ``[segment]``, their rows in the store.
@@ -44,6 +43,11 @@ class States:
         """Number of layers over all stacks."""
         return len(self.stack)
 
+    @property
+    def fingerprint(self) -> str:
+        """What the rows were recorded from."""
+        return store.read_record(_store(self.path), "activations").fingerprint
+
     def act(self, layers: int | slice) -> NDArray[np.float32]:
         """``act`` at the last token: ``[segment, neuron]`` of a layer, or ``[layer, ...]``."""
         return self._read("act", layers)
@@ -52,44 +56,46 @@ class States:
         """The stream before the FFN adds to it, as ``act``: ``[segment, hidden]``."""
         return self._read("mid", layers)
 
-    def states(self, pool: Pool) -> NDArray[np.float32]:
-        """The residual stream, ``[state, segment, hidden]``: of the last token or the mean."""
-        return self._read(SITES[pool], slice(None))
+    def states(self, pool: Pool, states: int | slice = slice(None)) -> NDArray[np.float32]:
+        """The residual stream of the last token or the mean: ``[segment, hidden]`` of a state.
 
-    def tokens(self, inputs: Inputs) -> Tokens:
+        Or ``[state, ...]`` of several.
+        """
+        return self._read(SITES[pool], states)
+
+    def tokens(self, model: Path, text: Path) -> Tokens:
         """The segments' tokens as the recorded model read them, in the order of ``segments``.
 
-        Raises:
-            NeuroglotError: the model or the language's text is not among the inputs, or is not the
-                one that was recorded.
-        """
-        from neuroglot.capture.record import tokenised
+        Args:
+            model: folder of the model.
+            text: Parquet file of this language.
 
-        origin = store.read_record(self.path, "activations").origin
-        paths = {(path.parent.name, path.stem): path for path in inputs.texts}
-        path = paths.get((origin["corpus"], self.language))
-        if path is None:
-            raise NeuroglotError(
-                f"the text of {origin['corpus']!r} in {self.language!r} is not among the inputs"
-            )
-        segments = read_parquet(path).segments
+        Raises:
+            NeuroglotError: another model or text was recorded.
+        """
+        from neuroglot.capture.record import tokenised  # and torch, which other readers need not
+
+        origin = store.read_record(_store(self.path), "activations").origin
+        segments = read_parquet(text).segments
         recorded_with = origin["card"], origin["tokens"]
-        if recorded_with != (read_card(inputs.model).sha256, digest([list(s) for s in segments])):
+        if recorded_with != (read_card(model).sha256, digest([list(s) for s in segments])):
             raise NeuroglotError(
-                f"{self.path} was recorded with another model than {inputs.model} or another text "
-                f"than {path}; make it again"
+                f"{self.path} was recorded with another model than {model} or another text "
+                f"than {text}; make it again"
             )
-        return _chosen(tokenised(inputs.model, path, segments, origin["long_segments"]), self.rows)
+        return _chosen(tokenised(model, text, segments, origin["long_segments"]), self.rows)
 
     def _read(self, site: str, layers: int | slice) -> NDArray[np.float32]:
-        return store.read_rows(self.path, site, layers)[..., self.rows, :]
+        return store.read_rows(_store(self.path), site, layers)[..., self.rows, :]
 
 
-def open_states(inputs: Inputs, languages: Sequence[str], pivot: str) -> dict[str, States]:
+def open_states(
+    paths: Mapping[str, Path], languages: Sequence[str], pivot: str
+) -> dict[str, States]:
     """Open the recorded states of languages, with the segments that all of them have.
 
     Args:
-        inputs: among them the languages' stores, of one model.
+        paths: the languages' recorded groups, of one model.
         languages: in the order wanted.
         pivot: the language in whose order the segments are, whatever that of the languages.
 
@@ -97,23 +103,19 @@ def open_states(inputs: Inputs, languages: Sequence[str], pivot: str) -> dict[st
         By language, each with the same segments in the same order.
 
     Raises:
-        NeuroglotError: a language's store is missing or damaged, two were recorded differently, or
-            fewer than two segments are common to all.
+        NeuroglotError: a language's states are missing or damaged, two were recorded differently,
+            or fewer than two segments are common to all.
     """
     if pivot not in languages:
         raise NeuroglotError(unknown_name("pivot", pivot, languages))
-    records = {
-        path: store.read_record(path, "activations") for path in inputs.stores("activations")
-    }
-    records = {path: record for path, record in records.items() if record.origin["states"]}
-    paths = {record.origin["language"]: path for path, record in records.items()}
     if missing := [language for language in languages if language not in paths]:
         raise NeuroglotError(
             f"the states of {', '.join(map(repr, missing))} are not among the inputs; record them"
         )
-    wanted = {paths[language]: records[paths[language]] for language in languages}
-    store.require_same(wanted, ["model", "corpus", "card", "settings", "long_segments", "code"])
-    data = {language: store.open_dataset(paths[language], "activations") for language in languages}
+    stores = {language: _store(paths[language]) for language in languages}
+    records = {path: store.read_record(path, "activations") for path in stores.values()}
+    store.require_same(records, ["model", "corpus", "card", "settings", "long_segments", "code"])
+    data = {one: store.open_dataset(path, "activations") for one, path in stores.items()}
     ids = {one: own["segment_id"].values.astype(str).tolist() for one, own in data.items()}
     common = set.intersection(*map(set, ids.values()))
     if len(common) < 2:
@@ -131,6 +133,19 @@ def open_states(inputs: Inputs, languages: Sequence[str], pivot: str) -> dict[st
     return found
 
 
+def check_neighbours(k: Sequence[int], segments: Sequence[str]) -> None:
+    """Refuse more neighbours than a segment has.
+
+    Raises:
+        NeuroglotError: so many are asked for.
+    """
+    if max(k) >= len(segments):
+        raise NeuroglotError(
+            f"transfer.k: {max(k)} neighbours of a segment are asked for, and {len(segments)} "
+            "segments are common to all languages; lower k or give a longer text"
+        )
+
+
 def state_axis(states: States) -> dict[str, Any]:
     """Coordinates ``state``, ``stack(state)`` and ``stack_state(state)``.
 
@@ -145,6 +160,22 @@ def state_axis(states: States) -> dict[str, Any]:
         "stack": ("state", stack),
         "stack_state": ("state", stack_state),
     }
+
+
+def states_after(states: States) -> list[int]:
+    """The number of the state that each layer leaves, ``[layer]``."""
+    axis = state_axis(states)
+    stacks, places = axis["stack"][1], axis["stack_state"][1]
+    number = {key: state for state, key in enumerate(zip(stacks, places, strict=True))}
+    return [
+        number[stack, layer + 1]
+        for stack, layer in zip(states.stack, states.stack_layer, strict=True)
+    ]
+
+
+def _store(group: Path) -> Path:
+    """The store that holds a recorded group."""
+    return group.parent
 
 
 def _chosen(text: Tokens, segments: NDArray[np.int64]) -> Tokens:

@@ -7,13 +7,20 @@ are float64. A vector of zeros has the cosine 0 with everything.
 from collections.abc import Sequence
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.bootstrap import bounded_mean
+from neuroglot.measures.finite import require_finite
 
 BLOCK_VALUES = 1 << 24  # similarities at a time, of float64: 128 MB
 SAME_LOADING = 1e-9  # of an axis, relative: the sign must not hang on rounding
 MISSING_VARIANCE = 1e-12  # share that is missing by rounding alone
+
+COSINE, OVERLAP = "cosine similarity", "share of neighbours"
+CLOSENESS = {"mutual_knn": OVERLAP, "parallel": COSINE, "non_parallel": COSINE}
+"""Measures of how close a language is to the pivot, with their units."""
 
 
 def principal_coordinates(
@@ -258,6 +265,59 @@ def neighbour_overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> ND
     return share
 
 
+def chance_overlap(k: Sequence[int], segments: int) -> xr.DataArray:
+    """Overlap [k] that is expected of neighbours drawn at random: k / (segments - 1)."""
+    chance = [one / (segments - 1) for one in k]
+    return xr.DataArray(chance, {"k": list(k)}, ("k",), attrs={"units": OVERLAP})
+
+
+def closeness(
+    pivot: NDArray[np.floating],
+    other: NDArray[np.floating],
+    near: NDArray[np.int64],
+    k: Sequence[int],
+) -> dict[str, NDArray[np.float64]]:
+    """Compare a language's states with the pivot's, segment by segment.
+
+    Args:
+        pivot: the pivot's states [segment, hidden].
+        other: the language's, of the same segments in the same order.
+        near: the pivot's nearest neighbours, as many as the largest of ``k``.
+        k: numbers of neighbours.
+
+    Returns:
+        By the names of CLOSENESS: ``parallel`` and ``non_parallel`` [segment], ``mutual_knn``
+        [k, segment].
+
+    Raises:
+        NeuroglotError: as ``parallel_similarity``, ``non_parallel_similarity`` and ``mutual_knn``.
+    """
+    own = nearest_neighbours(other, max(k))
+    return {
+        "parallel": parallel_similarity(pivot, other),
+        "non_parallel": non_parallel_similarity(pivot, other),
+        "mutual_knn": np.stack([neighbour_overlap(near[:, :one], own[:, :one]) for one in k]),
+    }
+
+
+def segment_mean(
+    name: str, values: xr.DataArray, units: str, replicates: int
+) -> dict[str, xr.DataArray]:
+    """Average over ``segment``, and bound the mean by the bootstrap over segments.
+
+    Args:
+        name: of the mean.
+        values: [..., segment], NaN where a segment has none.
+        units: of the values.
+        replicates: bootstrap samples of segments.
+
+    Returns:
+        ``{name}``, ``{name}_low`` and ``{name}_high``, without ``segment``.
+    """
+    by_item = values.rename(segment="item").drop_vars("item", errors="ignore")
+    return bounded_mean(name, by_item.drop_attrs().assign_attrs(units=units), replicates)
+
+
 def _distinct_rows(
     states: NDArray[np.floating],
 ) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
@@ -302,11 +362,7 @@ def _normalised(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _finite(states: NDArray[np.floating]) -> NDArray[np.float64]:
     """Copy states to float64 and make sure that they are finite."""
-    if not np.isfinite(states).all():
-        raise NeuroglotError(
-            "a state is NaN or infinite: the model's activations overflow; "
-            "run it in float32 or bfloat16"
-        )
+    require_finite(states, "a state")
     return states.astype(np.float64)
 
 

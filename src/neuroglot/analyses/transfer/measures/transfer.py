@@ -4,13 +4,31 @@ The transfer paper's scores and ranking. Arrays are numpy's, of one layer and la
 sums are float64. What the latent space itself looks like is measured in ``latent``.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.finite import require_finite
 
 # Values of the output projection, or products with them, in float64 at a time.
 BLOCK_VALUES = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class OutputNorm:
+    """A norm between an FFN's output and the residual stream (sandwich norms).
+
+    Attributes:
+        gain: the norm's factors as it applies them (Gemma: 1 + weight), [hidden].
+        epsilon: what keeps its division from zero.
+        center: whether it subtracts the mean (LayerNorm).
+    """
+
+    gain: NDArray[np.floating]
+    epsilon: float
+    center: bool
 
 
 def centroid(states: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -30,7 +48,7 @@ def centroid(states: NDArray[np.floating]) -> NDArray[np.float64]:
             f"a centroid needs the states of one segment or more, found {list(states.shape)}"
         )
     mean: NDArray[np.float64] = states.mean(axis=-2, dtype=np.float64)
-    _check_finite(mean, "a state")
+    require_finite(mean, "a state")
     return mean
 
 
@@ -57,6 +75,26 @@ def shared_centroid(
     return (centroid(pivot) + centroid(other)) / 2
 
 
+def target_centroid(
+    kind: str, pivot: NDArray[np.floating], other: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Take the centroid that a language's neurons of a type turn the stream towards (transfer).
+
+    Args:
+        kind: ``type1``, whose target lies between the pivot's centroid and the language's, or
+            ``type2``, whose target is the language's own.
+        pivot: the pivot's states after the layer, [segment, hidden].
+        other: the language's, of the same segments in the same order.
+
+    Returns:
+        float64 [hidden].
+
+    Raises:
+        NeuroglotError: as ``centroid`` and ``shared_centroid``.
+    """
+    return shared_centroid(pivot, other) if kind == "type1" else centroid(other)
+
+
 def norm_scale(
     out: NDArray[np.floating], epsilon: float, center: bool = False
 ) -> NDArray[np.float64]:
@@ -75,7 +113,7 @@ def norm_scale(
     Raises:
         NeuroglotError: an output is not finite, or a row has nothing to scale and ε is 0.
     """
-    _check_finite(out, "an FFN's output")
+    require_finite(out, "an FFN's output")
     wide = out.astype(np.float64)
     if center:
         wide -= wide.mean(axis=-1, keepdims=True)
@@ -87,6 +125,39 @@ def norm_scale(
         )
     scale: NDArray[np.float64] = 1 / np.sqrt(power)
     return scale
+
+
+def neuron_scores(
+    mid: NDArray[np.floating],
+    act: NDArray[np.floating],
+    values: NDArray[np.floating],
+    centroid: NDArray[np.floating],
+    norm: OutputNorm | None = None,
+    bias: NDArray[np.floating] | None = None,
+) -> NDArray[np.float64]:
+    """Score the neurons of a layer from its recorded rows and weights: see ``transfer_score``.
+
+    Args:
+        mid: the residual stream with attention added and the FFN not yet, [row, hidden].
+        act: activations of the same rows, [row, neuron].
+        values: ``W_out`` [hidden, neuron], float32.
+        centroid: of the state after the layer, [hidden].
+        norm: the one after the FFN, if any; it is linearised at each row.
+        bias: of the output projection, [hidden]; it counts only before a norm.
+
+    Returns:
+        float64 [neuron], difference of cosines.
+
+    Raises:
+        NeuroglotError: as ``transfer_score`` and ``norm_scale``.
+    """
+    if norm is None:
+        return transfer_score(mid, act, values, centroid)
+    out = act.astype(np.float64) @ values.T.astype(np.float64)
+    if bias is not None:
+        out += bias.astype(np.float64)
+    scale = norm_scale(out, norm.epsilon, norm.center)
+    return transfer_score(mid, act, values, centroid, norm.gain, scale, norm.center)
 
 
 def transfer_score(
@@ -144,7 +215,7 @@ def transfer_score(
             a *= scale.astype(np.float64)[:, None]
         products = sides @ v
         vv = np.einsum("hn,hn->n", v, v)
-        _check_finite(vv, "a value vector")
+        require_finite(vv, "a value vector")
         score[some] = _turn(a, products[:-1], products[-1], vv, h_norm, before).mean(axis=0)
     return score
 
@@ -233,41 +304,6 @@ def top_neurons(
     return layer.astype(np.int64), neuron.astype(np.int64), score[layer, neuron].astype(np.float64)
 
 
-def correlation_ratio(
-    values: NDArray[np.floating], group: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Say how much of a neuron's variance is explained by whether a row is in a group (transfer).
-
-    η² = SS_between / SS_total. With the deviations d from the mean over all n rows, and n₁ rows in
-    the group, SS_between = (Σ_group d)² n / (n₁ (n - n₁)) and SS_total = Σ d².
-
-    Args:
-        values: activations [row, neuron].
-        group: whether a row is in the group, [..., row]; several groups share the sums of squares.
-
-    Returns:
-        float64 [..., neuron] in [0, 1]; 0 where the values are all equal.
-
-    Raises:
-        NeuroglotError: rows differ in number, a value is not finite, or a group has all rows or
-            none.
-    """
-    _check_groups(values, group)
-    inside = group.sum(axis=-1, keepdims=True)
-    rows = len(values)
-    ratio = np.empty((*group.shape[:-1], values.shape[1]))
-    step = max(1, BLOCK_VALUES // rows)
-    for start in range(0, values.shape[1], step):
-        some = slice(start, start + step)
-        d = values[:, some].astype(np.float64)
-        d -= d[0].copy()  # so that equal values leave exactly nothing
-        d -= d.mean(axis=0)
-        total = np.einsum("rn,rn->n", d, d)
-        between = (group.astype(np.float64) @ d) ** 2 * rows / (inside * (rows - inside))
-        ratio[..., some] = np.minimum(between / np.where(total > 0, total, np.inf), 1)
-    return ratio
-
-
 def _check_score(
     mid: NDArray[np.floating],
     act: NDArray[np.floating],
@@ -301,26 +337,4 @@ def _check_score(
             "a transfer score with a norm's gain or centring needs its scale too; see norm_scale"
         )
     for name, found in {"a state": mid, "an activation": act, "the centroid": centroid}.items():
-        _check_finite(found, name)
-
-
-def _check_groups(values: NDArray[np.floating], group: NDArray[np.bool_]) -> None:
-    if group.shape[-1] != len(values):
-        raise NeuroglotError(
-            f"{len(values)} rows of activations, but groups of {group.shape[-1]} rows: "
-            "take both of the same rows"
-        )
-    if not group.any(axis=-1).all() or group.all(axis=-1).any():
-        raise NeuroglotError(
-            "a correlation ratio needs rows inside and outside the group; add a language that is "
-            "not in it"
-        )
-    _check_finite(values, "an activation")
-
-
-def _check_finite(values: NDArray[np.floating], what: str) -> None:
-    if not np.isfinite(values).all():
-        raise NeuroglotError(
-            f"{what} is NaN or infinite: the model's activations overflow; "
-            "run it in float32 or bfloat16"
-        )
+        require_finite(found, name)

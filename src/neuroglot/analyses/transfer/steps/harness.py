@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
-from numpy.typing import NDArray
 
+from neuroglot import store
 from neuroglot.analyses.pieces import Piece, piece
-from neuroglot.analyses.transfer.steps.deactivation import controls
-from neuroglot.analyses.transfer.steps.neurons import TYPES, listed
-from neuroglot.analyses.transfer.steps.tasks import VARIANTS
+from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, Mask, controls, listed
+from neuroglot.analyses.transfer.settings import HarnessInputs, HarnessStepSettings
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.models.card import read_tokenizer
+from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.intervene import Edit
 from neuroglot.models.load import load
 from neuroglot.packages import file_sha256
@@ -29,18 +27,18 @@ from neuroglot.tables import tidy
 _FEW_SHOT_SEED = 1234  # the harness's own
 _REPLICATES = 1000  # of standard errors that have no formula
 
-Masks = list[tuple[str, NDArray[np.bool_] | None]]
+Masks = list[tuple[str, Mask | None]]
 
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: HarnessInputs, settings: HarnessStepSettings) -> xr.Dataset:
     """Let the harness examine the model as it is and with neurons of a task's language at zero.
 
     Neurons are deactivated while a prompt is read, and not while an answer is. Of a control's
     draws the mean is kept, of their scores and of their standard errors.
     """
     _check_installed()
-    lists = inputs.reduction("transfer/neurons")
-    tasks: dict[str, str] = settings["harness"]["tasks"]
+    lists = store.open_dataset(inputs.neurons, "reduction")
+    tasks = settings.harness.tasks
     examiner = _Examiner(inputs, settings)
     found = {}
     with progress(len(tasks), "tasks", f"{inputs.model.name} harness") as bar:
@@ -49,14 +47,14 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
             for kind in TYPES:
                 own = listed(lists, kind, language)
                 masks.append((f"without_{kind}", own))
-                drawn = controls(own, language, settings["random_seeds"])
+                drawn = controls(own, language, settings.random_seeds)
                 masks += [(f"random_{kind}", mask) for mask in drawn]
             found[task] = _averaged(examiner.piece(task, masks))
             bar.update()
     data = xr.concat(found.values(), xr.Variable("task", [*found]), join="outer")
     return data.assign_coords(asked_in=("task", list(tasks.values()))).assign_attrs(
         top_n=lists.attrs["top_n"],
-        random_seeds=settings["random_seeds"],
+        random_seeds=settings.random_seeds,
         lm_eval=version("lm_eval"),
     )
 
@@ -111,23 +109,22 @@ def _averaged(found: Piece) -> xr.Dataset:
 class _Examiner:
     """The model, loaded when a task that was not done yet needs it."""
 
-    def __init__(self, inputs: Inputs, settings: dict[str, Any]) -> None:
+    def __init__(self, inputs: HarnessInputs, settings: HarnessStepSettings) -> None:
         self._inputs, self._settings = inputs, settings
         self._model: Any = None
 
     def piece(self, task: str, masks: Masks) -> Piece:
         """Do one task once for each set of neurons, or read how it was done before."""
-        harness = self._settings["harness"]
-        folder = harness["folder"]
+        harness = self._settings.harness
         origin = digest(
             [
-                self._inputs.card().sha256,
+                read_card(self._inputs.model).sha256,
                 [
                     [name, [] if mask is None else np.argwhere(mask).tolist()]
                     for name, mask in masks
                 ],
-                {key: self._settings[key] for key in ("device", "dtype")},
-                [task, harness["limit"], version("lm_eval"), _contents(folder)],
+                self._settings.model_dump(include={"device", "dtype"}),
+                [task, harness.limit, version("lm_eval"), _contents(harness.folder)],
                 fingerprint(__name__),
             ]
         )
@@ -143,26 +140,26 @@ class _Examiner:
                 "error": values[..., 1],
             }
 
-        return piece(self._inputs.pieces / f"{digest(task)}.npz", origin, examine)
+        return piece(self._inputs.work.pieces / f"{digest(task)}.npz", origin, examine)
 
-    def _run(self, task: str, mask: NDArray[np.bool_] | None) -> dict[str, Any]:
+    def _run(self, task: str, mask: Mask | None) -> dict[str, Any]:
         from lm_eval import evaluate  # type: ignore[import-not-found,import-untyped]
 
         from neuroglot.analyses.transfer.examinee import Examinee
 
         if self._model is None:
-            device, dtype = self._settings["device"], self._settings["dtype"]
-            self._model = load(self._inputs.model, device, dtype)
+            settings = self._settings
+            self._model = load(self._inputs.model, settings.device, settings.dtype)
         examinee = Examinee(
             self._model,
             read_tokenizer(self._inputs.model),
             [] if mask is None else [Edit(mask)],
-            self._inputs.execution.batch_tokens,
+            self._inputs.work.execution.batch_tokens,
         )
         results = evaluate(
             examinee,
             self._loaded(task),
-            limit=self._settings["harness"]["limit"],
+            limit=self._settings.harness.limit,
             log_samples=False,
             bootstrap_iters=_REPLICATES,
         )["results"]
@@ -192,7 +189,7 @@ class _Examiner:
         """All tasks there are: a search through thousands of files."""
         from lm_eval.tasks import TaskManager  # type: ignore[import-not-found,import-untyped]
 
-        return TaskManager(include_path=self._settings["harness"]["folder"])
+        return TaskManager(include_path=self._settings.harness.folder)
 
 
 def _contents(folder: str | None) -> dict[str, str]:

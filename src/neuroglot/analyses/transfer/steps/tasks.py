@@ -3,82 +3,85 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 from numpy.typing import NDArray
 
-from neuroglot.analyses.answers import FOUND, Asked, Examiner, summed_up
+from neuroglot import store
+from neuroglot.analyses.answers import FOUND, Asked, Examiner, encoded
 from neuroglot.analyses.pieces import Piece, pieces
-from neuroglot.analyses.sharing.prompts import by_task, encoded
-from neuroglot.analyses.transfer.steps.deactivation import controls
-from neuroglot.analyses.transfer.steps.neurons import TYPES, listed
+from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, Mask, controls, listed
+from neuroglot.analyses.transfer.settings import TasksInputs, TasksSettings
 from neuroglot.capture.answers import Variant
+from neuroglot.measures.answers import answer_statistics
+from neuroglot.measures.axes import along
+from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.tables import tidy
-from neuroglot.tasks.base import check_same_items, read_items
+from neuroglot.tasks.base import Item, check_same_items, read_items
 
-VARIANTS = (
-    "baseline",
-    *(f"without_{kind}" for kind in TYPES),
-    *(f"random_{kind}" for kind in TYPES),
-)
-Masks = Mapping[str, NDArray[np.bool_]]
+Masks = Mapping[str, Mask]
 
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: TasksInputs, settings: TasksSettings) -> xr.Dataset:
     """Let the model answer each language's questions without the neurons listed for it."""
-    lists = inputs.reduction("transfer/neurons")
-    examiner = Examiner(inputs, settings, settings["task_positions"])
-    found, scorings = {}, settings["scorings"]
-    for task in settings["tasks"]:
-        questions = encoded(inputs, task, _items(inputs, task, settings["languages"]))
+    lists = store.open_dataset(inputs.neurons, "reduction")
+    examiner = Examiner(
+        model=inputs.model,
+        device=settings.device,
+        dtype=settings.dtype,
+        positions=settings.task_positions,
+        batch_tokens=inputs.work.execution.batch_tokens,
+    )
+    found, scorings = {}, settings.scorings
+    for task in settings.tasks:
+        items = _items(task, inputs.items[task], settings.languages)
+        questions = encoded(inputs.model, task, items)
         asked = Asked(task, scorings[task], questions)
         masks = {
             language: {kind: listed(lists, kind, language) for kind in TYPES}
             for language in questions
         }
-        answers = _answers(inputs, settings, examiner, asked, masks)
-        found[task] = summed_up(asked, answers, VARIANTS, settings["replicates"])
-    data = by_task(found).reindex(language=settings["languages"], variant=list(VARIANTS))
+        answers = asked.by_item(_answers(inputs, settings, examiner, asked, masks), VARIANTS)
+        found[task] = answer_statistics(answers, settings.replicates)
+    data = along("task", found).reindex(language=settings.languages, variant=list(VARIANTS))
     return data.assign_coords(scoring=("task", [scorings[task] for task in found])).assign_attrs(
         top_n=lists.attrs["top_n"],
-        **{key: settings[key] for key in ("task_positions", "task_random_seeds")},
+        **settings.model_dump(include={"task_positions", "task_random_seeds"}),
     )
 
 
-def _items(inputs: Inputs, task: str, languages: list[str]) -> dict[str, Any]:
+def _items(
+    task: str, paths: Mapping[str, Path], languages: list[str]
+) -> dict[str, tuple[Item, ...]]:
     """A task's items by language, in the order of ``languages``; the same in each."""
-    paths = {(path.parent.name, path.stem): path for path in inputs.texts}
-    read = [language for language in languages if (task, language) in paths]
-    items = {language: read_items(paths[task, language]).items for language in read}
+    items = {one: read_items(paths[one]).items for one in languages if one in paths}
     check_same_items(task, {one: [item.id for item in own] for one, own in items.items()})
     return items
 
 
 def _answers(
-    inputs: Inputs,
-    settings: dict[str, Any],
+    inputs: TasksInputs,
+    settings: TasksSettings,
     examiner: Examiner,
     asked: Asked,
     masks: Mapping[str, Masks],
 ) -> Piece:
     """Judge the answers of the languages that were not judged before, in batches of all of them."""
-    keys = ("task_positions", "task_random_seeds", "device", "dtype")
+    read = {"task_positions", "task_random_seeds", "device", "dtype"}
     paths, fingerprints = {}, {}
     for language, own in asked.questions.items():
-        path = inputs.pieces / f"{asked.task}-{language}.npz"
+        path = inputs.work.pieces / f"{asked.task}-{language}.npz"
         paths[path] = language
         fingerprints[path] = digest(
             [
-                inputs.card().sha256,
+                read_card(inputs.model).sha256,
                 *Asked(asked.task, asked.scoring, {language: own}).identity(),
                 [np.argwhere(mask).tolist() for mask in masks[language].values()],
-                {key: settings[key] for key in keys},
+                settings.model_dump(include=read),
                 fingerprint(__name__),
             ]
         )
@@ -86,7 +89,7 @@ def _answers(
     def judged(missing: list[Path]) -> dict[Path, Piece]:
         together = {paths[path]: asked.questions[paths[path]] for path in missing}
         some = Asked(asked.task, asked.scoring, together)
-        variants = _variants(some, masks, settings["task_random_seeds"])
+        variants = _variants(some, masks, settings.task_random_seeds)
         answers, of_language = examiner.ask(some, VARIANTS, variants), some.judged[:, 0]
         return {
             path: {name: values[:, of_language == place] for name, values in answers.items()}

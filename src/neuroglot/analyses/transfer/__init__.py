@@ -1,0 +1,255 @@
+"""Neurons that move a language's states into a space that languages share, and out of it again.
+
+Tezuka and Inoue, "The transfer neurons hypothesis: an underlying mechanism for language latent
+space transitions in multilingual LLMs".
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from neuroglot import layout
+from neuroglot.analyses.base import Analysis, Figures, Naming, Run, Scope, Step, Wish
+from neuroglot.analyses.planning import labels, picked, recordings, running
+from neuroglot.analyses.transfer.settings import (
+    CorrelationInputs,
+    CorrelationSettings,
+    DeactivationInputs,
+    DeactivationSettings,
+    HarnessInputs,
+    HarnessStepSettings,
+    NeuronsInputs,
+    NeuronsSettings,
+    PairedSettings,
+    SpaceInputs,
+    SpaceSettings,
+    TasksInputs,
+    TasksSettings,
+    TransferSettings,
+)
+from neuroglot.capture.settings import StatesGroup
+from neuroglot.errors import unknown_name
+
+
+def paired_languages(run: Run, section: TransferSettings, *texts: str) -> list[str]:
+    """The languages of some corpora or tasks that transfer pairs with the pivot."""
+    paired = run.corpus_languages(section.corpus)
+    read = run.corpus_languages(*texts)
+    return [language for language in read if language in paired and language != run.pivot]
+
+
+def _own(run: Run, section: TransferSettings) -> list[str]:
+    """The languages that have neurons."""
+    return paired_languages(run, section, section.corpus)
+
+
+def _recordings(_run: Run, section: TransferSettings) -> Iterator[Wish]:
+    yield Wish(section.corpus, StatesGroup())
+
+
+def _problems(run: Run, section: TransferSettings) -> Iterator[str]:
+    read = run.corpus_languages(section.corpus)
+    if run.pivot not in read:
+        yield (
+            f"pivot: transfer pairs every language with {run.pivot!r}, and transfer.corpus "
+            f"{section.corpus!r} is read in {', '.join(read)}; add the pivot to its languages"
+        )
+        return
+    if len(read) < 2:
+        yield (
+            f"transfer.corpus: {section.corpus!r} is read in {run.pivot!r} alone, and "
+            "transfer pairs other languages with it; add one"
+        )
+        return
+    segments = run.corpora[section.corpus].max_segments
+    if segments is not None and max(section.k) >= segments:
+        yield (
+            f"transfer.k: a segment has no {max(section.k)} neighbours among the {segments} "
+            f"segments of corpus {section.corpus!r}; lower k or raise its max_segments"
+        )
+    for index, task in enumerate(section.tasks):
+        if not paired_languages(run, section, task):
+            yield (
+                f"transfer.tasks[{index}]: {task!r} and transfer.corpus {section.corpus!r} "
+                "have no language in common but the pivot"
+            )
+    own = _own(run, section)
+    for task, language in (section.harness.tasks if section.harness else {}).items():
+        if language not in own:
+            yield (
+                f"transfer.harness.tasks.{task}: {language!r} has no neurons of its own; "
+                f"{unknown_name('language', language, own)}"
+            )
+
+
+def _states(run: Run, section: TransferSettings, scope: Scope) -> Mapping[str, Path]:
+    return recordings(run, scope.model, [section.corpus], "states")[section.corpus]
+
+
+def _lists(scope: Scope) -> Path:
+    return layout.reduction("transfer", "neurons", scope.model)
+
+
+def _comparing(
+    run: Run, section: TransferSettings, scope: Scope, told: type[PairedSettings]
+) -> dict[str, Any]:
+    """What a step is told that compares the states of all languages."""
+    languages = run.corpus_languages(section.corpus)
+    paired = {"model": scope.model, "pivot": run.pivot}
+    return {**paired, **labels(run, languages), **picked(section, told)}
+
+
+def _neurons_inputs(run: Run, section: TransferSettings, scope: Scope) -> NeuronsInputs:
+    return NeuronsInputs(model=layout.model(scope.model), states=_states(run, section, scope))
+
+
+def _neurons_settings(run: Run, section: TransferSettings, scope: Scope) -> NeuronsSettings:
+    return NeuronsSettings(**_comparing(run, section, scope, NeuronsSettings))
+
+
+def _space_inputs(run: Run, section: TransferSettings, scope: Scope) -> SpaceInputs:
+    return SpaceInputs(states=_states(run, section, scope))
+
+
+def _space_settings(run: Run, section: TransferSettings, scope: Scope) -> SpaceSettings:
+    return SpaceSettings(**_comparing(run, section, scope, SpaceSettings))
+
+
+def _deactivation_inputs(run: Run, section: TransferSettings, scope: Scope) -> DeactivationInputs:
+    return DeactivationInputs(
+        model=layout.model(scope.model),
+        neurons=_lists(scope),
+        states=_states(run, section, scope),
+        texts={one: layout.text(section.corpus, one) for one in _own(run, section)},
+    )
+
+
+def _deactivation_settings(
+    run: Run, section: TransferSettings, scope: Scope
+) -> DeactivationSettings:
+    return DeactivationSettings(
+        **_comparing(run, section, scope, DeactivationSettings), **running(run)
+    )
+
+
+def _correlation_inputs(run: Run, section: TransferSettings, scope: Scope) -> CorrelationInputs:
+    return CorrelationInputs(neurons=_lists(scope), states=_states(run, section, scope))
+
+
+def _correlation_settings(run: Run, section: TransferSettings, scope: Scope) -> CorrelationSettings:
+    return CorrelationSettings(**_comparing(run, section, scope, CorrelationSettings))
+
+
+def _tasks_inputs(run: Run, section: TransferSettings, scope: Scope) -> TasksInputs:
+    return TasksInputs(
+        model=layout.model(scope.model),
+        neurons=_lists(scope),
+        items={
+            task: {one: layout.items(task, one) for one in paired_languages(run, section, task)}
+            for task in section.tasks
+        },
+    )
+
+
+def _tasks_settings(run: Run, section: TransferSettings, scope: Scope) -> TasksSettings:
+    return TasksSettings(
+        model=scope.model,
+        scorings={task: run.tasks[task].scoring for task in section.tasks},
+        **labels(run, paired_languages(run, section, *section.tasks)),
+        **running(run),
+        **picked(section, TasksSettings),
+    )
+
+
+def _harness_inputs(_run: Run, _section: TransferSettings, scope: Scope) -> HarnessInputs:
+    return HarnessInputs(model=layout.model(scope.model), neurons=_lists(scope))
+
+
+def _harness_settings(run: Run, section: TransferSettings, scope: Scope) -> HarnessStepSettings:
+    return HarnessStepSettings(
+        model=scope.model, **running(run), **picked(section, HarnessStepSettings)
+    )
+
+
+TRANSFER = Analysis(
+    name="transfer",
+    title="neurons that move representations between latent spaces",
+    section=TransferSettings,
+    recordings=_recordings,
+    problems=_problems,
+    steps=(
+        Step(
+            "neurons",
+            "neurons of {model} between latent spaces",
+            _neurons_inputs,
+            _neurons_settings,
+            tables=("neurons",),
+            files=("neurons.json",),
+        ),
+        Step(
+            "space",
+            "latent spaces of {model}",
+            _space_inputs,
+            _space_settings,
+            tables=("distances", "components", "similarity"),
+        ),
+        Step(
+            "deactivation",
+            "{model} without its neurons into the shared space",
+            _deactivation_inputs,
+            _deactivation_settings,
+            tables=("deactivation", "deactivation_knn"),
+            runs_model=True,
+            passes=lambda _run, section: 2 + section.random_seeds,
+        ),
+        Step(
+            "correlation",
+            "neurons of {model} that tell languages and families",
+            _correlation_inputs,
+            _correlation_settings,
+            tables=("correlation",),
+        ),
+        Step(
+            "tasks",
+            "answers of {model} without either type of neuron",
+            _tasks_inputs,
+            _tasks_settings,
+            tables=("tasks",),
+            wanted=lambda _run, section: bool(section.tasks),
+            causal=True,
+            runs_model=True,
+            passes=lambda _run, section: 3 + 2 * section.task_random_seeds,
+        ),
+        Step(
+            "harness",
+            "tasks of the harness by {model} without neurons",
+            _harness_inputs,
+            _harness_settings,
+            tables=("harness",),
+            wanted=lambda _run, section: section.harness is not None,
+            causal=True,
+            runs_model=True,
+            runtime=720,
+        ),
+    ),
+    figures=(
+        Figures("neurons", ("neurons_by_layer",), ("neurons",)),
+        Figures(
+            "latent_spaces",
+            ("principal_coordinates", "principal_components", "centroid_similarity"),
+            ("space",),
+        ),
+        Figures("alignment", ("mutual_knn", "parallel_similarity"), ("space",)),
+        Figures(
+            "deactivation",
+            ("similarity_without_type1", "mutual_knn_without_type1", "effect_of_type1"),
+            ("deactivation",),
+        ),
+        Figures("correlation", ("correlation_ratio",), ("correlation",)),
+        Figures("tasks", ("task_accuracy", "task_log_probability"), ("tasks",)),
+    ),
+    naming=tuple(
+        Naming(method, steps=("neurons",), languages=_own, chosen_on=lambda section: section.corpus)
+        for method in ("type1", "type2")
+    ),
+)

@@ -1,0 +1,146 @@
+"""How well neurons tell a language, or its family, from the others (transfer).
+
+Arrays are numpy's, of one layer at a time; sums are float64.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neuroglot.analyses.transfer.measures.lists import TYPES, controls, listed
+from neuroglot.errors import NeuroglotError
+from neuroglot.measures.bootstrap import named_bounds
+from neuroglot.measures.finite import require_finite
+
+GROUPINGS = ("language", "family")
+LISTS = (*TYPES, *(f"random_{kind}" for kind in TYPES))
+BLOCK_VALUES = 1 << 22  # activations at a time, of float64: 32 MB
+
+
+def language_groups(
+    languages: Sequence[str], every: Sequence[str], family: Mapping[str, str], segments: int
+) -> NDArray[np.bool_]:
+    """Say which rows are of a language, and which of its family.
+
+    Args:
+        languages: whose groups are wanted.
+        every: all languages, in the order of their rows; each has as many.
+        family: of every language.
+        segments: rows of a language.
+
+    Returns:
+        bool [grouping, language, row], by GROUPINGS.
+    """
+    of_language = [[other == one for other in every] for one in languages]
+    of_family = [[family[other] == family[one] for other in every] for one in languages]
+    return np.repeat(np.array([of_language, of_family]), segments, axis=-1)
+
+
+def group_ratios(values: NDArray[np.floating], groups: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Take ``correlation_ratio`` of each group, NaN of one that all rows are in.
+
+    Args:
+        values: activations [row, neuron].
+        groups: [grouping, language, row].
+
+    Returns:
+        float64 [grouping, language, neuron].
+
+    Raises:
+        NeuroglotError: as ``correlation_ratio``, but of groups of all rows.
+    """
+    told = ~groups.all(-1)
+    ratio = np.full((*groups.shape[:-1], values.shape[1]), np.nan)
+    ratio[told] = correlation_ratio(values, groups[told])
+    return ratio
+
+
+def correlation_ratio(
+    values: NDArray[np.floating], group: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Say how much of a neuron's variance is explained by whether a row is in a group (transfer).
+
+    η² = SS_between / SS_total. With the deviations d from the mean over all n rows, and n₁ rows in
+    the group, SS_between = (Σ_group d)² n / (n₁ (n - n₁)) and SS_total = Σ d².
+
+    Args:
+        values: activations [row, neuron].
+        group: whether a row is in the group, [..., row]; several groups share the sums of squares.
+
+    Returns:
+        float64 [..., neuron] in [0, 1]; 0 where the values are all equal.
+
+    Raises:
+        NeuroglotError: rows differ in number, a value is not finite, or a group has all rows or
+            none.
+    """
+    _check_groups(values, group)
+    inside = group.sum(axis=-1, keepdims=True)
+    rows = len(values)
+    ratio = np.empty((*group.shape[:-1], values.shape[1]))
+    step = max(1, BLOCK_VALUES // rows)
+    for start in range(0, values.shape[1], step):
+        some = slice(start, start + step)
+        d = values[:, some].astype(np.float64)
+        d -= d[0].copy()  # so that equal values leave exactly nothing
+        d -= d.mean(axis=0)
+        total = np.einsum("rn,rn->n", d, d)
+        between = (group.astype(np.float64) @ d) ** 2 * rows / (inside * (rows - inside))
+        ratio[..., some] = np.minimum(between / np.where(total > 0, total, np.inf), 1)
+    return ratio
+
+
+def mean_ratios(
+    ratio: NDArray[np.float64], lists: xr.Dataset, tops: Sequence[int], seeds: int
+) -> xr.Dataset:
+    """Average the ratios over the first neurons of each list, and over as many random ones.
+
+    Args:
+        ratio: [grouping, language, layer, neuron], the languages being those of ``lists``.
+        lists: what ``lists.ranked`` gives.
+        tops: numbers of neurons, from the highest score.
+        seeds: draws of random neurons.
+
+    Returns:
+        ``mean_ratio(type, grouping, language, top)``, types being LISTS; of the random ones the
+        mean over draws, with ``mean_ratio_control_low`` and ``…_high``, the least and the largest
+        draw. Units: share of variance.
+    """
+    languages = lists["language"].values.tolist()
+    dims = ("type", "grouping", "language", "top")
+    found = np.full((3, len(LISTS), len(GROUPINGS), len(languages), len(tops)), np.nan)
+    for kind, name in enumerate(TYPES):
+        for place, language in enumerate(languages):
+            for column, top in enumerate(tops):
+                own = listed(lists, name, language, top)
+                found[0, kind, :, place, column] = ratio[:, place, own].mean(-1)
+                drawn = controls(own, language, seeds)
+                means = np.array([ratio[:, place, mask].mean(-1) for mask in drawn])
+                random = found[:, LISTS.index(f"random_{name}"), :, place, column]
+                random[:] = means.mean(0), means.min(0), means.max(0)
+    mean, *ends = ((dims, one, {"units": "share of variance"}) for one in found)
+    return xr.Dataset(
+        {"mean_ratio": mean, **named_bounds("mean_ratio_control", ends)},
+        {
+            "type": list(LISTS),
+            "grouping": list(GROUPINGS),
+            "language": languages,
+            "top": list(tops),
+        },
+    )
+
+
+def _check_groups(values: NDArray[np.floating], group: NDArray[np.bool_]) -> None:
+    if group.shape[-1] != len(values):
+        raise NeuroglotError(
+            f"{len(values)} rows of activations, but groups of {group.shape[-1]} rows: "
+            "take both of the same rows"
+        )
+    if not group.any(axis=-1).all() or group.all(axis=-1).any():
+        raise NeuroglotError(
+            "a correlation ratio needs rows inside and outside the group; add a language that is "
+            "not in it"
+        )
+    require_finite(values, "an activation")
