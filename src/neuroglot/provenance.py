@@ -1,15 +1,42 @@
-"""Fingerprints of settings and of the code a step really runs: only what changed is rerun."""
+"""Fingerprints of settings and of the code that a step can reach: only what changed is rerun.
 
-import ast
+Code counts definition by definition. From the definitions that a step names, those are followed
+that they refer to, near or far, in this package; third-party packages are pinned with the
+environment. Nothing is imported for it.
+
+What counts:
+
+- A function, a class with its bases, decorators, fields and methods, a constant with its
+  expression: each as a whole. Beside its own code count the places that its names come from.
+- What importing a module runs beside definitions (loops, bare calls, ``if`` blocks), for every
+  module that is imported on the way; and definitions that such a module hands to what may keep
+  them, such as a decorator that fills a table.
+- The whole module where it cannot be told what of it is used: it is passed around or star-imported,
+  lacks the name, or is imported by a literal name. By a name that is known in part, all modules
+  that begin so; by any other name the whole package, unless the importer is in
+  ``definitions.LOADERS``: what those load is named by their callers.
+
+What does not: comments, docstrings, layout; annotations but for those of classes' fields and of
+functions with a decorator that may read them; what words an error (the arguments of ``raise``, of
+``assert`` and of calls to ``errors``), a ``print`` or ``warnings.warn`` or describes a pydantic
+``Field``; the modules in ``definitions.UNCOUNTED``; and the entries of ``definitions.TABLES``, of
+which a step names the one that it uses: ``"module:TABLE[key]"``.
+
+Limits:
+
+- Methods are not looked up on instances. An object's class counts where it is constructed; that of
+  an object which a step is given, by the annotations of the parameters of what the step names. If
+  it is given a subclass, the step names that too.
+- Nothing is known of classes that are found by ``__subclasses__`` or register themselves in
+  ``__init_subclass__``, of code in strings or other processes, and of entry points.
+"""
+
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-PACKAGE = __package__
-ROOT = Path(__file__).parent
+from neuroglot import definitions
 
 
 def digest(value: Any) -> str:
@@ -18,85 +45,59 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def fingerprint(*modules: str) -> str:
-    """Hash the code of ``modules`` and of every package module they import, near or far.
-
-    Comments, docstrings and layout do not count: editing them changes no result. Imports inside
-    functions do. Third-party packages are left out; their versions are pinned with the environment.
+def fingerprint(*targets: str) -> str:
+    """Hash the code that ``targets`` can reach.
 
     Args:
-        modules: full names, such as ``"neuroglot.analyses.roles.measures.flatness"``.
+        targets: definitions, such as ``"neuroglot.measures.flatness:flatness"``, entries of tables
+            (``"neuroglot.models.architectures:ARCHITECTURES[llama]"``) or modules, which stand for
+            all their definitions.
 
     Returns:
         16 hexadecimal digits.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+        LookupError: the module does not define the name, or the table has no such entry.
     """
-    reached: set[str] = set()
-    waiting = list(modules)
+    return digest(_closure(targets))
+
+
+def reached(*targets: str) -> frozenset[str]:
+    """Name the code that ``fingerprint`` hashes.
+
+    Returns:
+        Definitions as ``module:name``, and modules that run more than definitions.
+    """
+    return frozenset(_closure(targets))
+
+
+def _closure(targets: tuple[str, ...]) -> dict[str, str]:
+    """Digests of the units that are reached and have code."""
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    waiting = [unit for target in targets for unit in _named(target)]
     while waiting:
-        module = waiting.pop()
-        if module not in reached:
-            reached.add(module)
-            waiting.extend(_imports(module))
-    return digest({module: _code(module) for module in sorted(reached)})
+        unit = waiting.pop()
+        if unit in seen or not definitions.counts(unit):
+            continue
+        seen.add(unit)
+        reading = definitions.reading(unit)
+        if reading is not None:
+            if reading.digest:
+                found[unit] = reading.digest
+            waiting.extend(reading.refers_to)
+    return found
 
 
-def _path(module: str) -> Path | None:
-    """Locate a module of this package without importing it; None if it is not a module."""
-    parts = module.split(".")
-    if parts[0] != PACKAGE:
-        return None
-    stem = ROOT.joinpath(*parts[1:])
-    if (stem / "__init__.py").is_file():
-        return stem / "__init__.py"
-    return stem.with_suffix(".py") if stem.with_suffix(".py").is_file() else None
-
-
-@cache
-def _tree(module: str) -> ast.Module:
-    path = _path(module)
-    if path is None:
-        raise ModuleNotFoundError(f"no module {module} to fingerprint")
-    tree = ast.parse(path.read_text("utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [statement for statement in node.body if not _is_docstring(statement)]
-    return tree
-
-
-def _is_docstring(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-
-
-@cache
-def _code(module: str) -> str:
-    return hashlib.sha256(ast.dump(_tree(module)).encode()).hexdigest()
-
-
-@cache
-def _imports(module: str) -> tuple[str, ...]:
-    """Name the package's own modules that ``module`` imports, at its top or inside functions."""
-    return tuple(sorted({name for name in _imported_names(module) if _path(name)}))
-
-
-def _imported_names(module: str) -> Iterator[str]:
-    for node in ast.walk(_tree(module)):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _with_parents(alias.name)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                path = _path(module)
-                is_package = path is not None and path.name == "__init__.py"
-                parts = module.split(".")
-                parents = parts[: len(parts) - node.level + is_package]
-                base = ".".join([*parents, base] if base else parents)
-            yield from _with_parents(base)
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _with_parents(name: str) -> Iterator[str]:
-    """A module runs its packages' ``__init__`` first, so those count too."""
-    parts = name.split(".")
-    for end in range(1, len(parts) + 1):
-        yield ".".join(parts[:end])
+def _named(target: str) -> Iterator[str]:
+    """The units that a target stands for, and the classes of what they are given."""
+    name, _, qualified = target.partition(":")
+    module = definitions.module(name)
+    if module is None:
+        raise ModuleNotFoundError(f"no module {name} to fingerprint")
+    yield name
+    for definition in [qualified] if qualified else module.definitions:
+        for unit in definitions.named(name, definition):
+            yield unit
+            yield from definitions.annotated(unit)
