@@ -3,6 +3,10 @@
 from typing import Any
 
 from neuroglot.analyses.base import Analysis
+from neuroglot.analyses.experts import EXPERTS
 from neuroglot.analyses.lape import LAPE
+from neuroglot.analyses.lexicon import LEXICON
 
-ANALYSES: dict[str, Analysis[Any]] = {analysis.name: analysis for analysis in (LAPE,)}
+ANALYSES: dict[str, Analysis[Any]] = {
+    analysis.name: analysis for analysis in (LEXICON, EXPERTS, LAPE)
+}
