@@ -12,13 +12,15 @@ import xarray as xr
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 
 from neuroglot import store
+from neuroglot.analyses.lexicon import LEXICON
+from neuroglot.analyses.lexicon.settings import CountsInputs, CountsSettings
+from neuroglot.analyses.lexicon.steps import counts
+from neuroglot.analyses.run import run_step
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.corpora import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import ModelCard, checksums, write_card
-from neuroglot.steps import reduce
-from neuroglot.analyses.lexicon.steps import counts
 
 TEXTS = {
     "sw": ["watu wote wamezaliwa huru", "watu wote"],
@@ -88,8 +90,9 @@ def count(model: Path, texts: dict[str, Path]) -> xr.DataArray:
     """Count anew, as the workflow does: without the record, but with the pieces kept."""
     output = model.parent.parent / "counts.zarr"
     (output / store.RECORD).unlink(missing_ok=True)
-    settings = {"languages": list(texts)}
-    reduce.run("lexicon", "counts", [model, *texts.values()], settings, output, SETTINGS)
+    inputs = CountsInputs(model=model, texts=texts)
+    settings = CountsSettings(languages=list(texts))
+    run_step(LEXICON, LEXICON.step("counts"), inputs, settings, output, SETTINGS)
     return store.open_dataset(output, "reduction")["count"]
 
 
@@ -104,9 +107,9 @@ def files_counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     real = counts.Counter.count
 
-    def watched(self: counts.Counter, path: Path) -> counts.Piece:
-        found.append(path.stem)
-        return real(self, path)
+    def watched(self: counts.Counter, language: str, path: Path) -> counts.Piece:
+        found.append(language)
+        return real(self, language, path)
 
     monkeypatch.setattr(counts.Counter, "count", watched)
     return found
@@ -236,6 +239,15 @@ def test_a_foreign_tokenizer_is_refused(tmp_path, texts):
     model = write_model(tmp_path / "models" / "tiny", vocabulary=5)
     with pytest.raises(NeuroglotError, match=r"sw\.parquet: token \d+ is outside .* of 5 of"):
         count(model, texts)
+
+
+def test_a_text_is_the_languages_it_is_given_for_whatever_its_file_is_called(
+    model, texts, files_counted, tmp_path
+):
+    renamed = {one: path.rename(tmp_path / f"{one}-text.parquet") for one, path in texts.items()}
+    counted = count(model, renamed)
+    assert files_counted == counted["language"].values.tolist() == ["sw", "en", "de"]
+    assert words_of(counted, "de") == Counter(" ".join(TEXTS["de"]).split())
 
 
 def test_a_file_that_is_no_corpus_is_named(model, texts):

@@ -5,13 +5,13 @@ import pytest
 import xarray as xr
 
 from neuroglot.analyses.experts.measures import experts
+from neuroglot.analyses.experts.measures.uncertainty import sharing, similarity_interval
 from neuroglot.measures.bootstrap import (
     centred_percentiles,
     perplexity_interval,
     ratio_interval,
     resample_weights,
 )
-from neuroglot.analyses.experts.measures.uncertainty import sharing, similarity_interval
 
 IDS = ["en", "fr", "hi", "zh"]
 

@@ -15,12 +15,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from neuroglot.figures import style
+from neuroglot.analyses.experts import EXPERTS
 from neuroglot.analyses.experts.figures import frequency
-from neuroglot.analyses.experts.figures import inference
-from neuroglot.figures.experts import FAMILIES, REDUCTIONS
+from neuroglot.analyses.experts.measures.experts import relative_speed
+from neuroglot.figures import style
 
-ROOT = Path(__file__).parents[1]
+FAMILIES = {family.name: family.stems for family in EXPERTS.figures}
+REDUCTIONS = {family.name: family.steps for family in EXPERTS.figures}
 STEMS = [(family, stem) for family, stems in FAMILIES.items() for stem in stems]
 LANGUAGES = [
     ("en", "English", "Indo-European", "Germanic"),
@@ -204,7 +205,7 @@ def dataset(family: str, **case: object) -> xr.Dataset:
 
 
 def draw(family: str, stem: str, ds: xr.Dataset) -> Figure:
-    return importlib.import_module(f"neuroglot.figures.experts.{family}").FIGURES[stem](ds)
+    return importlib.import_module(f"{EXPERTS.package}.figures.{family}").FIGURES[stem](ds)
 
 
 def panels_of(figure: Figure) -> list[Axes]:
@@ -242,7 +243,7 @@ def ten() -> xr.Dataset:
 class TestRegistry:
     @pytest.mark.parametrize("family", FAMILIES)
     def test_lists_what_the_modules_draw(self, family: str) -> None:
-        module = importlib.import_module(f"neuroglot.figures.experts.{family}")
+        module = importlib.import_module(f"{EXPERTS.package}.figures.{family}")
         assert tuple(module.FIGURES) == FAMILIES[family]
 
     def test_names_the_reductions_of_every_family(self) -> None:
@@ -250,13 +251,13 @@ class TestRegistry:
 
     def test_needs_no_matplotlib(self) -> None:
         code = (
-            "import sys, neuroglot.figures.experts;"
-            "sys.exit(bool({'matplotlib', 'xarray', 'numpy'} & set(sys.modules)))"
+            "import sys, neuroglot.analyses.experts;"
+            "sys.exit(bool({'matplotlib', 'xarray', 'torch'} & set(sys.modules)))"
         )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     def test_every_figure_has_a_caption_that_names_it(self) -> None:
-        report = ROOT / "workflow" / "report" / "experts"
+        report = EXPERTS.folder / "captions"
         assert {stem for _, stem in STEMS} <= {path.stem for path in report.glob("*.rst")}
         for _, stem in STEMS:
             text = (report / f"{stem}.rst").read_text(encoding="utf-8")
@@ -577,7 +578,7 @@ class TestInference:
         speed[0, 2] = [[110, 60], [90, 55]]
         data = inference_dataset(languages=1).isel(seed=[0, 1], round=[0, 1])
         data["tokens_per_second"].values[:] = speed
-        ratio = inference.relative_speed(data["tokens_per_second"])
+        ratio = relative_speed(data["tokens_per_second"])
         np.testing.assert_allclose(ratio.sel(variant="random")[0], [[1.1, 1.2], [0.9, 1.1]])
         left, right = panels_of(draw("inference", "sliced_speed", data))
         lines = {

@@ -20,14 +20,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import linkage
 
+from neuroglot.analyses.lexicon import LEXICON
+from neuroglot.analyses.lexicon.figures import coverage, text
 from neuroglot.figures import families, style
-from neuroglot.analyses.lexicon.figures import coverage
-from neuroglot.analyses.lexicon.figures import text
-from neuroglot.figures.lexicon import FAMILIES, REDUCTIONS
 from neuroglot.languages import find_languages, known_languages
 from test_figures import COLOUR_BLINDNESS, legend_texts, legends_of, srgb_to_linear, to_lab
 
-ROOT = Path(__file__).parents[1]
+FAMILIES = {family.name: family.stems for family in LEXICON.figures}
+REDUCTIONS = {family.name: family.steps for family in LEXICON.figures}
 STEMS = [(family, stem) for family, stems in FAMILIES.items() for stem in stems]
 LOWEST = "figure_08_lowest_entropy_positive"
 NEGATIVE = "figure_10_lowest_entropy_negative"
@@ -112,7 +112,7 @@ def dataset(
 
 def draw(stem: str, ds: xr.Dataset) -> Figure:
     (family,) = [family for family, stems in FAMILIES.items() if stem in stems]
-    return importlib.import_module(f"neuroglot.figures.lexicon.{family}").FIGURES[stem](ds)
+    return importlib.import_module(f"{LEXICON.package}.figures.{family}").FIGURES[stem](ds)
 
 
 def panels_of(figure: Figure) -> list[Axes]:
@@ -141,7 +141,7 @@ def _warnings_are_errors() -> Iterator[None]:
 class TestRegistry:
     @pytest.mark.parametrize("family", FAMILIES)
     def test_lists_what_the_modules_draw(self, family: str) -> None:
-        module = importlib.import_module(f"neuroglot.figures.lexicon.{family}")
+        module = importlib.import_module(f"{LEXICON.package}.figures.{family}")
         assert tuple(module.FIGURES) == FAMILIES[family]
 
     def test_every_family_reads_the_association(self) -> None:
@@ -149,14 +149,14 @@ class TestRegistry:
 
     def test_needs_no_matplotlib(self) -> None:
         code = (
-            "import sys, neuroglot.figures.lexicon;"
-            "sys.exit(bool({'matplotlib', 'xarray', 'numpy'} & set(sys.modules)))"
+            "import sys, neuroglot.analyses.lexicon;"
+            "sys.exit(bool({'matplotlib', 'xarray', 'torch'} & set(sys.modules)))"
         )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     @pytest.mark.parametrize(("family", "stem"), STEMS)
     def test_every_figure_has_a_caption(self, family: str, stem: str) -> None:
-        caption = ROOT / "workflow" / "report" / "lexicon" / f"{stem}.rst"
+        caption = LEXICON.folder / "captions" / f"{stem}.rst"
         words = caption.read_text(encoding="utf-8")
         assert "lexicon paper" in words
         assert "{{ snakemake.wildcards.m }}" in words

@@ -8,10 +8,10 @@ import pytest
 import xarray as xr
 from scipy.cluster.hierarchy import fcluster
 
-from neuroglot.errors import NeuroglotError
 from neuroglot.analyses.lexicon.measures.lexicon import (
     association,
     coverage,
+    covered_association,
     entropy,
     highest_entropy,
     language_given_token,
@@ -20,6 +20,7 @@ from neuroglot.analyses.lexicon.measures.lexicon import (
     tfidf,
     top_language_share,
 )
+from neuroglot.errors import NeuroglotError
 
 LANGUAGES = ["en", "tr", "ru", "sr"]
 
@@ -234,6 +235,18 @@ def test_linkage_by_hand():
     assert found[0, 2:].tolist() == [0, 2]
     np.testing.assert_allclose(np.sort(found[1, :2]), [2, 3])
     np.testing.assert_allclose(found[1, 2:], [1 - r, 3], atol=1e-9)
+
+
+def test_languages_are_near_by_the_neurons_with_the_coverage_or_else_by_all():
+    shares = families(neurons=20)
+    seen = xr.DataArray(np.tile([0.2, 0.19], (1, 10)), dims=("sign", "neuron"))
+    seen = xr.concat([seen, seen], "sign").isel(sign=range(shares.sizes["sign"]))
+    found = covered_association(shares, seen, 0.2)
+    assert found.isnull().all("language").equals(seen < 0.2)
+    xr.testing.assert_identical(
+        language_linkage(found), language_linkage(shares.isel(neuron=slice(None, None, 2)))
+    )
+    xr.testing.assert_identical(covered_association(shares, seen, 0.21), shares)
 
 
 def test_linkage_does_not_depend_on_the_order_of_neurons():

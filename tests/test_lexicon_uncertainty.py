@@ -5,12 +5,12 @@ import pytest
 import xarray as xr
 
 from neuroglot.analyses.lexicon.measures import lexicon
-from neuroglot.measures.bootstrap import centred_percentiles, resample_weights
 from neuroglot.analyses.lexicon.measures.uncertainty import (
     FoldCounts,
     lexicon_intervals,
     token_share_interval,
 )
+from neuroglot.measures.bootstrap import centred_percentiles, resample_weights
 
 LANGUAGES = ["en", "tr", "ru"]
 PRIORS: tuple[lexicon.Prior, ...] = ("uniform", "corpus")

@@ -8,7 +8,6 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from neuroglot.errors import NeuroglotError
 from neuroglot.analyses.lexicon.measures.lexicon import (
     association,
     coverage,
@@ -16,6 +15,7 @@ from neuroglot.analyses.lexicon.measures.lexicon import (
     language_given_token,
     lowest_entropy,
 )
+from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns, final_norms
 from neuroglot.models.projection import extreme_products, final_norm_gain, top_tokens
 from tiny_models import NAMES, NEURONS, VOCABULARY, tiny_model

@@ -3,7 +3,9 @@
 from typing import Any
 
 from neuroglot.analyses.base import Analysis
+from neuroglot.analyses.experts import EXPERTS
 from neuroglot.analyses.lape import LAPE
+from neuroglot.analyses.lexicon import LEXICON
 from neuroglot.analyses.roles import ROLES
 from neuroglot.analyses.sharing import SHARING
 from neuroglot.analyses.transfer import TRANSFER
@@ -12,7 +14,9 @@ ANALYSES: dict[str, Analysis[Any]] = {
     analysis.name: analysis
     for analysis in (
         ROLES,
+        LEXICON,
         SHARING,
+        EXPERTS,
         TRANSFER,
         LAPE,
     )

@@ -1,24 +1,25 @@
-"""Reads what the steps of the experts paper hand to one another."""
+"""Reads what the steps of the experts analysis hand to one another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 
 from neuroglot import store
 from neuroglot.errors import NeuroglotError
 
 
-def read_partition(inputs: Inputs) -> xr.DataArray:
+def read_partition(paths: Mapping[str, Path]) -> xr.DataArray:
     """Join the blocks to ``expert(layer, neuron)`` of all layers.
+
+    Args:
+        paths: of the datasets of ``partition``, by block.
 
     Raises:
         NeuroglotError: a layer is missing or stands in two blocks.
     """
-    blocks = [
-        store.open_dataset(path, "reduction") for path in inputs.reductions("experts/partition")
-    ]
+    blocks = [store.open_dataset(path, "reduction") for path in paths.values()]
     experts = xr.concat([block for block in blocks if block.sizes["layer"]], "layer")["expert"]
     experts = experts.sortby("layer")
     layers = experts["layer"].values
@@ -30,18 +31,19 @@ def read_partition(inputs: Inputs) -> xr.DataArray:
     return experts
 
 
-def read_routing(inputs: Inputs, languages: Sequence[str]) -> xr.Dataset:
+def read_routing(paths: Mapping[str, Path], languages: Sequence[str]) -> xr.Dataset:
     """The tokens every expert was active for: ``active(language, fold, layer, expert)``.
 
     And ``tokens(language, fold)`` in all. Texts of fewer segments than others have empty folds.
+
+    Args:
+        paths: of the datasets of ``routing``, by language.
+        languages: which of them, in this order.
     """
-    routing = {}
-    for path in inputs.reductions("experts/routing"):
-        data = store.open_dataset(path, "reduction")
-        routing[str(data.attrs["language"])] = data
-    folds = np.arange(max(data.sizes["fold"] for data in routing.values()))
+    routing = [store.open_dataset(paths[language], "reduction") for language in languages]
+    folds = np.arange(max(data.sizes["fold"] for data in routing))
     return xr.concat(
-        [routing[language].reindex(fold=folds, fill_value=0) for language in languages],
+        [data.reindex(fold=folds, fill_value=0) for data in routing],
         xr.Variable("language", np.array(languages, str)),
         combine_attrs="drop",
     )

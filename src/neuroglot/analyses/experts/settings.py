@@ -1,16 +1,24 @@
-"""TODO"""
+"""How experts are made, counted and kept: the section, and what each step gets."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
+from neuroglot.analyses.base import EditingSettings, Inputs, RunningSettings, StepSettings
+from neuroglot.settings import CorpusId, PerplexitySettings, Share
 
-class ExpertsSettings(Section):
+Score = Literal["signed", "absolute", "positive"]
+
+
+class ExpertsSettings(EditingSettings):
     """Languages over experts that are clusters of neurons (Liu et al.)."""
 
-    corpus: Id = Field(description="The corpus on which activation frequencies are counted.")
+    corpus: CorpusId = Field(description="The corpus on which activation frequencies are counted.")
     experts_per_layer: int = Field(256, ge=1, description="Clusters of equal size in each layer.")
-    score: Literal["signed", "absolute", "positive"] = Field(
+    score: Score = Field(
         "signed",
         description="An expert's score is the sum of its neurons' activations, of their "
         "absolute values, or of the positive ones.",
@@ -47,3 +55,102 @@ class ExpertsSettings(Section):
         description="Bootstrap samples of segments, or of windows of held-out text, per interval, "
         "and permutations of the languages' labels.",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionInputs(Inputs):
+    """The model whose neurons are clustered."""
+
+    model: Path
+
+
+class PartitionSettings(StepSettings):
+    """How neurons are clustered, and which block, of how many, the job's layers are."""
+
+    experts_per_layer: int
+    seed: int
+    block: int
+    blocks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoutingInputs(Inputs):
+    """The experts, and one language's text: either its recorded rows, or tokens and their reader.
+
+    Attributes:
+        partition: the experts of each block of layers.
+        rows: ``act`` of every token; None where the model reads the text itself.
+        model: what reads the tokens; None where there are rows.
+        tokens: of the text; None where there are rows.
+    """
+
+    partition: Mapping[str, Path]
+    rows: Path | None = None
+    model: Path | None = None
+    tokens: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is neither the one nor the other."""
+        _ = self.text
+
+    @property
+    def text(self) -> Path | tuple[Path, Path]:
+        """The rows, or the model and the tokens that it reads.
+
+        Raises:
+            TypeError: both are given, or neither is.
+        """
+        match self.rows, self.model, self.tokens:
+            case Path() as rows, None, None:
+                return rows
+            case None, Path() as model, Path() as tokens:
+                return model, tokens
+        raise TypeError("routing reads either rows, or tokens and the model that reads them")
+
+
+class RoutingSettings(RunningSettings):
+    """When an expert is active."""
+
+    experts_per_layer: int
+    score: Score
+    active_fraction: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrequencyInputs(Inputs):
+    """The tokens that experts are active for, by language."""
+
+    routing: Mapping[str, Path]
+
+
+class FrequencySettings(StepSettings):
+    """From when on an expert is a language's, and how often chance and texts are drawn."""
+
+    high_frequency: float
+    replicates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceInputs(Inputs):
+    """The model and its experts, and by language their use, held-out text and what chose them.
+
+    ``chosen_on`` is there so that no segment of it stands in ``held_out``.
+    """
+
+    model: Path
+    partition: Mapping[str, Path]
+    routing: Mapping[str, Path]
+    held_out: Mapping[str, Path]
+    chosen_on: Mapping[str, Path]
+
+
+class InferenceSettings(RunningSettings):
+    """Which experts are kept, and how the model is judged with them alone."""
+
+    high_frequency: float
+    random_seeds: int
+    speed_rounds: int
+    prompt_tokens: int
+    continuation_tokens: int
+    replicates: int
+    perplexity: PerplexitySettings

@@ -1,12 +1,19 @@
-"""TODO"""
+"""What neurons write, and which are drawn: the section, and what each step gets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import Field
 
+from neuroglot.analyses.base import AnalysisSettings, Inputs, RunningSettings, StepSettings
+from neuroglot.settings import CorpusId
 
-class LexiconSettings(Section):
+
+class LexiconSettings(AnalysisSettings):
     """Which tokens the last layer's neurons write, and of which languages those are."""
 
-    corpus: Id = Field(
+    corpus: CorpusId = Field(
         description="The corpus whose tokens are counted; its own `languages` may be many."
     )
     top_tokens: int = Field(
@@ -30,3 +37,45 @@ class LexiconSettings(Section):
         description="Bootstrap samples of segments per interval; each counts the top tokens of all "
         "neurons again.",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountsInputs(Inputs):
+    """The model whose tokenizer is used, and the texts by language."""
+
+    model: Path
+    texts: Mapping[str, Path]
+
+
+class CountsSettings(StepSettings):
+    """Whose texts are counted: ``languages``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectionInputs(Inputs):
+    """The model whose last layer is projected to the vocabulary."""
+
+    model: Path
+
+
+class ProjectionSettings(RunningSettings):
+    """Which tokens of a neuron are kept."""
+
+    top_tokens: int
+    fold_final_norm: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssociationInputs(Inputs):
+    """How often languages have tokens, and which tokens neurons write."""
+
+    counts: Path
+    projection: Path
+
+
+class AssociationSettings(StepSettings):
+    """Which neurons are drawn, and how often texts are."""
+
+    minimum_coverage: float
+    drawn_neurons: int
+    replicates: int

@@ -14,8 +14,9 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 from numpy.typing import NDArray
-from xarray import DataArray, Dataset
+from xarray import Dataset
 
+from neuroglot.analyses.experts.measures.experts import relative_speed
 from neuroglot.figures import panels, style
 
 LARGEST_LINEAR_RATIO = 10.0
@@ -92,13 +93,6 @@ def speed(ds: Dataset) -> Figure:
     right.set_xlabel("share of FFN\nparameters saved")
     figure.suptitle(f"{ds.attrs['model']}: measured speed with some of the experts", wrap=True)
     return figure
-
-
-def relative_speed(measured: DataArray) -> DataArray:
-    """``(language, variant, seed, round)`` over the full model's in the same round."""
-    full = measured.sel(variant="full", drop=True).isel(seed=0, drop=True)
-    others = measured.sel(variant=[*VARIANTS][1:])
-    return (others / full).transpose("language", "variant", "seed", "round")
 
 
 def two_panels(

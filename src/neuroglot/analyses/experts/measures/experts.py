@@ -5,7 +5,7 @@ float64 and in one fixed order of additions: a token's result does not depend on
 it, nor on the library, bit by bit. The others take and give xarray.
 """
 
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import xarray as xr
@@ -13,11 +13,12 @@ from array_api_compat import array_namespace, device, is_torch_array
 from numpy.typing import NDArray
 from scipy.special import rel_entr
 
+from neuroglot.analyses.experts.settings import Score
 from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.measures.kernels import Array
 
-Score = Literal["signed", "absolute", "positive"]
-SCORES: tuple[Score, ...] = ("signed", "absolute", "positive")
+SCORES: tuple[Score, ...] = get_args(Score)
 SMOOTHING = 1e-12
 
 
@@ -148,6 +149,16 @@ def active_count(z: Array, fraction: float, folds: Array) -> Array:
     counts = folds @ xp.astype(chosen, xp.float32)  # exact up to 16,777,216 rows
     by_fold = xp.reshape(xp.astype(counts, xp.int64), (folds.shape[0], layers, experts))
     return xp.permute_dims(by_fold, (1, 0, 2))
+
+
+def tokens_by_fold(segment: NDArray[np.integer], segments: int) -> NDArray[np.int64]:
+    """Count the tokens of each fold of segments, [fold], of the folds that hold a segment.
+
+    Args:
+        segment: index of each token's segment, [token].
+        segments: how many there are; some may have no token.
+    """
+    return np.bincount(segment % FOLDS, minlength=min(FOLDS, segments)).astype(np.int64)
 
 
 def expert_frequency(active_tokens: xr.DataArray, tokens: xr.DataArray) -> xr.DataArray:
@@ -309,6 +320,21 @@ def random_experts(high: xr.DataArray, seed: int) -> xr.DataArray:
     high = high.transpose("layer", "expert")
     shuffled = np.random.default_rng(seed).permuted(high.to_numpy(), axis=1)
     return high.copy(data=shuffled).rename("random_experts")
+
+
+def relative_speed(measured: xr.DataArray) -> xr.DataArray:
+    """Divide each variant's speed by the full model's in the same round (experts, section 4.4).
+
+    Args:
+        measured: tokens per second, [language, variant, seed, round]; the variant ``full`` has
+            one seed, the first.
+
+    Returns:
+        [language, variant, seed, round] of the other variants; NaN where one has no such seed.
+    """
+    full = measured.sel(variant="full", drop=True).isel(seed=0, drop=True)
+    relative = measured.drop_sel(variant="full") / full
+    return relative.transpose("language", "variant", "seed", "round")
 
 
 def _row_sums(x: Array) -> Array:

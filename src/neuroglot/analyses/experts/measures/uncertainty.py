@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from neuroglot.analyses.experts.measures.experts import SMOOTHING, expert_frequency, similarity
-from neuroglot.measures.bootstrap import centred_percentiles, fold_weights, percentiles
+from neuroglot.measures.bootstrap import (
+    centred_percentiles,
+    fold_weights,
+    named_bounds,
+    percentiles,
+)
 
 Values = NDArray[np.float64]
 CELLS = 1 << 22  # frequencies at a time: 32 MB
@@ -84,14 +89,11 @@ def sharing(
     found: dict[str, tuple[str, NDArray[np.generic]]] = {}
     for name, dim in SHARING_DIMS.items():
         found[name] = (dim, observed[name][0])
-        found[f"{name}_low"], found[f"{name}_high"] = (
-            (dim, np.maximum(bound, 0))
-            for bound in centred_percentiles(drawn[name].T, observed[name][0])
-        )
-        found[f"{name}_null"] = (dim, chance[name].mean(axis=0))
-        found[f"{name}_null_low"], found[f"{name}_null_high"] = (
-            (dim, bound) for bound in percentiles(chance[name].T)
-        )
+        bounds = np.maximum(centred_percentiles(drawn[name].T, observed[name][0]), 0)
+        found |= named_bounds(name, ((dim, bound) for bound in bounds))
+        null = f"{name}_null"
+        found[null] = (dim, chance[name].mean(axis=0))
+        found |= named_bounds(null, ((dim, bound) for bound in percentiles(chance[name].T)))
         as_many = (chance[name] >= observed[name]).sum(axis=0)
         found[f"{name}_p_value"] = (dim, (1 + as_many) / (1 + replicates))
     coords = {key: active.coords[key] for key in active.coords if key in ("language", "layer")}

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 from numpy.typing import NDArray
 
 from neuroglot.analyses.experts.measures.experts import (
@@ -18,14 +17,16 @@ from neuroglot.analyses.experts.measures.experts import (
     high_frequency,
     kept_neurons,
     random_experts,
+    relative_speed,
 )
 from neuroglot.analyses.experts.partitions import read_partition, read_routing
+from neuroglot.analyses.experts.settings import InferenceInputs, InferenceSettings
 from neuroglot.analyses.held_out import HeldOut, read_held_out
 from neuroglot.analyses.pieces import Piece, piece
 from neuroglot.capture.generation import generate
 from neuroglot.capture.perplexity import negative_log_likelihood, perplexity, predicted
-from neuroglot.measures.bootstrap import perplexity_interval
-from neuroglot.models.card import read_tokenizer
+from neuroglot.measures.bootstrap import named_bounds, perplexity_interval
+from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.models.slicing import parameters_saved, sliced
 from neuroglot.progress import progress
@@ -33,8 +34,7 @@ from neuroglot.provenance import digest, fingerprint
 from neuroglot.tables import tidy
 
 VARIANTS = ("full", "high_frequency", "random")
-# Settings that a language's measurements depend on.
-MEASURED = (
+MEASURED = {
     "high_frequency",
     "random_seeds",
     "speed_rounds",
@@ -43,42 +43,49 @@ MEASURED = (
     "device",
     "dtype",
     "perplexity",
-)
+}
+"""Settings that a language's measurements depend on."""
+
 Keep = list[NDArray[np.intp]]
 
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: InferenceInputs, settings: InferenceSettings) -> xr.Dataset:
     """Measure perplexity, speed and continuations of every language, sliced and whole."""
-    partition, held_out = read_partition(inputs), read_held_out(inputs, settings)
-    languages = [text.language for text in held_out]
-    routing = read_routing(inputs, languages).sum("fold")
+    languages = settings.languages
+    partition = read_partition(inputs.partition)
+    held_out = read_held_out(
+        inputs.model, inputs.held_out, inputs.chosen_on, settings.perplexity, languages
+    )
+    routing = read_routing(inputs.routing, languages).sum("fold")
     experiment = _Experiment(inputs, settings, partition)
     pieces = []
     with progress(len(held_out), "languages", f"{inputs.model.name} experts") as bar:
         for text in held_out:
             counted = routing.sel(language=text.language)
             frequency = expert_frequency(counted["active"], counted["tokens"])
-            high = high_frequency(frequency, settings["high_frequency"])
+            high = high_frequency(frequency, settings.high_frequency)
             origin = digest(
                 [
-                    inputs.card().sha256,
+                    read_card(inputs.model).sha256,
                     text.fingerprint,
                     high.values.tolist(),
                     partition.values.tolist(),
-                    {key: value for key, value in settings.items() if key in MEASURED},
+                    settings.model_dump(include=MEASURED),
                     fingerprint(__name__),
                 ]
             )
-            path = inputs.pieces / f"{text.language}.npz"
+            path = inputs.work.pieces / f"{text.language}.npz"
             pieces.append(piece(path, origin, partial(experiment.run, text, high)))
             bar.update()
-    return _dataset(pieces, held_out, settings["replicates"])
+    return _dataset(pieces, held_out, settings.replicates)
 
 
 class _Experiment:
     """The model, loaded when the first language needs it."""
 
-    def __init__(self, inputs: Inputs, settings: dict[str, Any], partition: xr.DataArray) -> None:
+    def __init__(
+        self, inputs: InferenceInputs, settings: InferenceSettings, partition: xr.DataArray
+    ) -> None:
         self._inputs, self._settings, self._partition = inputs, settings, partition
         self._tokenizer = read_tokenizer(inputs.model)
         self._model: Any = None
@@ -87,10 +94,10 @@ class _Experiment:
         """Measure one language; variants take turns, so that a busy moment hits them all."""
         settings = self._settings
         if self._model is None:
-            self._model = load(self._inputs.model, settings["device"], settings["dtype"])
+            self._model = load(self._inputs.model, settings.device, settings.dtype)
             self._likelihood(text, text.windows[:1])  # the first pass also fetches the weights
         kept = kept_neurons(self._partition, high)
-        seeds, rounds = settings["random_seeds"], settings["speed_rounds"]
+        seeds, rounds = settings.random_seeds, settings.speed_rounds
         values = np.full((len(VARIANTS), seeds), np.nan)
         speed = np.full((len(VARIANTS), seeds, rounds), np.nan)
         nll = np.full((len(VARIANTS), seeds, len(text.windows)), np.nan)
@@ -125,14 +132,14 @@ class _Experiment:
 
     def _likelihood(self, text: HeldOut, windows: NDArray[np.int64]) -> NDArray[np.float64]:
         return negative_log_likelihood(
-            self._model, windows, text.before, self._inputs.execution.batch_tokens
+            self._model, windows, text.before, self._inputs.work.execution.batch_tokens
         )
 
     def _continuations(self, text: HeldOut, kept: Keep) -> Piece:
         """Let both go on from the beginning of the held-out text (table 5)."""
         settings = self._settings
-        prompt = text.windows[0][: settings["prompt_tokens"]].tolist()
-        asked = [[*text.before, *prompt]], settings["continuation_tokens"]
+        prompt = text.windows[0][: settings.prompt_tokens].tolist()
+        asked = [[*text.before, *prompt]], settings.continuation_tokens
         full = generate(self._model, *asked)
         with sliced(self._model, kept):
             high = generate(self._model, *asked)
@@ -146,12 +153,11 @@ def _dataset(pieces: list[Piece], held_out: list[HeldOut], replicates: int) -> x
     for found, text in zip(pieces, held_out, strict=True):
         tokens = predicted(text.windows, text.before)
         bounds = perplexity_interval(found["nll"], tokens, replicates)
-        found["perplexity_low"], found["perplexity_high"] = bounds
+        found.update(named_bounds("perplexity", bounds))
         found["windows"] = np.array(len(text.windows))
     dims: dict[str, tuple[tuple[str, ...], str]] = {
         "perplexity": (("variant", "seed"), "perplexity"),
-        "perplexity_low": (("variant",), "perplexity"),
-        "perplexity_high": (("variant",), "perplexity"),
+        **named_bounds("perplexity", [(("variant",), "perplexity")] * 2),
         "windows": ((), "windows"),
         "tokens_per_second": (("variant", "seed", "round"), "tokens/s"),
         "expert_share": ((), "share of experts"),
@@ -183,13 +189,12 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     names = json.loads(data.attrs.get("language_names", "{}"))
     random = data["perplexity"].sel(variant="random")
     speed = data["tokens_per_second"].mean("round").mean("seed")
-    relative = data["tokens_per_second"] / data["tokens_per_second"].sel(
-        variant="full", seed=0, drop=True
-    )
+    relative = relative_speed(data["tokens_per_second"]).mean(("seed", "round"))
+    low, high = data["perplexity_low"], data["perplexity_high"]
     bounds = {
-        f"perplexity_{variant}_{end}": data[f"perplexity_{end}"].sel(variant=variant)
+        name: bound.sel(variant=variant)
         for variant in VARIANTS
-        for end in ("low", "high")
+        for name, bound in named_bounds(f"perplexity_{variant}", (low, high)).items()
     }
     perplexities = pd.DataFrame(
         {
@@ -204,8 +209,8 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
             "perplexity_random_std": random.std("seed"),
             **bounds,
             **{f"tokens_per_second_{one}": speed.sel(variant=one) for one in VARIANTS},
-            "speed_high_frequency": relative.sel(variant="high_frequency").mean(("seed", "round")),
-            "speed_random": relative.sel(variant="random").mean(("seed", "round")),
+            "speed_high_frequency": relative.sel(variant="high_frequency"),
+            "speed_random": relative.sel(variant="random"),
             "predicted_tokens": data["predicted_tokens"],
             "windows": data["windows"],
         }

@@ -1,15 +1,18 @@
 """Counts how often each expert is among the most active of a token, by fold (section 3)."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 from numpy.typing import NDArray
 
 from neuroglot import store
+from neuroglot.analyses.base import Work
 from neuroglot.analyses.experts.measures import experts as measure
 from neuroglot.analyses.experts.partitions import read_partition
+from neuroglot.analyses.experts.settings import RoutingInputs, RoutingSettings
 from neuroglot.capture.recorded import open_recorded
 from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.tokens import read_tokens
@@ -21,12 +24,22 @@ if TYPE_CHECKING:
 
 ROWS = 512  # of stored activations that are looked at together
 
+Members = Sequence[NDArray[np.int64]]
+"""By layer, the neurons of each expert: what ``measures.experts.members`` gives."""
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
-    """Count during a forward pass, or on stored rows where the inputs hold an activation store."""
-    partition = read_partition(inputs)
-    count = _from_rows if inputs.stores("activations") else _from_forward
-    active, tokens, language = count(inputs, settings, partition)
+Counted = tuple[NDArray[np.int64], NDArray[np.int64], str]
+"""Tokens that experts are active for, [layer, fold, expert]; all tokens, [fold]; the language."""
+
+
+def compute(inputs: RoutingInputs, settings: RoutingSettings) -> xr.Dataset:
+    """Count on recorded rows, or during a forward pass where the inputs hold none."""
+    partition = read_partition(inputs.partition)
+    members = [measure.members(own, settings.experts_per_layer) for own in partition.values]
+    match inputs.text:
+        case Path() as rows:
+            active, tokens, language = _from_rows(rows, members, settings)
+        case model, text:
+            active, tokens, language = _from_forward(model, text, inputs.work, members, settings)
     return xr.Dataset(
         {
             "active": (("layer", "fold", "expert"), active, {"units": "tokens"}),
@@ -42,78 +55,62 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     ).transpose("fold", ...)
 
 
-def _from_rows(
-    inputs: Inputs, settings: dict[str, Any], partition: xr.DataArray
-) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
-    [recorded] = open_recorded(inputs, "rows")
-    rows = recorded.counts["rows"]
-    segment, folds = recorded.data["segment"].values, _folds(recorded.counts["segments"])
-    members = _members(partition, settings)
-    total = np.zeros((len(members), folds, settings["experts_per_layer"]), np.int64)
-    for start in range(0, rows, ROWS):
-        chunk = slice(start, min(start + ROWS, rows))
+def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Counted:
+    [recorded] = open_recorded([rows])
+    count = recorded.counts["rows"]
+    segment = recorded.data["segment"].values[:count]
+    tokens = measure.tokens_by_fold(segment, recorded.counts["segments"])
+    folds = len(tokens)
+    total = np.zeros((len(members), folds, settings.experts_per_layer), np.int64)
+    for start in range(0, count, ROWS):
+        chunk = slice(start, min(start + ROWS, count))
         z = [
             measure.standardise(
                 measure.expert_scores(
-                    store.read_rows(recorded.path, "act", layer, chunk), own, settings["score"]
+                    store.read_rows(recorded.path, "act", layer, chunk), own, settings.score
                 )
             )
             for layer, own in enumerate(members)
         ]
         of_fold = np.arange(folds)[:, None] == segment[chunk] % FOLDS
         total += measure.active_count(
-            np.stack(z, axis=1), settings["active_fraction"], of_fold.astype(np.float32)
+            np.stack(z, axis=1), settings.active_fraction, of_fold.astype(np.float32)
         )
-    return total, _tokens(segment[:rows], folds), recorded.language
+    return total, tokens, recorded.language
 
 
 def _from_forward(
-    inputs: Inputs, settings: dict[str, Any], partition: xr.DataArray
-) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
+    model: Path, text: Path, work: Work, members: Members, settings: RoutingSettings
+) -> Counted:
     from neuroglot.capture.engine import Engine, Recording
     from neuroglot.models.load import load
 
-    [path] = inputs.stores("tokens")
-    tokens = read_tokens(path)
-    engine = Engine(load(inputs.model, settings["device"], settings["dtype"]), inputs.execution)
-    folds = _folds(len(tokens.segment_ids))
-    counter = expert_collector(partition, settings)
+    read = read_tokens(text)
+    engine = Engine(load(model, settings.device, settings.dtype), work.execution)
+    tokens = measure.tokens_by_fold(read.segment, len(read.segment_ids))
+    counter = _collector(members, settings)
     recording = Recording((), 0, (), cross_layer=(counter,), every_token=True)
-    origin = store.read_record(path).origin
+    origin = store.read_record(text).origin
     label = f"{origin['model']} experts {origin['language']}"
     # What an interrupted pass has counted lies under the fingerprint of what it counted.
-    sums = engine.run(tokens, recording, inputs.progress, label)
-    return sums["active_by_fold"][:, :folds], _tokens(tokens.segment, folds), origin["language"]
+    sums = engine.run(read, recording, work.progress, label)
+    return sums["active_by_fold"][:, : len(tokens)], tokens, origin["language"]
 
 
-def expert_collector(partition: xr.DataArray, settings: dict[str, Any]) -> "CrossLayerCollector":
+def _collector(members: Members, settings: RoutingSettings) -> "CrossLayerCollector":
     """Count active experts while a model reads: ``active_by_fold`` ``[layer, fold, expert]``."""
     import torch
 
     from neuroglot.capture.collectors import CrossLayerCollector
 
-    members = [torch.from_numpy(own) for own in _members(partition, settings)]
+    on_cpu = [torch.from_numpy(own) for own in members]
 
     def layer(index: int, act: "torch.Tensor") -> "torch.Tensor":
-        own = members[index].to(act.device)
-        z: torch.Tensor = measure.standardise(measure.expert_scores(act, own, settings["score"]))
+        own = on_cpu[index].to(act.device)
+        z: torch.Tensor = measure.standardise(measure.expert_scores(act, own, settings.score))
         return z
 
     def rows(z: "torch.Tensor", folds: "torch.Tensor") -> "dict[str, torch.Tensor]":
-        return {"active_by_fold": measure.active_count(z, settings["active_fraction"], folds)}
+        return {"active_by_fold": measure.active_count(z, settings.active_fraction, folds)}
 
     return CrossLayerCollector("act", layer, rows)
-
-
-def _folds(segments: int) -> int:
-    """Folds that hold any segment."""
-    return min(FOLDS, segments)
-
-
-def _tokens(segment: NDArray[np.integer], folds: int) -> NDArray[np.int64]:
-    return np.bincount(segment % FOLDS, minlength=folds).astype(np.int64)
-
-
-def _members(partition: xr.DataArray, settings: dict[str, Any]) -> list[NDArray[np.int64]]:
-    experts = settings["experts_per_layer"]
-    return [measure.members(own, experts) for own in partition.values]

@@ -147,6 +147,26 @@ def covered(coverage: xr.DataArray, minimum_coverage: float) -> xr.DataArray:
     return coverage >= minimum_coverage - 10.0**-DECIMALS  # a share of 0.2 may be a bit below
 
 
+def covered_association(
+    association: xr.DataArray, coverage: xr.DataArray, minimum_coverage: float
+) -> xr.DataArray:
+    """Leave out the neurons without the coverage, unless none has it.
+
+    A neuron of which one token was seen would make near what languages share that token, such as a
+    bracket that only their texts happen to hold.
+
+    Args:
+        association: [..., neuron, language].
+        coverage: [..., neuron], see ``coverage``.
+        minimum_coverage: least share of seen top tokens.
+
+    Returns:
+        ``association``, NaN where a neuron is left out.
+    """
+    known = covered(coverage, minimum_coverage)
+    return association.where(known) if known.any() else association
+
+
 def language_linkage(association: xr.DataArray) -> xr.DataArray:
     """Cluster languages by the neurons they are associated with, by average linkage.
 

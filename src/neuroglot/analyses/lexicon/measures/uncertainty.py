@@ -14,7 +14,12 @@ from scipy.sparse import csr_array
 from scipy.special import xlogy
 
 from neuroglot.analyses.lexicon.measures.lexicon import DECIMALS
-from neuroglot.measures.bootstrap import centred_percentiles, fold_weights, ratio_interval
+from neuroglot.measures.bootstrap import (
+    centred_percentiles,
+    fold_weights,
+    named_bounds,
+    ratio_interval,
+)
 
 Values = NDArray[np.float64]
 CELLS = 1 << 22  # values at a time: 32 MB
@@ -71,7 +76,9 @@ def token_share_interval(
     totals = xr.DataArray(
         counts.totals(), {"language": counts.languages}, dims=("language", "fold")
     )
-    return ratio_interval(totals, totals.sum("language"), replicates, seed=seed)
+    low, high = ratio_interval(totals, totals.sum("language"), replicates, seed=seed)
+    units = {"units": "share of tokens"}
+    return low.assign_attrs(units), high.assign_attrs(units)
 
 
 def lexicon_intervals(
@@ -120,8 +127,7 @@ def lexicon_intervals(
         with np.errstate(invalid="ignore"):
             bounds = centred_percentiles(values, whole.to_numpy().ravel())
         bounds = np.clip(bounds, 0, most.get(name, 1.0))
-        for end, bound in zip(("low", "high"), bounds, strict=True):
-            found[f"{name}_{end}"] = whole.copy(data=bound.reshape(whole.shape))
+        found |= named_bounds(name, (whole.copy(data=one.reshape(whole.shape)) for one in bounds))
     return xr.Dataset(found)
 
 

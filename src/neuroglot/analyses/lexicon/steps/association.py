@@ -7,76 +7,68 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 
+from neuroglot import store
 from neuroglot.analyses.lexicon.measures import lexicon as measure
 from neuroglot.analyses.lexicon.measures.uncertainty import (
     FoldCounts,
     lexicon_intervals,
     token_share_interval,
 )
+from neuroglot.analyses.lexicon.settings import AssociationInputs, AssociationSettings
+from neuroglot.measures.bootstrap import named_bounds, with_bounds
 
 PRIORS: tuple[measure.Prior, ...] = ("uniform", "corpus")
 NAMED_LANGUAGES = 5
 NAMED_TOKENS = 10
 
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: AssociationInputs, settings: AssociationSettings) -> xr.Dataset:
     """Associate neurons with languages under both priors and by TF-IDF, with intervals."""
-    counted, replicates = inputs.reduction("lexicon/counts"), settings["replicates"]
-    count = counted["count"].sel(language=settings["languages"])
-    by_fold = FoldCounts.read(counted).of(settings["languages"])
-    projection = inputs.reduction("lexicon/projection")
+    languages, replicates = settings.languages, settings.replicates
+    counted = store.open_dataset(inputs.counts, "reduction")
+    count = counted["count"].sel(language=languages)
+    by_fold = FoldCounts.read(counted).of(languages)
+    projection = store.open_dataset(inputs.projection, "reduction")
     top = projection["top_token"]
     association = xr.concat(
         [measure.association(top, measure.language_given_token(count, one)) for one in PRIORS],
         xr.Variable("prior", np.array(PRIORS, str)),
     )
-    entropy = measure.entropy(association)
-    coverage = measure.coverage(top, count)
-    uniform, minimum = entropy.sel(prior="uniform", drop=True), settings["minimum_coverage"]
-    table = settings["language_table"]
-    bounded = {
-        "entropy": entropy,
-        "coverage": coverage,
+    estimates = {
+        "entropy": measure.entropy(association),
+        "coverage": measure.coverage(top, count),
         "top_language_share": measure.top_language_share(association),
     }
-    share_low, share_high = token_share_interval(by_fold, replicates)
+    uniform = association.sel(prior="uniform", drop=True)
+    seen = estimates["coverage"], settings.minimum_coverage
+    entropy = estimates["entropy"].sel(prior="uniform", drop=True)
+    table = [settings.language_table[language] for language in languages]
     return xr.Dataset(
         {
             "association": association,
-            **bounded,
-            **lexicon_intervals(top, by_fold, xr.Dataset(bounded), replicates),
+            **estimates,
+            **lexicon_intervals(top, by_fold, xr.Dataset(estimates), replicates),
             "tfidf": measure.tfidf(top, count),
-            "token_share_low": share_low.assign_attrs(units="share of tokens"),
-            "token_share_high": share_high.assign_attrs(units="share of tokens"),
+            **named_bounds("token_share", token_share_interval(by_fold, replicates)),
             "tokens": count.sum("token").assign_attrs(units="tokens"),
-            "linkage": _linkage(association.sel(prior="uniform", drop=True), coverage, minimum),
-            "drawn": measure.lowest_entropy(uniform, coverage, minimum, settings["drawn_neurons"]),
-            "drawn_highest": measure.highest_entropy(uniform, coverage, minimum),
+            "linkage": measure.language_linkage(measure.covered_association(uniform, *seen)),
+            "drawn": measure.lowest_entropy(entropy, *seen, settings.drawn_neurons),
+            "drawn_highest": measure.highest_entropy(entropy, *seen),
             **{name: projection[name] for name in ("top_token", "top_weight", "top_text")},
         },
         coords={
-            key: ("language", [table[language][key] for language in settings["languages"]])
-            for key in ("family", "genus", "script")
+            "family": ("language", [facts.family for facts in table]),
+            "genus": ("language", [facts.genus for facts in table]),
+            "script": ("language", [facts.script for facts in table]),
         },
         attrs={
-            "minimum_coverage": minimum,
+            "minimum_coverage": settings.minimum_coverage,
             "fold_final_norm": int(projection.attrs["fold_final_norm"]),
             "folds": by_fold.folds,
             "replicates": replicates,
         },
     )
-
-
-def _linkage(association: xr.DataArray, coverage: xr.DataArray, minimum: float) -> xr.DataArray:
-    """Cluster languages over the neurons with the coverage, or over all where none has it.
-
-    A neuron of which one token was seen would make near what languages share that token, such as a
-    bracket that only their texts happen to hold.
-    """
-    covered = measure.covered(coverage, minimum)
-    return measure.language_linkage(association.where(covered) if covered.any() else association)
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
@@ -103,9 +95,9 @@ def _neurons(data: xr.Dataset) -> pd.DataFrame:
                 {
                     "sign": sign,
                     "neuron": one["neuron"].values,
-                    **_with_bounds(one.sel(prior="uniform"), "entropy", "entropy_bits"),
-                    **_with_bounds(one.sel(prior="corpus"), "entropy", "entropy_corpus_prior_bits"),
-                    **_with_bounds(one, "coverage", "coverage"),
+                    **_bounded(one.sel(prior="uniform"), "entropy", "entropy_bits"),
+                    **_bounded(one.sel(prior="corpus"), "entropy", "entropy_corpus_prior_bits"),
+                    **_bounded(one, "coverage", "coverage"),
                     "languages": _join_shares(names[best], np.take_along_axis(shares, best, 1)),
                     "family_of_first": np.where(np.isfinite(shares[:, 0]), families, ""),
                     "tokens": [" ".join(texts[:NAMED_TOKENS]) for texts in one["top_text"].values],
@@ -115,9 +107,10 @@ def _neurons(data: xr.Dataset) -> pd.DataFrame:
     return pd.concat(pieces).sort_values("entropy_bits", kind="stable")
 
 
-def _with_bounds(data: xr.Dataset, name: str, column: str) -> dict[str, Any]:
-    """A column and its interval."""
-    return {f"{column}{end}": data[f"{name}{end}"].values for end in ("", "_low", "_high")}
+def _bounded(data: xr.Dataset, name: str, column: str) -> dict[str, Any]:
+    """A variable and its interval as columns."""
+    values = [data[one].values for one in with_bounds(name)]
+    return dict(zip(with_bounds(column), values, strict=True))
 
 
 def _join_shares(names: Any, shares: Any) -> list[str]:
@@ -145,7 +138,7 @@ def _top_tokens(data: xr.Dataset) -> pd.DataFrame:
                         "sign": sign,
                         "neuron": neuron,
                         "chosen_for": why,
-                        **_with_bounds(one.sel(prior="uniform"), "entropy", "entropy_bits"),
+                        **_bounded(one.sel(prior="uniform"), "entropy", "entropy_bits"),
                         "rank": np.arange(1, shown + 1),
                         "token": one["top_text"].values,
                         "token_id": one["top_token"].values[:shown],
@@ -153,29 +146,25 @@ def _top_tokens(data: xr.Dataset) -> pd.DataFrame:
                     }
                 )
             )
-    columns = ["sign", "neuron", "chosen_for", "entropy_bits", "entropy_bits_low"]
-    columns += ["entropy_bits_high", "rank", "token", "token_id", "weight"]
+    columns = ["sign", "neuron", "chosen_for", *with_bounds("entropy_bits")]
+    columns += ["rank", "token", "token_id", "weight"]
     return pd.concat(pieces) if pieces else pd.DataFrame(columns=columns)
 
 
 def _prior(data: xr.Dataset) -> pd.DataFrame:
     """Share of neurons whose top language is each, under both priors, beside the corpus share."""
-    return pd.DataFrame(
-        {
-            "language": data["language"].values,
-            "name": _names(data),
-            "share_of_tokens": (data["tokens"] / data["tokens"].sum()).values,
-            "share_of_tokens_low": data["token_share_low"].values,
-            "share_of_tokens_high": data["token_share_high"].values,
-            **{
-                column: values
-                for one in PRIORS
-                for column, values in _with_bounds(
-                    data.sel(prior=one), "top_language_share", f"share_of_neurons_{one}_prior"
-                ).items()
-            },
-        }
-    )
+    table = {
+        "language": data["language"].values,
+        "name": _names(data),
+        "share_of_tokens": (data["tokens"] / data["tokens"].sum()).values,
+        **named_bounds(
+            "share_of_tokens", (data["token_share_low"].values, data["token_share_high"].values)
+        ),
+    }
+    for one in PRIORS:
+        share = f"share_of_neurons_{one}_prior"
+        table |= _bounded(data.sel(prior=one), "top_language_share", share)
+    return pd.DataFrame(table)
 
 
 def _names(data: xr.Dataset) -> Sequence[str]:

@@ -3,18 +3,18 @@
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 from numpy.typing import NDArray
 
+from neuroglot.analyses.lexicon.settings import CountsInputs, CountsSettings
 from neuroglot.analyses.pieces import Piece, piece
 from neuroglot.corpora.base import read_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import FOLDS
-from neuroglot.models.card import ModelCard, read_tokenizer
+from neuroglot.models.card import ModelCard, read_card, read_tokenizer
 from neuroglot.packages import file_sha256
 from neuroglot.progress import progress
 from neuroglot.provenance import digest, fingerprint
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BATCH_SEGMENTS = 4096
 
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: CountsInputs, settings: CountsSettings) -> xr.Dataset:
     """Give ``count [language, token]`` over the tokens that any language has, ids ascending.
 
     The counts by fold of segments, of which hardly one in a thousand is not zero, are listed:
@@ -34,22 +34,21 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     The tokenizer is loaded once, and only if a language is new: each language's counts are kept
     and used again while its text, the model and this code are the same.
     """
-    card = inputs.card()
-    paths = {path.stem: path for path in inputs.texts}
+    card, languages = read_card(inputs.model), settings.languages
     counter = Counter(inputs.model, card)
     counted = []
-    with progress(len(paths), "languages", f"tokens of {inputs.model.name}") as bar:
-        for language in settings["languages"]:
-            path = paths[language]
+    with progress(len(languages), "languages", f"tokens of {inputs.model.name}") as bar:
+        for language in languages:
+            path = inputs.texts[language]
             made_from = digest([file_sha256(path), card.sha256, fingerprint(__name__)])
-            kept = inputs.pieces / f"{language}.npz"
-            counted.append(piece(kept, made_from, partial(counter.count, path)))
+            kept = inputs.work.pieces / f"{language}.npz"
+            counted.append(piece(kept, made_from, partial(counter.count, language, path)))
             bar.update()
     seen = np.unique(np.concatenate([one["token"] for one in counted]))
     count = np.zeros((len(counted), len(seen)), np.int64)
     for row, one in zip(count, counted, strict=True):
         np.add.at(row, np.searchsorted(seen, one["token"]), one["count"])
-    language = np.repeat(np.arange(len(counted)), [len(one["token"]) for one in counted])
+    of_language = np.repeat(np.arange(len(counted)), [len(one["token"]) for one in counted])
     token, fold, fold_count = (
         np.concatenate([one[name] for one in counted]) for name in ("token", "fold", "count")
     )
@@ -57,12 +56,12 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     return xr.Dataset(
         {
             "count": (("language", "token"), count, units),
-            "fold_language": ("entry", language, {"units": "index of language"}),
+            "fold_language": ("entry", of_language, {"units": "index of language"}),
             "fold_token": ("entry", token, {"units": "id of token"}),
             "fold": ("entry", fold, {"units": "index of fold"}),
             "fold_count": ("entry", fold_count, units),
         },
-        coords={"language": settings["languages"], "token": seen},
+        coords={"language": languages, "token": seen},
     )
 
 
@@ -87,8 +86,8 @@ class Counter:
         added = self.tokenizer.get_added_tokens_decoder()
         return np.array([index for index, token in added.items() if token.special], np.int64)
 
-    def count(self, path: Path) -> Piece:
-        """Count a corpus file's tokens: ``token`` id, ascending, ``fold`` and ``count``, [entry].
+    def count(self, language: str, path: Path) -> Piece:
+        """Count a language's text: ``token`` id, ascending, ``fold`` and ``count``, [entry].
 
         Raises:
             NeuroglotError: there are none, or the model does not know one.
@@ -115,7 +114,7 @@ class Counter:
         plain = ~np.isin(tokens, self.special)  # a text can spell them out too
         if not plain.any():
             raise NeuroglotError(
-                f"{path}: the text of language {path.stem!r} has no token that can be counted, "
+                f"{path}: the text of language {language!r} has no token that can be counted, "
                 f"only special or unknown ones, with the tokenizer of {self.model}; "
                 "leave the language out"
             )

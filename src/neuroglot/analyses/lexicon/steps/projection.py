@@ -1,10 +1,8 @@
 """The tokens that each neuron of the last layer writes and suppresses most (section 3)."""
 
-from typing import Any
-
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 
+from neuroglot.analyses.lexicon.settings import ProjectionInputs, ProjectionSettings
 from neuroglot.models.card import read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.models.projection import top_tokens
@@ -13,10 +11,10 @@ from neuroglot.models.vocabulary import token_texts
 SHOWN = 20
 
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+def compute(inputs: ProjectionInputs, settings: ProjectionSettings) -> xr.Dataset:
     """Project every neuron to the vocabulary; the first tokens also as text."""
-    model = load(inputs.model, settings["device"], settings["dtype"])
-    top = top_tokens(model, settings["top_tokens"], settings["fold_final_norm"])
+    model = load(inputs.model, settings.device, settings.dtype)
+    top = top_tokens(model, settings.top_tokens, settings.fold_final_norm)
     tokenizer = read_tokenizer(inputs.model)
     shown = top["top_token"].isel(rank=slice(SHOWN)).rename(rank="shown")
     texts = token_texts(tokenizer, shown.values.ravel())

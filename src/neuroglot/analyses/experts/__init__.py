@@ -1,0 +1,197 @@
+"""Neurons clustered into experts, which languages use them, and doing with one language's alone.
+
+Liu et al., "Unraveling Babel: Exploring multilingual activation patterns within large language
+models".
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from neuroglot import layout
+from neuroglot.analyses.base import Analysis, Figures, Naming, Run, Scope, Step, Wish
+from neuroglot.analyses.experts.settings import (
+    ExpertsSettings,
+    FrequencyInputs,
+    FrequencySettings,
+    InferenceInputs,
+    InferenceSettings,
+    PartitionInputs,
+    PartitionSettings,
+    RoutingInputs,
+    RoutingSettings,
+)
+from neuroglot.analyses.planning import (
+    has_held_out,
+    held_out_problems,
+    held_out_settings,
+    held_out_tokens,
+    labels,
+    picked,
+    running,
+)
+from neuroglot.capture.settings import RowsGroup
+
+
+def _recordings(_run: Run, section: ExpertsSettings) -> Iterator[Wish]:
+    if not _reads_again(section):
+        yield Wish(section.corpus, RowsGroup())
+
+
+def _reads_again(section: ExpertsSettings) -> bool:
+    """Whether the model reads the text once more, beside what is recorded of it."""
+    return section.scores_from == "forward"
+
+
+def _blocks(_run: Run, section: ExpertsSettings) -> list[str]:
+    return [str(block) for block in range(section.clustering_jobs)]
+
+
+def _languages(run: Run, section: ExpertsSettings) -> list[str]:
+    return run.corpus_languages(section.corpus)
+
+
+def _partition(run: Run, section: ExpertsSettings, model: str) -> dict[str, Path]:
+    return {
+        block: layout.reduction("experts", "partition", model, block)
+        for block in _blocks(run, section)
+    }
+
+
+def _routing(model: str, languages: Iterable[str]) -> dict[str, Path]:
+    return {one: layout.reduction("experts", "routing", model, one) for one in languages}
+
+
+def _partition_inputs(_run: Run, _section: ExpertsSettings, scope: Scope) -> PartitionInputs:
+    return PartitionInputs(model=layout.model(scope.model))
+
+
+def _partition_settings(_run: Run, section: ExpertsSettings, scope: Scope) -> PartitionSettings:
+    return PartitionSettings(
+        model=scope.model,
+        block=int(scope.one_part),
+        blocks=section.clustering_jobs,
+        **picked(section, PartitionSettings),
+    )
+
+
+def _routing_inputs(run: Run, section: ExpertsSettings, scope: Scope) -> RoutingInputs:
+    model, language = scope.model, scope.one_part
+    partition = _partition(run, section, model)
+    if _reads_again(section):
+        return RoutingInputs(
+            partition=partition,
+            model=layout.model(model),
+            tokens=layout.tokens(model, section.corpus, language),
+        )
+    rows = layout.recording(model, section.corpus, language, "rows")
+    return RoutingInputs(partition=partition, rows=rows)
+
+
+def _routing_settings(run: Run, section: ExpertsSettings, scope: Scope) -> RoutingSettings:
+    return RoutingSettings(model=scope.model, **running(run), **picked(section, RoutingSettings))
+
+
+def _frequency_inputs(run: Run, section: ExpertsSettings, scope: Scope) -> FrequencyInputs:
+    return FrequencyInputs(routing=_routing(scope.model, _languages(run, section)))
+
+
+def _frequency_settings(run: Run, section: ExpertsSettings, scope: Scope) -> FrequencySettings:
+    return FrequencySettings(
+        model=scope.model,
+        **labels(run, _languages(run, section)),
+        **picked(section, FrequencySettings),
+    )
+
+
+def _inference_inputs(run: Run, section: ExpertsSettings, scope: Scope) -> InferenceInputs:
+    languages = run.held_out_languages(section.corpus)
+    return InferenceInputs(
+        model=layout.model(scope.model),
+        partition=_partition(run, section, scope.model),
+        routing=_routing(scope.model, languages),
+        **held_out_tokens(run, scope.model, section.corpus, languages),
+    )
+
+
+def _inference_settings(run: Run, section: ExpertsSettings, scope: Scope) -> InferenceSettings:
+    return InferenceSettings(
+        model=scope.model,
+        perplexity=held_out_settings(run),
+        **labels(run, run.held_out_languages(section.corpus)),
+        **running(run),
+        **picked(section, InferenceSettings),
+    )
+
+
+def _passes(_run: Run, section: ExpertsSettings) -> int:
+    return 2 * (2 + section.random_seeds)
+
+
+EXPERTS = Analysis(
+    name="experts",
+    title="languages over clustered neurons",
+    section=ExpertsSettings,
+    recordings=_recordings,
+    problems=lambda run, section: held_out_problems(run, "experts", section.corpus),
+    steps=(
+        Step(
+            "partition",
+            "neurons of {model} clustered, block {part}",
+            _partition_inputs,
+            _partition_settings,
+            parts=_blocks,
+            runtime=720,
+        ),
+        Step(
+            "routing",
+            "active experts of {model} reading {part}",
+            _routing_inputs,
+            _routing_settings,
+            parts=_languages,
+            runs_model=_reads_again,
+        ),
+        Step(
+            "frequency",
+            "frequency and similarity of languages in {model}",
+            _frequency_inputs,
+            _frequency_settings,
+            tables=(
+                "frequency",
+                "similarity",
+                "shared_experts",
+                "specific_experts",
+                "specific_by_layer",
+            ),
+        ),
+        Step(
+            "inference",
+            "{model} with high-frequency experts only",
+            _inference_inputs,
+            _inference_settings,
+            tables=("perplexity", "speed", "continuations"),
+            wanted=has_held_out,
+            causal=True,
+            runs_model=True,
+            passes=_passes,
+        ),
+    ),
+    figures=(
+        Figures("frequency", ("figure_01_expert_frequency",), ("frequency",)),
+        Figures(
+            "similarity",
+            ("figure_02_euclidean", "figure_05_kl_divergence", "figure_06_pearson"),
+            ("frequency",),
+        ),
+        Figures("shared", ("figure_03_shared_experts",), ("frequency",)),
+        Figures("specific", ("specific_experts",), ("frequency",)),
+        Figures("inference", ("table_04_perplexity", "sliced_speed"), ("inference",)),
+    ),
+    naming=(
+        Naming(
+            "experts",
+            steps=("frequency", "partition"),
+            languages=_languages,
+            chosen_on=lambda section: section.corpus,
+        ),
+    ),
+)

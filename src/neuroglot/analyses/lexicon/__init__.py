@@ -1,0 +1,108 @@
+"""The tokens that the last layer's neurons write, and the languages whose tokens those are.
+
+After a thesis on the neurons of NLLB-200's last feed-forward network: what they write, read off
+their weights.
+"""
+
+from neuroglot import layout
+from neuroglot.analyses.base import Analysis, Figures, Naming, Run, Scope, Step
+from neuroglot.analyses.lexicon.settings import (
+    AssociationInputs,
+    AssociationSettings,
+    CountsInputs,
+    CountsSettings,
+    LexiconSettings,
+    ProjectionInputs,
+    ProjectionSettings,
+)
+from neuroglot.analyses.planning import labels, picked, running
+
+
+def _languages(run: Run, section: LexiconSettings) -> list[str]:
+    return run.corpus_languages(section.corpus)
+
+
+def _counts_inputs(run: Run, section: LexiconSettings, scope: Scope) -> CountsInputs:
+    texts = {one: layout.text(section.corpus, one) for one in _languages(run, section)}
+    return CountsInputs(model=layout.model(scope.model), texts=texts)
+
+
+def _counts_settings(run: Run, section: LexiconSettings, scope: Scope) -> CountsSettings:
+    return CountsSettings(model=scope.model, languages=_languages(run, section))
+
+
+def _projection_inputs(_run: Run, _section: LexiconSettings, scope: Scope) -> ProjectionInputs:
+    return ProjectionInputs(model=layout.model(scope.model))
+
+
+def _projection_settings(run: Run, section: LexiconSettings, scope: Scope) -> ProjectionSettings:
+    return ProjectionSettings(
+        model=scope.model, **running(run), **picked(section, ProjectionSettings)
+    )
+
+
+def _association_inputs(_run: Run, _section: LexiconSettings, scope: Scope) -> AssociationInputs:
+    return AssociationInputs(
+        counts=layout.reduction("lexicon", "counts", scope.model),
+        projection=layout.reduction("lexicon", "projection", scope.model),
+    )
+
+
+def _association_settings(run: Run, section: LexiconSettings, scope: Scope) -> AssociationSettings:
+    return AssociationSettings(
+        model=scope.model,
+        **labels(run, _languages(run, section)),
+        **picked(section, AssociationSettings),
+    )
+
+
+LEXICON = Analysis(
+    name="lexicon",
+    title="what the last layer writes",
+    section=LexiconSettings,
+    steps=(
+        # One job for all languages: reading a tokenizer takes longer than counting one of them.
+        Step(
+            "counts",
+            "tokens of {model} counted in every language",
+            _counts_inputs,
+            _counts_settings,
+        ),
+        Step(
+            "projection",
+            "last layer of {model} projected to the vocabulary",
+            _projection_inputs,
+            _projection_settings,
+            runs_model=True,
+        ),
+        Step(
+            "association",
+            "languages associated with the neurons of {model}",
+            _association_inputs,
+            _association_settings,
+            tables=("neurons", "top_tokens", "prior"),
+        ),
+    ),
+    figures=(
+        Figures(
+            "neurons",
+            (
+                "figure_08_lowest_entropy_positive",
+                "figure_10_lowest_entropy_negative",
+                "figure_14_highest_entropy",
+            ),
+            ("association",),
+        ),
+        Figures("prior", ("section_5_1_prior",), ("association",)),
+        Figures("coverage", ("entropy_and_coverage",), ("association",)),
+        Figures("languages", ("language_tree",), ("association",)),
+    ),
+    naming=(
+        Naming(
+            "lexicon",
+            steps=("association",),
+            languages=_languages,
+            chosen_on=lambda section: section.corpus,
+        ),
+    ),
+)
