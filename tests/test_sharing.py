@@ -22,6 +22,7 @@ from neuroglot.analyses.sharing.measures.kind_shares import (
 from neuroglot.analyses.sharing.measures.kinds import (
     KINDS,
     KindBits,
+    convertible,
     count_bits,
     kind_counts,
     kinds,
@@ -30,7 +31,11 @@ from neuroglot.analyses.sharing.measures.kinds import (
     pack_above,
     unpack,
 )
-from neuroglot.analyses.sharing.measures.specificity import repeated_specificity, specific_items
+from neuroglot.analyses.sharing.measures.specificity import (
+    repeated_specificity,
+    specific_in_all,
+    specific_items,
+)
 from neuroglot.errors import NeuroglotError
 
 IDS = ["en", "de", "fr", "th", "zh", "sw"]
@@ -94,6 +99,31 @@ def test_items_in_which_a_neuron_is_of_one_language_alone():
                 for item in range(6)
             )
             assert found.sel(language=language).values[layer, neuron] == alone
+
+
+def test_only_tasks_asked_in_the_most_languages_tell_whose_a_neuron_is():
+    tasks = []
+    for seed, (languages, items) in enumerate([(3, 4), (2, 9), (3, 5)]):
+        active = drawn((languages, items, 2, 19), seed)
+        specific = specific_items(packed(active), of(active).specific, 19)
+        tasks.append(xr.Dataset({"specific": specific, "items": items}))
+    found = specific_in_all(tasks)
+    expected = tasks[0]["specific"].values + tasks[2]["specific"].values
+    np.testing.assert_array_equal(found["specific"], expected)
+    assert found["specific"]["language"].values.tolist() == IDS[:3]
+    assert found["specific_items"] == 9
+
+
+def test_what_can_be_converted_is_of_the_kinds_and_inactive_in_the_language():
+    active = drawn((4, 6, 2, 19))
+    found, bits = of(active), packed(active)
+    for k, language in enumerate(bits):
+        for chosen in (["specific"], ["specific", "partial_shared"]):
+            mask = convertible(found, bits[language], chosen)
+            for item, layer in np.ndindex(6, 2):
+                of_kinds = set[int]().union(*(sets(active[:, item, layer])[c] for c in chosen))
+                expected = {n for n in of_kinds if not active[k, item, layer, n]}
+                assert set(np.flatnonzero(mask[item, layer])) == expected
 
 
 @settings(max_examples=60, deadline=None)

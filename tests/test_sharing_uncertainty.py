@@ -8,8 +8,10 @@ import xarray as xr
 from neuroglot.analyses.answers import Asked
 from neuroglot.analyses.run import merged
 from neuroglot.analyses.sharing.measures.by_item import means_bounded
+from neuroglot.analyses.sharing.measures.contribution import SHARES, contributions_bounded
+from neuroglot.analyses.sharing.measures.effective import score_statistics, scores_bounded
 from neuroglot.analyses.sharing.measures.kind_shares import kind_share, kind_share_by_item
-from neuroglot.analyses.sharing.measures.kinds import kinds, pack
+from neuroglot.analyses.sharing.measures.kinds import KINDS, KindBits, kinds, pack
 from neuroglot.analyses.sharing.measures.maxima import (
     CANDIDATES,
     maximum_interval,
@@ -82,6 +84,71 @@ def test_an_interval_of_a_maximum_ends_at_it():
     low, high = maximum_interval(values.max("item").mean(), maxima.mean("language"))
     assert low.item() == pytest.approx(np.quantile(maxima.mean("language"), 0.025))
     assert high.item() == pytest.approx(values.max("item").mean().item())
+
+
+def test_contributions_are_averaged_over_languages_item_by_item():
+    values = np.random.default_rng(5).random((2, 3, 9, 4))  # [layer, language, item, kind]
+    values[1, 0, 2] = np.nan  # a silent layer
+    by_item = xr.Dataset(
+        {
+            name: (("layer", "language", "item", "kind"), values * factor)
+            for factor, name in enumerate(SHARES, 1)
+        },
+        {"language": ["en", "de", "fr"], "kind": list(KINDS)},
+    )
+    data = contributions_bounded(by_item, REPLICATES)
+    assert set(data) == {*with_bounds(*SHARES, *(f"{name}_of_languages" for name in SHARES))}
+    of_languages = np.nanmean(values, axis=1)
+    for factor, name in enumerate(SHARES, 1):
+        mean = np.nanmean(values * factor, axis=2)
+        np.testing.assert_allclose(data[name], mean, rtol=1e-14)
+        np.testing.assert_allclose(data[f"{name}_of_languages"], mean.mean(1), rtol=1e-14)
+        again = [np.nanmean(values[:, :, drawn] * factor, 2) for drawn in resamples(9)]
+        np.testing.assert_allclose(data[f"{name}_low"], np.quantile(again, 0.025, 0), rtol=1e-12)
+        again = [np.nanmean(of_languages[:, drawn] * factor, 1) for drawn in resamples(9)]
+        high = np.quantile(again, 0.975, 0)
+        np.testing.assert_allclose(data[f"{name}_of_languages_high"], high, rtol=1e-12)
+
+
+def test_scores_are_summed_up_over_layers_and_bounded_over_items():
+    generator, items, judged = np.random.default_rng(6), 8, {"en": 8, "de": 7}
+    score, kind = generator.normal(size=(2, 3, items, 12)), generator.integers(0, 3, (3, items, 12))
+    scores, there = {}, {}
+    for one, (language, count) in enumerate(judged.items()):
+        scores[language] = [
+            score_statistics(
+                score[one, layer, :count],
+                KindBits(12, *(pack(kind[layer, :count] == k) for k in range(4))),
+            )
+            for layer in range(3)
+        ]
+        there[language] = np.arange(items) < count
+    data = scores_bounded(scores, there, REPLICATES)
+    for one, (language, count) in enumerate(judged.items()):
+        for place, name in enumerate(KINDS[:3]):  # no neuron is of the last kind
+            own = data.sel(language=language, kind=name)
+            masked = np.where(kind == place, score[one], np.nan)[:, :count]
+            assert own["max"] == np.nanmax(masked)
+            assert own["min"] == np.nanmin(masked)
+            np.testing.assert_allclose(own["mean"], np.nanmean(masked), rtol=1e-13)
+            np.testing.assert_array_equal(own["max_by_layer"], np.nanmax(masked, axis=(1, 2)))
+            drawn = [masked[:, [i for i in some if i < count]] for some in resamples(items)]
+            expected = {
+                "max_low": np.quantile([np.nanmax(one) for one in drawn], 0.025),
+                "max_high": np.nanmax(masked),
+                "min_low": np.nanmin(masked),
+                "min_high": np.quantile([np.nanmin(one) for one in drawn], 0.975),
+                "mean_low": np.quantile([np.nanmean(one) for one in drawn], 0.025),
+                "mean_high": np.quantile([np.nanmean(one) for one in drawn], 0.975),
+            }
+            for bound, value in expected.items():
+                np.testing.assert_allclose(own[bound], value, rtol=1e-12, err_msg=bound)
+    assert data.sel(kind="non_activated").to_array().isnull().all()
+    average = data["max_by_layer"].mean("language")
+    xr.testing.assert_allclose(data["max_by_layer_of_languages"], average, rtol=1e-14)
+    xr.testing.assert_allclose(data["max_by_layer_of_languages_high"], average, rtol=1e-14)
+    assert (data["max_by_layer_of_languages_low"] <= average).sel(kind=[*KINDS[:3]]).all()
+    assert all(variable.attrs["units"] == "logits" for variable in data.values())
 
 
 def question(complete: bool = True) -> Question:

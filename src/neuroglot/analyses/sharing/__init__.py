@@ -26,6 +26,7 @@ from neuroglot.analyses.sharing.settings import (
 )
 from neuroglot.capture.settings import PromptsGroup
 
+
 def _recordings(_run: Run, section: SharingSettings) -> Iterator[Wish]:
     for task in section.shown_tasks:
         yield Wish(task, PromptsGroup(site=section.site))
