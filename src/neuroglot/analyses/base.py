@@ -57,8 +57,8 @@ class StepSettings(Section):
 
     model: str | None = None
     pivot: str | None = None
-    languages: list[str] = []
-    language_table: dict[str, LanguageFacts] = {}
+    languages: list[str] = Field(default_factory=list)
+    language_table: dict[str, LanguageFacts] = Field(default_factory=dict)
 
 
 class RunningSettings(StepSettings):
