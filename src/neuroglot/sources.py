@@ -12,6 +12,7 @@ from neuroglot.errors import unknown_name
 from neuroglot.languages import LanguageId, with_script
 
 PLACES = ("path", "folder", "hub")
+IDENTITY = ("source", *PLACES, "name", "data_files", "split", "revision", "relation")
 
 
 def distinct(items: tuple[str, ...]) -> tuple[str, ...]:
@@ -112,6 +113,19 @@ class Source(BaseModel, ABC):
             elif has_files and key in PLACES and value is not None:
                 settings[key] = Path(value).suffix
         return {**settings, **self.shipped(language_id)}
+
+    def origin(self) -> dict[str, Any]:
+        """Return which text or task it is, whatever is read of it: its kind and its place.
+
+        What lies on this machine is a Path.
+        """
+        found = {key: getattr(self, key, None) for key in IDENTITY}
+        on_hub = found["revision"] is not None
+        return {
+            key: Path(value) if key in PLACES and not on_hub else value
+            for key, value in found.items()
+            if value is not None
+        }
 
     def code_targets(self) -> tuple[str, ...]:
         """Return the definitions that read and write it, as `module:name`.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -91,6 +91,11 @@ class Corpus(Source):
     def package(self) -> PinnedPackage | None:
         """Return the package that must be downloaded before `read`."""
         return None
+
+    def origin(self) -> dict[str, Any]:
+        """Return which text it is, with the package that holds it."""
+        package = self.package()
+        return {**super().origin(), **({"package": str(package)} if package else {})}
 
     @abstractmethod
     def segments(self, language_id: str, archive: Path | None) -> tuple[list[Segment], list[str]]:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -84,6 +84,14 @@ class ModelSettings(BaseModel):
     def hub_id(self) -> str:
         """The repository's name on the Hub, where ``kind`` is ``hub``."""
         return self.source.removeprefix("hub:")
+
+    def origin(self) -> dict[str, Any]:
+        """Which model it is: its source and what pins it; a folder is a Path."""
+        if self.kind == "folder":
+            return {"source": self.folder}
+        if self.kind == "hub":
+            return {"source": f"hub:{self.hub_id}", "revision": self.revision}
+        return {"source": str(self.package), "sha256": self.sha256}
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
