@@ -6,7 +6,15 @@ import xarray as xr
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import bootstrap
-from neuroglot.measures.bootstrap import interval, resample_weights
+from neuroglot.measures.bootstrap import (
+    bounded,
+    bounded_mean,
+    interval,
+    named_bounds,
+    percentiles,
+    resample_weights,
+    with_bounds,
+)
 
 
 def labelled(values, dims=("variant", "language", "item")) -> xr.DataArray:
@@ -138,3 +146,40 @@ def test_one_item_and_no_value():
 def test_wrong_input_is_named(values, settings, message):
     with pytest.raises(NeuroglotError, match=message):
         interval(values, **settings)
+
+
+class TestNames:
+    def test_values_take_the_place_of_the_estimates(self):
+        estimate = labelled([[1.0, 2.0]] * 3, ("variant", "language")).assign_attrs(source="figure")
+        both = np.stack([estimate.values - 1, estimate.values + 2])
+        found = xr.Dataset(bounded("share", estimate, both))
+        assert list(found) == with_bounds("share") == ["share", "share_low", "share_high"]
+        xr.testing.assert_identical(found["share"], estimate.rename("share"))
+        xr.testing.assert_identical(found["share_low"], (estimate - 1).rename("share_low"))
+        xr.testing.assert_identical(found["share_high"], (estimate + 2).rename("share_high"))
+
+    def test_arrays_keep_their_dimensions_and_add_their_settings(self):
+        values = drawn()
+        low, high = interval(values, 50)
+        estimate = values.mean("item").transpose().assign_attrs(source="figure")
+        found = bounded("share", estimate, (low, high))
+        assert found["share_low"].dims == ("variant", "language")
+        np.testing.assert_array_equal(found["share_high"], high)
+        assert found["share_low"].attrs == {**low.attrs, "source": "figure"}
+        assert low.attrs["replicates"] == 50
+        assert "source" not in low.attrs
+
+    def test_a_mean_over_items(self):
+        values = drawn()
+        found = bounded_mean("share", values, 40)
+        np.testing.assert_array_equal(found["share"], values.mean("item"))
+        for bound, expected in zip(("low", "high"), interval(values, 40), strict=True):
+            np.testing.assert_array_equal(found[f"share_{bound}"], expected)
+        assert found["share"].attrs == values.attrs
+
+    def test_two_bounds(self):
+        low, high = named_bounds("a", percentiles(np.arange(12.0).reshape(2, 6))).values()
+        assert (low < high).all()
+        with pytest.raises(ValueError, match="zip"):
+            named_bounds("a", (1, 2, 3))
+        assert with_bounds("a", "b") == ["a", "a_low", "a_high", "b", "b_low", "b_high"]

@@ -1,6 +1,7 @@
 """Percentile bootstrap over items: intervals of means, from the same resamples for all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -11,6 +12,10 @@ from neuroglot.errors import NeuroglotError
 FOLDS = 32
 """Parts that a text's segments are dealt to in turn: segment ``i`` lies in fold ``i % FOLDS``."""
 
+ENDS = ("_low", "_high")
+"""What the names of a variable's lower and upper bound have behind the variable's own."""
+
+Bound = TypeVar("Bound")
 VARIABLES = 1 << 12  # means at a time: 4,096 x 1,000 replicates are 32 MB
 WEIGHTS = 1 << 22  # weights at a time: 32 MB
 
@@ -201,6 +206,45 @@ def centred_percentiles(
         middle = percentiles(values, 0.0)[0]
     bounds: NDArray[np.float64] = percentiles(values, level) - middle + estimate
     return bounds
+
+
+def with_bounds(*names: str) -> list[str]:
+    """Name variables and their bounds, as a table has them beside each other."""
+    return [name + end for name in names for end in ("", *ENDS)]
+
+
+def named_bounds(name: str, bounds: Iterable[Bound]) -> dict[str, Bound]:
+    """Name the lower and the upper bound of a variable."""
+    return {name + end: bound for end, bound in zip(ENDS, bounds, strict=True)}
+
+
+def bounded(
+    name: str, estimate: xr.DataArray, bounds: Iterable[xr.DataArray | NDArray[np.floating]]
+) -> dict[str, xr.DataArray]:
+    """Name an estimate and its bounds, ``{name}``, ``{name}_low`` and ``{name}_high``.
+
+    Args:
+        name: of the estimate.
+        estimate: what is bounded.
+        bounds: the lower and the upper one: values in the order of the estimate's dimensions, such
+            as [bound, ...] of ``percentiles`` in its shape, or arrays with dimensions of their own,
+            such as ``interval`` gives.
+
+    Returns:
+        The three, in the order of ``with_bounds``; the estimate's ``attrs`` are the bounds' too.
+    """
+    found = named_bounds(name, bounds)
+    return {name: estimate} | {
+        key: bound.assign_attrs({**estimate.attrs, **bound.attrs})
+        if isinstance(bound, xr.DataArray)
+        else estimate.copy(data=bound)
+        for key, bound in found.items()
+    }
+
+
+def bounded_mean(name: str, values: xr.DataArray, replicates: int) -> dict[str, xr.DataArray]:
+    """Average over ``item`` what there is, and bound the mean by ``interval``: see ``bounded``."""
+    return bounded(name, values.mean("item", keep_attrs=True), interval(values, replicates))
 
 
 def _check(values: xr.DataArray, replicates: int, level: float) -> None:
