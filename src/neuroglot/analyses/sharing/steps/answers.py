@@ -16,7 +16,8 @@ from neuroglot.analyses.pieces import Piece, piece
 from neuroglot.analyses.sharing.measures.kinds import Bits, KindBits, kinds, unpack
 from neuroglot.analyses.sharing.prompts import encoded, open_prompts, read_task
 from neuroglot.capture.answers import Variant
-from neuroglot.models.intervene import Edit, random_like
+from neuroglot.measures.controls import random_like
+from neuroglot.models.intervene import Edit
 from neuroglot.provenance import digest, fingerprint
 
 WITHOUT = ("all_shared", "partial_shared", "specific")

@@ -24,7 +24,8 @@ from neuroglot.analyses.transfer.steps.space import (
     closeness,
 )
 from neuroglot.capture.states import represent_variants
-from neuroglot.models.intervene import Edit, random_like
+from neuroglot.measures.controls import random_like
+from neuroglot.models.intervene import Edit
 from neuroglot.models.load import load
 from neuroglot.progress import progress
 from neuroglot.provenance import digest, fingerprint
