@@ -2,7 +2,11 @@
 
 from typing import Any
 
+from neuroglot.analyses.agreement import AGREEMENT
 from neuroglot.analyses.base import Analysis
+from neuroglot.analyses.boost import BOOST
 from neuroglot.analyses.lape import LAPE
 
-ANALYSES: dict[str, Analysis[Any]] = {analysis.name: analysis for analysis in (LAPE,)}
+ANALYSES: dict[str, Analysis[Any]] = {
+    analysis.name: analysis for analysis in (LAPE, AGREEMENT, BOOST)
+}
