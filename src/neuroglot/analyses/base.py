@@ -160,6 +160,13 @@ class Scope:
         [one] = self.models
         return one
 
+    @property
+    def one_part(self) -> str:
+        """The one part, of a step that has parts."""
+        if self.part is None:
+            raise TypeError("a step that has parts was given none")
+        return self.part
+
 
 In = TypeVar("In", bound=Inputs)
 Told = TypeVar("Told", bound=StepSettings)

@@ -1,6 +1,6 @@
 """What the declarations of several analyses say alike: whose text, which settings, which faults."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from neuroglot import layout
 from neuroglot.analyses.base import Run, StepSettings
+from neuroglot.settings import PerplexitySettings
 
 
 def labels(run: Run, languages: Iterable[str]) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def tokens(run: Run, model: str, corpus: str, languages: Iterable[str]) -> dict[
 
 def held_out_tokens(
     run: Run, model: str, chosen_on: str | None, languages: Iterable[str]
-) -> dict[str, Mapping[str, Path]]:
+) -> dict[str, Any]:
     """``held_out``, text to judge a model on, and ``chosen_on``, which it must not share with."""
     languages = list(languages)
     held_out = run.perplexity.corpus if run.perplexity else None
@@ -56,6 +57,13 @@ def held_out_tokens(
         name: tokens(run, model, corpus, languages) if corpus else {}
         for name, corpus in (("held_out", held_out), ("chosen_on", chosen_on))
     }
+
+
+def held_out_settings(run: Run) -> PerplexitySettings:
+    """How held-out text is cut, of a step that is wanted only where there is some."""
+    if run.perplexity is None:
+        raise TypeError("the configuration has no held-out text; ask has_held_out first")
+    return run.perplexity
 
 
 def has_held_out(run: Run, _section: Any) -> bool:

@@ -18,6 +18,7 @@ from neuroglot.analyses.lape.settings import (
 from neuroglot.analyses.planning import (
     has_held_out,
     held_out_problems,
+    held_out_settings,
     held_out_tokens,
     labels,
     picked,
@@ -55,7 +56,7 @@ def _perplexity_inputs(run: Run, section: LapeSettings, scope: Scope) -> Perplex
 def _perplexity_settings(run: Run, section: LapeSettings, scope: Scope) -> PerplexityStepSettings:
     return PerplexityStepSettings(
         model=scope.model,
-        perplexity=run.perplexity,
+        perplexity=held_out_settings(run),
         **labels(run, run.held_out_languages(section.corpus)),
         **running(run),
         **picked(section, PerplexityStepSettings),
