@@ -17,7 +17,7 @@ from neuroglot.analyses.named import (
     naming_of,
     reductions_of,
 )
-from neuroglot.analyses.planning import held_out_tokens, labels, picked, running
+from neuroglot.analyses.planning import held_out_settings, held_out_tokens, labels, picked, running
 from neuroglot.errors import unknown_name
 
 
@@ -89,7 +89,7 @@ def _settings(run: Run, section: BoostSettings, scope: Scope) -> BoostStepSettin
     return BoostStepSettings(
         model=scope.model,
         pivot=run.pivot,
-        perplexity=run.perplexity,
+        perplexity=held_out_settings(run),
         **labels(run, boosted_languages(run, section)),
         **running(run),
         **own,
