@@ -14,26 +14,34 @@ import xarray as xr
 import yaml
 
 from neuroglot import store
-from neuroglot.analyses import NAMING_METHODS
-from neuroglot.capture.settings import ExecutionSettings
-from neuroglot.config import load
-from neuroglot.errors import NeuroglotError
+from neuroglot.analyses.agreement import AGREEMENT, compared_languages
 from neuroglot.analyses.agreement.measures.overlap import (
     Sets,
     agreement,
     compare,
-    highest,
     holm,
-    lowest_entropy_neurons,
+    named_by_several,
     shared_by_chance,
 )
+from neuroglot.analyses.agreement.settings import AgreementInputs, AgreementStepSettings
+from neuroglot.analyses.base import LanguageFacts, NamingInputs
+from neuroglot.analyses.lexicon.measures.lexicon import lowest_entropy_neurons
+from neuroglot.analyses.named import (
+    Method,
+    configured_methods,
+    find_method,
+    looked_at,
+    named_neurons,
+)
+from neuroglot.analyses.run import run_step
+from neuroglot.capture.settings import ExecutionSettings
+from neuroglot.config import load
+from neuroglot.errors import NeuroglotError
+from neuroglot.measures.selection import highest
 from neuroglot.models.ffn import ffns
 from neuroglot.models.normalise import normalise
 from neuroglot.models.projection import written_tokens
 from neuroglot.models.source import ModelSettings
-from neuroglot.steps import reduce
-from neuroglot.steps.inputs import Inputs
-from neuroglot.analyses.named import looked_at, named_neurons
 from tiny_checkpoints import write_checkpoint
 from tiny_models import NAMES, tiny_model
 
@@ -42,6 +50,15 @@ torch.set_num_threads(1)
 ROOT = Path(__file__).parent.parent
 LANGUAGES = ["en", "de", "th"]
 LAYERS, NEURONS = 2, 24
+ANALYSES = {
+    "lape": "lape",
+    "sharing": "sharing",
+    "type1": "transfer",
+    "type2": "transfer",
+    "experts": "experts",
+    "lexicon": "lexicon",
+}
+METHODS = {name: Method(name=name, analysis=analysis) for name, analysis in ANALYSES.items()}
 
 
 # --- chance ---------------------------------------------------------------------------------
@@ -204,6 +221,17 @@ def test_planted_neurons_are_found_and_random_ones_are_not():
     assert (p >= found["p_value_all"]).sum() == p.notnull().sum() == 4 * 3 * 2
 
 
+def test_those_of_most_methods_come_first():
+    mask, _ = named(methods=5)
+    language, layer, neuron = named_by_several(mask, 2)
+    methods = mask.values.sum(0)
+    assert (methods >= 2).sum() == len(language) > 20
+    found = list(zip(language, -methods[language, layer, neuron], layer, neuron, strict=True))
+    assert found == sorted(found)
+    assert len(set(found)) == len(found)
+    assert {-number for _, number, _, _ in found} == {2, 3, 4}
+
+
 def test_highest_leaves_out_equals_that_do_not_all_fit():
     score = np.array([[3.0, 1, np.nan], [2, 2, 5]])
     assert highest(score, 2).tolist() == [[True, False, False], [False, False, True]]
@@ -291,7 +319,7 @@ def reductions() -> dict[str, xr.Dataset]:
             coords={"language": LANGUAGES, **layers},
             attrs={"high_frequency": 0.05},
         ),
-        "experts/partition": xr.Dataset(
+        "experts/partition/0": xr.Dataset(
             {"expert": (("layer", "neuron"), expert)}, coords={"layer": [0, 1], **layers}
         ),
         "lexicon/association": xr.Dataset(
@@ -319,27 +347,27 @@ def model(tmp_path_factory) -> Path:
     return folder / "tiny"
 
 
-Write = Callable[..., list[Path]]
+Reductions = dict[str, dict[str, Path]]
+Write = Callable[..., Reductions]
 
 
 @pytest.fixture
-def write(tmp_path: Path, model: Path) -> Write:
-    def written(**changed: Any) -> list[Path]:
-        paths = [model]
+def write(tmp_path: Path) -> Write:
+    """Write what the methods leave; give its place by analysis and step."""
+
+    def written(**changed: Any) -> Reductions:
+        places: Reductions = {}
         for name, data in (reductions() | changed).items():
-            path = tmp_path / f"{name.replace('/', '-')}.zarr"
-            origin = {"reduction": name}
+            path = tmp_path / f"{name}.zarr"
+            analysis, step = name.split("/", 1)
+            origin = {"reduction": f"{analysis}/{step.split('/')[0]}"}
             store.begin(path, "reduction", origin)
             store.write_dataset(path, data)
             store.complete(path, "reduction", origin, {})
-            paths.append(path)
-        return paths
+            places.setdefault(analysis, {})[step] = path
+        return places
 
     return written
-
-
-def opened(paths: list[Path]) -> Inputs:
-    return Inputs(tuple(sorted(paths)), ExecutionSettings(), Path("none"))
 
 
 def lists(masks: dict[str, np.ndarray]) -> dict[str, list[tuple[int, int]]]:
@@ -348,11 +376,15 @@ def lists(masks: dict[str, np.ndarray]) -> dict[str, list[tuple[int, int]]]:
     }
 
 
-def test_every_method_names_its_neurons(write: Write):
-    inputs, settings = opened(write()), {"top_fraction": 0.125}
+def test_every_method_names_its_neurons(write: Write, model: Path):
+    places = write()
     found = {
-        method: lists(named_neurons(inputs, method, ["th", "xx", "de"], settings))
-        for method in NAMING_METHODS
+        name: lists(
+            named_neurons(
+                method, NamingInputs(model, places[method.analysis]), ["th", "xx", "de"], 0.125
+            )
+        )
+        for name, method in METHODS.items()
     }
     by_threes = {
         one: [(layer, 3 * row + i) for layer in (0, 1) for i in range(3)]
@@ -367,51 +399,59 @@ def test_every_method_names_its_neurons(write: Write):
     assert list(found["lape"]) == ["th", "de"]
 
 
-def test_where_methods_look(write: Write):
-    inputs = opened(write())
-    looked = {method: looked_at(inputs, method).tolist() for method in NAMING_METHODS}
+def test_where_methods_look(write: Write, model: Path):
+    places = write()
+    looked = {
+        name: looked_at(method, NamingInputs(model, places[method.analysis])).tolist()
+        for name, method in METHODS.items()
+    }
     assert looked["type1"] == [True, False]
     assert looked["type2"] == looked["lexicon"] == [False, True]
     assert looked["lape"] == looked["sharing"] == looked["experts"] == [True, True]
 
 
-def test_an_unknown_method_is_named(write: Write):
-    paths = write()
+def test_an_unknown_method_is_named(tmp_path: Path, model: Path):
     with pytest.raises(NeuroglotError, match="did you mean 'lape'"):
-        named_neurons(opened(paths), "lap", ["en"], {})
-    with pytest.raises(NeuroglotError, match="exactly one lape/neurons"):
-        named_neurons(opened(paths[:1]), "lape", ["en"], {})
+        find_method("lap")
+    missing = NamingInputs(model, {"neurons": tmp_path / "lape" / "neurons.zarr"})
+    with pytest.raises(NeuroglotError, match=r"lape/neurons\.zarr is missing"):
+        named_neurons(find_method("lape"), missing, ["en"], 0.1)
 
 
-def settings(**changed: Any) -> dict[str, Any]:
-    row = {"family": "f", "genus": "g", "script": "Latn"}
-    return {
-        "top_fraction": 0.125,
-        "minimum_methods": 2,
-        "languages": LANGUAGES,
-        "language_table": {one: {"name": one.upper(), **row} for one in LANGUAGES},
-        "device": "cpu",
-        "dtype": "auto",
-        "methods": list(NAMING_METHODS),
-        "model": "tiny",
-        **changed,
-    }
+@pytest.fixture
+def run(tmp_path: Path, model: Path) -> Callable[..., tuple[xr.Dataset, dict[str, pd.DataFrame]]]:
+    """Run the step on what the methods left; give its dataset and tables."""
+
+    def ran(
+        places: Reductions, *methods: str, minimum_methods: int = 2
+    ) -> tuple[xr.Dataset, dict[str, pd.DataFrame]]:
+        facts = {"family": "f", "genus": "g", "script": "Latn"}
+        settings = AgreementStepSettings(
+            methods=[METHODS[name] for name in methods or METHODS],
+            top_fraction=0.125,
+            minimum_methods=minimum_methods,
+            languages=LANGUAGES,
+            language_table={one: LanguageFacts(name=one.upper(), **facts) for one in LANGUAGES},
+            device="cpu",
+            dtype="auto",
+            model="tiny",
+        )
+        output = tmp_path / "out" / "agreement.zarr"
+        inputs = AgreementInputs(model=model, reductions=places)
+        step = AGREEMENT.step("agreement")
+        run_step(AGREEMENT, step, inputs, settings, output, ExecutionSettings())
+        tables = {
+            name: pd.read_csv(output.with_name(f"{name}.csv"), keep_default_na=False)
+            for name in step.tables
+        }
+        return store.open_dataset(output, "reduction"), tables
+
+    return ran
 
 
-def run(
-    paths: list[Path], output: Path, **changed: Any
-) -> tuple[xr.Dataset, dict[str, pd.DataFrame]]:
-    reduce.run("agreement", "agreement", paths, settings(**changed), output, ExecutionSettings())
-    tables = {
-        name: pd.read_csv(output.with_name(f"{name}.csv"), keep_default_na=False)
-        for name in ("agreement", "neurons")
-    }
-    return store.open_dataset(output, "reduction"), tables
-
-
-def test_the_tables(write: Write, tmp_path: Path, model: Path):
-    data, tables = run(write(), tmp_path / "out" / "agreement.zarr")
-    assert data["method"].values.tolist() == list(NAMING_METHODS)
+def test_the_tables(write: Write, run):
+    data, tables = run(write())
+    assert data["method"].values.tolist() == list(METHODS)
     assert data["stack"].dims == data["stack_layer"].dims == ("layer",)
     assert all("units" in variable.attrs for variable in data.data_vars.values())
     pairs = tables["agreement"]
@@ -431,7 +471,7 @@ def test_the_tables(write: Write, tmp_path: Path, model: Path):
         ]
     )
     assert pairs["language"].drop_duplicates().tolist() == LANGUAGES
-    order = list(NAMING_METHODS)
+    order = list(METHODS)
     assert (pairs["method"].map(order.index) < pairs["method_other"].map(order.index)).all()
 
     def line(*key: str) -> list[Any]:
@@ -474,27 +514,22 @@ def test_the_tables(write: Write, tmp_path: Path, model: Path):
     assert (german["methods"] >= 2).all()
 
 
-def test_fewer_methods_leave_columns_empty(write: Write, tmp_path: Path):
-    _, tables = run(
-        write(),
-        tmp_path / "out" / "agreement.zarr",
-        methods=["type2", "lexicon"],
-        minimum_methods=1,
-    )
+def test_fewer_methods_leave_columns_empty(write: Write, run):
+    _, tables = run(write(), "type2", "lexicon", minimum_methods=1)
     neurons = tables["neurons"]
     assert len(neurons) == 4 + 9
     assert (neurons[["frequency", "frequency_others", "expert", "specific_items"]] == "").all(None)
 
 
-def test_nothing_named_by_several_is_an_empty_table(write: Write, tmp_path: Path):
-    data, tables = run(write(), tmp_path / "out" / "agreement.zarr", methods=["type1", "lexicon"])
+def test_nothing_named_by_several_is_an_empty_table(write: Write, run):
+    data, tables = run(write(), "type1", "lexicon")
     assert len(tables["neurons"]) == len(tables["agreement"]) == data.sizes["entry"] == 0
     assert tables["neurons"].columns[-1] == "top_tokens"
 
 
-def test_a_language_that_one_method_lacks(write: Write, tmp_path: Path):
+def test_a_language_that_one_method_lacks(write: Write, run):
     lape = reductions()["lape/neurons"].sel(language=["en", "th"])
-    _, tables = run(write(**{"lape/neurons": lape}), tmp_path / "out" / "agreement.zarr")
+    _, tables = run(write(**{"lape/neurons": lape}))
     german = tables["neurons"].query("language == 'de'")
     assert len(german)
     assert (german["frequency"] == "").all()
@@ -550,9 +585,10 @@ def config(*sections: str) -> dict[str, Any]:
 def test_methods_and_languages_follow_from_the_sections():
     valid = config("lape", "transfer", "agreement")
     found = load(valid)
-    assert found.naming_methods == ["lape", "type1", "type2"]
-    assert found.agreement_languages == [one for one in valid["languages"] if one != "en"]
-    assert load(config("lape", "experts", "agreement")).agreement_languages == valid["languages"]
+    assert [one.name for one in configured_methods(found)] == ["lape", "type1", "type2"]
+    assert compared_languages(found) == [one for one in valid["languages"] if one != "en"]
+    found = load(config("lape", "experts", "agreement"))
+    assert compared_languages(found) == valid["languages"]
 
 
 @pytest.mark.parametrize("sections", [("lape",), ("transfer",)])

@@ -12,20 +12,22 @@ import xarray as xr
 from tokenizers import Tokenizer
 
 from neuroglot import store
-from neuroglot.analyses import BoostSettings
-from neuroglot.capture.settings import ExecutionSettings
+from neuroglot.analyses.base import LanguageFacts, Work
+from neuroglot.analyses.boost import boosted_languages
+from neuroglot.analyses.boost.identification import code_of, identify
+from neuroglot.analyses.boost.settings import BoostInputs, BoostSettings, BoostStepSettings
+from neuroglot.analyses.boost.steps import boost as module
+from neuroglot.analyses.boost.steps.boost import compute, tables
+from neuroglot.analyses.named import Method
 from neuroglot.config import load
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
-from neuroglot.analyses.lape.measures.lape import random_neurons
+from neuroglot.measures.controls import matched_random
 from neuroglot.models.intervene import Edit, intervened
 from neuroglot.models.load import load as load_model
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
-from neuroglot.analyses.boost.steps import boost as module
-from neuroglot.analyses.boost.steps.boost import compute, tables
-from neuroglot.analyses.boost.identification import code_of, identify
-from neuroglot.steps.inputs import Inputs
+from neuroglot.settings import PerplexitySettings
 from neuroglot.steps.tokens import run as run_tokens
 from tiny_checkpoints import write_checkpoint
 
@@ -39,20 +41,28 @@ SENTENCES = {
     "wo": ["Nit ñépp danuy juddu, yam ci tawfeex.", "Nekk na it ku xam dëgg te ànd ak xel."],
     "th": ["บ้านตั้งอยู่บนเนินเขา", "เธออ่านหนังสือทุกคืน"],
 }
-SETTINGS: dict[str, Any] = {
-    **BoostSettings(factors=[4, 1, 0.5], prompts=2, prompt_tokens=5, new_tokens=6).model_dump(),
-    "random_seeds": 2,
-    "replicates": 50,
-    "languages": LANGUAGES,
-    "language_table": {
-        one: {"name": one, "family": "F", "script": script} for one, script in SCRIPTS.items()
-    },
-    "device": "cpu",
-    "dtype": "float32",
-    "perplexity": {"corpus": "held-out", "window": 6, "windows": 2},
-    "pivot": "en",
-    "model": "model",
+FACTS = {
+    one: LanguageFacts(name=one, family="F", genus="G", script=script)
+    for one, script in SCRIPTS.items()
 }
+
+
+def settings_of(**changed: Any) -> BoostStepSettings:
+    section = BoostSettings(factors=[4, 1, 0.5], prompts=2, prompt_tokens=5, new_tokens=6)
+    told = {
+        **section.model_dump(exclude={"models", "causal_models"}),
+        "method": Method(name="lape", analysis="lape"),
+        "random_seeds": 2,
+        "replicates": 50,
+        "languages": LANGUAGES,
+        "language_table": FACTS,
+        "device": "cpu",
+        "dtype": "float32",
+        "perplexity": PerplexitySettings(corpus="held-out", window=6, windows=2),
+        "pivot": "en",
+        "model": "model",
+    }
+    return BoostStepSettings(**told | changed)
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +93,23 @@ def write_neurons(folder: Path, own: np.ndarray) -> None:
     store.complete(folder / "neurons.zarr", "reduction", origin, {})
 
 
-def inputs_of(place: Path, pieces: Path) -> Inputs:
-    paths = [place / "model", place / "neurons.zarr", *(place / "tokens").glob("*/*.zarr")]
-    return Inputs(tuple(sorted(paths)), ExecutionSettings(), pieces)
+def inputs_of(place: Path, pieces: Path) -> BoostInputs:
+    held_out, read = (
+        {one: place / "tokens" / corpus / f"{one}.zarr" for one in LANGUAGES}
+        for corpus in ("held-out", "read")
+    )
+    return BoostInputs(
+        model=place / "model",
+        reductions={"neurons": place / "neurons.zarr"},
+        held_out=held_out,
+        chosen_on=read,
+        work=Work(pieces=pieces, progress=pieces / "progress"),
+    )
 
 
 @pytest.fixture(scope="module")
 def data(place: Path, tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
-    return compute(inputs_of(place, tmp_path_factory.mktemp("pieces")), SETTINGS)
+    return compute(inputs_of(place, tmp_path_factory.mktemp("pieces")), settings_of())
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +120,9 @@ def model(place: Path) -> Any:
 def sets_of(place: Path, language: str) -> list[np.ndarray]:
     """The language's neurons, and those that are drawn at random for it."""
     own = store.open_dataset(place / "neurons.zarr", "reduction")["language_neuron"]
-    own = own.sel(language=language)
-    return [own.values, *(random_neurons(own, seed).values for seed in range(2))]
+    own = own.sel(language=language).values
+    drawn = (matched_random(own, np.random.default_rng(seed), "others") for seed in range(2))
+    return [own, *drawn]
 
 
 def one_by_one(model: Any, tokenizer: Tokenizer, text: str, edits: list[Edit]) -> str:
@@ -200,7 +220,7 @@ def test_shares_count_texts(
         return ["und" if len(text) % 2 else "de" for text in texts]
 
     monkeypatch.setattr(module, "identify", planted)
-    found = compute(inputs_of(place, tmp_path), SETTINGS).sel(language="de")
+    found = compute(inputs_of(place, tmp_path), settings_of()).sel(language="de")
     even = np.vectorize(len)(data["continuation"].sel(language="de").values) % 2 == 0
     np.testing.assert_allclose(found["share"].sel(variant="boosted").values, even[:, 0].mean(-1))
     np.testing.assert_allclose(
@@ -215,7 +235,7 @@ def test_shares_count_texts(
 def test_a_language_has_the_same_numbers_among_others(
     place: Path, data: xr.Dataset, tmp_path: Path
 ) -> None:
-    turned = compute(inputs_of(place, tmp_path), SETTINGS | {"languages": ["th", "wo", "de"]})
+    turned = compute(inputs_of(place, tmp_path), settings_of(languages=["th", "wo", "de"]))
     same = data.sel(language=["th", "wo", "de"])
     for name in ("share", "share_low", "undetermined", "continuation", "neurons"):
         xr.testing.assert_equal(turned[name], same[name])
@@ -225,12 +245,12 @@ def test_a_language_has_the_same_numbers_among_others(
 def test_pieces_are_kept(
     place: Path, data: xr.Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    first = compute(inputs_of(place, tmp_path), SETTINGS | {"languages": ["de"]})
+    first = compute(inputs_of(place, tmp_path), settings_of(languages=["de"]))
     monkeypatch.setattr("neuroglot.analyses.boost.experiment.load", None)
-    again = compute(inputs_of(place, tmp_path), SETTINGS | {"languages": ["de"]})
+    again = compute(inputs_of(place, tmp_path), settings_of(languages=["de"]))
     xr.testing.assert_identical(first, again)
     with pytest.raises(TypeError):
-        compute(inputs_of(place, tmp_path), SETTINGS | {"languages": ["de"], "new_tokens": 7})
+        compute(inputs_of(place, tmp_path), settings_of(languages=["de"], new_tokens=7))
 
 
 def test_tables(data: xr.Dataset) -> None:
@@ -248,7 +268,7 @@ def test_tables(data: xr.Dataset) -> None:
 
 def test_too_few_long_segments(place: Path, tmp_path: Path) -> None:
     with pytest.raises(NeuroglotError, match=r"de\.zarr: 2 segments have 5 tokens or more, and 3"):
-        compute(inputs_of(place, tmp_path), SETTINGS | {"prompts": 3, "languages": ["de", "en"]})
+        compute(inputs_of(place, tmp_path), settings_of(prompts=3, languages=["de", "en"]))
 
 
 def test_which_languages_are_known() -> None:
@@ -287,14 +307,16 @@ CONFIG: dict[str, Any] = {
 
 
 def test_configured() -> None:
-    assert load(CONFIG).boost_languages == ["en", "de"]
-    assert load(CONFIG).boost.factors == [1, 2, 4]
+    found = load(CONFIG)
+    assert boosted_languages(found, found.section("boost")) == ["en", "de"]
+    assert found.section("boost").factors == [1, 2, 4]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"boost": {"method": "type1"}}, "boost.method: 'type1' needs the section 'transfer'"),
+        ({"boost": {"method": "lap"}}, "boost.method: unknown method .* did you mean 'lape'"),
         ({"perplexity": None}, "boost: .* add a section perplexity"),
         ({"perplexity": {"corpus": "read"}}, "'read' is also lape.corpus"),
         ({"perplexity": {"corpus": "german"}}, "not read in the pivot 'en'"),

@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,14 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from neuroglot.analyses import NAMING_METHODS
-from neuroglot.figures import style
+from neuroglot.analyses.agreement import AGREEMENT
 from neuroglot.analyses.agreement.figures import overlap
-from neuroglot.figures.agreement import FAMILIES, REDUCTIONS
 from neuroglot.analyses.agreement.measures.overlap import agreement
+from neuroglot.analyses.named import ORDER
+from neuroglot.figures import style
 
-ROOT = Path(__file__).parents[1]
-METHODS = list(NAMING_METHODS)
+METHODS = list(ORDER)
+FAMILIES = {family.name: family.stems for family in AGREEMENT.figures}
 STEMS = [(family, stem) for family, stems in FAMILIES.items() for stem in stems]
 
 
@@ -94,19 +93,19 @@ def _warnings_are_errors() -> Iterator[None]:
 class TestRegistry:
     @pytest.mark.parametrize("family", FAMILIES)
     def test_lists_what_the_modules_draw(self, family: str) -> None:
-        module = importlib.import_module(f"neuroglot.figures.agreement.{family}")
+        module = importlib.import_module(f"neuroglot.analyses.agreement.figures.{family}")
         assert tuple(module.FIGURES) == FAMILIES[family]
-        assert REDUCTIONS[family] == ("agreement",)
+        assert AGREEMENT.family(family).steps == ("agreement",)
 
     def test_needs_no_matplotlib(self) -> None:
         code = (
-            "import sys, neuroglot.figures.agreement;"
-            "sys.exit(bool({'matplotlib', 'xarray', 'numpy'} & set(sys.modules)))"
+            "import sys, neuroglot.analyses.agreement;"
+            "sys.exit(bool({'matplotlib', 'xarray', 'torch'} & set(sys.modules)))"
         )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     def test_every_figure_has_a_caption(self) -> None:
-        report = ROOT / "workflow" / "report" / "agreement"
+        report = AGREEMENT.folder / "captions"
         for stem in ("table", *(stem for _, stem in STEMS)):
             assert "snakemake.wildcards.m" in (report / f"{stem}.rst").read_text(encoding="utf-8")
 

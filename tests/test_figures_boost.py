@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +14,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from neuroglot.figures import style
+from neuroglot.analyses.boost import BOOST
 from neuroglot.analyses.boost.figures import factors
-from neuroglot.figures.boost import FAMILIES, REDUCTIONS
+from neuroglot.figures import style
 
-ROOT = Path(__file__).parents[1]
+FAMILIES = {family.name: family.stems for family in BOOST.figures}
 STEMS = [(family, stem) for family, stems in FAMILIES.items() for stem in stems]
 NAMES = {"en": "English", "de": "German", "fr": "French", "wo": "Wolof", "th": "Thai"}
 
@@ -81,7 +80,7 @@ CASES = {
 
 
 def draw(family: str, stem: str, ds: xr.Dataset) -> Figure:
-    return importlib.import_module(f"neuroglot.figures.boost.{family}").FIGURES[stem](ds)
+    return importlib.import_module(f"neuroglot.analyses.boost.figures.{family}").FIGURES[stem](ds)
 
 
 def lines_of(ax: Axes) -> list[list[float]]:
@@ -99,19 +98,20 @@ def _warnings_are_errors() -> Iterator[None]:
 class TestRegistry:
     def test_lists_what_the_modules_draw(self) -> None:
         for family, stems in FAMILIES.items():
-            module = importlib.import_module(f"neuroglot.figures.boost.{family}")
+            module = importlib.import_module(f"neuroglot.analyses.boost.figures.{family}")
             assert tuple(module.FIGURES) == stems
-        assert REDUCTIONS.keys() == FAMILIES.keys()
+        steps = {step.name for step in BOOST.steps}
+        assert all(steps.issuperset(family.steps) for family in BOOST.figures)
 
     def test_needs_no_matplotlib(self) -> None:
         code = (
-            "import sys, neuroglot.figures.boost;"
-            "sys.exit(bool({'matplotlib', 'xarray', 'numpy'} & set(sys.modules)))"
+            "import sys, neuroglot.analyses.boost;"
+            "sys.exit(bool({'matplotlib', 'xarray', 'torch'} & set(sys.modules)))"
         )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     def test_every_figure_has_a_caption(self) -> None:
-        report = ROOT / "workflow" / "report" / "boost"
+        report = BOOST.folder / "captions"
         for stem in [*(stem for _, stem in STEMS), "table"]:
             assert "snakemake.wildcards.m" in (report / f"{stem}.rst").read_text(encoding="utf-8")
 

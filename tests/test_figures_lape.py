@@ -16,12 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from neuroglot.analyses.lape import LAPE
+from neuroglot.analyses.lape.figures import neurons, perplexity
 from neuroglot.figures import matrices, style
-from neuroglot.analyses.lape.figures import neurons
-from neuroglot.analyses.lape.figures import perplexity
-from neuroglot.figures.lape import FAMILIES, REDUCTIONS
 
-ROOT = Path(__file__).parents[1]
+FAMILIES = {family.name: family.stems for family in LAPE.figures}
 STEMS = [(family, stem) for family, stems in FAMILIES.items() for stem in stems]
 NAMES = {
     "en": "English",
@@ -124,7 +123,7 @@ def dataset(family: str, **case: object) -> xr.Dataset:
 
 
 def draw(family: str, stem: str, ds: xr.Dataset) -> Figure:
-    return importlib.import_module(f"neuroglot.figures.lape.{family}").FIGURES[stem](ds)
+    return importlib.import_module(f"neuroglot.analyses.lape.figures.{family}").FIGURES[stem](ds)
 
 
 def panels_of(figure: Figure) -> list[Axes]:
@@ -156,21 +155,22 @@ def _warnings_are_errors() -> Iterator[None]:
 class TestRegistry:
     @pytest.mark.parametrize("family", FAMILIES)
     def test_lists_what_the_modules_draw(self, family: str) -> None:
-        module = importlib.import_module(f"neuroglot.figures.lape.{family}")
+        module = importlib.import_module(f"neuroglot.analyses.lape.figures.{family}")
         assert tuple(module.FIGURES) == FAMILIES[family]
 
     def test_names_the_reductions_of_every_family(self) -> None:
-        assert REDUCTIONS.keys() == FAMILIES.keys()
+        steps = {step.name for step in LAPE.steps}
+        assert all(steps.issuperset(family.steps) for family in LAPE.figures)
 
     def test_needs_no_matplotlib(self) -> None:
         code = (
-            "import sys, neuroglot.figures.lape;"
-            "sys.exit(bool({'matplotlib', 'xarray', 'numpy'} & set(sys.modules)))"
+            "import sys, neuroglot.analyses.lape;"
+            "sys.exit(bool({'matplotlib', 'xarray', 'torch'} & set(sys.modules)))"
         )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     def test_every_figure_has_a_caption(self) -> None:
-        report = ROOT / "workflow" / "report" / "lape"
+        report = LAPE.folder / "captions"
         for _, stem in STEMS:
             text = (report / f"{stem}.rst").read_text(encoding="utf-8")
             assert "snakemake.wildcards.m" in text

@@ -9,6 +9,13 @@ from scipy.stats import rankdata, spearmanr
 
 import tiny_models
 from neuroglot import store
+from neuroglot.analyses.lape.measures.lape import activation_probability, language_neurons
+from neuroglot.analyses.lape.measures.perplexity import compared_over_windows
+from neuroglot.analyses.lape.measures.uncertainty import chance_selection, selection_interval
+from neuroglot.analyses.roles.measures.distance import distance_matrix, representation_distance
+from neuroglot.analyses.roles.measures.frequency import layer_spread_interval
+from neuroglot.analyses.roles.measures.ranks import _ranks, rank_correlation_interval
+from neuroglot.analyses.roles.measures.rsa import correlation_rows, rsa, rsa_interval
 from neuroglot.capture.collectors import firing_collectors, role_collectors
 from neuroglot.capture.engine import Engine, Recording
 from neuroglot.capture.folds import read_folds, write_folds
@@ -16,13 +23,6 @@ from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
 from neuroglot.measures.bootstrap import FOLDS, centred_percentiles, fold_weights
-from neuroglot.analyses.roles.measures.distance import distance_matrix, representation_distance
-from neuroglot.analyses.roles.measures.frequency import layer_spread_interval
-from neuroglot.analyses.lape.measures.lape import activation_probability, language_neurons
-from neuroglot.analyses.lape.measures.uncertainty import chance_selection, selection_interval
-from neuroglot.analyses.roles.measures.ranks import _ranks, rank_correlation_interval
-from neuroglot.analyses.roles.measures.rsa import correlation_rows, rsa, rsa_interval
-from neuroglot.analyses.lape.steps.perplexity import _bounds
 from neuroglot.tokens import Tokens
 
 REPLICATES = 40
@@ -348,24 +348,20 @@ class TestLape:
 
     def test_perplexity_over_windows(self) -> None:
         generator = np.random.default_rng(7)
-
-        class Measured:
-            tokens = np.array([12 * 9, 7 * 9])
-
         whole = [generator.normal(30, 3, n) for n in (12, 7)]
         chosen = [
             [[own + generator.normal(shift, 0.1, len(own)) for own in whole] for _ in range(2)]
             for shift in (2, 0)
         ]
-        found = _bounds(Measured(), whole, chosen, 200)  # type: ignore[arg-type]
+        found = compared_over_windows(whole, chosen, np.array([12 * 9, 7 * 9]), 200)
         for place, own in enumerate(whole):
             drawn = fold_weights(len(own), 200)
             expected = np.percentile(np.exp(drawn @ own / len(own) / 9), [2.5, 97.5])
-            both = [found[f"baseline_{end}"][1][place] for end in ("low", "high")]
+            both = [found[f"baseline_{end}"].values[place] for end in ("low", "high")]
             np.testing.assert_allclose(both, expected, rtol=1e-3)
             for c, d in np.ndindex(2, 2):
                 paired = chosen[c][d][place] - own
-                assert found["change"][1][c, d, place] == pytest.approx(paired.mean() / 9)
+                assert found["change"].values[c, d, place] == pytest.approx(paired.mean() / 9)
                 expected = np.percentile(drawn @ paired / len(own) / 9, [2.5, 97.5])
-                both = [found[f"change_{end}"][1][c, d, place] for end in ("low", "high")]
+                both = [found[f"change_{end}"].values[c, d, place] for end in ("low", "high")]
                 np.testing.assert_allclose(both, expected, rtol=1e-9)

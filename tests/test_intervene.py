@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns, record
-from neuroglot.models.intervene import Edit, changed, deactivated, intervened, random_like
+from neuroglot.models.intervene import Edit, changed, deactivated, intervened
 from tiny_models import LAYERS, NAMES, NEURONS, tiny_inputs, tiny_model
 
 torch.set_num_threads(1)
@@ -341,33 +341,6 @@ def test_refuses_edits_that_do_not_fit(edit: Edit, positions: Any, message: str)
     with pytest.raises(NeuroglotError, match=message), intervened(model, [edit], positions):
         logits(model)
     assert hooks_of(model) == 0
-
-
-def test_as_many_random_neurons_and_others_while_there_are_any():
-    shares = np.array([0, 0.1, 0.5, 0.8, 1])[:, None]
-    neurons = np.random.default_rng(0).random((7, 5, 40)) < shares
-    drawn = random_like(neurons, 3, range(7))
-    counts = neurons.sum(-1)
-    np.testing.assert_array_equal(drawn.sum(-1), counts)
-    np.testing.assert_array_equal((drawn & neurons).sum(-1), np.maximum(0, 2 * counts - 40))
-    np.testing.assert_array_equal(drawn, random_like(neurons, 3, range(7)))
-    assert not np.array_equal(drawn, random_like(neurons, 4, range(7)))
-    assert len({row.tobytes() for row in drawn[:, 1]}) == 7  # not one draw for all items
-
-
-def test_an_items_draw_does_not_depend_on_its_batch():
-    neurons = chosen_neurons(model_of("llama"), items=6)
-    whole = random_like(neurons, 1, range(6))
-    order = np.array([4, 0, 3])
-    np.testing.assert_array_equal(random_like(neurons[order], 1, order), whole[order])
-
-
-def test_every_other_neuron_is_as_likely():
-    neurons = np.zeros((4000, 1, 8), bool)
-    neurons[..., :2] = True
-    often = random_like(neurons, 0, range(4000)).mean((0, 1))
-    assert often[:2].tolist() == [0, 0]
-    np.testing.assert_allclose(often[2:], 2 / 6, atol=0.04)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "falcon", "phi3", "opt", "t5"])

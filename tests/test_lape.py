@@ -10,16 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from neuroglot.errors import NeuroglotError
+from neuroglot.analyses.lape.exports import write_exports
 from neuroglot.analyses.lape.measures.lape import (
     activation_probability,
     activation_probability_entropy,
     as_lists,
+    highest_elsewhere,
     language_neurons,
-    random_neurons,
+    selection_standard,
     shared_by_languages,
 )
-from neuroglot.analyses.lape.exports import write_exports
+from neuroglot.analyses.lape.steps.neurons import tables
+from neuroglot.errors import NeuroglotError
 
 IDS = ["en", "de", "fr", "th", "zh", "sw"]
 
@@ -226,24 +228,70 @@ def test_order_and_precision_change_nothing(values, random):
         assert entropy.where(kept).max() <= entropy.where(passed & ~kept).min()
 
 
-def test_random_neurons_are_as_many_but_others():
-    own = language_neurons(drawn(), 0.9, 0.1).sel(language="de")
-    control = random_neurons(own, seed=3)
-    assert own.any()
-    assert control.dims == ("layer", "neuron")
-    assert not (control & own).any()
-    assert (control.sum("neuron") == own.sum("neuron")).all()
-    xr.testing.assert_identical(control, random_neurons(own, seed=3))
-    assert not control.equals(random_neurons(own, seed=4))
+def test_highest_elsewhere_by_hand():
+    p = probabilities(np.array([[[0.9, 0.3, 0]], [[0.1, 0.3, 0]], [[0.2, 0.1, 0]]]))
+    found = highest_elsewhere(p)
+    assert found.values.tolist() == [[[0.2, 0.3, 0]], [[0.9, 0.3, 0]], [[0.9, 0.3, 0]]]
+    turned = highest_elsewhere(p.transpose("neuron", "layer", "language"))
+    xr.testing.assert_identical(turned.transpose(*p.dims), found)
+    p = drawn()
+    for language in p["language"].values:
+        others = p.drop_sel(language=language).max("language")
+        xr.testing.assert_equal(highest_elsewhere(p).sel(language=language, drop=True), others)
 
 
-def test_random_neurons_reach_every_other_neuron_and_run_out():
-    own = xr.DataArray(
-        [[True, False, False, False], [True, True, True, False]], dims=("layer", "neuron")
+def test_the_standard_is_that_of_the_last_one_selected():
+    p = drawn()
+    own, entropy = language_neurons(p, 0.9, 0.1), activation_probability_entropy(drawn())
+    bar, highest = selection_standard(own, entropy)
+    assert bar == own.attrs["activation_bar"]
+    kept = own.any("language").values
+    assert highest == entropy.values[kept].max() > entropy.values[kept].min()
+    nobodys = language_neurons(p, percentile=1)
+    assert selection_standard(nobodys, entropy)[1] == -np.inf
+
+
+def test_the_table_names_every_neuron():
+    p = drawn()
+    own = language_neurons(p, 0.5, 0.5)
+    assert (own.sum("language") > 1).any()
+    data = xr.Dataset(
+        {
+            "language_neuron": own.transpose("neuron", "language", "layer"),
+            "activation_probability": p,
+            "activation_probability_entropy": activation_probability_entropy(p),
+            **{
+                f"{name}{end}": own.sum("neuron")
+                for name in ("neurons", "chance_neurons")
+                for end in ("", "_low", "_high")
+            },
+        }
     )
-    often = sum(random_neurons(own, seed).astype(int) for seed in range(100))
-    assert (often[0, 1:] > 15).all()
-    assert often[1].values.tolist() == [0, 0, 0, 100], "one other neuron for three of its own"
+    table = tables(data)["language_neurons"]
+    assert table.columns.tolist() == [
+        "layer",
+        "neuron",
+        "language",
+        "entropy",
+        "probability",
+        "probability_others",
+    ]
+    lines = table.to_dict("records")
+    named = [(one["language"], one["layer"] - 1, one["neuron"]) for one in lines]
+    lists = as_lists(own)
+    assert sorted(named) == sorted(
+        (language, layer, neuron)
+        for language, layers in lists.items()
+        for layer, neurons in layers.items()
+        for neuron in neurons
+    )
+    assert named == sorted(named, key=lambda one: (*one[1:], IDS.index(one[0])))
+    for one, (language, layer, neuron) in zip(lines, named, strict=True):
+        by_language = {i: float(p.sel(language=i)[layer, neuron]) for i in p["language"].values}
+        assert one["probability"] == by_language.pop(language)
+        assert one["probability_others"] == max(by_language.values())
+        assert one["entropy"] == data["activation_probability_entropy"].values[layer, neuron]
+        assert one["probability"] > own.attrs["activation_bar"]
 
 
 def test_a_lost_attribute_is_named():

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from neuroglot.analyses.agreement import AGREEMENT
 from neuroglot.analyses.base import Analysis
+from neuroglot.analyses.boost import BOOST
 from neuroglot.analyses.experts import EXPERTS
 from neuroglot.analyses.lape import LAPE
 from neuroglot.analyses.lexicon import LEXICON
@@ -19,5 +21,7 @@ ANALYSES: dict[str, Analysis[Any]] = {
         EXPERTS,
         TRANSFER,
         LAPE,
+        AGREEMENT,
+        BOOST,
     )
 }

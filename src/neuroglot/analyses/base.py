@@ -178,6 +178,11 @@ def always(_run: Run, _section: Any) -> bool:
     return True
 
 
+def no_modules(_settings: Any) -> Iterable[str]:
+    """Say that a step imports what it needs, and finds nothing by name."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Step(Generic[Configured, In, Told]):
     """One reduction: what it reads and is told, and what it writes beside its dataset.
@@ -200,6 +205,7 @@ class Step(Generic[Configured, In, Told]):
         runs_model: it runs a model, on a GPU if there is one.
         passes: how often it reads its texts.
         runtime: minutes that it takes beside that.
+        modules: of settings, the modules that it finds by name, whose code counts as its own.
     """
 
     name: str
@@ -215,6 +221,7 @@ class Step(Generic[Configured, In, Told]):
     runs_model: Callable[[Configured], bool] | bool = False
     passes: Callable[[Run, Configured], int] | int = 1
     runtime: int = 60
+    modules: Callable[[Told], Iterable[str]] = no_modules
 
 
 @dataclass(frozen=True)
@@ -264,6 +271,15 @@ class NamingInputs:
 
     model: Path
     reductions: Mapping[str, Path]
+
+    def parts(self, step: str) -> dict[str, Path]:
+        """The datasets of a step that has several, by part."""
+        own = f"{step}/"
+        return {
+            name.removeprefix(own): path
+            for name, path in self.reductions.items()
+            if name.startswith(own)
+        }
 
 
 @dataclass(frozen=True)

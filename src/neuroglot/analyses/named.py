@@ -1,53 +1,130 @@
-"""Reads which neurons each method names for a language, from the methods' own reductions."""
+"""The methods that name a language's neurons: which there are, and which neurons each names."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import xarray as xr
-from numpy.typing import NDArray
-
-from neuroglot.analyses.agreement.measures.overlap import highest, lowest_entropy_neurons
-from neuroglot.analyses.experts.partitions import read_partition
+from neuroglot import layout
+from neuroglot.analyses.base import Naming, NamingInputs, Run
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.steps.inputs import Inputs
+from neuroglot.settings import Section
 
-Mask = NDArray[np.bool_]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ORDER = ("lape", "sharing", "type1", "type2", "experts", "lexicon")
+"""Methods in the order of tables and figures; those of other analyses stand behind them."""
+
+
+class Method(Section):
+    """A method that names a language's neurons.
+
+    Attributes:
+        name: of the method.
+        analysis: whose ``naming.py`` says which neurons it names.
+    """
+
+    name: str
+    analysis: str
+
+
+# --- what declarations ask ------------------------------------------------------------------
+
+
+def known_methods() -> dict[str, Method]:
+    """Every method that a registered analysis declares, by name, in ``ORDER``."""
+    from neuroglot.analyses import ANALYSES  # which imports who asks
+
+    declared = {
+        naming.method: Method(name=naming.method, analysis=analysis.name)
+        for analysis in ANALYSES.values()
+        for naming in analysis.naming
+    }
+    ordered = dict.fromkeys([*(one for one in ORDER if one in declared), *declared])
+    return {name: declared[name] for name in ordered}
+
+
+def find_method(name: str) -> Method:
+    """The method of a name.
+
+    Raises:
+        NeuroglotError: there is none.
+    """
+    known = known_methods()
+    if name not in known:
+        raise NeuroglotError(unknown_name("method that names neurons", name, known))
+    return known[name]
+
+
+def configured_methods(run: Run) -> list[Method]:
+    """The methods of the configured analyses, in ``ORDER``."""
+    return [one for one in known_methods().values() if run.section(one.analysis) is not None]
+
+
+def analyses_of(methods: Iterable[Method]) -> list[str]:
+    """The analyses of some methods, each once."""
+    return list(dict.fromkeys(one.analysis for one in methods))
+
+
+def naming_of(method: Method) -> Naming[Any]:
+    """What the analysis of a method declares of it."""
+    from neuroglot.analyses import ANALYSES
+
+    [found] = [one for one in ANALYSES[method.analysis].naming if one.method == method.name]
+    return found
+
+
+def languages_of(run: Run, method: Method) -> list[str]:
+    """The languages that a configured method names neurons of."""
+    return naming_of(method).languages(run, run.section(method.analysis))
+
+
+def reductions_of(run: Run, method: Method, model: str) -> dict[str, Path]:
+    """Where it says which neurons a method names in a model: see ``NamingInputs.reductions``."""
+    from neuroglot.analyses import ANALYSES
+
+    analysis, found = ANALYSES[method.analysis], {}
+    for name in naming_of(method).steps:
+        step = analysis.step(name)
+        if step.parts is None:
+            found[name] = layout.reduction(analysis.name, name, model)
+        else:
+            for part in step.parts(run, run.section(analysis.name)):
+                found[f"{name}/{part}"] = layout.reduction(analysis.name, name, model, part)
+    return found
+
+
+def modules_of(methods: Iterable[Method]) -> list[str]:
+    """The modules that say which neurons some methods name."""
+    return [_module(one) for one in analyses_of(methods)]
+
+
+def _module(analysis: str) -> str:
+    return f"neuroglot.analyses.{analysis}.naming"
+
+
+# --- what steps ask -------------------------------------------------------------------------
 
 
 def named_neurons(
-    inputs: Inputs, method: str, languages: Sequence[str], settings: dict[str, Any]
-) -> dict[str, Mask]:
+    method: Method, inputs: NamingInputs, languages: Sequence[str], top_fraction: float
+) -> "dict[str, NDArray[np.bool_]]":
     """Say which neurons a method names for each language.
 
-    - ``lape``: LAPE's selection, of ``lape/neurons``.
-    - ``sharing``: neurons most often active in this language alone, of ``sharing/kinds``: the
-      ``top_fraction`` of all layers' neurons with the most such items.
-    - ``type1``, ``type2``: the ranked lists of ``transfer/neurons``.
-    - ``experts``: neurons of experts that are of high frequency in this language and in no other
-      of those that experts were counted in, of ``experts/frequency`` and ``experts/partition``.
-    - ``lexicon``: the ``top_fraction`` of the last layer's neurons of lowest entropy, of those
-      whose top tokens are most of all of this language, of ``lexicon/association``.
-
-    Where neurons at the end of a ``top_fraction`` rank equal and not all fit, none of them is
-    named (``measures.agreement.highest``).
-
     Args:
-        inputs: holds the method's reductions, and for ``lexicon`` the model.
-        method: one of the above.
+        method: which.
+        inputs: the model and what the method's analysis found in it.
         languages: whose neurons are wanted.
-        settings: ``top_fraction``, read by ``sharing`` and ``lexicon``.
+        top_fraction: share of the neurons that a language is given at most by a method that ranks
+            neurons without choosing.
 
     Returns:
         bool [layer, neuron] of every wanted language that the method was run on, in their order.
         It may be empty.
-
-    Raises:
-        NeuroglotError: an unknown method, or one whose reductions are not among the inputs.
     """
-    if method not in _READERS:
-        raise NeuroglotError(unknown_name("method that names neurons", method, _READERS))
-    named = _READERS[method](inputs, settings)
+    named = import_module(_module(method.analysis)).named(method.name, inputs, top_fraction)
     known = {str(language) for language in named["language"].values}
     ordered = named.transpose("language", "layer", "neuron")
     return {
@@ -57,59 +134,9 @@ def named_neurons(
     }
 
 
-def looked_at(inputs: Inputs, method: str) -> NDArray[np.bool_]:
-    """Say in which layers a method may name neurons at all: bool [layer].
-
-    ``type1`` and ``type2`` share the layers between them; ``lexicon`` looks at the last one.
-    """
-    layers = inputs.card().layers
-    if method in ("type1", "type2"):
-        score = inputs.reduction("transfer/neurons")["score"].sel(type=method)
-        return np.asarray(score.notnull().any(("language", "neuron")).to_numpy())
-    return np.arange(layers) == layers - 1 if method == "lexicon" else np.ones(layers, bool)
-
-
-def _sharing(inputs: Inputs, settings: dict[str, Any]) -> xr.DataArray:
-    specific = inputs.reduction("sharing/kinds")["specific"].transpose("language", ...)
-    count = specific.where(specific > 0)
-    n = round(settings["top_fraction"] * count[0].size)
-    return count.copy(data=np.array([highest(one, n) for one in count.to_numpy()]))
-
-
-def _listed(inputs: Inputs, kind: str) -> xr.DataArray:
-    data = inputs.reduction("transfer/neurons").sel(type=kind)
-    score = data["score"].transpose("language", "layer", "neuron")
-    listed = np.zeros(score.shape, bool)
-    layer, neuron = (
-        data[name].transpose("language", "rank").to_numpy()
-        for name in ("rank_layer", "rank_neuron")
+def looked_at(method: Method, inputs: NamingInputs) -> "NDArray[np.bool_]":
+    """Say in which layers a method may name neurons at all: bool [layer]."""
+    found: NDArray[np.bool_] = import_module(_module(method.analysis)).looked_at(
+        method.name, inputs
     )
-    listed[np.arange(len(listed))[:, None], layer, neuron] = True
-    return score.copy(data=listed)
-
-
-def _own_experts(inputs: Inputs) -> xr.DataArray:
-    data = inputs.reduction("experts/frequency")
-    frequent = data["expert_frequency"] >= data.attrs["high_frequency"]
-    own = frequent & (frequent.sum("language") == 1)
-    expert = read_partition(inputs)
-    neurons: xr.DataArray = own.isel(layer=expert["layer"], expert=expert)
-    return neurons
-
-
-def _lexicon(inputs: Inputs, settings: dict[str, Any]) -> xr.DataArray:
-    data = inputs.reduction("lexicon/association")
-    n = round(settings["top_fraction"] * data.sizes["neuron"])
-    last = lowest_entropy_neurons(data.sel(prior="uniform"), data.attrs["minimum_coverage"], n)
-    above = xr.zeros_like(last).expand_dims(layer=inputs.card().layers - 1)
-    return xr.concat([above, last.expand_dims(layer=1)], "layer")
-
-
-_READERS: dict[str, Callable[[Inputs, dict[str, Any]], xr.DataArray]] = {
-    "lape": lambda inputs, _: inputs.reduction("lape/neurons")["language_neuron"],
-    "sharing": _sharing,
-    "type1": lambda inputs, _: _listed(inputs, "type1"),
-    "type2": lambda inputs, _: _listed(inputs, "type2"),
-    "experts": lambda inputs, _: _own_experts(inputs),
-    "lexicon": _lexicon,
-}
+    return found

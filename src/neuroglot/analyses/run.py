@@ -22,10 +22,10 @@ from neuroglot.provenance import digest, fingerprint
 from neuroglot.tables import tidy
 
 
-def code_of(analysis: Analysis[Any], step: Step[Any, Any, Any]) -> str:
+def code_of(analysis: Analysis[Any], step: Step[Any, Any, Any], settings: StepSettings) -> str:
     """Fingerprint of the code that a step can reach."""
     module = f"{analysis.package}.steps.{step.name}"
-    return fingerprint("neuroglot.analyses.run:run_step", module)
+    return fingerprint("neuroglot.analyses.run:run_step", module, *step.modules(settings))
 
 
 def code_of_figures(analysis: Analysis[Any], family: Figures) -> str:
@@ -68,7 +68,7 @@ def run_step(
         ),
         "cards": cards,
         "settings": settings.model_dump(mode="json"),
-        "code": code_of(analysis, step),
+        "code": code_of(analysis, step, settings),
     }
     if store.begin(output, "reduction", origin):
         return

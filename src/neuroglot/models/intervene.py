@@ -155,33 +155,6 @@ def deactivated(model: Any, neurons: Mapping[int, NDArray[np.integer[Any]]]) -> 
         yield
 
 
-def random_like(
-    neurons: NDArray[np.bool_], seed: int, items: Sequence[int] | NDArray[np.integer[Any]]
-) -> NDArray[np.bool_]:
-    """Choose as many random neurons of each layer as are chosen there for an item.
-
-    The control of an edit. As in ``measures.lape.random_neurons`` a layer's other neurons are
-    drawn; where more than half of a layer is chosen these run out, and the rest, drawn from the
-    chosen ones, keeps the number the same.
-
-    Args:
-        neurons: ``[item, layer, neuron]``.
-        seed: of the draw.
-        items: the items' numbers. Each has a draw of its own, so that it does not matter which
-            other items are in a batch.
-
-    Returns:
-        bool ``[item, layer, neuron]``.
-    """
-    drawn = np.zeros_like(neurons)
-    for item, chosen, own in zip(items, neurons, drawn, strict=True):
-        keys = np.random.default_rng([seed, item]).random(chosen.shape) + chosen  # others first
-        ranked = np.argsort(keys, axis=1)
-        counts = chosen.sum(axis=1, keepdims=True)
-        np.put_along_axis(own, ranked, np.arange(chosen.shape[1]) < counts, axis=1)
-    return drawn
-
-
 @contextmanager
 def forward_replaced(module: nn.Module, replacement: Callable[..., Any]) -> Iterator[None]:
     """Let ``replacement`` stand in for a module's forward pass inside the block."""

@@ -1,9 +1,17 @@
-"""TODO"""
+"""How methods that name neurons are compared: the section and what the step gets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import Field
 
+from neuroglot.analyses.base import AnalysisSettings, Inputs, NamingInputs, RunningSettings
+from neuroglot.analyses.named import Method
+from neuroglot.settings import Share
 
-class AgreementSettings(Section):
+
+class AgreementSettings(AnalysisSettings):
     """Whether the methods that name a language's neurons name the same ones."""
 
     top_fraction: Share = Field(
@@ -14,3 +22,30 @@ class AgreementSettings(Section):
     minimum_methods: int = Field(
         2, ge=1, description="Methods that name a neuron for it to be listed in `neurons.csv`."
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgreementInputs(Inputs):
+    """The model, and what says which neurons are named: datasets by analysis and step.
+
+    A step that has parts is there once for each, as ``step/part``.
+    """
+
+    model: Path
+    reductions: Mapping[str, Mapping[str, Path]]
+
+    def naming(self, analysis: str) -> NamingInputs:
+        """What the methods of an analysis read."""
+        return NamingInputs(self.model, self.reductions[analysis])
+
+
+class AgreementStepSettings(RunningSettings):
+    """How methods are compared.
+
+    Attributes:
+        methods: in the order of tables and figures.
+    """
+
+    methods: list[Method]
+    top_fraction: float
+    minimum_methods: int

@@ -7,25 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
-from neuroglot.steps.inputs import Inputs
 from numpy.typing import NDArray
 
-from neuroglot import store
+from neuroglot.analyses.boost.settings import BoostInputs, BoostStepSettings
 from neuroglot.analyses.held_out import HeldOut, read_held_out
-from neuroglot.analyses.lape.measures.lape import random_neurons
 from neuroglot.analyses.pieces import Piece, piece, pieces
 from neuroglot.capture.generation import EditsOf, continued, generate
 from neuroglot.capture.perplexity import negative_log_likelihood, perplexity, predicted
 from neuroglot.errors import NeuroglotError
-from neuroglot.models.card import read_tokenizer
+from neuroglot.measures.controls import matched_random
+from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.intervene import Edit, intervened
 from neuroglot.models.load import load
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.tokens import read_tokens
 
 PLAIN = 1.0  # the factor that leaves neurons as they are
-_READ = ("perplexity", "device", "dtype", "new_tokens")
+_READ = {"perplexity", "device", "dtype", "new_tokens"}
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,10 @@ class Text:
     prompts: NDArray[np.int64]
 
 
-def read_texts(inputs: Inputs, settings: dict[str, Any]) -> dict[str, Text]:
-    """Read every language's held-out text, in the order of ``languages``.
+def read_texts(
+    inputs: BoostInputs, settings: BoostStepSettings, languages: Sequence[str]
+) -> dict[str, Text]:
+    """Read held-out text, in the order of ``languages``.
 
     Prompts are the first ``prompt_tokens`` tokens of the first ``prompts`` segments that have as
     many.
@@ -50,18 +50,12 @@ def read_texts(inputs: Inputs, settings: dict[str, Any]) -> dict[str, Text]:
     Raises:
         NeuroglotError: too few segments are long enough; and as ``read_held_out``.
     """
-    corpus, count, length = (
-        settings["perplexity"]["corpus"],
-        settings["prompts"],
-        settings["prompt_tokens"],
-    )
-    origins = {path: store.read_record(path).origin for path in inputs.stores("tokens")}
-    paths = {
-        origin["language"]: path for path, origin in origins.items() if origin["corpus"] == corpus
-    }
+    count, length = settings.prompts, settings.prompt_tokens
     texts = {}
-    for held_out in read_held_out(inputs, settings):
-        path = paths[held_out.language]
+    for held_out in read_held_out(
+        inputs.model, inputs.held_out, inputs.chosen_on, settings.perplexity, languages
+    ):
+        path = inputs.held_out[held_out.language]
         tokens = read_tokens(path)
         starts = np.flatnonzero(np.diff(tokens.segment, prepend=-1))
         segments = np.split(tokens.token_id.astype(np.int64), starts[1:])
@@ -82,9 +76,11 @@ class Experiment:
     Factors are those of the settings, in their order, but for 1.
     """
 
-    def __init__(self, inputs: Inputs, settings: dict[str, Any], texts: dict[str, Text]) -> None:
+    def __init__(
+        self, inputs: BoostInputs, settings: BoostStepSettings, texts: dict[str, Text]
+    ) -> None:
         self._inputs, self._settings, self._texts = inputs, settings, texts
-        self._factors = [factor for factor in settings["factors"] if factor != PLAIN]
+        self._factors = [factor for factor in settings.factors if factor != PLAIN]
         self._tokenizer = read_tokenizer(inputs.model)
         self._model: Any = None
 
@@ -133,9 +129,11 @@ class Experiment:
             ``continuation [prompted, chosen, factor, item]`` and ``perplexity [chosen, factor]``,
             where ``chosen`` are the language's neurons and then each random draw.
         """
-        own = xr.DataArray(neurons, dims=("layer", "neuron"))
-        seeds = range(self._settings["random_seeds"])
-        masks = np.stack([neurons, *(random_neurons(own, seed).values for seed in seeds)])
+        drawn = [
+            matched_random(neurons, np.random.default_rng(seed), "others")
+            for seed in range(self._settings.random_seeds)
+        ]
+        masks = np.stack([neurons, *drawn])
         text = self._texts[language]
         prompts = [self._texts[one].prompts for one in prompted]
 
@@ -180,7 +178,8 @@ class Experiment:
         self, prompts: Sequence[list[int]], before: list[int], edits: EditsOf | None = None
     ) -> NDArray[np.str_]:
         asked = [[*before, *prompt] for prompt in prompts]
-        new_tokens, budget = self._settings["new_tokens"], self._inputs.execution.batch_tokens
+        new_tokens = self._settings.new_tokens
+        budget = self._inputs.work.execution.batch_tokens
         written = generate(self._model, asked, new_tokens, edits, batch_tokens=budget)
         return np.array(
             [continued(self._tokenizer, *pair) for pair in zip(prompts, written, strict=True)], str
@@ -189,24 +188,24 @@ class Experiment:
     def _perplexity(self, text: HeldOut, edits: Sequence[Edit]) -> float:
         with intervened(self._model, edits):
             total = negative_log_likelihood(
-                self._model, text.windows, text.before, self._inputs.execution.batch_tokens
+                self._model, text.windows, text.before, self._inputs.work.execution.batch_tokens
             )
         return perplexity(total, _tokens(text))
 
     def _load(self) -> None:
         if self._model is None:
-            device, dtype = self._settings["device"], self._settings["dtype"]
+            device, dtype = self._settings.device, self._settings.dtype
             self._model = load(self._inputs.model, device, dtype)
 
     def _path(self, name: str) -> Path:
-        return self._inputs.pieces / f"{name}.npz"
+        return self._inputs.work.pieces / f"{name}.npz"
 
     def _origin(self, texts: Sequence[Text], made_from: list[Any]) -> str:
         return digest(
             [
-                self._inputs.card().sha256,
+                read_card(self._inputs.model).sha256,
                 [[text.held_out.fingerprint, text.prompts.tolist()] for text in texts],
-                {key: self._settings[key] for key in _READ},
+                self._settings.model_dump(include=_READ),
                 made_from,
                 fingerprint(__name__),
             ]

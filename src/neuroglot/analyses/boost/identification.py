@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+from neuroglot.analyses.boost.measures.variants import UNDETERMINED
+
 if TYPE_CHECKING:
     from lingua import LanguageDetector
 
-UNDETERMINED = "und"  # BCP 47's tag for it
 # BCP 47's tags of languages that lingua names by another code of ISO 639-1.
 _OTHER_CODES = {"fil": "tl", "no": "nb"}
 

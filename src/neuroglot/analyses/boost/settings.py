@@ -1,17 +1,30 @@
-"""TODO"""
+"""What a language's neurons are multiplied by, and which: the section and what the step gets."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
+from neuroglot.analyses.base import EditingSettings, Inputs, NamingInputs, RunningSettings
+from neuroglot.analyses.named import Method, known_methods
+from neuroglot.settings import PerplexitySettings, Share, distinct
 
-class BoostSettings(Section):
+
+def _one_of_the_methods(schema: dict[str, Any]) -> None:
+    """Let the configuration's reference say which methods there are."""
+    schema["enum"] = list(known_methods())
+
+
+class BoostSettings(EditingSettings):
     """What multiplying a language's neurons does to text that a model writes, and reads."""
 
-    method: Literal["lape", "sharing", "type1", "type2", "experts", "lexicon"] = Field(
+    method: str = Field(
         "lape",
         description="What names a language's neurons; its analysis has to be configured too: "
         "`transfer` for `type1` and `type2`.",
+        json_schema_extra=_one_of_the_methods,
     )
     top_fraction: Share = Field(
         0.01,
@@ -40,3 +53,46 @@ class BoostSettings(Section):
         if set(self.factors) <= {1.0}:
             raise ValueError("factors: 1 leaves neurons as they are; name another factor")
         return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoostInputs(Inputs):
+    """The model, what names its neurons, and by language the tokens of held-out text.
+
+    Attributes:
+        reductions: datasets that say which neurons the method names, as in ``NamingInputs``.
+        held_out: tokens of the text that prompts and perplexity are taken from.
+        chosen_on: tokens of the text that neurons were chosen on, if on text: no segment of the
+            one may stand in the other.
+    """
+
+    model: Path
+    reductions: Mapping[str, Path]
+    held_out: Mapping[str, Path]
+    chosen_on: Mapping[str, Path]
+
+    @property
+    def naming(self) -> NamingInputs:
+        """What the method reads."""
+        return NamingInputs(self.model, self.reductions)
+
+
+class BoostStepSettings(RunningSettings):
+    """How neurons are multiplied.
+
+    Attributes:
+        pivot: id of the language whose prompts every boosted model goes on from.
+        method: what names a language's neurons.
+        perplexity: how held-out text is cut.
+    """
+
+    pivot: str
+    method: Method
+    top_fraction: float
+    factors: list[float]
+    prompts: int
+    prompt_tokens: int
+    new_tokens: int
+    random_seeds: int
+    replicates: int
+    perplexity: PerplexitySettings

@@ -79,7 +79,7 @@ LAPE = Analysis(
             "language-specific neurons of {model}",
             _neurons_inputs,
             _neurons_settings,
-            tables=("neurons",),
+            tables=("neurons", "language_neurons"),
             files=("language_neurons.json", "language_neurons.pt"),
         ),
         Step(

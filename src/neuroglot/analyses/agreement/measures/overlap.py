@@ -15,7 +15,6 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from neuroglot.analyses.lexicon.measures.lexicon import DECIMALS, covered
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.axes import coordinates_of
 
@@ -173,50 +172,22 @@ def holm(p_values: Values) -> Values:
     return corrected
 
 
-def highest(score: Values, n: int) -> NDArray[np.bool_]:
-    """Choose the n highest of ``score``; NaN is never chosen.
-
-    Of equals that only some could be chosen of, none is: an order such as that of the layers
-    would choose by what has nothing to do with the score. So fewer than n may be chosen.
+def named_by_several(named: xr.DataArray, minimum: int) -> tuple[NDArray[np.intp], ...]:
+    """Find the neurons that several methods name for a language.
 
     Args:
-        score: of any shape.
-        n: how many at most.
+        named: whether a method names a neuron for a language, bool
+            [method, language, layer, neuron].
+        minimum: number of methods.
 
     Returns:
-        bool of the same shape.
+        Each one's language, layer and neuron, by place: language by language, those that most
+        methods name first, then by layer and neuron.
     """
-    ranked = np.sort(score[~np.isnan(score)])[::-1]
-    if ranked.size <= n:
-        return ~np.isnan(score)
-    return np.asarray(score > ranked[n])  # what equals the first one left out stays out with it
-
-
-def lowest_entropy_neurons(data: xr.Dataset, minimum_coverage: float, n: int) -> xr.DataArray:
-    """Name the neurons whose top tokens are most clearly of a language (lexicon, section 3.1.1).
-
-    Of a neuron's two lists of tokens, those it raises and those it lowers, the one of lower
-    entropy counts, among those with the minimum coverage: in a gated model a neuron's activation
-    has either sign. The neuron is of the language with the largest share in that list, or of each
-    of those with equal shares.
-
-    Args:
-        data: ``association(sign, neuron, language)`` and ``entropy(sign, neuron)`` in bits of one
-            prior, NaN where no token was seen; ``coverage(sign, neuron)``.
-        minimum_coverage: least share of seen top tokens.
-        n: neurons of a language at most, those of lowest entropy (see ``highest``).
-
-    Returns:
-        bool [language, neuron].
-    """
-    entropy = data["entropy"].where(covered(data["coverage"], minimum_coverage)).round(DECIMALS)
-    lowest = entropy.min("sign")
-    counts = entropy == lowest
-    share = data["association"].where(counts)
-    top = (share >= share.max("language") - 10.0**-DECIMALS).any("sign")
-    score = -lowest.where(top).transpose("language", "neuron")
-    chosen = [highest(of_language, n) for of_language in score.to_numpy()]
-    return score.copy(data=np.array(chosen, bool))
+    methods = named.sum("method").transpose("language", "layer", "neuron").to_numpy()
+    language, layer, neuron = np.nonzero(methods >= minimum)
+    order = np.lexsort((neuron, layer, -methods[language, layer, neuron], language))
+    return language[order], layer[order], neuron[order]
 
 
 def _dataset(

@@ -1,17 +1,20 @@
 """Compares the neurons that methods name for each language, and lists those named by several."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from neuroglot.steps.inputs import Inputs
 from numpy.typing import NDArray
 
-from neuroglot.analyses.agreement.measures.overlap import agreement
+from neuroglot import store
+from neuroglot.analyses.agreement.measures.overlap import agreement, named_by_several
+from neuroglot.analyses.agreement.settings import AgreementInputs, AgreementStepSettings
 from neuroglot.analyses.experts.partitions import read_partition
-from neuroglot.analyses.named import looked_at, named_neurons
-from neuroglot.models.card import read_tokenizer
+from neuroglot.analyses.lape.measures.lape import highest_elsewhere
+from neuroglot.analyses.named import analyses_of, looked_at, named_neurons
+from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.models.projection import written_tokens
 from neuroglot.models.vocabulary import token_texts
@@ -22,18 +25,19 @@ UNKNOWN = -1
 ALL = "all"
 COUNTS = ("neurons", "neurons_other", "shared")
 
+Places = NDArray[np.intp]
 
-def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
+
+def compute(inputs: AgreementInputs, settings: AgreementStepSettings) -> xr.Dataset:
     """Compare every two methods in every language and look up what else is known of the neurons."""
-    methods, languages = settings["methods"], settings["languages"]
+    methods, languages = settings.methods, settings.languages
     named = _named(inputs, settings)
     looked = xr.DataArray(
-        np.array([looked_at(inputs, method) for method in methods]),
+        np.array([looked_at(one, inputs.naming(one.analysis)) for one in methods]),
         dims=("method", "layer"),
         attrs={"units": "whether the method looks at the layer"},
     )
-    counts = named.sum("method").to_numpy()
-    language, layer, neuron = _entries(counts, settings["minimum_methods"])
+    language, layer, neuron = named_by_several(named, settings.minimum_methods)
     own = [languages[index] for index in language]
     tokens, texts = _tokens(inputs, settings, layer, neuron)
     return agreement(named, looked).assign(
@@ -46,37 +50,27 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
             named.to_numpy()[:, language, layer, neuron],
             {"units": "whether the method names the neuron"},
         ),
-        **_frequencies(inputs, methods, own, layer, neuron),
-        expert=(
-            "entry",
-            read_partition(inputs).to_numpy()[layer, neuron]
-            if "experts" in methods
-            else np.full(len(own), UNKNOWN, np.int32),
-            {"units": "number of the expert in its layer, -1 unknown"},
-        ),
-        specific_items=(
-            "entry",
-            _specific(inputs, methods, own, layer, neuron),
-            {"units": "items"},
-        ),
+        **_known(inputs, analyses_of(methods), own, layer, neuron),
         top_token=(("entry", "place"), tokens, {"units": "token id"}),
         top_text=(("entry", "place"), texts, {"units": "token, unseen characters named"}),
     )
 
 
-def _named(inputs: Inputs, settings: dict[str, Any]) -> xr.DataArray:
+def _named(inputs: AgreementInputs, settings: AgreementStepSettings) -> xr.DataArray:
     """Gather all methods' neurons, bool [method, language, layer, neuron]."""
-    card, methods, languages = inputs.card(), settings["methods"], settings["languages"]
+    card, methods, languages = read_card(inputs.model), settings.methods, settings.languages
     named = np.zeros((len(methods), len(languages), card.layers, card.neurons), bool)
     for row, method in enumerate(methods):
-        for language, own in named_neurons(inputs, method, languages, settings).items():
+        reductions = inputs.naming(method.analysis)
+        found = named_neurons(method, reductions, languages, settings.top_fraction)
+        for language, own in found.items():
             named[row, languages.index(language)] = own
     stacks = [(name, layer) for name, size in card.stacks.items() for layer in range(size)]
     return xr.DataArray(
         named,
         dims=("method", "language", "layer", "neuron"),
         coords={
-            "method": methods,
+            "method": [method.name for method in methods],
             "language": languages,
             "layer": np.arange(card.layers),
             "stack": ("layer", [name for name, _ in stacks]),
@@ -85,63 +79,69 @@ def _named(inputs: Inputs, settings: dict[str, Any]) -> xr.DataArray:
     )
 
 
-def _entries(counts: NDArray[np.int64], minimum: int) -> tuple[NDArray[np.intp], ...]:
-    """Find [language, layer, neuron] of enough methods: by language, most methods first."""
-    language, layer, neuron = np.nonzero(counts >= minimum)
-    order = np.lexsort((neuron, layer, -counts[language, layer, neuron], language))
-    return language[order], layer[order], neuron[order]
-
-
-def _frequencies(
-    inputs: Inputs,
-    methods: list[str],
-    own: list[str],
-    layer: NDArray[np.intp],
-    neuron: NDArray[np.intp],
+def _known(
+    inputs: AgreementInputs,
+    analyses: Sequence[str],
+    own: Sequence[str],
+    layer: Places,
+    neuron: Places,
 ) -> dict[str, Any]:
-    """LAPE's activation probability in the language, and the largest in any other, by entry."""
-    found = np.full((2, len(own)), np.nan, np.float32)
-    if "lape" in methods:
-        probability = inputs.reduction("lape/neurons")["activation_probability"]
-        values = probability.transpose("language", "layer", "neuron").to_numpy()[:, layer, neuron]
-        ids = probability["language"].values[:, None] == np.array(own, str)  # [language, entry]
-        known = ids.any(axis=0)
-        found[0, known] = np.where(ids, values, -np.inf).max(axis=0)[known]
-        found[1, known] = np.where(ids, -np.inf, values).max(axis=0)[known]
-    units = {"units": "share of tokens"}
-    return {
-        name: ("entry", values, units)
-        for name, values in zip(("frequency", "frequency_others"), found, strict=True)
+    """What the compared analyses know of each entry's neuron in its language.
+
+    - ``frequency``: LAPE's activation probability, and ``frequency_others``, the highest in
+      another language; NaN unknown.
+    - ``expert``: its expert.
+    - ``specific_items``: items in which it is active in this language alone; both -1 unknown.
+    """
+
+    def read(analysis: str, step: str, name: str) -> xr.DataArray:
+        """A variable at the entries' neurons, [language, entry]."""
+        data = store.open_dataset(inputs.reductions[analysis][step], "reduction")[name]
+        at = {"layer": ("entry", layer), "neuron": ("entry", neuron)}
+        return data.isel(at).transpose("language", "entry")
+
+    nan = np.full(len(own), np.nan, np.float32)
+    unknown = np.full(len(own), UNKNOWN, np.int32)
+    found: dict[str, NDArray[Any]] = {
+        "frequency": nan,
+        "frequency_others": nan,
+        "expert": unknown,
+        "specific_items": unknown,
     }
+    if "lape" in analyses:
+        probability = read("lape", "neurons", "activation_probability")
+        found["frequency"] = _of_own(probability, own, np.nan)
+        found["frequency_others"] = _of_own(highest_elsewhere(probability), own, np.nan)
+    if "experts" in analyses:
+        partition = read_partition(inputs.naming("experts").parts("partition"))
+        found["expert"] = partition.to_numpy()[layer, neuron]
+    if "sharing" in analyses:
+        specific = read("sharing", "kinds", "specific")
+        found["specific_items"] = _of_own(specific.astype(np.int32), own, UNKNOWN)
+    units = {
+        "frequency": "share of tokens",
+        "frequency_others": "share of tokens",
+        "expert": "number of the expert in its layer, -1 unknown",
+        "specific_items": "items",
+    }
+    return {name: ("entry", found[name], {"units": unit}) for name, unit in units.items()}
 
 
-def _specific(
-    inputs: Inputs,
-    methods: list[str],
-    own: list[str],
-    layer: NDArray[np.intp],
-    neuron: NDArray[np.intp],
-) -> NDArray[np.int32]:
-    """In how many items the neuron is active in this language alone, by entry; -1 unknown."""
-    found = np.full(len(own), UNKNOWN, np.int32)
-    if "sharing" in methods:
-        specific = inputs.reduction("sharing/kinds")["specific"]
-        ids = {str(language): row for row, language in enumerate(specific["language"].values)}
-        values = specific.transpose("language", "layer", "neuron").to_numpy()
-        known = np.array([language in ids for language in own], bool)
-        rows = np.array([ids[language] for language in own if language in ids], np.intp)
-        found[known] = values[rows, layer[known], neuron[known]]
-    return found
+def _of_own(values: xr.DataArray, own: Sequence[str], missing: float) -> NDArray[Any]:
+    """Each entry's value in its own language, from [language, entry]."""
+    rows = {language: row for row, language in enumerate(dict.fromkeys(own))}
+    there = values.reindex(language=list(rows), fill_value=missing).to_numpy()
+    return there[[rows[one] for one in own], np.arange(len(own))]
 
 
 def _tokens(
-    inputs: Inputs, settings: dict[str, Any], layer: NDArray[np.intp], neuron: NDArray[np.intp]
+    inputs: AgreementInputs, settings: AgreementStepSettings, layer: Places, neuron: Places
 ) -> tuple[NDArray[np.int32], NDArray[np.str_]]:
     """Find the first tokens of every entry's value vector, as ids and as text [entry, place]."""
     if not len(layer):
         return np.empty((0, TOKENS), np.int32), np.empty((0, TOKENS), "U1")
     pairs, entry = np.unique(np.stack([layer, neuron]), axis=1, return_inverse=True)
-    model = load(inputs.model, settings["device"], settings["dtype"])
+    model = load(inputs.model, settings.device, settings.dtype)
     chosen = {int(one): pairs[1, pairs[0] == one] for one in np.unique(pairs[0])}
     tokens = written_tokens(model, chosen, TOKENS)[entry.ravel()]
     tokenizer = read_tokenizer(inputs.model)

@@ -16,6 +16,7 @@ from scipy.special import rel_entr
 from neuroglot.analyses.experts.settings import Score
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.measures.bootstrap import FOLDS
+from neuroglot.measures.controls import matched_random
 from neuroglot.measures.kernels import Array
 
 SCORES: tuple[Score, ...] = get_args(Score)
@@ -292,6 +293,32 @@ def shared_histogram(shared_by: xr.DataArray, n_languages: int) -> xr.DataArray:
     )
 
 
+def own_experts(high: xr.DataArray) -> xr.DataArray:
+    """Say which experts are of high frequency in one language and in no other of those compared.
+
+    Args:
+        high: what ``high_frequency`` gives, bool [language, layer, expert].
+
+    Returns:
+        bool, as ``high``.
+    """
+    return high & (high.sum("language") == 1)
+
+
+def neurons_of(expert: xr.DataArray, chosen: xr.DataArray) -> xr.DataArray:
+    """Mark the neurons of chosen experts.
+
+    Args:
+        expert: each neuron's expert, [layer, neuron].
+        chosen: bool [language, layer, expert].
+
+    Returns:
+        bool [language, layer, neuron].
+    """
+    neurons: xr.DataArray = chosen.isel(layer=expert["layer"], expert=expert)
+    return neurons
+
+
 def kept_neurons(expert: xr.DataArray, high: xr.DataArray) -> list[NDArray[np.int64]]:
     """List the neurons of one language's high-frequency experts (experts, section 4.4).
 
@@ -318,8 +345,8 @@ def random_experts(high: xr.DataArray, seed: int) -> xr.DataArray:
         bool [layer, expert].
     """
     high = high.transpose("layer", "expert")
-    shuffled = np.random.default_rng(seed).permuted(high.to_numpy(), axis=1)
-    return high.copy(data=shuffled).rename("random_experts")
+    drawn = matched_random(high.to_numpy(), np.random.default_rng(seed), "all")
+    return high.copy(data=drawn).rename("random_experts")
 
 
 def relative_speed(measured: xr.DataArray) -> xr.DataArray:

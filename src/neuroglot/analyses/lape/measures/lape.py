@@ -15,6 +15,18 @@ SOURCE = "Tang et al. 2024, section 2.2"
 SELECTED = "selected_neurons"
 
 
+def firing_site(wanted: str, gated: bool) -> str:
+    """Name the site whose sign says whether a neuron fires.
+
+    Args:
+        wanted: ``act``, ``gate`` or ``auto``: the gate of a gated model, as in the released code.
+        gated: whether the model's FFNs are gated.
+    """
+    if wanted == "auto":
+        return "gate" if gated else "act"
+    return wanted
+
+
 def activation_probability(fired: xr.DataArray, tokens: xr.DataArray) -> xr.DataArray:
     """Divide the tokens at which a neuron fires by all tokens (Tang et al. 2024, equation 2).
 
@@ -127,6 +139,36 @@ def language_neurons(
     return own
 
 
+def selection_standard(language_neuron: xr.DataArray, entropy: xr.DataArray) -> tuple[float, float]:
+    """Say what a neuron has to reach to be like those that languages were given.
+
+    Args:
+        language_neuron: what ``language_neurons`` gives, its attributes included.
+        entropy: what ``activation_probability_entropy`` gives.
+
+    Returns:
+        The activation bar that some probability has to be above, and the highest entropy of a
+        neuron that is a language's, nats; -inf where none is.
+    """
+    highest = entropy.where(language_neuron.any("language")).max().fillna(-np.inf)
+    return language_neuron.attrs["activation_bar"], float(highest)
+
+
+def highest_elsewhere(probability: xr.DataArray) -> xr.DataArray:
+    """Find how often each neuron fires in that other language in which it fires most.
+
+    Args:
+        probability: [..., language], of two languages or more.
+
+    Returns:
+        As ``probability``: at a language the highest of all the others.
+    """
+    values = probability.transpose("language", ...)
+    second, highest = np.sort(values.to_numpy(), axis=0)[-2:]
+    others = np.where(values == highest, second, highest)  # of equal ones, each is the other's
+    return values.copy(data=others).transpose(*probability.dims)
+
+
 def shared_by_languages(language_neuron: xr.DataArray) -> xr.DataArray:
     """Count the selected neurons by the number of languages they belong to.
 
@@ -154,28 +196,6 @@ def shared_by_languages(language_neuron: xr.DataArray) -> xr.DataArray:
         name="shared_by_languages",
         attrs={"units": "neurons", "source": SOURCE},
     )
-
-
-def random_neurons(own: xr.DataArray, seed: int) -> xr.DataArray:
-    """Draw as many neurons in each layer as are a language's own there, none of which is its own.
-
-    The control of a deactivation. Where more than half of a layer is the language's own, all the
-    others are taken, which are fewer.
-
-    Args:
-        own: bool [layer, neuron], one language's neurons.
-        seed: of the draw; the same seed draws the same neurons.
-
-    Returns:
-        bool [layer, neuron].
-    """
-    generator = np.random.default_rng(seed)
-    ordered = own.transpose("layer", "neuron")
-    drawn = np.zeros(ordered.shape, bool)
-    for layer, mine in zip(drawn, ordered.to_numpy(), strict=True):
-        others = np.flatnonzero(~mine)
-        layer[generator.choice(others, min(mine.sum(), len(others)), replace=False)] = True
-    return ordered.copy(data=drawn).rename("random_neuron")
 
 
 def as_lists(language_neuron: xr.DataArray) -> dict[str, dict[int, list[int]]]:

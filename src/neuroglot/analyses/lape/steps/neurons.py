@@ -1,9 +1,9 @@
 """Language-specific neurons by the entropy of their activation probability (LAPE)."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -11,95 +11,88 @@ from neuroglot.analyses.lape.exports import write_exports
 from neuroglot.analyses.lape.measures import lape as measure
 from neuroglot.analyses.lape.measures.uncertainty import chance_selection, selection_interval
 from neuroglot.analyses.lape.settings import NeuronsInputs, NeuronsSettings
-from neuroglot.capture.recorded import Recorded, open_recorded
+from neuroglot.capture.recorded import open_recorded
+from neuroglot.measures.bootstrap import bounded, with_bounds
+from neuroglot.tables import tidy
 
-TABLE = (
-    "neurons",
-    "neurons_low",
-    "neurons_high",
-    "chance_neurons",
-    "chance_neurons_low",
-    "chance_neurons_high",
-)
-RECORDED = ("percentile", "top_fraction", "replicates", "permutations")
+STATED = ("percentile", "top_fraction", "replicates", "permutations")
 
 
 def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
-    """Select the neurons of every language from how often each fires in it."""
+    """Select the neurons of every language from how often each fires in it.
+
+    With intervals of their numbers over folds of segments, and how many chance would select.
+    """
     recorded = {one.language: one for one in open_recorded(inputs.firing.values())}
     languages = settings.languages
-    site = _site(settings.site, "gate_positive" in next(iter(recorded.values())).data)
+    gated = "gate_positive" in next(iter(recorded.values())).data
+    site = measure.firing_site(settings.site, gated)
     axis = xr.Variable("language", np.array(languages, str))
-    fired = xr.concat([recorded[one].data[f"{site}_positive"] for one in languages], axis)
+    counted = xr.concat([recorded[one].data[f"{site}_positive"] for one in languages], axis)
     tokens = xr.DataArray(
         np.array([recorded[one].counts["rows"] for one in languages], np.int64),
         coords={"language": axis},
         dims="language",
         attrs={"units": "tokens"},
     )
-    probability = measure.activation_probability(fired, tokens)
+    probability = measure.activation_probability(counted, tokens)
     selected = measure.language_neurons(probability, settings.percentile, settings.top_fraction)
     entropy = measure.activation_probability_entropy(probability)
     neurons = selected.sum("neuron", dtype=np.int32).assign_attrs(units="neurons")
-    return xr.Dataset(
-        {
-            "activation_probability": probability.astype(np.float32, keep_attrs=True),
-            "activation_probability_entropy": entropy,
-            "language_neuron": selected,
-            "neurons": neurons,
-            **_uncertainty(recorded, site, selected, neurons, entropy, settings),
-            "shared_by_languages": measure.shared_by_languages(selected),
-            "tokens": tokens,
-        },
-        attrs={"site": site, **{key: getattr(settings, key) for key in RECORDED}},
-    )
-
-
-def _uncertainty(
-    recorded: dict[str, Recorded],
-    site: str,
-    selected: xr.DataArray,
-    neurons: xr.DataArray,
-    entropy: xr.DataArray,
-    settings: NeuronsSettings,
-) -> dict[str, Any]:
-    """Bound the numbers of neurons by language and layer, and count those of chance."""
 
     def fired(language: str, layer: int) -> NDArray[np.floating]:
         return recorded[language].by_fold(f"{site}_positive", layer)
 
-    tokens = {one: recorded[one].fold_rows(prefixes=False) for one in settings.languages}
+    by_fold = fired, {one: recorded[one].fold_rows(prefixes=False) for one in languages}
     bounds = selection_interval(
-        fired,
-        tokens,
+        *by_fold,
         neurons,
         (entropy.sizes["layer"], entropy.sizes["neuron"]),
         (settings.percentile, settings.top_fraction),
         settings.replicates,
     )
-    highest = entropy.where(selected.any("language")).max()
-    chance = chance_selection(
-        fired,
-        tokens,
-        neurons.sizes["layer"],
-        selected.attrs["activation_bar"],
-        float(highest.fillna(-np.inf)),
-        settings.permutations,
+    standard = measure.selection_standard(selected, entropy)
+    all_layers = neurons.sum("layer", keep_attrs=True)
+    return xr.Dataset(
+        {
+            "activation_probability": probability.astype(np.float32, keep_attrs=True),
+            "activation_probability_entropy": entropy,
+            "language_neuron": selected,
+            **bounded("neurons", neurons, bounds[..., :-1]),
+            **bounded("all_layers", all_layers, bounds[..., -1]),
+            **chance_selection(*by_fold, entropy.sizes["layer"], *standard, settings.permutations),
+            "shared_by_languages": measure.shared_by_languages(selected),
+            "tokens": tokens,
+        },
+        attrs={"site": site, **{key: getattr(settings, key) for key in STATED}},
     )
-    units = {"units": "neurons"}
-    found: dict[str, Any] = {str(name): values for name, values in chance.items()}
-    found["all_layers"] = neurons.sum("layer").assign_attrs(units)
-    for end, bound in zip(("_low", "_high"), bounds, strict=True):
-        found[f"neurons{end}"] = (("language", "layer"), bound[:, :-1], units)
-        found[f"all_layers{end}"] = ("language", bound[:, -1], units)
-    return found
 
 
-def _site(wanted: str, gated: bool) -> str:
-    """What counts as firing: the gate of a gated model, unless the settings name a site."""
-    if wanted == "auto":
-        return "gate" if gated else "act"
-    return wanted
+def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
+    """How many neurons each language has by layer, and which these are."""
+    return {
+        "neurons": tidy(data[with_bounds("neurons", "chance_neurons")]),
+        "language_neurons": _language_neurons(data),
+    }
+
+
+def _language_neurons(data: xr.Dataset) -> pd.DataFrame:
+    """A line for each neuron and language that it belongs to; layers count from 1."""
+    own = data["language_neuron"].transpose("layer", "neuron", "language").to_numpy()
+    layer, neuron, language = np.nonzero(own)
+    place = {"layer": xr.DataArray(layer, dims="own"), "neuron": xr.DataArray(neuron, dims="own")}
+    probability = data["activation_probability"].isel(place).transpose("own", "language")
+    line = np.arange(len(language)), language
+    return pd.DataFrame(
+        {
+            "layer": data["layer"].values[layer] + 1,
+            "neuron": neuron,
+            "language": data["language"].values[language],
+            "entropy": data["activation_probability_entropy"].isel(place).values,
+            "probability": probability.values[line],
+            "probability_others": measure.highest_elsewhere(probability).values[line],
+        }
+    )
 
 
 def export(data: xr.Dataset, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """What every language loses when one language's neurons, or random ones, are deactivated."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,18 @@ from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.analyses.held_out import HeldOut, read_held_out
-from neuroglot.analyses.lape.measures.lape import random_neurons
+from neuroglot.analyses.lape.measures.perplexity import (
+    CHANGED,
+    Losses,
+    compared_over_windows,
+    mean_losses,
+)
 from neuroglot.analyses.lape.settings import PerplexityInputs, PerplexityStepSettings
 from neuroglot.analyses.pieces import piece
 from neuroglot.capture.perplexity import negative_log_likelihood, perplexity, predicted
-from neuroglot.measures.bootstrap import interval
+from neuroglot.measures.bootstrap import with_bounds
+from neuroglot.measures.controls import matched_random
+from neuroglot.measures.perplexity import geometric_mean
 from neuroglot.models.card import read_card
 from neuroglot.models.intervene import deactivated
 from neuroglot.models.load import load
@@ -20,20 +28,10 @@ from neuroglot.progress import progress
 from neuroglot.provenance import digest, fingerprint
 
 TABLE = (
-    "perplexity",
-    "perplexity_low",
-    "perplexity_high",
-    "change",
-    "change_low",
-    "change_high",
-    "baseline",
-    "baseline_low",
-    "baseline_high",
+    *with_bounds("perplexity", "change", "baseline"),
     "deactivated_neurons",
     "predicted_tokens",
 )
-Losses = list[NDArray[np.float64]]
-"""By language, the negative log-likelihood of each window, in nats."""
 
 
 def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Dataset:
@@ -46,33 +44,27 @@ def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Da
     )
     seeds = settings.random_seeds
     measured = _Measured(inputs, settings, texts)
-    values = np.zeros((1 + seeds, len(texts), len(texts)))
     losses: list[list[Losses]] = [[] for _ in range(1 + seeds)]
     with progress((1 + seeds) * len(texts) + 1, "sets", f"{inputs.model.name} LAPE") as bar:
-        whole = measured.without({})
+        whole = measured.without(np.zeros(own.shape[1:], bool))
         bar.update()
-        for row, language in enumerate(settings.languages):
-            mask = own.sel(language=language, drop=True)
-            for column, chosen in enumerate(
-                [mask, *(random_neurons(mask, seed) for seed in range(seeds))]
-            ):
-                losses[column].append(measured.without(_indices(chosen)))
-                values[column, row] = measured.perplexity(losses[column][row])
+        for mask in own.transpose("language", "layer", "neuron").to_numpy():
+            drawn = [
+                matched_random(mask, np.random.default_rng(seed), "others") for seed in range(seeds)
+            ]
+            for column, chosen in enumerate([mask, *drawn]):
+                losses[column].append(measured.without(chosen))
                 bar.update()
-    random = values[1:]
+    values = np.array([[measured.perplexity(one) for one in column] for column in losses])
     # A random draw's perplexities are averaged as logarithms, window by window.
-    chosen_losses = [losses[0], _mean_losses(losses[1:])]
+    without: list[Sequence[Losses]] = [losses[0], mean_losses(losses[1:])]
     units = {"units": "perplexity"}
     return xr.Dataset(
         {
-            "perplexity": (
-                ("chosen", "deactivated", "language"),
-                np.stack([values[0], np.exp(np.log(random).mean(0))]),
-                units,
-            ),
-            "perplexity_random": (("seed", "deactivated", "language"), random, units),
+            "perplexity": (CHANGED, np.stack([values[0], geometric_mean(values[1:])]), units),
+            "perplexity_random": (("seed", "deactivated", "language"), values[1:], units),
             "baseline": ("language", measured.perplexity(whole), units),
-            **_bounds(measured, whole, chosen_losses, settings.replicates),
+            **compared_over_windows(whole, without, measured.tokens, settings.replicates),
             "deactivated_neurons": (
                 "deactivated",
                 own.sum(("layer", "neuron")).values,
@@ -88,50 +80,11 @@ def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Da
     )
 
 
-def _mean_losses(draws: list[list[Losses]]) -> list[Losses]:
-    """Average over the draws, ``[row][language]``."""
-    return [
-        [np.mean(windows, axis=0) for windows in zip(*of_draws, strict=True)]
-        for of_draws in zip(*draws, strict=True)
-    ]
-
-
-def _bounds(
-    measured: "_Measured", whole: Losses, chosen: list[list[Losses]], replicates: int
-) -> dict[str, Any]:
-    """95 % intervals over windows of perplexities, and of the change of their logarithms.
-
-    A change is that of the same windows with and without the neurons; ``change`` is ln of
-    perplexity over the baseline's.
-    """
-    shape = (2, len(chosen), len(whole), len(whole))
-    changed, perplexities = np.empty((2, *shape))
-    baseline, change = np.empty((2, len(whole))), np.empty(shape[1:])
-    for place, (windows, tokens) in enumerate(zip(whole, measured.tokens, strict=True)):
-        per_token = len(windows) / tokens  # a window's loss to its tokens' mean
-        rows = [windows, *(own[place] for one in chosen for own in one)]
-        losses = xr.DataArray(np.stack(rows) * per_token, dims=("set", "item"))
-        both = np.exp(np.stack(interval(losses, replicates)))
-        baseline[:, place] = both[:, 0]
-        perplexities[..., place] = both[:, 1:].reshape(shape[:-1])
-        paired = (losses - losses[0])[1:]
-        change[..., place] = paired.mean("item").values.reshape(shape[1:-1])
-        changed[..., place] = np.stack(interval(paired, replicates)).reshape(shape[:-1])
-    dims, units = ("chosen", "deactivated", "language"), {"units": "perplexity"}
-    nats = {"units": "nats per token"}
-    found: dict[str, Any] = {"change": (dims, change, nats)}
-    for place, end in enumerate(("_low", "_high")):
-        found[f"perplexity{end}"] = (dims, perplexities[place], units)
-        found[f"change{end}"] = (dims, changed[place], nats)
-        found[f"baseline{end}"] = ("language", baseline[place], units)
-    return found
-
-
 class _Measured:
     """What all texts lose under a set of deactivated neurons, kept from earlier runs."""
 
     def __init__(
-        self, inputs: PerplexityInputs, settings: PerplexityStepSettings, texts: list[HeldOut]
+        self, inputs: PerplexityInputs, settings: PerplexityStepSettings, texts: Sequence[HeldOut]
     ) -> None:
         self._inputs, self._settings, self._texts = inputs, settings, texts
         self._model: Any = None
@@ -149,8 +102,9 @@ class _Measured:
         """Perplexity ``[language]`` of the windows' losses."""
         return np.array(list(map(perplexity, losses, self.tokens)))
 
-    def without(self, neurons: dict[int, NDArray[np.intp]]) -> Losses:
-        """Each language's losses with ``neurons`` (by layer) deactivated, ``[window]`` in nats."""
+    def without(self, chosen: NDArray[np.bool_]) -> Losses:
+        """Each language's losses with the chosen neurons ``[layer, neuron]`` deactivated."""
+        neurons = {layer: np.flatnonzero(row) for layer, row in enumerate(chosen) if row.any()}
         what = {str(layer): indices.tolist() for layer, indices in neurons.items()}
         name = digest([*self._same, what])
         path = self._inputs.work.pieces / f"{name}.npz"
@@ -170,9 +124,3 @@ class _Measured:
                 self._texts[0].before,
                 self._inputs.work.execution.batch_tokens,
             )
-
-
-def _indices(chosen: xr.DataArray) -> dict[int, NDArray[np.intp]]:
-    """The chosen neurons by layer; layers without any are left out."""
-    rows = chosen.transpose("layer", "neuron").values
-    return {layer: np.flatnonzero(row) for layer, row in enumerate(rows) if row.any()}

@@ -11,6 +11,7 @@ from scipy.spatial.distance import squareform
 from scipy.special import entr
 
 from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.measures.selection import highest
 
 Prior = Literal["corpus", "uniform"]
 PRIORS: tuple[Prior, ...] = ("corpus", "uniform")
@@ -226,6 +227,33 @@ def lowest_entropy(
         equals; -1 where there are fewer than n.
     """
     return _ranked(entropy, coverage, minimum_coverage, n)
+
+
+def lowest_entropy_neurons(data: xr.Dataset, minimum_coverage: float, n: int) -> xr.DataArray:
+    """Name the neurons whose top tokens are most clearly of a language (lexicon, section 3.1.1).
+
+    Of a neuron's two lists of tokens, those it raises and those it lowers, the one of lower
+    entropy counts, among those with the minimum coverage: in a gated model a neuron's activation
+    has either sign. The neuron is of the language with the largest share in that list, or of each
+    of those with equal shares.
+
+    Args:
+        data: ``association(sign, neuron, language)`` and ``entropy(sign, neuron)`` in bits of one
+            prior, NaN where no token was seen; ``coverage(sign, neuron)``.
+        minimum_coverage: least share of seen top tokens.
+        n: neurons of a language at most, those of lowest entropy (see ``highest``).
+
+    Returns:
+        bool [language, neuron].
+    """
+    entropy = data["entropy"].where(covered(data["coverage"], minimum_coverage)).round(DECIMALS)
+    lowest = entropy.min("sign")
+    counts = entropy == lowest
+    share = data["association"].where(counts)
+    top = (share >= share.max("language") - 10.0**-DECIMALS).any("sign")
+    score = -lowest.where(top).transpose("language", "neuron")
+    chosen = [highest(of_language, n) for of_language in score.to_numpy()]
+    return score.copy(data=np.array(chosen, bool))
 
 
 def highest_entropy(

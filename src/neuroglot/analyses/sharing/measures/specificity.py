@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.analyses.sharing.measures.kinds import Bits, unpack
+from neuroglot.measures.selection import highest
 
 Floats = NDArray[np.float64]
 
@@ -52,6 +53,23 @@ def specific_in_all(tasks: Sequence[xr.Dataset]) -> xr.Dataset:
             "specific_items": reduce(add, (one["items"] for one in counted)),
         }
     )
+
+
+def most_specific(counts: xr.DataArray, top_fraction: float) -> xr.DataArray:
+    """Name the neurons that are most often active in one language alone.
+
+    Args:
+        counts: what ``specific_items`` gives, (language, layer, neuron).
+        top_fraction: share of all layers' neurons that a language is given at most, those of the
+            highest counts (see ``highest``), and none that is never specific to it.
+
+    Returns:
+        bool (language, layer, neuron).
+    """
+    ordered = counts.transpose("language", "layer", "neuron")
+    score = ordered.where(ordered > 0)
+    n = round(top_fraction * score[0].size)
+    return score.copy(data=np.array([highest(one, n) for one in score.to_numpy()]))
 
 
 def repeated_specificity(counts: xr.DataArray, items: int) -> xr.Dataset:

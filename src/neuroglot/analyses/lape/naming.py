@@ -1,0 +1,19 @@
+"""The neurons that LAPE selects for a language."""
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neuroglot import store
+from neuroglot.analyses.base import NamingInputs
+from neuroglot.models.card import read_card
+
+
+def named(_method: str, inputs: NamingInputs, _top_fraction: float) -> xr.DataArray:
+    """Give LAPE's selection, bool [language, layer, neuron]."""
+    return store.open_dataset(inputs.reductions["neurons"], "reduction")["language_neuron"]
+
+
+def looked_at(_method: str, inputs: NamingInputs) -> NDArray[np.bool_]:
+    """Say where it may select neurons, bool [layer]: in all layers."""
+    return np.ones(read_card(inputs.model).layers, bool)

@@ -1,0 +1,28 @@
+"""The neurons of the last layer whose tokens are most clearly of a language."""
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neuroglot import store
+from neuroglot.analyses.base import NamingInputs
+from neuroglot.analyses.lexicon.measures.lexicon import lowest_entropy_neurons
+from neuroglot.models.card import read_card
+
+
+def named(_method: str, inputs: NamingInputs, top_fraction: float) -> xr.DataArray:
+    """Give each language's neurons of lowest entropy, bool [language, layer, neuron].
+
+    At most ``top_fraction`` of the last layer's neurons, under the uniform prior.
+    """
+    data = store.open_dataset(inputs.reductions["association"], "reduction")
+    n = round(top_fraction * data.sizes["neuron"])
+    last = lowest_entropy_neurons(data.sel(prior="uniform"), data.attrs["minimum_coverage"], n)
+    above = xr.zeros_like(last).expand_dims(layer=read_card(inputs.model).layers - 1)
+    return xr.concat([above, last.expand_dims(layer=1)], "layer")
+
+
+def looked_at(_method: str, inputs: NamingInputs) -> NDArray[np.bool_]:
+    """Say where its neurons may be, bool [layer]: in the last one."""
+    layers = read_card(inputs.model).layers
+    return np.asarray(np.arange(layers) == layers - 1)
