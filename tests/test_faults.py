@@ -21,7 +21,7 @@ import pytest
 
 import kills
 from neuroglot import cli, store
-from neuroglot.steps import capture
+from neuroglot.capture import record as capture
 from tiny_workflow import Workplace, add_analyses, make_workplace
 
 PAGE = 4096

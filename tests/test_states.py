@@ -11,7 +11,8 @@ import torch
 import tiny_models
 from neuroglot import store
 from neuroglot.capture.engine import Engine, Recording
-from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
+from neuroglot.capture.record import Wanted, record
+from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, StatesGroup
 from neuroglot.capture.states import represent, represent_variants
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
@@ -19,7 +20,6 @@ from neuroglot.models.ffn import ffns, final_norms
 from neuroglot.models.intervene import Edit
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
-from neuroglot.steps.capture import run_states
 from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.transfer.states import open_states, state_axis
 from neuroglot.tokens import Tokens
@@ -49,7 +49,7 @@ def text(before: int = 1, after: int = 0, lengths: tuple[int, ...] = LENGTHS) ->
 def recorded(model, tokens, folder: Path, tokens_per_batch: int = 64) -> dict[str, np.ndarray]:
     store.begin(folder, "activations", {"test": 1}, resume=True)
     engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch))
-    recording = Recording(SITES, 99, (), "float32", last_token=True)
+    recording = Recording(SITES, "last token of each segment", (), "float32")
     engine.run(tokens, recording, folder)
     return {site: store.read_rows(folder, site) for site in SITES}
 
@@ -280,15 +280,9 @@ def write_text(folder: Path, segments: dict[str, dict[str, str]]) -> list[Path]:
 
 def record_states(model: Path, corpus: Path, long_segments: str = "truncate", **settings) -> Path:
     output = model.parent / "states" / corpus.parent.name / f"{corpus.stem}.zarr"
-    run_states(
-        model,
-        corpus,
-        output,
-        long_segments,
-        CaptureSettings(device="cpu", **settings),
-        ExecutionSettings(),
-    )
-    return output
+    wanted = Wanted(corpus, "states", output, {StatesGroup(): "key"}, long_segments)
+    record(model, [wanted], CaptureSettings(device="cpu", **settings), ExecutionSettings())
+    return output / "states"
 
 
 def inputs_of(*paths: Path) -> Inputs:
@@ -307,7 +301,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def stores(place: Path) -> list[Path]:
-    return [place / "states" / "text" / f"{one}.zarr" for one in SEGMENTS]
+    return [place / "states" / "text" / f"{one}.zarr" / "states" for one in SEGMENTS]
 
 
 def test_states_are_read_back_in_the_pivots_order(place: Path) -> None:
@@ -382,9 +376,9 @@ def test_states_are_stored_as_float32_whatever_else_is(place: Path) -> None:
         record_states(place / "model", path, store_dtype="bfloat16")
     array = np.asarray(open_states(inputs_of(*stores(place)), ["en", "de"], "en")["en"].mid(0))
     assert (array.view(np.uint32) & 0xFFFF).any(), "more digits than bfloat16 has"
-    record = store.read_record(stores(place)[0], "activations")
-    assert record.counts["rows"] == record.counts["raw_rows"] == record.counts["segments"] == 3
-    assert not (stores(place)[0] / "progress").exists()
+    found = store.read_record(stores(place)[0], "activations")
+    assert found.counts["rows"] == found.counts["segments"] == 3
+    assert not (stores(place)[0].parent / "progress").exists()
 
 
 def test_long_segments_are_cut_with_a_warning_or_refused(
@@ -430,7 +424,7 @@ def test_a_killed_recording_goes_on(
 
 def test_last_tokens_are_recorded_whatever_ends_a_prefix() -> None:
     tokens = text(lengths=(2, 1, 3))
-    recording = Recording((), 0, (), last_token=True)
+    recording = Recording((), "last token of each segment")
     assert recording.rows(tokens).tolist() == [1, 2, 5]
     everywhere = replace(tokens, snapshot=np.ones(6, bool))
     assert recording.rows(everywhere).tolist() == [1, 2, 5]

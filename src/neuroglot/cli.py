@@ -181,16 +181,38 @@ def capture(
     execution: Execution = "{}",
 ) -> None:
     """Record a model's activations over one language."""
-    from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, RecordingPlan
-    from neuroglot.steps import capture as step
+    from neuroglot.capture.record import Wanted
+    from neuroglot.capture.settings import group_of
 
-    step.run(
+    groups = [group_of(name, fields) for name, fields in _json(plan).items()]
+    _record(model, settings, execution, groups, [Wanted(tokens, "corpus", output, {})])
+
+
+def _record(
+    model: Path, settings: str, execution: str, groups: list[Any], wanted: list[Any]
+) -> None:
+    """Record the same groups of several texts, with a key of all that they are made from."""
+    from dataclasses import replace
+
+    from neuroglot.capture.record import record
+    from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
+    from neuroglot.models.card import read_card
+    from neuroglot.packages import file_sha256
+    from neuroglot.provenance import digest, fingerprint
+    from neuroglot.store import read_record
+
+    card, code = read_card(model).sha256, fingerprint("neuroglot.capture.record")
+
+    def key(one: Any) -> str:
+        corpus = one.kind == "corpus"
+        text = read_record(one.source).fingerprint if corpus else file_sha256(one.source)
+        return digest([card, text, code, _json(settings), one.long_segments])
+
+    record(
         model,
-        tokens,
-        output,
+        [replace(one, groups=dict.fromkeys(groups, key(one))) for one in wanted],
         CaptureSettings.model_validate(_json(settings)),
         ExecutionSettings.model_validate(_json(execution)),
-        RecordingPlan.model_validate(_json(plan)),
     )
 
 
@@ -206,17 +228,13 @@ def prompts(
     execution: Execution = "{}",
 ) -> None:
     """Record a model's activations at the end of tasks' prompts in one language."""
-    from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
-    from neuroglot.steps import capture as step
+    from neuroglot.capture.record import Wanted
+    from neuroglot.capture.settings import group_of
 
-    step.run_prompts(
-        model,
-        tasks,
-        output,
-        site,  # type: ignore[arg-type]
-        CaptureSettings.model_validate(_json(settings)),
-        ExecutionSettings.model_validate(_json(execution)),
-    )
+    wanted = [
+        Wanted(path, "task", output / path.parent.name / f"{path.stem}.zarr", {}) for path in tasks
+    ]
+    _record(model, settings, execution, [group_of("prompts", {"site": site})], wanted)
 
 
 @app.command()
@@ -229,17 +247,11 @@ def states(
     execution: Execution = "{}",
 ) -> None:
     """Record a model's hidden states at the end of one language's segments."""
-    from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
-    from neuroglot.steps import capture as step
+    from neuroglot.capture.record import Wanted
+    from neuroglot.capture.settings import StatesGroup
 
-    step.run_states(
-        model,
-        corpus,
-        output,
-        long_segments,  # type: ignore[arg-type]
-        CaptureSettings.model_validate(_json(settings)),
-        ExecutionSettings.model_validate(_json(execution)),
-    )
+    wanted = Wanted(corpus, "states", output, {}, long_segments)  # type: ignore[arg-type]
+    _record(model, settings, execution, [StatesGroup()], [wanted])
 
 
 @app.command()

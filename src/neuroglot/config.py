@@ -31,8 +31,11 @@ from neuroglot.analyses import (
 from neuroglot.capture.settings import (
     CaptureSettings,
     ExecutionSettings,
-    RecordingPlan,
-    RolesRecording,
+    FiringGroup,
+    Group,
+    RolesGroup,
+    RowsGroup,
+    SampleGroup,
 )
 from neuroglot.config_file import read_yaml
 from neuroglot.corpora import CorpusSettings
@@ -261,19 +264,18 @@ class Config(Section):
         }
         return [language for language in self.all_languages if language in read]
 
-    def recording(self, corpus: str) -> RecordingPlan:
+    def recording(self, corpus: str) -> list[Group]:
         """What the configured analyses need of a corpus' activations."""
         roles, experts, lape = self.roles, self.experts, self.lape
-        sample = None
+        groups: list[Group] = []
         if roles is not None and corpus in roles.corpora:
-            sample = RolesRecording(
-                rule=roles.rule, threshold=roles.threshold, sample_segments=roles.sample_segments
-            )
-        return RecordingPlan(
-            roles=sample,
-            firing=lape is not None and lape.corpus == corpus,
-            rows=experts is not None and experts.corpus == corpus and experts.scores_from == "rows",
-        )
+            groups.append(RolesGroup(rule=roles.rule, threshold=roles.threshold))
+            groups.append(SampleGroup(segments=roles.sample_segments))
+        if lape is not None and lape.corpus == corpus:
+            groups.append(FiringGroup())
+        if experts is not None and experts.corpus == corpus and experts.scores_from == "rows":
+            groups.append(RowsGroup())
+        return groups
 
     def held_out_languages(self, corpus: str) -> list[str]:
         """The languages of a corpus that there is held-out text in."""

@@ -30,40 +30,52 @@ rule tokens:
         " --output results/tokens/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr 2>&1 | tee {log}"
 
 
-rule activations:
-    input:
-        card=model_card,
-        tokens=TOKENS,
-    output:
-        ACTIVATIONS,
-    log:
-        "results/logs/activations/{m}/{c}/{l}.log",
-    benchmark:
-        "results/logs/activations/{m}/{c}/{l}.benchmark.tsv"
-    # Loading a model keeps one core busy for seconds: on a CPU several languages at once, on a
-    # thread each, are faster than one on many. For few languages or large models: --set-threads.
-    threads: 1
-    resources:
-        mem_mb=needs.model_memory,
-        runtime=needs.model_time(),
-        gpu=needs.gpus,
-        gres=needs.gres,
-        # Not a param: batch and shard sizes change no number, so changing them reruns nothing.
-        execution=dumped(settings.execution),
-    params:
-        settings=dumped(settings.capture),
-        plan=lambda wildcards: dumped(settings.recording(wildcards.c)),
-        code=fingerprint("neuroglot.steps.capture"),
-    message:
-        "activations of {wildcards.m} reading {wildcards.c} {wildcards.l}"
-    shell:
-        "OMP_NUM_THREADS={threads} neuroglot --gpus {resources.gpu} capture"
-        " --model results/models/{wildcards.m}"
-        " --tokens results/tokens/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"
-        " --settings {params.settings:q} --plan {params.plan:q}"
-        " --execution {resources.execution:q}"
-        " --output results/activations/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"
-        " 2>&1 | tee {log}"
+for corpus in settings.corpora:
+    groups = {
+        group.name: group.model_dump(mode="json") for group in settings.recording(corpus)
+    }
+    if not groups:
+        continue
+
+    rule:
+        name:
+            f"activations_{corpus}"
+        input:
+            card=model_card,
+            tokens=TOKENS,
+        output:
+            # A group that is there and not wanted any more stays as it is.
+            [ACTIVATIONS.replace("{group}", name) for name in groups],
+        log:
+            "results/logs/activations/{m}/{c}/{l}.log",
+        benchmark:
+            "results/logs/activations/{m}/{c}/{l}.benchmark.tsv"
+        wildcard_constraints:
+            c=corpus,
+        # Loading a model keeps one core busy for seconds: on a CPU several languages at once, on a
+        # thread each, are faster than one on many. For few languages or large models: --set-threads.
+        threads: 1
+        resources:
+            mem_mb=needs.model_memory,
+            runtime=needs.model_time(),
+            gpu=needs.gpus,
+            gres=needs.gres,
+            # Not a param: batch and shard sizes change no number, so changing them reruns nothing.
+            execution=dumped(settings.execution),
+        params:
+            settings=dumped(settings.capture),
+            plan=as_json(groups),
+            code=fingerprint("neuroglot.capture.record"),
+        message:
+            "activations of {wildcards.m} reading {wildcards.c} {wildcards.l}"
+        shell:
+            "OMP_NUM_THREADS={threads} neuroglot --gpus {resources.gpu} capture"
+            " --model results/models/{wildcards.m}"
+            " --tokens results/tokens/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"
+            " --settings {params.settings:q} --plan {params.plan:q}"
+            " --execution {resources.execution:q}"
+            " --output results/activations/{wildcards.m}/{wildcards.c}/{wildcards.l}.zarr"
+            " 2>&1 | tee {log}"
 
 
 rule states:
@@ -84,7 +96,7 @@ rule states:
     params:
         settings=as_json(running()),
         long_segments=lambda wildcards: settings.corpora[wildcards.c].long_segments,
-        code=fingerprint("neuroglot.steps.capture"),
+        code=fingerprint("neuroglot.capture.record"),
     message:
         "hidden states of {wildcards.m} at the end of the segments of {wildcards.c} {wildcards.l}"
     shell:

@@ -35,11 +35,11 @@ wildcard_constraints:
 
 
 TEXT = "results/corpora/{c}/{l}.parquet"
-PROMPTED = "results/activations/{m}/{t}/{l}.zarr/complete.json"
+PROMPTED = "results/activations/{m}/{t}/{l}.zarr/prompts/complete.json"
 ITEMS = "results/tasks/{t}/{l}.parquet"
 TOKENS = "results/tokens/{m}/{c}/{l}.zarr/complete.json"
-ACTIVATIONS = "results/activations/{m}/{c}/{l}.zarr/complete.json"
-STATES = "results/states/{m}/{c}/{l}.zarr/complete.json"
+ACTIVATIONS = "results/activations/{m}/{c}/{l}.zarr/{group}/complete.json"
+STATES = "results/states/{m}/{c}/{l}.zarr/states/complete.json"
 
 
 def as_json(section):

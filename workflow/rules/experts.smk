@@ -20,7 +20,8 @@ def routing_inputs(wildcards):
         else ["results/models/{m}/card.json", TOKENS]
     )
     return complete(partition_places(), wildcards) + [
-        path.format(m=wildcards.m, c=EXPERTS.corpus, l=wildcards.l) for path in source
+        path.format(m=wildcards.m, c=EXPERTS.corpus, l=wildcards.l, group="rows")
+        for path in source
     ]
 
 

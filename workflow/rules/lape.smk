@@ -14,7 +14,7 @@ if settings.lape:
                 name="neurons",
                 place="results/lape/{m}/neurons",
                 inputs=lambda wildcards: over(
-                    [LAPE.corpus], ACTIVATIONS, m=wildcards.m
+                    [LAPE.corpus], ACTIVATIONS, m=wildcards.m, group="firing"
                 ),
                 settings=lambda wildcards: {
                     **only(

@@ -17,7 +17,12 @@ ROLES_OWN_SETTINGS = {
 def roles_inputs(name, models):
     """The stores a reduction compares; only overlap of the sets looks at texts and tokens too."""
     corpora = ROLES.corpora[:1] if name in ("heatmap", "rsa") else ROLES.corpora
-    inputs = [path for m in models for path in over(corpora, ACTIVATIONS, m=m)]
+    inputs = [
+        path
+        for m in models
+        for group in ("roles", "sample")
+        for path in over(corpora, ACTIVATIONS, m=m, group=group)
+    ]
     if name == "parallel_sets":
         inputs += [path for m in models for path in over(corpora, TOKENS, m=m)]
         inputs += over(corpora, TEXT)

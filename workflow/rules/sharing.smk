@@ -168,7 +168,7 @@ for number, (tasks, languages) in enumerate(PROMPTS.items(), 1):
         params:
             settings=dumped(settings.capture),
             site=settings.sharing.site,
-            code=fingerprint("neuroglot.steps.capture"),
+            code=fingerprint("neuroglot.capture.record"),
         message:
             "activations of {wildcards.m} at the end of the prompts in {wildcards.l}"
         shell:

@@ -12,6 +12,7 @@ from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import CARD, ModelCard, read_card
 from neuroglot.packages import file_sha256
+from neuroglot.provenance import digest
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,16 @@ class Inputs:
 
     @cached_property
     def _records(self) -> dict[Path, store.Record]:
-        others = {*self.models, *self.texts}
-        return {path: store.read_record(path) for path in self.paths if path not in others}
+        """Records by path; an activation store has one for each of its groups."""
+        found: dict[Path, store.Record] = {}
+        for path in self.paths:
+            if path not in self.models and path not in self.texts:
+                groups = {path / name: record for name, record in store.held(path).items()}
+                found |= groups or {path: store.read_record(path)}
+        return found
 
     def stores(self, kind: store.Kind) -> list[Path]:
-        """Stores of a kind."""
+        """Stores of a kind; of activations their groups, those of a whole store all."""
         return [path for path, record in self._records.items() if record.kind == kind]
 
     def reductions(self, name: str) -> list[Path]:
@@ -76,9 +82,13 @@ class Inputs:
             if path in self.models
             else file_sha256(path)
             if path in self.texts
-            else self._records[path].fingerprint
+            else self._fingerprint(path)
             for path in self.paths
         ]
+
+    def _fingerprint(self, path: Path) -> str:
+        own = [one.fingerprint for p, one in self._records.items() if path in (p, p.parent)]
+        return own[0] if path in self._records else digest(own)
 
     def cards(self) -> list[str]:
         """Digests of the models that the inputs are or were made with."""

@@ -7,11 +7,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot import store
+from neuroglot.capture.recorded import open_recorded
 from neuroglot.measures import experts as measure
 from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.steps.experts.experts import read_partition
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.recorded import open_recorded
 from neuroglot.tokens import read_tokens
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _from_rows(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
     [recorded] = open_recorded(inputs, "rows")
     rows = recorded.counts["rows"]
-    segment, folds = recorded.data["segment"].values, _folds(recorded.counts["segments"])
+    segment, folds = recorded.data["segment_index"].values, _folds(recorded.counts["segments"])
     members = _members(partition, settings)
     total = np.zeros((len(members), folds, settings["experts_per_layer"]), np.int64)
     for start in range(0, rows, ROWS):
@@ -78,7 +78,7 @@ def _from_forward(
     engine = Engine(load(inputs.model, settings["device"], settings["dtype"]), inputs.execution)
     folds = _folds(len(tokens.segment_ids))
     counter = expert_collector(partition, settings)
-    recording = Recording((), 0, (), cross_layer=(counter,), every_token=True)
+    recording = Recording(over="every token", cross_layer=(counter,))
     origin = store.read_record(path).origin
     label = f"{origin['model']} experts {origin['language']}"
     # What an interrupted pass has counted lies under the fingerprint of what it counted.

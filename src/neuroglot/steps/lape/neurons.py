@@ -7,11 +7,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neuroglot.capture.recorded import Recorded, open_recorded
 from neuroglot.measures import lape as measure
 from neuroglot.measures.lape_uncertainty import chance_selection, selection_interval
 from neuroglot.steps.inputs import Inputs
 from neuroglot.steps.lape_exports import write_exports
-from neuroglot.steps.recorded import Recorded, open_recorded
 
 TABLE = (
     "neurons",
@@ -70,7 +70,7 @@ def _uncertainty(
     def fired(language: str, layer: int) -> NDArray[np.floating]:
         return recorded[language].by_fold(f"{site}_positive", layer)
 
-    tokens = {one: recorded[one].fold_rows(prefixes=False) for one in settings["languages"]}
+    tokens = {one: recorded[one].fold_rows() for one in settings["languages"]}
     bounds = selection_interval(
         fired,
         tokens,

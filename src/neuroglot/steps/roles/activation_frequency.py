@@ -6,13 +6,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neuroglot.capture.recorded import Recorded, bounded, by_site, open_recorded, rows, statistics
 from neuroglot.measures.frequency import (
     activation_frequency,
     layer_spread,
     layer_spread_interval,
 )
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.recorded import Recorded, bounded, by_site, open_recorded, rows, statistics
 
 TABLE = ("mean", "mean_low", "mean_high", "std", "std_low", "std_high")
 

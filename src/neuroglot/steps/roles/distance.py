@@ -4,10 +4,10 @@ from typing import Any
 
 import xarray as xr
 
+from neuroglot.capture.recorded import Recorded, Site, by_site, open_recorded
 from neuroglot.corpora import check_parallel
 from neuroglot.measures.distance import distance_matrix
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.recorded import Recorded, Site, by_site, open_recorded
 
 TABLE = ("distance", "distance_mean", "distance_mean_low", "distance_mean_high")
 
@@ -22,7 +22,7 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
         members = {r.language: r for r in recorded if r.corpus == corpus}
         ordered = {one: members[one] for one in languages if one in members}
         check_parallel(
-            corpus, {one: r.sample["segment_id"].values.tolist() for one, r in ordered.items()}
+            corpus, {one: r.sample["segment"].values.tolist() for one, r in ordered.items()}
         )
         pieces = {site: _layers(ordered, site, settings) for site in sites}
         sets.append(by_site(pieces).assign_coords(corpus=corpus))

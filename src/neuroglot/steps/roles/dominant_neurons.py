@@ -4,9 +4,9 @@ from typing import Any
 
 import xarray as xr
 
+from neuroglot.capture.recorded import by_site, open_recorded, rows, statistics
 from neuroglot.measures.dominance import dominant_neurons
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.recorded import by_site, open_recorded, rows, statistics
 
 TABLE = ("most_often_maximum", "maximum_share", "most_variable", "largest_std")
 

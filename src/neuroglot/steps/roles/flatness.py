@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neuroglot.capture.recorded import Recorded, bounded, by_site, open_recorded, rows, statistics
 from neuroglot.measures.bootstrap import ratio_interval
 from neuroglot.measures.flatness import activation_flatness
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.recorded import Recorded, bounded, by_site, open_recorded, rows, statistics
 
 TABLE = ("flatness_sum", "flatness_mean", "flatness_mean_low", "flatness_mean_high")
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neuroglot.capture.recorded import Site, open_recorded
 from neuroglot.measures.heatmap import scaled_rows
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.recorded import Site, open_recorded
 
 TABLE = ()
 
@@ -22,7 +22,7 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
     def rows(language: str, site: Site) -> xr.DataArray:
         recorded = by_language[language]
         raw = recorded.raw(site, layers, settings["heatmap_rows"])
-        segment = recorded.sample["segment"].values[: raw.sizes["row"]]
+        segment = recorded.sample["segment_index"].values[: raw.sizes["row"]]
         return raw.assign_coords(segment=("row", segment.astype(np.int32)))
 
     sites: tuple[Site, ...] = ("act", "out")

@@ -7,11 +7,11 @@ import numpy as np
 import xarray as xr
 
 from neuroglot import store
+from neuroglot.capture.recorded import Recorded, by_site, open_recorded, statistics
 from neuroglot.corpora.base import read_parquet
 from neuroglot.measures.overlap import distinct_sentences, sentence_overlap, token_overlap
 from neuroglot.measures.ranks import rank_correlation, rank_correlation_interval
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.recorded import Recorded, by_site, open_recorded, statistics
 
 TABLE = (
     "same_language",

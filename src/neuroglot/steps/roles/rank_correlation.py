@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neuroglot.capture.recorded import Recorded, by_site, open_recorded, statistics
 from neuroglot.measures.ranks import rank_correlation, rank_correlation_interval
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.recorded import Recorded, by_site, open_recorded, statistics
 
 TABLE = ("rank_correlation", "rank_correlation_low", "rank_correlation_high")
 

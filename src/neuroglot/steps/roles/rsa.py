@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neuroglot.capture.recorded import Recorded, Site, open_recorded
 from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.measures.rsa import (
     Stimulus,
@@ -16,7 +17,6 @@ from neuroglot.measures.rsa import (
     shared_stimuli,
 )
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.recorded import Recorded, Site, open_recorded
 
 TABLE = ("rsa", "rsa_low", "rsa_high")
 
@@ -49,7 +49,7 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
             stimuli[j, k, m] = stimuli[j, m, k] = len(chosen[0])
             for i, site in enumerate(sites):
                 triangles = _triangles(a, site, chosen[0]), _triangles(b, site, chosen[1])
-                fold = a.sample["segment"].values[chosen[0]] % FOLDS
+                fold = a.sample["segment_index"].values[chosen[0]] % FOLDS
                 interval = rsa_interval(*triangles, fold, settings["replicates"])
                 for array, found in zip(
                     (values, *bounds), (rsa(*triangles).values, *interval), strict=True
@@ -80,9 +80,7 @@ def compute(inputs: Inputs, settings: dict[str, Any]) -> xr.Dataset:
 
 def _stimuli(recorded: Recorded) -> list[Stimulus]:
     sample = recorded.sample
-    return list(
-        zip(sample["segment_id"].values.tolist(), sample["end"].values.tolist(), strict=True)
-    )
+    return list(zip(sample["segment"].values.tolist(), sample["end"].values.tolist(), strict=True))
 
 
 def _sample(

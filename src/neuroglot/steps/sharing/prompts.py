@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.capture.questions import Question, encode
+from neuroglot.capture.recorded import Recorded, open_recorded
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.sharing import Bits, KindBits, kinds, pack_above
 from neuroglot.models.card import read_tokenizer
 from neuroglot.steps.inputs import Inputs
-from neuroglot.steps.recorded import Recorded, open_recorded
 from neuroglot.tasks.base import Item, check_same_items, read_items
 from neuroglot.tokens import special_tokens
 
@@ -38,7 +38,7 @@ class Prompts:
     @property
     def items(self) -> list[str]:
         """Ids of the items, in their order."""
-        return [str(item) for item in self._first["segment_id"].values]
+        return [str(item) for item in self._first["segment"].values]
 
     @property
     def neurons(self) -> int:
@@ -91,10 +91,10 @@ def open_prompts(inputs: Inputs, tasks: Iterable[str], languages: Iterable[str])
             )
         check_same_items(
             task,
-            {one: r.data["segment_id"].values.astype(str).tolist() for one, r in recorded.items()},
+            {one: r.data["segment"].values.tolist() for one, r in recorded.items()},
         )
         first = next(iter(recorded.values())).path
-        site = store.read_record(first, "activations").origin["prompts"]
+        site = store.read_record(first, "activations").origin["group"]["site"]
         found.append(Prompts(task, site, recorded))
     return found
 

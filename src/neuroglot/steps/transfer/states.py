@@ -63,7 +63,7 @@ class States:
             NeuroglotError: the model or the language's text is not among the inputs, or is not the
                 one that was recorded.
         """
-        from neuroglot.steps.capture import tokenised
+        from neuroglot.capture.record import tokenised
 
         origin = store.read_record(self.path, "activations").origin
         paths = {(path.parent.name, path.stem): path for path in inputs.texts}
@@ -105,16 +105,19 @@ def open_states(inputs: Inputs, languages: Sequence[str], pivot: str) -> dict[st
     records = {
         path: store.read_record(path, "activations") for path in inputs.stores("activations")
     }
-    records = {path: record for path, record in records.items() if record.origin["states"]}
+    records = {path: one for path, one in records.items() if one.origin["name"] == "states"}
     paths = {record.origin["language"]: path for path, record in records.items()}
     if missing := [language for language in languages if language not in paths]:
         raise NeuroglotError(
             f"the states of {', '.join(map(repr, missing))} are not among the inputs; record them"
         )
     wanted = {paths[language]: records[paths[language]] for language in languages}
-    store.require_same(wanted, ["model", "corpus", "card", "settings", "long_segments", "code"])
-    data = {language: store.open_dataset(paths[language], "activations") for language in languages}
-    ids = {one: own["segment_id"].values.astype(str).tolist() for one, own in data.items()}
+    store.require_same(wanted, ["model", "corpus", "card", "settings", "long_segments"])
+    data = {
+        one: store.open_dataset(paths[one], "activations", without=[*store.SITES, "token"])
+        for one in languages
+    }
+    ids = {one: own["segment"].values.tolist() for one, own in data.items()}
     common = set.intersection(*map(set, ids.values()))
     if len(common) < 2:
         raise NeuroglotError(
