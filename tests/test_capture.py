@@ -44,13 +44,15 @@ def text(lengths: tuple[int, ...] = LENGTHS, before: int = 1, after: int = 0) ->
     )
 
 
-def run(model, tokens, folder: Path, sites=SITES, raw=1000, tokens_per_batch=64, megabytes=256):
+def run(model, tokens, folder: Path, sites=SITES, segments=None, tokens_per_batch=64):
     store.begin(folder, "activations", {"test": 1}, resume=True)
-    engine = Engine(
-        model, ExecutionSettings(batch_tokens=tokens_per_batch, risk_megabytes=2 * megabytes)
-    )
-    sums = engine.run(tokens, Recording(sites, raw, COLLECTORS, "float32"), folder)
-    return sums, {site: store.read_rows(folder, site) for site in sites if raw}
+    engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, risk_megabytes=512))
+    recordings = {
+        "roles": Recording((), "prefixes", COLLECTORS),
+        "sample": Recording(sites, "prefixes", (), "float32", segments=segments),
+    }
+    sums = engine.run_together(tokens, recordings, folder)
+    return sums["roles"], {site: store.read_rows(folder / "sample", site) for site in sites}
 
 
 def literal(model, tokens: Tokens, site: str) -> np.ndarray:
@@ -163,14 +165,14 @@ def test_both_stacks_of_an_encoder_decoder_read_the_segment(tmp_path: Path) -> N
         )
 
 
-def test_only_the_first_rows_are_stored_raw(tmp_path: Path) -> None:
+def test_only_the_first_segments_rows_are_stored_raw(tmp_path: Path) -> None:
     model, tokens = tiny_models.tiny_model("llama"), text()
     all_sums, rows = run(model, tokens, tmp_path / "all.zarr")
-    sums, some = run(model, tokens, tmp_path / "some.zarr", raw=7, tokens_per_batch=20)
+    sums, some = run(model, tokens, tmp_path / "some.zarr", segments=3, tokens_per_batch=20)
     assert some["act"].shape[1] == 7
     np.testing.assert_allclose(some["act"], rows["act"][:, :7], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(sums["act_sum"], all_sums["act_sum"], rtol=1e-4, atol=1e-4)
-    assert run(model, tokens, tmp_path / "none.zarr", raw=0)[0]["act_sum"].shape == (
+    assert run(model, tokens, tmp_path / "none.zarr", ())[0]["act_sum"].shape == (
         all_sums["act_sum"].shape
     )
 
@@ -188,7 +190,7 @@ def test_an_interrupted_recording_goes_on_with_the_shard_it_lacks(
     forward, passes = Engine._forward, []
 
     def counted(self, batch, *rest):
-        passes.append(batch.places.tolist())
+        passes.append(batch)
         if len(passes) == 3:
             raise Killed
         return forward(self, batch, *rest)
@@ -196,11 +198,12 @@ def test_an_interrupted_recording_goes_on_with_the_shard_it_lacks(
     monkeypatch.setattr(Engine, "_forward", counted)
     with pytest.raises(Killed):
         run(model, tokens, tmp_path / "b.zarr")
-    done = len(list((tmp_path / "b.zarr" / "progress").rglob("0*.npz")))
+    [saved] = (tmp_path / "b.zarr" / "progress").rglob("0*.npz")
+    done = int(saved.stem) // 4
     assert done == 2
     sums, rows = run(model, tokens, tmp_path / "b.zarr")
-    shards = -(-int(tokens.snapshot.sum()) // 4)
-    assert len(passes) == 3 + shards - done, "finished shards are not computed again"
+    blocks = -(-len(tokens.segment) // 4)
+    assert len(passes) == 3 + blocks - done, "finished blocks are not computed again"
     for site in SITES:
         assert np.array_equal(rows[site], expected[site])
     for name, value in sums.items():
@@ -291,8 +294,8 @@ def test_overflow_of_float16_is_refused_and_never_stored(tmp_path: Path) -> None
         ffns(model)[1].output_matrix().mul_(1e9)
     store.begin(folder, "activations", {"test": 1})
     with pytest.raises(NeuroglotError, match="out of layer 2 holds .*too large for float16"):
-        Engine(model).run(text(), Recording(SITES, 99, (), "float16"), folder)
-    Engine(model).run(text(), Recording(SITES, 99, (), "bfloat16"), folder)
+        Engine(model).run(text(), Recording(SITES, store_dtype="float16"), folder)
+    Engine(model).run(text(), Recording(SITES, store_dtype="bfloat16"), folder)
     assert np.isfinite(store.read_rows(folder, "out")).all()
 
 
@@ -308,33 +311,37 @@ def test_statistics_of_prefixes_are_the_same_when_every_token_is_recorded(
 ) -> None:
     model, tokens = tiny_models.tiny_model("gemma3_text"), text()
     engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, risk_megabytes=2))
-    found, rows = {}, {}
-    for every in (False, True):
-        store.begin(tmp_path / str(every), "activations", {"test": 1}, resume=True)
-        collectors = (*COLLECTORS, *firing_collectors(gated=True))
-        recording = Recording(SITES, 1000, collectors, "float32", every_token=every)
-        found[every] = engine.run(tokens, recording, tmp_path / str(every))
-        rows[every] = store.read_rows(tmp_path / str(every), "act")
-    assert rows[True].shape[1] == len(tokens.token_id)
-    np.testing.assert_allclose(rows[True][:, tokens.snapshot], rows[False], rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(found[True]["act_positive"], (rows[True] > 0).sum(1))
-    np.testing.assert_array_equal(found[False]["act_positive"], (rows[False] > 0).sum(1))
-    for name in (name for name in found[True] if "positive" not in name):
-        np.testing.assert_allclose(found[True][name], found[False][name], rtol=1e-5, err_msg=name)
+    firing = tuple(firing_collectors(gated=True))
+    prefixes = {
+        "roles": Recording((), "prefixes", COLLECTORS),
+        "sample": Recording(SITES, "prefixes", firing, "float32"),
+    }
+    every = {"rows": Recording(SITES, "every token", firing, "float32")}
+    alone = engine.run_together(tokens, prefixes, tmp_path / "alone")
+    beside = engine.run_together(tokens, prefixes | every, tmp_path / "beside")
+    rows = {name: store.read_rows(tmp_path / "beside" / name, "act") for name in ("sample", "rows")}
+    assert rows["rows"].shape[1] == len(tokens.token_id)
+    np.testing.assert_array_equal(rows["rows"][:, tokens.snapshot], rows["sample"])
+    for name, own in rows.items():
+        np.testing.assert_array_equal(beside[name]["act_positive"], (own > 0).sum(1))
+    for name in prefixes:
+        assert beside[name].keys() == alone[name].keys()
+        for statistic, own in alone[name].items():
+            np.testing.assert_array_equal(beside[name][statistic], own, err_msg=statistic)
 
 
 def test_a_statistic_of_prefixes_needs_one(tmp_path: Path) -> None:
     tokens = replace(text(), snapshot=np.zeros(sum(LENGTHS), bool))
     store.begin(tmp_path / "s", "activations", {"test": 1}, resume=True)
-    recording = Recording((), 0, COLLECTORS, every_token=True)
+    recording = Recording((), "prefixes", COLLECTORS)
     with pytest.raises(NeuroglotError, match="no segment has a prefix of two subwords"):
         Engine(tiny_models.tiny_model("llama")).run(tokens, recording, tmp_path / "s")
 
 
 @pytest.mark.parametrize("tokens_per_batch", [7, 64])
-@pytest.mark.parametrize("raw", [0, 1000])
+@pytest.mark.parametrize("raw", [False, True])
 def test_a_statistic_over_all_layers_sees_every_layer_of_a_row(
-    tokens_per_batch: int, raw: int, tmp_path: Path
+    tokens_per_batch: int, raw: bool, tmp_path: Path
 ) -> None:
     """Counted: how often a layer has a row's largest activation, by fold and in all."""
 
@@ -348,7 +355,7 @@ def test_a_statistic_over_all_layers_sees_every_layer_of_a_row(
     store.begin(tmp_path / "s", "activations", {"test": 1}, resume=True)
     engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, risk_megabytes=2))
     sites = ("act",) if raw else ()
-    recording = Recording(sites, raw, (), "float32", cross_layer=(collector,))
+    recording = Recording(sites, "prefixes", (), "float32", cross_layer=(collector,))
     counted = engine.run(tokens, recording, tmp_path / "s")
     act = literal(model, tokens, "act")  # [layer, row, neuron]
     expected = np.zeros((len(act), FOLDS), int)
@@ -369,7 +376,7 @@ def test_the_peak_of_a_prompt_is_the_largest_activation_at_any_of_its_tokens(
     tokens = replace(tokens, snapshot=last)
     store.begin(tmp_path / "s", "activations", {"test": 1}, resume=True)
     engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, risk_megabytes=2))
-    recording = Recording(("act", "peak"), 1000, (), "float32", prompts=True)
+    recording = Recording(("act", "peak"), "last prompt token", store_dtype="float32")
     engine.run(tokens, recording, tmp_path / "s")
     found = {site: store.read_rows(tmp_path / "s", site) for site in ("act", "peak")}
     for item, sequence in enumerate(tokens.sequences()):

@@ -18,7 +18,6 @@ from neuroglot.analyses.roles.measures.ranks import _ranks, rank_correlation_int
 from neuroglot.analyses.roles.measures.rsa import correlation_rows, rsa, rsa_interval
 from neuroglot.capture.collectors import firing_collectors, role_collectors
 from neuroglot.capture.engine import Engine, Recording
-from neuroglot.capture.folds import read_folds, write_folds
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
@@ -57,7 +56,7 @@ class TestCapture:
             ((5, 9, 3, 12, 7, 4), 64, 1000, 1000),
             ((5, 9, 3, 12, 7, 4), 7, 1000, 4),
             ((4, 2, 5, 3) * 17, 30, 9, 4),
-            ((4, 2, 5, 3) * 17, 30, 0, 4),
+            ((4, 2, 5, 3) * 17, 30, 1, 4),
         ],
     )
     def test_sums_by_fold_are_those_of_the_raw_rows(
@@ -65,13 +64,16 @@ class TestCapture:
     ) -> None:
         monkeypatch.setattr("neuroglot.capture.engine.shard_rows", lambda *_: shard)
         model, tokens = tiny_models.tiny_model("gemma3_text"), text(lengths)
-        collectors = (*role_collectors("positive", 0.0), *firing_collectors(gated=True))
         sites = ("act", "out", "gate")
         engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch))
-        recording = Recording(sites, raw, collectors, "float32", every_token=True)
-        store.begin(tmp_path / "s", "activations", {}, resume=True)
-        sums = engine.run(tokens, recording, tmp_path / "s")
-        rows = engine.rows(tokens, recording)
+        recordings = {
+            "roles": Recording((), "prefixes", tuple(role_collectors("positive", 0.0))),
+            "firing": Recording((), "every token", tuple(firing_collectors(gated=True))),
+            "sample": Recording(sites, "prefixes", (), "float32", segments=raw),
+        }
+        found = engine.run_together(tokens, recordings, tmp_path)
+        sums = found["roles"] | found["firing"]
+        rows = engine.rows(tokens, Recording(sites, "every token", (), "float32"))
         fold = tokens.segment % FOLDS
         for one in range(min(FOLDS, len(lengths))):
             own = {
@@ -94,12 +96,16 @@ class TestCapture:
 
     def test_what_is_written_is_read(self, tmp_path: Path) -> None:
         sums = np.random.default_rng(0).random((3, FOLDS, 5)).astype(np.float32)
-        write_folds(tmp_path, {"act_sum": sums, "flat": sums[..., 0]}, segments=7)
-        np.testing.assert_array_equal(read_folds(tmp_path, "act_sum"), sums[:, :7])
-        np.testing.assert_array_equal(read_folds(tmp_path, "act_sum", 1), sums[1, :7])
-        np.testing.assert_array_equal(read_folds(tmp_path, "flat", 2), sums[2, :7, 0])
-        with pytest.raises(NeuroglotError, match="no sums by fold of out_sum"):
-            read_folds(tmp_path, "out_sum")
+        data = {
+            "act_sum": (("layer", "fold", "neuron"), sums),
+            "flat": (("layer", "fold"), sums[..., 0]),
+        }
+        store.write_dataset(tmp_path, xr.Dataset(data), by_layer=list(data))
+        np.testing.assert_array_equal(store.read_layers(tmp_path, "act_sum"), sums)
+        np.testing.assert_array_equal(store.read_layers(tmp_path, "act_sum", 1), sums[1])
+        np.testing.assert_array_equal(store.read_layers(tmp_path, "flat", 2), sums[2, :, 0])
+        with pytest.raises(NeuroglotError, match="holds no out_sum"):
+            store.read_layers(tmp_path, "out_sum")
 
 
 class TestRoles:

@@ -49,7 +49,7 @@ def submit(place: Workplace, cluster: slurm.Cluster, *targets: str):
 
 
 def activations(*languages: str) -> list[str]:
-    return [f"results/activations/one/plain/{one}.zarr/complete.json" for one in languages]
+    return [f"results/activations/one/plain/{one}.zarr/roles/complete.json" for one in languages]
 
 
 def restarted(job: dict[str, str], jobs: list[dict[str, str]]) -> dict[str, str]:

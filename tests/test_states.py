@@ -12,8 +12,8 @@ import tiny_models
 from neuroglot import store
 from neuroglot.analyses.transfer.states import open_states, state_axis, states_after
 from neuroglot.capture.engine import Engine, Recording
-from neuroglot.capture.record import run_states
-from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
+from neuroglot.capture.record import Wanted, record
+from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, StatesGroup
 from neuroglot.capture.states import represent, represent_variants
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
@@ -48,7 +48,7 @@ def text(before: int = 1, after: int = 0, lengths: tuple[int, ...] = LENGTHS) ->
 def recorded(model, tokens, folder: Path, tokens_per_batch: int = 64) -> dict[str, np.ndarray]:
     store.begin(folder, "activations", {"test": 1}, resume=True)
     engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch))
-    recording = Recording(SITES, 99, (), "float32", last_token=True)
+    recording = Recording(SITES, "last token of each segment", (), "float32")
     engine.run(tokens, recording, folder)
     return {site: store.read_rows(folder, site) for site in SITES}
 
@@ -279,15 +279,9 @@ def write_text(folder: Path, segments: dict[str, dict[str, str]]) -> list[Path]:
 
 def record_states(model: Path, corpus: Path, long_segments: str = "truncate", **settings) -> Path:
     output = model.parent / "states" / corpus.parent.name / f"{corpus.stem}.zarr"
-    run_states(
-        model,
-        corpus,
-        output,
-        long_segments,
-        CaptureSettings(device="cpu", **settings),
-        ExecutionSettings(),
-    )
-    return output
+    wanted = Wanted(corpus, "states", output, {StatesGroup(): "key"}, long_segments)
+    record(model, [wanted], CaptureSettings(device="cpu", **settings), ExecutionSettings())
+    return output / "states"
 
 
 def groups(paths: dict[str, Path]) -> dict[str, Path]:
@@ -307,6 +301,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def stores(place: Path) -> dict[str, Path]:
+    """The languages' stores."""
     return {one: place / "states" / "text" / f"{one}.zarr" for one in SEGMENTS}
 
 
@@ -384,8 +379,8 @@ def test_states_are_stored_as_float32_whatever_else_is(place: Path) -> None:
         record_states(place / "model", path, store_dtype="bfloat16")
     array = np.asarray(open_states(groups(stores(place)), ["en", "de"], "en")["en"].mid(0))
     assert (array.view(np.uint32) & 0xFFFF).any(), "more digits than bfloat16 has"
-    record = store.read_record(stores(place)["en"], "activations")
-    assert record.counts["rows"] == record.counts["raw_rows"] == record.counts["segments"] == 3
+    found = store.read_record(stores(place)["en"] / "states", "activations")
+    assert found.counts["rows"] == found.counts["segments"] == 3
     assert not (stores(place)["en"] / "progress").exists()
 
 
@@ -432,7 +427,7 @@ def test_a_killed_recording_goes_on(
 
 def test_last_tokens_are_recorded_whatever_ends_a_prefix() -> None:
     tokens = text(lengths=(2, 1, 3))
-    recording = Recording((), 0, (), last_token=True)
+    recording = Recording((), "last token of each segment")
     assert recording.rows(tokens).tolist() == [1, 2, 5]
     everywhere = replace(tokens, snapshot=np.ones(6, bool))
     assert recording.rows(everywhere).tolist() == [1, 2, 5]

@@ -32,8 +32,8 @@ from neuroglot.analyses.transfer.settings import (
 )
 from neuroglot.analyses.transfer.steps.neurons import layer_scores
 from neuroglot.capture.questions import encode
-from neuroglot.capture.record import run_states
-from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
+from neuroglot.capture.record import Wanted, record
+from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, StatesGroup
 from neuroglot.config import load as load_config
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
@@ -105,14 +105,14 @@ class Place:
         for language, own in TEXTS.items():
             segments = tuple(Segment(f"s{i}", text) for i, text in enumerate(own))
             write_parquet(Reading(segments), self.text(language))
-            run_states(
-                self.model,
+            wanted = Wanted(
                 self.text(language),
-                self.states(language),
+                "states",
+                self.states(language).parent,
+                {StatesGroup(): "key"},
                 "refuse",
-                settings,
-                ExecutionSettings(),
             )
+            record(self.model, [wanted], settings, ExecutionSettings())
         for language, asked in QUESTIONS.items():
             items = [
                 Item(f"q{i}", prompt, (gold,), (gold, other))
@@ -124,8 +124,8 @@ class Place:
         return self.folder / "corpora" / "plain" / f"{language}.parquet"
 
     def states(self, language: str) -> Path:
-        """The store of a language's recording."""
-        return self.folder / "states" / f"{language}.zarr"
+        """The group of a language's recording."""
+        return self.folder / "states" / f"{language}.zarr" / "states"
 
     def task(self, language: str) -> Path:
         return self.folder / "tasks" / "facts" / f"{language}.parquet"
@@ -304,7 +304,7 @@ def planted(place: Place, folder: Path) -> dict[str, Path]:
     paths = {}
     for language in ("en", "de"):
         source = store.read_record(place.states(language))
-        paths[language] = folder / f"{language}.zarr"
+        paths[language] = folder / f"{language}.zarr" / "states"
         store.begin(paths[language], "activations", source.origin)
         rows = {site: place.rows(language, site) for site in ("act", "mid", "state", "mean")}
         rows["state"][1] = value[0][:, 5]
@@ -313,11 +313,10 @@ def planted(place: Place, folder: Path) -> dict[str, Path]:
             rows["act"] *= 0.01
             rows["act"][0, :, 5] = rows["act"][1, :, 7] = 5
         for site, values in rows.items():
-            array = store.create_rows(paths[language], site, values.shape, 8, "float32")
+            array = store.create_rows(paths[language], site, values.shape, 8, "float32", "last")
             array[:] = values.astype(np.float32)
-        store.write_dataset(
-            paths[language], store.open_dataset(place.states(language), source.kind)
-        )
+        data = store.open_dataset(place.states(language), source.kind, without=store.SITES)
+        store.write_dataset(paths[language], data)
         store.complete(paths[language], "activations", source.origin, source.counts)
     return paths
 

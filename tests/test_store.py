@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 from neuroglot import store
-from neuroglot.capture.writer import as_bits, finite
+from neuroglot.capture.writer import as_bits, finite, widened
 from neuroglot.errors import NeuroglotError
 
 ORIGIN = {"model": "m", "settings": {"dtype": "float16"}}
@@ -190,18 +190,19 @@ def test_stores_made_in_other_ways_are_not_compared(tmp_path: Path) -> None:
 def test_raw_rows_round_trip(tmp_path: Path, dtype: store.StoreDtype) -> None:
     values = torch.randn(3, 10, 7, generator=torch.Generator().manual_seed(1))
     stored = values.to(getattr(torch, dtype))
-    array = store.create_rows(tmp_path, "act", (3, 10, 7), 4, dtype)
+    array = store.create_rows(tmp_path, "act", (3, 10, 7), 4, dtype, "every token")
     for start in range(0, 10, 4):
         rows = as_bits(stored[:, start : start + 4].contiguous())
-        array[:, start : start + 4] = rows.view(array.dtype)
+        values = widened(rows) if dtype == "bfloat16" else rows
+        array[:, start : start + 4] = values.view(array.dtype)
     assert torch.equal(torch.from_numpy(store.read_rows(tmp_path, "act")), stored.float())
     assert np.array_equal(store.read_rows(tmp_path, "act", 1), stored[1].float().numpy())
 
 
 def test_damaged_rows_are_found(tmp_path: Path) -> None:
-    array = store.create_rows(tmp_path, "act", (1, 8, 4), 8, "float32")
+    array = store.create_rows(tmp_path, "act", (1, 8, 4), 8, "float32", "every token")
     array[:] = np.arange(32, dtype=np.float32).reshape(1, 8, 4)
-    shard = next(f for f in (tmp_path / "rows" / "act" / "c").rglob("*") if f.is_file())
+    shard = next(f for f in (tmp_path / "act" / "c").rglob("*") if f.is_file())
     content = bytearray(shard.read_bytes())
     content[5] ^= 0xFF
     shard.write_bytes(bytes(content))

@@ -132,7 +132,7 @@ def test_a_prompt_beyond_the_context_window_is_named(place: Path) -> None:
     assert "results/tasks/long/en.parquet" in message
     assert "item long" in message
     assert "context window" in message
-    assert not (place / "results/activations/one/long/en.zarr/complete.json").exists()
+    assert not (place / "results/activations/one/long/en.zarr/prompts/complete.json").exists()
 
 
 def test_templates_without_their_slots_are_refused(place: Path) -> None:
@@ -165,7 +165,7 @@ def test_changed_prompts_are_recorded_again_and_others_kept(place: Path) -> None
     paths = [write(place, task, "en", rows_of("en")) for task in ("kept", "changed")]
     ok(*prompts_arguments(*paths), cwd=place)
     records = [
-        place / f"results/activations/one/{task}/en.zarr/complete.json"
+        place / f"results/activations/one/{task}/en.zarr/prompts/complete.json"
         for task in ("kept", "changed")
     ]
     before = [record.stat().st_mtime_ns for record in records]

@@ -65,7 +65,7 @@ def test_long_segments_are_refused_or_truncated(tokenizer: Tokenizer) -> None:
         read(tokenizer, "a.", "Elementary my dear Watson.", window=6)
     data = read(tokenizer, "a.", "Elementary my dear Watson.", window=6, long="truncate")
     assert data.attrs["truncated"] == 1
-    assert np.bincount(data["segment"].values).tolist() == [2, 4]
+    assert np.bincount(data["segment_index"].values).tolist() == [2, 4]
     assert data["snapshot"].values.tolist() == [False, True, False, True, True, False]
     assert data["counts"].values.sum() == 9, "counts cover what was truncated too"
 

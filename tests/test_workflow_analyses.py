@@ -103,7 +103,7 @@ def test_a_task_that_is_added_leaves_the_others_as_they_are(
 ) -> None:
     place = analysed.copy(tmp_path / "place")
     stores = [
-        place.folder / f"results/activations/one/{task}/{language}.zarr"
+        place.folder / f"results/activations/one/{task}/{language}.zarr/prompts"
         for task in ("facts", "edits")
         for language in ("en", "de")
     ]
@@ -206,7 +206,7 @@ def test_kinds_are_those_of_the_stored_gates(analysed: Workplace) -> None:
     """Equations 4 to 7, neuron by neuron, on what a gated model's gates did at the last token."""
     results = analysed.folder / "results"
     gates = [
-        store.read_rows(results / f"activations/one/facts/{language}.zarr", "gate")
+        store.read_rows(results / f"activations/one/facts/{language}.zarr/prompts", "gate")
         for language in ("en", "de")
     ]
     layers, items, neurons = gates[0].shape

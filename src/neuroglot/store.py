@@ -5,15 +5,16 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.files import write_whole
 from neuroglot.provenance import digest
 
 if TYPE_CHECKING:
@@ -29,12 +30,32 @@ PROGRESS = "progress"
 CHUNK_BYTES = 1 << 20
 
 
+class Site(NamedTuple):
+    """What raw rows of a place in the model are, ``[planes, row, width]``."""
+
+    planes: str
+    width: str
+    long_name: str
+
+
+SITES = {
+    "act": Site("layer", "neuron", "activation of each neuron: input of the FFN's output matrix"),
+    "gate": Site("layer", "neuron", "activation function of each neuron's gate"),
+    "peak": Site("layer", "neuron", "largest activation of each neuron at any token of the text"),
+    "out": Site("layer", "hidden", "output of the FFN's output matrix"),
+    "mid": Site("layer", "hidden", "residual stream before the FFN adds to it"),
+    "state": Site("depth", "hidden", "residual stream: what enters a stack and leaves its layers"),
+    "mean": Site("depth", "hidden", "mean of the residual stream over the tokens of the segment"),
+}
+
+
 class Record(BaseModel):
     """What a store was made from, and how much it holds; written last, when all of it is on disk.
 
     Attributes:
         kind: what the store holds.
-        origin: labels, settings, code and the fingerprints of the inputs.
+        origin: labels, settings and the fingerprints of the inputs.
+        key: by which the maker of a recording tells whether it is up to date.
         counts: number of rows, segments and so on.
         contents: fingerprint of the counts and of the files that make up the store.
     """
@@ -44,23 +65,22 @@ class Record(BaseModel):
     format: Literal[1] = 1
     kind: Kind
     origin: dict[str, Any]
+    key: str = ""
     counts: dict[str, int] = {}
     contents: str = ""
 
     @property
     def fingerprint(self) -> str:
-        return digest({"kind": self.kind, "origin": self.origin})
+        return digest({"kind": self.kind, "origin": self.origin, "key": self.key})
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    try:
-        temporary.write_text(text, "utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, _as_json(value))
+
+
+def _as_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def begin(
@@ -69,6 +89,7 @@ def begin(
     origin: Mapping[str, Any],
     resume: bool = False,
     replace: bool = False,
+    key: str = "",
 ) -> bool:
     """Make ``store`` ready to be written and say whether it is already complete.
 
@@ -83,7 +104,7 @@ def begin(
     Raises:
         NeuroglotError: a complete store of another origin, or something that is no store, is there.
     """
-    wanted = Record(kind=kind, origin=dict(origin))
+    wanted = Record(kind=kind, origin=dict(origin), key=key)
     if (store / RECORD).is_file():
         found = _parse(store, kind)
         if found.fingerprint == wanted.fingerprint:
@@ -111,10 +132,16 @@ def begin(
     return False
 
 
-def complete(store: Path, kind: Kind, origin: Mapping[str, Any], counts: Mapping[str, int]) -> None:
+def complete(
+    store: Path, kind: Kind, origin: Mapping[str, Any], counts: Mapping[str, int], key: str = ""
+) -> None:
     """Declare a store complete."""
     record = Record(
-        kind=kind, origin=dict(origin), counts=dict(counts), contents=_contents(store, counts)
+        kind=kind,
+        origin=dict(origin),
+        key=key,
+        counts=dict(counts),
+        contents=_contents(store, counts),
     )
     write_json(store / ORIGIN, {"fingerprint": record.fingerprint, "record": record.model_dump()})
     write_json(store / RECORD, record.model_dump())
@@ -160,12 +187,54 @@ def read_record(store: Path, kind: Kind | None = None) -> Record:
         state = "incomplete" if store.exists() else "missing"
         raise NeuroglotError(f"{store} is {state}: it has no {RECORD}; run the step that makes it")
     record = _parse(store, kind)
-    if _begun(store).get("fingerprint", record.fingerprint) != record.fingerprint:
-        # Snakemake puts back the record of a store whose update failed.
+    if _being_replaced(store, record):
         raise NeuroglotError(
             f"{store} is incomplete: it was being replaced; run the step that makes it"
         )
     return record
+
+
+def held(store: Path) -> dict[str, Record]:
+    """The records of a store's groups that are complete, by name; of nothing where there is none.
+
+    Raises:
+        NeuroglotError: a record is damaged.
+    """
+    paths = sorted(path.parent for path in store.glob(f"*/{RECORD}"))
+    records = {path: _parse(path, None) for path in paths}
+    return {path.name: one for path, one in records.items() if not _being_replaced(path, one)}
+
+
+def consolidate(store: Path, attributes: Mapping[str, str]) -> None:
+    """Write the metadata of a store of groups, of those that are complete.
+
+    With the groups' own metadata in it, the store and all its groups open with one call; nothing
+    is written where it would not change.
+    """
+    inside: dict[str, Any] = {}
+    for name in held(store):
+        group = json.loads((store / name / "zarr.json").read_text("utf-8"))
+        arrays = group["consolidated_metadata"]["metadata"]
+        inside[name] = {**group, "consolidated_metadata": _consolidated({})}
+        inside |= {f"{name}/{array}": metadata for array, metadata in arrays.items()}
+    metadata = {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": dict(attributes),
+        "consolidated_metadata": _consolidated(inside),
+    }
+    path = store / "zarr.json"
+    if not path.is_file() or path.read_bytes() != _as_json(metadata):
+        write_json(path, metadata)
+
+
+def _consolidated(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {"kind": "inline", "must_understand": False, "metadata": dict(metadata)}
+
+
+def _being_replaced(store: Path, record: Record) -> bool:
+    """Whether the record is one that Snakemake put back when the store's update failed."""
+    return bool(_begun(store).get("fingerprint", record.fingerprint) != record.fingerprint)
 
 
 def _parse(store: Path, kind: Kind | None) -> Record:
@@ -213,39 +282,47 @@ def _begun(store: Path) -> dict[str, Any]:
 # --- arrays ---------------------------------------------------------------------------------
 
 
-def write_dataset(store: Path, dataset: "xr.Dataset") -> None:
-    """Write a dataset as one Zarr group, one chunk per array, checked by CRC32C.
+def write_dataset(store: Path, dataset: "xr.Dataset", by_layer: Collection[str] = ()) -> None:
+    """Write a dataset as one Zarr group, checked by CRC32C.
 
-    Arrays of reductions are read whole, so that a few large files beat many small ones.
+    An array is one file, because a few large ones beat many small ones. Text has variable length,
+    as Zarr specifies strings.
+
+    Args:
+        store: a folder; other arrays in it stay and become part of the group.
+        dataset: what to write.
+        by_layer: arrays whose first dimension is read layer by layer, and not whole.
     """
     from zarr.codecs import Crc32cCodec, ZstdCodec
     from zarr.errors import ZarrUserWarning
 
-    labels = {
-        name: variable.astype(object)  # stored with variable length, as Zarr specifies strings
-        for name, variable in dataset.variables.items()
-        if variable.dtype.kind == "U"
-    }
-    encoding = {
-        str(name): {
-            "chunks": tuple(max(1, size) for size in variable.shape),
+    dataset, encoding = dataset.copy(), {}
+    for name, variable in dataset.variables.items():
+        sizes = tuple(max(1, size) for size in variable.shape)
+        cut = {"chunks": (1, *sizes[1:]), "shards": sizes} if name in by_layer else {}
+        encoding[str(name)] = {
+            "chunks": sizes,
             "compressors": [ZstdCodec(level=3), Crc32cCodec()],
+            **cut,
         }
-        for name, variable in dataset.variables.items()
-    }
+        if variable.dtype.kind in "UT":
+            dataset[name] = variable.astype(object)
     for name in dataset.variables:  # what was begun of it cannot be gone on with
         shutil.rmtree(store / str(name), ignore_errors=True)
     (store / "zarr.json").unlink(missing_ok=True)
     with warnings.catch_warnings():
         # It reports our own records as foreign, and that consolidated metadata is an extension.
         warnings.simplefilter("ignore", ZarrUserWarning)
-        dataset.assign_coords(labels).to_zarr(
-            store, mode="a", encoding=encoding, zarr_format=3, consolidated=True
-        )
+        dataset.to_zarr(store, mode="a", encoding=encoding, zarr_format=3, consolidated=True)
 
 
-def open_dataset(store: Path, kind: Kind) -> "xr.Dataset":
+def open_dataset(store: Path, kind: Kind, without: Collection[str] = ()) -> "xr.Dataset":
     """Read a complete store into memory.
+
+    Args:
+        store: a folder.
+        kind: what it must hold.
+        without: variables that are not read.
 
     Raises:
         NeuroglotError: the store is missing, incomplete, damaged or of another kind.
@@ -259,12 +336,13 @@ def open_dataset(store: Path, kind: Kind) -> "xr.Dataset":
             "again"
         )
     try:
-        data: xr.Dataset = xr.open_zarr(store, chunks=None).load()
+        data: xr.Dataset = xr.open_zarr(store, chunks=None, drop_variables=list(without)).load()
     except Exception as error:
         raise damaged(store, error) from error
     for name, variable in data.variables.items():
         if variable.dtype.kind in "OT":  # labels as fixed-width text, whatever zarr reads them as
-            data[name] = (variable.dims, np.array(variable.values.tolist(), dtype=str))
+            text = np.array(variable.values.tolist(), dtype=str)
+            data[name] = (variable.dims, text, variable.attrs)
     return data
 
 
@@ -288,28 +366,44 @@ def shard_rows(rows: int, row_bytes: int, shard_bytes: int) -> int:
 
 
 def create_rows(
-    store: Path, name: str, shape: tuple[int, int, int], rows_per_shard: int, dtype: StoreDtype
+    store: Path,
+    name: str,
+    shape: tuple[int, int, int],
+    rows_per_shard: int,
+    dtype: StoreDtype,
+    over: str,
 ) -> "zarr.Array[Any]":
-    """Create the array of one site's raw rows, ``[layer, row, width]``.
+    """Create the array of one site's raw rows, ``[layer or depth, row, width]``.
 
     A shard is one file and holds all layers of its rows; a chunk holds one layer of as many rows
-    as make about 1 MB, because analyses read layer by layer.
+    as make about 1 MB, because analyses read layer by layer. Zarr has no bfloat16: its values are
+    stored as float32, whose lower half is then zeros that compress to nothing.
+
+    Args:
+        store: the folder of the group.
+        name: one of ``SITES``.
+        shape: of the array.
+        rows_per_shard: rows in a shard.
+        dtype: precision of what is to be written.
+        over: the tokens that the rows are of.
     """
     import zarr
-    from zarr.codecs import Crc32cCodec
+    from zarr.codecs import BloscCodec, Crc32cCodec
 
-    layers, _, width = shape
+    planes, _, width = shape
+    site, brain = SITES[name], dtype == "bfloat16"
     fitting = max(1, CHUNK_BYTES // (width * itemsize(dtype)))
+    zeros_away = [BloscCodec(cname="lz4", clevel=1, shuffle="shuffle")] if brain else []
     return zarr.create_array(
-        store / "rows" / name,
+        store / name,
         shape=shape,
         chunks=(1, min(rows_per_shard, 2 ** math.floor(math.log2(fitting))), width),
-        shards=(layers, rows_per_shard, width),
-        dtype="uint16" if dtype == "bfloat16" else dtype,
-        compressors=[Crc32cCodec()],
+        shards=(planes, rows_per_shard, width),
+        dtype="float32" if brain else dtype,
+        compressors=[*zeros_away, Crc32cCodec()],
         fill_value=0,
-        dimension_names=("layer", "row", "width"),
-        attributes={"dtype": dtype},
+        dimension_names=(site.planes, "row", site.width),
+        attributes={"dtype": dtype, "units": "1", "long_name": site.long_name, "over": over},
         overwrite=True,
     )
 
@@ -329,15 +423,29 @@ def read_rows(
     """
     import zarr
 
-    path = store / "rows" / name
+    path = store / name
     if not (path / "zarr.json").is_file():
         raise NeuroglotError(f"{store} holds no raw rows of {name}")
     try:
-        array = zarr.open_array(path, mode="r")
-        values = np.asarray(array[layer, rows])
-        dtype = array.attrs["dtype"]
+        values = np.asarray(zarr.open_array(path, mode="r")[layer, rows])
     except Exception as error:
         raise damaged(store, error) from error
-    if dtype == "bfloat16":
-        return (values.astype(np.uint32) << 16).view(np.float32)
     return values.astype(np.float32, copy=False)
+
+
+def read_layers(store: Path, name: str, layer: int | slice = slice(None)) -> NDArray[Any]:
+    """Read a statistic ``[layer, ...]`` that is too large to be read whole, of some layers.
+
+    Raises:
+        NeuroglotError: the store does not hold it, or it is damaged.
+    """
+    import zarr
+
+    path = store / name
+    if not (path / "zarr.json").is_file():
+        raise NeuroglotError(f"{store} holds no {name}; make it again")
+    try:
+        values: NDArray[Any] = np.asarray(zarr.open_array(path, mode="r")[layer])
+    except Exception as error:
+        raise damaged(store, error) from error
+    return values

@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 
 Prefix = Literal["word", "subword", "last"]
 
+ROW = {
+    "token_id": {"units": "1", "long_name": "the token's number in the vocabulary"},
+    "token": {"units": "1", "long_name": "the token's text, a space as ␣"},
+    "segment": {"units": "1", "long_name": "id of the segment that the token is of"},
+    "segment_index": {"units": "1", "long_name": "the segment's place in the text, from 0"},
+    "position": {
+        "units": "tokens",
+        "long_name": "tokens before this one in what the model reads, special tokens counted",
+    },
+    "end": {"units": "characters", "long_name": "length of the segment up to the token's end"},
+    "snapshot": {"units": "1", "long_name": "whether the token ends a prefix that is recorded"},
+}
+"""What is known of each token."""
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -52,17 +66,17 @@ class Tokens:
 
 def read_tokens(store: Path) -> Tokens:
     """Read a complete token store."""
-    return as_tokens(open_dataset(store, "tokens"))
+    return as_tokens(open_dataset(store, "tokens", without=["token"]))
 
 
 def as_tokens(data: "xr.Dataset") -> Tokens:
     """Take what ``tokenise`` gives."""
+    index = data["segment_index"].values
+    firsts = np.flatnonzero(np.diff(index, prepend=-1))
     return Tokens(
-        **{
-            name: data[name].values
-            for name in ("token_id", "segment", "position", "end", "snapshot")
-        },
-        segment_ids=[str(segment) for segment in data["segment_id"].values],
+        **{name: data[name].values for name in ("token_id", "position", "end", "snapshot")},
+        segment=index,
+        segment_ids=[str(segment) for segment in data["segment"].values[firsts]],
         before=[int(token) for token in data.attrs["before"]],
         after=[int(token) for token in data.attrs["after"]],
     )
@@ -92,9 +106,10 @@ def tokenise(
         long_segments: whether what exceeds the window is left out or refused.
 
     Returns:
-        ``token_id, segment, position, end, snapshot [row]``, ``segment_id [segment]``,
-        ``counts [token]`` over the whole text, also what was truncated; ``attrs``: special tokens
-        ``before`` and ``after``, and the number of ``truncated`` segments.
+        ``token_id, position, end, snapshot [row]`` with the coordinates ``token``, its text,
+        ``segment``, its id, and ``segment_index``; ``counts [vocabulary]`` over the whole text,
+        also what was truncated; ``attrs``: special tokens ``before`` and ``after``, and the number
+        of ``truncated`` segments.
 
     Raises:
         NeuroglotError: a segment without tokens, or a longer one than the window if refused.
@@ -141,12 +156,35 @@ def tokenise(
         columns["end"].append(spans[:, 1])
         columns["position"].append(np.arange(len(ids), dtype=np.int32) + len(before))
         columns["snapshot"].append(_snapshots(text, spans, prefix))
-    data = {name: ("row", np.concatenate(parts)) for name, parts in columns.items()}
+    data = {name: np.concatenate(parts) for name, parts in columns.items()}
+    ids = np.array([name for name, _ in segments], object)
+    labels = {
+        "token": token_labels(tokenizer, data["token_id"]),
+        "segment": ids[data["segment"]],
+        "segment_index": data.pop("segment"),
+    }
     return xr.Dataset(
-        {**data, "counts": ("token", counts)},
-        coords={"segment_id": ("segment", [name for name, _ in segments])},
+        {
+            **{name: ("row", values, ROW[name]) for name, values in data.items()},
+            "counts": (
+                "vocabulary",
+                counts,
+                {"units": "tokens", "long_name": "how often each token id occurs in the text"},
+            ),
+        },
+        coords={name: ("row", values, ROW[name]) for name, values in labels.items()},
         attrs={"before": before, "after": after, "prefix": prefix, "truncated": truncated},
     )
+
+
+def token_labels(tokenizer: "Tokenizer", ids: NDArray[np.int32]) -> NDArray[np.object_]:
+    """The text of each token as a reader can tell it apart, a space as ``␣``; ``[row]``."""
+    from neuroglot.models.vocabulary import token_texts
+
+    distinct, place = np.unique(ids, return_inverse=True)
+    texts = np.array([*token_texts(tokenizer, distinct.tolist()), ""], object)[:-1]
+    labels: NDArray[np.object_] = texts[place]
+    return labels
 
 
 def special_tokens(encoding: "Encoding") -> tuple[list[int], list[int]]:

@@ -6,10 +6,15 @@ Names that end in ``_by_fold`` are sums over the rows of one fold of segments (s
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from neuroglot.capture.settings import Rule
 from neuroglot.measures import kernels
+from neuroglot.measures.axes import stack_layers
+from neuroglot.measures.bootstrap import FOLDS
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
 Partial = Mapping[str, "torch.Tensor"]
 
 BY_FOLD = "_by_fold"
+FOLD_NUMBERS = "folds"
 ALL = -1
 
 
@@ -29,12 +35,10 @@ class Collector:
         chunk: from rows ``[row, width]`` and the folds they are of, ``[fold, row]`` of 0 and 1, to
             named partial sums, ``[width]`` or scalars, and behind ``fold`` where the name ends in
             ``_by_fold``. The sums of two sets of rows add up to those of their union.
-        prefixes: leaves out rows that end no prefix.
     """
 
     site: str
     chunk: Callable[["torch.Tensor", "torch.Tensor"], Partial]
-    prefixes: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,22 +85,48 @@ class Totals:
         for (name, layer, fold), value in other.sums.items():
             self.add(name, layer, value, fold)
 
-    def folds(self) -> list[int]:
-        """The folds that there are sums of, ascending."""
-        return sorted({fold for _, _, fold in self.sums} - {ALL})
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The sums by ``name/layer``, or ``[fold, ...]``, and what ``folds`` these are.
 
-    def stacked(self) -> "dict[str, torch.Tensor]":
-        """Sums as ``[layer, ...]`` or ``[layer, fold, ...]`` arrays by name."""
+        All sums by fold have the same folds: each batch adds to every one of them.
+        """
+        found: dict[str, dict[int, NDArray[Any]]] = {}
+        for (name, layer, fold), value in self.sums.items():
+            found.setdefault(f"{name}/{layer}", {})[fold] = value.cpu().numpy()
+        folds = sorted({fold for _, _, fold in self.sums} - {ALL})
+        arrays = {
+            key: own[ALL] if ALL in own else np.stack([own[fold] for fold in folds])
+            for key, own in found.items()
+        }
+        return arrays | {f"{FOLD_NUMBERS}/0": np.array(folds, np.int64)}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "Totals":
+        """Take up again what ``arrays`` gave."""
         import torch
 
-        by_name: dict[str, dict[int, list[torch.Tensor]]] = {}
-        for (name, layer, _), value in sorted(self.sums.items(), key=lambda item: item[0]):
-            by_name.setdefault(name, {}).setdefault(layer, []).append(value.cpu())
+        folds, found = arrays[f"{FOLD_NUMBERS}/0"].tolist(), cls()
+        for key, value in arrays.items():
+            name, _, layer = key.rpartition("/")
+            if name != FOLD_NUMBERS:
+                found.collect({name: torch.from_numpy(value)}, int(layer), folds)
+        return found
+
+    def stacked(self) -> dict[str, NDArray[Any]]:
+        """Sums as ``[layer, ...]``, or ``[layer, FOLDS, ...]`` with zeros in folds without rows."""
+        by_name: dict[str, dict[int, NDArray[Any]]] = {}
+        arrays = self.arrays()
+        folds = arrays.pop(f"{FOLD_NUMBERS}/0")
+        for key, value in arrays.items():
+            name, _, layer = key.rpartition("/")
+            whole = value
+            if name.endswith(BY_FOLD):
+                whole = np.zeros((FOLDS, *value.shape[1:]), value.dtype)
+                whole[folds] = value
+            by_name.setdefault(name, {})[int(layer)] = whole
         return {
-            name: torch.stack(
-                [torch.stack(own) if name.endswith(BY_FOLD) else own[0] for own in layers.values()]
-            )
-            for name, layers in by_name.items()
+            name: stack_layers([layers[layer] for layer in sorted(layers)])
+            for name, layers in sorted(by_name.items())
         }
 
 
@@ -112,13 +142,13 @@ def role_collectors(rule: Rule, threshold: float) -> list[Collector]:
             sums = kernels.row_statistics(x, rule, threshold, folds)
             return {f"{site}_{name}": value for name, value in sums.items()}
 
-        return Collector(site, chunk, prefixes=True)
+        return Collector(site, chunk)
 
     def gelu_count(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
         by_fold = kernels.fire_count_by_fold(kernels.gelu(x), folds, rule, threshold)
         return _with_total("out_gelu_count", by_fold)
 
-    return [statistics("act"), statistics("out"), Collector("out", gelu_count, prefixes=True)]
+    return [statistics("act"), statistics("out"), Collector("out", gelu_count)]
 
 
 def firing_collectors(gated: bool) -> list[Collector]:

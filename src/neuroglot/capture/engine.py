@@ -1,11 +1,11 @@
 """Runs a model over tokens once; raw rows and streaming collectors share the forward pass."""
 
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglot.capture.batches import in_batches
-from neuroglot.capture.collectors import BY_FOLD, Collector, CrossLayerCollector, Totals
-from neuroglot.capture.settings import ExecutionSettings
-from neuroglot.capture.writer import RowBatch, Shard, Writer
+from neuroglot.capture.collectors import Collector, CrossLayerCollector, Totals
+from neuroglot.capture.settings import ExecutionSettings, Over
+from neuroglot.capture.writer import RowBatch, Rows, Shard, Writer
 from neuroglot.errors import NeuroglotError
+from neuroglot.files import written_whole
 from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.models.ffn import FFN, backbone, ffns, record
 from neuroglot.progress import progress
@@ -27,46 +28,52 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# Beyond the raw rows a shard is only sums, which may be larger than the rows they are of.
-SHARDS_OF_SUMS = 16
+# Where no raw rows are written, sums are saved after so many blocks: they may be larger than rows.
+BLOCKS_OF_SUMS = 16
+# A block has at least so many tokens, however large a model's rows: fewer leave a GPU idle.
+LEAST_TOKENS = 1024
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What to keep of a forward pass.
+    """What to keep of a forward pass, over some of its tokens.
 
     Attributes:
         sites: whose raw rows are stored: ``act``, ``gate``, ``out``, ``mid``, ``state``, and two
             over all tokens of the row's segment, special ones left out: ``peak``, the largest value
             of ``peak_of``, and ``mean``, the mean of ``state``.
-        raw_rows: how many of the recorded rows, from the first, are stored raw.
-        collectors: statistics over all recorded rows.
+        over: the tokens that are recorded. Of prompts, an encoder-decoder's decoder reads its
+            start token alone, where it begins to answer, and not the text again.
+        collectors: statistics over the recorded rows.
         store_dtype: precision of raw rows.
-        cross_layer: statistics over all recorded rows that compare layers.
-        every_token: records every token, not only those that end a prefix.
-        last_token: records the last token of every segment, and no other.
+        cross_layer: statistics over the recorded rows that compare layers.
+        segments: how many segments, from the first, are recorded; None records all.
         peak_of: ``act`` or ``gate``.
-        prompts: lets an encoder-decoder's decoder read its start token alone, where it begins to
-            answer, and not the text again.
     """
 
-    sites: tuple[str, ...]
-    raw_rows: int
-    collectors: tuple[Collector, ...]
+    sites: tuple[str, ...] = ()
+    over: Over = "prefixes"
+    collectors: tuple[Collector, ...] = ()
     store_dtype: StoreDtype = "float16"
     cross_layer: tuple[CrossLayerCollector, ...] = ()
-    every_token: bool = False
-    last_token: bool = False
+    segments: int | None = None
     peak_of: str = "act"
-    prompts: bool = False
 
     def rows(self, tokens: Tokens) -> NDArray[np.int64]:
         """Indices of the recorded tokens, ``[row]``."""
-        if self.every_token:
-            return np.arange(len(tokens.token_id))
-        if self.last_token:
-            return np.flatnonzero(np.diff(tokens.segment, append=-1))
-        return np.flatnonzero(tokens.snapshot)
+        if self.over == "prefixes":
+            chosen = tokens.snapshot
+        elif self.over == "every token":
+            chosen = np.ones(len(tokens.segment), bool)
+        else:
+            chosen = np.diff(tokens.segment, append=-1) != 0
+        within = True if self.segments is None else tokens.segment < self.segments
+        return np.flatnonzero(chosen & within)
+
+    @property
+    def of_last_tokens(self) -> bool:
+        """Whether every segment has one row, that of its last token."""
+        return self.over in ("last token of each segment", "last prompt token")
 
     def source(self, site: str) -> str:
         """The site that a stored one is read from."""
@@ -80,39 +87,70 @@ class Recording:
         return {*sites, *collected, *(collector.site for collector in self.cross_layer)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Picked:
+    """The rows that are recorded of a batch.
+
+    Attributes:
+        times: by stack, ``[row]`` index into the flattened (segment, position) of each row.
+        items: ``[row]``, the segment of each row within the batch.
+        of_fold: ``[fold, row]``, 1 where the row is of the fold and 0 elsewhere.
+        places: ``[row]``, indices in the block.
+    """
+
+    times: "dict[str, torch.Tensor]"
+    items: "torch.Tensor"
+    of_fold: "torch.Tensor"
+    places: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Segments that are run together, padded on the right.
 
     Attributes:
         inputs: arguments of the model.
-        times: by stack, ``[row]`` index into the flattened (segment, position) of each row.
-        prefixes: indices of the rows that end a prefix; None if all do.
-        items: ``[row]``, the segment of each row within the batch.
+        picked: rows by the name of their recording; those without rows are left out, and those
+            with the same rows share them.
         folds: those that the segments are of.
-        of_fold: ``[fold, row]``, 1 where the row is of the fold and 0 elsewhere.
         text: by stack, ``[segment, position]``, what is neither padding nor a special token.
-        places: ``[row]``, indices in the shard.
         tokens: tokens without padding.
     """
 
     inputs: "dict[str, torch.Tensor]"
-    times: "dict[str, torch.Tensor]"
-    prefixes: "torch.Tensor | None"
-    items: "torch.Tensor"
+    picked: dict[str, Picked]
     folds: list[int]
-    of_fold: "torch.Tensor"
     text: "dict[str, torch.Tensor]"
-    places: NDArray[np.int64]
     tokens: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stretch of tokens whose segments are run, summed and written together.
+
+    How a text is cut into blocks, and a block's segments into batches, depends on the text and the
+    model and not on what is recorded: so each recording's numbers are the same alone and beside
+    others. Rows lie in the order of the text.
+
+    Attributes:
+        stop: index of the token after its last one.
+        rows: tokens recorded, by name.
+        starts: index of the first of these rows among all, by name.
+        segments: to be batched apart: those with a prefix, and those without one.
+    """
+
+    stop: int
+    rows: Mapping[str, NDArray[np.int64]]
+    starts: Mapping[str, int]
+    segments: Sequence[NDArray[np.int64]]
 
 
 class Engine:
     """A model with what it takes to record it.
 
     Rows are recorded in the order of the corpus, whatever the batches: results do not depend on
-    how segments are grouped. Rows are cut into shards; each is computed and written on its own, so
-    that an interrupted recording goes on with the first shard it lacks.
+    how segments are grouped. A text is cut into blocks; each is computed and written on its own, so
+    that an interrupted recording goes on with the first one it lacks.
     """
 
     def __init__(
@@ -139,58 +177,64 @@ class Engine:
     def run(
         self, tokens: Tokens, recording: Recording, store: Path, description: str = "capture"
     ) -> dict[str, NDArray[Any]]:
-        """Record rows into ``store`` and return the collectors' sums, ``[layer, ...]`` by name.
+        """Record into ``store`` and return the collectors' sums, ``[layer, ...]`` by name.
 
-        Those by fold are ``[layer, fold, ...]``, zero in folds without rows.
+        See ``run_together``, of which this is one recording; its progress lies in the store.
+        """
+        together = {store.name: recording}
+        sums = self.run_together(tokens, together, store.parent, description, store / PROGRESS)
+        return sums[store.name]
 
-        What an interrupted call with the same arguments has finished is not computed again.
+    def run_together(
+        self,
+        tokens: Tokens,
+        recordings: Mapping[str, Recording],
+        store: Path,
+        description: str = "capture",
+        kept: Path | None = None,
+    ) -> dict[str, dict[str, NDArray[Any]]]:
+        """Record several things in one pass and return each one's sums, ``[layer, ...]`` by name.
+
+        Those by fold are ``[layer, fold, ...]``, zero in folds without rows. What an interrupted
+        call with these recordings, or with these and others, has finished is not computed again.
+
+        Args:
+            tokens: the text.
+            recordings: by name; raw rows of each are written to ``store / name``. Those of last
+                tokens and of other rows cannot be mixed.
+            store: a folder.
+            description: of the progress bar.
+            kept: a folder for what an interrupted call has finished; in the store by default.
 
         Raises:
             NeuroglotError: nothing to record; NaN, infinity or overflow; not enough memory.
         """
-        recorded = recording.rows(tokens)
-        of_prefixes = any(collector.prefixes for collector in recording.collectors)
-        if not len(recorded) or (of_prefixes and not tokens.snapshot.any()):
-            raise NeuroglotError(f"{store}: no segment has a prefix of two subwords to record")
-        raw_rows = min(recording.raw_rows, len(recorded))
-        planes = {site: _planes(self.ffns, site) for site in recording.sites}
-        # Without raw rows a shard is as much work as if there were some.
-        sizes = [_planes(self.ffns, site) for site in recording.sites or recording.watched]
-        row_bytes = itemsize(recording.store_dtype) * sum(n * width for n, width in sizes)
-        shard_bytes = self.execution.risk_megabytes << 19  # half of it: two are under way
-        rows_per_shard = shard_rows(len(recorded), row_bytes, shard_bytes)
-        # Shards of another size mean other rows, so what was done in them does not count.
-        done = store / PROGRESS / f"shards-of-{rows_per_shard}"
-        if not done.is_dir():
-            shutil.rmtree(done.parent, ignore_errors=True)
-            arrays = {
-                site: create_rows(
-                    store, site, (n, raw_rows, width), rows_per_shard, recording.store_dtype
-                )
-                for site, (n, width) in planes.items()
-                if raw_rows
-            }
-            done.mkdir(parents=True)
-        else:
-            arrays = _open_arrays(store, planes if raw_rows else {})
-        shards = _shards(len(recorded), raw_rows, rows_per_shard)
-        missing = [shard for shard in shards if not _sums_path(done, shard[0]).is_file()]
+        size = self._block_size(tokens, recordings.values())
+        blocks = _blocks(tokens, recordings, size)
+        folder = (kept or store / PROGRESS) / f"blocks-of-{size}"
+        arrays = self._arrays(tokens, recordings, store, size, folder)
+        done, totals = _resumed(folder, recordings)
+        raw = [name for name, recording in recordings.items() if recording.sites]
+        missing = [own for own in _stretches(blocks, raw) if own[-1].stop > done]
         lengths = np.bincount(tokens.segment)
-        total = sum(int(lengths[_segments(tokens, recorded[a:b])].sum()) for a, b in missing)
+        read = [own for stretch in missing for block in stretch for own in block.segments]
+        longest = {
+            name: max((len(block.rows[name]) for block in blocks), default=0) for name in raw
+        }
         with (
-            progress(total, "tokens", description) as bar,
-            Writer(arrays, rows_per_shard, recording.store_dtype, store) as writer,
+            progress(sum(int(lengths[own].sum()) for own in read), "tokens", description) as bar,
+            Writer(arrays, longest, store) as writer,
         ):
-            for start, stop in missing:
-                rows = recorded[start:stop]
-                totals = self._shard(
-                    tokens, rows, raw_rows - start, recording, writer.put, bar.update
-                )
-                sums = {name: value.numpy() for name, value in totals.stacked().items()}
-                _refuse_nan(sums, store)
-                sums["folds"] = np.array(totals.folds(), np.int64)
-                writer.put(Shard(start, stop, partial(_save, _sums_path(done, start), sums)))
-        return _merge(_sums_path(done, start) for start, _ in shards)
+            for stretch in missing:
+                for block in stretch:
+                    found = self._block(tokens, recordings, block, writer.put, bar.update)
+                    for name, own in found.items():
+                        totals[name].merge(own)
+                    writer.put(Shard({n: Rows(block.starts[n], len(block.rows[n])) for n in raw}))
+                sums = _by_layer(totals)
+                refuse_nan(sums, store)
+                writer.put(partial(_save, folder, stretch[-1].stop, sums))
+        return {name: own.stacked() for name, own in totals.items()}
 
     def rows(self, tokens: Tokens, recording: Recording) -> dict[str, NDArray[np.float32]]:
         """Raw rows of all that is recorded, ``[layer, row, width]`` by site, kept in memory.
@@ -198,153 +242,233 @@ class Engine:
         Raises:
             NeuroglotError: NaN or infinity; not enough memory.
         """
-        recorded = recording.rows(tokens)
+        rows = recording.rows(tokens)
         found = {}
         for site in recording.sites:
             layers, width = _planes(self.ffns, site)
-            found[site] = np.empty((layers, len(recorded), width), np.float32)
+            found[site] = np.full((layers, len(rows), width), np.nan, np.float32)
 
         def keep(batch: RowBatch) -> None:
             batch.ready()
-            for (site, layer), values in batch.values.items():
-                found[site][layer, batch.places] = values.float().numpy()
+            for (_, site, layer), values in batch.values.items():
+                own = values.float().numpy()
+                refuse_nan({f"{site}/{layer}": own}, "the recorded rows")
+                found[site][layer, batch.places["rows"], : own.shape[1]] = own
 
-        self._shard(tokens, recorded, len(recorded), recording, keep)
-        _refuse_nan(found, "the recorded rows")
+        whole = Block(len(tokens.segment), {"rows": rows}, {"rows": 0}, [_segments(tokens, rows)])
+        self._block(tokens, {"rows": recording}, whole, keep)
         return found
 
-    def _shard(
+    def _block_size(self, tokens: Tokens, recordings: Iterable[Recording]) -> int:
+        """Tokens in a block or, where last tokens are recorded, segments."""
+        shard_bytes = self.execution.risk_megabytes << 19  # half of it: two are under way
+        last = [recording for recording in recordings if recording.of_last_tokens]
+        if last:
+            sizes = [
+                itemsize(recording.store_dtype) * layers * width
+                for recording in last
+                for layers, width in (_planes(self.ffns, site) for site in recording.sites)
+            ]
+            return shard_rows(len(tokens.segment_ids), sum(sizes), shard_bytes)
+        # Of the rows that could be wanted of every token, whatever is wanted now.
+        planes = (_planes(self.ffns, site) for site in ("act", "out"))
+        row_bytes = itemsize("float16") * sum(layers * width for layers, width in planes)
+        return shard_rows(
+            len(tokens.segment), row_bytes, max(shard_bytes, LEAST_TOKENS * row_bytes)
+        )
+
+    def _arrays(
         self,
         tokens: Tokens,
-        rows: NDArray[np.int64],
-        raw_rows: int,
-        recording: Recording,
+        recordings: Mapping[str, Recording],
+        store: Path,
+        size: int,
+        folder: Path,
+    ) -> dict[tuple[str, str], Any]:
+        """The arrays of raw rows: new ones where there is no progress, in a folder, to go on with.
+
+        Blocks of another size mean other batches, so what was done in them does not count.
+        """
+        import zarr
+
+        found = {}
+        begun = folder.is_dir()
+        if not begun:
+            shutil.rmtree(folder.parent, ignore_errors=True)
+        for name, recording in recordings.items():
+            rows = recording.rows(tokens)
+            needed = tokens.snapshot.any() if recording.over == "prefixes" else len(rows)
+            if not needed:
+                raise NeuroglotError(f"{store}: no segment has a prefix of two subwords to record")
+            for site in recording.sites if len(rows) else ():
+                layers, width = _planes(self.ffns, site)
+                shape, dtype = (layers, len(rows), width), recording.store_dtype
+                found[name, site] = (
+                    zarr.open_array(store / name / site, mode="r+")
+                    if begun
+                    else create_rows(store / name, site, shape, size, dtype, recording.over)
+                )
+        folder.mkdir(parents=True, exist_ok=True)
+        return found
+
+    def _block(
+        self,
+        tokens: Tokens,
+        recordings: Mapping[str, Recording],
+        block: Block,
         keep: Callable[[RowBatch], None],
         update: Callable[[int], Any] | None = None,
-    ) -> Totals:
-        """Run the segments that a shard's ``rows`` lie in and ``keep`` the first ``raw_rows``."""
+    ) -> dict[str, Totals]:
+        """Run a block's segments, ``keep`` raw rows and return the sums by name."""
         sequences = tokens.sequences()
-        by_segment = {
-            int(segment): np.flatnonzero(tokens.segment[rows] == segment)
-            for segment in _segments(tokens, rows)
-        }
-        segments, totals = list(by_segment), Totals()
+        totals = {name: Totals() for name in recordings}
 
-        def run(group: NDArray[np.int64]) -> None:
-            own = [segments[number] for number in group]
-            batch = self._batch(tokens, sequences, own, by_segment, rows, recording.prompts)
-            sums, raw = self._forward(batch, raw_rows, recording)
-            totals.merge(sums)
-            if raw is not None:
-                keep(raw)
-            if update:
-                update(batch.tokens)
+        def run_all(segments: NDArray[np.int64]) -> None:
+            lengths = [len(sequences[segment]) for segment in segments]
 
-        def too_long(number: int) -> str:
-            return (
-                f"one segment of {lengths[number]} tokens on {self._device}; shorten it, or use a "
-                "device with more memory"
-            )
+            def run(group: NDArray[np.int64]) -> None:
+                batch = self._batch(tokens, sequences, segments[group], recordings, block)
+                if batch.picked:
+                    sums, raw = self._forward(batch, recordings)
+                    for name, own in sums.items():
+                        totals[name].merge(own)
+                    if raw.values:
+                        keep(raw)
+                if update:
+                    update(batch.tokens)
 
-        lengths = [len(sequences[segment]) for segment in segments]
-        self._budget = in_batches(lengths, self._budget, run, too_long)
+            def too_long(number: int) -> str:
+                return (
+                    f"one segment of {lengths[number]} tokens on {self._device}; shorten it, or "
+                    "use a device with more memory"
+                )
+
+            self._budget = in_batches(lengths, self._budget, run, too_long)
+
+        for segments in block.segments:
+            run_all(segments)
         return totals
 
     def _batch(
         self,
         tokens: Tokens,
         sequences: Sequence[NDArray[np.int64]],
-        group: Sequence[int],
-        by_segment: dict[int, NDArray[np.int64]],
-        rows: NDArray[np.int64],
-        prompts: bool,
+        group: NDArray[np.int64],
+        recordings: Mapping[str, Recording],
+        block: Block,
     ) -> Batch:
         import torch
 
+        prompts = any(one.over == "last prompt token" for one in recordings.values())
         ids, mask = _pad([sequences[segment] for segment in group])
-        places = np.concatenate([by_segment[segment] for segment in group])
-        items = np.repeat(np.arange(len(group)), [len(by_segment[s]) for s in group])
-        positions = tokens.position[rows[places]]
         inputs = {"input_ids": ids, "attention_mask": mask}
-        times = {"decoder": items * ids.shape[1] + positions}
         text = {"decoder": _without_specials(mask, tokens)}
+        before, after = len(tokens.before), len(tokens.after)
+        # By stack, the length of what is read, and how far on from its position a token stands;
+        # None where a row is that of the first token, whatever its own.
+        reads: dict[str, tuple[int, int | None]] = {"decoder": (ids.shape[1], 0)}
         if self.model.config.is_encoder_decoder:
             first = self.model.config.decoder_start_token_id
-            before, after = len(tokens.before), len(tokens.after)
             plain = [sequences[s][before : len(sequences[s]) - after] for s in group]
             read, read_mask = _pad([np.r_[first, [] if prompts else own] for own in plain])
             inputs |= {"decoder_input_ids": read, "decoder_attention_mask": read_mask}
-            times["encoder"], text["encoder"] = times["decoder"], text["decoder"]
-            times["decoder"] = items * read.shape[1] + (0 if prompts else positions - before + 1)
+            text["encoder"] = text["decoder"]
             text["decoder"] = read_mask.astype(bool)
             text["decoder"][:, 0] = prompts  # before a text, the start token is none of it
-        folds, fold = np.unique(np.asarray(group)[items] % FOLDS, return_inverse=True)
-        of_fold = (np.arange(len(folds))[:, None] == fold).astype(np.float32)
-        ends_prefix = tokens.snapshot[rows[places]]
-        prefixes = torch.from_numpy(np.flatnonzero(ends_prefix)).to(self._device)
+            moved = None if prompts else 1 - before
+            reads = {"encoder": reads["decoder"], "decoder": (read.shape[1], moved)}
+        folds, of_segment = np.unique(group % FOLDS, return_inverse=True)
+
+        def pick(rows: NDArray[np.int64]) -> Picked | None:
+            """The rows of these segments, segment after segment in the order of the batch."""
+            first = np.searchsorted(tokens.segment[rows], group)
+            last = np.searchsorted(tokens.segment[rows], group, "right")
+            items = np.repeat(np.arange(len(group)), last - first)
+            places = np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)])
+            if not len(places):
+                return None
+            positions = tokens.position[rows[places]]
+            times = {
+                stack: items * length + (0 if moved is None else positions + moved)
+                for stack, (length, moved) in reads.items()
+            }
+            of_fold = (np.arange(len(folds))[:, None] == of_segment[items]).astype(np.float32)
+            return Picked(
+                times={k: torch.from_numpy(v).to(self._device) for k, v in times.items()},
+                items=torch.from_numpy(items).to(self._device),
+                of_fold=torch.from_numpy(of_fold).to(self._device),
+                places=places,
+            )
+
+        picked: dict[str, Picked] = {}
+        for name, rows in block.rows.items():
+            twin = next((n for n in picked if np.array_equal(block.rows[n], rows)), None)
+            own = picked[twin] if twin else pick(rows)
+            if own is not None:
+                picked[name] = own
         return Batch(
             inputs={k: torch.from_numpy(v).to(self._device) for k, v in inputs.items()},
-            times={k: torch.from_numpy(v).to(self._device) for k, v in times.items()},
-            prefixes=None if ends_prefix.all() else prefixes,
-            items=torch.from_numpy(items).to(self._device),
+            picked=picked,
             folds=folds.tolist(),
-            of_fold=torch.from_numpy(of_fold).to(self._device),
             text={k: torch.from_numpy(v).to(self._device) for k, v in text.items()},
-            places=places,
-            tokens=int(sum(len(sequences[s]) for s in group)) - len(group) * _specials(tokens),
+            tokens=int(mask.sum()) - len(group) * (before + after),
         )
 
     def _forward(
-        self, batch: Batch, raw_rows: int, recording: Recording
-    ) -> tuple[Totals, RowBatch | None]:
+        self, batch: Batch, recordings: Mapping[str, Recording]
+    ) -> tuple[dict[str, Totals], RowBatch]:
         import torch
 
-        totals = Totals()
-        values: dict[tuple[str, int], torch.Tensor] = {}
-        keep = np.flatnonzero(batch.places < raw_rows)
-        all_raw = len(keep) == len(batch.places)
-        kept = torch.from_numpy(keep).to(self._device)
-        dtype = getattr(torch, recording.store_dtype)
-        offsets = {site: _plane_offsets(self.ffns, site) for site in recording.watched}
+        wanted = {name: recordings[name] for name in batch.picked}
+        watched = set().union(*(recording.watched for recording in wanted.values()))
+        totals = {name: Totals() for name in wanted}
+        values: dict[tuple[str, str, int], torch.Tensor] = {}
+        offsets = {site: _plane_offsets(self.ffns, site) for site in watched}
         copies = _Copies()
-        pending: list[dict[int, torch.Tensor]] = [{} for _ in recording.cross_layer]
+        pending: dict[tuple[str, int], dict[int, torch.Tensor]] = {
+            (name, number): {}
+            for name, recording in wanted.items()
+            for number in range(len(recording.cross_layer))
+        }
 
         def sink(site: str, stack: str, layer: int, value: torch.Tensor) -> None:
-            times = batch.times[stack].to(value.device)
-            rows = value.flatten(0, 1).index_select(0, times)  # [row, width]
             plane = offsets[site][stack] + layer
-            for collector in recording.collectors:
-                if collector.site == site:
-                    read, of_fold = rows, batch.of_fold.to(rows.device)
-                    if collector.prefixes and batch.prefixes is not None:
-                        prefixes = batch.prefixes.to(rows.device)
-                        read = rows.index_select(0, prefixes)
-                        of_fold = of_fold.index_select(1, prefixes)
-                    found = collector.chunk(read.float(), of_fold)
-                    totals.collect(found, plane, batch.folds)
-            for cross_layer, layers in zip(recording.cross_layer, pending, strict=True):
-                if cross_layer.site == site:
-                    layers[plane] = cross_layer.layer(plane, rows.float()).to(self._device)
-            if not len(keep):
-                return
-            for name in recording.sites:
-                if recording.source(name) == site:
-                    of_rows = rows if name == site else _over_text(name, value, batch, stack)
-                    raw = of_rows if all_raw else of_rows.index_select(0, kept.to(rows.device))
-                    values[name, plane] = copies.to_host(raw.to(dtype))
+            selected: dict[int, torch.Tensor] = {}
+            for name, recording in wanted.items():
+                if site not in recording.watched:
+                    continue
+                picked = batch.picked[name]
+                if id(picked) not in selected:
+                    times = picked.times[stack].to(value.device)
+                    selected[id(picked)] = value.flatten(0, 1).index_select(0, times)
+                rows = selected[id(picked)]  # [row, width]
+                for collector in recording.collectors:
+                    if collector.site == site:
+                        sums = collector.chunk(rows.float(), picked.of_fold.to(rows.device))
+                        totals[name].collect(sums, plane, batch.folds)
+                for number, cross_layer in enumerate(recording.cross_layer):
+                    if cross_layer.site == site:
+                        part = cross_layer.layer(plane, rows.float()).to(self._device)
+                        pending[name, number][plane] = part
+                dtype = getattr(torch, recording.store_dtype)
+                for stored in recording.sites:
+                    if recording.source(stored) == site:
+                        whole = stored == site
+                        raw = rows if whole else _over_text(stored, value, batch, picked, stack)
+                        values[name, stored, plane] = copies.to_host(raw.to(dtype))
 
-        watch = record(self.model, recording.watched, sink)
+        watch = record(self.model, watched, sink)
         with torch.inference_mode(), self._during(batch), watch:
             extra = {} if self.model.config.is_encoder_decoder else {"use_cache": False}
             self.model(**batch.inputs, **extra)
-            for cross_layer, layers in zip(recording.cross_layer, pending, strict=True):
+            for (name, number), layers in pending.items():
+                cross_layer, of_fold = wanted[name].cross_layer[number], batch.picked[name].of_fold
                 kept_rows = torch.stack([layers[plane] for plane in sorted(layers)], dim=1)
-                for name, sums in cross_layer.rows(kept_rows, batch.of_fold).items():
+                for stat, sums in cross_layer.rows(kept_rows, of_fold).items():
                     for plane, partial_sum in enumerate(sums):
-                        totals.collect({name: partial_sum}, plane, batch.folds)
-        if not len(keep):
-            return totals, None
-        return totals, RowBatch(values, batch.places[keep], copies.wait)
+                        totals[name].collect({stat: partial_sum}, plane, batch.folds)
+        places = {name: batch.picked[name].places for name, _, _ in values}
+        return totals, RowBatch(values, places, copies.wait)
 
 
 class _Copies:
@@ -375,9 +499,10 @@ class _Copies:
 
 
 def _planes(blocks: Sequence[FFN], site: str) -> tuple[int, int]:
-    """Number of layers (or states) of a site over all stacks, and its width."""
+    """Number of layers (or states) of a site over all stacks, and the width of the widest."""
     states = len({block.stack for block in blocks}) if site in ("state", "mean") else 0
-    width = blocks[0].neurons if site in ("act", "gate", "peak") else blocks[0].hidden
+    of_neurons = site in ("act", "gate", "peak")
+    width = max(block.neurons if of_neurons else block.hidden for block in blocks)
     return len(blocks) + states, width
 
 
@@ -390,22 +515,45 @@ def _plane_offsets(blocks: Sequence[FFN], site: str) -> dict[str, int]:
     return offsets
 
 
-def _shards(rows: int, raw_rows: int, size: int) -> list[tuple[int, int]]:
-    """First and last row + 1 of each shard; those without raw rows are larger."""
-    shards, start = [], 0
-    while start < rows:
-        stop = min(rows, start + size * (1 if start < raw_rows else SHARDS_OF_SUMS))
-        shards.append((start, stop))
-        start = stop
-    return shards
+def _blocks(tokens: Tokens, recordings: Mapping[str, Recording], size: int) -> list[Block]:
+    """Cut a text every ``size`` tokens or, for last tokens, segments; leave out what has no row."""
+    last = any(recording.of_last_tokens for recording in recordings.values())
+    if last:
+        cuts = np.flatnonzero(np.diff(tokens.segment, prepend=-1))[::size]
+    else:
+        cuts = np.arange(0, len(tokens.segment), size)
+    cuts = np.append(cuts, len(tokens.segment))
+    rows = {name: recording.rows(tokens) for name, recording in recordings.items()}
+    places = {name: np.searchsorted(own, cuts) for name, own in rows.items()}
+    found = []
+    for number, (start, stop) in enumerate(pairwise(cuts)):
+        own = {name: slice(*at[number : number + 2]) for name, at in places.items()}
+        inside = {name: rows[name][at] for name, at in own.items()}
+        tokens_inside = np.arange(start, stop)
+        apart = [_segments(tokens, tokens_inside)]
+        if not last:
+            with_prefix = _segments(tokens, tokens_inside[tokens.snapshot[start:stop]])
+            apart = [with_prefix, np.setdiff1d(apart[0], with_prefix)]
+        read = np.concatenate([_segments(tokens, one) for one in inside.values()])
+        segments = [one for one in apart if np.isin(one, read).any()]
+        if segments:
+            starts = {name: int(at.start) for name, at in own.items()}
+            found.append(Block(int(stop), inside, starts, segments))
+    return found
 
 
-def _segments(tokens: Tokens, rows: NDArray[np.int64]) -> NDArray[np.int32]:
-    return np.unique(tokens.segment[rows])
+def _stretches(blocks: Sequence[Block], raw: Sequence[str]) -> list[list[Block]]:
+    """Blocks after whose last progress is saved: single ones where raw rows are written."""
+    found: list[list[Block]] = [[]]
+    for block in blocks:
+        found[-1].append(block)
+        if len(found[-1]) == BLOCKS_OF_SUMS or any(len(block.rows[name]) for name in raw):
+            found.append([])
+    return [stretch for stretch in found if stretch]
 
 
-def _specials(tokens: Tokens) -> int:
-    return len(tokens.before) + len(tokens.after)
+def _segments(tokens: Tokens, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.unique(tokens.segment[rows]).astype(np.int64)
 
 
 def _pad(sequences: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -426,7 +574,9 @@ def _without_specials(mask: NDArray[np.int64], tokens: Tokens) -> NDArray[np.boo
     return text
 
 
-def _over_text(name: str, value: "torch.Tensor", batch: Batch, stack: str) -> "torch.Tensor":
+def _over_text(
+    name: str, value: "torch.Tensor", batch: Batch, picked: Picked, stack: str
+) -> "torch.Tensor":
     """``[row, width]``: ``peak`` or ``mean`` of ``value`` over the text of each row's segment."""
     import torch
 
@@ -435,52 +585,56 @@ def _over_text(name: str, value: "torch.Tensor", batch: Batch, stack: str) -> "t
         found = torch.where(inside, value, -torch.inf).amax(1)
     else:
         found = torch.where(inside, value, 0).sum(1, dtype=torch.float64) / inside.sum(1)
-    return found.index_select(0, batch.items.to(value.device))
+    return found.index_select(0, picked.items.to(value.device))
 
 
-def _open_arrays(store: Path, sites: Any) -> dict[str, Any]:
-    import zarr
+def _by_layer(totals: Mapping[str, Totals]) -> dict[str, NDArray[Any]]:
+    """Sums as ``name/statistic/layer``, as they are saved."""
+    return {
+        f"{name}/{key}": value
+        for name, own in totals.items()
+        for key, value in own.arrays().items()
+    }
 
-    return {site: zarr.open_array(store / "rows" / site, mode="r+") for site in sites}
 
-
-def _sums_path(folder: Path, start: int) -> Path:
-    return folder / f"{start:012d}.npz"
-
-
-def _save(path: Path, sums: dict[str, NDArray[Any]]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    try:
+def _save(folder: Path, stop: int, sums: dict[str, NDArray[Any]]) -> None:
+    """Save the sums up to a token in the place of those that were saved before."""
+    path = folder / f"{stop:012d}.npz"
+    with written_whole(path, ".npz") as temporary:
         np.savez(temporary, **sums)  # type: ignore[arg-type]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    for other in folder.glob("*.npz"):
+        if other.name < path.name:
+            other.unlink()
 
 
-def _merge(paths: Iterator[Path]) -> dict[str, NDArray[Any]]:
-    """Add up the shards' sums, in the order of the shards."""
-    merged: dict[str, NDArray[Any]] = {}
-    for path in paths:
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                sums = {name: stored[name] for name in stored.files}
-                folds = sums.pop("folds")
-        except Exception as error:  # a damaged archive fails in a dozen ways
-            raise damaged(path, error) from error
-        for name, found in sums.items():
-            if name.endswith(BY_FOLD):
-                shape = (found.shape[0], FOLDS, *found.shape[2:])
-                merged.setdefault(name, np.zeros(shape, found.dtype))[:, folds] += found
-            else:
-                merged[name] = merged[name] + found if name in merged else found
-    return merged
+def _resumed(folder: Path, names: Iterable[str]) -> tuple[int, dict[str, Totals]]:
+    """The token up to which all is done, and the sums up to there."""
+    saved = sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
+    if not saved:
+        return 0, {name: Totals() for name in names}
+    try:
+        with np.load(saved[-1], allow_pickle=False) as stored:
+            sums = {key: stored[key] for key in stored.files}
+    except Exception as error:  # a damaged archive fails in a dozen ways
+        raise damaged(saved[-1], error) from error
+    return int(saved[-1].stem), {
+        name: Totals.of(
+            {key.partition("/")[2]: v for key, v in sums.items() if key.startswith(f"{name}/")}
+        )
+        for name in names
+    }
 
 
-def _refuse_nan(found: dict[str, NDArray[Any]], where: Path | str) -> None:
-    for name, values in found.items():
+def refuse_nan(found: Mapping[str, NDArray[Any]], where: Path | str) -> None:
+    """Refuse values, by a name that ends in ``statistic/layer``, that are not all finite.
+
+    Raises:
+        NeuroglotError: names the statistic and its layer, counted from 1.
+    """
+    for key, values in found.items():
         if not np.isfinite(values).all():
-            layer = int(np.argwhere(~np.isfinite(values))[0][0])
+            *_, name, layer = key.split("/")
             raise NeuroglotError(
-                f"{where}: {name} of layer {layer + 1} is not finite: the model's activations hold "
-                "NaN or infinity; set capture.dtype to float32 or bfloat16"
+                f"{where}: {name} of layer {int(layer) + 1} is not finite: the model's activations "
+                "hold NaN or infinity; set capture.dtype to float32 or bfloat16"
             )

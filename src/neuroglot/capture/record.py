@@ -1,8 +1,11 @@
-"""Records one model's activations over one language of a corpus or of tasks' prompts."""
+"""Records what a model does with texts: of each, the groups of statistics or rows it lacks."""
 
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,99 +15,106 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from neuroglot import store
-from neuroglot.capture.collectors import (
-    BY_FOLD,
-    Collector,
-    firing_collectors,
-    role_collectors,
-)
+from neuroglot.capture import labels
+from neuroglot.capture.collectors import BY_FOLD, Collector, firing_collectors, role_collectors
 from neuroglot.capture.engine import Engine, Recording
-from neuroglot.capture.folds import write_folds
-from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, RecordingPlan
+from neuroglot.capture.settings import (
+    CaptureSettings,
+    ExecutionSettings,
+    FiringGroup,
+    Group,
+    PromptsGroup,
+    RolesGroup,
+)
 from neuroglot.corpora.base import Segment, read_parquet
 from neuroglot.errors import NeuroglotError
-from neuroglot.models.card import read_card, read_tokenizer
+from neuroglot.measures.bootstrap import FOLDS
+from neuroglot.models.card import ModelCard, read_card, read_tokenizer
 from neuroglot.models.load import load
-from neuroglot.provenance import digest, fingerprint
+from neuroglot.provenance import digest
 from neuroglot.tasks.base import read_items
-from neuroglot.tokens import Prefix, Tokens, as_tokens, read_tokens, tokenise
+from neuroglot.tokens import ROW, Prefix, Tokens, as_tokens, read_tokens, token_labels, tokenise
+
+# In a store, what the pass that is under way records: what its progress is of.
+UNDER_WAY = "under-way.json"
+LABELS = ("model", "corpus", "language")
 
 
-def run(
-    model: Path,
-    tokens: Path,
-    output: Path,
-    settings: CaptureSettings,
-    execution: ExecutionSettings,
-    plan: RecordingPlan,
-) -> None:
-    """Write the raw rows and statistics of the plan; goes on where a kill left off."""
-    card = read_card(model)
-    source = store.read_record(tokens, "tokens")
-    if source.origin["card"] != card.sha256:
-        raise NeuroglotError(f"{tokens} was made with another model than {model}; make it again")
-    origin = {
-        **{key: source.origin[key] for key in ("model", "corpus", "language")},
-        "card": card.sha256,
-        "tokens": source.fingerprint,
-        "settings": settings.model_dump(),
-        **plan.model_dump(),
-        "code": fingerprint(__name__),
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of one text in one language.
+
+    Attributes:
+        source: a corpus' token store; a task's ``{task}/{language}.parquet``; of ``states`` a
+            corpus' ``{corpus}/{language}.parquet``.
+        kind: what ``source`` is read for.
+        store: where to, ``{corpus or task}/{language}.zarr``; each group is a folder in it.
+        groups: each with the key that stands for everything it is made from, text, model, settings
+            and code, but for the group's own fields, which ``Group.satisfied_by`` compares.
+        long_segments: of ``states``, whether what exceeds the model's window is left out or
+            refused.
+    """
+
+    source: Path
+    kind: Literal["corpus", "task", "states"]
+    store: Path
+    groups: Mapping[Group, str]
+    long_segments: Literal["truncate", "refuse"] = "truncate"
+
+
+def missing(held: Mapping[str, store.Record], groups: Mapping[Group, str]) -> dict[Group, str]:
+    """Those of the wanted groups that a store does not hold, or holds out of date.
+
+    Args:
+        held: what ``store.held`` tells of the store.
+        groups: what is wanted, with keys.
+    """
+    return {
+        group: key
+        for group, key in groups.items()
+        if group.name not in held
+        or held[group.name].key != key
+        or not group.satisfied_by(held[group.name])
     }
-    if not store.begin(output, "activations", origin, resume=True):
-        engine = _engine(model, settings, execution)
-        record(engine, read_tokens(tokens), output, settings, plan, origin)
 
 
-def run_prompts(
+def record(
     model: Path,
-    tasks: Sequence[Path],
-    output: Path,
-    site: Literal["auto", "act", "gate"],
+    wanted: Sequence[Wanted],
     settings: CaptureSettings,
     execution: ExecutionSettings,
 ) -> None:
-    """Record the prompts of several ``results/tasks/{task}/{language}.parquet``.
+    """Record what is missing of several texts, each in one pass, and leave the rest as it is.
 
-    Each goes into a store ``{output}/{task}/{language}.zarr`` of its own and is resumed as ``run``;
-    a store that stands there complete is kept if it is up to date, and otherwise replaced. With
-    ``site="auto"`` the gate says whether a neuron of a gated model fires, ``act`` of another.
+    The model is loaded once, and only if anything is missing. A pass that was killed goes on.
+
+    Args:
+        model: its folder.
+        wanted: of each text.
+        settings: how the model is run and rows are kept. States are stored as float32 whatever
+            these say: residual streams exceed float16, and cosines between centroids lie too close
+            for bfloat16.
+        execution: how much to do at a time.
+
+    Raises:
+        NeuroglotError: a text that is missing, or was tokenised for another model or does not fit
+            this one; a site that the model does not have; activations that cannot be stored.
     """
     card = read_card(model)
-    if site == "gate" and not card.gated:
-        raise NeuroglotError(f"{model} has no gates; set sharing.site to auto or act")
-    plan = RecordingPlan(prompts="gate" if card.gated and site != "act" else "act")
     engine: Engine | None = None
-    for path in tasks:
-        prompts = [Segment(item.id, item.prompt) for item in read_items(path).items]
-        place = output / path.parent.name / f"{path.stem}.zarr"
-        origin = _origin(model, path, prompts, settings, plan)
-        if not store.begin(place, "activations", origin, resume=True, replace=True):
-            text = tokenised(model, path, prompts, "refuse", "last")
-            engine = engine or _engine(model, settings, execution)
-            record(engine, text, place, settings, plan, origin)
-
-
-def run_states(
-    model: Path,
-    corpus: Path,
-    output: Path,
-    long_segments: Literal["truncate", "refuse"],
-    settings: CaptureSettings,
-    execution: ExecutionSettings,
-) -> None:
-    """Record the states of ``results/corpora/{corpus}/{language}.parquet``; resumes as ``run``.
-
-    They are stored as float32 whatever ``settings`` say: residual streams exceed float16, and
-    cosines between centroids lie too close for bfloat16.
-    """
-    plan = RecordingPlan(states=True)
-    settings = settings.model_copy(update={"store_dtype": "float32"})
-    segments = read_parquet(corpus).segments
-    origin = {**_origin(model, corpus, segments, settings, plan), "long_segments": long_segments}
-    if not store.begin(output, "activations", origin, resume=True):
-        text = tokenised(model, corpus, segments, long_segments)
-        record(_engine(model, settings, execution), text, output, settings, plan, origin)
+    for one in wanted:
+        text = _text(model, card, one)
+        own = settings
+        if one.kind == "states":
+            own = settings.model_copy(update={"store_dtype": "float32"})
+        parts = [_Part.of(*pair, text.origin, own, card) for pair in one.groups.items()]
+        _clear(one.store)
+        lacking = _begin(one.store, parts)
+        if lacking:
+            tokens = text.read()
+            engine = engine or Engine(load(model, settings.device, settings.dtype), execution)
+            _pass(engine, _tokenizer(model), tokens, one.store, lacking)
+        store.consolidate(one.store, _attributes(text.origin))
 
 
 def tokenised(
@@ -138,109 +148,201 @@ def _tokenizer(model: Path) -> Tokenizer:
     return read_tokenizer(model)
 
 
-def _origin(
-    model: Path,
-    source: Path,
-    segments: Sequence[tuple[str, str]],
-    settings: CaptureSettings,
-    plan: RecordingPlan,
-) -> dict[str, Any]:
-    """What a recording of the text in ``{corpus or task}/{language}.parquet`` is made from."""
-    return {
+@dataclass(frozen=True)
+class _Text:
+    """A text: what recordings of it tell of it, and how it is read once it is needed."""
+
+    origin: dict[str, Any]
+    read: Callable[[], Tokens]
+
+
+def _text(model: Path, card: ModelCard, one: Wanted) -> _Text:
+    if one.kind == "corpus":
+        source = store.read_record(one.source, "tokens")
+        if source.origin["card"] != card.sha256:
+            raise NeuroglotError(
+                f"{one.source} was made with another model than {model}; make it again"
+            )
+        labels_of = {key: source.origin[key] for key in LABELS}
+        origin = {**labels_of, "card": card.sha256, "tokens": source.fingerprint}
+        return _Text(origin, lambda: read_tokens(one.source))
+    segments: Sequence[Segment] = (
+        [Segment(item.id, item.prompt) for item in read_items(one.source).items]
+        if one.kind == "task"
+        else read_parquet(one.source).segments
+    )
+    origin = {
         "model": model.name,
-        "corpus": source.parent.name,
-        "language": source.stem,
-        "card": read_card(model).sha256,
+        "corpus": one.source.parent.name,
+        "language": one.source.stem,
+        "card": card.sha256,
         "tokens": digest([list(segment) for segment in segments]),
-        "settings": settings.model_dump(),
-        **plan.model_dump(),
-        "code": fingerprint(__name__),
     }
+    if one.kind == "task":
+        return _Text(origin, lambda: tokenised(model, one.source, segments, "refuse", "last"))
+    return _Text(
+        origin | {"long_segments": one.long_segments},
+        lambda: tokenised(model, one.source, segments, one.long_segments),
+    )
 
 
-def _engine(model: Path, settings: CaptureSettings, execution: ExecutionSettings) -> Engine:
-    return Engine(load(model, settings.device, settings.dtype), execution)
+@dataclass(frozen=True)
+class _Part:
+    """A group that is to be recorded of a text.
+
+    Attributes:
+        group: what is meant in this model.
+        key: see ``Wanted``.
+        origin: for its completion record.
+        recording: what to keep of the forward pass.
+    """
+
+    group: Group
+    key: str
+    origin: dict[str, Any]
+    recording: Recording
+
+    @classmethod
+    def of(
+        cls,
+        group: Group,
+        key: str,
+        text: Mapping[str, Any],
+        settings: CaptureSettings,
+        card: ModelCard,
+    ) -> "_Part":
+        """Say of a group what is recorded of a text, under these settings, by this model."""
+        if isinstance(group, PromptsGroup):
+            if group.site == "gate" and not card.gated:
+                raise NeuroglotError(
+                    f"{text['model']} has no gates; set sharing.site to auto or act"
+                )
+            group = group.of(card.gated)
+        recording = Recording(
+            sites=group.sites,
+            over=group.over,
+            collectors=tuple(_collectors(group, card.gated)),
+            store_dtype=settings.store_dtype,
+            segments=group.first_segments,
+            peak_of=group.site if isinstance(group, PromptsGroup) else "act",
+        )
+        # Statistics do not depend on how rows are stored.
+        ran = settings.model_dump(exclude=set() if recording.sites else {"store_dtype"})
+        own = {"name": group.name, "group": group.model_dump(), "gated": card.gated}
+        return cls(group, key, {**text, **own, "settings": ran}, recording)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the record that the group will have."""
+        return store.Record(kind="activations", origin=self.origin, key=self.key).fingerprint
 
 
-def record(
-    engine: Engine,
-    text: Tokens,
-    output: Path,
-    settings: CaptureSettings,
-    plan: RecordingPlan,
-    origin: dict[str, Any],
+def _collectors(group: Group, gated: bool) -> list[Collector]:
+    if isinstance(group, RolesGroup):
+        return role_collectors(group.rule, group.threshold)
+    return firing_collectors(gated) if isinstance(group, FiringGroup) else []
+
+
+def _clear(path: Path) -> None:
+    """Remove what an earlier version left, which kept a text's whole recording as one store."""
+    if (path / store.ORIGIN).is_file():
+        shutil.rmtree(path)
+
+
+def _begin(path: Path, parts: Sequence[_Part]) -> list[_Part]:
+    """Get a store ready for the groups that it lacks, and say which these are."""
+    wanted = missing(store.held(path), {part.group: part.key for part in parts})
+    lacking = []
+    there = True  # what progress is of
+    for part in parts:
+        if part.group in wanted:
+            folder = path / part.group.name
+            there &= (folder / store.ORIGIN).is_file()
+            if not store.begin(
+                folder, "activations", part.origin, resume=True, replace=True, key=part.key
+            ):
+                lacking.append(part)
+    if not lacking:
+        return []
+    begun = _under_way(path)
+    if not there or any(begun.get(p.group.name) != p.fingerprint for p in lacking):
+        shutil.rmtree(path / store.PROGRESS, ignore_errors=True)
+    names = {part.group.name: part.fingerprint for part in lacking}
+    store.write_json(path / UNDER_WAY, names)
+    for folder in path.iterdir():  # begun by a pass that wanted more, and not wanted any more
+        begun_only = (folder / store.ORIGIN).is_file() and not (folder / store.RECORD).is_file()
+        if begun_only and folder.name not in names:
+            shutil.rmtree(folder)
+    # Until the pass is done the store shows what stays.
+    store.consolidate(path, _attributes(lacking[0].origin))
+    return lacking
+
+
+def _under_way(path: Path) -> dict[str, str]:
+    try:
+        begun = json.loads((path / UNDER_WAY).read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return begun if isinstance(begun, dict) else {}
+
+
+def _pass(
+    engine: Engine, tokenizer: Tokenizer, tokens: Tokens, path: Path, parts: Sequence[_Part]
 ) -> None:
-    """Run the model over ``text`` into a store that was begun, and complete it."""
-    recording = Recording(
-        sites=_sites(plan),
-        raw_rows=_raw_rows(text, plan),
-        collectors=tuple(_collectors(plan, engine.ffns[0].gated)),
-        store_dtype=settings.store_dtype,
-        every_token=plan.every_token,
-        last_token=plan.states,
-        peak_of=plan.prompts or "act",
-        prompts=plan.prompts is not None,
-    )
-    recorded = recording.rows(text)
-    label = f"{origin['model']} {origin['corpus']} {origin['language']}"
-    sums = engine.run(text, recording, output, label)
-    whole = {name: value for name, value in sums.items() if not name.endswith(BY_FOLD)}
-    by_fold = {name.removesuffix(BY_FOLD): sums[name] for name in sums.keys() - whole}
-    store.write_dataset(output, _statistics(text, recorded, whole, engine))
-    write_folds(output, by_fold, len(text.segment_ids))
-    counts = {
-        "rows": len(recorded),
-        "prefixes": int(text.snapshot[recorded].sum()),
-        "raw_rows": recording.raw_rows,
-        "segments": len(text.segment_ids),
-    }
-    store.complete(output, "activations", origin, counts)
-    shutil.rmtree(output / store.PROGRESS)
+    """Run the model over a text into groups that were begun, and complete them."""
+    recordings: dict[str, Recording] = {part.group.name: part.recording for part in parts}
+    label = " ".join(parts[0].origin[key] for key in LABELS)
+    sums = engine.run_together(tokens, recordings, path, label)
+    for part in parts:
+        folder = path / part.group.name
+        data = _dataset(engine, tokenizer, tokens, part, sums[part.group.name])
+        by_fold = [str(name) for name in data if str(name).endswith(BY_FOLD)]
+        store.write_dataset(folder, data, by_layer=by_fold)
+        counts = {
+            "rows": len(part.recording.rows(tokens)),
+            "segments": len(tokens.segment_ids),
+        }
+        store.complete(folder, "activations", part.origin, counts, part.key)
+    shutil.rmtree(path / store.PROGRESS)
+    (path / UNDER_WAY).unlink()
 
 
-def _sites(plan: RecordingPlan) -> tuple[str, ...]:
-    if plan.prompts:
-        return tuple(dict.fromkeys(["act", plan.prompts, "peak"]))
-    if plan.states:
-        return ("act", "mid", "state", "mean")
-    return ("act", "out") if plan.roles else ("act",) if plan.rows else ()
-
-
-def _raw_rows(text: Tokens, plan: RecordingPlan) -> int:
-    """How many recorded rows, from the first, are stored raw."""
-    if plan.rows:
-        return len(text.segment)
-    if plan.prompts or plan.states:
-        return len(text.segment_ids)
-    if not plan.roles:
-        return 0
-    segment = text.segment if plan.every_token else text.segment[text.snapshot]
-    return int((segment < plan.roles.sample_segments).sum())
-
-
-def _collectors(plan: RecordingPlan, gated: bool) -> list[Collector]:
-    roles = role_collectors(plan.roles.rule, plan.roles.threshold) if plan.roles else []
-    return [*roles, *(firing_collectors(gated) if plan.firing else [])]
-
-
-def _statistics(
-    text: Tokens, recorded: NDArray[np.int64], sums: dict[str, NDArray[Any]], engine: Engine
+def _dataset(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    tokens: Tokens,
+    part: _Part,
+    sums: Mapping[str, NDArray[Any]],
 ) -> xr.Dataset:
-    widths = {"act": "neuron", "gate": "neuron", "out": "hidden"}
-    data = {
-        name: (("layer", widths[name.partition("_")[0]])[: value.ndim], value)
-        for name, value in sums.items()
-    }
-    rows = {
-        name: ("row", getattr(text, name)[recorded])
-        for name in ("token_id", "segment", "position", "end", "snapshot")
-    }
-    return xr.Dataset(
-        {**data, **rows},
-        coords={
-            "layer": np.arange(len(engine.ffns)),
-            "stack": ("layer", [block.stack for block in engine.ffns]),
-            "stack_layer": ("layer", [block.layer for block in engine.ffns]),
-            "segment_id": ("segment_index", text.segment_ids),
-        },
-    )
+    """What a group holds beside its raw rows: their coordinates, or its statistics."""
+    rows, over = part.recording.rows(tokens), part.recording.over
+    folds = min(FOLDS, len(tokens.segment_ids))
+    data: dict[str, Any] = {}
+    for name, value in sums.items():
+        dims, attrs = labels.statistic(name, value.ndim, over)
+        data[name] = (dims, value[:, :folds] if "fold" in dims else value, attrs)
+    coords = labels.layer_axis(engine.ffns)
+    if "state" in part.recording.sites:
+        coords |= labels.depth_axis(engine.ffns)
+    if part.recording.sites:
+        segment = tokens.segment[rows]
+        own = {
+            "token_id": tokens.token_id[rows],
+            "token": token_labels(tokenizer, tokens.token_id[rows]),
+            "segment": np.array([*tokens.segment_ids, ""], object)[segment],
+            "segment_index": segment,
+            "position": tokens.position[rows],
+            "end": tokens.end[rows],
+        }
+        coords |= {name: ("row", values, ROW[name]) for name, values in own.items()}
+    else:
+        counted = np.bincount(tokens.segment[rows] % FOLDS, minlength=folds)
+        about = {"units": "tokens", "long_name": "tokens of each fold", "over": over}
+        data["fold_rows"] = ("fold", counted, about)
+        about = {"units": "1", "long_name": f"fold of segments: a segment's place modulo {FOLDS}"}
+        coords["fold"] = ("fold", np.arange(folds), about)
+    return xr.Dataset(data, coords, {**_attributes(part.origin), "group": part.group.name})
+
+
+def _attributes(origin: Mapping[str, Any]) -> dict[str, str]:
+    return {**{key: origin[key] for key in LABELS}, "neuroglot": version("neuroglot")}

@@ -1,5 +1,6 @@
-"""Opens the activation stores a reduction compares, and refuses those that cannot be compared."""
+"""Opens the recordings a reduction compares, and refuses those that cannot be compared."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,25 +12,22 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot import store
-from neuroglot.capture.folds import read_folds
+from neuroglot.capture.collectors import BY_FOLD
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.bootstrap import FOLDS
 
 Site = Literal["act", "out"]
-WIDTH = {"act": "neuron", "out": "hidden"}
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """One language's recorded activations.
+    """One group of one language's recorded activations.
 
     Attributes:
-        path: of the store.
+        path: of the group.
         model, corpus, language: ids.
-        data: statistics ``{site}_{statistic}`` and the coordinates of the recorded rows.
-        counts: ``rows``, ``raw_rows`` (the first of them), ``prefixes`` (rows that end one) and
-            ``segments``.
-        sample_segments: segments, from the first, whose prefixes are the roles paper's sample.
+        data: statistics ``{site}_{statistic}``, or the coordinates of raw rows.
+        counts: ``rows`` that statistics are over or that are stored, and ``segments`` of the text.
+        sample_segments: of a sample, the segments, from the first, that are looked at.
     """
 
     path: Path
@@ -42,16 +40,14 @@ class Recorded:
 
     @cached_property
     def sample(self) -> xr.Dataset:
-        """``segment_id``, ``segment`` and ``end`` of the sampled prefixes, ``[row]``.
+        """``segment``, its id, ``segment_index`` and ``end`` of the sampled prefixes, ``[row]``.
 
-        ``row`` is their index among the raw rows.
+        ``row`` is their index among the stored rows.
         """
-        rows = self.data[["snapshot", "segment", "end"]].isel(row=slice(self.counts["raw_rows"]))
-        chosen = rows["snapshot"] & (rows["segment"] < self.sample_segments)
-        found = rows[["segment", "end"]].assign_coords(row=np.arange(chosen.size))
-        found = found.isel(row=np.flatnonzero(chosen))
-        ids = self.data["segment_id"].values.astype(str)[found["segment"].values]
-        return found.assign(segment_id=("row", ids))
+        rows = self.data[["segment", "segment_index", "end"]].reset_coords()
+        chosen = rows["segment_index"].values < self.sample_segments
+        found = rows.drop_vars([name for name in rows.coords if name != "row"])
+        return found.assign_coords(row=np.arange(chosen.size)).isel(row=np.flatnonzero(chosen))
 
     def by_fold(self, name: str, layer: int | slice = slice(None)) -> NDArray[Any]:
         """Read a statistic's sums over each fold of segments, float32 or float64.
@@ -64,14 +60,12 @@ class Recorded:
             ``[fold, neuron]`` (or hidden, or nothing behind ``fold``) of one layer, ``[layer,
             fold, neuron]`` of several.
         """
-        return read_folds(self.path, name, layer)
+        return store.read_layers(self.path, f"{name}{BY_FOLD}", layer)
 
-    def fold_rows(self, prefixes: bool = True) -> NDArray[np.int64]:
-        """Count the rows of each fold, ``[fold]``: those that end a prefix, or all."""
-        segment = self.data["segment"].values
-        counted = segment[self.data["snapshot"].values] if prefixes else segment
-        folds = min(FOLDS, self.counts["segments"])
-        return np.bincount(counted % FOLDS, minlength=folds)
+    def fold_rows(self) -> NDArray[np.int64]:
+        """The rows of each fold that the statistics are over, ``[fold]``."""
+        rows: NDArray[np.int64] = self.data["fold_rows"].values
+        return rows
 
     def raw(self, site: Site, layers: Sequence[int], most: int | None = None) -> xr.DataArray:
         """Read the sample's rows of some layers, ``[layer, row, neuron]`` (or hidden), float32.
@@ -84,13 +78,11 @@ class Recorded:
         sample = self.sample.isel(row=slice(most))
         rows = sample["row"].values
         read = slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0)
-        values = np.stack(
-            [store.read_rows(self.path, site, layer, read)[rows - read.start] for layer in layers]
-        )
+        values = np.stack([store.read_rows(self.path, site, layer, read) for layer in layers])
         return xr.DataArray(
             values,
-            dims=("layer", "row", WIDTH[site]),
-            coords={"layer": list(layers), "segment": ("row", sample["segment_id"].values)},
+            dims=("layer", "row", store.SITES[site].width),
+            coords={"layer": list(layers), "segment": ("row", sample["segment"].values)},
         )
 
 
@@ -99,38 +91,47 @@ def open_recorded(paths: Iterable[Path], sample_segments: int | None = None) -> 
 
     Args:
         paths: of the group, such as ``…/de.zarr/firing``, in each store.
-        sample_segments: segments, from the first, that are looked at of a sample, which may hold
-            more; None for all.
+        sample_segments: segments, from the first, that are looked at of a sample; more may have
+            been recorded. None: as many as were recorded of every text.
 
     Raises:
         NeuroglotError: one is missing, incomplete or damaged, or two were recorded differently.
     """
-    paths = list(paths)
-    if not paths:
-        raise NeuroglotError("this step reads activation stores; it was given none")
-    group = paths[0].name
-    records = {path.parent: store.read_record(path.parent, "activations") for path in paths}
-    for path, record in records.items():
-        if not record.origin[{"sample": "roles"}.get(group, group)]:
-            raise NeuroglotError(f"{path}: {group} was not recorded; make it again")
-    store.require_same(records, ["settings", {"sample": "roles"}.get(group, group), "code"])
+    records = {path: store.read_record(path, "activations") for path in paths}
+    if not records:
+        raise NeuroglotError("this step reads recordings; it was given none")
+    samples = [record for record in records.values() if record.origin["name"] == "sample"]
+    # Of samples some may hold more segments than others.
+    store.require_same(records, ["settings", *([] if samples else ["group"])])
     for model in {record.origin["model"] for record in records.values()}:
         same = {path: r for path, r in records.items() if r.origin["model"] == model}
         store.require_same(same, ["card"])
+    held = [_sampled_segments(record) for record in samples]
+    common = min([*held, *([] if sample_segments is None else [sample_segments])], default=0)
     return [
         Recorded(
             path,
             record.origin["model"],
             record.origin["corpus"],
             record.origin["language"],
-            store.open_dataset(path, "activations"),
+            _small(path),
             record.counts,
-            _sampled(record, sample_segments),
+            common,
         )
         for path, record in records.items()
     ]
 
 
-def _sampled(record: store.Record, wanted: int | None) -> int:
-    held: int = (record.origin["roles"] or {}).get("sample_segments", 0)
-    return held if wanted is None else min(held, wanted)
+def _small(path: Path) -> xr.Dataset:
+    """What a group holds but for raw rows and sums by fold, which are read layer by layer."""
+    names = [folder.name for folder in path.iterdir() if folder.is_dir()]
+    large = [name for name in names if name in store.SITES or name.endswith(BY_FOLD)]
+    data = store.open_dataset(path, "activations", without=[*large, "token"])
+    # What is computed from them is something else than their attributes say.
+    return data.drop_attrs(deep=True)
+
+
+def _sampled_segments(record: store.Record) -> int:
+    """Segments that a sample holds; one of a whole text has as many as anybody wants."""
+    wanted = int(record.origin["group"]["segments"])
+    return wanted if wanted < record.counts["segments"] else sys.maxsize

@@ -1,13 +1,17 @@
 """What a user may set about recording activations."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from neuroglot.store import StoreDtype
+from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.store import Record, StoreDtype
 
 Rule = Literal["nonzero", "positive", "above"]
 Pool = Literal["last", "mean"]
+GroupName = Literal["roles", "firing", "sample", "rows", "prompts", "states"]
+Over = Literal["prefixes", "every token", "last token of each segment", "last prompt token"]
 
 
 class CaptureSettings(BaseModel):
@@ -66,86 +70,144 @@ class ExecutionSettings(BaseModel):
     )
 
 
-class RolesRecording(BaseModel):
-    """What the roles paper's analyses need: statistics, and raw rows of the first segments."""
+class Group(BaseModel):
+    """Something that is recorded of a text, written, kept and replaced on its own.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rule: Rule
-    threshold: float
-    sample_segments: int
-
-
-class RecordingPlan(BaseModel):
-    """What the configured analyses need of one corpus, and so what is recorded of it.
+    Groups are values: what an analysis wants recorded, what a store's folder ``name`` holds and
+    what its completion record tells under ``group``.
 
     Attributes:
-        roles: statistics and sample of the roles paper, of the tokens that end a prefix.
-        firing: how often every neuron is positive, over every token.
-        rows: raw rows of ``act`` of every token.
-        prompts: of a task's prompts, the site that says whether a neuron fires: raw rows of ``act``
-            and of it at every prompt's last token, and its ``peak``, the largest at any token.
-        states: raw rows of ``act``, ``mid`` and ``state`` at every segment's last token, and the
-            ``mean`` of ``state`` over its tokens.
+        name: of the group's folder in a store.
+        over: the tokens that it has statistics or rows of.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    roles: RolesRecording | None = None
-    firing: bool = False
-    rows: bool = False
-    prompts: Literal["act", "gate"] | None = None
-    states: bool = False
+    name: ClassVar[GroupName]
+    over: ClassVar[Over]
 
     @property
-    def every_token(self) -> bool:
-        """Whether tokens are recorded that end no prefix."""
-        return self.firing or self.rows
+    def sites(self) -> tuple[str, ...]:
+        """Whose raw rows it has; see ``capture.engine.Recording``."""
+        return ()
 
+    @property
+    def first_segments(self) -> int | None:
+        """How many segments, from the first, it is of; None for all."""
+        return None
 
-class Group(BaseModel):
-    """A group of statistics or rows that is recorded, kept and completed on its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-
-
-class FiringGroup(Group):
-    """How often every neuron is positive, over every token."""
-
-    name: Literal["firing"] = "firing"
+    def satisfied_by(self, record: Record) -> bool:
+        """Whether what was recorded under this name holds what is wanted."""
+        return bool(record.origin["group"] == self.model_dump())
 
 
 class RolesGroup(Group):
     """Statistics of the roles paper, over the tokens that end a prefix."""
 
-    name: Literal["roles"] = "roles"
+    name: ClassVar[GroupName] = "roles"
+    over: ClassVar[Over] = "prefixes"
+
     rule: Rule
     threshold: float
 
 
-class SampleGroup(Group):
-    """Raw rows of ``act`` and ``out`` of the first segments' prefixes."""
+class FiringGroup(Group):
+    """How often every neuron is positive, over every token."""
 
-    name: Literal["sample"] = "sample"
-    segments: int
+    name: ClassVar[GroupName] = "firing"
+    over: ClassVar[Over] = "every token"
+
+
+class SampleGroup(Group):
+    """Raw rows of ``act`` and ``out`` of the prefixes of the first segments.
+
+    More segments than are wanted, and all that a text has, satisfy a wish.
+    """
+
+    name: ClassVar[GroupName] = "sample"
+    over: ClassVar[Over] = "prefixes"
+
+    segments: int = Field(ge=1)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Whose raw rows it has."""
+        return ("act", "out")
+
+    @property
+    def first_segments(self) -> int | None:
+        """How many segments, from the first, it is of."""
+        return self.segments
+
+    def satisfied_by(self, record: Record) -> bool:
+        """Whether the first segments are there, or all that the text has."""
+        held = int(record.origin["group"]["segments"])
+        return held >= min(self.segments, record.counts["segments"])
 
 
 class RowsGroup(Group):
     """Raw rows of ``act`` of every token."""
 
-    name: Literal["rows"] = "rows"
+    name: ClassVar[GroupName] = "rows"
+    over: ClassVar[Over] = "every token"
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Whose raw rows it has."""
+        return ("act",)
 
 
 class PromptsGroup(Group):
-    """Of a task's prompts: ``act``, the firing site and its peak at the last token."""
+    """What neurons do at the last token of a task's prompts.
 
-    name: Literal["prompts"] = "prompts"
-    site: Literal["auto", "act", "gate"]
+    Raw rows of ``act`` and of the site that says whether a neuron fires, and that one's ``peak``,
+    the largest value at any token of the prompt. ``auto`` is ``gate`` in a gated model and ``act``
+    in another.
+    """
+
+    name: ClassVar[GroupName] = "prompts"
+    over: ClassVar[Over] = "last prompt token"
+
+    site: Literal["auto", "act", "gate"] = "auto"
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Whose raw rows it has."""
+        return tuple(dict.fromkeys(("act", self.site, "peak")))
+
+    def of(self, gated: bool) -> "PromptsGroup":
+        """The group with the site that is meant in a model that is gated, or not."""
+        return PromptsGroup(site="gate" if gated and self.site != "act" else "act")
+
+    def satisfied_by(self, record: Record) -> bool:
+        """Whether the site is the one that is meant in the recorded model."""
+        return bool(record.origin["group"] == self.of(record.origin["gated"]).model_dump())
 
 
 class StatesGroup(Group):
-    """``act``, ``mid`` and ``state`` at segments' last tokens, and the mean of ``state``."""
+    """Raw rows of ``act``, ``mid`` and ``state`` at segments' last tokens, and ``state``'s mean."""
 
-    name: Literal["states"] = "states"
+    name: ClassVar[GroupName] = "states"
+    over: ClassVar[Over] = "last token of each segment"
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Whose raw rows it has."""
+        return ("act", "mid", "state", "mean")
+
+
+GROUPS: dict[str, type[Group]] = {
+    group.name: group
+    for group in (RolesGroup, FiringGroup, SampleGroup, RowsGroup, PromptsGroup, StatesGroup)
+}
+
+
+def group_of(name: str, fields: Mapping[str, Any]) -> Group:
+    """The group of a name with these fields.
+
+    Raises:
+        NeuroglotError: there is none of this name.
+    """
+    if name not in GROUPS:
+        raise NeuroglotError(unknown_name("group", name, list(GROUPS)))
+    return GROUPS[name].model_validate(fields)

@@ -30,7 +30,7 @@ def represent(
 ) -> NDArray[np.float32]:
     """The residual stream that stands for each segment, read while neurons are edited.
 
-    Without edits these are the rows ``state`` and ``mean`` that ``steps.capture.run_states``
+    Without edits these are the rows ``state`` and ``mean`` that ``capture.record``
     stores, up to rounding where other segments share a batch.
 
     Args:
@@ -64,12 +64,12 @@ def represent(
             )
 
     def during(batch: Batch) -> AbstractContextManager[None]:
-        own = [edit.rows(batch.places) for edit in edits]  # one row per segment
+        own = [edit.rows(batch.picked["rows"].places) for edit in edits]  # one row per segment
         return intervened(model, own) if positions == "all" else _at_rows(engine, own, batch)
 
     engine = Engine(model, ExecutionSettings(batch_tokens=batch_tokens), during)  # type: ignore[call-arg]
     site = "state" if pool == "last" else "mean"
-    recording = Recording((site,), len(text.segment_ids), (), "float32", last_token=True)
+    recording = Recording((site,), "last token of each segment", store_dtype="float32")
     return engine.rows(text, recording)[site]
 
 
@@ -143,7 +143,7 @@ def _from_last_tokens(
 def _at_rows(engine: Engine, edits: Sequence[Edit], batch: Batch) -> Iterator[None]:
     """Edit neurons at the recorded tokens alone, which stand elsewhere in each stack."""
     with ExitStack() as stacks:
-        for stack, times in batch.times.items():
+        for stack, times in batch.picked["rows"].times.items():
             mask = torch.zeros_like(batch.text[stack]).flatten()
             mask[times] = True
             own = [_of_stack(edit, engine.ffns, stack) for edit in edits]

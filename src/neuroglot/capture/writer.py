@@ -2,11 +2,11 @@
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import zarr
 
 EXPONENT = {"float16": 0x7C00, "bfloat16": 0x7F80, "float32": 0x7F800000}
+NAN = {"float16": 0x7E00, "bfloat16": 0x7FC0, "float32": 0x7FC00000}
 UNSIGNED = {"float16": np.uint16, "bfloat16": np.uint16, "float32": np.uint32}
 
 
@@ -27,51 +28,70 @@ class RowBatch:
     """Raw rows of one batch.
 
     Attributes:
-        values: ``[row, width]`` by site and layer, in the precision to store.
-        places: ``[row]``, their indices in the shard.
+        values: ``[row, width]`` by recording, site and layer, in the precision to store.
+        places: ``[row]`` by recording, their indices in the block.
         ready: waits until the copies from the device have arrived.
     """
 
-    values: "dict[tuple[str, int], torch.Tensor]"
-    places: NDArray[np.int64]
+    values: "dict[tuple[str, str, int], torch.Tensor]"
+    places: dict[str, NDArray[np.int64]]
     ready: Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Shard:
-    """The end of a shard: rows ``start`` to ``stop`` are whole; ``record`` then marks it done."""
+class Rows:
+    """Where the rows of a block stand among all: the first, and how many there are."""
 
     start: int
-    stop: int
-    record: Callable[[], None]
+    size: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The end of a block, whose rows by recording are whole."""
+
+    rows: dict[str, Rows]
+
+
+Save = Callable[[], None]
 
 
 class Writer:
-    """Takes row batches and shard ends in order; at most two batches wait in memory.
+    """Takes row batches, ends of blocks and what saves progress in order.
 
-    Errors of the thread are raised by the next ``put`` or at the end of the ``with`` block.
+    At most two of them wait in memory. Errors of the thread are raised by the next ``put`` or at
+    the end of the ``with`` block.
     """
 
     def __init__(
         self,
-        arrays: "dict[str, zarr.Array[Any]]",
-        rows_per_shard: int,
-        dtype: StoreDtype,
+        arrays: "dict[tuple[str, str], zarr.Array[Any]]",
+        most_rows: Mapping[str, int],
         name: Path,
     ) -> None:
+        """Get ready.
+
+        Args:
+            arrays: by recording and site, as ``store.create_rows`` makes them.
+            most_rows: rows of the largest block, by recording.
+            name: of the store, for errors.
+        """
         self._arrays = arrays
-        self._dtype = dtype
         self._name = name
-        self._queue: queue.Queue[RowBatch | Shard | None] = queue.Queue(maxsize=2)
+        self._queue: queue.Queue[RowBatch | Shard | Save | None] = queue.Queue(maxsize=2)
         self._error: BaseException | None = None
-        self._recorded = threading.Event()  # set while no whole shard waits to be written
+        self._recorded = threading.Event()  # set while no progress waits to be saved
         self._recorded.set()
+        self._dtypes = {
+            key: cast(StoreDtype, array.attrs["dtype"]) for key, array in arrays.items()
+        }
         self._buffers = {
-            site: np.zeros(
-                (array.shape[0], min(rows_per_shard, array.shape[1]), array.shape[2]),
-                UNSIGNED[dtype],
+            key: np.full(
+                (array.shape[0], most_rows[key[0]], array.shape[2]),
+                NAN[self._dtypes[key]],  # beyond the width of a layer that is narrower than others
+                UNSIGNED[self._dtypes[key]],
             )
-            for site, array in arrays.items()
+            for key, array in arrays.items()
         }
         self._thread = threading.Thread(target=self._run, name="row writer", daemon=True)
 
@@ -90,12 +110,12 @@ class Writer:
         if error is None and self._error is not None:
             raise self._error
 
-    def put(self, item: RowBatch | Shard) -> None:
-        """Hand over work; waits while the writer is two items or a whole shard behind.
+    def put(self, item: RowBatch | Shard | Save) -> None:
+        """Hand over work; waits while the writer is two items or a whole saving behind.
 
-        So a kill costs no more than the shard that is written and the one that is computed.
+        So a kill costs no more than what is being written and what is being computed.
         """
-        if isinstance(item, Shard):
+        if not isinstance(item, RowBatch | Shard):
             self._recorded.wait()
             self._recorded.clear()
         if self._error is not None:
@@ -108,33 +128,40 @@ class Writer:
                 if self._error is None:
                     if isinstance(item, RowBatch):
                         self._place(item)
-                    else:
+                    elif isinstance(item, Shard):
                         self._write(item)
+                    else:
+                        item()
             except BaseException as error:  # handed to the thread that records
                 self._error = error
             finally:
-                if isinstance(item, Shard):
+                if not isinstance(item, RowBatch | Shard):
                     self._recorded.set()
 
     def _place(self, batch: RowBatch) -> None:
         batch.ready()
-        for (site, layer), values in batch.values.items():
-            bits = as_bits(values)
-            if not finite(bits, self._dtype):
+        for (name, site, layer), values in batch.values.items():
+            bits, dtype = as_bits(values), self._dtypes[name, site]
+            if not finite(bits, dtype):
                 raise NeuroglotError(
                     f"{self._name}: {site} of layer {layer + 1} holds NaN, infinity or values too "
-                    f"large for {self._dtype}; set capture.store_dtype to bfloat16 or float32, and "
+                    f"large for {dtype}; set capture.store_dtype to bfloat16 or float32, and "
                     "if it happens again capture.dtype to float32"
                 )
-            self._buffers[site][layer, batch.places] = bits
+            self._buffers[name, site][layer, batch.places[name], : bits.shape[1]] = bits
 
     def _write(self, shard: Shard) -> None:
-        for site, array in self._arrays.items():
-            stop = min(shard.stop, array.shape[1])
-            if stop > shard.start:
-                rows = self._buffers[site][:, : stop - shard.start]
-                array[:, shard.start : stop] = rows.view(array.dtype)
-        shard.record()
+        for (name, site), array in self._arrays.items():
+            rows = shard.rows[name]
+            if rows.size:
+                bits = self._buffers[name, site][:, : rows.size]
+                values = widened(bits) if self._dtypes[name, site] == "bfloat16" else bits
+                array[:, rows.start : rows.start + rows.size] = values.view(array.dtype)
+
+
+def widened(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """The values of bfloat16's bits, of which float32 has as many again behind them."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def as_bits(values: "torch.Tensor") -> NDArray[Any]:

@@ -1,9 +1,11 @@
 """How the measures find their way around named dimensions: layers, rows and the width of a site."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
 
@@ -65,3 +67,23 @@ def segment_labels(rows: xr.DataArray) -> xr.DataArray:
             f"recorded rows need a coordinate segment(row), found {list(rows.coords)}"
         )
     return rows["segment"]
+
+
+def stack_layers(layers: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Stack the layers of a site, ``[layer, ..., width]``, which may differ in width.
+
+    Args:
+        layers: ``[..., width]`` each; they differ in nothing but their width.
+
+    Returns:
+        Where all are equally wide, they as they are. Otherwise narrower ones end in NaN, and whole
+        numbers become float64, which is exact up to 2 ** 53.
+    """
+    if len({layer.shape for layer in layers}) == 1:
+        return np.stack(layers)
+    width = max(layer.shape[-1] for layer in layers)
+    floating = np.result_type(*layers, np.float16 if layers[0].dtype.kind == "f" else np.float64)
+    stacked = np.full((len(layers), *layers[0].shape[:-1], width), np.nan, floating)
+    for place, layer in enumerate(layers):
+        stacked[place, ..., : layer.shape[-1]] = layer
+    return stacked

@@ -134,7 +134,7 @@ def ffns(model: Any) -> list[FFN]:
             stack=stack,
             layer=layer,
             index=index,
-            neurons=sizes["neurons"],
+            neurons=_inputs(_descend(block, entry.w_out), sizes["neurons"]),
             hidden=sizes["hidden"],
             block=block,
             w_in=_descend(block, entry.w_in),
@@ -148,6 +148,12 @@ def ffns(model: Any) -> list[FFN]:
         )
         for index, (stack, layer, block) in enumerate(found)
     ]
+
+
+def _inputs(projection: nn.Module, usual: int) -> int:
+    """Width of what an output projection reads: layers may differ from what is ``usual``."""
+    found = (getattr(projection, name, None) for name in ("in_features", "nx"))
+    return next((width for width in found if isinstance(width, int)), usual)
 
 
 def final_norms(model: Any) -> dict[str, nn.Module | None]:

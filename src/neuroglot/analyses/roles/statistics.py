@@ -67,7 +67,7 @@ class Statistics:
     @property
     def rows(self) -> xr.DataArray:
         """Number of recorded prefixes, int64 ``[corpus, language]``, 0 where there are none."""
-        counts = {key: one.counts["prefixes"] for key, one in self.recorded.items()}
+        counts = {key: one.counts["rows"] for key, one in self.recorded.items()}
         return xr.DataArray(
             np.array(
                 [[counts.get((c, one), 0) for one in self.languages] for c in self.corpora],

@@ -35,7 +35,7 @@ class Prompts:
     @property
     def items(self) -> list[str]:
         """Ids of the items, in their order."""
-        return [str(item) for item in self._first["segment_id"].values]
+        return [str(item) for item in self._first["segment"].values]
 
     @property
     def neurons(self) -> int:
@@ -96,10 +96,10 @@ def open_prompts(
             )
         check_same_items(
             task,
-            {one: r.data["segment_id"].values.astype(str).tolist() for one, r in recorded.items()},
+            {one: r.data["segment"].values.tolist() for one, r in recorded.items()},
         )
         first = next(iter(recorded.values())).path
-        site = store.read_record(first, "activations").origin["prompts"]
+        site = store.read_record(first, "activations").origin["group"]["site"]
         found.append(Prompts(task, site, recorded))
     return found
 

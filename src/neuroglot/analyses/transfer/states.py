@@ -46,7 +46,7 @@ class States:
     @property
     def fingerprint(self) -> str:
         """What the rows were recorded from."""
-        return store.read_record(_store(self.path), "activations").fingerprint
+        return store.read_record(self.path, "activations").fingerprint
 
     def act(self, layers: int | slice) -> NDArray[np.float32]:
         """``act`` at the last token: ``[segment, neuron]`` of a layer, or ``[layer, ...]``."""
@@ -75,7 +75,7 @@ class States:
         """
         from neuroglot.capture.record import tokenised  # and torch, which other readers need not
 
-        origin = store.read_record(_store(self.path), "activations").origin
+        origin = store.read_record(self.path, "activations").origin
         segments = read_parquet(text).segments
         recorded_with = origin["card"], origin["tokens"]
         if recorded_with != (read_card(model).sha256, digest([list(s) for s in segments])):
@@ -86,7 +86,7 @@ class States:
         return _chosen(tokenised(model, text, segments, origin["long_segments"]), self.rows)
 
     def _read(self, site: str, layers: int | slice) -> NDArray[np.float32]:
-        return store.read_rows(_store(self.path), site, layers)[..., self.rows, :]
+        return store.read_rows(self.path, site, layers)[..., self.rows, :]
 
 
 def open_states(
@@ -112,11 +112,14 @@ def open_states(
         raise NeuroglotError(
             f"the states of {', '.join(map(repr, missing))} are not among the inputs; record them"
         )
-    stores = {language: _store(paths[language]) for language in languages}
-    records = {path: store.read_record(path, "activations") for path in stores.values()}
-    store.require_same(records, ["model", "corpus", "card", "settings", "long_segments", "code"])
-    data = {one: store.open_dataset(path, "activations") for one, path in stores.items()}
-    ids = {one: own["segment_id"].values.astype(str).tolist() for one, own in data.items()}
+    wanted = {language: paths[language] for language in languages}
+    records = {path: store.read_record(path, "activations") for path in wanted.values()}
+    store.require_same(records, ["model", "corpus", "card", "settings", "long_segments"])
+    data = {
+        one: store.open_dataset(path, "activations", without=[*store.SITES, "token"])
+        for one, path in wanted.items()
+    }
+    ids = {one: own["segment"].values.tolist() for one, own in data.items()}
     common = set.intersection(*map(set, ids.values()))
     if len(common) < 2:
         raise NeuroglotError(
@@ -171,11 +174,6 @@ def states_after(states: States) -> list[int]:
         number[stack, layer + 1]
         for stack, layer in zip(states.stack, states.stack_layer, strict=True)
     ]
-
-
-def _store(group: Path) -> Path:
-    """The store that holds a recorded group."""
-    return group.parent
 
 
 def _chosen(text: Tokens, segments: NDArray[np.int64]) -> Tokens:

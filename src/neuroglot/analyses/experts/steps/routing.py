@@ -58,7 +58,7 @@ def compute(inputs: RoutingInputs, settings: RoutingSettings) -> xr.Dataset:
 def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Counted:
     [recorded] = open_recorded([rows])
     count = recorded.counts["rows"]
-    segment = recorded.data["segment"].values[:count]
+    segment = recorded.data["segment_index"].values[:count]
     tokens = measure.tokens_by_fold(segment, recorded.counts["segments"])
     folds = len(tokens)
     total = np.zeros((len(members), folds, settings.experts_per_layer), np.int64)
@@ -89,7 +89,7 @@ def _from_forward(
     engine = Engine(load(model, settings.device, settings.dtype), work.execution)
     tokens = measure.tokens_by_fold(read.segment, len(read.segment_ids))
     counter = _collector(members, settings)
-    recording = Recording((), 0, (), cross_layer=(counter,), every_token=True)
+    recording = Recording(over="every token", cross_layer=(counter,))
     origin = store.read_record(text).origin
     label = f"{origin['model']} experts {origin['language']}"
     # What an interrupted pass has counted lies under the fingerprint of what it counted.

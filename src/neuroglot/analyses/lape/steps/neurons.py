@@ -43,7 +43,7 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
     def fired(language: str, layer: int) -> NDArray[np.floating]:
         return recorded[language].by_fold(f"{site}_positive", layer)
 
-    by_fold = fired, {one: recorded[one].fold_rows(prefixes=False) for one in languages}
+    by_fold = fired, {one: recorded[one].fold_rows() for one in languages}
     bounds = selection_interval(
         *by_fold,
         neurons,

@@ -23,7 +23,7 @@ def compute(inputs: DistanceInputs, settings: DistanceSettings) -> xr.Dataset:
     sets = []
     for corpus in settings.corpora:
         ordered = {one: recorded[corpus][one] for one in languages if one in recorded[corpus]}
-        ids = {one: r.sample["segment_id"].values.tolist() for one, r in ordered.items()}
+        ids = {one: r.sample["segment"].values.tolist() for one, r in ordered.items()}
         check_parallel(corpus, ids)
         of_site = partial(_layers, ordered, settings)
         sets.append(by_site(of_site).assign_coords(corpus=corpus))

@@ -1,0 +1,55 @@
+"""Opens what was recorded of a text, for a notebook."""
+
+from pathlib import Path
+
+import xarray as xr
+
+from neuroglot import store
+from neuroglot.errors import NeuroglotError
+
+# Groups with raw rows, those of the most tokens first.
+RAW = ("rows", "sample", "prompts")
+
+
+def open_activations(
+    model: str, corpus: str, language: str, results: str | Path = "results"
+) -> xr.Dataset:
+    """Open what a model's neurons did at the tokens of a text: one labelled dataset.
+
+    ``act [layer, row, neuron]`` is what the FFN's output matrix reads of each neuron at the tokens
+    that were recorded raw: every one, or those that end a prefix of the first segments, or the last
+    of each prompt (``attrs["group"]``: ``rows``, ``sample`` or ``prompts``; of several the first).
+    ``token``, its text with a space as ``␣``, ``token_id``, ``segment`` and ``position`` stand
+    beside each row. ``layer`` and neurons count from 0. Values are read once they are asked for.
+
+    Args:
+        model: id.
+        corpus: id, of a corpus or a task.
+        language: id.
+        results: the folder of the results.
+
+    Raises:
+        NeuroglotError: the text was not recorded, or no raw rows of it were.
+
+    Example:
+        >>> act = neuroglot.open_activations("gemma-3-270m", "udhr", "en").act
+        >>> fired = act.sel(layer=4, neuron=17)[act.segment == "article-1"]
+        >>> fired.token[fired.argmax("row")].item()
+    """
+    folder = Path(results) / "activations" / model
+    path = folder / corpus / f"{language}.zarr"
+    groups = store.held(path)
+    if not groups:
+        there = sorted(f"{one.parent.name} {one.stem}" for one in folder.glob("*/*.zarr"))
+        raise NeuroglotError(
+            f"{path} holds no recording; of {model} there is "
+            f"{', '.join(there) or 'nothing'} in {folder}"
+        )
+    raw = [name for name in RAW if name in groups]
+    if not raw:
+        raise NeuroglotError(
+            f"{path} holds no raw rows, only statistics ({', '.join(groups)}); set "
+            "experts.scores_from: rows or configure roles, which record some, and run again"
+        )
+    data: xr.Dataset = xr.open_zarr(path / raw[0], chunks=None)
+    return data

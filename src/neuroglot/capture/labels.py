@@ -1,0 +1,77 @@
+"""What stands beside the numbers of a recording: names, units, and the axes they lie along."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from neuroglot.capture.collectors import BY_FOLD
+from neuroglot.capture.settings import Over
+from neuroglot.models.ffn import FFN
+from neuroglot.store import SITES
+
+# Of a statistic: its unit, and what it is of a site's values ``{site}``.
+STATISTICS = {
+    "count": ("tokens", "tokens at which {site} fires"),
+    "gelu_count": ("tokens", "tokens at which GELU of {site} fires"),
+    "positive": ("tokens", "tokens at which {site} is positive"),
+    "sum": ("1", "sum of {site} over the tokens"),
+    "sum_of_squares": ("1", "sum of the squares of {site} over the tokens"),
+    "argmax_count": ("tokens", "tokens at which {site} is the largest of its layer"),
+    "flatness_sum": ("bits per neuron", "sum of the flatness of {site} over the tokens"),
+}
+
+
+def statistic(name: str, ndim: int, over: Over) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Dimensions and attributes of a statistic ``{site}_{statistic}``, by fold or not."""
+    site, _, kind = name.removesuffix(BY_FOLD).partition("_")
+    units, text = STATISTICS[kind]
+    by_fold = name.endswith(BY_FOLD)
+    dims = ("layer", *(["fold"] if by_fold else []), SITES[site].width)[:ndim]
+    long_name = text.format(site=site) + (", of each fold of segments" if by_fold else "")
+    return dims, {"units": units, "long_name": long_name, "over": over}
+
+
+def layer_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
+    """Coordinates ``layer``, ``stack(layer)`` and ``stack_layer(layer)``.
+
+    Of a model whose layers differ in width also ``neurons(layer)``.
+    """
+    about = {
+        "layer": "layer, counted from 0 over all stacks; tables and figures count from 1",
+        "stack": "encoder or decoder",
+        "stack_layer": "layer within its stack, counted from 0",
+        "neurons": "neurons of the layer; what lies beyond them is NaN",
+    }
+    values: dict[str, Any] = {
+        "layer": np.arange(len(blocks)),
+        "stack": [block.stack for block in blocks],
+        "stack_layer": [block.layer for block in blocks],
+        "neurons": [block.neurons for block in blocks],
+    }
+    if len(set(values["neurons"])) == 1:
+        del values["neurons"]
+    return {
+        name: ("layer", own, {"units": "1", "long_name": about[name]})
+        for name, own in values.items()
+    }
+
+
+def depth_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
+    """Coordinates ``depth``, ``depth_stack(depth)`` and ``stack_depth(depth)`` of states."""
+    stacks = [block.stack for block in blocks]
+    depths = {name: stacks.count(name) for name in dict.fromkeys(stacks)}
+    about = {
+        "depth": "state of the residual stream, counted from 0 over all stacks",
+        "depth_stack": "encoder or decoder",
+        "stack_depth": "layers of its stack that the state has passed: 0 enters the first",
+    }
+    values: dict[str, Any] = {
+        "depth": np.arange(len(blocks) + len(depths)),
+        "depth_stack": [name for name, depth in depths.items() for _ in range(depth + 1)],
+        "stack_depth": [passed for depth in depths.values() for passed in range(depth + 1)],
+    }
+    return {
+        name: ("depth", own, {"units": "1", "long_name": about[name]})
+        for name, own in values.items()
+    }
