@@ -117,7 +117,9 @@ def test_a_complete_group_is_not_recorded_again(place: Path) -> None:
 
 def test_other_settings_record_anew_what_they_change(fresh: Path) -> None:
     groups = fresh / "results/activations/one/plain/en.zarr"
-    before = {name: (groups / name / store.RECORD).stat().st_mtime_ns for name in ("roles", "sample")}
+    before = {
+        name: (groups / name / store.RECORD).stat().st_mtime_ns for name in ("roles", "sample")
+    }
     configure(fresh, capture={"store_dtype": "float32"})
     ok(*record("en"), cwd=fresh)
     after = {name: (groups / name / store.RECORD).stat().st_mtime_ns for name in before}

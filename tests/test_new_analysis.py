@@ -166,7 +166,9 @@ def test_it_runs_to_its_figure_and_the_report(place: Workplace) -> None:
     assert table["rate"].between(0, 1).all()
     assert sorted(table["layer"].unique()) == list(range(1, len(table["layer"].unique()) + 1))
     assert (results / "figures/rate_by_layer.png").stat().st_size > 5000
-    assert "Rates by layer of" in (place.folder / "results/report.html").read_text("utf-8", "replace")
+    assert "Rates by layer of" in (place.folder / "results/report.html").read_text(
+        "utf-8", "replace"
+    )
 
 
 def test_it_is_a_target_with_settings_that_are_checked(place: Workplace, tmp_path: Path) -> None:

@@ -72,14 +72,14 @@ def _say(language: str, found: str, notes: Sequence[str]) -> None:
 
 def make_tokens(config: Config, model: str, corpus: str, language: str) -> None:
     """Tokenise one language of a corpus."""
-    from neuroglot.capture.tokenised import write_tokens
+    from neuroglot.capture.tokenise import write_tokens
 
     _known("model", model, config.models)
     _known("corpus", corpus, config.corpora)
     _known("language", language, config.corpus_languages(corpus))
     output = to_write(layout.tokens(model, corpus, language))
-    reading = config.reading(corpus, language)
-    write_tokens(layout.model(model), layout.text(corpus, language), output, reading)
+    chosen = config.tokenising(corpus, language)
+    write_tokens(layout.model(model), layout.text(corpus, language), output, chosen)
 
 
 def make_recordings(config: Config, model: str, language: str, targets: Sequence[str]) -> None:
@@ -90,23 +90,23 @@ def make_recordings(config: Config, model: str, language: str, targets: Sequence
 
     _known("model", model, config.models)
     needed = Recordings(config, Keys(config))
-    wanted = []
+    wanted: list[Wanted] = []
     for text, own in needed.targets(model, targets).items():
         _known("language", language, config.corpus_languages(text))
-        kinds = {needed.kind(target): None for target in own}
-        for kind in kinds:
+        for kind in dict.fromkeys(map(needed.kind, own)):
             of_kind = [target for target in own if needed.kind(target) == kind]
             groups = {
                 needed.groups[model][target]: needed.key(model, target, language)
                 for target in of_kind
             }
-            place = layout.recording(model, text, language, of_kind[0].group).parent
+            store = layout.recording(model, text, language, of_kind[0].group).parent
             source = {
                 "corpus": layout.tokens(model, text, language),
                 "states": layout.text(text, language),
                 "task": layout.items(text, language),
             }[kind]
-            wanted.append(Wanted(source, kind, to_write(place), groups))
+            long = "refuse" if kind == "task" else config.tokenising(text, language).long_segments
+            wanted.append(Wanted(source, kind, to_write(store), groups, long))
     record(layout.model(model), wanted, config.capture, config.execution)
 
 

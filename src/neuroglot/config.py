@@ -24,6 +24,7 @@ from neuroglot.languages import Language, LanguageRow, find_language
 from neuroglot.models.source import ModelSettings
 from neuroglot.settings import Id, PerplexitySettings, Section, distinct, named
 from neuroglot.tasks import TaskSettings
+from neuroglot.tokens import Tokenising
 
 SHOWN_FAULTS, SHOWN_CHARACTERS = 20, 600
 ENTRIES = {"corpora": "corpus", "tasks": "task", "models": "model"}
@@ -159,13 +160,13 @@ class Config(Section):
         held_out = self.corpus_languages(self.perplexity.corpus)
         return [language for language in self.corpus_languages(corpus) if language in held_out]
 
-    def reading(self, corpus: str, language: str) -> Reading:
+    def tokenising(self, corpus: str, language: str) -> Tokenising:
         """How one language of a corpus is tokenised."""
         settings = self.corpora[corpus]
         prefix = settings.prefix
         if prefix == "auto":  # scripts written without spaces have no word boundaries to stop at
             prefix = "word" if self.language(language).spaced else "subword"
-        return Reading(prefix=prefix, long_segments=settings.long_segments)
+        return Tokenising(prefix=prefix, long_segments=settings.long_segments)
 
     def language(self, language: str) -> Language:
         """What is known of a configured language."""
@@ -302,5 +303,5 @@ def _literal(annotation: Any) -> Any:
 def load_file(file: Path) -> Config:
     """Read and validate a configuration file, or the one that results keep."""
     if file == layout.CONFIGURATION:
-        return load(ownership.kept(file.parent))
+        return load(ownership.read_kept(file.parent).configuration)
     return load(read_yaml(file), [file])

@@ -40,9 +40,7 @@ TABLES = frozenset(
 )
 
 # What imports a module by a name that only its caller knows, who makes that module a target too.
-LOADERS = frozenset(
-    {f"{PACKAGE}.analyses.run:run_step", f"{PACKAGE}.analyses.run:draw_figures"}
-)
+LOADERS = frozenset({f"{PACKAGE}.analyses.run:run_step", f"{PACKAGE}.analyses.run:draw_figures"})
 
 # Decorators that read no annotations.
 PLAIN_DECORATORS = frozenset(

@@ -6,12 +6,15 @@ what was hashed once is not hashed again: a checkpoint of 14 GB takes a minute.
 
 import json
 import time
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from neuroglot import layout
 from neuroglot.corpora.base import Corpus
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.architectures import architecture_digest
+from neuroglot.models.card import CARD, is_current, read_card
 from neuroglot.models.source import ModelSettings, checkpoint_files
 from neuroglot.packages import canonical, file_sha256
 from neuroglot.provenance import digest, fingerprint
@@ -19,6 +22,10 @@ from neuroglot.sources import Source
 from neuroglot.store import write_json
 from neuroglot.tasks.base import Task
 
+if TYPE_CHECKING:
+    from neuroglot.config import Config
+
+MODELS = "neuroglot.models.normalise:normalise"
 # Nanoseconds in which a file may change twice and its times only once, as clocks of networks tick.
 TICK = 2_000_000_000
 
@@ -136,3 +143,38 @@ def _key(source: Source, language: str, cache: Digests) -> list[Any]:
     files = [cache.of(path) for path in source.inputs(language)]
     code = fingerprint(*source.code_targets())
     return [language, source.leaf(language), files, code]
+
+
+class Keys:
+    """The keys of all that a configuration names, each computed once."""
+
+    def __init__(self, config: "Config") -> None:
+        """Take the configuration; what was hashed for it before is remembered."""
+        self._config, self._digests = config, Digests(layout.DIGESTS)
+
+    @cache  # noqa: B019 - there is one for a process
+    def model(self, model: str) -> str:
+        """Of a model as its source has it: the weights, not where they lie."""
+        return digest([model_key(self._config.models[model], self._digests), fingerprint(MODELS)])
+
+    def outdated(self, model: str) -> bool:
+        """Whether a model was made with another entry of its architecture than there is now."""
+        folder = layout.model(model)
+        return (folder / CARD).is_file() and not is_current(folder)
+
+    def made_model(self, model: str) -> str:
+        """The same with its architecture's entry, which is known once the model was made."""
+        return digest([self.model(model), self._architecture(model)])
+
+    def _architecture(self, model: str) -> str | None:
+        try:
+            return architecture_digest(read_card(layout.model(model)).model_type)
+        except NeuroglotError:
+            return None
+
+    @cache  # noqa: B019
+    def text(self, text: str, language: str) -> str:
+        """Of one language of a corpus or task."""
+        if text in self._config.tasks:
+            return task_key(self._config.tasks[text], language, self._digests)
+        return text_key(self._config.corpora[text], language, self._digests)

@@ -6,6 +6,7 @@ from neuroglot.packages import PackageRef
 
 RESULTS = Path("results")
 CONFIGURATION = RESULTS / "configuration.json"
+DIGESTS = RESULTS / ".digests.json"
 PLAN = RESULTS / "recordings.json"
 REPORT = RESULTS / "report.html"
 LOGS = RESULTS / "logs"

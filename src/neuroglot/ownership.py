@@ -99,7 +99,7 @@ def remember(
     kept = Kept(
         configuration=json.loads(json.dumps(configuration, default=str)),
         files=names,
-        versions=dict(_versions()),
+        versions=dict(versions()),
         owned=owned,
     )
     if kept != earlier:
@@ -177,7 +177,8 @@ def _folders(results: Path, kind: str, one: str) -> list[Path]:
     return [results / kind / one, *sorted(stores)]
 
 
-def _versions() -> Iterator[tuple[str, str]]:
+def versions() -> Iterator[tuple[str, str]]:
+    """Give Python's version and those of the packages that numbers depend on most."""
     yield "python", platform.python_version()
     for name in PACKAGES:
         yield name, metadata.version(name)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Literal
 
 from neuroglot import layout, store
 from neuroglot.analyses import ANALYSES
@@ -18,7 +19,8 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.keys import Keys
 from neuroglot.provenance import digest, fingerprint
 
-CODE = ("neuroglot.capture.record:record", "neuroglot.tokens:write_tokens")
+TOKENISE = "neuroglot.capture.tokenise:write_tokens"
+RECORD = "neuroglot.capture.record:record"
 
 
 @dataclass(frozen=True, order=True)
@@ -69,13 +71,13 @@ class Recordings:
         """What a group of a recording is made from, but for the group's own settings."""
         config, text, group = self._config, target.text, self.groups[model][target]
         capture = config.capture.model_dump(include={"device", "dtype"})
-        if group.stored_as is None and group.sites:  # rows whose precision is a setting
+        if group.sites and group.name != "states":  # rows whose precision is a setting
             capture["store_dtype"] = config.capture.store_dtype
-        of_tokens = None if text in config.tasks else config.reading(text, language).model_dump()
-        own = [self._keys.model(model), self._keys.text(text, language), of_tokens, capture]
-        return digest([*own, fingerprint(*CODE)])
+        of_tokens = None if text in config.tasks else config.tokenising(text, language).model_dump()
+        own = [self._keys.made_model(model), self._keys.text(text, language), of_tokens, capture]
+        return digest([*own, fingerprint(RECORD, TOKENISE)])
 
-    def kind(self, target: Target) -> str:
+    def kind(self, target: Target) -> Literal["corpus", "states", "task"]:
         """What is read to record it: ``task``, ``states`` (text) or ``corpus`` (tokens)."""
         if target.text in self._config.tasks:
             return "task"

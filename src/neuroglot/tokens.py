@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neuroglot.corpora.punctuation import words
 from neuroglot.errors import NeuroglotError
+from neuroglot.settings import Section
 from neuroglot.store import open_dataset
 
 if TYPE_CHECKING:
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 Prefix = Literal["word", "subword", "last"]
+
+
+class Tokenising(Section):
+    """How a text is tokenised.
+
+    Attributes:
+        prefix: where the prefixes end that are recorded.
+        long_segments: what becomes of segments that exceed the model's window.
+    """
+
+    prefix: Prefix
+    long_segments: Literal["truncate", "refuse"]
+
 
 ROW = {
     "token_id": {"units": "1", "long_name": "the token's number in the vocabulary"},

@@ -1,5 +1,8 @@
 """One rule for each step of an analysis, and one for each family of figures drawn from them."""
 
+import functools
+import json
+
 RESERVED = dir(list) + dir(dict)  # names of inputs that Snakemake's lists of files cannot have
 
 
@@ -24,15 +27,21 @@ def step_inputs(analysis, step):
     return inputs
 
 
-def step_settings(analysis, step):
+def step_settings(analysis, step, used):
+    """What is made of the settings that a step is told in one job."""
+
     def told(wildcards):
         section = settings.section(analysis.name)
-        scope = scope_of(analysis, step, wildcards)
-        return as_json(
-            step.settings(settings, section, scope).model_dump(mode="json")
+        return used(
+            step.settings(settings, section, scope_of(analysis, step, wildcards))
         )
 
     return told
+
+
+def dumped(told):
+    """Settings as one line that changes only when a setting does."""
+    return json.dumps(told.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
 
 
 def wanted_steps(analysis):
@@ -160,8 +169,10 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
                     f"--{'model' if name == 'm' else name} {one}"
                     for name, one in wildcards.items()
                 ),
-                settings=step_settings(analysis, step),
-                code=code_of(analysis, step),
+                settings=step_settings(analysis, step, dumped),
+                code=step_settings(
+                    analysis, step, functools.partial(code_of, analysis, step)
+                ),
             message:
                 f"{analysis.name}: "
                 + step.message.format(model="{wildcards.m}", part="{wildcards.part}")

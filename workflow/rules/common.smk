@@ -1,7 +1,5 @@
 """Reads the configuration, and keeps with the results what made them."""
 
-import json
-
 from snakemake.exceptions import WorkflowError
 
 from neuroglot import layout, ownership, recordings
@@ -12,15 +10,24 @@ from neuroglot.config import load
 from neuroglot.devices import visible
 from neuroglot.errors import NeuroglotError
 from neuroglot.keys import Keys
-from neuroglot.recordings import Recordings
+from neuroglot.recordings import TOKENISE, Recordings
 from neuroglot.resources import Needs
 
+files = [Path(file) for file in workflow.configfiles]
+
 try:
-    settings = load(config, [Path(file) for file in workflow.configfiles])
+    settings = load(config, files)
+    by_id = {
+        "models": settings.models,
+        "corpora": settings.corpora,
+        "tasks": settings.tasks,
+    }
     keys = Keys(settings)
     needed = Recordings(settings, keys)
     if workflow.is_main_process:
-        ownership.refuse_clashes(layout.RESULTS, settings)
+        taken = ownership.clashes(layout.RESULTS, files, by_id)
+        if taken:
+            raise NeuroglotError("\n".join(taken))
         due = needed.missing()
     else:
         due = recordings.remembered()
@@ -28,12 +35,12 @@ except NeuroglotError as error:
     raise WorkflowError(str(error)) from None
 
 as_read = dict(config)
-config["versions"] = ownership.versions()  # which the report shows beside the configuration
+config["versions"] = dict(ownership.versions())  # which the report shows beside the configuration
 
 
 onstart:
     # What jobs read, here or on another machine, and what the results are told by afterwards.
-    ownership.remember(layout.RESULTS, as_read, workflow.configfiles)
+    ownership.remember(layout.RESULTS, as_read, files, by_id)
     recordings.remember(due)
 
 
@@ -55,11 +62,6 @@ wildcard_constraints:
 # Every command reads the configuration that the run began with; no setting is on a command line.
 NEUROGLOT = "neuroglot"
 CONFIGURATION = f"--config {layout.CONFIGURATION}"
-
-
-def as_json(section):
-    """Settings as one line that changes only when a setting does."""
-    return json.dumps(section, sort_keys=True, ensure_ascii=False)
 
 
 def done(path):

@@ -1,7 +1,20 @@
 """Models, texts and tasks: obtained once, in one layout whatever their source; and tokens."""
 
+import inspect
+
+from neuroglot.models import architectures
+from neuroglot.provenance import fingerprint
+
+
+# An architecture's entry is data of its models: where it changed, the file that holds it counts.
+ENTRIES = inspect.getfile(architectures)
+
 
 rule model:
+    input:
+        lambda wildcards: (
+            ENTRIES if keys.outdated(wildcards.m) else ancient(ENTRIES)
+        ),
     output:
         done(layout.model("{m}")),
     log:
@@ -9,7 +22,6 @@ rule model:
     localrule: True
     params:
         key=lambda wildcards: keys.model(wildcards.m),
-        code=keys.code_of_models,
     message:
         "model {wildcards.m}: weights, tokenizer and card"
     shell:
@@ -93,8 +105,8 @@ rule tokens:
         "results/logs/tokens/{m}/{c}/{l}.log",
     localrule: True
     params:
-        reading=lambda wildcards: settings.reading(wildcards.c, wildcards.l).model_dump(),
-        code=keys.code_of_tokens,
+        reading=lambda wildcards: settings.tokenising(wildcards.c, wildcards.l).model_dump(),
+        code=fingerprint(TOKENISE),
     message:
         "tokens of {wildcards.c} {wildcards.l} for {wildcards.m}"
     shell:

@@ -100,6 +100,10 @@ class Group(BaseModel):
         """Whether what was recorded under this name holds what is wanted."""
         return bool(record.origin["group"] == self.model_dump())
 
+    def united(self, other: "Group") -> "Group | None":
+        """One group of this name that serves both wishes; None where none does."""
+        return self if self == other else None
+
 
 class RolesGroup(Group):
     """Statistics of the roles paper, over the tokens that end a prefix."""
@@ -143,6 +147,11 @@ class SampleGroup(Group):
         """Whether the first segments are there, or all that the text has."""
         held = int(record.origin["group"]["segments"])
         return held >= min(self.segments, record.counts["segments"])
+
+    def united(self, other: Group) -> "SampleGroup":
+        """The sample of more segments."""
+        assert isinstance(other, SampleGroup)
+        return max(self, other, key=lambda one: one.segments)
 
 
 class RowsGroup(Group):

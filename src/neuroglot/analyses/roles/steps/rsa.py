@@ -76,9 +76,7 @@ def compute(inputs: RsaInputs, settings: RsaSettings) -> xr.Dataset:
 
 def _stimuli(recorded: Recorded) -> list[Stimulus]:
     sample = recorded.sample
-    return list(
-        zip(sample["segment"].values.tolist(), sample["end"].values.tolist(), strict=True)
-    )
+    return list(zip(sample["segment"].values.tolist(), sample["end"].values.tolist(), strict=True))
 
 
 def _triangles(recorded: Recorded, site: Site, rows: NDArray[np.intp]) -> xr.DataArray:

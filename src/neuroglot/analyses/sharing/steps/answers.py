@@ -16,8 +16,8 @@ from neuroglot.analyses.sharing.prompts import open_prompts, recorded_items
 from neuroglot.analyses.sharing.settings import AnswersInputs, AnswersSettings
 from neuroglot.capture.answers import Variant
 from neuroglot.measures.answers import BASELINE, answer_statistics
-from neuroglot.models.card import read_card
 from neuroglot.measures.controls import random_like
+from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
 from neuroglot.provenance import digest, fingerprint
 
