@@ -16,6 +16,7 @@ rule report:
     message:
         "report: figures and tables with captions"
     shell:
-        "snakemake {params.analyses} --nolock --configfile {CONFIGFILES:q}"
+        "snakemake {params.analyses} --nolock --snakefile {workflow.main_snakefile:q}"
+        " --configfile {CONFIGFILES:q}"
         " --report {output}"
         " > {log} 2>&1 || (cat {log} >&2; exit 1)"
