@@ -480,7 +480,7 @@ def _bindings(body: Iterable[ast.AST], at: Module, is_class: bool = False) -> _S
                     waiting.append(value)
                 elif isinstance(value, str) and kind in _BINDERS:
                     names.setdefault(value, [])
-    kept = {name: ways for name, ways in names.items() if name not in of_module | elsewhere}
+    kept = {name: ways for name, ways in names.items() if name not in elsewhere}
     return _Scope(kept, frozenset(of_module), is_class)
 
 
