@@ -410,6 +410,8 @@ def test_what_only_a_function_imports_is_run_where_that_is_reached(package: Pack
 REGISTERED = {
     "by a decorator": "@register\ndef made():\n    return f()",
     "by a decorator that calls an object's method": "@keep\ndef made():\n    return f()",
+    "by a decorator that imports what it changes": "@imported\ndef made():\n    return f()",
+    "by a method's decorator": "class made:\n    @register\n    def m(self):\n        f()",
     "by a decorator that is called": "@far.register\nclass made:\n    x = f()",
     "by an object's decorator": "@TABLE.add('name')\ndef made():\n    return f()",
     "by a generic function's": "@generic.register\ndef made(x: int):\n    return f()",
@@ -422,10 +424,12 @@ REGISTERED = {
 def test_what_registers_itself_counts_unnamed(package: Package, definition: str) -> None:
     package.write(
         step="import neuroglot.side\ndef run():\n    return 1\n",
-        side="from neuroglot import far\nfrom neuroglot.far import TABLE, generic, keep, register\n"
+        side="from neuroglot import far\nfrom neuroglot.far import TABLE, generic, imported, keep, "
+        "register\n"
         f"def f():\n    return 1\n{definition}\n",
         far="from functools import singledispatch\nTABLE = Table()\n"
         "def register(x):\n    TABLE[x] = x\n    return x\n"
+        "def imported(x):\n    from neuroglot.far import TABLE\n    TABLE[x] = x\n    return x\n"
         "def keep(x):\n    TABLE.append(x)\n    return x\n"
         "@singledispatch\ndef generic(x): pass\n",
     )
@@ -452,6 +456,9 @@ UNKNOWN = {
         "def f():\n    return 1\nfrom neuroglot.far import *\ndef run():\n    return f()"
     ),
     "an unknown name": "from neuroglot import far\ndef run():\n    return far.made",
+    "an unknown name like a builtin's": (
+        "from neuroglot import far\ndef run():\n    return far.open"
+    ),
     "an unknown import": "from neuroglot.far import made\ndef run():\n    return made()",
     "import_module": (
         "import importlib\ndef run():\n    return importlib.import_module('neuroglot.far').f()"
