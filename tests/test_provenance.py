@@ -111,6 +111,15 @@ USES = {
         "            return 1"
     ),
     "a global": "from neuroglot.far import f\ndef run():\n    global f\n    f += 1",
+    "a global under a local name": (
+        "from neuroglot.far import f\ndef run():\n    f = 1\n    def inner():\n        global f\n"
+        "        return f\n    return inner"
+    ),
+    "an import of an outer function, bound again": (
+        "def run():\n    from neuroglot.far import f\n    def inner():\n        nonlocal f\n"
+        "        f += 1\n    return inner"
+    ),
+    "a relative import in a package": "from neuroglot.sub import k\ndef run():\n    return k()",
     "from a definition between": (
         "from neuroglot.far import f\ndef between():\n    return f()\ndef run():\n"
         "    return between"
@@ -141,7 +150,9 @@ def test_what_is_used_counts_and_its_neighbours_do_not(package: Package, use: st
         init="",
         step=use + "\n",
         far="A = 1\nB = 2\ndef f():\n    return A\ndef g():\n    return B\n",
-        sub__init="from neuroglot import far\nfrom neuroglot.far import f, f as h, g\n",
+        sub__init="from neuroglot import far\nfrom neuroglot.far import f, f as h, g\n"
+        "from .deep import k\n",
+        sub__deep="from ..far import f as k\n",
     )
     before = package.fingerprint("step:run")
     assert {"far:f", "far:A"} <= package.reached("step:run")
@@ -379,6 +390,15 @@ def test_a_packages_init_counts_only_for_what_it_runs(package: Package) -> None:
     assert package.fingerprint("step:run") != before
 
 
+def test_what_a_module_runs_counts_though_only_a_type_is_named(package: Package) -> None:
+    package.write(
+        step="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
+        "    from neuroglot.side import A\nclass run:\n    one: 'A'\n",
+        side="class A:\n    pass\nprint(A)\n",
+    )
+    assert package.reached("step:run") == {"step:run", "side", "side:A"}
+
+
 def test_what_only_a_function_imports_is_run_where_that_is_reached(package: Package) -> None:
     package.write(
         step="def run():\n    import neuroglot.side\ndef other():\n    pass\n", side="print([])\n"
@@ -389,6 +409,9 @@ def test_what_only_a_function_imports_is_run_where_that_is_reached(package: Pack
 
 REGISTERED = {
     "by a decorator": "@register\ndef made():\n    return f()",
+    "by a decorator that calls an object's method": "@keep\ndef made():\n    return f()",
+    "by a decorator that imports what it changes": "@imported\ndef made():\n    return f()",
+    "by a method's decorator": "class made:\n    @register\n    def m(self):\n        f()",
     "by a decorator that is called": "@far.register\nclass made:\n    x = f()",
     "by an object's decorator": "@TABLE.add('name')\ndef made():\n    return f()",
     "by a generic function's": "@generic.register\ndef made(x: int):\n    return f()",
@@ -401,10 +424,13 @@ REGISTERED = {
 def test_what_registers_itself_counts_unnamed(package: Package, definition: str) -> None:
     package.write(
         step="import neuroglot.side\ndef run():\n    return 1\n",
-        side="from neuroglot import far\nfrom neuroglot.far import TABLE, generic, register\n"
+        side="from neuroglot import far\nfrom neuroglot.far import TABLE, generic, imported, keep, "
+        "register\n"
         f"def f():\n    return 1\n{definition}\n",
         far="from functools import singledispatch\nTABLE = Table()\n"
         "def register(x):\n    TABLE[x] = x\n    return x\n"
+        "def imported(x):\n    from neuroglot.far import TABLE\n    TABLE[x] = x\n    return x\n"
+        "def keep(x):\n    TABLE.append(x)\n    return x\n"
         "@singledispatch\ndef generic(x): pass\n",
     )
     assert {"side:made", "side:f"} <= package.reached("step:run")
@@ -426,7 +452,13 @@ UNKNOWN = {
     "a module passed around": "from neuroglot import far\ndef run():\n    return vars(far)",
     "getattr": "import neuroglot.far as m\ndef run(x):\n    return getattr(m, x)",
     "a star import": "from neuroglot.far import *\ndef run():\n    return f()",
+    "a star import that may hide a definition": (
+        "def f():\n    return 1\nfrom neuroglot.far import *\ndef run():\n    return f()"
+    ),
     "an unknown name": "from neuroglot import far\ndef run():\n    return far.made",
+    "an unknown name like a builtin's": (
+        "from neuroglot import far\ndef run():\n    return far.open"
+    ),
     "an unknown import": "from neuroglot.far import made\ndef run():\n    return made()",
     "import_module": (
         "import importlib\ndef run():\n    return importlib.import_module('neuroglot.far').f()"

@@ -1,7 +1,7 @@
 """What each module of the package defines and what each definition refers to, without importing it.
 
-``provenance`` hashes what is found here and says which rules that follows. A *unit* is what counts
-or does not count as a whole:
+``provenance`` follows the references found here and says what counts. A *unit* counts as a whole or
+not at all:
 
 - ``module:name``: a definition at the top of a module;
 - ``module:name[key]``: one entry of a table, a definition that is a dictionary;
@@ -52,6 +52,7 @@ PLAIN_DECORATORS = frozenset(
 )
 
 _BUILTINS = frozenset(dir(builtins)) | {"__class__", "__file__", "__module__", "__qualname__"}
+_MODULE_ATTRIBUTES = frozenset(one for one in _BUILTINS if one.startswith("__"))
 _REACHES_MODULE = frozenset({"eval", "exec", "globals"})
 _IMPORTERS = frozenset({"__import__", "importlib.import_module", "importlib.__import__"})
 _LAYOUT = ("ctx", "kind", "type_comment", "type_ignores")
@@ -267,7 +268,7 @@ def origins(at: str, chain: tuple[str, ...]) -> frozenset[str]:
             waiting.extend(ways)
             if first in known.definitions:
                 found.add(f"{name}:{first}")
-            elif not ways and first not in _BUILTINS:
+            elif not ways and first not in _MODULE_ATTRIBUTES:
                 found.add(f"{name}:*")
     return frozenset(found)
 
@@ -382,7 +383,9 @@ def _read_run(found: Module) -> Reading:
 def _registers(found: Module, node: ast.AST) -> bool:
     """Whether a definition is handed to what may keep it: then nothing needs to name it."""
     if isinstance(node, _DEFINITIONS):
-        handed_to = [one.func if isinstance(one, ast.Call) else one for one in node.decorator_list]
+        parts = [node, *(node.body if isinstance(node, ast.ClassDef) else ())]
+        decorators = (one for part in parts for one in getattr(part, "decorator_list", ()))
+        handed_to = [one.func if isinstance(one, ast.Call) else one for one in decorators]
     else:
         handed_to = [one.func for one in _inside(node, (ast.Call,))]
     for chain in map(_chain, handed_to):
@@ -439,7 +442,7 @@ def _chain(node: ast.AST) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The names that a function, class or comprehension binds, and what to if to imports."""
+    """The names that a function, class or comprehension binds; of those of imports, what to."""
 
     names: Imports
     of_module: frozenset[str] = frozenset()  # declared ``global``
@@ -480,7 +483,7 @@ def _bindings(body: Iterable[ast.AST], at: Module, is_class: bool = False) -> _S
                     waiting.append(value)
                 elif isinstance(value, str) and kind in _BINDERS:
                     names.setdefault(value, [])
-    kept = {name: ways for name, ways in names.items() if name not in of_module | elsewhere}
+    kept = {name: ways for name, ways in names.items() if name not in elsewhere}
     return _Scope(kept, frozenset(of_module), is_class)
 
 
@@ -496,12 +499,13 @@ class _Reader:
         self._unit = unit
         self._scopes: list[_Scope] = []
         self._text: list[str] = []
-        self._origins: dict[str, list[str]] = {}
+        self._origins: dict[str, set[str]] = {}
         self._changes_state = False
 
     def reading(self) -> Reading:
         """What was read."""
-        whole = f"{' '.join(self._text)} {sorted(self._origins.items())}"
+        origins = sorted((name, sorted(found)) for name, found in self._origins.items())
+        whole = f"{' '.join(self._text)} {origins}"
         return Reading(
             hashlib.sha256(whole.encode()).hexdigest() if self._text else "",
             frozenset(self.refers_to),
@@ -596,7 +600,7 @@ class _Reader:
         """Note what a dotted name refers to."""
         found = self._find(chain)
         if found and found != {chain[0]}:
-            self._origins[".".join(chain)] = sorted(found)
+            self._origins.setdefault(".".join(chain), set()).update(found)
         for one in found:
             if _is_unit(one):
                 self.refers_to.add(one)
@@ -653,7 +657,7 @@ class _Reader:
             return
         while isinstance(node, ast.Attribute | ast.Subscript):
             node = node.value
-        if isinstance(node, ast.Name) and self._local(node.id) is None:
+        if isinstance(node, ast.Name) and self._local(node.id) != []:
             self._changes_state = True
 
     def _constant(self, node: ast.Constant) -> None:
