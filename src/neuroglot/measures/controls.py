@@ -54,7 +54,7 @@ def random_like(chosen: Mask, seed: int, items: Sequence[int] | NDArray[np.integ
 
 def _others(mine: Mask, generator: np.random.Generator) -> NDArray[np.intp]:
     others = np.flatnonzero(~mine)
-    return generator.choice(others, min(mine.sum(), len(others)), replace=False)
+    return np.asarray(generator.choice(others, min(mine.sum(), len(others)), replace=False))
 
 
 def _others_first(mine: Mask, generator: np.random.Generator) -> NDArray[np.intp]:
@@ -63,7 +63,7 @@ def _others_first(mine: Mask, generator: np.random.Generator) -> NDArray[np.intp
 
 
 def _all(mine: Mask, generator: np.random.Generator) -> NDArray[np.intp]:
-    return np.flatnonzero(generator.permuted(mine))
+    return np.flatnonzero(np.asarray(generator.permuted(mine)))
 
 
 _DRAWN: Mapping[Pool, Callable[[Mask, np.random.Generator], NDArray[np.intp]]] = {
