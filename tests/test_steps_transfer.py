@@ -39,8 +39,9 @@ from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns
 from neuroglot.models.load import load
+from neuroglot.models.normalise import normalise
 from neuroglot.models.norms import norm_form
-from neuroglot.steps import model as model_step
+from neuroglot.models.source import ModelSettings
 from neuroglot.tasks.base import Item, TaskReading, write_items
 from tiny_models import tiny_model
 
@@ -100,7 +101,7 @@ class Place:
         self.folder, self.model = folder, folder / "models" / "one"
         texts = [text for own in TEXTS.values() for text in own]
         source = tiny_checkpoints.write_checkpoint(folder / model_type, model_type, texts)
-        model_step.run({"source": str(source)}, self.model)
+        normalise(ModelSettings(source=str(source)), self.model)
         settings = CaptureSettings(device="cpu", dtype="float32")
         for language, own in TEXTS.items():
             segments = tuple(Segment(f"s{i}", text) for i, text in enumerate(own))

@@ -1,22 +1,24 @@
-"""Refuses activations that overflowed, of which no measure means anything."""
+"""The check that activations have not overflown, for measures of any kind of array."""
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
+
+from array_api_compat import array_namespace
 
 from neuroglot.errors import NeuroglotError
 
 
-def require_finite(values: NDArray[np.floating], what: str) -> None:
+def check_finite(values: Any, what: str) -> None:
     """Refuse NaN and infinity.
 
     Args:
-        values: computed from a model's activations.
-        what: one of them is, such as ``a state``.
+        values: an array of numpy or torch.
+        what: one of them, such as ``an activation``.
 
     Raises:
-        NeuroglotError: one is not finite.
+        NeuroglotError: a value is not finite.
     """
-    if not np.isfinite(values).all():
+    xp = array_namespace(values)
+    if not bool(xp.all(xp.isfinite(values))):
         raise NeuroglotError(
             f"{what} is NaN or infinite: the model's activations overflow; "
             "run it in float32 or bfloat16"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neuroglot.analyses.transfer.measures.lists import TYPES, controls, listed
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import named_bounds
-from neuroglot.measures.finite import require_finite
+from neuroglot.measures.finite import check_finite
 
 GROUPINGS = ("language", "family")
 LISTS = (*TYPES, *(f"random_{kind}" for kind in TYPES))
@@ -143,4 +143,4 @@ def _check_groups(values: NDArray[np.floating], group: NDArray[np.bool_]) -> Non
             "a correlation ratio needs rows inside and outside the group; add a language that is "
             "not in it"
         )
-    require_finite(values, "an activation")
+    check_finite(values, "an activation")

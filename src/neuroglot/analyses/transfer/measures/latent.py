@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import bounded_mean
-from neuroglot.measures.finite import require_finite
+from neuroglot.measures.finite import check_finite
 
 BLOCK_VALUES = 1 << 24  # similarities at a time, of float64: 128 MB
 SAME_LOADING = 1e-9  # of an axis, relative: the sign must not hang on rounding
@@ -362,7 +362,7 @@ def _normalised(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _finite(states: NDArray[np.floating]) -> NDArray[np.float64]:
     """Copy states to float64 and make sure that they are finite."""
-    require_finite(states, "a state")
+    check_finite(states, "a state")
     return states.astype(np.float64)
 
 
