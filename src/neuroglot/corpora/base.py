@@ -1,7 +1,6 @@
 """What every source of text shares: its settings, its reading and the reading's Parquet file."""
 
 import json
-import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.files import written_whole
 from neuroglot.languages import LanguageId, with_script
 from neuroglot.packages import PinnedPackage
 from neuroglot.provenance import digest
@@ -246,13 +246,8 @@ def write_parquet(reading: Reading, path: Path) -> None:
     columns = [_strings([segment.id for segment in reading.segments])]
     columns.append(_strings([segment.text for segment in reading.segments]))
     table = pa.table(columns, schema=schema)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        pq.write_table(table, partial, compression="zstd")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def _strings(texts: Sequence[str]) -> "pa.ChunkedArray":

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.finite import check_finite
 from neuroglot.measures.sharing import KINDS, KindBits, count_bits, kind_counts, pack
 
 # Values of the output projection widened to float64 at a time.
@@ -311,11 +312,7 @@ def _check_act(act: NDArray[np.floating], neurons: int, what: str) -> None:
         raise NeuroglotError(
             f"{act.shape[-1]} activations, but {neurons} {what}: take both of the same layer"
         )
-    if not np.isfinite(act).all():
-        raise NeuroglotError(
-            "an activation is NaN or infinite: the model's activations overflow; "
-            "run it in float32 or bfloat16"
-        )
+    check_finite(act, "an activation")
 
 
 def _check_kinds(values: NDArray[np.floating], kinds: KindBits) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import rel_entr
 
 from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.measures.finite import check_finite
 from neuroglot.measures.kernels import Array
 
 Score = Literal["signed", "absolute", "positive"]
@@ -114,11 +115,7 @@ def active(z: Array, fraction: float) -> Array:
     xp = array_namespace(z)
     if not 0 < fraction <= 1:
         raise NeuroglotError(f"active_fraction is {fraction}: set it above 0 and at most 1")
-    if not xp.all(xp.isfinite(z)):
-        raise NeuroglotError(
-            "an expert's score is NaN or infinite: the model's activations overflow; "
-            "run it in float32 or bfloat16"
-        )
+    check_finite(z, "an expert's score")
     count = max(1, round(fraction * z.shape[1]))
     lowest = _highest(z, count)[:, None]
     above = z > lowest

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.finite import check_finite
 
 BLOCK_VALUES = 1 << 24  # similarities at a time, of float64: 128 MB
 SAME_LOADING = 1e-9  # of an axis, relative: the sign must not hang on rounding
@@ -302,11 +303,7 @@ def _normalised(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _finite(states: NDArray[np.floating]) -> NDArray[np.float64]:
     """Copy states to float64 and make sure that they are finite."""
-    if not np.isfinite(states).all():
-        raise NeuroglotError(
-            "a state is NaN or infinite: the model's activations overflow; "
-            "run it in float32 or bfloat16"
-        )
+    check_finite(states, "a state")
     return states.astype(np.float64)
 
 

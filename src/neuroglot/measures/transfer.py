@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.finite import check_finite
 
 # Values of the output projection, or products with them, in float64 at a time.
 BLOCK_VALUES = 1 << 22
@@ -30,7 +31,7 @@ def centroid(states: NDArray[np.floating]) -> NDArray[np.float64]:
             f"a centroid needs the states of one segment or more, found {list(states.shape)}"
         )
     mean: NDArray[np.float64] = states.mean(axis=-2, dtype=np.float64)
-    _check_finite(mean, "a state")
+    check_finite(mean, "a state")
     return mean
 
 
@@ -75,7 +76,7 @@ def norm_scale(
     Raises:
         NeuroglotError: an output is not finite, or a row has nothing to scale and ε is 0.
     """
-    _check_finite(out, "an FFN's output")
+    check_finite(out, "an FFN's output")
     wide = out.astype(np.float64)
     if center:
         wide -= wide.mean(axis=-1, keepdims=True)
@@ -144,7 +145,7 @@ def transfer_score(
             a *= scale.astype(np.float64)[:, None]
         products = sides @ v
         vv = np.einsum("hn,hn->n", v, v)
-        _check_finite(vv, "a value vector")
+        check_finite(vv, "a value vector")
         score[some] = _turn(a, products[:-1], products[-1], vv, h_norm, before).mean(axis=0)
     return score
 
@@ -301,7 +302,7 @@ def _check_score(
             "a transfer score with a norm's gain or centring needs its scale too; see norm_scale"
         )
     for name, found in {"a state": mid, "an activation": act, "the centroid": centroid}.items():
-        _check_finite(found, name)
+        check_finite(found, name)
 
 
 def _check_groups(values: NDArray[np.floating], group: NDArray[np.bool_]) -> None:
@@ -315,12 +316,4 @@ def _check_groups(values: NDArray[np.floating], group: NDArray[np.bool_]) -> Non
             "a correlation ratio needs rows inside and outside the group; add a language that is "
             "not in it"
         )
-    _check_finite(values, "an activation")
-
-
-def _check_finite(values: NDArray[np.floating], what: str) -> None:
-    if not np.isfinite(values).all():
-        raise NeuroglotError(
-            f"{what} is NaN or infinite: the model's activations overflow; "
-            "run it in float32 or bfloat16"
-        )
+    check_finite(values, "an activation")

@@ -1,13 +1,11 @@
 """Writes language neurons in the two forms other tools read: JSON, and LAPE's tensor file."""
 
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import xarray as xr
 
+from neuroglot.files import write_whole, written_whole
 from neuroglot.measures.lape import as_lists
 
 
@@ -32,16 +30,6 @@ def write_exports(language_neuron: xr.DataArray, json_path: Path, tensor_path: P
         for layers in lists.values()
     ]
     text = json.dumps(lists, ensure_ascii=False) + "\n"
-    _write(json_path, lambda file: file.write(text.encode()))
-    _write(tensor_path, lambda file: torch.save(tensors, file))
-
-
-def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            write(file)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(json_path, text.encode())
+    with written_whole(tensor_path) as temporary, temporary.open("wb") as file:
+        torch.save(tensors, file)  # which would write a path's name into the file

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ import xarray as xr
 from neuroglot import store
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
+from neuroglot.files import written_whole
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.steps.inputs import Inputs
 
@@ -68,7 +68,8 @@ def run(
     data = data.assign_attrs(paper=paper, reduction=name, **_labels(settings))
     store.write_dataset(output, data)
     for stem, table in _tables(module, name, data).items():
-        _write_table(table, output.with_name(f"{stem}.csv"))
+        with written_whole(output.with_name(f"{stem}.csv")) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
     if hasattr(module, "export"):
         module.export(data, output.parent)
     store.complete(output, "reduction", origin, {str(k): int(v) for k, v in data.sizes.items()})
@@ -102,12 +103,3 @@ def tidy(data: xr.Dataset) -> pd.DataFrame:
     if "layer" in table:
         table["layer"] += 1  # tables, like figures, count layers from 1
     return table
-
-
-def _write_table(table: pd.DataFrame, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        table.to_csv(temporary, index=False, float_format="%.6g")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

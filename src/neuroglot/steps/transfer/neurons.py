@@ -1,7 +1,6 @@
 """Transfer neurons: those that move a language's states into the shared space, and out again."""
 
 import json
-import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.errors import NeuroglotError
+from neuroglot.files import write_whole
 from neuroglot.measures.transfer import (
     centroid,
     layer_ranges,
@@ -228,6 +228,5 @@ def export(data: xr.Dataset, folder: Path) -> None:
         }
         for kind in TYPES
     }
-    partial_file = folder / f".neurons.json.{os.getpid()}"
-    partial_file.write_text(json.dumps(found, ensure_ascii=False) + "\n", "utf-8")
-    partial_file.replace(folder / "neurons.json")
+    text = json.dumps(found, ensure_ascii=False) + "\n"
+    write_whole(folder / "neurons.json", text.encode())

@@ -1,0 +1,25 @@
+"""The check that activations have not overflown, for measures of any kind of array."""
+
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from neuroglot.errors import NeuroglotError
+
+
+def check_finite(values: Any, what: str) -> None:
+    """Refuse NaN and infinity.
+
+    Args:
+        values: an array of numpy or torch.
+        what: one of them, such as ``an activation``.
+
+    Raises:
+        NeuroglotError: a value is not finite.
+    """
+    xp = array_namespace(values)
+    if not bool(xp.all(xp.isfinite(values))):
+        raise NeuroglotError(
+            f"{what} is NaN or infinite: the model's activations overflow; "
+            "run it in float32 or bfloat16"
+        )
