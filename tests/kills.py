@@ -37,25 +37,27 @@ TIMED = (
     "logs/*",  # what steps said, and how long they took
 )
 
-# In the copy of the library: shards of 2 KiB, not 128 MiB, so that a tiny text has several.
+# In the copy of the library: blocks of 2 KiB of rows, not 128 MiB, and of however few tokens, so
+# that a tiny text has several.
 SMALL_SHARDS = ("capture/engine.py", "risk_megabytes << 19", "risk_megabytes << 3")
+FEW_TOKENS = ("capture/engine.py", "LEAST_TOKENS = 1024", "LEAST_TOKENS = 1")
 # A log of every shard that is begun, and of every one that is done.
 BEGUN = (
     "capture/engine.py",
-    "                totals = self._shard(\n",
-    '                _note("begun", store, start)\n                totals = self._shard(\n',
+    "                for block in stretch:\n",
+    '                _note("begun", store, stretch[-1].stop)\n'
+    "                for block in stretch:\n",
 )
 DONE = (
     "capture/engine.py",
-    "        temporary.replace(path)\n    finally:",
-    '        temporary.replace(path)\n        _note("done", path.parents[2], int(path.stem))\n'
-    "    finally:",
+    "    for other in folder.glob",
+    '    _note("done", folder.parents[1], stop)\n    for other in folder.glob',
 )
 NOTE = """
 
-def _note(what, store, start):
+def _note(what, store, stop):
     with (Path(__file__).parents[3] / "shards.log").open("a") as log:
-        log.write(f"{what} {store} {start}\\n")
+        log.write(f"{what} {store} {stop}\\n")
 """
 # Every file of a Zarr store takes 5 ms to write, so that kills fall in between.
 SLOW_WRITES = """
@@ -87,7 +89,7 @@ def prepare(folder: Path, analyses: bool) -> Workplace:
         add_analyses(place)
     else:
         place.configure(roles={**place.config["roles"], "corpora": ["plain"]})
-    for file, old, new in (SMALL_SHARDS, BEGUN, DONE):
+    for file, old, new in (SMALL_SHARDS, FEW_TOKENS, BEGUN, DONE):
         place.edit(f"src/neuroglot/{file}", old, new)
     for file, code in {"capture/engine.py": NOTE, "store.py": SLOW_WRITES}.items():
         with (place.folder / "src" / "neuroglot" / file).open("a") as module:

@@ -256,9 +256,10 @@ def kind(path: Path) -> str:
         return path.suffix
     if path.parts[1] == "models":
         return "settings of a model"
-    return (
-        "shard of rows" if "rows" in path.parts else "folds" if "folds" in path.parts else "chunk"
-    )
+    array = next(one for one in path.parents if (one / "zarr.json").is_file())
+    if array.name in store.SITES:
+        return "shard of rows"
+    return "folds" if array.name.endswith("_by_fold") else "chunk"
 
 
 def read_by(step: Step) -> list[Path]:

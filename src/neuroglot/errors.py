@@ -24,3 +24,16 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
         return f"unknown {kind} {name!r}; did you mean {near[0]!r}?"
     shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     return f"unknown {kind} {name!r}; known: {shown or 'none'}"
+
+
+def not_finite(what: str, of: str = "activations") -> NeuroglotError:
+    """The error for a number that a model's overflow has spoilt.
+
+    Args:
+        what: the number.
+        of: what holds NaN or infinity, ``activations`` or ``logits``.
+    """
+    return NeuroglotError(
+        f"{what} is not finite: the model's {of} hold NaN or infinity; set capture.dtype to "
+        "float32 or bfloat16"
+    )

@@ -1,12 +1,13 @@
 """Keeps the parts of a long reduction, so that one more language costs its own part only."""
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from neuroglot.files import written_whole
 
 Piece = dict[str, NDArray[Any]]
 
@@ -35,13 +36,8 @@ def pieces(
     missing = [path for path, found in kept.items() if found is None]
     made = compute(missing) if missing else {}
     for path, found in made.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
-        try:
+        with written_whole(path, ".npz") as temporary:
             np.savez_compressed(temporary, **found, fingerprint=np.array(fingerprints[path]))  # type: ignore[arg-type]
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
     return {path: found or made[path] for path, found in kept.items()}
 
 

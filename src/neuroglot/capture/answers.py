@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroglot.capture.batches import in_batches
+from neuroglot.capture.batches import batch_budget, in_batches
 from neuroglot.capture.context import Context, pad
 from neuroglot.capture.head import predict
 from neuroglot.capture.questions import Question
-from neuroglot.errors import NeuroglotError
+from neuroglot.errors import NeuroglotError, not_finite
 from neuroglot.models.card import context_window
 from neuroglot.models.describe import language_config
 from neuroglot.models.intervene import Edit, intervened
@@ -85,8 +85,7 @@ def judge(
     most = max((len(question.candidates) for question in questions), default=0)
     gold, scores = np.zeros(shape), np.full((*shape, most), np.nan)
     written = np.zeros(shape, bool)
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    budget = batch_tokens or (2048 if on_cpu else 8192)
+    budget = batch_budget(model, 2048, batch_tokens)
 
     def run(group: NDArray[np.int64]) -> None:
         batch = _Batch(questions, group)
@@ -191,11 +190,8 @@ class _Judging:
             judged = self._variant(batch, context, variant(batch.group) if variant else [])
             bad = ~np.isfinite(judged[0]) | ~np.isfinite(judged[1][batch.gold][batch.items])
             if bad.any():
-                raise NeuroglotError(
-                    f"question {batch.group[batch.items[bad][0]]}: the probability of an answer is "
-                    "not finite: the model's logits hold NaN or infinity; set capture.dtype to "
-                    "float32 or bfloat16"
-                )
+                question = batch.group[batch.items[bad][0]]
+                raise not_finite(f"question {question}: the probability of an answer", "logits")
             yield judged
 
     def _prefix(self, batch: _Batch) -> Context:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
 
+GPU_TOKENS = 8192
+
 
 def in_batches(
     lengths: Sequence[int],
@@ -48,6 +50,18 @@ def in_batches(
             budget = max(1, longest * size // 2)
             release_memory()
     return budget
+
+
+def batch_budget(model: Any, on_cpu: int, wanted: int | None) -> int:
+    """Tokens to run at once, padding included.
+
+    Args:
+        model: in the memory that it runs in.
+        on_cpu: what is usual on a CPU; on a GPU it is 8192.
+        wanted: what was asked for; None for what is usual.
+    """
+    usual = on_cpu if next(model.parameters()).device.type == "cpu" else GPU_TOKENS
+    return wanted or usual
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglot.capture.batches import in_batches
+from neuroglot.capture.batches import batch_budget, in_batches
 from neuroglot.capture.collectors import Collector, CrossLayerCollector, Totals
 from neuroglot.capture.settings import ExecutionSettings, Over
 from neuroglot.capture.writer import RowBatch, Rows, Shard, Writer
-from neuroglot.errors import NeuroglotError
+from neuroglot.errors import NeuroglotError, not_finite
 from neuroglot.files import written_whole
 from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.models.ffn import FFN, backbone, ffns, record
@@ -171,8 +171,8 @@ class Engine:
         self.ffns = ffns(model)
         self.execution = execution or ExecutionSettings()  # type: ignore[call-arg]
         self._device = next(model.parameters()).device
-        usual = 256 if self._device.type == "cpu" else 8192
-        self._budget = self.execution.batch_tokens or usual
+        # Of larger batches a CPU's caches overflow.
+        self._budget = batch_budget(self.model, 256, self.execution.batch_tokens)
 
     def run(
         self, tokens: Tokens, recording: Recording, store: Path, description: str = "capture"
@@ -232,7 +232,7 @@ class Engine:
                         totals[name].merge(own)
                     writer.put(Shard({n: Rows(block.starts[n], len(block.rows[n])) for n in raw}))
                 sums = _by_layer(totals)
-                refuse_nan(sums, store)
+                _refuse_nan(sums, store)
                 writer.put(partial(_save, folder, stretch[-1].stop, sums))
         return {name: own.stacked() for name, own in totals.items()}
 
@@ -252,7 +252,7 @@ class Engine:
             batch.ready()
             for (_, site, layer), values in batch.values.items():
                 own = values.float().numpy()
-                refuse_nan({f"{site}/{layer}": own}, "the recorded rows")
+                _refuse_nan({f"{site}/{layer}": own}, "the recorded rows")
                 found[site][layer, batch.places["rows"], : own.shape[1]] = own
 
         whole = Block(len(tokens.segment), {"rows": rows}, {"rows": 0}, [_segments(tokens, rows)])
@@ -625,7 +625,7 @@ def _resumed(folder: Path, names: Iterable[str]) -> tuple[int, dict[str, Totals]
     }
 
 
-def refuse_nan(found: Mapping[str, NDArray[Any]], where: Path | str) -> None:
+def _refuse_nan(found: Mapping[str, NDArray[Any]], where: Path | str) -> None:
     """Refuse values, by a name that ends in ``statistic/layer``, that are not all finite.
 
     Raises:
@@ -634,7 +634,4 @@ def refuse_nan(found: Mapping[str, NDArray[Any]], where: Path | str) -> None:
     for key, values in found.items():
         if not np.isfinite(values).all():
             *_, name, layer = key.split("/")
-            raise NeuroglotError(
-                f"{where}: {name} of layer {int(layer) + 1} is not finite: the model's activations "
-                "hold NaN or infinity; set capture.dtype to float32 or bfloat16"
-            )
+            raise not_finite(f"{where}: {name} of layer {int(layer) + 1}")

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroglot.capture.batches import in_batches
+from neuroglot.capture.batches import batch_budget, in_batches
 from neuroglot.capture.context import Context, pad
 from neuroglot.capture.perplexity import check_readable
 from neuroglot.errors import NeuroglotError
@@ -60,8 +60,7 @@ def generate(
         raise NeuroglotError("there is no text to go on from; give a prompt of at least one token")
     for prompt in prompts:
         check_readable(model, len(prompt) + new_tokens, "shorten the prompt or its continuation")
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    budget = batch_tokens or (1024 if on_cpu else 8192)
+    budget = batch_budget(model, 1024, batch_tokens)
     generated: list[list[int]] = [[] for _ in prompts]
 
     def run(group: NDArray[np.int64]) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglot.capture.batches import in_batches
-from neuroglot.errors import NeuroglotError
+from neuroglot.capture.batches import batch_budget, in_batches
+from neuroglot.errors import NeuroglotError, not_finite
 from neuroglot.models.card import context_window
 from neuroglot.models.describe import language_config
 from neuroglot.tokens import Tokens
@@ -91,18 +91,15 @@ def negative_log_likelihood(
     start = np.tile(np.asarray(before, np.int64), (len(windows), 1))
     sequences = torch.from_numpy(np.concatenate([start, windows], axis=1))
     # More than a recording's: every batch reads the head's weights once, which often are the most.
-    budget = batch_tokens or (512 if device.type == "cpu" else 8192)
+    budget = batch_budget(model, 512, batch_tokens)
     losses = np.zeros(len(windows))
 
     def run(group: NDArray[np.int64]) -> None:
         batch = sequences[torch.from_numpy(group)].to(device)
         losses[group] = _window_losses(model, batch, max(1, len(before))).cpu().numpy()
         if not np.isfinite(losses[group]).all():
-            raise NeuroglotError(
-                f"the likelihood of window {group[np.argmin(np.isfinite(losses[group]))]} is not "
-                "finite: the model's logits hold NaN or infinity; set capture.dtype to float32 or "
-                "bfloat16"
-            )
+            window = group[np.argmin(np.isfinite(losses[group]))]
+            raise not_finite(f"the likelihood of window {window}", "logits")
         if update:
             update(len(group) * windows.shape[1])
 

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroglot.capture.batches import in_batches
+from neuroglot.capture.batches import batch_budget, in_batches
 from neuroglot.capture.context import Context, pad
 from neuroglot.capture.engine import Batch, Engine, Recording
 from neuroglot.capture.settings import ExecutionSettings, Pool
-from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.errors import NeuroglotError, not_finite, unknown_name
 from neuroglot.models.ffn import FFN, ffns, record
 from neuroglot.models.intervene import Edit, intervened
 from neuroglot.tokens import Tokens
@@ -129,13 +129,10 @@ def _from_last_tokens(
             "more memory"
         )
 
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    in_batches([*map(len, sequences)], batch_tokens or (1024 if on_cpu else 8192), run, too_long)
+    budget = batch_budget(model, 1024, batch_tokens)
+    in_batches([*map(len, sequences)], budget, run, too_long)
     if not np.isfinite(found).all():
-        raise NeuroglotError(
-            "a state is not finite: the model's activations hold NaN or infinity; set "
-            "capture.dtype to float32 or bfloat16"
-        )
+        raise not_finite("a state")
     return found
 
 

@@ -1,7 +1,6 @@
 """What every source of text shares: its settings, its reading and the reading's Parquet file."""
 
 import json
-import os
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pydantic import Field
 
 from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError
+from neuroglot.files import written_whole
 from neuroglot.packages import PinnedPackage
 from neuroglot.provenance import digest
 from neuroglot.sources import Languages, Source
@@ -205,13 +205,8 @@ def write_parquet(reading: Reading, path: Path) -> None:
     columns = [_strings([segment.id for segment in reading.segments])]
     columns.append(_strings([segment.text for segment in reading.segments]))
     table = pa.table(columns, schema=schema)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        pq.write_table(table, partial, compression="zstd")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def _strings(texts: Sequence[str]) -> "pa.ChunkedArray":

@@ -4,7 +4,6 @@ import functools
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from PIL import Image
 from xarray import DataArray, Dataset
 
 from neuroglot.figures.palette import in_few_colours
+from neuroglot.files import write_whole
 
 SITES = {"act": "detectors", "out": "combinators", "out_gelu": "combinators after GELU"}
 
@@ -262,7 +262,7 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
         buffer = io.BytesIO()
         picture.save(buffer, format="png", optimize=True)
     for path, content in ((svg, drawn), (png, buffer)):
-        _write_whole(path, content.getvalue())
+        write_whole(path, content.getvalue())
     return svg, png
 
 
@@ -273,12 +273,3 @@ def _settle(figure: Figure) -> None:
     for ax in figure.axes:
         box = Bbox(ax.get_position(original=True).get_points().round(LAYOUT_DIGITS))
         ax.set_position(box, which="original")
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """Questions with known answers, the same in every language: their form, and how a task is read."""
 
 import json
-import os
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +12,7 @@ from pydantic import Field
 
 from neuroglot.corpora.base import LONGEST_ID
 from neuroglot.errors import NeuroglotError
+from neuroglot.files import written_whole
 from neuroglot.languages import with_script
 from neuroglot.provenance import digest
 from neuroglot.sources import Languages, Source
@@ -189,13 +189,8 @@ def write_items(reading: TaskReading, path: Path) -> None:
         }
         for one in reading.items
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        pq.write_table(pa.Table.from_pylist(rows, schema), partial, compression="zstd")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema), temporary, compression="zstd")
 
 
 def read_items(path: Path) -> TaskReading:

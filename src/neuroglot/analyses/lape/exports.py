@@ -31,4 +31,4 @@ def write_exports(language_neuron: xr.DataArray, json_path: Path, tensor_path: P
     ]
     write_whole(json_path, (json.dumps(lists, ensure_ascii=False) + "\n").encode())
     with written_whole(tensor_path) as temporary, temporary.open("wb") as file:
-        torch.save(tensors, file)
+        torch.save(tensors, file)  # which would write a path's name into the file

@@ -17,6 +17,7 @@ from neuroglot.analyses.experts.settings import Score
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.measures.controls import matched_random
+from neuroglot.measures.finite import check_finite
 from neuroglot.measures.kernels import Array
 
 SCORES: tuple[Score, ...] = get_args(Score)
@@ -116,11 +117,7 @@ def active(z: Array, fraction: float) -> Array:
     xp = array_namespace(z)
     if not 0 < fraction <= 1:
         raise NeuroglotError(f"active_fraction is {fraction}: set it above 0 and at most 1")
-    if not xp.all(xp.isfinite(z)):
-        raise NeuroglotError(
-            "an expert's score is NaN or infinite: the model's activations overflow; "
-            "run it in float32 or bfloat16"
-        )
+    check_finite(z, "an expert's score")
     count = max(1, round(fraction * z.shape[1]))
     lowest = _highest(z, count)[:, None]
     above = z > lowest

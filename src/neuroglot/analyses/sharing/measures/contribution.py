@@ -19,6 +19,7 @@ from neuroglot.analyses.sharing.measures.kinds import (
     pack,
 )
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.finite import check_finite
 
 SHARES = ("top_share", "mean", "sum")
 """What is told of the contributions of each kind's neurons, see ``contribution_by_item``."""
@@ -223,8 +224,5 @@ def check_act(act: NDArray[np.floating], neurons: int, what: str) -> None:
         raise NeuroglotError(
             f"{act.shape[-1]} activations, but {neurons} {what}: take both of the same layer"
         )
-    if not np.isfinite(act).all():
-        raise NeuroglotError(
-            "an activation is NaN or infinite: the model's activations overflow; "
-            "run it in float32 or bfloat16"
+    check_finite(act, "an activation")
         )
