@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from neuroglot.steps.tokens import run as run_tokens
 from tokenizers import Tokenizer
 
 from neuroglot import store
@@ -28,7 +29,6 @@ from neuroglot.models.load import load as load_model
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
 from neuroglot.settings import PerplexitySettings
-from neuroglot.steps.tokens import run as run_tokens
 from tiny_checkpoints import write_checkpoint
 
 torch.set_num_threads(1)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from neuroglot.errors import NeuroglotError
 from neuroglot.analyses.experts.measures.clusters import equal_size_clusters
+from neuroglot.errors import NeuroglotError
 
 
 def normal(neurons: int, hidden: int, seed: int = 0) -> np.ndarray:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroglot.errors import NeuroglotError
 from neuroglot.analyses.roles.measures.distance import (
     both_directions,
     distance_matrix,
     prepare,
     representation_distance,
 )
+from neuroglot.errors import NeuroglotError
 
 
 def recorded(values: np.ndarray, segment: list, width: str = "neuron") -> xr.DataArray:

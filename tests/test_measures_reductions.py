@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroglot.errors import NeuroglotError
-from neuroglot.measures import kernels
-from neuroglot.measures.axes import snapshots, width_dimension
 from neuroglot.analyses.roles.measures.dominance import dominant_neurons
 from neuroglot.analyses.roles.measures.flatness import activation_flatness
 from neuroglot.analyses.roles.measures.frequency import activation_frequency, layer_spread
 from neuroglot.analyses.roles.measures.heatmap import scaled_rows
+from neuroglot.errors import NeuroglotError
+from neuroglot.measures import kernels
+from neuroglot.measures.axes import snapshots, width_dimension
 
 LANGUAGES = ["en", "hi", "cs"]  # cs has no rows
 ROWS = xr.DataArray([20, 13, 0], dims="language", coords={"language": LANGUAGES})

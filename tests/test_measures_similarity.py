@@ -7,7 +7,6 @@ import pytest
 import xarray as xr
 from scipy.stats import spearmanr
 
-from neuroglot.errors import NeuroglotError
 from neuroglot.analyses.roles.measures.overlap import (
     distinct_sentences,
     sentence_overlap,
@@ -15,6 +14,7 @@ from neuroglot.analyses.roles.measures.overlap import (
 )
 from neuroglot.analyses.roles.measures.ranks import rank_correlation
 from neuroglot.analyses.roles.measures.rsa import correlation_rows, rsa, shared_stimuli
+from neuroglot.errors import NeuroglotError
 
 
 def sums(seed: int = 0) -> xr.DataArray:

@@ -1,4 +1,4 @@
-"""An analysis is a folder and a line: one is added to a copy of the library and run to its figure."""
+"""An analysis is a folder and a line: one is added to a copy of the library and drawn."""
 
 from pathlib import Path
 

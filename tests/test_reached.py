@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from neuroglot.steps import capture, corpus, draw, model, reduce, task, tokens
 
 import tiny_checkpoints
 from neuroglot.capture.settings import (
@@ -12,7 +13,6 @@ from neuroglot.capture.settings import (
     RecordingPlan,
     RolesRecording,
 )
-from neuroglot.steps import capture, corpus, draw, model, reduce, task, tokens
 from tracing import executed, unreached
 
 TEXTS = {

@@ -10,6 +10,8 @@ import pytest
 import torch
 import xarray as xr
 import zarr
+from neuroglot.steps import tokens as tokens_step
+from neuroglot.steps.inputs import Inputs
 
 import neuroglot
 import tiny_models
@@ -35,8 +37,6 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
-from neuroglot.steps import tokens as tokens_step
-from neuroglot.steps.inputs import Inputs
 from neuroglot.tasks.base import Item, TaskReading, write_items
 from neuroglot.tokens import Tokens, read_tokens
 from tiny_checkpoints import TEXTS, write_checkpoint

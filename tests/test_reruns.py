@@ -1,4 +1,4 @@
-"""What each change to configuration, data or code makes Snakemake want to run, and what it does not.
+"""What each change to configuration, data or code makes Snakemake want to run, and what not.
 
 Every change is made in a finished workplace, `snakemake -n` says what it wants, and the change is
 taken back: jobs are named by their messages.
@@ -287,7 +287,7 @@ def test_weights_that_change_make_the_model_again_and_all_that_follows(
 
 def test_an_analysis_that_is_taken_away_reruns_nothing(finished: Workplace) -> None:
     def without(config: dict) -> dict:
-        return {name: None for name in ("lape", "agreement", "boost")}
+        return dict.fromkeys(("lape", "agreement", "boost"))
 
     assert configured(finished, without) == set()
 

@@ -225,4 +225,3 @@ def check_act(act: NDArray[np.floating], neurons: int, what: str) -> None:
             f"{act.shape[-1]} activations, but {neurons} {what}: take both of the same layer"
         )
     check_finite(act, "an activation")
-        )
