@@ -33,7 +33,7 @@ def open_activations(
 
     Example:
         >>> act = neuroglot.open_activations("gemma-3-270m", "udhr", "en").act
-        >>> fired = act.sel(layer=4, neuron=17)[act.segment == "article-1"]
+        >>> fired = act.sel(layer=4, neuron=17)[act.segment == "article-01"]
         >>> fired.token[fired.argmax("row")].item()
     """
     folder = Path(results) / "activations" / model

@@ -216,7 +216,7 @@ class Engine:
         done, totals = _resumed(folder, recordings)
         raw = [name for name, recording in recordings.items() if recording.sites]
         missing = [own for own in _stretches(blocks, raw) if own[-1].stop > done]
-        lengths = np.bincount(tokens.segment)
+        lengths, sequences = np.bincount(tokens.segment), tokens.sequences()
         read = [own for stretch in missing for block in stretch for own in block.segments]
         longest = {
             name: max((len(block.rows[name]) for block in blocks), default=0) for name in raw
@@ -227,7 +227,8 @@ class Engine:
         ):
             for stretch in missing:
                 for block in stretch:
-                    found = self._block(tokens, recordings, block, writer.put, bar.update)
+                    put, update = writer.put, bar.update
+                    found = self._block(tokens, sequences, recordings, block, put, update)
                     for name, own in found.items():
                         totals[name].merge(own)
                     writer.put(Shard({n: Rows(block.starts[n], len(block.rows[n])) for n in raw}))
@@ -256,7 +257,7 @@ class Engine:
                 found[site][layer, batch.places["rows"], : own.shape[1]] = own
 
         whole = Block(len(tokens.segment), {"rows": rows}, {"rows": 0}, [_segments(tokens, rows)])
-        self._block(tokens, {"rows": recording}, whole, keep)
+        self._block(tokens, tokens.sequences(), {"rows": recording}, whole, keep)
         return found
 
     def _block_size(self, tokens: Tokens, recordings: Iterable[Recording]) -> int:
@@ -314,13 +315,13 @@ class Engine:
     def _block(
         self,
         tokens: Tokens,
+        sequences: Sequence[NDArray[np.int64]],
         recordings: Mapping[str, Recording],
         block: Block,
         keep: Callable[[RowBatch], None],
         update: Callable[[int], Any] | None = None,
     ) -> dict[str, Totals]:
         """Run a block's segments, ``keep`` raw rows and return the sums by name."""
-        sequences = tokens.sequences()
         totals = {name: Totals() for name in recordings}
 
         def run_all(segments: NDArray[np.int64]) -> None:
