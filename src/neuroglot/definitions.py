@@ -40,7 +40,14 @@ TABLES = frozenset(
 )
 
 # What imports a module by a name that only its caller knows, who makes that module a target too.
-LOADERS = frozenset({f"{PACKAGE}.analyses.run:run_step", f"{PACKAGE}.analyses.run:draw_figures"})
+LOADERS = frozenset(
+    {
+        f"{PACKAGE}.analyses.named:looked_at",
+        f"{PACKAGE}.analyses.named:named_neurons",
+        f"{PACKAGE}.analyses.run:draw_figures",
+        f"{PACKAGE}.analyses.run:run_step",
+    }
+)
 
 # Decorators that read no annotations.
 PLAIN_DECORATORS = frozenset(
