@@ -1,6 +1,7 @@
 """What is recorded is kept: each group on its own, alone or beside others bit for bit the same."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -301,6 +302,29 @@ def test_progress_of_other_groups_does_not_count(
             place.record("other", ROLES)
     path = place.record("other", ROLES, FIRING)
     alone = place.record("other-alone", ROLES, FIRING)
+    assert content(path) == content(alone)
+
+
+@pytest.mark.parametrize("changed", ["key", "folder"])
+def test_progress_of_what_is_not_there_any_more_does_not_count(
+    place: Place, changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made from something else since, or removed by hand."""
+    name = f"gone-{changed}"
+    with monkeypatch.context() as patch:
+        kill_at(patch, "Engine._forward", 6)
+        with pytest.raises(Killed):
+            place.record(name, ROWS, ROLES)
+    path = place.folder / "results/activations/one" / name / "en.zarr"
+    assert list((path / store.PROGRESS).rglob("*.npz"))
+    keys = {"rows": "2", "roles": "2"} if changed == "key" else {}
+    if changed == "folder":
+        shutil.rmtree(path / "rows")
+    passes = count_passes(monkeypatch)
+    place.record(name, ROWS, ROLES, keys=keys)
+    again = len(passes)
+    alone = place.record(f"{name}-alone", ROWS, ROLES, keys=keys)
+    assert again == len(passes) - again, "the whole text was read again"
     assert content(path) == content(alone)
 
 
