@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from neuroglot.steps.tokens import run as run_tokens
 from tokenizers import Tokenizer
 
 from neuroglot import store
@@ -20,6 +19,7 @@ from neuroglot.analyses.boost.settings import BoostInputs, BoostSettings, BoostS
 from neuroglot.analyses.boost.steps import boost as module
 from neuroglot.analyses.boost.steps.boost import compute, tables
 from neuroglot.analyses.named import Method
+from neuroglot.capture.tokenise import write_tokens
 from neuroglot.config import load
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
@@ -29,6 +29,7 @@ from neuroglot.models.load import load as load_model
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
 from neuroglot.settings import PerplexitySettings
+from neuroglot.tokens import Tokenising
 from tiny_checkpoints import write_checkpoint
 
 torch.set_num_threads(1)
@@ -76,7 +77,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             segments = [Segment(f"s{i}", text + mark) for i, text in enumerate(sentences)]
             write_parquet(Reading(tuple(segments)), path)
             output = folder / "tokens" / corpus / f"{language}.zarr"
-            run_tokens(folder / "model", path, output, "subword", "refuse")
+            chosen = Tokenising(prefix="subword", long_segments="refuse")
+            write_tokens(folder / "model", path, output, chosen)
     own = np.random.default_rng(0).random((4, 2, 24)) < 0.3
     own[3] = False
     write_neurons(folder, own)

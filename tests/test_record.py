@@ -11,8 +11,6 @@ import pytest
 import torch
 import xarray as xr
 import zarr
-from neuroglot.steps import tokens as tokens_step
-from neuroglot.steps.inputs import Inputs
 
 import neuroglot
 import tiny_models
@@ -33,13 +31,14 @@ from neuroglot.capture.settings import (
     StatesGroup,
     group_of,
 )
+from neuroglot.capture.tokenise import write_tokens
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
 from neuroglot.tasks.base import Item, TaskReading, write_items
-from neuroglot.tokens import Tokens, read_tokens
+from neuroglot.tokens import Tokenising, Tokens, read_tokens
 from tiny_checkpoints import TEXTS, write_checkpoint
 
 ROLES = RolesGroup(rule="nonzero", threshold=0.0)
@@ -61,7 +60,8 @@ class Place:
         self.text = folder / "corpora" / "plain" / "en.parquet"
         write_parquet(Reading(tuple(segments)), self.text)
         self.tokens = folder / "tokens" / "one" / "plain" / "en.zarr"
-        tokens_step.run(self.model, self.text, self.tokens, "word", "truncate")
+        chosen = Tokenising(prefix="word", long_segments="truncate")
+        write_tokens(self.model, self.text, self.tokens, chosen)
         items = [Item(f"q{i}", text, ("a",), ("a", "b")) for i, text in enumerate(TEXTS)]
         self.task = folder / "tasks" / "facts" / "en.parquet"
         write_items(TaskReading(tuple(items)), self.task)
@@ -168,8 +168,7 @@ def test_a_larger_sample_satisfies_a_smaller_wish(place: Place) -> None:
     before = files(path)
     place.record("sample", SAMPLE, ROLES)
     assert files(path) == before
-    inputs = Inputs((path,), EXECUTION, Path())
-    [few], [most] = (open_recorded(inputs, "roles", n) for n in (3, None))
+    [few], [most] = (open_recorded([path / "sample"], n) for n in (3, None))
     assert few.sample["segment_index"].values.max() == 2 - 1  # of the third no prefix is recorded
     assert set(most.sample["segment"].values) == {"s0", "s1", "s2"}
     raw = few.raw("act", [1])
