@@ -118,10 +118,9 @@ def test_nor_does_the_progress_bar(finished: Workplace) -> None:
     file = "src/neuroglot/progress.py"
     with changed(finished, file):
         path = finished.folder / file
-        path.write_text(path.read_text("utf-8") + "\n\nEVERY = 1.0\n", "utf-8")
         text = path.read_text("utf-8")
-        assert "mininterval=" in text
-        path.write_text(text.replace("mininterval=", "maxinterval=99.0, mininterval="), "utf-8")
+        assert "maxinterval=10" in text
+        path.write_text(text.replace("maxinterval=10", "maxinterval=20"), "utf-8")
         assert wanted(finished) == set()
 
 
@@ -165,7 +164,7 @@ def test_an_architecture_s_own_entry_makes_its_models_again(finished: Workplace)
 
 def test_a_line_of_the_bootstrap_reruns_what_bootstraps(finished: Workplace) -> None:
     jobs = after(
-        finished, "src/neuroglot/measures/bootstrap.py", "QUANTILES = ", "QUANTILES = (0, 1) and "
+        finished, "src/neuroglot/measures/bootstrap.py", "WEIGHTS = 1 << 22", "WEIGHTS = 1 << 21"
     )
     assert not records(jobs)
     assert not {job for job in jobs if job.startswith(("corpus", "tokens", "model", "task"))}
@@ -178,23 +177,55 @@ def test_a_line_of_the_bootstrap_reruns_what_bootstraps(finished: Workplace) -> 
 def test_a_line_of_a_measure_reruns_its_steps_and_nothing_else(finished: Workplace) -> None:
     jobs = after(
         finished,
-        "src/neuroglot/analyses/transfer/measures/transfer.py",
+        "src/neuroglot/analyses/transfer/measures/correlation.py",
         "def correlation_ratio(",
         "UNUSED = 1\n\n\ndef correlation_ratio(",
     )
     assert jobs == set()  # a definition that nothing reaches
     jobs = after(
         finished,
-        "src/neuroglot/analyses/lexicon/measures/lexicon.py",
-        "def entropy(",
-        "def entropy(",
-    ) | after(
-        finished,
         "src/neuroglot/analyses/roles/measures/rsa.py",
         "NO_SPREAD = 1e-12",
         "NO_SPREAD = 2e-12",
     )
     assert jobs == {"roles: similarity of rsa between all models"}
+
+
+def test_a_figure_redraws_its_family_only(finished: Workplace) -> None:
+    jobs = after(
+        finished,
+        "src/neuroglot/analyses/roles/figures/flatness.py",
+        "bits per neuron",
+        "bits a neuron",
+    )
+    assert jobs == {"roles: figures of flatness"}
+
+
+def test_a_setting_reruns_the_steps_that_read_it(finished: Workplace) -> None:
+    jobs = configured(finished, lambda config: {"roles": {**config["roles"], "heatmap_rows": 5}})
+    assert jobs == {"roles: heatmap of one", "roles: figures of heatmap"}
+
+
+def test_how_rows_are_stored_touches_no_statistic(finished: Workplace) -> None:
+    jobs = configured(finished, lambda _: {"capture": {"store_dtype": "float32"}})
+    assert "recordings of one in de: plain/sample, other/sample, " in " ".join(
+        sorted(records(jobs))
+    )
+    assert "roles: distance of one" in jobs
+    assert "roles: flatness of one" not in jobs
+    assert "lape: language-specific neurons of one" not in jobs
+
+
+def test_code_that_records_records_everything_again(finished: Workplace) -> None:
+    jobs = after(
+        finished,
+        "src/neuroglot/capture/engine.py",
+        "class Engine:",
+        "class Engine(object):",
+    )
+    assert len(records(jobs)) == 2
+    assert "roles: flatness of one" in jobs
+    assert "lexicon: tokens of one counted in every language" not in jobs
 
 
 def test_one_source_s_module_reruns_its_texts_only(finished: Workplace) -> None:

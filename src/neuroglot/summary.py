@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from neuroglot import layout
+from neuroglot.analyses import ANALYSES
 from neuroglot.config import load_file
 
 
@@ -24,6 +25,15 @@ def run(config: Path) -> None:
         figures = layout.figures(analysis)
         if between := _count(figures):
             print(f"  {figures.parent}/: comparison of the models, {between} figures")
+        models = settings.models_of(analysis)
+        left_out = [
+            stem
+            for family in ANALYSES[analysis].figures
+            for stem in family.stems
+            if stem not in family.drawn(len(models))
+        ]
+        if left_out:
+            print(f"  left out: {', '.join(left_out)}; they compare models, and there is one")
 
 
 def _count(folder: Path) -> int:

@@ -56,15 +56,18 @@ def wanted_steps(analysis):
 
 
 def wanted_figures(analysis):
-    """Families whose steps are wanted, but for comparisons of fewer models than two."""
-    names = {step.name: step for step in wanted_steps(analysis)}
-    models = settings.models_of(analysis.name)
+    """Families whose steps are wanted, and that have figures to draw of so many models."""
+    names = {step.name for step in wanted_steps(analysis)}
     return [
         family
         for family in analysis.figures
-        if all(name in names for name in family.steps)
-        and (len(models) > 1 or not names[family.steps[0]].compares_models)
+        if names.issuperset(family.steps) and drawn(analysis, family)
     ]
+
+
+def drawn(analysis, family):
+    """The figures of a family that are drawn of so many models."""
+    return family.drawn(len(settings.models_of(analysis.name)))
 
 
 def result_place(analysis, step, **wildcards):
@@ -82,7 +85,7 @@ def figure_paths(analysis, family, m="{m}"):
     step = analysis.step(family.steps[0])
     folder = layout.figures(analysis.name, None if step.compares_models else m)
     return [
-        f"{folder}/{stem}.{kind}" for stem in family.stems for kind in ("svg", "png")
+        f"{folder}/{stem}.{kind}" for stem in drawn(analysis, family) for kind in ("svg", "png")
     ]
 
 

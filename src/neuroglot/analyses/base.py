@@ -232,11 +232,17 @@ class Figures:
         name: of the family and its module.
         stems: of the files; each has its caption in ``captions/{stem}.rst``.
         steps: whose datasets, merged into one, the functions are given.
+        between_models: those of the stems that say nothing of fewer than two models.
     """
 
     name: str
     stems: tuple[str, ...]
     steps: tuple[str, ...]
+    between_models: tuple[str, ...] = ()
+
+    def drawn(self, models: int) -> tuple[str, ...]:
+        """The stems that are drawn of so many models."""
+        return tuple(one for one in self.stems if models > 1 or one not in self.between_models)
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def draw_figures(analysis: Analysis[Any], family: Figures, scope: Scope, folder:
     data = merged([store.open_dataset(path, "reduction") for path in paths])
     module = importlib.import_module(f"{analysis.package}.figures.{family.name}")
     folder.mkdir(parents=True, exist_ok=True)
-    for stem in family.stems:
+    for stem in family.drawn(len(scope.models)):
         save(module.FIGURES[stem](data), folder / stem)
 
 

@@ -208,6 +208,10 @@ ROLES = Analysis(
             "rsa",
             ("figure_11_combinator_model_similarity", "figure_11_detector_model_similarity"),
             ("rsa",),
+            between_models=(
+                "figure_11_combinator_model_similarity",
+                "figure_11_detector_model_similarity",
+            ),
         ),
         Figures(
             "rank_correlation",

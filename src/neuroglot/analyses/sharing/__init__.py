@@ -245,7 +245,12 @@ SHARING = Analysis(
             ),
             ("interventions",),
         ),
-        Figures("comparison", ("figures_07_20_models", "figure_21_few_shot"), ("comparison",)),
+        Figures(
+            "comparison",
+            ("figures_07_20_models", "figure_21_few_shot"),
+            ("comparison",),
+            between_models=("figures_07_20_models",),
+        ),
     ),
     naming=(
         Naming(
