@@ -1,4 +1,4 @@
-"""Five hundred languages and two corpora: every command stays short, and the workflow is planned."""
+"""Five hundred languages, two corpora: every command stays short, and the workflow is planned."""
 
 import csv
 from pathlib import Path
