@@ -80,7 +80,7 @@ def test_adding_a_language_runs_its_own_jobs_and_the_aggregates(grown) -> None:
         for corpus in ("plain", "other")
         for job in ("corpus {}: fr", "tokens of {} fr for one")
     }
-    own.add("recordings of one in fr: plain/roles, plain/sample, other/roles, other/sample")
+    own |= {f"recordings of one in fr: {one}/roles, {one}/sample" for one in ("plain", "other")}
     assert run.jobs == own | reductions() | RSA | FIGURES | ENDS
 
 

@@ -29,7 +29,7 @@ def test_analyses_share_one_recording_and_change_no_other(
     place = analysed.copy(tmp_path / "place")
     run = place.run("roles")
     assert run.status == 0, run.output
-    assert not any(job.endswith(("reading plain en", "reading plain de")) for job in run.jobs)
+    assert not any("plain" in job for job in run.jobs if job.startswith("recordings of"))
     tables = sorted((finished.folder / "results" / "roles").rglob("*.csv"))
     assert len(tables) > 5
     for table in tables:
@@ -61,7 +61,7 @@ def test_adding_a_language_reuses_what_was_counted_and_measured(
         "corpus held-out: fr",
         "tokens of plain fr for one",
         "tokens of held-out fr for one",
-        "activations of one reading plain fr",
+        "recordings of one in fr: plain/roles, plain/sample, plain/firing",
         "experts: active experts of one reading fr",
         "experts: frequency and similarity of languages in one",
         "experts: one with high-frequency experts only",
@@ -137,8 +137,8 @@ def test_adding_a_language_to_transfer_measures_that_language(
     place.configure(languages=["en", "de", "fr"])
     run = place.run("transfer")
     assert run.status == 0, run.output
-    assert {job for job in run.jobs if job.startswith("hidden states")} == {
-        "hidden states of one at the end of the segments of plain fr"
+    assert {job for job in run.jobs if job.startswith("recordings of")} == {
+        "recordings of one in fr: plain/states"
     }
     for path, written in pieces.items():
         assert path.stat().st_mtime_ns == written, path

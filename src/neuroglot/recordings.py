@@ -84,13 +84,22 @@ class Recordings:
         return "states" if target.group == "states" else "corpus"
 
     def missing(self) -> list[Job]:
-        """The jobs that record what is not there: for each model and set of targets one entry."""
+        """The jobs that record what is not there: for each model and set of targets one entry.
+
+        A language's prompts are one job for all its tasks: loading the model takes longer than
+        reading them. A corpus is one of its own, so that a target of the workflow makes the
+        recordings that it asks for.
+        """
         found: dict[tuple[str, tuple[Target, ...]], list[str]] = {}
         for model, groups in self.groups.items():
             for language in self._config.corpus_languages(*{one.text for one in groups}):
-                targets = tuple(self._missing(model, language, groups))
-                if targets:
-                    found.setdefault((model, targets), []).append(language)
+                jobs: dict[str, list[Target]] = {}
+                for target in self._missing(model, language, groups):
+                    kind = self.kind(target)
+                    own = kind if kind == "task" else f"{kind} {target.text}"
+                    jobs.setdefault(own, []).append(target)
+                for targets in jobs.values():
+                    found.setdefault((model, tuple(targets)), []).append(language)
         return [Job(model, targets, tuple(own)) for (model, targets), own in found.items()]
 
     def _missing(

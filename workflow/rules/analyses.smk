@@ -3,7 +3,9 @@
 import functools
 import json
 
-RESERVED = dir(list) + dir(dict)  # names of inputs that Snakemake's lists of files cannot have
+RESERVED = dir(list) + dir(
+    dict
+)  # names of inputs that Snakemake's lists of files cannot have
 
 
 def scope_of(analysis, step, wildcards):
@@ -85,7 +87,9 @@ def figure_paths(analysis, family, m="{m}"):
     step = analysis.step(family.steps[0])
     folder = layout.figures(analysis.name, None if step.compares_models else m)
     return [
-        f"{folder}/{stem}.{kind}" for stem in drawn(analysis, family) for kind in ("svg", "png")
+        f"{folder}/{stem}.{kind}"
+        for stem in drawn(analysis, family)
+        for kind in ("svg", "png")
     ]
 
 
@@ -160,7 +164,9 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
             resources:
                 mem_mb=needs.model_memory if runs_model else needs.memory(8000),
                 runtime=(
-                    needs.model_time(step.runtime, value(step.passes, settings, section))
+                    needs.model_time(
+                        step.runtime, value(step.passes, settings, section)
+                    )
                     if runs_model
                     else needs.time(step.runtime)
                 ),
@@ -217,9 +223,7 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
                 **(
                     {}
                     if across
-                    else {
-                        "m": "|".join(settings.models_of(analysis.name, causal))
-                    }
+                    else {"m": "|".join(settings.models_of(analysis.name, causal))}
                 ),
             localrule: True
             params:

@@ -35,7 +35,9 @@ except NeuroglotError as error:
     raise WorkflowError(str(error)) from None
 
 as_read = dict(config)
-config["versions"] = dict(ownership.versions())  # which the report shows beside the configuration
+config["versions"] = dict(
+    ownership.versions()
+)  # which the report shows beside the configuration
 
 
 onstart:

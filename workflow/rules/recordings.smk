@@ -1,4 +1,4 @@
-"""Models read texts: one job records all that is missing of a language, and nothing else.
+"""Models read texts: one job records all that is missing of a text, in one pass.
 
 What is complete and up to date is an input without a rule: only what is missing is an output, so
 that adding an analysis leaves the readers of what was there alone.
@@ -17,6 +17,14 @@ def sources_of(job):
     return list(dict.fromkeys(map(done, found)))
 
 
+def name_of(job):
+    """Where the logs of a job go: by the one text that it reads, or as those of all tasks."""
+    texts = {one.text for one in job.targets}
+    states = any(one.group == "states" for one in job.targets)
+    own = texts.pop() if texts.isdisjoint(settings.tasks) else "tasks"
+    return f"{own}-states" if states else own
+
+
 for number, job in enumerate(due, 1):
 
     rule:
@@ -31,9 +39,9 @@ for number, job in enumerate(due, 1):
                 for one in job.targets
             ],
         log:
-            f"results/logs/record/{job.model}/{{l}}.log",
+            f"results/logs/record/{job.model}/{name_of(job)}/{{l}}.log",
         benchmark:
-            f"results/logs/record/{job.model}/{{l}}.benchmark.tsv"
+            f"results/logs/record/{job.model}/{name_of(job)}/{{l}}.benchmark.tsv"
         wildcard_constraints:
             l="|".join(job.languages),
         # Loading a model keeps one core busy for seconds: on a CPU several languages at once, on a

@@ -5,16 +5,13 @@ import inspect
 from neuroglot.models import architectures
 from neuroglot.provenance import fingerprint
 
-
 # An architecture's entry is data of its models: where it changed, the file that holds it counts.
 ENTRIES = inspect.getfile(architectures)
 
 
 rule model:
     input:
-        lambda wildcards: (
-            ENTRIES if keys.outdated(wildcards.m) else ancient(ENTRIES)
-        ),
+        lambda wildcards: (ENTRIES if keys.outdated(wildcards.m) else ancient(ENTRIES)),
     output:
         done(layout.model("{m}")),
     log:
@@ -105,7 +102,9 @@ rule tokens:
         "results/logs/tokens/{m}/{c}/{l}.log",
     localrule: True
     params:
-        reading=lambda wildcards: settings.tokenising(wildcards.c, wildcards.l).model_dump(),
+        reading=lambda wildcards: settings.tokenising(
+            wildcards.c, wildcards.l
+        ).model_dump(),
         code=fingerprint(TOKENISE),
     message:
         "tokens of {wildcards.c} {wildcards.l} for {wildcards.m}"
