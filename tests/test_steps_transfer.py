@@ -137,7 +137,7 @@ class Place:
         """Make one reduction in the folder ``output``, unless it is there already."""
         told = settings_of(name, **changes)
         path = self.folder / output / f"{name}.zarr"
-        states = {one: self.states(one) / "states" for one in told.languages}
+        states = {one: self.states(one) for one in told.languages}
         texts = {one: self.text(one) for one in told.languages if one != "en"}
         neurons = lists or self.folder / output / "neurons.zarr"
         inputs: dict[str, Inputs] = {
@@ -323,7 +323,7 @@ def planted(place: Place, folder: Path) -> dict[str, Path]:
 
 
 def test_planted_neurons_come_first(place: Place, tmp_path: Path) -> None:
-    states = {language: path / "states" for language, path in planted(place, tmp_path).items()}
+    states = planted(place, tmp_path)
     run_step(
         TRANSFER,
         TRANSFER.step("neurons"),
