@@ -6,6 +6,7 @@ The commands are the workflow's own, run one by one in this process; `damage` co
 import contextlib
 import errno
 import io
+import json
 import os
 import random
 import shlex
@@ -20,8 +21,14 @@ from pathlib import Path
 import pytest
 
 import kills
-from neuroglot import cli, store
+from neuroglot import cli, commands, layout, ownership, store
+from neuroglot.analyses import ANALYSES
+from neuroglot.analyses.base import Scope
 from neuroglot.capture import record as capture
+from neuroglot.config import Config, load_file
+from neuroglot.files import to_write
+from neuroglot.keys import Keys
+from neuroglot.recordings import Recordings, Target
 from tiny_workflow import Workplace, add_analyses, make_workplace
 
 PAGE = 4096
@@ -45,54 +52,98 @@ def call(*arguments: object) -> tuple[int, str]:
 class Step:
     """One command of the workflow, which can be run again with its output elsewhere."""
 
-    def __init__(self, line: str) -> None:
-        words = shlex.split(line.partition(" 2>&1")[0])
-        self.words = words[words.index("neuroglot") + 1 :]
-        at = self.words.index("--output") + 1
-        self.output = Path(self.words[at])
-        rest = self.words[: at - 1] + self.words[at + 1 :]
-        self.reads = [Path(word) for word in rest if word.startswith("results/")]
-        command = next(word for word in self.words if word.isalpha())
-        named = self.words[self.words.index(command) + 1 :][:2] if command == "reduce" else []
-        self.name = " ".join([command, *named])
+    def __init__(self, words: list[str], config: Config) -> None:
+        self.words = words
+        command, *ids = words[words.index("0") + 1 :] if words[0] == "--gpus" else words
+        self.name = " ".join([command, *ids[:2]] if command in ("step", "draw") else [command])
+        self.reads, self.outputs = _places(command, ids[: ids.index("--config")], config)
+
+    def only(self, kind: str, config: Config) -> "Step":
+        """Of a recording, the one that reads a single kind of text."""
+        targets = [word for word in self.words if "/" in word and word.split("/")[0] != "results"]
+        other = [one for one in targets if _kind(config, one) != kind]
+        step = Step([word for word in self.words if word not in other], config)
+        step.name += f" {kind}"
+        return step
 
     def run(self, folder: Path | None = None) -> tuple[int, str]:
-        """Run it, with its output in another folder if one is given."""
-        return call(*(self.words if folder is None else self._to(folder)))
+        """Run it, with its output in another folder, in place of ``results``, if one is given."""
+        with pytest.MonkeyPatch.context() as patch:
+            if folder is not None:
+                patch.setattr(commands, "to_write", lambda path: to_write(moved(path, folder)))
+            return call(*self.words)
 
-    def _to(self, folder: Path) -> list[str]:
-        return [str(folder / self.output.name) if w == str(self.output) else w for w in self.words]
+    def pieces(self) -> list[Path]:
+        """Folders of what is kept of a reduction's parts."""
+        return [
+            path.with_suffix(".pieces") for path in self.outputs if self.name.startswith("step")
+        ]
 
-    def made(self, folder: Path) -> dict[str, Path]:
-        """The files of an output in a folder by name, but for kept pieces and what is hidden."""
-        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
-        timed = {
-            name
-            for name in files
-            if any(
-                fnmatch((self.output.parent / name).as_posix(), f"results/{t}") for t in kills.TIMED
-            )
-        }
+    def made(self, folder: Path) -> dict[Path, Path]:
+        """What was made in a folder, but for kept pieces and what is hidden; by its place."""
+        files = {layout.RESULTS / path.relative_to(folder): path for path in folder.rglob("*")}
         return {
-            name: path
-            for name, path in files.items()
+            place: path
+            for place, path in files.items()
             if path.is_file()
-            and ".pieces/" not in name
-            and name not in timed
+            and ".pieces/" not in str(place)
+            and not any(fnmatch(str(place), f"results/{timed}") for timed in kills.TIMED)
             and not path.name.startswith(".")
         }
 
     def differences(self, folder: Path, part: Path = Path()) -> list[str]:
         """Files in a folder, or in a part of it, that are not those of the finished run."""
-        made = {
-            n: path for n, path in self.made(folder).items() if path.is_relative_to(folder / part)
-        }
+        made = {n: p for n, p in self.made(folder).items() if p.is_relative_to(folder / part)}
         assert made, "nothing was made"
-        return [
-            name
-            for name, path in made.items()
-            if path.read_bytes() != (self.output.parent / name).read_bytes()
-        ]
+        return [str(n) for n, path in made.items() if path.read_bytes() != n.read_bytes()]
+
+
+def moved(path: Path, folder: Path) -> Path:
+    """Where something of the results lies in another folder."""
+    return folder / path.relative_to(layout.RESULTS)
+
+
+def _kind(config: Config, target: str) -> str:
+    return Recordings(config, Keys(config)).kind(Target(*target.split("/")))
+
+
+def _places(command: str, ids: list[str], config: Config) -> tuple[list[Path], list[Path]]:
+    """What a command reads of the results, and where it writes to."""
+    named = dict(zip(ids[2::2], ids[3::2], strict=True)) if command in ("step", "draw") else {}
+    model, part = named.get("--model"), named.get("--part")
+    match [command, *ids]:
+        case "model", one:
+            return [], [layout.model(one)]
+        case "corpus", corpus, language:
+            return [], [layout.text(corpus, language)]
+        case "task", task, language:
+            return [], [layout.items(task, language)]
+        case "tokens", one, corpus, language:
+            reads = [layout.model(one), layout.text(corpus, language)]
+            return reads, [layout.tokens(one, corpus, language)]
+        case "record", one, language, *targets:
+            source = {
+                "corpus": lambda text: layout.tokens(one, text, language),
+                "task": lambda text: layout.items(text, language),
+                "states": lambda text: layout.text(text, language),
+            }
+            reads, writes = [layout.model(one)], []
+            for target in targets:
+                text, group = target.split("/")
+                reads.append(source[_kind(config, target)](text))
+                writes.append(layout.recording(one, text, language, group).parent)
+            return list(dict.fromkeys(reads)), list(dict.fromkeys(writes))
+        case "step", analysis, name, *_:
+            step = ANALYSES[analysis].step(name)
+            models = config.models_of(analysis, step.causal)
+            scope = Scope(tuple(models) if model is None else (model,), part)
+            inputs = step.inputs(config, config.section(analysis), scope)
+            return inputs.paths(), [layout.reduction(analysis, name, model, part)]
+        case "draw", analysis, family, *_:
+            steps = ANALYSES[analysis].family(family).steps
+            reads = [layout.reduction(analysis, step, model) for step in steps]
+            return reads, [layout.figures(analysis, model)]
+    raise AssertionError(f"no command of the workflow: {command} {ids}")
 
 
 @pytest.fixture(scope="module")
@@ -100,20 +151,27 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Step]]:
     """Every command of a workplace with all analyses, after all of them were run there."""
     place = make_workplace(tmp_path_factory.mktemp("faults") / "place")
     add_analyses(place)
-    steps = list(_commands(place))
     with contextlib.chdir(place.folder):
+        read, config = Path("config.yaml"), load_file(Path("config.yaml"))
+        layout.RESULTS.mkdir()
+        ids = {"models": config.models, "corpora": config.corpora, "tasks": config.tasks}
+        ownership.remember(layout.RESULTS, place.config, [read], ids)  # as a run begins
+        steps = [Step(words, config) for words in _commands(place)]
         for step in steps:
             status, said = step.run()
             assert status == 0, (step.words, said)
-        yield steps
+        record = step_named(steps, "record")
+        kinds = [record.only(kind, config) for kind in ("corpus", "task", "states")]
+        yield [*steps, *kinds]
 
 
-def _commands(place: Workplace) -> Iterator[Step]:
+def _commands(place: Workplace) -> Iterator[list[str]]:
     plan = place.run("--dry-run", "--forceall", "--printshellcmds")
     assert plan.status == 0, plan.output
     for line in plan.output.splitlines():
-        if " --output " in line and "neuroglot " in line:
-            yield Step(line.strip())
+        if " --config " in line and "neuroglot " in line:
+            words = shlex.split(line.partition(" 2>&1")[0])
+            yield words[words.index("neuroglot") + 1 :]
 
 
 def step_named(steps: list[Step], name: str) -> Step:
@@ -155,14 +213,15 @@ FULL = (
     "corpus",
     "task",
     "tokens",
-    "capture",
-    "prompts",
-    "states",
-    "reduce roles distance",
-    "reduce lexicon counts",
-    "reduce transfer neurons",
-    "reduce lape neurons",
-    "draw",
+    "record",
+    "record corpus",
+    "record task",
+    "record states",
+    "step roles distance",
+    "step lexicon counts",
+    "step transfer neurons",
+    "step lape neurons",
+    "draw roles distance",
 )
 
 
@@ -191,13 +250,14 @@ def test_a_full_disk_is_named_and_room_is_all_it_takes(
     assert "the disk is full; make room and run the same command again" in said
     assert len(said.splitlines()) == 1, said
     assert not list(out.rglob("card.json"))
-    for record in out.rglob("complete.json"):  # of a task's prompts, that had room
-        assert name == "prompts"
+    for record in out.rglob("complete.json"):  # of a group, that had room
+        assert name.startswith("record")
         assert step.differences(out, record.parent) == []
-    assert not [path for path in out.iterdir() if path.name.startswith(".")]
-    for path in out.iterdir():
-        if path.is_file():  # what has its name is whole
-            assert path.read_bytes() == (step.output.parent / path.name).read_bytes()
+    assert not [path for path in out.rglob("*") if path.name.startswith(".")]
+    for folder in {output.parent for output in step.outputs}:
+        for path in moved(folder, out).glob("*"):
+            if path.is_file():  # what has its name is whole
+                assert path.read_bytes() == (folder / path.name).read_bytes()
     filler.unlink()
     status, said = step.run(out)
     assert status == 0, said
@@ -220,13 +280,21 @@ def test_other_faults_of_a_disk_are_said_in_one_line(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number), *([str(tmp_path / "inside")] * inside))
 
-    monkeypatch.setattr("neuroglot.steps.corpus.write_parquet", fail)
-    (tmp_path / "en.txt").write_text("one\ntwo\n")
-    settings = f'{{"source": "text", "path": "{tmp_path}/{{language}}.txt"}}'
-    output = tmp_path / "en.parquet"
-    status, said = call(*("corpus", "--settings", settings, "--language", "en", "--output", output))
+    monkeypatch.setattr("neuroglot.corpora.base.write_parquet", fail)
+    monkeypatch.chdir(tmp_path)
+    for language in ("en", "de"):
+        Path(f"{language}.txt").write_text("one\ntwo\n")
+    config = {
+        "languages": ["en", "de"],
+        "models": {"one": {"source": "owner/name"}},
+        "corpora": {"plain": {"source": "text", "path": "{language}.txt"}},
+        "lape": {"corpus": "plain"},
+    }
+    Path("config.yaml").write_text(json.dumps(config))
+    status, said = call("corpus", "plain", "en")
     assert status == 1
-    assert said.startswith(f"error: {tmp_path / 'inside' if inside else output}: ")
+    named = tmp_path / "inside" if inside else layout.text("plain", "en")
+    assert said.startswith(f"error: {named}: ")
     assert says in said
     assert len(said.splitlines()) == 1
 
@@ -264,7 +332,7 @@ def kind(path: Path) -> str:
 
 def read_by(step: Step) -> list[Path]:
     """Every file that a step may read: its inputs and the pieces it has kept."""
-    places = [*step.reads, step.output.with_suffix(".pieces")]
+    places = [*step.reads, *step.pieces()]
     files = [
         path for place in places for path in ([place] if place.is_file() else place.rglob("*"))
     ]
@@ -275,14 +343,13 @@ def damage(step: Step, path: Path, fault: str, seed: int, folder: Path) -> str |
     """Run a step over a damaged file; say what is wrong with what came of it, None if nothing."""
     whole = path.read_bytes()
     content = FAULTS[fault](whole, random.Random(seed)) if whole else None
-    pieces = step.output.with_suffix(".pieces")
-    kept = pieces in path.parents
+    kept = [pieces for pieces in step.pieces() if pieces in path.parents]
     try:
         path.unlink() if content is None else path.write_bytes(content)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        if kept:
-            shutil.copytree(pieces, folder / pieces.name)
+        for pieces in kept:
+            shutil.copytree(pieces, moved(pieces, folder))
         try:
             status, said = step.run(folder)
         except Exception as error:  # what a user would see as a traceback

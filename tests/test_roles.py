@@ -139,7 +139,7 @@ class Recorded:
 
     @property
     def counts(self) -> dict[str, int]:
-        return {"prefixes": self.folds.shape[1]}
+        return {"rows": self.folds.shape[1]}
 
     def by_fold(self, name: str, layer: int) -> np.ndarray:
         assert name == "act_sum"
