@@ -2,11 +2,11 @@
 
 import numpy as np
 import xarray as xr
-from neuroglot.analyses.transfer.measures.lists import listed
 from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.analyses.base import NamingInputs
+from neuroglot.analyses.transfer.measures.lists import listed
 
 
 def named(method: str, inputs: NamingInputs, _top_fraction: float) -> xr.DataArray:
