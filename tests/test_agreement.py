@@ -34,6 +34,7 @@ from neuroglot.analyses.named import (
     named_neurons,
 )
 from neuroglot.analyses.run import run_step
+from neuroglot.analyses.sharing.measures.specificity import most_specific
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.config import load
 from neuroglot.errors import NeuroglotError
@@ -242,6 +243,19 @@ def test_highest_leaves_out_equals_that_do_not_all_fit():
     assert not highest(np.full(3, np.nan), 2).any()
 
 
+def test_most_specific_by_hand():
+    counts = xr.DataArray(
+        [[[4, 0, 7], [2, 0, 2]], [[0, 0, 0], [0, 3, 0]]],
+        dims=("language", "layer", "neuron"),
+        coords={"language": ["en", "de"]},
+    )
+    for share, english in ((0.1, [2]), (0.34, [0, 2]), (0.5, [0, 2]), (0.95, [0, 2, 3, 5])):
+        found = most_specific(counts.transpose("neuron", "language", "layer"), share)
+        assert found.dims == counts.dims
+        assert np.flatnonzero(found.sel(language="en")).tolist() == english
+        assert np.flatnonzero(found.sel(language="de")).tolist() == [4], "none that never is"
+
+
 def lexicon_data() -> xr.Dataset:
     """Neurons of en; of de by its negative list; uncovered; of en and de alike; less of en."""
     positive = [[0.9, 0.1, 0], [0.4, 0.3, 0.3], [1, 0, 0], [0.5, 0.5, 0], [0.6, 0.2, 0.2]]
@@ -292,7 +306,8 @@ def reductions() -> dict[str, xr.Dataset]:
     frequency[:, 1, 1] = 0.2  # of all languages in the last layer
     association = np.zeros((2, 2, NEURONS, 3))
     for row in range(3):
-        association[:, :, 8 * row : 8 * row + 8, row] = 1
+        association[0, :, 8 * row : 8 * row + 8, row] = 1
+    association[1] = association[0, ..., ::-1]  # what counts is the uniform prior
     entropy = np.tile(np.arange(NEURONS) % 8 / 8, (2, 2, 1))
     return {
         "lape/neurons": xr.Dataset(

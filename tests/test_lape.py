@@ -15,6 +15,7 @@ from neuroglot.analyses.lape.measures.lape import (
     activation_probability,
     activation_probability_entropy,
     as_lists,
+    firing_site,
     highest_elsewhere,
     language_neurons,
     selection_standard,
@@ -226,6 +227,11 @@ def test_order_and_precision_change_nothing(values, random):
     kept, passed = found.any("language"), (p > found.attrs["activation_bar"]).any("language")
     if kept.any() and (passed & ~kept).any():
         assert entropy.where(kept).max() <= entropy.where(passed & ~kept).min()
+
+
+def test_a_gated_models_neurons_fire_at_the_gate():
+    assert [firing_site("auto", gated) for gated in (True, False)] == ["gate", "act"]
+    assert [firing_site(wanted, True) for wanted in ("act", "gate")] == ["act", "gate"]
 
 
 def test_highest_elsewhere_by_hand():

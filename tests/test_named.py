@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from neuroglot import layout
-from neuroglot.analyses import ANALYSES
+from neuroglot.analyses import ANALYSES, run
 from neuroglot.analyses.agreement import AGREEMENT, compared_languages
 from neuroglot.analyses.base import Analysis, AnalysisSettings, Naming, NamingInputs, Scope, Step
 from neuroglot.analyses.boost import BOOST, boosted_languages
@@ -140,6 +140,16 @@ def test_an_added_method_is_compared(odd: Run) -> None:
     ]
 
 
+def test_what_is_found_by_name_counts_as_code(odd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "fingerprint", lambda *modules: "; ".join(modules))
+    for analysis, section in ((AGREEMENT, AGREEMENT.section()), (BOOST, BoostSettings())):
+        [step] = analysis.steps
+        code = run.code_of(analysis, step, step.settings(odd, section, Scope(("tiny",))))
+        assert f"neuroglot.analyses.{analysis.name}.steps.{step.name}" in code
+        assert "neuroglot.analyses.lape.naming" in code
+        assert ("neuroglot.analyses.odd.naming" in code) == (analysis is AGREEMENT)
+
+
 def test_an_added_method_is_boosted(odd: Run) -> None:
     section = BoostSettings(method="odd-neurons")
     assert list(BOOST.problems(odd, section)) == []
@@ -167,15 +177,14 @@ def test_an_added_method_is_boosted(odd: Run) -> None:
     ],
 )
 def test_what_boost_refuses(odd: Run, changes: dict[str, Any], message: str) -> None:
-    run = Run(**changes)
-    [problem] = BOOST.problems(run, BoostSettings(method="odd-neurons"))
+    [problem] = BOOST.problems(Run(**changes), BoostSettings(method="odd-neurons"))
     assert message in problem
 
 
 def test_what_boost_reads_of_what_is_not_there(odd: Run) -> None:
     for method, message in (("type9", "boost.method: unknown method"), ("odd-neurons", "needs")):
         section = BoostSettings(method=method)
-        run = Run(section=lambda _: None)
-        assert list(BOOST.reads(run, section)) == []
-        [problem] = BOOST.problems(run, section)
+        nothing = Run(section=lambda _: None)
+        assert list(BOOST.reads(nothing, section)) == []
+        [problem] = BOOST.problems(nothing, section)
         assert message in problem

@@ -18,6 +18,7 @@ from neuroglot.capture.perplexity import (
     windows,
 )
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.perplexity import geometric_mean
 from neuroglot.models.ffn import ffns
 from neuroglot.models.intervene import deactivated
 from neuroglot.tokens import Tokens
@@ -259,3 +260,8 @@ def test_a_model_that_bypasses_its_decoder():
     model.get_decoder = lambda: torch.nn.Identity()
     with pytest.raises(NeuroglotError, match="bypasses its decoder"):
         negative_log_likelihood(model, random_windows(), BOS)
+
+
+def test_draws_are_averaged_as_logarithms():
+    draws = np.array([[4.0, 10.0], [16.0, 10.0], [1.0, 10.0]])
+    np.testing.assert_allclose(geometric_mean(draws), [4, 10], rtol=1e-15)
