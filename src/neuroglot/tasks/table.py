@@ -69,7 +69,7 @@ def files_of(path: str, codes: Mapping[str, str]) -> TableCorpus:
 
     It is not validated as a corpus, since its columns are not a corpus's.
     """
-    return TableCorpus.model_construct(path=path, codes=dict(codes))
+    return TableCorpus.model_construct(source="table", path=path, codes=dict(codes))
 
 
 def _item(where: str, row: Mapping[str, Any]) -> Item:

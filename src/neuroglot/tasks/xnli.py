@@ -78,7 +78,9 @@ class XnliTask(InferenceTask):
 
     def _dataset(self) -> HubCorpus:
         """Return the corpus of the same dataset, which knows how to find its rows."""
+        assert self.hub is not None
         return HubCorpus.model_construct(
+            source="hub",
             path=self.hub,
             name=self.name,
             split=self.split,
