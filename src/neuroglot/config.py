@@ -55,8 +55,8 @@ class Config(Section):
     models: dict[Id, ModelSettings] = Field(min_length=1, description="Models by id.")
     corpora: dict[Id, CorpusSettings] = Field({}, description="Texts by id.")
     tasks: dict[Id, TaskSettings] = Field({}, description="Tasks by id.")
-    capture: CaptureSettings = CaptureSettings()  # type: ignore[call-arg]
-    execution: ExecutionSettings = ExecutionSettings()  # type: ignore[call-arg]
+    capture: CaptureSettings = CaptureSettings()
+    execution: ExecutionSettings = ExecutionSettings()
     perplexity: PerplexitySettings | None = Field(
         None, description="Held-out text; without it nothing is made that needs perplexity."
     )

@@ -169,7 +169,7 @@ class Engine:
         self._during = during or (lambda _: nullcontext())
         self.model: Any = backbone(model)
         self.ffns = ffns(model)
-        self.execution = execution or ExecutionSettings()  # type: ignore[call-arg]
+        self.execution = execution or ExecutionSettings()
         self._device = next(model.parameters()).device
         # Of larger batches a CPU's caches overflow.
         self._budget = batch_budget(self.model, 256, self.execution.batch_tokens)

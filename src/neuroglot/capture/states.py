@@ -67,7 +67,7 @@ def represent(
         own = [edit.rows(batch.picked["rows"].places) for edit in edits]  # one row per segment
         return intervened(model, own) if positions == "all" else _at_rows(engine, own, batch)
 
-    engine = Engine(model, ExecutionSettings(batch_tokens=batch_tokens), during)  # type: ignore[call-arg]
+    engine = Engine(model, ExecutionSettings(batch_tokens=batch_tokens), during)
     site = "state" if pool == "last" else "mean"
     recording = Recording((site,), "last token of each segment", store_dtype="float32")
     return engine.rows(text, recording)[site]
