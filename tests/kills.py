@@ -35,6 +35,8 @@ TIMED = (
     "experts/one/figures/sliced_speed.png",
     "report.html",  # when and how long each job ran, and the files above
     "logs/*",  # what steps said, and how long they took
+    "recordings.json",  # what was still to be recorded when the last run began
+    ".digests.json",  # when files were last changed
 )
 
 # In the copy of the library: blocks of 2 KiB of rows, not 128 MiB, and of however few tokens, so
