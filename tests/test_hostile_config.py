@@ -303,17 +303,17 @@ def test_packages_that_reach_a_shell_have_plain_names(name, version, registry):
         assert ".." not in made.name.split("/")
 
 
-PLACEHOLDER = re.compile(r"\{([a-z_.]+)(:q)?\}")
+PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.]+)(:q)?\}")
 SAFE = {
     # ids and languages, of [a-z0-9_-] as tested above, and what is made of them alone
     *("wildcards.m", "wildcards.c", "wildcards.l", "wildcards.t", "log", "output"),
+    *("params.model", "params.scope", "params.targets"),
     # numbers of Snakemake's own
     *("threads", "resources.gpu"),
-    # names in the workflow's own files
-    *("params.paper", "params.name", "params.family", "params.folder", "params.papers"),
-    *("params.output", "params.prefix", "params.long_segments", "params.site"),
-    # an archive's place, of a registry, a name and a version as tested above, and its digest
-    *("params.archive", "params.sha256"),
+    # names in the workflow's and the library's own files
+    *("NEUROGLOT", "CONFIGURATION", "params.command", "params.analyses"),
+    # an archive's digest, as tested above
+    "params.sha256",
 }
 
 

@@ -623,9 +623,8 @@ def test_changed_bytes_of_gguf_files_are_read_or_refused(tmp_path_factory, gguf_
 def test_the_command_refuses_a_checkpoint_in_one_message(checkpoint, tmp_path, canary):
     (checkpoint / WEIGHTS).unlink()
     (checkpoint / "pytorch_model.bin").write_bytes(torch_zip(canary))
-    ended = hostile.limited(
-        *("model", "--settings", '{"source": "./checkpoint"}', "--output", "models/m"), cwd=tmp_path
-    )
+    hostile.configure(tmp_path, models={"m": {"source": "./checkpoint"}})
+    ended = hostile.limited("model", "m", cwd=tmp_path)
     hostile.refused("models, by command", ended, "pytorch_model.bin")
     assert not canary.sings
-    assert not Path(tmp_path, "models").exists()
+    assert not Path(tmp_path, "results").exists()

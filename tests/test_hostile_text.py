@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 import hostile
+from neuroglot import layout
 from neuroglot.corpora import CorpusSettings, read_parquet, write_parquet
 from neuroglot.corpora.gettext import parse_mo
 from neuroglot.errors import NeuroglotError
@@ -381,11 +382,8 @@ def test_a_line_of_a_megabyte_is_one_segment(tmp_path):
 )
 def test_the_command_names_file_and_line_and_writes_nothing(tmp_path, content, word):
     (tmp_path / "de.tsv").write_bytes(content)
-    settings = json.dumps({"source": "text", "path": "{language}.tsv"})
-    ended = hostile.limited(
-        *("corpus", "--settings", settings, "--language", "de", "--output", "out/de.parquet"),
-        cwd=tmp_path,
-        memory=2 << 30,
-    )
+    (tmp_path / "en.tsv").write_text("a\tone\nb\ttwo\n")
+    hostile.configure(tmp_path, corpora={"odd": {"source": "text", "path": "{language}.tsv"}})
+    ended = hostile.limited("corpus", "odd", "de", cwd=tmp_path, memory=2 << 30)
     hostile.refused("text, by command", ended, "de.tsv", word)
-    assert not (tmp_path / "out" / "de.parquet").exists()
+    assert not (tmp_path / layout.text("odd", "de")).exists()

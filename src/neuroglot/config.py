@@ -301,7 +301,14 @@ def _literal(annotation: Any) -> Any:
 
 
 def load_file(file: Path) -> Config:
-    """Read and validate a configuration file, or the one that results keep."""
-    if file == layout.CONFIGURATION:
-        return load(ownership.read_kept(file.parent).configuration)
-    return load(read_yaml(file), [file])
+    """Read and validate a configuration file, or the one that results keep.
+
+    Raises:
+        NeuroglotError: as ``load``; or results keep none that can be read.
+    """
+    if file != layout.CONFIGURATION:
+        return load(read_yaml(file), [file])
+    kept = ownership.read_kept(file.parent).configuration
+    if not kept:
+        raise NeuroglotError(f"{file} is missing or damaged; start the run again")
+    return load(kept)
