@@ -167,3 +167,67 @@ def test_what_the_default_configuration_has_in_comments_is_valid(tmp_path: Path)
     config = load_file(tmp_path / "config.yaml")
     assert "sharing" in config.analyses
     assert config.corpus_languages("nli") == config.languages
+
+
+def test_an_analysis_runs_on_all_models_or_on_those_it_names() -> None:
+    config = load(valid())
+    both = ["gemma-3-270m", "smollm2-135m"]
+    assert {name: config.models_of(name) for name in config.analyses} == dict.fromkeys(
+        config.analyses, both
+    )
+    settings = valid()
+    settings["lape"] |= {"models": ["smollm2-135m"]}
+    settings["sharing"] |= {"models": both[::-1], "causal_models": ["gemma-3-270m"]}
+    chosen = load(settings)
+    assert chosen.models_of("lape") == ["smollm2-135m"]
+    assert chosen.models_of("sharing") == both  # in the configuration's order
+    assert chosen.models_of("sharing", causal=True) == ["gemma-3-270m"]
+    assert chosen.models_of("transfer", causal=True) == both
+    # What reads another analysis' results runs where these are.
+    assert chosen.models_of("boost") == chosen.models_of("agreement") == ["smollm2-135m"]
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "message"),
+    [
+        ("lape", {"models": ["gemma"]}, r"lape.models\[0\]: unknown model 'gemma'; did you mean"),
+        ("lape", {"models": []}, "lape.models"),
+        (
+            "lape",
+            {"models": ["gemma-3-270m"], "causal_models": ["smollm2-135m"]},
+            r"lape.causal_models\[0\]: 'smollm2-135m' is not among .* lape: gemma-3-270m",
+        ),
+        ("roles", {"causal_models": ["gemma-3-270m"]}, "roles.causal_models: unknown key"),
+    ],
+)
+def test_models_that_do_not_fit_are_refused(section: str, changes: dict, message: str) -> None:
+    settings = valid()
+    settings[section] |= changes
+    assert re.search(message, refused(settings))
+
+
+@pytest.mark.parametrize("reader", ["boost", "agreement"])
+def test_models_are_among_those_of_what_is_read(reader: str) -> None:
+    settings = valid()
+    settings["lape"]["models"] = ["gemma-3-270m"]
+    settings[reader]["models"] = ["gemma-3-270m", "smollm2-135m"]
+    assert re.search(
+        rf"{reader}.models\[1\]: lape is not asked of 'smollm2-135m', and {reader} reads its",
+        refused(settings),
+    )
+    settings["transfer"]["models"] = settings["sharing"]["models"] = ["smollm2-135m"]
+    settings[reader].pop("models")
+    if reader == "agreement":
+        settings["boost"] = None
+        assert "agreement.models: no model has all of the analyses" in refused(settings)
+
+
+def test_the_kept_configuration_is_read_as_the_file(tmp_path: Path, monkeypatch) -> None:
+    from neuroglot import layout, ownership
+
+    monkeypatch.chdir(tmp_path)
+    config = load(valid())
+    by_id = {"models": config.models, "corpora": config.corpora, "tasks": config.tasks}
+    layout.RESULTS.mkdir()
+    ownership.remember(layout.RESULTS, valid(), [Path("config.yaml")], by_id)
+    assert load_file(layout.CONFIGURATION) == config

@@ -71,5 +71,13 @@ def done(path):
     return str(layout.done(path))
 
 
+def key_of(text, language):
+    """What one language of a corpus or task is made from; a file that is missing is named."""
+    try:
+        return keys.text(text, language)
+    except NeuroglotError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def model_card(wildcards):
     return done(layout.model(wildcards.m))

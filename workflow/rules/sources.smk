@@ -69,7 +69,7 @@ rule corpus:
         "results/logs/corpus/{c}/{l}.log",
     localrule: True
     params:
-        key=lambda wildcards: keys.text(wildcards.c, wildcards.l),
+        key=lambda wildcards: key_of(wildcards.c, wildcards.l),
     message:
         "corpus {wildcards.c}: {wildcards.l}"
     shell:
@@ -85,7 +85,7 @@ rule task:
         "results/logs/task/{t}/{l}.log",
     localrule: True
     params:
-        key=lambda wildcards: keys.text(wildcards.t, wildcards.l),
+        key=lambda wildcards: key_of(wildcards.t, wildcards.l),
     message:
         "task {wildcards.t}: {wildcards.l}"
     shell:
