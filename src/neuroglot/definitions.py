@@ -12,6 +12,7 @@ not at all:
 import ast
 import builtins
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,8 +27,17 @@ ERRORS = f"{PACKAGE}.errors"
 
 # Modules that change no number. ``fingerprint`` itself is hashed by what it returns.
 UNCOUNTED = frozenset(
-    {ERRORS, f"{PACKAGE}.progress", f"{PACKAGE}.provenance", f"{PACKAGE}.definitions"}
+    {
+        ERRORS,
+        f"{PACKAGE}.analyses.described",
+        f"{PACKAGE}.definitions",
+        f"{PACKAGE}.progress",
+        f"{PACKAGE}.provenance",
+    }
 )
+
+# Definitions that change none either: what steps say of their variables.
+WORDS = re.compile(rf"{PACKAGE}\.analyses\.\w+\.steps\.\w+:VARIABLES")
 
 # Tables of which a job reads one entry, which is its target; of the table itself, the type that is
 # annotated counts. ``CorpusSettings`` and ``TaskSettings`` are unions: an entry is a class.
@@ -340,8 +350,8 @@ def annotated(unit: str) -> frozenset[str]:
 
 
 def counts(unit: str) -> bool:
-    """Whether a unit's module is one that can change a number."""
-    return unit.partition(":")[0] not in UNCOUNTED
+    """Whether a unit is one that can change a number."""
+    return unit.partition(":")[0] not in UNCOUNTED and not WORDS.fullmatch(unit)
 
 
 def _nodes(found: Module, unit: str) -> Sequence[ast.AST]:

@@ -13,6 +13,7 @@ import xarray as xr
 
 from neuroglot import layout, store
 from neuroglot.analyses.base import Analysis, Figures, Inputs, Scope, Step, StepSettings, Work
+from neuroglot.analyses.described import described, made_from
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.files import write_whole
@@ -61,12 +62,14 @@ def run_step(
             f"{analysis.name} {step.name}: its inputs were made with {len(cards)} different "
             "models; make them again with one"
         )
+    sources = made_from(inputs.paths())
     origin = {
         "reduction": f"{analysis.name}/{step.name}",
         "inputs": digest(
             {name: [_identity(path) for path in paths] for name, paths in inputs.named().items()}
         ),
         "cards": cards,
+        "made_from": sources,
         "settings": settings.model_dump(mode="json"),
         "code": code_of(analysis, step, settings),
     }
@@ -76,7 +79,13 @@ def run_step(
     work = Work(execution, pieces, pieces / digest(origin))
     module = importlib.import_module(f"{analysis.package}.steps.{step.name}")
     data: xr.Dataset = module.compute(replace(inputs, work=work), settings)
-    data = data.assign_attrs(paper=analysis.name, reduction=step.name, **_labels(settings))
+    data = described(data, getattr(module, "VARIABLES", {}))
+    data = data.assign_attrs(
+        paper=analysis.name,
+        reduction=step.name,
+        **_labels(settings),
+        **{kind: ids for kind, ids in sources.items() if ids},
+    )
     store.write_dataset(output, data)
     for stem, table in _tables(module, step, data).items():
         _write_table(table, output.with_name(f"{stem}.csv"))

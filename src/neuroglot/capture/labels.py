@@ -7,6 +7,7 @@ import numpy as np
 
 from neuroglot.capture.collectors import BY_FOLD
 from neuroglot.capture.settings import Over
+from neuroglot.measures.axes import LAYERS
 from neuroglot.models.ffn import FFN
 from neuroglot.store import SITES
 
@@ -37,12 +38,6 @@ def layer_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
 
     Of a model whose layers differ in width also ``neurons(layer)``.
     """
-    about = {
-        "layer": "layer, counted from 0 over all stacks; tables and figures count from 1",
-        "stack": "encoder or decoder",
-        "stack_layer": "layer within its stack, counted from 0",
-        "neurons": "neurons of the layer; what lies beyond them is NaN",
-    }
     values: dict[str, Any] = {
         "layer": np.arange(len(blocks)),
         "stack": [block.stack for block in blocks],
@@ -52,7 +47,7 @@ def layer_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
     if len(set(values["neurons"])) == 1:
         del values["neurons"]
     return {
-        name: ("layer", own, {"units": "1", "long_name": about[name]})
+        name: ("layer", own, {"units": "1", "long_name": LAYERS[name]})
         for name, own in values.items()
     }
 

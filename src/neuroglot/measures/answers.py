@@ -1,11 +1,30 @@
 """What a model's answers are worth while its neurons are edited: means over items and intervals."""
 
+from collections.abc import Mapping
+
 import xarray as xr
 
 from neuroglot.measures.bootstrap import bounded_mean
 
 BASELINE = "baseline"
 """The variant without edits, which the others are compared with."""
+
+ANSWERS: Mapping[str, str] = {
+    "accuracy": "share of the judged items that are answered right",
+    "accuracy_difference": "change of accuracy from the model as it is, mean over judged items",
+    "accuracy_excess": "accuracy less that with as many random neurons, mean over judged items",
+    "log_probability": "log-probability of the right answer, mean over judged items",
+    "log_probability_difference": "change of the right answer's log-probability from the model as "
+    "it is, mean over judged items",
+    "log_probability_excess": "log-probability of the right answer less that with as many random "
+    "neurons, mean over judged items",
+    "exact_accuracy": "share of the judged items whose right answer would be written word for word",
+    "neurons": "neurons that are edited, mean over judged items",
+    "chance": "how often a guess would be right, mean over judged items",
+    "items": "items that were judged",
+    "excluded": "items that cannot be judged in the language",
+}
+"""What ``answer_statistics`` gives, in words."""
 
 
 def control(variant: str) -> str:

@@ -11,6 +11,14 @@ from neuroglot.errors import NeuroglotError
 
 WIDTHS = ("neuron", "hidden")
 
+LAYERS = {
+    "layer": "layer, counted from 0 over all stacks; tables and figures count from 1",
+    "stack": "encoder or decoder",
+    "stack_layer": "layer within its stack, counted from 0",
+    "neurons": "neurons of the layer; what lies beyond them is NaN",
+}
+"""What the coordinates along ``layer`` are, in a recording and in what is made of it."""
+
 
 def width_dimension(array: xr.DataArray) -> str:
     """Name the width of a site: ``neuron`` (of ``act`` and ``gate``) or ``hidden`` (of ``out``).

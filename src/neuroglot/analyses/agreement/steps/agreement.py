@@ -1,6 +1,6 @@
 """Compares the neurons that methods name for each language, and lists those named by several."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,34 @@ COUNTS = ("neurons", "neurons_other", "shared")
 
 Places = NDArray[np.intp]
 
+VARIABLES: Mapping[str, str] = {
+    "method": "method that names a language's neurons",
+    "method_other": "method that it is compared with",
+    "neurons": "neurons of the layer that the method names for the language",
+    "shared": "neurons of the layer that both methods name for the language",
+    "jaccard": "neurons that both methods name among those that either names, in one layer",
+    "expected_jaccard": "the same of two random sets of these sizes, on average",
+    "p_value": "probability that random sets of these sizes share as many neurons of the layer",
+    "jaccard_all": "neurons that both methods name among those that either names, over all layers "
+    "that both look at",
+    "expected_all": "the same of random sets with these sizes in every layer, on average",
+    "p_value_all": "probability that random sets with these sizes in every layer share as many",
+    "p_value_holm": "p_value_all, corrected by Holm's method for all pairs and languages",
+    "looked_at": "whether the method may name neurons of the layer at all",
+    "entry_language": "BCP 47 tag of the language that several methods name the neuron for",
+    "entry_layer": "layer of the neuron, counted from 0 over all stacks",
+    "entry_neuron": "neuron in its layer, counted from 0",
+    "entry_named": "whether the method names the neuron for the language",
+    "frequency": "share of the language's tokens at which the neuron fires; NaN unknown",
+    "frequency_others": "the largest share of any other language's tokens at which the neuron "
+    "fires; NaN unknown",
+    "expert": "expert of its layer that the neuron belongs to; -1 unknown",
+    "specific_items": "items in which the neuron is active in the language alone, of the tasks "
+    "asked in the most languages; -1 unknown",
+    "top_token": "ids of the tokens whose logits the neuron raises most, the first the most",
+    "top_text": "text of these tokens, unseen characters named",
+}
+
 
 def compute(inputs: AgreementInputs, settings: AgreementStepSettings) -> xr.Dataset:
     """Compare every two methods in every language and look up what else is known of the neurons."""
@@ -35,24 +63,24 @@ def compute(inputs: AgreementInputs, settings: AgreementStepSettings) -> xr.Data
     looked = xr.DataArray(
         np.array([looked_at(one, inputs.naming(one.analysis)) for one in methods]),
         dims=("method", "layer"),
-        attrs={"units": "whether the method looks at the layer"},
+        attrs={"units": "true or false"},
     )
     language, layer, neuron = named_by_several(named, settings.minimum_methods)
     own = [languages[index] for index in language]
     tokens, texts = _tokens(inputs, settings, layer, neuron)
     return agreement(named, looked).assign(
         looked_at=looked,
-        entry_language=("entry", np.array(own, str), {"units": "id of a language"}),
-        entry_layer=("entry", layer, {"units": "number of the layer from 0"}),
-        entry_neuron=("entry", neuron, {"units": "number of the neuron in its layer"}),
+        entry_language=("entry", np.array(own, str), {"units": "language tag"}),
+        entry_layer=("entry", layer, {"units": "index of layer"}),
+        entry_neuron=("entry", neuron, {"units": "index of neuron"}),
         entry_named=(
             ("method", "entry"),
             named.to_numpy()[:, language, layer, neuron],
-            {"units": "whether the method names the neuron"},
+            {"units": "true or false"},
         ),
         **_known(inputs, analyses_of(methods), own, layer, neuron),
         top_token=(("entry", "place"), tokens, {"units": "token id"}),
-        top_text=(("entry", "place"), texts, {"units": "token, unseen characters named"}),
+        top_text=(("entry", "place"), texts, {"units": "text"}),
     )
 
 
@@ -121,7 +149,7 @@ def _known(
     units = {
         "frequency": "share of tokens",
         "frequency_others": "share of tokens",
-        "expert": "number of the expert in its layer, -1 unknown",
+        "expert": "index of expert",
         "specific_items": "items",
     }
     return {name: ("entry", found[name], {"units": unit}) for name, unit in units.items()}

@@ -20,6 +20,24 @@ from neuroglot.tables import tidy
 PROMPTED = ("pivot", "own")
 STATED = ("prompts", "prompt_tokens", "new_tokens", "random_seeds")
 
+VARIABLES: Mapping[str, str] = {
+    "prompted": "whose prompt is gone on from: the pivot's or the language's own",
+    "chosen": "what is multiplied: the language's neurons, or a draw of as many random ones",
+    "variant": "the same, with the draws of random neurons taken together",
+    "factor": "what the neurons are multiplied by; 1 is the model as it is",
+    "item": "number of the prompt, from 1",
+    "prompt": "beginning of a held-out segment that is gone on from",
+    "continuation": "what the model writes next; empty where nothing was asked for",
+    "detected": "language that the continuation is identified as; und in no language, empty where "
+    "nothing was asked for",
+    "share": "share of the prompts' continuations that are in the language",
+    "undetermined": "share of the prompts' continuations that are in no language",
+    "perplexity": "perplexity of the language's held-out text, over all predicted tokens; of "
+    "random neurons the geometric mean over draws",
+    "neurons": "neurons that the method names for the language",
+    "predicted_tokens": "tokens of held-out text that perplexity is over",
+}
+
 
 def compute(inputs: BoostInputs, settings: BoostStepSettings) -> xr.Dataset:
     """Let the model write, and read held-out text, with every language's neurons multiplied.

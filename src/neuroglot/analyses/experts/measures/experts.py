@@ -284,7 +284,7 @@ def shared_histogram(shared_by: xr.DataArray, n_languages: int) -> xr.DataArray:
     return xr.DataArray(
         counts.astype(np.int64),
         dims="languages",
-        coords={"languages": np.arange(n_languages + 1)},
+        coords={"languages": ("languages", np.arange(n_languages + 1), {"units": "languages"})},
         name="shared_histogram",
         attrs={"units": "experts", "source": "table 3, appendix D"},
     )

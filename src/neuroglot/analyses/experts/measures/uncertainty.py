@@ -97,7 +97,7 @@ def sharing(
         as_many = (chance[name] >= observed[name]).sum(axis=0)
         found[f"{name}_p_value"] = (dim, (1 + as_many) / (1 + replicates))
     coords = {key: active.coords[key] for key in active.coords if key in ("language", "layer")}
-    coords["languages"] = ("languages", np.arange(len(order) + 1))
+    coords["languages"] = ("languages", np.arange(len(order) + 1), {"units": "languages"})
     counted = xr.Dataset(found, coords).isel(language=np.argsort(order))
     for key, value in counted.data_vars.items():
         units = "probability" if str(key).endswith("_p_value") else "experts"

@@ -1,5 +1,7 @@
 """How often experts are active in each language, and which languages share them (sections 3-4)."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 import xarray as xr
 
@@ -9,6 +11,29 @@ from neuroglot.analyses.experts.partitions import read_routing
 from neuroglot.analyses.experts.settings import FrequencyInputs, FrequencySettings
 from neuroglot.measures.bootstrap import bounded, ratio_interval, with_bounds
 from neuroglot.tables import tidy
+
+VARIABLES: Mapping[str, str] = {
+    "languages": "number of languages that share an expert",
+    "metric": "how two languages' frequencies are compared",
+    "expert_frequency": "share of all tokens of the text at which the expert is active",
+    "tokens": "tokens of the text, all of which are counted",
+    "similarity": "similarity or distance of two languages' frequencies over all layers' experts",
+    "shared_by": "languages in which the expert is of high frequency",
+    "shared_histogram": "experts by the number of languages in which they are of high frequency",
+    "shared_histogram_null": "experts by the number of languages that share them when languages' "
+    "labels are exchanged at random, on average",
+    "shared_histogram_p_value": "share of the exchanges with at least as many experts",
+    "specific": "experts that are of high frequency in this language alone",
+    "specific_null": "experts of one language alone when languages' labels are exchanged at "
+    "random, on average",
+    "specific_p_value": "share of the exchanges with at least as many experts of the language "
+    "alone",
+    "specific_by_layer": "experts of the layer that are of high frequency in one language alone",
+    "specific_by_layer_null": "experts of the layer that are one language's alone when languages' "
+    "labels are exchanged at random, on average",
+    "specific_by_layer_p_value": "share of the exchanges with at least as many such experts in the "
+    "layer",
+}
 
 
 def compute(inputs: FrequencyInputs, settings: FrequencySettings) -> xr.Dataset:

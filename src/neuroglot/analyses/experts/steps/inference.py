@@ -1,7 +1,7 @@
 """What a model loses and gains with a language's high-frequency experts only (section 4.4)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from time import perf_counter
@@ -47,6 +47,22 @@ MEASURED = {
 """Settings that a language's measurements depend on."""
 
 Keep = list[NDArray[np.intp]]
+
+VARIABLES: Mapping[str, str] = {
+    "variant": "experts that the model runs with: all, the language's high-frequency ones, or as "
+    "many random ones",
+    "continued_by": "experts that the model writes with",
+    "perplexity": "perplexity of the language's held-out text, over all predicted tokens; seed is "
+    "the draw of random experts",
+    "tokens_per_second": "held-out tokens read per second, in each round of the measurement",
+    "expert_share": "share of the experts that are of high frequency in the language",
+    "ffn_parameters_saved": "share of the FFNs' parameters that the model does without",
+    "parameters_saved": "share of all parameters that the model does without",
+    "predicted_tokens": "tokens of held-out text that perplexity is over",
+    "windows": "windows of held-out text, which are resampled for the intervals",
+    "prompt": "beginning of the held-out text that is gone on from",
+    "continuation": "what the model writes next",
+}
 
 
 def compute(inputs: InferenceInputs, settings: InferenceSettings) -> xr.Dataset:

@@ -1,5 +1,7 @@
 """Clusters the neurons of some layers into experts of equal size (section 3)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 import xarray as xr
@@ -11,6 +13,10 @@ from neuroglot.models.card import read_card
 from neuroglot.models.ffn import ffns
 from neuroglot.models.load import load
 from neuroglot.progress import progress
+
+VARIABLES: Mapping[str, str] = {
+    "expert": "expert of its layer that the neuron belongs to, counted from 0",
+}
 
 
 def compute(inputs: PartitionInputs, settings: PartitionSettings) -> xr.Dataset:
@@ -36,7 +42,7 @@ def compute(inputs: PartitionInputs, settings: PartitionSettings) -> xr.Dataset:
             found[row] = equal_size_clusters(weights, experts, settings.seed)
             bar.update()
     return xr.Dataset(
-        {"expert": (("layer", "neuron"), found, {"units": "number of the expert"})},
+        {"expert": (("layer", "neuron"), found, {"units": "index of expert"})},
         coords={
             "layer": [ffn.index for ffn in chosen],
             "stack": ("layer", [ffn.stack for ffn in chosen]),

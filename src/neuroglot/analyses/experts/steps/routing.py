@@ -1,6 +1,6 @@
 """Counts how often each expert is among the most active of a token, by fold (section 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,11 @@ Members = Sequence[NDArray[np.int64]]
 
 Counted = tuple[NDArray[np.int64], NDArray[np.int64], str]
 """Tokens that experts are active for, [layer, fold, expert]; all tokens, [fold]; the language."""
+
+VARIABLES: Mapping[str, str] = {
+    "active": "tokens of the fold's segments at which the expert is among the most active",
+    "tokens": "tokens of the fold's segments, all of which are counted",
+}
 
 
 def compute(inputs: RoutingInputs, settings: RoutingSettings) -> xr.Dataset:

@@ -130,7 +130,7 @@ def language_neurons(
     selected.flat[lowest[: round(top_fraction * entropy.size)]] = True
     own: xr.DataArray = above & xr.DataArray(selected, dims=("layer", "neuron"))
     own.attrs = {
-        "units": "whether the neuron is the language's",
+        "units": "true or false",
         "source": SOURCE,
         "activation_bar": float(bar),
         SELECTED: int(selected.sum()),
@@ -192,7 +192,7 @@ def shared_by_languages(language_neuron: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(
         by_number.astype(np.int64),
         dims="count",
-        coords={"count": np.arange(languages + 1)},
+        coords={"count": ("count", np.arange(languages + 1), {"units": "languages"})},
         name="shared_by_languages",
         attrs={"units": "neurons", "source": SOURCE},
     )

@@ -1,5 +1,6 @@
 """Language-specific neurons by the entropy of their activation probability (LAPE)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,24 @@ from neuroglot.measures.bootstrap import bounded, with_bounds
 from neuroglot.tables import tidy
 
 STATED = ("percentile", "top_fraction", "replicates", "permutations")
+
+VARIABLES: Mapping[str, str] = {
+    "count": "number of languages that a neuron belongs to",
+    "activation_probability": "share of all tokens of the text at which the neuron fires",
+    "activation_probability_entropy": "entropy over languages of the neuron's activation "
+    "probabilities, divided by their sum",
+    "language_neuron": "whether the neuron is specific to the language",
+    "neurons": "neurons of the layer that are specific to the language",
+    "all_layers": "neurons of all layers that are specific to the language",
+    "chance_selected": "neurons that would be specific to some language when languages' labels are "
+    "exchanged at random, on average",
+    "chance_neurons": "neurons of the layer that would be specific to a language when languages' "
+    "labels are exchanged at random, on average",
+    "chance_all_layers": "neurons of all layers that would be specific to a language when "
+    "languages' labels are exchanged at random, on average",
+    "shared_by_languages": "selected neurons by the number of languages that they belong to",
+    "tokens": "tokens of the text, all of which are counted",
+}
 
 
 def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:

@@ -1,6 +1,6 @@
 """What every language loses when one language's neurons, or random ones, are deactivated."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,19 @@ TABLE = (
     "deactivated_neurons",
     "predicted_tokens",
 )
+
+VARIABLES: Mapping[str, str] = {
+    "chosen": "neurons that are deactivated: those of LAPE, or as many random ones",
+    "deactivated": "BCP 47 tag of the language whose neurons are deactivated",
+    "perplexity": "perplexity of the language's held-out text without the neurons, over all "
+    "predicted tokens; of random ones the geometric mean over draws",
+    "perplexity_random": "perplexity of the language's held-out text without each draw of random "
+    "neurons",
+    "baseline": "perplexity of the language's held-out text of the model as it is",
+    "change": "logarithm of perplexity without the neurons over that of the model as it is",
+    "deactivated_neurons": "neurons that are deactivated",
+    "predicted_tokens": "tokens of held-out text that perplexity is over",
+}
 
 
 def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Dataset:

@@ -1,7 +1,7 @@
 """Which languages' tokens the neurons of the last layer write: the lexicon paper's section 5."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,23 @@ from neuroglot.measures.bootstrap import named_bounds, with_bounds
 PRIORS: tuple[measure.Prior, ...] = ("uniform", "corpus")
 NAMED_LANGUAGES = 5
 NAMED_TOKENS = 10
+
+VARIABLES: Mapping[str, str] = {
+    "prior": "how likely languages are before a token is seen: all alike, or as their texts' "
+    "tokens",
+    "association": "how likely each language is, averaged over the neuron's top tokens",
+    "entropy": "entropy over languages of the neuron's association",
+    "coverage": "share of the neuron's top tokens that occur in any language's text",
+    "top_language_share": "share of the neurons of both signs whose most associated language this "
+    "is",
+    "tfidf": "TF-IDF of the language, summed over the neuron's top tokens",
+    "token_share": "share of the tokens of all languages' texts that are of this language",
+    "tokens": "tokens of the language's text, all of which are counted",
+    "linkage": "clusters of languages by association, as SciPy's linkage: the two merged, their "
+    "distance, the languages in both",
+    "drawn": "neurons of lowest entropy that are well enough covered, counted from 0; -1 none",
+    "drawn_highest": "neuron of highest entropy that is well enough covered, counted from 0",
+}
 
 
 def compute(inputs: AssociationInputs, settings: AssociationSettings) -> xr.Dataset:

@@ -1,5 +1,6 @@
 """Counts the tokens of all languages of a corpus with one model's tokenizer (section 4.2)."""
 
+from collections.abc import Mapping
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 BATCH_SEGMENTS = 4096
+
+VARIABLES: Mapping[str, str] = {
+    "token": "id of the token in the model's vocabulary",
+    "count": "how often the token occurs in the language's text",
+    "fold_count": "how often the entry's token occurs in the entry's fold of segments",
+    "fold_language": "language of the entry, as place along language",
+    "fold_token": "id of the entry's token",
+    "fold": "fold of segments of the entry",
+}
 
 
 def compute(inputs: CountsInputs, settings: CountsSettings) -> xr.Dataset:

@@ -1,5 +1,7 @@
 """The tokens that each neuron of the last layer writes and suppresses most (section 3)."""
 
+from collections.abc import Mapping
+
 import xarray as xr
 
 from neuroglot.analyses.lexicon.settings import ProjectionInputs, ProjectionSettings
@@ -10,6 +12,14 @@ from neuroglot.models.vocabulary import token_texts
 
 SHOWN = 20
 
+VARIABLES: Mapping[str, str] = {
+    "sign": "positive: the tokens that the neuron raises; negative: those that it lowers",
+    "top_token": "ids of the tokens whose logits the last layer's neuron raises or lowers most, "
+    "the first the most",
+    "top_weight": "what one unit of activation adds to the logits of these tokens",
+    "top_text": "text of the first of these tokens, unseen characters named",
+}
+
 
 def compute(inputs: ProjectionInputs, settings: ProjectionSettings) -> xr.Dataset:
     """Project every neuron to the vocabulary; the first tokens also as text."""
@@ -18,5 +28,7 @@ def compute(inputs: ProjectionInputs, settings: ProjectionSettings) -> xr.Datase
     tokenizer = read_tokenizer(inputs.model)
     shown = top["top_token"].isel(rank=slice(SHOWN)).rename(rank="shown")
     texts = token_texts(tokenizer, shown.values.ravel())
-    top["top_text"] = shown.copy(data=xr.DataArray(texts).values.reshape(shown.shape))
+    top["top_text"] = shown.copy(data=xr.DataArray(texts).values.reshape(shown.shape)).assign_attrs(
+        units="text"
+    )
     return top

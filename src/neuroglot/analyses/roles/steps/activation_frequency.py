@@ -1,5 +1,7 @@
 """Activation frequency of every neuron, and its spread over each layer (figures 2 and 3)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -16,6 +18,19 @@ from neuroglot.measures.bootstrap import with_bounds
 
 TABLE = with_bounds("mean", "std")
 SITES = ("act", "out", "out_gelu")
+
+VARIABLES: Mapping[str, str] = {
+    "site": "act: the neurons' activations; out: the FFN's output; out_gelu: GELU of it",
+    "activation_frequency_act": "share of the recorded prefixes at which the neuron fires",
+    "activation_frequency_out": "share of the recorded prefixes at which the dimension of the "
+    "FFN's output fires",
+    "activation_frequency_out_gelu": "share of the recorded prefixes at which GELU of the "
+    "dimension of the FFN's output fires",
+    "mean": "share of the recorded prefixes at which a neuron fires, mean over the layer",
+    "std": "share of the recorded prefixes at which a neuron fires, standard deviation over the "
+    "layer",
+    "rows": "recorded prefixes, all of which are counted",
+}
 
 
 def compute(inputs: StatisticsInputs, settings: ActivationFrequencySettings) -> xr.Dataset:

@@ -15,6 +15,16 @@ from neuroglot.measures.bootstrap import with_bounds
 TABLE = ("distance", *with_bounds("distance_mean"))
 COUNTS = ["segments", "prefixes", "segments_left_out"]
 
+VARIABLES: Mapping[str, str] = {
+    "distance": "distance from each prefix of the first language to the nearest one of the same "
+    "segment in the second, summed over prefixes",
+    "distance_mean": "distance from a prefix of the first language to the nearest one of the same "
+    "segment in the second, mean over prefixes",
+    "prefixes": "sampled prefixes of the first language that are compared",
+    "segments": "sampled segments that both languages have, which are compared",
+    "segments_left_out": "sampled segments that only one of the languages has",
+}
+
 
 def compute(inputs: DistanceInputs, settings: DistanceSettings) -> xr.Dataset:
     """Apply algorithm 1 to every ordered pair of languages, one layer in memory at a time."""

@@ -1,5 +1,7 @@
 """The neuron most often at the top and the one that varies most, by layer (figure 8)."""
 
+from collections.abc import Mapping
+
 import xarray as xr
 
 from neuroglot.analyses.roles.measures.dominance import dominant_neurons
@@ -8,6 +10,16 @@ from neuroglot.analyses.roles.statistics import Statistics, by_site
 from neuroglot.capture.recorded import Site
 
 TABLE = ("most_often_maximum", "maximum_share", "most_variable", "largest_std")
+
+VARIABLES: Mapping[str, str] = {
+    "most_often_maximum": "neuron, or dimension of the output, that is the layer's largest at the "
+    "most recorded prefixes; -1 without any",
+    "maximum_share": "share of the recorded prefixes at which it is the layer's largest",
+    "most_variable": "neuron, or dimension of the output, that varies most over the recorded "
+    "prefixes; -1 without any",
+    "largest_std": "its standard deviation over the recorded prefixes",
+    "rows": "recorded prefixes, all of which are counted",
+}
 
 
 def compute(inputs: StatisticsInputs, settings: DominantNeuronsSettings) -> xr.Dataset:

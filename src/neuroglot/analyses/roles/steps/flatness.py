@@ -1,5 +1,7 @@
 """Activation flatness through the layers (figures 4 and 6)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -11,6 +13,14 @@ from neuroglot.capture.recorded import Recorded, Site
 from neuroglot.measures.bootstrap import ratio_interval, with_bounds
 
 TABLE = ("flatness_sum", *with_bounds("flatness_mean"))
+
+VARIABLES: Mapping[str, str] = {
+    "flatness_sum": "entropy of the layer's scaled activations per neuron, summed over the "
+    "recorded prefixes",
+    "flatness_mean": "entropy of the layer's scaled activations per neuron, mean over the recorded "
+    "prefixes",
+    "rows": "recorded prefixes, all of which are counted",
+}
 
 
 def compute(inputs: StatisticsInputs, settings: ResampledSettings) -> xr.Dataset:

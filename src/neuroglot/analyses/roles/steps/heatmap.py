@@ -1,5 +1,7 @@
 """Scaled activations of the first prefixes in a few layers (figures 5, 7 and 8)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
@@ -7,6 +9,14 @@ from neuroglot.analyses.roles.measures.heatmap import layers_at, scaled_rows
 from neuroglot.analyses.roles.settings import HeatmapInputs, HeatmapSettings
 from neuroglot.analyses.roles.statistics import SITES
 from neuroglot.capture.recorded import Recorded, Site, open_recorded
+
+VARIABLES: Mapping[str, str] = {
+    "scaled_act": "activation of each neuron at each of the first sampled prefixes, scaled so that "
+    "the layer's least is 0 and its largest 1; NaN beyond the language's last",
+    "scaled_out": "the FFN's output at each of the first sampled prefixes, scaled so that the "
+    "layer's least is 0 and its largest 1; NaN beyond the language's last",
+    "segment": "place in the corpus of the segment that the prefix is of; -1 beyond the last",
+}
 
 
 def compute(inputs: HeatmapInputs, settings: HeatmapSettings) -> xr.Dataset:

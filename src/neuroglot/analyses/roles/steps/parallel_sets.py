@@ -23,6 +23,13 @@ from neuroglot.measures.bootstrap import bounded, with_bounds
 TABLE = (*with_bounds("same_language"), "sentence_overlap", "token_overlap")
 Read = TypeVar("Read")
 
+VARIABLES: Mapping[str, str] = {
+    "same_language": "rank correlation between two corpora of the neurons' activations, summed "
+    "over all recorded prefixes of one language",
+    "sentence_overlap": "share of the first corpus' distinct segments that the second has too",
+    "token_overlap": "tokens that occur in both corpora among those that occur in either",
+}
+
 
 def compute(inputs: ParallelSetsInputs, settings: ResampledSettings) -> xr.Dataset:
     """Compare each language's rankings between sets, and how far the sets' text overlaps."""

@@ -1,5 +1,7 @@
 """Rank correlation of neurons between languages through the layers (figures 12, 13, 17 and 18)."""
 
+from collections.abc import Mapping
+
 import xarray as xr
 
 from neuroglot.analyses.roles.measures.ranks import rank_correlation, rank_correlation_bounds
@@ -9,6 +11,11 @@ from neuroglot.capture.recorded import Site
 from neuroglot.measures.bootstrap import bounded, with_bounds
 
 TABLE = with_bounds("rank_correlation")
+
+VARIABLES: Mapping[str, str] = {
+    "rank_correlation": "rank correlation between two languages of the neurons' activations, "
+    "summed over all recorded prefixes",
+}
 
 
 def compute(inputs: StatisticsInputs, settings: ResampledSettings) -> xr.Dataset:

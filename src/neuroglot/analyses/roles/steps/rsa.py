@@ -1,5 +1,6 @@
 """Representational similarity between the layers of every two models (figure 11)."""
 
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
@@ -20,6 +21,11 @@ from neuroglot.capture.recorded import Recorded, Site
 from neuroglot.measures.bootstrap import FOLDS, bounded, with_bounds
 
 TABLE = with_bounds("rsa")
+
+VARIABLES: Mapping[str, str] = {
+    "rsa": "correlation between two layers of how alike they make every two of the stimuli",
+    "stimuli": "sampled prefixes that both models have, which are compared",
+}
 
 
 def compute(inputs: RsaInputs, settings: RsaSettings) -> xr.Dataset:

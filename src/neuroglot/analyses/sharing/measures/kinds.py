@@ -20,6 +20,9 @@ Bits: TypeAlias = NDArray[np.uint8]
 
 KINDS = ("all_shared", "partial_shared", "specific", "non_activated")
 
+KIND = "kind of neuron: active in all languages, in some, in one or in none"
+"""What the coordinate ``kind`` is."""
+
 # Bytes handled at a time: larger temporaries leave the cache, smaller ones cost more calls.
 BLOCK = 1 << 20
 

@@ -1,7 +1,7 @@
 """A task's answers without a kind of neurons, and with some converted (tables 2, 3, 5 and 6)."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +15,7 @@ from neuroglot.analyses.sharing.measures.kinds import Bits, KindBits, convertibl
 from neuroglot.analyses.sharing.prompts import open_prompts, recorded_items
 from neuroglot.analyses.sharing.settings import AnswersInputs, AnswersSettings
 from neuroglot.capture.answers import Variant
-from neuroglot.measures.answers import BASELINE, answer_statistics
+from neuroglot.measures.answers import ANSWERS, BASELINE, answer_statistics
 from neuroglot.measures.controls import random_like
 from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
@@ -34,6 +34,12 @@ VARIANTS = (
     *(f"converted_{kinds}" for kinds in CONVERTED),
     *(f"random_converted_{kinds}" for kinds in CONVERTED),
 )
+
+VARIABLES: Mapping[str, str] = {
+    **ANSWERS,
+    "variant": "the model as it is, without a kind of neurons, with some converted, or the same "
+    "with as many random neurons",
+}
 
 
 def compute(inputs: AnswersInputs, settings: AnswersSettings) -> xr.Dataset:

@@ -1,6 +1,7 @@
 """Kinds of neurons between models, and between numbers of examples (figures 7, 20 and 21)."""
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -13,6 +14,11 @@ from neuroglot.measures.bootstrap import with_bounds
 SHARE = with_bounds("kind_share")
 TABLE = tuple(SHARE)
 
+VARIABLES: Mapping[str, str] = {
+    "shots": "worked examples before the question",
+    "layers": "layers of the model; what lies beyond them is NaN",
+}
+
 
 def compute(inputs: ComparisonInputs, settings: ComparisonSettings) -> xr.Dataset:
     """Put the models' kinds beside each other; NaN above a shallower model's last layer."""
@@ -24,7 +30,11 @@ def compute(inputs: ComparisonInputs, settings: ComparisonSettings) -> xr.Datase
     return (
         share.assign(layers=("model", layers, {"units": "layers"}))
         .assign_coords(
-            shots=("task", [settings.shots[str(task)] for task in share["task"].values]),
+            shots=(
+                "task",
+                [settings.shots[str(task)] for task in share["task"].values],
+                {"units": "examples"},
+            ),
             stack=deepest["stack"],
             stack_layer=deepest["stack_layer"],
         )

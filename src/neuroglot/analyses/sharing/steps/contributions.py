@@ -1,6 +1,6 @@
 """What each kind of neuron contributes to the FFN's output (figures 8, 9 and 23 to 26)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from neuroglot.analyses.sharing.measures.contribution import (
     contributions_bounded,
     value_norm,
 )
+from neuroglot.analyses.sharing.measures.kinds import KIND
 from neuroglot.analyses.sharing.prompts import Prompts, kinds_of, open_prompts
 from neuroglot.analyses.sharing.settings import ContributionsInputs, ContributionsSettings
 from neuroglot.measures.axes import along
@@ -23,6 +24,19 @@ from neuroglot.models.card import read_card
 from neuroglot.models.ffn import ffns
 from neuroglot.models.load import load
 from neuroglot.tables import tidy
+
+VARIABLES: Mapping[str, str] = {
+    "kind": KIND,
+    "top_share": "share of the layer's top contributors that are of the kind, mean over items",
+    "mean": "contribution of a neuron of the kind to the FFN's output, mean over items",
+    "sum": "contribution of the kind's neurons together to the FFN's output, mean over items",
+    "top_share_of_languages": "share of the layer's top contributors that are of the kind, mean "
+    "over items and languages",
+    "mean_of_languages": "contribution of a neuron of the kind to the FFN's output, mean over "
+    "items and languages",
+    "sum_of_languages": "contribution of the kind's neurons together to the FFN's output, mean "
+    "over items and languages",
+}
 
 
 def compute(inputs: ContributionsInputs, settings: ContributionsSettings) -> xr.Dataset:

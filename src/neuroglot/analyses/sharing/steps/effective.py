@@ -1,6 +1,6 @@
 """How much each kind of neuron speaks for the gold answer (tables 1 and 4, figure 10)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +16,7 @@ from neuroglot.analyses.sharing.measures.effective import (
     score_statistics,
     scores_bounded,
 )
+from neuroglot.analyses.sharing.measures.kinds import KIND
 from neuroglot.analyses.sharing.prompts import Prompts, kinds_of, open_prompts, recorded_items
 from neuroglot.analyses.sharing.settings import EffectiveInputs, EffectiveSettings
 from neuroglot.capture.questions import Question
@@ -28,6 +29,17 @@ from neuroglot.tables import tidy
 
 Scores: TypeAlias = dict[str, list[ScoreStatistics]]
 """By language, layer after layer."""
+
+VARIABLES: Mapping[str, str] = {
+    "kind": KIND,
+    "max": "highest effective score for the gold answer, over all items and neurons of the kind",
+    "min": "lowest effective score for the gold answer, over all items and neurons of the kind",
+    "mean": "mean effective score for the gold answer, over all items and neurons of the kind",
+    "max_by_layer": "highest effective score for the gold answer, over all items and the layer's "
+    "neurons of the kind",
+    "max_by_layer_of_languages": "highest effective score for the gold answer, over all items and "
+    "the layer's neurons of the kind, mean over languages",
+}
 
 
 def compute(inputs: EffectiveInputs, settings: EffectiveSettings) -> xr.Dataset:

@@ -1,6 +1,6 @@
 """Kinds of neurons in every task by layer, and how they change (figures 2 to 7, 19 and 22)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 import xarray as xr
@@ -15,7 +15,13 @@ from neuroglot.analyses.sharing.measures.kind_shares import (
     kind_share_by_item,
     overlap,
 )
-from neuroglot.analyses.sharing.measures.kinds import KindBits, kinds, nested_kinds, pack_above
+from neuroglot.analyses.sharing.measures.kinds import (
+    KIND,
+    KindBits,
+    kinds,
+    nested_kinds,
+    pack_above,
+)
 from neuroglot.analyses.sharing.measures.specificity import (
     repeated_specificity,
     specific_in_all,
@@ -35,6 +41,34 @@ REPEATING = (
     "same_language",
     "same_language_null",
 )
+
+VARIABLES: Mapping[str, str] = {
+    "kind": KIND,
+    "threshold": "activation above which a neuron is active",
+    "languages": "number of languages, the first in order, that kinds are told by",
+    "kind_share": "share of the layer's neurons that are of the kind at the end of the prompt, "
+    "mean over items",
+    "overlap": "share of the layer's neurons that are of the kind in every item",
+    "active_share": "share of the layer's neurons that are active at the end of the prompt, mean "
+    "over items",
+    "dead": "share of the layer's non-activated neurons that no token of the prompt activates, "
+    "mean over items",
+    "threshold_share": "share of the layer's neurons that are of the kind under another threshold, "
+    "mean over items",
+    "language_count_share": "share of the layer's neurons that are of the kind among fewer "
+    "languages, mean over items",
+    "items": "items of the task, all of which are counted",
+    "repeating": "neurons of the layer that are specific to the same language in more than half of "
+    "the items",
+    "repeating_null": "neurons that would be when languages are dealt at random, on average",
+    "repeating_null_high": "at most so many would be in 95 % of random deals",
+    "same_language": "share of the pairs of items in which a neuron is specific that are of the "
+    "same language",
+    "same_language_null": "the same when languages are dealt at random, on average",
+    "specific": "items in which the neuron is active in this language alone, of the tasks asked in "
+    "the most languages",
+    "specific_items": "items of these tasks together",
+}
 
 
 def compute(inputs: KindsInputs, settings: KindsSettings) -> xr.Dataset:

@@ -127,7 +127,7 @@ def mean_ratios(
             "type": list(LISTS),
             "grouping": list(GROUPINGS),
             "language": languages,
-            "top": list(tops),
+            "top": ("top", list(tops), {"units": "neurons"}),
         },
     )
 

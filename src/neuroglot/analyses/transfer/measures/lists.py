@@ -60,8 +60,8 @@ def ranked(
     return xr.Dataset(
         {
             "score": (("type", "language", "layer", "neuron"), score, {"units": unit}),
-            "rank_layer": (by_rank, layer, {"units": "layer, from 0"}),
-            "rank_neuron": (by_rank, neuron, {"units": "neuron, from 0"}),
+            "rank_layer": (by_rank, layer, {"units": "index of layer"}),
+            "rank_neuron": (by_rank, neuron, {"units": "index of neuron"}),
             "rank_score": (by_rank, first[:, :, 2].astype(np.float32), {"units": unit}),
             "neurons": (("type", "language", "layer"), in_layer, {"units": "neurons"}),
         },

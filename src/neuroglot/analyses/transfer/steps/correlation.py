@@ -1,5 +1,7 @@
 """How well transfer neurons tell a language, or its family, from the others (η²)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -14,6 +16,18 @@ from neuroglot.analyses.transfer.settings import CorrelationInputs, CorrelationS
 from neuroglot.analyses.transfer.states import open_states
 from neuroglot.progress import progress
 from neuroglot.tables import tidy
+
+VARIABLES: Mapping[str, str] = {
+    "type": "list of neurons: of Type 1, of Type 2, or as many random ones of the same layers",
+    "grouping": "what a neuron tells from all others: the language, or its family",
+    "top": "how many neurons of the list, from the highest score",
+    "correlation_ratio": "share of the variance of the neuron's last-token activation, over all "
+    "segments of all languages, that the grouping explains",
+    "mean_ratio": "mean correlation ratio of the list's first neurons; of random ones the mean "
+    "over draws",
+    "mean_ratio_control_low": "least mean correlation ratio of any draw of random neurons",
+    "mean_ratio_control_high": "largest mean correlation ratio of any draw of random neurons",
+}
 
 
 def compute(inputs: CorrelationInputs, settings: CorrelationSettings) -> xr.Dataset:

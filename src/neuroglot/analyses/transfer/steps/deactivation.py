@@ -31,6 +31,23 @@ from neuroglot.tables import tidy
 
 PAIRS = ("parallel", "non_parallel")
 
+VARIABLES: Mapping[str, str] = {
+    "variant": "the model as it is, without the language's Type 1 neurons, or without as many "
+    "random ones of the same layers",
+    "pair": "with which segment of the pivot: the parallel one, or all others",
+    "k": "nearest neighbours that are looked at",
+    "similarity": "cosine with the pivot's segments, mean over segments",
+    "similarity_control_low": "least such mean of any draw of random neurons",
+    "similarity_control_high": "largest such mean of any draw of random neurons",
+    "mutual_knn": "share of a segment's nearest neighbours that the language has in common with "
+    "the pivot, mean over segments",
+    "mutual_knn_control_low": "least such mean of any draw of random neurons",
+    "mutual_knn_control_high": "largest such mean of any draw of random neurons",
+    "mutual_knn_chance": "share of neighbours in common that is expected of unrelated languages",
+    "effect": "what the variant changes of the cosine of the same segments, mean over segments",
+    "excess": "effect of Type 1 neurons less that of random ones, mean over segments",
+}
+
 
 def compute(inputs: DeactivationInputs, settings: DeactivationSettings) -> xr.Dataset:
     """Read every language but the pivot as it is, without its Type 1 neurons, and the controls."""
@@ -127,7 +144,7 @@ def _dataset(
     return (
         closeness_without(similarity, overlap, settings.replicates)
         .transpose("variant", "k", "pair", "state", "language")
-        .assign_coords({**state_axis(pivot), "k": settings.k})
+        .assign_coords({**state_axis(pivot), "k": ("k", settings.k, {"units": "neighbours"})})
         .assign(mutual_knn_chance=chance_overlap(settings.k, len(pivot.segments)))
     )
 

@@ -29,6 +29,15 @@ _REPLICATES = 1000  # of standard errors that have no formula
 
 Masks = list[tuple[str, Mask | None]]
 
+VARIABLES: Mapping[str, str] = {
+    "variant": "the model as it is, without the neurons of a type, or without as many random ones",
+    "metric": "the harness's metric, and its filter if it has one",
+    "asked_in": "BCP 47 tag of the language whose neurons are deactivated",
+    "harness": "score over the task's items; of random neurons the mean over draws",
+    "harness_error": "standard error of the score over the task's items; of random neurons the "
+    "mean over draws",
+}
+
 
 def compute(inputs: HarnessInputs, settings: HarnessStepSettings) -> xr.Dataset:
     """Let the harness examine the model as it is and with neurons of a task's language at zero.

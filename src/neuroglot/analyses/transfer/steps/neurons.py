@@ -31,6 +31,17 @@ from neuroglot.provenance import digest, fingerprint
 
 LINEARISED = "linearised at the recorded row"
 
+VARIABLES: Mapping[str, str] = {
+    "type": "type1: into the space that languages share; type2: out of it to the language's own",
+    "rank": "place in the list, from 1, the highest score first",
+    "score": "how much nearer the neuron brings a text's last token to the type's target, mean "
+    "over segments; NaN where the type is not sought",
+    "rank_layer": "layer of the neuron at this place, counted from 0 over all stacks",
+    "rank_neuron": "neuron at this place, counted from 0 in its layer",
+    "rank_score": "score of the neuron at this place",
+    "neurons": "neurons of the list that are in the layer",
+}
+
 
 def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
     """Score every neuron on every language but the pivot, and rank those of each type.

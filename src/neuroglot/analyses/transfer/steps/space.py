@@ -27,6 +27,23 @@ from neuroglot.tables import tidy
 
 ByLanguage = Mapping[str, NDArray[np.float32]]
 
+VARIABLES: Mapping[str, str] = {
+    "component": "principal component, from 1, the one of largest variance first",
+    "variance": "share of the variance that is to be explained",
+    "k": "nearest neighbours that are looked at",
+    "coordinates": "where the segment lies along the principal components of all languages' "
+    "segments",
+    "explained": "share of the variance of all languages' segments that the component explains",
+    "centroid_similarity": "cosine of the means of two languages' segments",
+    "components": "least number of components that explain so much of the variance of the "
+    "language's segments",
+    "mutual_knn": "share of a segment's nearest neighbours that the language has in common with "
+    "the pivot, mean over segments",
+    "mutual_knn_chance": "share of neighbours in common that is expected of unrelated languages",
+    "parallel": "cosine with the parallel segment of the pivot, mean over segments",
+    "non_parallel": "cosine with all other segments of the pivot, mean over segments",
+}
+
 
 def compute(inputs: SpaceInputs, settings: SpaceSettings) -> xr.Dataset:
     """Compare all languages, and each with the pivot, one state in memory at a time."""
@@ -88,8 +105,8 @@ def _state(found: ByLanguage, settings: SpaceSettings) -> xr.Dataset:
             "language": languages,
             "language_other": languages,
             "component": np.arange(1, coordinates.shape[1] + 1),
-            "variance": settings.variances,
-            "k": k,
+            "variance": ("variance", settings.variances, {"units": "share of variance"}),
+            "k": ("k", k, {"units": "neighbours"}),
         },
     )
 

@@ -15,7 +15,7 @@ from neuroglot.analyses.pieces import Piece, pieces
 from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, Mask, controls, listed
 from neuroglot.analyses.transfer.settings import TasksInputs, TasksSettings
 from neuroglot.capture.answers import Variant
-from neuroglot.measures.answers import answer_statistics
+from neuroglot.measures.answers import ANSWERS, answer_statistics
 from neuroglot.measures.axes import along
 from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
@@ -24,6 +24,12 @@ from neuroglot.tables import tidy
 from neuroglot.tasks.base import Item, check_same_items, read_items
 
 Masks = Mapping[str, Mask]
+
+VARIABLES: Mapping[str, str] = {
+    **ANSWERS,
+    "variant": "the model as it is, without the language's neurons of a type, or without as many "
+    "random ones of the same layers",
+}
 
 
 def compute(inputs: TasksInputs, settings: TasksSettings) -> xr.Dataset:

@@ -1,0 +1,107 @@
+"""What a step's dataset says of itself: a sentence for each variable, and what it was made from.
+
+All of it is words. No number hangs on them, and nothing is made again when they are changed.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import xarray as xr
+
+from neuroglot import layout, store
+from neuroglot.measures.axes import LAYERS
+from neuroglot.measures.bootstrap import ENDS, FOLDS
+from neuroglot.models.card import CARD
+
+AXES: Mapping[str, str] = {
+    **LAYERS,
+    "layer_a": f"{LAYERS['layer']}: of the first model",
+    "layer_b": f"{LAYERS['layer']}: of the second model",
+    "state": "state of the residual stream, counted from 0 over all stacks",
+    "stack_state": "layers of its stack that the state has passed: 0 enters the first",
+    "language": "BCP 47 tag of the language",
+    "language_a": "BCP 47 tag of the first language",
+    "language_b": "BCP 47 tag of the second language",
+    "language_other": "BCP 47 tag of the language that it is compared with",
+    "family": "family of the language",
+    "genus": "genus of the language within its family",
+    "script": "script that the language is written in",
+    "corpus": "id of the corpus",
+    "corpus_a": "id of the first corpus",
+    "corpus_b": "id of the second corpus",
+    "segment": "id of the segment, the same in every language",
+    "task": "id of the task",
+    "scoring": "how answers to the task are judged",
+    "model": "id of the model",
+    "model_a": "id of the first model",
+    "model_b": "id of the second model",
+    "site": "act: the neurons' activations, input of the FFN's output matrix; out: its output",
+    "fold": f"fold of segments: segment i lies in fold i modulo {FOLDS}",
+}
+"""The coordinates that several steps have."""
+
+KINDS = ("models", "corpora", "tasks", "languages")
+
+MadeFrom = dict[str, list[str]]
+"""By KINDS, the ids of what a store or dataset was made from."""
+
+
+def described(data: xr.Dataset, sentences: Mapping[str, str]) -> xr.Dataset:
+    """Give variables their sentences as ``long_name``; coordinates without units get "1".
+
+    Args:
+        data: what a step computes. It stays as it is.
+        sentences: by variable or coordinate. ``x_low`` and ``x_high`` have theirs from ``x``, and
+            coordinates that stand in AXES need none.
+
+    Returns:
+        The same values. What has no sentence gets no ``long_name``.
+    """
+    data = data.copy()
+    for name, variable in data.variables.items():
+        known = {**AXES, **sentences} if name in data.coords else sentences
+        if sentence := _sentence(str(name), known):
+            variable.attrs["long_name"] = sentence
+        if name in data.coords:
+            variable.attrs.setdefault("units", "1")
+    return data
+
+
+def _sentence(name: str, sentences: Mapping[str, str]) -> str | None:
+    if name in sentences:
+        return sentences[name]
+    for end, which in zip(ENDS, ("lower", "upper"), strict=True):
+        bounded = name.removesuffix(end)
+        if bounded != name and bounded in sentences:
+            return f"{which} end of the 95 % interval of: {sentences[bounded]}"
+    return None
+
+
+def made_from(paths: Iterable[Path]) -> MadeFrom:
+    """Name the models, corpora, tasks and languages that a step's inputs are or were made from.
+
+    Args:
+        paths: models' folders, stores, and Parquet files of texts or tasks, which say what they
+            are by where they lie.
+    """
+    found: dict[str, dict[str, None]] = {kind: {} for kind in KINDS}
+    for path in paths:
+        for kind, ids in _named_by(path).items():
+            found[kind].update(dict.fromkeys(ids))
+    return {kind: list(ids) for kind, ids in found.items()}
+
+
+def _named_by(path: Path) -> MadeFrom:
+    if (path / CARD).is_file():
+        return {"models": [path.name]}
+    if path.suffix == ".parquet":
+        read = layout.read_from(path)
+        return {} if read is None else {read[0]: [read[1]], "languages": [read[2]]}
+    record = store.read_record(path)
+    if record.kind == "reduction":
+        return record.origin.get("made_from", {})
+    text = "tasks" if record.origin.get("name") == "prompts" else "corpora"
+    labels = {"models": "model", text: "corpus", "languages": "language"}
+    return {
+        kind: [record.origin[label]] for kind, label in labels.items() if label in record.origin
+    }
