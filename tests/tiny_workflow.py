@@ -64,7 +64,7 @@ class Workplace:
 
     def run(self, *targets: str) -> Finished:
         process = self.start("--cores", "2", *targets)
-        output, _ = process.communicate(timeout=600)
+        output, _ = process.communicate(timeout=1800)
         return Finished(process.returncode, output)
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
