@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tiny_workflow import Workplace, make_workplace
+from tiny_workflow import Workplace, make_workplace, unsaid
 
 FILES = {
     "__init__.py": '''
@@ -84,6 +84,8 @@ FILES = {
     "steps/rate.py": '''
         """Mean rate of a layer's neurons."""
 
+        from collections.abc import Mapping
+
         import numpy as np
         import xarray as xr
 
@@ -91,6 +93,10 @@ FILES = {
         from neuroglot.capture.recorded import open_recorded
 
         TABLE = ("rate",)
+
+        VARIABLES: Mapping[str, str] = {
+            "rate": "share of all tokens at which a neuron fires, mean over the layer",
+        }
 
 
         def compute(inputs: RateInputs, settings: RateSettings) -> xr.Dataset:
@@ -163,6 +169,9 @@ def test_it_runs_to_its_figure_and_the_report(place: Workplace) -> None:
     assert "restless: rates of one" in run.jobs
     results = place.folder / "results/restless/one"
     table = pd.read_csv(results / "rate.csv")
+    assert {name: unsaid(data) for name, data in place.reductions().items()} == {
+        "restless/one/rate": set()
+    }
     assert table["rate"].between(0, 1).all()
     assert sorted(table["layer"].unique()) == list(range(1, len(table["layer"].unique()) + 1))
     assert (results / "figures/rate_by_layer.png").stat().st_size > 5000

@@ -662,6 +662,17 @@ def test_what_is_listed_exists() -> None:
         assert not definition or definition in found.definitions, f"{name}:{definition}"
 
 
+def test_what_steps_say_of_their_variables_does_not_count() -> None:
+    forget()
+    steps = [name for name in definitions.modules() if ".steps." in name]
+    assert any("VARIABLES" in definitions.module(name).definitions for name in steps)
+    counted = provenance.reached(*steps)
+    assert {one for one in counted if one.endswith(":VARIABLES")} == {
+        "neuroglot.measures.bootstrap:VARIABLES"  # a number
+    }
+    assert "neuroglot.measures.answers:ANSWERS" not in counted
+
+
 def test_this_package_uses_nothing_that_cannot_be_followed() -> None:
     hidden = ("__subclasses__", "__init_subclass__", "entry_points", "iter_modules", "runpy")
     used = {

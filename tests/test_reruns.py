@@ -106,6 +106,11 @@ NO_NUMBER = {
         "def fires(",
         "# A comment.\ndef fires(",
     ),
+    "what a step says of a variable": (
+        "src/neuroglot/analyses/lape/steps/neurons.py",
+        "share of all tokens of the text",
+        "share of the text's tokens",
+    ),
     "a docstring": ("src/neuroglot/capture/engine.py", '"""Runs a model', '"""Here runs a model'),
 }
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tiny_workflow import Workplace, make_workplace
+from tiny_workflow import Workplace, make_workplace, said_in_vain, unsaid
 
 ENDS = {"every configured analysis is done", "report: figures and tables with captions"}
 
@@ -44,6 +44,13 @@ def test_everything_is_made(finished: Workplace) -> None:
     assert len(figures) >= 15
     assert len(list((results / "roles" / "one").glob("*.csv"))) == 6
     assert (results / "roles" / "rsa.csv").is_file()
+
+
+def test_every_variable_says_what_it_is_and_every_dataset_of_what(finished: Workplace) -> None:
+    found = finished.reductions()
+    assert len(found) >= 8
+    assert {name: missing for name, data in found.items() if (missing := unsaid(data))} == {}
+    assert {name: vain for name, data in found.items() if (vain := said_in_vain(data))} == {}
 
 
 def test_a_second_run_does_nothing(place: Workplace) -> None:

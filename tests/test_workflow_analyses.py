@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from neuroglot import store
-from tiny_workflow import Workplace, add_analyses, make_workplace
+from tiny_workflow import Workplace, add_analyses, make_workplace, said_in_vain, unsaid
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,13 @@ def test_analyses_share_one_recording_and_change_no_other(
         alone = pd.read_csv(table)
         together = pd.read_csv(place.folder / table.relative_to(finished.folder))
         pd.testing.assert_frame_equal(together, alone, rtol=1e-5)
+
+
+def test_every_variable_says_what_it_is_and_every_dataset_of_what(analysed: Workplace) -> None:
+    found = analysed.reductions()
+    assert len(found) >= 20
+    assert {name: missing for name, data in found.items() if (missing := unsaid(data))} == {}
+    assert {name: vain for name, data in found.items() if (vain := said_in_vain(data))} == {}
 
 
 TARGETS = ("lexicon: what the", "experts: languages over", "lape: the neurons that")

@@ -1,16 +1,20 @@
 """A copy of the workflow and library with a tiny configuration, to run and to change at will."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
+import xarray as xr
 import yaml
 
 import tiny_checkpoints
+from neuroglot.measures.bootstrap import ENDS
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,6 +38,9 @@ SENTENCES = {
         "Nous avons acheté du pain et du fromage au marché.",
     ],
 }
+
+
+OF_WEIGHTS = ("partition", "projection")  # reductions that read no text
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,16 @@ class Workplace:
         text = path.read_text("utf-8")
         assert old in text, f"{file} has no {old!r}"
         path.write_text(text.replace(old, new, 1), "utf-8")
+
+    def reductions(self) -> dict[str, xr.Dataset]:
+        """The datasets of all steps, opened as a user would, by path without the suffix."""
+        results = self.folder / "results"
+        found = {}
+        for record in sorted(results.rglob("complete.json")):
+            if json.loads(record.read_text("utf-8"))["kind"] == "reduction":
+                name = record.parent.relative_to(results).with_suffix("").as_posix()
+                found[name] = xr.open_zarr(record.parent)
+        return found
 
     def copy(self, folder: Path) -> "Workplace":
         shutil.copytree(self.folder, folder, symlinks=True)
@@ -176,3 +193,26 @@ def add_analyses(place: Workplace) -> None:
         agreement={"top_fraction": 0.2, "minimum_methods": 1},
         boost={"prompts": 2, "prompt_tokens": 4, "new_tokens": 4, "factors": [2]},
     )
+
+
+def unsaid(data: xr.Dataset) -> set[str]:
+    """What a dataset leaves a reader to guess: of its variables, and of what it was made from."""
+    missing = {
+        f"{name}: {key}"
+        for name, variable in data.variables.items()
+        for key, least in (("units", 1), ("long_name", 3))
+        if len(str(variable.attrs.get(key, "")).split()) < least
+    }
+    told = {
+        "text" if key in ("corpora", "tasks") else key for key, ids in data.attrs.items() if ids
+    }
+    read = {"text", "languages"} if data.attrs["reduction"] not in OF_WEIGHTS else set()
+    return missing | ({"models", *read} - told)
+
+
+def said_in_vain(data: xr.Dataset) -> set[str]:
+    """What the module of a dataset's step has a sentence for, and the dataset does not have."""
+    analysis, step = data.attrs["paper"], data.attrs["reduction"]
+    module = import_module(f"neuroglot.analyses.{analysis}.steps.{step}")
+    bounded = {str(name).removesuffix(end) for name in data.variables for end in ("", *ENDS)}
+    return set(getattr(module, "VARIABLES", {})) - bounded

@@ -19,9 +19,9 @@ What counts:
 What does not: comments, docstrings, layout; annotations but for those of classes' fields and of
 functions with a decorator that may read them; what words an error (the arguments of ``raise``, of
 ``assert`` and of calls to ``errors``), a ``print`` or ``warnings.warn`` or describes a pydantic
-``Field``; the modules in ``definitions.UNCOUNTED``, and what ``definitions.WORDS`` matches; and
-the entries of ``definitions.TABLES``, of
-which a step names the one that it uses: ``"module:TABLE[key]"``.
+``Field``; the modules in ``definitions.UNCOUNTED``, and what ``definitions.WORDS`` matches; and the
+entries of ``definitions.TABLES``, of which a step names the one that it uses:
+``"module:TABLE[key]"``.
 
 Limits:
 

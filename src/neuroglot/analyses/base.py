@@ -187,8 +187,9 @@ def no_modules(_settings: Any) -> Iterable[str]:
 class Step(Generic[Configured, In, Told]):
     """One reduction: what it reads and is told, and what it writes beside its dataset.
 
-    ``steps/{name}.py`` has ``compute(inputs, settings)``, which gives an ``xarray.Dataset``; with
-    ``tables`` either ``TABLE``, the variables of the one table, or ``tables(data)``, which gives a
+    ``steps/{name}.py`` has ``compute(inputs, settings)``, which gives an ``xarray.Dataset``;
+    ``VARIABLES``, a sentence for each variable and coordinate (see ``described``); with ``tables``
+    either ``TABLE``, the variables of the one table, or ``tables(data)``, which gives a
     frame for each; and with ``files`` an ``export(data, folder)`` that writes them.
 
     Attributes:

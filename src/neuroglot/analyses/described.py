@@ -99,7 +99,8 @@ def _named_by(path: Path) -> MadeFrom:
         return {} if read is None else {read[0]: [read[1]], "languages": [read[2]]}
     record = store.read_record(path)
     if record.kind == "reduction":
-        return record.origin.get("made_from", {})
+        earlier: MadeFrom = record.origin.get("made_from", {})
+        return earlier
     text = "tasks" if record.origin.get("name") == "prompts" else "corpora"
     labels = {"models": "model", text: "corpus", "languages": "language"}
     return {
