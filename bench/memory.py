@@ -42,7 +42,7 @@ def peak(times: int) -> float:
 
     engine = Engine(load(MODEL, "cpu"))
     tokens = repeat(read_tokens(TOKENS.parent.parent / TEXT / TOKENS.name), times)
-    recording = Recording(("act", "out"), 10**9, tuple(role_collectors("nonzero", 0.0)))
+    recording = Recording(("act", "out"), "prefixes", tuple(role_collectors("nonzero", 0.0)))
     folder = Path(tempfile.mkdtemp())
     store.begin(folder / "s.zarr", "activations", {}, resume=True)
     engine.run(tokens, recording, folder / "s.zarr")

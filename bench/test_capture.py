@@ -48,12 +48,8 @@ def recording_pass(model: torch.nn.Module, tokens: Tokens, recording: Recording)
     return run
 
 
-def every_token(tokens: Tokens) -> Tokens:
-    return Tokens(**{**tokens.__dict__, "snapshot": np.ones(len(tokens.token_id), bool)})
-
-
 def test_all_collectors(benchmark, model, tokens) -> None:
-    recording = Recording(("act", "out"), 0, tuple(role_collectors("nonzero", 0.0)))
+    recording = Recording((), "prefixes", tuple(role_collectors("nonzero", 0.0)))
     found = benchmark.pedantic(
         lambda: ratios(recording_pass(model, tokens, recording), bare_pass(model, tokens)), rounds=1
     )
@@ -61,17 +57,16 @@ def test_all_collectors(benchmark, model, tokens) -> None:
 
 
 def test_raw_rows_of_every_token(benchmark, model, tokens) -> None:
-    recording = Recording(("act", "out"), 10**9, ())
-    every = every_token(tokens)
+    recording = Recording(("act", "out"), "every token")
     found = benchmark.pedantic(
-        lambda: ratios(recording_pass(model, every, recording), bare_pass(model, tokens)), rounds=1
+        lambda: ratios(recording_pass(model, tokens, recording), bare_pass(model, tokens)), rounds=1
     )
     benchmark.extra_info.update(found)
 
 
 def test_default_run(benchmark, model, tokens) -> None:
     """What the workflow does: all collectors and the raw rows of the recorded prefixes."""
-    recording = Recording(("act", "out"), 10**9, tuple(role_collectors("nonzero", 0.0)))
+    recording = Recording(("act", "out"), "prefixes", tuple(role_collectors("nonzero", 0.0)))
     found = benchmark.pedantic(
         lambda: ratios(recording_pass(model, tokens, recording), bare_pass(model, tokens)), rounds=1
     )
@@ -107,7 +102,7 @@ def test_prefix_snapshots(benchmark, model, tokens, segments: int) -> None:
                     body(input_ids=ids, use_cache=False)
         return np.stack(rows[0::2])
 
-    recording = Recording(("act", "out"), 10**9, (), "float32")
+    recording = Recording(("act", "out"), "prefixes", (), "float32")
     folder = Path(tempfile.mkdtemp())
     store.begin(folder / "s.zarr", "activations", {}, resume=True)
     Engine(model).run(few, recording, folder / "s.zarr")

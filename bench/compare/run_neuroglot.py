@@ -36,7 +36,7 @@ def every_token(sequences: measure.Sequences) -> Tokens:
 
 def dump(model: Any, sequences: measure.Sequences, batch_tokens: int, folder: Path) -> None:
     tokens = every_token(sequences)
-    recording = Recording(("act", "out"), len(tokens.token_id), ())
+    recording = Recording(("act", "out"), "every token")
     place = folder / "rows.zarr"
     store.begin(place, "activations", {}, resume=True)
     Engine(model, ExecutionSettings(batch_tokens=batch_tokens)).run(tokens, recording, place)
