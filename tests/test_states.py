@@ -295,7 +295,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
-def stores(place: Path) -> dict[str, Path]:
+def recordings(place: Path) -> dict[str, Path]:
     """The languages' recorded groups."""
     return {one: place / "states" / "text" / f"{one}.zarr" / "states" for one in SEGMENTS}
 
@@ -303,7 +303,7 @@ def stores(place: Path) -> dict[str, Path]:
 def test_states_are_read_back_in_the_pivots_order(place: Path) -> None:
     for pivot, order in {"en": ["c", "a", "b"], "de": ["b", "c", "a"]}.items():
         for languages in (["en", "de"], ["de", "en"]):
-            found = open_states(stores(place), languages, pivot)
+            found = open_states(recordings(place), languages, pivot)
             assert list(found) == languages
             for language, own in found.items():
                 assert own.segments == order
@@ -315,7 +315,7 @@ def test_states_are_read_back_in_the_pivots_order(place: Path) -> None:
                     (own.states("mean"), "mean"),
                 ):
                     assert read.dtype == np.float32
-                    expected = store.read_rows(stores(place)[language], site)[:, rows]
+                    expected = store.read_rows(recordings(place)[language], site)[:, rows]
                     assert np.array_equal(read, expected)
                 assert np.array_equal(own.states("mean", 1), own.states("mean")[1])
                 assert np.array_equal(own.act(1), own.act(slice(None))[1])
@@ -323,7 +323,7 @@ def test_states_are_read_back_in_the_pivots_order(place: Path) -> None:
 
 
 def test_the_axes_count_layers_and_states_of_each_stack(place: Path) -> None:
-    own = open_states(stores(place), ["en", "de"], "en")["en"]
+    own = open_states(recordings(place), ["en", "de"], "en")["en"]
     axis = state_axis(own)
     translates = "encoder" in own.stack
     assert own.layers == len(own.act(slice(None))) == (5 if translates else 2)
@@ -339,7 +339,7 @@ def test_the_tokens_of_the_recorded_segments_give_the_recorded_states(place: Pat
 
     texts = {path.stem: path for path in (place / "results").rglob("*.parquet")}
     model = load(place / "model", "cpu", "auto")
-    for language, own in open_states(stores(place), ["en", "de"], "en").items():
+    for language, own in open_states(recordings(place), ["en", "de"], "en").items():
         tokens = own.tokens(place / "model", texts[language])
         assert tokens.segment_ids == own.segments
         for pool in ("last", "mean"):
@@ -347,7 +347,7 @@ def test_the_tokens_of_the_recorded_segments_give_the_recorded_states(place: Pat
 
 
 def test_what_cannot_be_compared_is_said(place: Path, tmp_path: Path) -> None:
-    paths = stores(place)
+    paths = recordings(place)
     with pytest.raises(NeuroglotError, match="states of 'fr' are not among"):
         open_states(paths, ["en", "fr"], "en")
     with pytest.raises(NeuroglotError, match="pivot 'fr'"):
@@ -372,11 +372,11 @@ def test_states_are_stored_as_float32_whatever_else_is(place: Path) -> None:
     texts = sorted((place / "results").rglob("*.parquet"))
     for path in texts:  # complete, so made from the same
         record_states(place / "model", path, store_dtype="bfloat16")
-    array = np.asarray(open_states(stores(place), ["en", "de"], "en")["en"].mid(0))
+    array = np.asarray(open_states(recordings(place), ["en", "de"], "en")["en"].mid(0))
     assert (array.view(np.uint32) & 0xFFFF).any(), "more digits than bfloat16 has"
-    found = store.read_record(stores(place)["en"], "activations")
+    found = store.read_record(recordings(place)["en"], "activations")
     assert found.counts["rows"] == found.counts["segments"] == 3
-    assert not (stores(place)["en"].parent / "progress").exists()
+    assert not (recordings(place)["en"].parent / "progress").exists()
 
 
 def test_long_segments_are_cut_with_a_warning_or_refused(
@@ -399,7 +399,7 @@ class Killed(BaseException):
 def test_a_killed_recording_goes_on(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = {site: store.read_rows(stores(place)["de"], site) for site in SITES}
+    expected = {site: store.read_rows(recordings(place)["de"], site) for site in SITES}
     (tmp_path / "model").symlink_to(place / "model")
     path = write_text(tmp_path, {"de": SEGMENTS["de"]})[0]
     monkeypatch.setattr("neuroglot.capture.engine.shard_rows", lambda *_: 1)

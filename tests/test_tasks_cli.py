@@ -8,15 +8,10 @@ import pytest
 import xarray as xr
 
 import tiny_checkpoints
-from neuroglot import store
-from test_cli import CAPTURE, ok, refused
+from neuroglot import layout, store
+from test_cli import ok, refused
 from tiny_workflow import SENTENCES
 
-TABLE = {
-    "languages": {
-        one: {"name": one, "family": "f", "genus": "g", "script": "Latn"} for one in ("en", "de")
-    }
-}
 ITEMS = {
     "en": [("a", "The house stands on a", " hill"), ("b", "She reads a", " book")],
     "de": [("a", "Das Haus steht auf einem", " Hügel"), ("b", "Sie liest ein", " Buch")],
@@ -29,9 +24,22 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tasks")
     texts = [sentence for sentences in SENTENCES.values() for sentence in sentences]
     tiny_checkpoints.write_checkpoint(folder / "checkpoint", "llama", texts=texts, seed=0)
-    settings = json.dumps({"source": "./checkpoint"})
-    ok("model", "--settings", settings, "--output", "results/models/one", cwd=folder)
+    configure(folder)
+    ok("model", "one", cwd=folder)
     return folder
+
+
+def configure(folder: Path, **tasks: dict) -> None:
+    """Write the folder's configuration: a model and some tasks, or else one that is never read."""
+    tasks = tasks or {"facts": {"source": "facts"}}
+    config = {
+        "languages": ["en", "de"],
+        "models": {"one": {"source": "./checkpoint"}},
+        "tasks": tasks,
+        "capture": {"device": "cpu"},
+        "sharing": {"tasks": list(tasks), "random_seeds": 1, "replicates": 20},
+    }
+    (folder / "config.yaml").write_text(json.dumps(config), "utf-8")
 
 
 def rows_of(language: str) -> list[dict]:
@@ -42,64 +50,44 @@ def rows_of(language: str) -> list[dict]:
     ]
 
 
-def write(place: Path, task: str, language: str, rows: list[dict]) -> Path:
-    """A task's Parquet, read from a table through the command."""
-    file = place / f"{task}-{language}.jsonl"
-    file.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
-    output = place / "results" / "tasks" / task / f"{language}.parquet"
-    ok(*task_arguments(task, language, "rank"), cwd=place)
-    return output
-
-
-def task_arguments(task: str, language: str, scoring: str) -> list[object]:
-    settings = {"source": "table", "path": f"{task}-{{language}}.jsonl", "scoring": scoring}
-    output = f"results/tasks/{task}/{language}.parquet"
-    return ["task", "--settings", json.dumps(settings), "--language", language, "--output", output]
-
-
-def prompts_arguments(*paths: Path) -> list[object]:
-    settings = ["--settings", json.dumps(CAPTURE), "--site", "auto"]
-    return [
-        *("prompts", "--model", "results/models/one", *paths, *settings),
-        *("--output", "results/activations/one"),
-    ]
-
-
-def answers_arguments(task: str) -> list[object]:
-    settings = {
-        "task": task,
-        "scoring": "rank",
-        "languages": ["en", "de"],
-        "language_table": TABLE["languages"],
-        "model": "one",
-        "threshold": 0.0,
-        "positions": "last",
-        "converted_offset": 1e-3,
-        "random_seeds": 1,
-        "replicates": 20,
-        "device": "cpu",
-        "dtype": "auto",
+def write(place: Path, task: str, *others: str, **rows: list[dict]) -> None:
+    """Write a task's items by language, configure it, beside others, and read it from the table."""
+    for language, own in rows.items():
+        file = place / f"{task}-{language}.jsonl"
+        file.write_text("\n".join(json.dumps(row) for row in own), "utf-8")
+    tables = {
+        one: {"source": "table", "path": f"{one}-{{language}}.jsonl", "scoring": "rank"}
+        for one in (*others, task)
     }
-    paths = [f"results/tasks/{task}/{one}.parquet" for one in ("en", "de")]
-    stores = [f"results/activations/one/{task}/{one}.zarr" for one in ("en", "de")]
-    return [
-        *("reduce", "sharing", "answers", "results/models/one", *paths, *stores),
-        *("--settings", json.dumps(settings), "--output", f"results/answers/{task}.zarr"),
-    ]
+    configure(place, **tables)
+    for language in rows:
+        ok("task", task, language, cwd=place)
+
+
+def prompts(language: str, *tasks: str) -> list[str]:
+    """The arguments that record tasks' prompts."""
+    return ["record", "one", language, *(f"{task}/prompts" for task in tasks)]
+
+
+def answers_arguments(task: str) -> list[str]:
+    return ["step", "sharing", "answers", "--model", "one", "--part", task]
 
 
 def answers(place: Path, task: str) -> xr.Dataset:
-    return store.open_dataset(place / f"results/answers/{task}.zarr", "reduction")
+    path = layout.reduction("sharing", "answers", "one", task)
+    return store.open_dataset(place / path, "reduction")
 
 
 def test_items_that_a_language_lacks_are_named(place: Path) -> None:
-    for language, rows in {"en": rows_of("en"), "de": rows_of("de")[:1]}.items():
-        ok(*prompts_arguments(write(place, "lacking", language, rows)), cwd=place)
+    write(place, "lacking", en=rows_of("en"), de=rows_of("de")[:1])
+    for language in ("en", "de"):
+        ok(*prompts(language, "lacking"), cwd=place)
     message = refused(*answers_arguments("lacking"), cwd=place)
     assert "'b'" in message
     assert "'de'" in message
     assert "lacking" in message
-    assert not (place / "results/answers/lacking.zarr" / store.RECORD).exists()
+    path = layout.reduction("sharing", "answers", "one", "lacking")
+    assert not layout.done(place / path).exists()
 
 
 def test_answers_that_cannot_be_told_apart_are_left_out_and_counted(place: Path) -> None:
@@ -110,9 +98,9 @@ def test_answers_that_cannot_be_told_apart_are_left_out_and_counted(place: Path)
         "gold": [" bread"],
         "candidates": [" bread", " bread and cheese"],
     }
+    write(place, "dim", en=[*rows_of("en"), same], de=[*rows_of("de"), same])
     for language in ("en", "de"):
-        rows = [*rows_of(language), same]
-        ok(*prompts_arguments(write(place, "dim", language, rows)), cwd=place)
+        ok(*prompts(language, "dim"), cwd=place)
     ok(*answers_arguments("dim"), cwd=place)
     found = answers(place, "dim")
     assert (found["items"] == 2).all()
@@ -127,8 +115,8 @@ def test_a_prompt_beyond_the_context_window_is_named(place: Path) -> None:
         "gold": [" hill"],
         "candidates": [" hill", " b"],
     }
-    path = write(place, "long", "en", [*rows_of("en"), long])
-    message = refused(*prompts_arguments(path), cwd=place)
+    write(place, "long", en=[*rows_of("en"), long], de=rows_of("de"))
+    message = refused(*prompts("en", "long"), cwd=place)
     assert "results/tasks/long/en.parquet" in message
     assert "item long" in message
     assert "context window" in message
@@ -136,21 +124,19 @@ def test_a_prompt_beyond_the_context_window_is_named(place: Path) -> None:
 
 
 def test_templates_without_their_slots_are_refused(place: Path) -> None:
-    settings = {"source": "facts", "paraphrases": 1, "templates": {"en": ["The capital is"]}}
-    output = "results/tasks/slots/en.parquet"
-    message = refused(
-        *("task", "--settings", json.dumps(settings), "--language", "en", "--output", output),
-        cwd=place,
-    )
+    templates = {"en": ["The capital is"]}
+    configure(place, slots={"source": "facts", "paraphrases": 1, "templates": templates})
+    message = refused("task", "slots", "en", cwd=place)
     assert "The capital is" in message
     assert "{" in message  # the slot that it lacks
-    assert not (place / output).exists()
+    assert not (place / layout.items("slots", "en")).exists()
 
 
 def test_a_kind_without_neurons_changes_nothing(place: Path) -> None:
     """Of two languages no neuron is partial-shared: its variants are the model as it is."""
+    write(place, "two", en=rows_of("en"), de=rows_of("de"))
     for language in ("en", "de"):
-        ok(*prompts_arguments(write(place, "two", language, rows_of(language))), cwd=place)
+        ok(*prompts(language, "two"), cwd=place)
     ok(*answers_arguments("two"), cwd=place)
     data = answers(place, "two")
     likelihood = data["log_probability"]
@@ -162,15 +148,16 @@ def test_a_kind_without_neurons_changes_nothing(place: Path) -> None:
 
 
 def test_changed_prompts_are_recorded_again_and_others_kept(place: Path) -> None:
-    paths = [write(place, task, "en", rows_of("en")) for task in ("kept", "changed")]
-    ok(*prompts_arguments(*paths), cwd=place)
+    write(place, "kept", en=rows_of("en"), de=rows_of("de"))
+    write(place, "changed", "kept", en=rows_of("en"), de=rows_of("de"))
+    ok(*prompts("en", "kept", "changed"), cwd=place)
     records = [
         place / f"results/activations/one/{task}/en.zarr/prompts/complete.json"
         for task in ("kept", "changed")
     ]
     before = [record.stat().st_mtime_ns for record in records]
-    write(place, "changed", "en", rows_of("de"))
-    ok(*prompts_arguments(*paths), cwd=place)
+    write(place, "changed", "kept", en=rows_of("de"))
+    ok(*prompts("en", "kept", "changed"), cwd=place)
     after = [record.stat().st_mtime_ns for record in records]
     assert after[0] == before[0]
     assert after[1] != before[1]
