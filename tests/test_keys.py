@@ -356,7 +356,7 @@ def card(model_type: str) -> ModelCard:
         architectures=(),
         stacks={"decoder": 1},
         layers=1,
-        neurons=4,
+        neurons=(4,),
         hidden=2,
         vocabulary=8,
         activation="relu",

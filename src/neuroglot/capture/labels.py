@@ -7,6 +7,7 @@ import numpy as np
 
 from neuroglot.capture.collectors import BY_FOLD
 from neuroglot.capture.settings import Over
+from neuroglot.measures.axes import width_axis
 from neuroglot.models.ffn import FFN
 from neuroglot.store import SITES
 
@@ -35,26 +36,23 @@ def statistic(name: str, ndim: int, over: Over) -> tuple[tuple[str, ...], dict[s
 def layer_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
     """Coordinates ``layer``, ``stack(layer)`` and ``stack_layer(layer)``.
 
-    Of a model whose layers differ in width also ``neurons(layer)``.
+    Of a model whose layers differ in width also ``layer_neurons(layer)``.
     """
     about = {
         "layer": "layer, counted from 0 over all stacks; tables and figures count from 1",
         "stack": "encoder or decoder",
         "stack_layer": "layer within its stack, counted from 0",
-        "neurons": "neurons of the layer; what lies beyond them is NaN",
     }
     values: dict[str, Any] = {
         "layer": np.arange(len(blocks)),
         "stack": [block.stack for block in blocks],
         "stack_layer": [block.layer for block in blocks],
-        "neurons": [block.neurons for block in blocks],
     }
-    if len(set(values["neurons"])) == 1:
-        del values["neurons"]
-    return {
+    axis = {
         name: ("layer", own, {"units": "1", "long_name": about[name]})
         for name, own in values.items()
     }
+    return axis | width_axis([block.neurons for block in blocks])
 
 
 def depth_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
