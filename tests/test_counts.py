@@ -53,7 +53,7 @@ def write_model(folder: Path, sha256: str = "a" * 64, vocabulary: int = 100) -> 
         architectures=("M2M100ForConditionalGeneration",),
         stacks={"encoder": 1, "decoder": 1},
         layers=2,
-        neurons=4,
+        neurons=(4, 4),
         hidden=2,
         vocabulary=vocabulary,
         activation="relu",

@@ -92,9 +92,9 @@ def test_configuration_alone_describes_the_model(name: str):
     ]
     for ffn in found:
         assert ffn.gated == described["gated"]
-        assert ffn.output_matrix().shape == (described["hidden"], described["neurons"])
-        assert ffn.input_matrix().shape == (described["neurons"], described["hidden"])
-    assert described["neurons"] != described["hidden"]
+        assert ffn.output_matrix().shape == (described["hidden"], described["neurons"][ffn.index])
+        assert ffn.input_matrix().shape == (described["neurons"][ffn.index], described["hidden"])
+    assert described["hidden"] not in described["neurons"]
 
 
 @every_architecture
@@ -142,8 +142,9 @@ def test_shapes(name: str):
     assert set(values) == expected
     for (site, stack, _), value in values.items():
         tokens = inputs["decoder_input_ids" if two_stacks and stack == "decoder" else "input_ids"]
-        width = "hidden" if site in ("out", "state", "mid") else "neurons"
-        assert value.shape == (*tokens.shape, described[width])
+        of_neurons = site not in ("out", "state", "mid")
+        [width] = set(described["neurons"]) if of_neurons else {described["hidden"]}
+        assert value.shape == (*tokens.shape, width)
 
 
 @every_architecture

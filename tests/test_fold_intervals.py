@@ -278,7 +278,9 @@ class TestLape:
         for values in (1 << 25, 3 * 4 * 40 * 7):
             monkeypatch.setattr("neuroglot.analyses.lape.measures.uncertainty.VALUES", values)
             number = own.sum("neuron")
-            found.append(selection_interval(fired, tokens, number, (3, 40), (0.8, 0.1), REPLICATES))
+            found.append(
+                selection_interval(fired, tokens, number, [40] * 3, (0.8, 0.1), REPLICATES)
+            )
         np.testing.assert_array_equal(*found)
         expected = np.maximum(bounds_around(np.stack(drawn), own.sum("neuron").values), 0)
         np.testing.assert_allclose(found[0][..., :-1], expected, atol=1e-9)
@@ -289,7 +291,7 @@ class TestLape:
         fired, tokens, counts = firing(np.zeros((4, 2, 10)))
         own, _ = selection(tokens, counts, 0.8, 0.1)
         number = own.sum("neuron")
-        assert not selection_interval(fired, tokens, number, (2, 10), (0.8, 0.1), 5).any()
+        assert not selection_interval(fired, tokens, number, [10] * 2, (0.8, 0.1), 5).any()
         assert chance_selection(fired, tokens, 2, 0.0, -np.inf, 5)["chance_selected_high"] == 0
 
     @staticmethod

@@ -293,7 +293,7 @@ class TestArchitectureDigest:
             {"stacks": (replace(ARCHITECTURES["opt"].stacks[0], width=_narrow),)},
             {"stacks": (replace(ARCHITECTURES["opt"].stacks[0], layers="blocks"),)},
         ],
-        ids=str,
+        ids=("entry", "parallel", "variants", "name", "width", "layers"),
     )
     def test_what_decides_a_number_counts(
         self, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
@@ -356,7 +356,7 @@ def card(model_type: str) -> ModelCard:
         architectures=(),
         stacks={"decoder": 1},
         layers=1,
-        neurons=4,
+        neurons=(4,),
         hidden=2,
         vocabulary=8,
         activation="relu",

@@ -121,13 +121,13 @@ def test_folder_becomes_a_model_with_a_card(llama, tmp_path):
     assert digest(llama) == before
     assert [p.name for p in model.parent.iterdir()] == ["m"]
     assert card.model_dump(exclude={"sha256", "files", "check", "source", "parameters"}) == {
-        "format": 1,
+        "format": 2,
         "model_type": "llama",
         "architecture": architecture_digest("llama"),
         "architectures": ("LlamaForCausalLM",),
         "stacks": {"decoder": 2},
         "layers": 2,
-        "neurons": 24,
+        "neurons": (24, 24),
         "hidden": 16,
         "vocabulary": 400,
         "activation": "silu",
@@ -306,8 +306,8 @@ def test_a_folder_without_card_is_not_complete(tmp_path):
 
 def test_a_card_of_another_format_is_refused(llama, tmp_path):
     make(llama, tmp_path)
-    edit(tmp_path / "models" / "m", "card.json", format=2)
-    with pytest.raises(NeuroglotError, match=r"card\.json: format"):
+    edit(tmp_path / "models" / "m", "card.json", format=1, neurons=24)
+    with pytest.raises(NeuroglotError, match=r"card\.json: format: .*; make the model again"):
         read_card(tmp_path / "models" / "m")
 
 

@@ -31,8 +31,9 @@ def make_model(config: Config, model: str) -> None:
 
     settings = _known("model", model, config.models)
     card = normalise(settings, to_write(layout.model(model)))
+    width = "–".join(str(one) for one in sorted({min(card.neurons), card.widest}))
     print(
-        f"{model}: {card.model_type}, {card.layers} layers of {card.neurons} "
+        f"{model}: {card.model_type}, {card.layers} layers of {width} "
         f"{'gated ' if card.gated else ''}{card.activation} neurons, {card.parameters:,} parameters"
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from neuroglot.capture.collectors import BY_FOLD
 from neuroglot.capture.settings import Over
-from neuroglot.measures.axes import LAYERS
+from neuroglot.measures.axes import LAYERS, width_axis
 from neuroglot.models.ffn import FFN
 from neuroglot.store import SITES
 
@@ -36,20 +36,18 @@ def statistic(name: str, ndim: int, over: Over) -> tuple[tuple[str, ...], dict[s
 def layer_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
     """Coordinates ``layer``, ``stack(layer)`` and ``stack_layer(layer)``.
 
-    Of a model whose layers differ in width also ``neurons(layer)``.
+    Of a model whose layers differ in width also ``layer_neurons(layer)``.
     """
     values: dict[str, Any] = {
         "layer": np.arange(len(blocks)),
         "stack": [block.stack for block in blocks],
         "stack_layer": [block.layer for block in blocks],
-        "neurons": [block.neurons for block in blocks],
     }
-    if len(set(values["neurons"])) == 1:
-        del values["neurons"]
-    return {
+    axis = {
         name: ("layer", own, {"units": "1", "long_name": LAYERS[name]})
         for name, own in values.items()
     }
+    return axis | width_axis([block.neurons for block in blocks])
 
 
 def depth_axis(blocks: Sequence[FFN]) -> dict[str, Any]:

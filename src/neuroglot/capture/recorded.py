@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from neuroglot import store
 from neuroglot.capture.collectors import BY_FOLD
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.axes import LAYER_NEURONS, stack_layers
 
 Site = Literal["act", "out"]
 
@@ -49,6 +50,12 @@ class Recorded:
         found = rows.drop_vars([name for name in rows.coords if name != "row"])
         return found.assign_coords(row=np.arange(chosen.size)).isel(row=np.flatnonzero(chosen))
 
+    def width(self, site: str, layer: int) -> int | None:
+        """How wide a layer is if it is narrower than others; None: as wide as what is stored."""
+        if store.SITES[site].width != "neuron" or LAYER_NEURONS not in self.data.coords:
+            return None
+        return int(self.data[LAYER_NEURONS][layer])
+
     def by_fold(self, name: str, layer: int | slice = slice(None)) -> NDArray[Any]:
         """Read a statistic's sums over each fold of segments, float32 or float64.
 
@@ -57,10 +64,13 @@ class Recorded:
             layer: whose.
 
         Returns:
-            ``[fold, neuron]`` (or hidden, or nothing behind ``fold``) of one layer, ``[layer,
-            fold, neuron]`` of several.
+            ``[fold, neuron]`` (or hidden, or nothing behind ``fold``) of one layer, as wide as it
+            is; ``[layer, fold, neuron]`` of several, NaN where one has no neuron.
         """
-        return store.read_layers(self.path, f"{name}{BY_FOLD}", layer)
+        values = store.read_layers(self.path, f"{name}{BY_FOLD}", layer)
+        if not isinstance(layer, slice) and values.ndim > 1:
+            return values[:, : self.width(name.partition("_")[0], layer)]
+        return values
 
     def fold_rows(self) -> NDArray[np.int64]:
         """The rows of each fold that the statistics are over, ``[fold]``."""
@@ -70,6 +80,8 @@ class Recorded:
     def raw(self, site: Site, layers: Sequence[int], most: int | None = None) -> xr.DataArray:
         """Read the sample's rows of some layers, ``[layer, row, neuron]`` (or hidden), float32.
 
+        They are as wide as the widest of these layers, NaN where one has no neuron.
+
         Args:
             site: whose.
             layers: which.
@@ -78,12 +90,21 @@ class Recorded:
         sample = self.sample.isel(row=slice(most))
         rows = sample["row"].values
         read = slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0)
-        values = np.stack([store.read_rows(self.path, site, layer, read) for layer in layers])
+        values = stack_layers([self.rows(site, layer, read) for layer in layers])
+        widths = [self.width(site, layer) for layer in layers]
         return xr.DataArray(
             values,
             dims=("layer", "row", store.SITES[site].width),
-            coords={"layer": list(layers), "segment": ("row", sample["segment"].values)},
+            coords={
+                "layer": list(layers),
+                "segment": ("row", sample["segment"].values),
+                **({} if None in widths else {LAYER_NEURONS: ("layer", widths)}),
+            },
         )
+
+    def rows(self, site: str, layer: int, rows: slice = slice(None)) -> NDArray[np.float32]:
+        """Read raw rows of a layer, float32 ``[row, neuron]`` (or hidden), as wide as it is."""
+        return store.read_rows(self.path, site, layer, rows)[:, : self.width(site, layer)]
 
 
 def open_recorded(paths: Iterable[Path], sample_segments: int | None = None) -> list[Recorded]:

@@ -1,7 +1,7 @@
 """How the measures find their way around named dimensions: layers, rows and the width of a site."""
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -15,9 +15,12 @@ LAYERS = {
     "layer": "layer, counted from 0 over all stacks; tables and figures count from 1",
     "stack": "encoder or decoder",
     "stack_layer": "layer within its stack, counted from 0",
-    "neurons": "neurons of the layer; what lies beyond them is NaN",
 }
 """What the coordinates along ``layer`` are, in a recording and in what is made of it."""
+LAYER_NEURONS = "layer_neurons"
+"""The coordinate ``[layer]`` that says how many neurons each layer has, where they differ."""
+
+Measured = TypeVar("Measured", xr.DataArray, xr.Dataset)
 
 
 def width_dimension(array: xr.DataArray) -> str:
@@ -32,6 +35,54 @@ def width_dimension(array: xr.DataArray) -> str:
             f"expected one of the dimensions {' and '.join(WIDTHS)}, found {array.dims}"
         )
     return found[0]
+
+
+def layer_widths(array: xr.DataArray) -> list[int]:
+    """Say how wide a site is in each layer, ``[layer]``; beyond, ``array`` has no value.
+
+    Args:
+        array: of any dimensions, ``layer`` and a width among them; with the coordinate
+            ``layer_neurons(layer)`` if it is of neurons and layers differ in width.
+    """
+    width = width_dimension(array)
+    if width == "neuron" and LAYER_NEURONS in array.coords:
+        return [int(one) for one in array[LAYER_NEURONS].values]
+    return [array.sizes[width]] * array.sizes["layer"]
+
+
+def width_axis(widths: Sequence[int]) -> dict[str, Any]:
+    """The coordinate ``layer_neurons(layer)``; none where all layers are equally wide."""
+    if len(set(widths)) == 1:
+        return {}
+    about = "neurons of the layer; what lies beyond them is NaN"
+    return {LAYER_NEURONS: ("layer", list(widths), {"units": "1", "long_name": about})}
+
+
+def within(widths: Sequence[int]) -> NDArray[np.bool_]:
+    """Say where layers as wide as this have neurons: bool ``[layer, neuron]``, of the widest."""
+    return np.arange(max(widths)) < np.array(widths)[:, None]
+
+
+def neurons_within(array: xr.DataArray) -> xr.DataArray:
+    """Say where an array of neurons has any, bool ``[layer, neuron]``: see ``layer_widths``."""
+    return xr.DataArray(within(layer_widths(array)), dims=("layer", width_dimension(array)))
+
+
+def over_own_width(measured: Callable[..., Measured], *arrays: xr.DataArray) -> Measured:
+    """Measure layers over their own neurons alone, where they differ in width one by one.
+
+    Args:
+        measured: from ``arrays`` to something all of which has the dimension ``layer``.
+        arrays: of the same layers and width: see ``layer_widths``.
+    """
+    widths = layer_widths(arrays[0])
+    if len(set(widths)) == 1:
+        return measured(*arrays)
+    found = [
+        measured(*(one.isel({"layer": [i], width_dimension(one): slice(own)}) for one in arrays))
+        for i, own in enumerate(widths)
+    ]
+    return xr.concat(found, "layer", coords="minimal", compat="override")
 
 
 def snapshots(rows: xr.DataArray) -> xr.DataArray:

@@ -14,7 +14,12 @@ Mask = NDArray[np.bool_]
 Pool = Literal["others", "others first", "all"]
 
 
-def matched_random(chosen: Mask, generator: np.random.Generator, pool: Pool) -> Mask:
+def matched_random(
+    chosen: Mask,
+    generator: np.random.Generator,
+    pool: Pool,
+    widths: Sequence[int] | None = None,
+) -> Mask:
     """Draw as many random members of each layer as are chosen there, all of a pool as likely.
 
     Args:
@@ -24,17 +29,24 @@ def matched_random(chosen: Mask, generator: np.random.Generator, pool: Pool) -> 
             layer is, all the others are taken, which are fewer. ``others first``: these run out
             too, and the rest, drawn from the chosen ones, keeps the number the same. ``all``:
             chosen or not.
+        widths: how many members each layer has, [layer]; None if as many as ``chosen`` is wide.
 
     Returns:
         bool, as ``chosen``.
     """
     drawn = np.zeros_like(chosen)
-    for mine, layer in zip(chosen, drawn, strict=True):
-        layer[_DRAWN[pool](mine, generator)] = True
+    whole = [chosen.shape[1]] * len(chosen)
+    for mine, layer, width in zip(chosen, drawn, widths or whole, strict=True):
+        layer[_DRAWN[pool](mine[:width], generator)] = True
     return drawn
 
 
-def random_like(chosen: Mask, seed: int, items: Sequence[int] | NDArray[np.integer[Any]]) -> Mask:
+def random_like(
+    chosen: Mask,
+    seed: int,
+    items: Sequence[int] | NDArray[np.integer[Any]],
+    widths: Sequence[int] | None = None,
+) -> Mask:
     """Draw as many random neurons of each layer as are chosen there for an item, others first.
 
     Args:
@@ -42,13 +54,15 @@ def random_like(chosen: Mask, seed: int, items: Sequence[int] | NDArray[np.integ
         seed: of the draw.
         items: the items' numbers. Each has a draw of its own, so that it does not matter which
             other items are in a batch.
+        widths: as ``matched_random``.
 
     Returns:
         bool [item, layer, neuron].
     """
     drawn = np.zeros_like(chosen)
     for item, mine, own in zip(items, chosen, drawn, strict=True):
-        own[:] = matched_random(mine, np.random.default_rng([seed, item]), "others first")
+        generator = np.random.default_rng([seed, item])
+        own[:] = matched_random(mine, generator, "others first", widths)
     return drawn
 
 

@@ -35,22 +35,22 @@ class ModelCard(BaseModel):
 
     ``architecture`` is the digest of the entry in the table of architectures that it was made with,
     ``architectures`` are the classes its configuration names, ``stacks`` maps ``encoder`` and
-    ``decoder`` to their number of layers, ``layers`` is their sum, ``neurons`` the width of an
-    FFN's hidden layer, ``hidden`` that of the residual stream, ``vocabulary`` the number of rows of
-    the embedding, ``context_window`` the number of positions (None without a bound), ``dtype`` the
-    one most ``parameters`` are stored in, ``files`` the ``checksums`` of all other files,
+    ``decoder`` to their number of layers, ``layers`` is their sum, ``neurons`` the widths of their
+    FFNs' hidden layers, ``hidden`` that of the residual stream, ``vocabulary`` the number of rows
+    of the embedding, ``context_window`` the number of positions (None without a bound), ``dtype``
+    the one most ``parameters`` are stored in, ``files`` the ``checksums`` of all other files,
     ``sha256`` the ``digest`` of the folder, and ``check`` the fingerprint of all the rest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     model_type: str
     architecture: str
     architectures: tuple[str, ...]
     stacks: dict[str, int]
     layers: int
-    neurons: int
+    neurons: tuple[int, ...]
     hidden: int
     vocabulary: int
     activation: str
@@ -62,6 +62,11 @@ class ModelCard(BaseModel):
     files: dict[str, str]
     sha256: str
     check: str = ""
+
+    @property
+    def widest(self) -> int:
+        """Neurons of the widest layer: what arrays ``[layer, neuron]`` are as wide as."""
+        return max(self.neurons)
 
 
 def write_card(folder: Path, card: ModelCard) -> ModelCard:

@@ -16,11 +16,11 @@ EXPERT_KEYS = (
 
 
 class Description(TypedDict):
-    """A model's sizes: ``layers`` and ``neurons`` per layer over all stacks."""
+    """A model's sizes: ``layers`` over all stacks and the ``neurons`` of each."""
 
     stacks: dict[str, int]
     layers: int
-    neurons: int
+    neurons: tuple[int, ...]
     hidden: int
     activation: str
     gated: bool
@@ -103,22 +103,23 @@ def describe(config: Any) -> Description:
 
     Returns:
         ``stacks`` (name to number of layers, encoder first), ``layers`` (their sum), ``neurons``
-        per layer, ``hidden`` size, ``activation`` (the activation function's name) and ``gated``.
+        of each layer, ``hidden`` size, ``activation`` (the function's name) and ``gated``.
 
     Raises:
         NeuroglotError: as ``check_supported``.
 
     Example:
         >>> from transformers import GPT2Config
-        >>> describe(GPT2Config())["neurons"]
-        3072
+        >>> describe(GPT2Config())["neurons"][:2]
+        (3072, 3072)
     """
     entry, language = architecture(config), language_config(config)
     stacks = {stack.name: int(stack.depth(language)) for stack in entry.stacks}
+    widths = {stack.name: int(stack.width(language)) for stack in entry.stacks}
     return Description(
         stacks=stacks,
         layers=sum(stacks.values()),
-        neurons=int(entry.stacks[0].width(language)),
+        neurons=tuple(widths[name] for name, depth in stacks.items() for _ in range(depth)),
         hidden=int(language.hidden_size),
         activation=str(entry.activation_name(language)),
         gated=entry.gated,

@@ -134,7 +134,7 @@ def ffns(model: Any) -> list[FFN]:
             stack=stack,
             layer=layer,
             index=index,
-            neurons=_inputs(_descend(block, entry.w_out), sizes["neurons"]),
+            neurons=_inputs(_descend(block, entry.w_out), sizes["neurons"][index]),
             hidden=sizes["hidden"],
             block=block,
             w_in=_descend(block, entry.w_in),
@@ -150,10 +150,10 @@ def ffns(model: Any) -> list[FFN]:
     ]
 
 
-def _inputs(projection: nn.Module, usual: int) -> int:
-    """Width of what an output projection reads: layers may differ from what is ``usual``."""
+def _inputs(projection: nn.Module, described: int) -> int:
+    """Width of what an output projection reads, or what is ``described`` where it does not say."""
     found = (getattr(projection, name, None) for name in ("in_features", "nx"))
-    return next((width for width in found if isinstance(width, int)), usual)
+    return next((width for width in found if isinstance(width, int)), described)
 
 
 def final_norms(model: Any) -> dict[str, nn.Module | None]:

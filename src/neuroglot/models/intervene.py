@@ -25,7 +25,8 @@ class Edit:
 
     Attributes:
         neurons: whether a neuron is chosen, ``[layer, neuron]`` for every item alike or
-            ``[item, layer, neuron]``; layers in the order of ``FFN.index``.
+            ``[item, layer, neuron]``; layers in the order of ``FFN.index``, and as many neurons as
+            the widest layer has, of which narrower ones use the first.
         kind: ``set``, ``scale`` or ``add``. To ablate is to set to 0.
         value: the same for all chosen neurons.
     """
@@ -81,7 +82,7 @@ def intervened(model: Any, edits: Sequence[Edit], positions: Positions = "all") 
         here = [
             (torch.tensor(chosen), edit)
             for edit in edits
-            if (chosen := edit.neurons[..., ffn.index, :]).any()
+            if (chosen := edit.neurons[..., ffn.index, : ffn.neurons]).any()
         ]
         if here:
             changes[ffn.index] = _edited(ffn.index, here, positions)
@@ -270,10 +271,16 @@ def _apply(edit: Edit, act: Tensor, places: Tensor) -> Tensor:
 def _check_edit(edit: Edit, found: list[FFN]) -> None:
     if edit.kind not in get_args(Kind):
         raise NeuroglotError(unknown_name("kind of edit", edit.kind, get_args(Kind)))
-    neurons, expected = edit.neurons, (len(found), found[0].neurons)
+    widths = [ffn.neurons for ffn in found]
+    neurons, expected = edit.neurons, (len(found), max(widths))
     if neurons.dtype != bool or neurons.ndim not in (2, 3) or neurons.shape[-2:] != expected:
         raise NeuroglotError(
             f"an edit's neurons are bool [layer, neuron] or [item, layer, neuron] with "
             f"{expected[0]} layers of {expected[1]} neurons; found {neurons.dtype} "
             f"{list(neurons.shape)}."
         )
+    for layer, width in enumerate(widths):
+        if neurons[..., layer, width:].any():
+            raise NeuroglotError(
+                f"an edit changes neurons of layer {layer} beyond {width - 1}, its last one."
+            )

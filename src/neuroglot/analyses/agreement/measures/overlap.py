@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.axes import coordinates_of
+from neuroglot.measures.axes import coordinates_of, layer_widths
 
 SOURCE = "Fisher's exact test, stratified by layer"
 PAIR = ("method", "method_other", "language")
@@ -46,7 +46,7 @@ def agreement(named: xr.DataArray, looked_at: xr.DataArray) -> xr.Dataset:
 
     Args:
         named: whether a method names a neuron for a language, bool
-            [method, language, layer, neuron].
+            [method, language, layer, neuron]; see ``axes.layer_widths``.
         looked_at: whether a method looks at a layer at all, bool [method, layer]. "All layers"
             of two methods are those that both look at.
 
@@ -61,7 +61,8 @@ def agreement(named: xr.DataArray, looked_at: xr.DataArray) -> xr.Dataset:
     """
     named = named.transpose("method", "language", "layer", "neuron")
     chosen, looked = named.to_numpy(), looked_at.transpose("method", "layer").to_numpy()
-    methods, languages, layers, population = chosen.shape
+    methods, languages, layers, _ = chosen.shape
+    population = layer_widths(named)
     sizes = chosen.sum(axis=3)
     shared = np.stack([(chosen & one).sum(axis=3) for one in chosen])
     by_layer = np.full((3, methods, methods, languages, layers), np.nan)
@@ -71,7 +72,7 @@ def agreement(named: xr.DataArray, looked_at: xr.DataArray) -> xr.Dataset:
         for language in range(languages):
             strata = [
                 Sets(
-                    population,
+                    population[layer],
                     int(sizes[a, language, layer]),
                     int(sizes[b, language, layer]),
                     int(shared[a, b, language, layer]),

@@ -14,6 +14,7 @@ from neuroglot.analyses.agreement.settings import AgreementInputs, AgreementStep
 from neuroglot.analyses.experts.partitions import read_partition
 from neuroglot.analyses.lape.measures.lape import highest_elsewhere
 from neuroglot.analyses.named import analyses_of, looked_at, named_neurons
+from neuroglot.measures.axes import width_axis
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.models.projection import written_tokens
@@ -87,7 +88,7 @@ def compute(inputs: AgreementInputs, settings: AgreementStepSettings) -> xr.Data
 def _named(inputs: AgreementInputs, settings: AgreementStepSettings) -> xr.DataArray:
     """Gather all methods' neurons, bool [method, language, layer, neuron]."""
     card, methods, languages = read_card(inputs.model), settings.methods, settings.languages
-    named = np.zeros((len(methods), len(languages), card.layers, card.neurons), bool)
+    named = np.zeros((len(methods), len(languages), card.layers, card.widest), bool)
     for row, method in enumerate(methods):
         reductions = inputs.naming(method.analysis)
         found = named_neurons(method, reductions, languages, settings.top_fraction)
@@ -103,6 +104,7 @@ def _named(inputs: AgreementInputs, settings: AgreementStepSettings) -> xr.DataA
             "layer": np.arange(card.layers),
             "stack": ("layer", [name for name, _ in stacks]),
             "stack_layer": ("layer", [layer for _, layer in stacks]),
+            **width_axis(card.neurons),
         },
     )
 

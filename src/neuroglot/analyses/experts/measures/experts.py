@@ -23,6 +23,9 @@ from neuroglot.measures.kernels import Array
 SCORES: tuple[Score, ...] = get_args(Score)
 SMOOTHING = 1e-12
 
+NO_EXPERT = -1
+"""Stands in a partition where a layer has fewer neurons than the widest."""
+
 
 def members(expert: NDArray[np.integer], n: int) -> NDArray[np.int64]:
     """List each expert's neurons in ascending order, [expert, size].
@@ -306,21 +309,21 @@ def neurons_of(expert: xr.DataArray, chosen: xr.DataArray) -> xr.DataArray:
     """Mark the neurons of chosen experts.
 
     Args:
-        expert: each neuron's expert, [layer, neuron].
+        expert: each neuron's expert, [layer, neuron]; ``NO_EXPERT`` behind a layer's neurons.
         chosen: bool [language, layer, expert].
 
     Returns:
         bool [language, layer, neuron].
     """
     neurons: xr.DataArray = chosen.isel(layer=expert["layer"], expert=expert)
-    return neurons
+    return neurons.where(expert != NO_EXPERT, False)
 
 
 def kept_neurons(expert: xr.DataArray, high: xr.DataArray) -> list[NDArray[np.int64]]:
     """List the neurons of one language's high-frequency experts (experts, section 4.4).
 
     Args:
-        expert: each neuron's expert, [layer, neuron].
+        expert: each neuron's expert, [layer, neuron]; ``NO_EXPERT`` behind a layer's neurons.
         high: which experts are kept, bool [layer, expert].
 
     Returns:
@@ -328,7 +331,9 @@ def kept_neurons(expert: xr.DataArray, high: xr.DataArray) -> list[NDArray[np.in
     """
     of = expert.transpose("layer", "neuron").to_numpy()
     keep = high.transpose("layer", "expert").to_numpy()
-    return [np.flatnonzero(keep[layer][of[layer]]) for layer in range(len(of))]
+    return [
+        np.flatnonzero(kept[own] & (own != NO_EXPERT)) for kept, own in zip(keep, of, strict=True)
+    ]
 
 
 def random_experts(high: xr.DataArray, seed: int) -> xr.DataArray:

@@ -7,6 +7,7 @@ import torch
 import xarray as xr
 
 from neuroglot.analyses.experts.measures.clusters import equal_size_clusters
+from neuroglot.analyses.experts.measures.experts import NO_EXPERT
 from neuroglot.analyses.experts.settings import PartitionInputs, PartitionSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_card
@@ -15,7 +16,7 @@ from neuroglot.models.load import load
 from neuroglot.progress import progress
 
 VARIABLES: Mapping[str, str] = {
-    "expert": "expert of its layer that the neuron belongs to, counted from 0",
+    "expert": "expert of its layer that the neuron belongs to, counted from 0; -1 beyond the layer's neurons",
 }
 
 
@@ -26,20 +27,21 @@ def compute(inputs: PartitionInputs, settings: PartitionSettings) -> xr.Dataset:
     ``b L / B`` up to ``(b + 1) L / B``, which are none where there are more blocks than layers.
     """
     card, experts = read_card(inputs.model), settings.experts_per_layer
-    if experts > card.neurons:
+    narrowest = min(card.neurons)
+    if experts > narrowest:
         raise NeuroglotError(
-            f"experts.experts_per_layer: {experts} experts cannot be made of {card.neurons} "
+            f"experts.experts_per_layer: {experts} experts cannot be made of {narrowest} "
             f"neurons, which is what a layer of {inputs.model.name} has; set a smaller number"
         )
     block_of_layer = np.arange(card.layers) * settings.blocks // card.layers
     # The model as it is stored: clustering reads one matrix at a time.
     layers = ffns(load(inputs.model, "cpu", card.dtype))
     chosen = [ffn for ffn in layers if block_of_layer[ffn.index] == settings.block]
-    found = np.zeros((len(chosen), card.neurons), np.int32)
+    found = np.full((len(chosen), card.widest), NO_EXPERT, np.int32)
     with progress(len(chosen), "layers", f"{inputs.model.name} experts") as bar:
         for row, ffn in enumerate(chosen):
             weights = ffn.input_matrix().to("cpu", torch.float32).numpy()
-            found[row] = equal_size_clusters(weights, experts, settings.seed)
+            found[row, : ffn.neurons] = equal_size_clusters(weights, experts, settings.seed)
             bar.update()
     return xr.Dataset(
         {"expert": (("layer", "neuron"), found, {"units": "index of expert"})},

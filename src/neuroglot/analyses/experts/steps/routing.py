@@ -39,7 +39,8 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: RoutingInputs, settings: RoutingSettings) -> xr.Dataset:
     """Count on recorded rows, or during a forward pass where the inputs hold none."""
     partition = read_partition(inputs.partition)
-    members = [measure.members(own, settings.experts_per_layer) for own in partition.values]
+    experts_of = (own[own != measure.NO_EXPERT] for own in partition.values)
+    members = [measure.members(own, settings.experts_per_layer) for own in experts_of]
     match inputs.text:
         case Path() as rows:
             active, tokens, language = _from_rows(rows, members, settings)
@@ -71,9 +72,7 @@ def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Count
         chunk = slice(start, min(start + ROWS, count))
         z = [
             measure.standardise(
-                measure.expert_scores(
-                    store.read_rows(recorded.path, "act", layer, chunk), own, settings.score
-                )
+                measure.expert_scores(recorded.rows("act", layer, chunk), own, settings.score)
             )
             for layer, own in enumerate(members)
         ]

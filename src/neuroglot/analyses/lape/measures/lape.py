@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import entr
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.axes import layer_widths, neurons_within, stack_layers, within
 
 SOURCE = "Tang et al. 2024, section 2.2"
 SELECTED = "selected_neurons"
@@ -31,7 +32,9 @@ def activation_probability(fired: xr.DataArray, tokens: xr.DataArray) -> xr.Data
     """Divide the tokens at which a neuron fires by all tokens (Tang et al. 2024, equation 2).
 
     Args:
-        fired: tokens at which the neuron fires, [language, layer, neuron].
+        fired: tokens at which the neuron fires, [language, layer, neuron]. Where layers differ
+            in width this, and all that is made of it, is NaN beyond a layer's own neurons, which
+            ``axes.layer_widths`` tells.
         tokens: recorded tokens, [language], in any order.
 
     Returns:
@@ -71,8 +74,12 @@ def activation_probability_entropy(probability: xr.DataArray) -> xr.DataArray:
         NeuroglotError: a probability is NaN or outside [0, 1].
     """
     ordered = _checked(probability).transpose("layer", "language", "neuron")
+    widths = layer_widths(ordered)
+    found = [
+        _entropy(own[:, :width]) for own, width in zip(ordered.to_numpy(), widths, strict=True)
+    ]
     return xr.DataArray(
-        np.stack([_entropy(layer) for layer in ordered.to_numpy()]),
+        stack_layers(found),
         dims=("layer", "neuron"),
         coords=ordered.isel(language=0, drop=True).coords,
         name="activation_probability_entropy",
@@ -121,13 +128,16 @@ def language_neurons(
             f"language neurons are found by comparing languages; there is only "
             f"{p['language'].values.tolist()}; add another"
         )
-    rank = max(1, round(p.size * percentile))
+    there = neurons_within(p)
+    neurons = int(there.sum())
+    rank = max(1, round(neurons * p.sizes["language"] * percentile))
+    # What is beyond a layer's neurons is NaN, which is sorted behind all numbers and infinity.
     bar = np.partition(p.to_numpy(), rank - 1, axis=None)[rank - 1]
     above = p > bar
-    entropy = activation_probability_entropy(p).where(above.any("language"), np.inf)
+    entropy = activation_probability_entropy(p).where(above.any("language") | ~there, np.inf)
     lowest = np.argsort(entropy.to_numpy(), axis=None, kind="stable")
     selected = np.zeros(entropy.shape, bool)
-    selected.flat[lowest[: round(top_fraction * entropy.size)]] = True
+    selected.flat[lowest[: round(top_fraction * neurons)]] = True
     own: xr.DataArray = above & xr.DataArray(selected, dims=("layer", "neuron"))
     own.attrs = {
         "units": "true or false",
@@ -216,7 +226,9 @@ def as_lists(language_neuron: xr.DataArray) -> dict[str, dict[int, list[int]]]:
 
 
 def _checked(probability: xr.DataArray) -> xr.DataArray:
-    values = probability.to_numpy()
+    values = probability.transpose(..., "layer", "neuron").to_numpy()[
+        ..., within(layer_widths(probability))
+    ]
     if not ((values >= 0) & (values <= 1)).all():
         raise NeuroglotError(
             f"activation probabilities must lie in [0, 1], found {np.nanmin(values):.4g} to "

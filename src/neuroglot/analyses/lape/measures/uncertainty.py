@@ -1,6 +1,6 @@
 """How far LAPE's selection hangs on the text, and how much of it chance alone would select."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -12,7 +12,7 @@ from neuroglot.measures.bootstrap import centred_percentiles, fold_weights, perc
 VALUES = 1 << 25  # probabilities at a time: 128 MB
 
 Fired = Callable[[str, int], NDArray[np.floating]]
-"""From a language and a layer to the tokens at which a neuron fires, [fold, neuron]."""
+"""From a language and a layer to the tokens at which each of its neurons fires, [fold, neuron]."""
 
 Tokens = Mapping[str, NDArray[np.int64]]
 """Each language's tokens in each fold, [fold]."""
@@ -22,7 +22,7 @@ def selection_interval(
     fired: Fired,
     tokens: Tokens,
     neurons: xr.DataArray,
-    shape: tuple[int, int],
+    widths: Sequence[int],
     shares: tuple[float, float],
     replicates: int,
 ) -> NDArray[np.float64]:
@@ -35,7 +35,7 @@ def selection_interval(
         fired: counts by fold.
         tokens: in the folds.
         neurons: the text's own numbers, [language, layer].
-        shape: number of layers and of neurons in each.
+        widths: number of neurons of each layer.
         shares: ``percentile`` and ``top_fraction``.
         replicates: resamples of the folds.
 
@@ -47,31 +47,33 @@ def selection_interval(
     counted = neurons.transpose("language", "layer").values.astype(np.float64)
     counted = np.concatenate([counted, counted.sum(1, keepdims=True)], axis=1)
     drawn = np.empty((replicates, *counted.shape))
-    resamples = _resampled(fired, tokens, languages, shape, replicates)
+    resamples = _resampled(fired, tokens, languages, widths, replicates)
+    starts = np.cumsum([0, *widths[:-1]])
     for place, probability in enumerate(resamples):
-        own = _selected(probability, *shares).reshape(len(languages), *shape).sum(2)
+        own = np.add.reduceat(_selected(probability, *shares), starts, axis=1, dtype=np.int64)
         drawn[place, :, :-1], drawn[place, :, -1] = own, own.sum(1)
     bounds = centred_percentiles(drawn.reshape(replicates, -1).T, counted.ravel())
     return np.maximum(bounds, 0).reshape(2, *counted.shape)
 
 
 def _resampled(
-    fired: Fired, tokens: Tokens, languages: list[str], shape: tuple[int, int], replicates: int
+    fired: Fired, tokens: Tokens, languages: list[str], widths: Sequence[int], replicates: int
 ) -> Iterator[NDArray[np.float32]]:
-    """Activation probabilities of each resample, [language, layer · neuron]."""
-    layers, width = shape
+    """Activation probabilities of each resample, [language, neuron], layer after layer."""
+    neurons, ends = sum(widths), np.cumsum(widths)
     weights = {one: fold_weights(len(tokens[one]), replicates) for one in languages}
-    block = max(1, VALUES // (len(languages) * layers * width))
+    block = max(1, VALUES // (len(languages) * neurons))
     for start in range(0, replicates, block):
         some = slice(start, start + block)
         size = len(next(iter(weights.values()))[some])
-        found = np.empty((size, len(languages), layers, width), np.float32)
+        found = np.empty((size, len(languages), neurons), np.float32)
         for place, one in enumerate(languages):
             drawn = weights[one][some]
             counted = np.maximum(drawn @ tokens[one], 1)[:, None].astype(np.float32)
-            for layer in range(layers):
-                found[:, place, layer] = drawn.astype(np.float32) @ fired(one, layer) / counted
-        yield from found.reshape(size, len(languages), -1)
+            for layer, end in enumerate(ends):
+                own = drawn.astype(np.float32) @ fired(one, layer) / counted
+                found[:, place, end - widths[layer] : end] = own
+        yield from found
 
 
 def _selected(

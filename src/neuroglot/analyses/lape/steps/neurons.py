@@ -13,6 +13,7 @@ from neuroglot.analyses.lape.measures import lape as measure
 from neuroglot.analyses.lape.measures.uncertainty import chance_selection, selection_interval
 from neuroglot.analyses.lape.settings import NeuronsInputs, NeuronsSettings
 from neuroglot.capture.recorded import open_recorded
+from neuroglot.measures.axes import layer_widths
 from neuroglot.measures.bootstrap import bounded, with_bounds
 from neuroglot.tables import tidy
 
@@ -66,7 +67,7 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
     bounds = selection_interval(
         *by_fold,
         neurons,
-        (entropy.sizes["layer"], entropy.sizes["neuron"]),
+        layer_widths(probability),
         (settings.percentile, settings.top_fraction),
         settings.replicates,
     )

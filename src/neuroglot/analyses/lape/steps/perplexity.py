@@ -55,7 +55,7 @@ def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Da
     texts = read_held_out(
         inputs.model, inputs.held_out, inputs.chosen_on, settings.perplexity, settings.languages
     )
-    seeds = settings.random_seeds
+    seeds, widths = settings.random_seeds, read_card(inputs.model).neurons
     measured = _Measured(inputs, settings, texts)
     losses: list[list[Losses]] = [[] for _ in range(1 + seeds)]
     with progress((1 + seeds) * len(texts) + 1, "sets", f"{inputs.model.name} LAPE") as bar:
@@ -63,7 +63,8 @@ def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Da
         bar.update()
         for mask in own.transpose("language", "layer", "neuron").to_numpy():
             drawn = [
-                matched_random(mask, np.random.default_rng(seed), "others") for seed in range(seeds)
+                matched_random(mask, np.random.default_rng(seed), "others", widths)
+                for seed in range(seeds)
             ]
             for column, chosen in enumerate([mask, *drawn]):
                 losses[column].append(measured.without(chosen))

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neuroglot.measures.axes import width_dimension
+from neuroglot.measures.axes import over_own_width, width_dimension
 from neuroglot.measures.bootstrap import centred_percentiles, fold_weights, percentiles
 
 
@@ -32,13 +32,17 @@ def layer_spread(frequency: xr.DataArray) -> xr.Dataset:
         frequency: what ``activation_frequency`` gives.
 
     Returns:
-        ``mean`` and ``std`` (the population's, dividing by the number of neurons), without the
-        width's dimension.
+        ``mean`` and ``std`` (the population's, dividing by the number of the layer's neurons),
+        without the width's dimension.
     """
     width = width_dimension(frequency)
-    spread = xr.Dataset(
-        {"mean": frequency.mean(width, skipna=False), "std": frequency.std(width, skipna=False)}
-    )
+
+    def spread_of(own: xr.DataArray) -> xr.Dataset:
+        return xr.Dataset(
+            {"mean": own.mean(width, skipna=False), "std": own.std(width, skipna=False)}
+        )
+
+    spread = over_own_width(spread_of, frequency)
     for variable in spread.values():
         variable.attrs = {"units": "share of rows", "source": "figures 2 and 3, section 4.1"}
     return spread

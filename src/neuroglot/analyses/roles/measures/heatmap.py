@@ -10,6 +10,7 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
 from neuroglot.measures.axes import (
     coordinates_of,
+    layer_widths,
     segment_labels,
     snapshots,
     width_dimension,
@@ -35,8 +36,8 @@ def scaled_rows(
 
     Returns:
         ``scaled_{site}(language, layer, row, neuron)`` (or hidden), float32 (equation 3), rows
-        ordered by segment, NaN at the end where a language has fewer rows than the longest; and
-        ``segment(language, row)``, -1 there.
+        ordered by segment, NaN at the end where a language has fewer rows than the longest, and
+        where a layer has fewer neurons; and ``segment(language, row)``, -1 where there is no row.
 
     Raises:
         NeuroglotError: there are no languages, or a layer is not among those recorded.
@@ -51,8 +52,9 @@ def scaled_rows(
     segments = np.full((len(rows), longest), PADDING, dtype=np.int64)
     for index, one in enumerate(chosen.values()):
         count = one.sizes["row"]
-        for layer in range(len(layers)):
-            scaled[index, layer, :count] = kernels.scale(one[layer].to_numpy())
+        for layer, own in enumerate(layer_widths(one)):
+            values = one[layer, :, :own].to_numpy()
+            scaled[index, layer, :count, :own] = kernels.scale(values)
         segments[index, :count] = one["segment"]
     name = f"scaled_{site}"
     heatmap = xr.Dataset(

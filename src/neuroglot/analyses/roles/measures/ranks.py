@@ -1,6 +1,7 @@
 """Rank correlation: do two languages, or two corpora, light up the same neurons (roles, 4.4)?"""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -8,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from neuroglot.measures.axes import coordinates_of, width_dimension
+from neuroglot.measures.axes import coordinates_of, over_own_width, width_dimension
 from neuroglot.measures.bootstrap import centred_percentiles, fold_weights
 
 VALUES = 1 << 22  # sums of replicates at a time: 32 MB
@@ -31,6 +32,10 @@ def rank_correlation(total: xr.DataArray, between: Compared = "language") -> xr.
         [..., language_a, language_b, layer] (or corpus_a, corpus_b) in [-1, 1]; equal sums share
         their average rank. NaN where a layer's sums are all equal, or any is NaN.
     """
+    return over_own_width(partial(_rank_correlation, between=between), total)
+
+
+def _rank_correlation(total: xr.DataArray, between: Compared) -> xr.DataArray:
     width = width_dimension(total)
     kept = [dim for dim in total.dims if dim not in (between, "layer", width)]
     ordered = total.transpose(*kept, "layer", between, width)

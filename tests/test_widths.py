@@ -1,0 +1,504 @@
+"""Layers that differ in width: every measure is what each layer gives on its own neurons."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+import xarray as xr
+
+from neuroglot import store
+from neuroglot.analyses.agreement.measures.overlap import agreement
+from neuroglot.analyses.base import LanguageFacts, Work
+from neuroglot.analyses.experts.measures import experts
+from neuroglot.analyses.experts.measures.clusters import equal_size_clusters
+from neuroglot.analyses.experts.partitions import read_partition
+from neuroglot.analyses.experts.settings import (
+    FrequencyInputs,
+    FrequencySettings,
+    PartitionInputs,
+    PartitionSettings,
+    RoutingInputs,
+    RoutingSettings,
+)
+from neuroglot.analyses.experts.steps import frequency, partition, routing
+from neuroglot.analyses.lape.measures import lape
+from neuroglot.analyses.lape.settings import NeuronsInputs, NeuronsSettings
+from neuroglot.analyses.lape.steps import neurons
+from neuroglot.analyses.roles.measures.dominance import dominant_neurons as dominant_measure
+from neuroglot.analyses.roles.measures.frequency import layer_spread_interval
+from neuroglot.analyses.roles.measures.ranks import rank_correlation as correlation_measure
+from neuroglot.analyses.roles.settings import (
+    ActivationFrequencySettings,
+    DominantNeuronsSettings,
+    HeatmapInputs,
+    HeatmapSettings,
+    ResampledSettings,
+    StatisticsInputs,
+)
+from neuroglot.analyses.roles.steps import (
+    activation_frequency,
+    dominant_neurons,
+    flatness,
+    heatmap,
+    rank_correlation,
+)
+from neuroglot.capture.record import Wanted, record
+from neuroglot.capture.settings import (
+    CaptureSettings,
+    ExecutionSettings,
+    FiringGroup,
+    Group,
+    PromptsGroup,
+    RolesGroup,
+    RowsGroup,
+    SampleGroup,
+    StatesGroup,
+)
+from neuroglot.capture.tokenise import write_tokens
+from neuroglot.corpora.base import Reading, Segment, write_parquet
+from neuroglot.errors import NeuroglotError
+from neuroglot.measures import kernels
+from neuroglot.measures.controls import matched_random, random_like
+from neuroglot.models.card import read_card, write_card
+from neuroglot.models.ffn import ffns
+from neuroglot.models.intervene import Edit, intervened
+from neuroglot.models.load import load
+from neuroglot.models.normalise import normalise
+from neuroglot.models.source import ModelSettings
+from neuroglot.tasks.base import Item, TaskReading, write_items
+from neuroglot.tokens import Tokenising
+from tiny_checkpoints import TEXTS, write_checkpoint
+
+WIDTHS = (24, 31, 17)
+HIDDEN = 16
+LANGUAGES = ["en", "de", "cs"]
+EXECUTION = ExecutionSettings(batch_tokens=64)
+SETTINGS = CaptureSettings(device="cpu", store_dtype="float32")
+REPLICATES = 9
+
+
+def widened(model: Any) -> Any:
+    """Give each layer of a Llama neurons of its own number."""
+    if isinstance(model, tuple):  # what the normaliser looks at, without weights
+        return model
+    for number, (layer, width) in enumerate(zip(model.model.layers, WIDTHS, strict=True)):
+        generator = torch.Generator().manual_seed(number)
+        for name in ("gate_proj", "up_proj", "down_proj"):
+            shape = (HIDDEN, width) if name == "down_proj" else (width, HIDDEN)
+            linear = torch.nn.Linear(shape[1], shape[0], bias=False)
+            with torch.no_grad():
+                linear.weight.copy_(torch.randn(shape, generator=generator) / 3)
+            setattr(layer.mlp, name, linear)
+    return model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_wide() -> Iterator[None]:
+    """What is loaded has these widths: no configuration can say so yet."""
+    plain = transformers.AutoModelForCausalLM.from_pretrained
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            transformers.AutoModelForCausalLM,
+            "from_pretrained",
+            lambda *args, **kwargs: widened(plain(*args, **kwargs)),
+        )
+        yield
+
+
+class Place:
+    """A model, and of three languages a text and a task, recorded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.model = folder, folder / "models" / "one"
+        checkpoint = write_checkpoint(folder / "checkpoint", num_hidden_layers=len(WIDTHS))
+        normalise(ModelSettings(source=str(checkpoint)), self.model)
+        card = read_card(self.model)
+        assert card.neurons == (24, 24, 24)
+        write_card(self.model, card.model_copy(update={"neurons": WIDTHS}))
+        for place, language in enumerate(LANGUAGES):
+            self._record(place, language)
+
+    def _record(self, place: int, language: str) -> None:
+        texts = [f"{text[:25]} {TEXTS[(row + place) % 7][:25]}" for row, text in enumerate(TEXTS)]
+        text = self.folder / "corpora" / "plain" / f"{language}.parquet"
+        write_parquet(Reading(tuple(Segment(f"s{i}", one) for i, one in enumerate(texts))), text)
+        chosen = Tokenising(prefix="subword", long_segments="truncate")
+        write_tokens(self.model, text, self.tokens(language), chosen)
+        items = [Item(f"q{i}", one, ("a",), ("a", "b")) for i, one in enumerate(texts)]
+        task = self.folder / "tasks" / "facts" / f"{language}.parquet"
+        write_items(TaskReading(tuple(items)), task)
+        of_corpus: dict[Group, str] = {
+            RolesGroup(rule="positive", threshold=0.0): "1",
+            FiringGroup(): "1",
+            SampleGroup(segments=100): "1",
+            RowsGroup(): "1",
+        }
+        wanted = [
+            Wanted(self.tokens(language), "corpus", self.store("plain", language), of_corpus),
+            Wanted(text, "states", self.store("states", language), {StatesGroup(): "1"}),
+            Wanted(task, "task", self.store("facts", language), {PromptsGroup(): "1"}),
+        ]
+        record(self.model, wanted, SETTINGS, EXECUTION)
+
+    def tokens(self, language: str) -> Path:
+        return self.folder / "tokens" / "one" / "plain" / f"{language}.zarr"
+
+    def store(self, text: str, language: str) -> Path:
+        return self.folder / "results" / "activations" / "one" / text / f"{language}.zarr"
+
+    def groups(self, text: str, group: str) -> dict[str, Path]:
+        """A group of every language's recording."""
+        return {language: self.store(text, language) / group for language in LANGUAGES}
+
+    def rows(self, text: str, group: str, site: str = "act") -> dict[str, list[np.ndarray]]:
+        """Raw rows by language, [row, neuron] of every layer on its own neurons."""
+        return {
+            language: [
+                store.read_rows(path, site, layer)[:, : width if site != "out" else None]
+                for layer, width in enumerate(WIDTHS)
+            ]
+            for language, path in self.groups(text, group).items()
+        }
+
+    def work(self, name: str) -> Work:
+        """Folders of its own for a step."""
+        folder = self.folder / "work" / name
+        return Work(EXECUTION, folder / "pieces", folder / "progress")
+
+    def reduce(self, name: str, data: xr.Dataset) -> Path:
+        """Write what a step computed, to be read by another."""
+        path = self.folder / "reductions" / f"{name}.zarr"
+        origin = {"reduction": name}
+        store.begin(path, "reduction", origin, replace=True)
+        store.write_dataset(path, data)
+        store.complete(path, "reduction", origin, {})
+        return path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, loaded_wide: None) -> Place:
+    return Place(tmp_path_factory.mktemp("widths"))
+
+
+def cut(values: np.ndarray, layer: int) -> np.ndarray:
+    """A layer's own neurons, the last axis; beyond them there must be nothing."""
+    beyond = values[..., WIDTHS[layer] :]
+    assert not beyond.any() if beyond.dtype == bool else np.isnan(beyond).all()
+    return values[..., : WIDTHS[layer]]
+
+
+def test_the_model_is_what_its_card_says(place: Place) -> None:
+    card = read_card(place.model)
+    assert card.neurons == tuple(ffn.neurons for ffn in ffns(load(place.model, "cpu")))
+    assert card.widest == max(WIDTHS)
+
+
+# --- roles ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def roles(place: Place) -> StatisticsInputs:
+    return StatisticsInputs(roles={"plain": place.groups("plain", "roles")})
+
+
+def test_activation_frequency(place: Place, roles: StatisticsInputs) -> None:
+    settings = ActivationFrequencySettings(
+        corpora=["plain"],
+        languages=LANGUAGES,
+        replicates=REPLICATES,
+        rule="positive",
+        combinator_gelu=False,
+    )
+    data = activation_frequency.compute(roles, settings).sel(corpus="plain")
+    recorded = place.rows("plain", "sample")
+    for language, layers in recorded.items():
+        segment = store.open_dataset(
+            place.groups("plain", "sample")[language], "activations", without=["act", "out"]
+        )["segment_index"].values
+        fold = (np.arange(len(TEXTS))[:, None] == segment).astype(float)
+        for layer, act in enumerate(layers):
+            expected = (act > 0).mean(0)
+            one = data.sel(language=language).isel(layer=layer)
+            found = cut(one["activation_frequency_act"].values, layer)
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+            spread = one.sel(site="act")
+            np.testing.assert_allclose(spread["mean"], expected.mean(), rtol=1e-12)
+            np.testing.assert_allclose(spread["std"], expected.std(), rtol=1e-12)
+            bounds = layer_spread_interval(fold @ (act > 0.0), fold.sum(1), REPLICATES)
+            for name in ("mean", "std"):
+                both = [spread[f"{name}{end}"] for end in ("_low", "_high")]
+                np.testing.assert_allclose(both, bounds[name], rtol=1e-12)
+    assert np.isfinite(data["mean"]).all()
+
+
+def test_flatness(place: Place, roles: StatisticsInputs) -> None:
+    settings = ResampledSettings(corpora=["plain"], languages=LANGUAGES, replicates=REPLICATES)
+    data = flatness.compute(roles, settings).sel(corpus="plain", site="act")
+    for language, layers in place.rows("plain", "sample").items():
+        for layer, act in enumerate(layers):
+            found = data["flatness_mean"].sel(language=language, layer=layer)
+            np.testing.assert_allclose(found, kernels.flatness(act).mean(), rtol=1e-8)
+
+
+def stacked(layers: dict[str, list[np.ndarray]], layer: int) -> xr.DataArray:
+    """One layer's numbers of every language, [corpus, language, layer, neuron]."""
+    values = np.stack([own[layer] for own in layers.values()])[None, :, None]
+    dims = ("corpus", "language", "layer", "neuron")
+    coords = {"corpus": ["plain"], "language": list(layers), "layer": [layer]}
+    return xr.DataArray(values, coords, dims)
+
+
+def test_rank_correlation(place: Place, roles: StatisticsInputs) -> None:
+    settings = ResampledSettings(corpora=["plain"], languages=LANGUAGES, replicates=REPLICATES)
+    data = rank_correlation.compute(roles, settings).sel(site="act")
+    assert (data["rank_correlation_low"] <= data["rank_correlation_high"]).all()
+    rows = place.rows("plain", "sample")
+    sums = {one: [act.sum(0, dtype=np.float64) for act in own] for one, own in rows.items()}
+    for layer in range(len(WIDTHS)):
+        expected = correlation_measure(stacked(sums, layer))
+        found = data["rank_correlation"].sel(layer=[layer])
+        np.testing.assert_array_equal(found, expected)
+        assert (abs(found) < 0.999999).any()
+
+
+def test_dominant_neurons(place: Place, roles: StatisticsInputs) -> None:
+    settings = DominantNeuronsSettings(corpora=["plain"], languages=LANGUAGES)
+    data = dominant_neurons.compute(roles, settings).sel(site="act")
+    rows = place.rows("plain", "sample")
+    statistics = {
+        one: [kernels.row_statistics(act, "positive") for act in own] for one, own in rows.items()
+    }
+    counted = xr.DataArray(
+        [[len(own[0]) for own in rows.values()]],
+        {"corpus": ["plain"], "language": LANGUAGES},
+        ("corpus", "language"),
+    )
+    for layer in range(len(WIDTHS)):
+        arrays = [
+            stacked({k: [one[name] for one in own] for k, own in statistics.items()}, layer)
+            for name in ("argmax_count", "sum", "sum_of_squares")
+        ]
+        expected = dominant_measure(*arrays, counted)
+        for name in ("most_often_maximum", "maximum_share", "most_variable", "largest_std"):
+            np.testing.assert_allclose(
+                data[name].sel(layer=[layer]).transpose(*expected[name].dims), expected[name]
+            )
+
+
+def test_a_heatmap_is_scaled_by_layer(place: Place) -> None:
+    settings = HeatmapSettings(
+        languages=LANGUAGES,
+        corpus="plain",
+        sample_segments=3,
+        heatmap_layers=[0.0, 0.5, 1.0],
+        heatmap_rows=11,
+    )
+    inputs = HeatmapInputs(sample=place.groups("plain", "sample"))
+    data = heatmap.compute(inputs, settings)["scaled_act"]
+    for language, layers in place.rows("plain", "sample").items():
+        for layer, act in enumerate(layers):
+            found = cut(data.sel(language=language, layer=layer).values, layer)
+            np.testing.assert_array_equal(found, kernels.scale(act[:11]))
+
+
+# --- lape -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("percentile", "top_fraction"), [(0.9, 0.1), (0.995, 0.9)])
+def test_language_neurons(place: Place, percentile: float, top_fraction: float) -> None:
+    """Against the same of one layer that has all the neurons, one layer's behind the other's."""
+    settings = NeuronsSettings(
+        languages=LANGUAGES,
+        site="act",
+        percentile=percentile,
+        top_fraction=top_fraction,
+        replicates=REPLICATES,
+        permutations=5,
+    )
+    inputs = NeuronsInputs(firing=place.groups("plain", "firing"))
+    data = neurons.compute(inputs, settings)
+    rows = place.rows("plain", "rows")
+    flat = {one: np.concatenate([act > 0 for act in own], axis=1) for one, own in rows.items()}
+    p = xr.DataArray(
+        np.stack([own.mean(0).astype(np.float32) for own in flat.values()])[:, None],
+        {"language": LANGUAGES, "layer": [0]},
+        ("language", "layer", "neuron"),
+    )
+    expected = lape.language_neurons(p, percentile, top_fraction)
+    assert expected.any()
+    for name, reference in {
+        "language_neuron": expected,
+        "activation_probability": p,
+        "activation_probability_entropy": lape.activation_probability_entropy(p),
+    }.items():
+        found = data[name].transpose(..., "layer", "neuron").values.reshape(-1, 3, max(WIDTHS))
+        joined = np.concatenate([cut(found[:, i], i) for i in range(3)], axis=1)
+        np.testing.assert_array_equal(joined, reference.values.reshape(joined.shape))
+    selected = round(top_fraction * sum(WIDTHS))
+    assert data["language_neuron"].attrs["selected_neurons"] == selected
+    assert data["language_neuron"].attrs["activation_bar"] == expected.attrs["activation_bar"]
+    assert data["shared_by_languages"].sum() == selected
+    np.testing.assert_array_equal(
+        data["shared_by_languages"], lape.shared_by_languages(expected), "none beyond a layer"
+    )
+    assert (data["neurons_low"] <= data["neurons"]).all()
+    tables = neurons.tables(data)
+    assert len(tables["language_neurons"]) == int(data["language_neuron"].sum())
+    assert list(tables["neurons"].columns[:2]) == ["language", "layer"]
+
+
+def test_a_probability_that_is_missing_is_still_refused() -> None:
+    values = np.full((2, 2, 3), 0.5)
+    values[:, 0, 2] = np.nan
+    coords = {"language": ["en", "de"], "layer_neurons": ("layer", [2, 3])}
+    p = xr.DataArray(values, coords, ("language", "layer", "neuron"))
+    assert lape.activation_probability_entropy(p).notnull().sum() == 5
+    for place in ((0, 0, 1), (1, 1, 2)):
+        wrong = p.copy(deep=True)
+        wrong[place] = np.nan
+        with pytest.raises(NeuroglotError, match="1 of them NaN"):
+            lape.activation_probability_entropy(wrong)
+
+
+# --- agreement ------------------------------------------------------------------------------
+
+
+def test_chance_agrees_on_a_layers_own_neurons() -> None:
+    named = np.random.default_rng(0).random((2, 1, 3, max(WIDTHS))) < 0.4
+    named &= np.arange(max(WIDTHS)) < np.array(WIDTHS)[:, None]
+    dims = ("method", "language", "layer", "neuron")
+    coords = {"method": ["a", "b"], "language": ["en"], "layer_neurons": ("layer", list(WIDTHS))}
+    looked = xr.DataArray(np.ones((2, 3), bool), dims=("method", "layer"))
+    found = agreement(xr.DataArray(named, coords, dims), looked).isel(language=0)
+    for layer, width in enumerate(WIDTHS):
+        alone = xr.DataArray(named[:, :, [layer], :width], coords={"method": ["a", "b"]}, dims=dims)
+        expected = agreement(alone, looked[:, [layer]]).isel(language=0, layer=0)
+        for name in ("jaccard", "expected_jaccard", "p_value"):
+            np.testing.assert_array_equal(found[name].isel(layer=layer), expected[name])
+
+
+# --- controls and edits ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pool", ["others", "others first", "all"])
+def test_controls_are_drawn_among_a_layers_own_neurons(pool: str) -> None:
+    chosen = np.zeros((3, max(WIDTHS)), bool)
+    chosen[:, :15] = True
+    for seed in range(20):
+        drawn = matched_random(chosen, np.random.default_rng(seed), pool, WIDTHS)
+        for layer, width in enumerate(WIDTHS):
+            assert not drawn[layer, width:].any()
+            assert drawn[layer].sum() == (min(15, width - 15) if pool == "others" else 15)
+    drawn = random_like(chosen[None].repeat(4, 0), 1, range(4), WIDTHS)
+    for layer, width in enumerate(WIDTHS):
+        assert not drawn[:, layer, width:].any()
+        assert (drawn[:, layer].sum(-1) == 15).all()
+
+
+def test_edits_are_as_wide_as_the_widest_layer(place: Place) -> None:
+    model = load(place.model, "cpu")
+    mask = np.zeros((3, max(WIDTHS)), bool)
+    for layer, width in enumerate(WIDTHS):
+        mask[layer, width - 1] = True
+    ids = torch.tensor([[5, 6, 7]])
+    with intervened(model, [Edit(mask)]):
+        found = model(ids).logits
+    with torch.no_grad():
+        for ffn in ffns(model):
+            ffn.w_out.weight[:, -1] = 0
+    torch.testing.assert_close(found, model(ids).logits)
+    mask[2, 17] = True
+    with (
+        pytest.raises(NeuroglotError, match="neurons of layer 2 beyond 16"),
+        intervened(model, [Edit(mask)]),
+    ):
+        pass
+
+
+# --- experts --------------------------------------------------------------------------------
+
+EXPERTS = 5
+
+
+@pytest.fixture(scope="module")
+def blocks(place: Place) -> dict[str, Path]:
+    """The partition, in two blocks."""
+    found = {}
+    for block in range(2):
+        settings = PartitionSettings(experts_per_layer=EXPERTS, seed=0, blocks=2, block=block)
+        data = partition.compute(PartitionInputs(model=place.model), settings)
+        found[str(block)] = place.reduce(f"partition-{block}", data)
+    return found
+
+
+def test_partition(place: Place, blocks: dict[str, Path]) -> None:
+    data = read_partition(blocks)
+    for ffn in ffns(load(place.model, "cpu")):
+        expected = equal_size_clusters(ffn.input_matrix().numpy(), EXPERTS, 0)
+        np.testing.assert_array_equal(data[ffn.index, : ffn.neurons], expected)
+        assert (data[ffn.index, ffn.neurons :] == experts.NO_EXPERT).all()
+    chosen = np.random.default_rng(0).random((2, 3, EXPERTS)) < 0.5
+    chosen[0], chosen[1] = True, chosen[1]
+    high = xr.DataArray(chosen, {"language": ["en", "de"]}, ("language", "layer", "expert"))
+    named = experts.neurons_of(data, high).transpose("language", "layer", "neuron").values
+    assert named[0].sum() == sum(WIDTHS)
+    assert named.dtype == bool
+    for language in range(2):
+        kept = experts.kept_neurons(data, high[language])
+        assert [own.tolist() for own in kept] == [
+            np.flatnonzero(row).tolist() for row in named[language]
+        ]
+
+
+def test_more_experts_than_the_narrowest_layer_has_neurons(place: Place) -> None:
+    settings = PartitionSettings(experts_per_layer=18, seed=0, blocks=1, block=0)
+    with pytest.raises(NeuroglotError, match="18 experts cannot be made of 17 neurons"):
+        partition.compute(PartitionInputs(model=place.model), settings)
+
+
+def test_routing_and_frequency(place: Place, blocks: dict[str, Path]) -> None:
+    settings = RoutingSettings(
+        experts_per_layer=EXPERTS,
+        score="signed",
+        active_fraction=0.2,
+        device="cpu",
+        dtype="float32",
+    )
+    counted = {}
+    for language, layers in place.rows("plain", "rows").items():
+        rows = place.groups("plain", "rows")[language]
+        from_rows = routing.compute(RoutingInputs(partition=blocks, rows=rows), settings)
+        read = RoutingInputs(
+            partition=blocks,
+            model=place.model,
+            tokens=place.tokens(language),
+            work=place.work(f"routing-{language}"),
+        )
+        forward = routing.compute(read, settings)
+        xr.testing.assert_equal(from_rows["active"], forward["active"])
+        part = read_partition(blocks).values
+        z = [
+            experts.standardise(
+                np.stack([act[:, own[: act.shape[1]] == e].sum(1) for e in range(EXPERTS)], 1)
+            )
+            for act, own in zip(layers, part, strict=True)
+        ]
+        active = experts.active(np.concatenate(z, axis=1), 0.2).sum(0).reshape(3, EXPERTS)
+        np.testing.assert_array_equal(from_rows["active"].sum("fold"), active)
+        counted[language] = place.reduce(f"routing-{language}", from_rows)
+    facts = LanguageFacts(name="x", family="f", genus="g", script="Latn")
+    data = frequency.compute(
+        FrequencyInputs(routing=counted),
+        FrequencySettings(
+            languages=LANGUAGES,
+            language_table=dict.fromkeys(LANGUAGES, facts),
+            high_frequency=0.3,
+            replicates=REPLICATES,
+        ),
+    )
+    assert data["expert_frequency"].sizes == {"language": 3, "layer": 3, "expert": EXPERTS}
+    assert np.isfinite(data["expert_frequency"]).all()
