@@ -1,145 +1,202 @@
-"""What steps execute is within what their fingerprints count."""
+"""What jobs execute is within what their fingerprints count: the whole pipeline, job by job."""
 
-from collections.abc import Callable
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from neuroglot.steps import capture, corpus, draw, model, reduce, task, tokens
+from matplotlib.figure import Figure
 
-import tiny_checkpoints
-from neuroglot.capture.settings import (
-    CaptureSettings,
-    ExecutionSettings,
-    RecordingPlan,
-    RolesRecording,
-)
+from neuroglot import commands, layout, recordings
+from neuroglot.analyses import ANALYSES
+from neuroglot.analyses import run as analyses_run
+from neuroglot.analyses.base import Scope
+from neuroglot.capture.settings import GROUPS
+from neuroglot.config import Config, load_file
+from neuroglot.corpora.base import write_parquet
+from neuroglot.keys import MODELS, Keys
+from neuroglot.recordings import RECORD, TOKENISE
+from neuroglot.sources import Source
+from neuroglot.tasks.base import write_items
+from tiny_workflow import add_analyses, make_workplace
 from tracing import executed, unreached
 
-TEXTS = {
-    "en": ["a house", "the old ship", "we read books", "a river begins"],
-    "de": ["ein Haus", "das alte Schiff", "wir lesen", "ein Fluss beginnt"],
-    "es": ["una casa", "el barco viejo", "leemos", "nace un río"],
-}
-COMMON: dict[str, Any] = {
-    "languages": list(TEXTS),
-    "language_table": {
-        one: {"name": one, "family": "one", "genus": "one", "script": "Latn"} for one in TEXTS
-    },
-    "pivot": "en",
-    "model": "one",
-    "replicates": 20,
-}
-ROLES = {
-    "corpora": ["plain"],
-    "rule": "nonzero",
-    "threshold": 0.0,
-    "scale": "minmax",
-    "combinator_gelu": True,
-    "heatmap_layers": [0.0, 1.0],
-    "heatmap_rows": 5,
-}
-LAPE = {"site": "auto", "percentile": 0.9, "top_fraction": 0.2, "permutations": 5}
-TRANSFER = {
-    "pool": "last",
-    "type1_layers": 0.5,
-    "top_n": 5,
-    "top_fraction": None,
-    "device": "cpu",
-    "dtype": "float32",
-}
-SETTINGS = CaptureSettings(device="cpu", dtype="float32")
 LLAMA = "neuroglot.models.architectures:ARCHITECTURES[llama]"
-STEPS = "neuroglot.steps"
+# The function that each kind of job is, as the commands call it.
+FUNCTIONS = {
+    "model": "neuroglot.models.normalise.normalise",
+    "tokens": "neuroglot.capture.tokenise.write_tokens",
+    "record": "neuroglot.capture.record.record",
+    "step": "neuroglot.analyses.run.run_step",
+    "draw": "neuroglot.analyses.run.draw_figures",
+}
+# They need a package that is installed apart, or a second model.
+NOT_RUN = {"transfer harness", "figures of roles rsa", "figures of sharing comparison"}
+STEPS = [f"{name} {step.name}" for name, one in ANALYSES.items() for step in one.steps]
+FAMILIES = [
+    f"figures of {name} {family.name}" for name, one in ANALYSES.items() for family in one.figures
+]
 
 
-REDUCTIONS = {
-    "roles": ("flatness", "dominant_neurons", "rank_correlation", "distance"),
-    "lape": ("neurons",),
-    "transfer": ("neurons",),
-}
-SETTINGS_OF = {"roles": ROLES, "lape": LAPE, "transfer": TRANSFER}
-FAMILIES = {"roles": "flatness", "lape": "neurons", "transfer": "neurons"}
-TARGETS: dict[str, tuple[str, ...]] = {
-    "model": (f"{STEPS}.model:run", LLAMA),
-    "corpus": (f"{STEPS}.corpus:run", "neuroglot.corpora.text:TextCorpus"),
-    "task": (f"{STEPS}.task:run", "neuroglot.tasks.facts:FactsTask"),
-    "tokens": (f"{STEPS}.tokens:run",),
-    "recording": (f"{STEPS}.capture:run", LLAMA),
-    "states": (f"{STEPS}.capture:run_states", LLAMA),
-    "prompts": (f"{STEPS}.capture:run_prompts", LLAMA),
-    **{
-        f"{paper}.{name}": (f"{STEPS}.reduce:run", f"{STEPS}.{paper}.{name}", LLAMA)
-        for paper, names in REDUCTIONS.items()
-        for name in names
-    },
-    **{
-        f"figures.{paper}": (f"{STEPS}.draw:run", f"neuroglot.figures.{paper}.{family}")
-        for paper, family in FAMILIES.items()
-    },
-}
+class Jobs:
+    """Runs jobs, and tells of each what it executed and what its fingerprint is of."""
+
+    def __init__(self) -> None:
+        self.executed: dict[str, set[str]] = {}
+        self.targets: dict[str, set[str]] = {}
+
+    def run(self, name: str, targets: tuple[str, ...], function: Callable[..., Any], *given: Any):
+        with executed() as now:
+            made = function(*given)
+        self.executed.setdefault(name, set()).update(now)
+        self.targets.setdefault(name, set()).update(targets)
+        return made
+
+
+def targets_of(code: Callable[..., str], *given: Any) -> tuple[str, ...]:
+    """What a function fingerprints that tells of the code of a job."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(code.__globals__, "fingerprint", lambda *targets: targets)
+        return code(*given)  # type: ignore[return-value]
+
+
+def name_and_targets(kind: str, given: tuple[Any, ...]) -> tuple[str, tuple[str, ...]]:
+    """What a job is called here, and what its fingerprint is of."""
+    if kind == "step":
+        analysis, step, _, settings, *_ = given
+        own = targets_of(analyses_run.code_of, analysis, step, settings)
+        return f"{analysis.name} {step.name}", (*own, LLAMA)
+    if kind == "draw":
+        analysis, family, *_ = given
+        own = targets_of(analyses_run.code_of_figures, analysis, family)
+        return f"figures of {analysis.name} {family.name}", own
+    if kind == "record":
+        [group] = (group for one in given[1] for group in one.groups)
+        return f"recording of {group.name}", (*targets_of(recordings.code_of, group), LLAMA)
+    return kind, {"model": (MODELS, LLAMA), "tokens": (TOKENISE,)}[kind]
+
+
+@contextlib.contextmanager
+def watched(jobs: Jobs) -> Iterator[None]:
+    """Within this, the jobs that commands run are told of."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind, place in FUNCTIONS.items():
+            module, _, name = place.rpartition(".")
+            function = getattr(__import__(module, fromlist=[name]), name)
+
+            def run(*given: Any, kind: str = kind, function: Callable[..., Any] = function) -> Any:
+                return jobs.run(*name_and_targets(kind, given), function, *given)
+
+            patch.setattr(place, run)
+        # Figures are laid out; what is left is matplotlib's own, and takes half of the time.
+        patch.setattr(Figure, "savefig", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Run every step once, or once in each language, and give what each executed."""
-    folder = tmp_path_factory.mktemp("place")
-    found: dict[str, set[str]] = {}
-
-    def make(step: str, run: Callable[..., None], *arguments: Any) -> None:
-        with executed() as now:
-            run(*arguments)
-        found.setdefault(step, set()).update(now)
-
-    texts = [text for own in TEXTS.values() for text in own]
-    checkpoint = tiny_checkpoints.write_checkpoint(folder / "source", "llama", texts)
-    one, some = folder / "models" / "one", ExecutionSettings()
-    make("model", model.run, {"source": str(checkpoint)}, one)
-    source = {"source": "text", "path": f"{folder}/{{language}}.tsv"}
-    questions = {"source": "facts", "paraphrases": 1, "max_items": 4}
-    roles = RolesRecording(rule="nonzero", threshold=0.0, sample_segments=4)
-    plan = RecordingPlan(roles=roles, firing=True)
-    for language, own in TEXTS.items():
-        lines = [f"s{i}\t{text}\n" for i, text in enumerate(own)]
-        (folder / f"{language}.tsv").write_text("".join(lines), "utf-8")
-        text = folder / "corpora" / "plain" / f"{language}.parquet"
-        seen, rows, states = (
-            folder / kind / "plain" / f"{language}.zarr"
-            for kind in ("tokens", "activations", "states")
-        )
-        items = folder / "tasks" / "facts" / f"{language}.parquet"
-        make("corpus", corpus.run, source, language, None, text)
-        make("tokens", tokens.run, one, text, seen, "word", "truncate")
-        make("recording", capture.run, one, seen, rows, SETTINGS, some, plan)
-        make("states", capture.run_states, one, text, states, "refuse", SETTINGS, some)
-        make("task", task.run, questions, language, items)
-        make("prompts", capture.run_prompts, one, [items], folder, "auto", SETTINGS, some)
-    stores = {
-        kind: [folder / kind / "plain" / f"{language}.zarr" for language in TEXTS]
-        for kind in ("activations", "states")
-    }
-    for paper, names in REDUCTIONS.items():
-        inputs = [one, *stores["states"]] if paper == "transfer" else stores["activations"]
-        settings = {**COMMON, **SETTINGS_OF[paper]}
-        for name in names:
-            output = folder / paper / f"{name}.zarr"
-            make(f"{paper}.{name}", reduce.run, paper, name, inputs, settings, output, some)
-        family = FAMILIES[paper]
-        drawn = [folder / paper / f"{family}.zarr"]
-        make(f"figures.{paper}", draw.run, paper, family, drawn, folder / "figures")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> Jobs:
+    """Every job of a workplace with all analyses."""
+    place = make_workplace(tmp_path_factory.mktemp("reached") / "place")
+    add_analyses(place)
+    found = Jobs()
+    with contextlib.chdir(place.folder), watched(found):
+        config = load_file(Path("config.yaml"))
+        _sources(config, found)
+        _recordings(config)
+        _analyses(config)
+        # Another way to the same: experts of rows that were recorded.
+        place.configure(experts={**place.config["experts"], "scores_from": "rows"})
+        config = load_file(Path("config.yaml"))
+        _recordings(config, "rows")
+        for language in config.languages:
+            shutil.rmtree(layout.reduction("experts", "routing", "one", language))
+            commands.make_reduction(config, "experts", "routing", "one", language)
     return found
 
 
-@pytest.mark.parametrize("step", TARGETS)
-def test_what_is_executed_is_reached(made: dict[str, set[str]], step: str) -> None:
-    assert len(made[step]) > 5
-    assert unreached(made[step], *TARGETS[step]) == set()
+def _sources(config: Config, jobs: Jobs) -> None:
+    """Models, texts, tasks and tokens."""
+    for model in config.models:
+        commands.make_model(config, model)
+    for texts, write, place in (
+        (config.corpora, write_parquet, layout.text),
+        (config.tasks, write_items, layout.items),
+    ):
+        for text, source in texts.items():
+            for language in config.languages:
+                name, path = f"source {source.source}", place(text, language)
+                jobs.run(name, source.code_targets(), _read, source, language, write, path)
+    for model in config.models:
+        for corpus in config.corpora:
+            for language in config.languages:
+                commands.make_tokens(config, model, corpus, language)
 
 
-def test_what_is_not_reached_is_noticed(made: dict[str, set[str]]) -> None:
-    """A recording's code against the targets of tokens, and against those without the model's."""
-    missing = unreached(made["recording"], *TARGETS["tokens"])
-    assert {"neuroglot.capture.engine:Engine", "neuroglot.steps.capture:run"} <= missing
-    assert unreached(made["corpus"], f"{STEPS}.corpus:run") >= {
+def _read(source: Source, language: str, write: Callable[..., None], path: Path) -> None:
+    write(source.read(language), path)
+
+
+def _recordings(config: Config, *groups: str) -> None:
+    """Everything that is recorded, or these groups, each alone."""
+    needed = recordings.Recordings(config, Keys(config))
+    for target in needed.groups["one"]:
+        for language in config.languages:
+            if not groups or target.group in groups:
+                commands.make_recordings(config, "one", language, [str(target)])
+
+
+def _analyses(config: Config) -> None:
+    """Every job of every step, each once what it reads is there, and every family of figures."""
+    waiting = [
+        (name, step, model, part)
+        for name in config.analyses
+        for step in ANALYSES[name].steps
+        if step.wanted(config, config.section(name))
+        for model in ([None] if step.compares_models else config.models_of(name, step.causal))
+        for part in (step.parts(config, config.section(name)) if step.parts else [None])
+    ]
+    while waiting:
+        ready = [job for job in waiting if _is_ready(config, *job)]
+        assert ready, waiting
+        for name, step, model, part in ready:
+            commands.make_reduction(config, name, step.name, model, part)
+        waiting = [job for job in waiting if job not in ready]
+    for name in config.analyses:
+        for family in ANALYSES[name].figures:
+            if f"figures of {name} {family.name}" not in NOT_RUN:
+                commands.make_figures(config, name, family.name, "one")
+
+
+def _is_ready(config: Config, name: str, step: Any, model: str | None, part: str | None) -> bool:
+    models = config.models_of(name, step.causal)
+    scope = Scope(tuple(models) if model is None else (model,), part)
+    inputs = step.inputs(config, config.section(name), scope)
+    return all(layout.done(path).is_file() for path in inputs.paths())
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        *("model", "source text", "source facts", "source edits", "tokens"),
+        *(f"recording of {group}" for group in GROUPS),
+        *(one for one in [*STEPS, *FAMILIES] if one not in NOT_RUN),
+    ],
+)
+def test_what_is_executed_is_reached(jobs: Jobs, job: str) -> None:
+    assert len(jobs.executed[job]) > 5
+    assert unreached(jobs.executed[job], *jobs.targets[job]) == set()
+
+
+def test_what_is_not_reached_is_noticed(jobs: Jobs) -> None:
+    """A recording's code against the targets of tokens, and a text's without its source."""
+    missing = unreached(jobs.executed["recording of sample"], *jobs.targets["tokens"])
+    assert {"neuroglot.capture.engine:Engine", "neuroglot.capture.record:record"} <= missing
+    assert unreached(jobs.executed["recording of sample"], RECORD, TOKENISE, LLAMA) == {
+        "neuroglot.capture.settings:SampleGroup"
+    }
+    assert unreached(jobs.executed["source text"], "neuroglot.corpora.base:write_parquet") >= {
         "neuroglot.corpora.text:TextCorpus",
         "neuroglot.corpora.base:Corpus",
     }

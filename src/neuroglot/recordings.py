@@ -43,6 +43,12 @@ class Job:
     languages: tuple[str, ...]
 
 
+def code_of(group: Group) -> str:
+    """Fingerprint of the code that recording a group of any text can reach."""
+    kind = type(group)
+    return fingerprint(RECORD, TOKENISE, f"{kind.__module__}:{kind.__qualname__}")
+
+
 class Recordings:
     """The recordings that a configuration needs."""
 
@@ -75,7 +81,7 @@ class Recordings:
             capture["store_dtype"] = config.capture.store_dtype
         of_tokens = None if text in config.tasks else config.tokenising(text, language).model_dump()
         own = [self._keys.made_model(model), self._keys.text(text, language), of_tokens, capture]
-        return digest([*own, fingerprint(RECORD, TOKENISE)])
+        return digest([*own, code_of(group)])
 
     def kind(self, target: Target) -> Literal["corpus", "states", "task"]:
         """What is read to record it: ``task``, ``states`` (text) or ``corpus`` (tokens)."""
