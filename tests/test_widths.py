@@ -12,7 +12,7 @@ import xarray as xr
 
 from neuroglot import store
 from neuroglot.analyses.agreement.measures.overlap import agreement
-from neuroglot.analyses.base import LanguageFacts, Work
+from neuroglot.analyses.base import LanguageFacts, NamingInputs, Work
 from neuroglot.analyses.experts.measures import experts
 from neuroglot.analyses.experts.measures.clusters import equal_size_clusters
 from neuroglot.analyses.experts.partitions import read_partition
@@ -28,6 +28,7 @@ from neuroglot.analyses.experts.steps import frequency, partition, routing
 from neuroglot.analyses.lape.measures import lape
 from neuroglot.analyses.lape.settings import NeuronsInputs, NeuronsSettings
 from neuroglot.analyses.lape.steps import neurons
+from neuroglot.analyses.lexicon import naming as lexicon_naming
 from neuroglot.analyses.roles.measures.dominance import dominant_neurons as dominant_measure
 from neuroglot.analyses.roles.measures.frequency import layer_spread_interval
 from neuroglot.analyses.roles.measures.ranks import rank_correlation as correlation_measure
@@ -46,6 +47,25 @@ from neuroglot.analyses.roles.steps import (
     heatmap,
     rank_correlation,
 )
+from neuroglot.analyses.sharing.measures.specificity import most_specific
+from neuroglot.analyses.sharing.settings import (
+    AnswersInputs,
+    AnswersSettings,
+    ContributionsInputs,
+    ContributionsSettings,
+    EffectiveInputs,
+    EffectiveSettings,
+    KindsInputs,
+    KindsSettings,
+)
+from neuroglot.analyses.sharing.steps import answers, contributions, effective, kinds
+from neuroglot.analyses.transfer.measures.correlation import correlation_ratio
+from neuroglot.analyses.transfer.measures.transfer import target_centroid, transfer_score
+from neuroglot.analyses.transfer.settings import CorrelationInputs, CorrelationSettings
+from neuroglot.analyses.transfer.settings import NeuronsInputs as TransferInputs
+from neuroglot.analyses.transfer.settings import NeuronsSettings as TransferSettings
+from neuroglot.analyses.transfer.steps import correlation
+from neuroglot.analyses.transfer.steps import neurons as transfer_neurons
 from neuroglot.capture.record import Wanted, record
 from neuroglot.capture.settings import (
     CaptureSettings,
@@ -502,3 +522,217 @@ def test_routing_and_frequency(place: Place, blocks: dict[str, Path]) -> None:
     )
     assert data["expert_frequency"].sizes == {"language": 3, "layer": 3, "expert": EXPERTS}
     assert np.isfinite(data["expert_frequency"]).all()
+
+
+# --- transfer -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lists(place: Place) -> xr.Dataset:
+    settings = TransferSettings(
+        model="one",
+        pivot="en",
+        languages=LANGUAGES,
+        pool="last",
+        type1_layers=0.6,
+        top_n=1,
+        top_fraction=0.1,
+    )
+    inputs = TransferInputs(
+        model=place.model, states=place.groups("states", "states"), work=place.work("transfer")
+    )
+    return transfer_neurons.compute(inputs, settings)
+
+
+def test_transfer_neurons(place: Place, lists: xr.Dataset) -> None:
+    """Layers 0 and 1 are looked in for Type 1, layer 2 for Type 2."""
+    act, mid, state = (
+        {
+            language: store.read_rows(path, site)
+            for language, path in place.groups("states", "states").items()
+        }
+        for site in ("act", "mid", "state")
+    )
+    model = load(place.model, "cpu")
+    assert lists.sizes["rank"] == round(0.1 * sum(WIDTHS))
+    for language in LANGUAGES[1:]:
+        scored = []
+        for ffn in ffns(model):
+            kind = "type1" if ffn.index < 2 else "type2"
+            both = state["en"][ffn.index + 1], state[language][ffn.index + 1]
+            expected = transfer_score(
+                mid[language][ffn.index],
+                act[language][ffn.index][:, : ffn.neurons],
+                ffn.output_matrix().numpy(),
+                target_centroid(kind, *both),
+            )
+            found = lists["score"].sel(type=kind, language=language, layer=ffn.index).values
+            np.testing.assert_array_equal(cut(found, ffn.index), expected.astype(np.float32))
+            scored += [(kind, ffn.index, i, one) for i, one in enumerate(expected)]
+        for kind in ("type1", "type2"):
+            own = sorted((one for one in scored if one[0] == kind), key=lambda one: -one[3])
+            first = [(layer, neuron) for _, layer, neuron, _ in own[: lists.sizes["rank"]]]
+            ranked = lists.sel(type=kind, language=language)
+            pairs = (ranked["rank_layer"].values, ranked["rank_neuron"].values)
+            assert list(zip(*pairs, strict=True)) == first
+
+
+def test_correlation(place: Place, lists: xr.Dataset) -> None:
+    families = {
+        one: LanguageFacts(name=one, family=family, genus="g", script="Latn")
+        for one, family in zip(LANGUAGES, "fgg", strict=True)
+    }
+    settings = CorrelationSettings(
+        model="one",
+        pivot="en",
+        languages=LANGUAGES,
+        language_table=families,
+        tops=[2, 5],
+        random_seeds=3,
+    )
+    path = place.reduce("transfer", lists)
+    states = place.groups("states", "states")
+    data = correlation.compute(CorrelationInputs(neurons=path, states=states), settings)
+    assert np.isfinite(data["mean_ratio"]).all()
+    in_german = np.repeat([False, True, False], len(TEXTS))
+    for layer in range(len(WIDTHS)):
+        act = np.concatenate([own[layer] for own in place.rows("states", "states").values()])
+        found = data["correlation_ratio"].sel(grouping="language", language="de", layer=layer)
+        expected = correlation_ratio(act, in_german).astype(np.float32)
+        np.testing.assert_array_equal(cut(found.values, layer), expected)
+
+
+# --- sharing --------------------------------------------------------------------------------
+
+
+def test_kinds(place: Place) -> None:
+    settings = KindsSettings(
+        languages=LANGUAGES,
+        tasks=["facts"],
+        threshold=0.0,
+        thresholds=[-0.1, 0.1],
+        language_counts=[2, 3],
+        replicates=REPLICATES,
+    )
+    inputs = KindsInputs(prompts={"facts": place.groups("facts", "prompts")})
+    data = kinds.compute(inputs, settings)
+    gates, peaks = (place.rows("facts", "prompts", site) for site in ("gate", "peak"))
+    one = data.sel(task="facts")
+    for layer, width in enumerate(WIDTHS):
+        active = np.stack([own[layer] > 0 for own in gates.values()])  # [language, item, neuron]
+        number = active.sum(0)
+        of_kind = {
+            "all_shared": number == 3,
+            "partial_shared": number == 2,
+            "specific": number == 1,
+            "non_activated": number == 0,
+        }
+        for kind, mask in of_kind.items():
+            for name, expected in {
+                "kind_share": mask.mean(),
+                "overlap": mask.all(0).mean(),
+            }.items():
+                found = one[name].sel(kind=kind, layer=layer)
+                np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=kind)
+        for place_of, (language, own) in enumerate(peaks.items()):
+            here = one.sel(language=language, layer=layer)
+            np.testing.assert_allclose(here["active_share"], active[place_of].mean(), rtol=1e-12)
+            silent = (number == 0) & (own[layer] <= 0)
+            none = (number == 0).sum(1)
+            dead = (silent.sum(1)[none > 0] / none[none > 0]).mean()
+            np.testing.assert_allclose(here["dead"], dead, rtol=1e-12)
+            specific = data["specific"].sel(language=language, layer=layer).values
+            expected = (active[place_of] & (number == 1)).sum(0)
+            np.testing.assert_array_equal(specific[:width], expected)
+            assert not specific[width:].any()
+    assert np.allclose(one["kind_share"].sum("kind"), 1)
+    assert np.allclose(one["threshold_share"].sum("kind"), 1)
+    named = most_specific(data["specific"], 0.2)
+    widest = data["specific"].drop_vars("layer_neurons")
+    alike = most_specific(widest, 0.2 * sum(WIDTHS) / (3 * max(WIDTHS)))
+    np.testing.assert_array_equal(named, alike)
+    assert named.any()
+
+
+def test_contributions_and_effective_scores(place: Place) -> None:
+    prompts = {"facts": place.groups("facts", "prompts")}
+    told = {"languages": LANGUAGES, "tasks": ["facts"], "threshold": 0.0, "replicates": REPLICATES}
+    data = contributions.compute(
+        ContributionsInputs(model=place.model, prompts=prompts),
+        ContributionsSettings(**told, top_fraction=0.1),
+    ).sel(task="facts")
+    items = {one: place.folder / "tasks" / "facts" / f"{one}.parquet" for one in LANGUAGES}
+    inputs = EffectiveInputs(model=place.model, prompts=prompts, items={"facts": items})
+    scores = effective.compute(inputs, EffectiveSettings(**told)).sel(task="facts")
+    acts, gates = (place.rows("facts", "prompts", site) for site in ("act", "gate"))
+    model = load(place.model, "cpu")
+    for ffn in ffns(model):
+        number = np.sum([own[ffn.index] > 0 for own in gates.values()], axis=0)
+        values = ffn.output_matrix().numpy().astype(np.float64)
+        for language, own in acts.items():
+            weight = np.abs(own[ffn.index]) * np.linalg.norm(values, axis=0)
+            share = weight / weight.sum(1, keepdims=True)
+            expected = np.where(number == 3, share, 0).sum(1).mean()
+            here = data["sum"].sel(language=language, layer=ffn.index, kind="all_shared")
+            np.testing.assert_allclose(here, expected, rtol=1e-6)
+    assert np.isfinite(scores["mean"].sel(kind="non_activated")).all()
+    assert np.isfinite(data["top_share"]).all()
+
+
+def test_neurons_are_edited_and_drawn_within_their_layers(place: Place) -> None:
+    """Every variant of sharing's answers runs, and a control changes as many neurons."""
+    settings = AnswersSettings(
+        languages=LANGUAGES,
+        task="facts",
+        scoring="string",
+        threshold=0.0,
+        positions="last",
+        converted_offset=0.1,
+        random_seeds=2,
+        replicates=REPLICATES,
+        device="cpu",
+        dtype="float32",
+    )
+    items = {one: place.folder / "tasks" / "facts" / f"{one}.parquet" for one in LANGUAGES}
+    inputs = AnswersInputs(
+        model=place.model,
+        prompts=place.groups("facts", "prompts"),
+        items=items,
+        work=place.work("answers"),
+    )
+    counts = answers.compute(inputs, settings)["neurons"]
+    gates = place.rows("facts", "prompts", "gate")
+    number = [sum(own[layer] > 0 for own in gates.values()) for layer in range(len(WIDTHS))]
+    for kind, languages in {"all_shared": 3, "specific": 1}.items():
+        expected = sum((one == languages).sum(1) for one in number).mean()
+        for variant in (f"without_{kind}", f"random_{kind}"):
+            np.testing.assert_allclose(counts.sel(variant=variant), expected, rtol=1e-12)
+
+
+# --- lexicon --------------------------------------------------------------------------------
+
+
+def test_lexicon_names_neurons_of_the_last_layer(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.arange(WIDTHS[-1]) < 4
+    last = xr.DataArray(values[None], {"language": ["en"]}, ("language", "neuron"))
+    asked = []
+
+    def lowest(data: xr.Dataset, coverage: float, n: int) -> xr.DataArray:
+        asked.append(n)
+        return last
+
+    monkeypatch.setattr(lexicon_naming, "lowest_entropy_neurons", lowest)
+    association = xr.Dataset(
+        {"entropy": (("prior", "neuron"), np.zeros((1, WIDTHS[-1])))},
+        {"prior": ["uniform"]},
+        {"minimum_coverage": 0.5},
+    )
+    path = place.reduce("association", association)
+    found = lexicon_naming.named("lexicon", NamingInputs(place.model, {"association": path}), 0.5)
+    assert asked == [round(0.5 * WIDTHS[-1])]
+    expected = np.zeros((3, max(WIDTHS)), bool)
+    expected[2, : WIDTHS[-1]] = values
+    assert found.dtype == bool
+    np.testing.assert_array_equal(found.sel(language="en").transpose("layer", "neuron"), expected)

@@ -129,8 +129,9 @@ class Experiment:
             ``continuation [prompted, chosen, factor, item]`` and ``perplexity [chosen, factor]``,
             where ``chosen`` are the language's neurons and then each random draw.
         """
+        widths = read_card(self._inputs.model).neurons
         drawn = [
-            matched_random(neurons, np.random.default_rng(seed), "others")
+            matched_random(neurons, np.random.default_rng(seed), "others", widths)
             for seed in range(self._settings.random_seeds)
         ]
         masks = np.stack([neurons, *drawn])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,11 @@ class Prompts:
         return [str(item) for item in self._first["segment"].values]
 
     @property
-    def neurons(self) -> int:
-        """Width of a layer."""
-        path = next(iter(self.recorded.values())).path
-        return int(store.read_rows(path, "act", 0, slice(1)).shape[1])
+    def neurons(self) -> list[int]:
+        """Width of each layer."""
+        first = next(iter(self.recorded.values()))
+        widest = int(store.read_rows(first.path, "act", 0, slice(1)).shape[1])
+        return [first.width("act", layer) or widest for layer in self.layers["layer"].values]
 
     @property
     def layers(self) -> xr.Dataset:
@@ -53,20 +55,39 @@ class Prompts:
         return next(iter(self.recorded.values())).data
 
     def blocks(self) -> Iterator[slice]:
-        """Layers that fit into memory together, in all languages."""
-        row = len(self.items) * self.neurons * len(self.recorded) * np.dtype(np.float32).itemsize
-        step, layers = max(1, BLOCK_BYTES // row), self.layers.sizes["layer"]
-        return (slice(start, min(start + step, layers)) for start in range(0, layers, step))
+        """Layers of one width that fit into memory together, in all languages."""
+        column = len(self.items) * len(self.recorded) * np.dtype(np.float32).itemsize
+        first = 0
+        for width, run in groupby(self.neurons):
+            stop, step = first + len(list(run)), max(1, BLOCK_BYTES // (column * width))
+            for start in range(first, stop, step):
+                yield slice(start, min(start + step, stop))
+            first = stop
 
     def active(self, threshold: float) -> dict[str, Bits]:
-        """Which neurons are active, ``[item, layer, byte]`` by language, packed block by block."""
-        parts = [signs(self.read(self.site, layers), threshold) for layers in self.blocks()]
-        return {one: np.concatenate([part[one] for part in parts], 1) for one in self.recorded}
+        """Which neurons are active, ``[item, layer, byte]`` by language, packed block by block.
+
+        There are as many bytes as the widest layer takes; beyond a layer's neurons they are 0.
+        """
+        bits = -(-max(self.neurons) // 8)
+        found = {
+            one: np.zeros((len(self.items), len(self.neurons), bits), np.uint8)
+            for one in self.recorded
+        }
+        for layers in self.blocks():
+            for one, own in signs(self.read(self.site, layers), threshold).items():
+                found[one][:, layers, : own.shape[-1]] = own
+        return found
 
     def read(self, site: str, layers: slice) -> Act:
-        """Read ``act``, ``site`` or its ``peak`` by language, ``[item, layer, neuron]``."""
+        """Read ``act``, ``site`` or its ``peak`` of a block of ``blocks``, by language.
+
+        Returns:
+            ``[item, layer, neuron]`` each.
+        """
+        width = max(self.neurons[layers])
         return {
-            language: store.read_rows(one.path, site, layers).transpose(1, 0, 2)
+            language: store.read_rows(one.path, site, layers)[..., :width].transpose(1, 0, 2)
             for language, one in self.recorded.items()
         }
 

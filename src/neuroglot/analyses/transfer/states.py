@@ -49,7 +49,10 @@ class States:
         return store.read_record(self.path, "activations").fingerprint
 
     def act(self, layers: int | slice) -> NDArray[np.float32]:
-        """``act`` at the last token: ``[segment, neuron]`` of a layer, or ``[layer, ...]``."""
+        """``act`` at the last token: ``[segment, neuron]`` of a layer, or ``[layer, ...]``.
+
+        As many neurons as the widest layer has, NaN where one has fewer.
+        """
         return self._read("act", layers)
 
     def mid(self, layers: int | slice) -> NDArray[np.float32]:

@@ -9,24 +9,31 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.analyses.sharing.measures.kinds import Bits, unpack
+from neuroglot.measures.axes import layer_widths
 from neuroglot.measures.selection import highest
 
 Floats = NDArray[np.float64]
 
 
-def specific_items(languages: Mapping[str, Bits], specific: Bits, neurons: int) -> xr.DataArray:
+def specific_items(
+    languages: Mapping[str, Bits], specific: Bits, neurons: int, widest: int | None = None
+) -> xr.DataArray:
     """Count the items in which a neuron is active in one language alone (sharing, equation 6).
 
     Args:
         languages: activity by language, bits [item, layer, byte] of the same items.
         specific: ``KindBits.specific`` over these languages, [item, layer, byte].
-        neurons: width of a layer.
+        neurons: width of these layers.
+        widest: that of the widest of all layers; None if these are.
 
     Returns:
-        int32 (language, layer, neuron); zero throughout if there is one language only.
+        int32 (language, layer, neuron), as many as ``widest``; zero beyond the layers' neurons, and
+        throughout if there is one language only.
     """
+    beyond = ((0, 0), (0, (widest or neurons) - neurons))
     counts = [
-        unpack(specific & active, neurons).sum(0, dtype=np.int32) for active in languages.values()
+        np.pad(unpack(specific & active, neurons).sum(0, dtype=np.int32), beyond)
+        for active in languages.values()
     ]
     coords = {"language": list(languages)}
     attrs = {"units": "items"}
@@ -59,7 +66,7 @@ def most_specific(counts: xr.DataArray, top_fraction: float) -> xr.DataArray:
     """Name the neurons that are most often active in one language alone.
 
     Args:
-        counts: what ``specific_items`` gives, (language, layer, neuron).
+        counts: what ``specific_items`` gives, (language, layer, neuron); see ``axes.layer_widths``.
         top_fraction: share of all layers' neurons that a language is given at most, those of the
             highest counts (see ``highest``), and none that is never specific to it.
 
@@ -68,7 +75,7 @@ def most_specific(counts: xr.DataArray, top_fraction: float) -> xr.DataArray:
     """
     ordered = counts.transpose("language", "layer", "neuron")
     score = ordered.where(ordered > 0)
-    n = round(top_fraction * score[0].size)
+    n = round(top_fraction * sum(layer_widths(ordered)))
     return score.copy(data=np.array([highest(one, n) for one in score.to_numpy()]))
 
 

@@ -1,7 +1,7 @@
 """A task's answers without a kind of neurons, and with some converted (tables 2, 3, 5 and 6)."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -51,8 +51,10 @@ def compute(inputs: AnswersInputs, settings: AnswersSettings) -> xr.Dataset:
         task,
         settings.scoring,
         encoded(inputs.model, task, recorded_items(inputs.items, one)),
-        kinds(active.values(), one.neurons),
+        # What is beyond a narrower layer's neurons is active nowhere, and so is never edited.
+        kinds(active.values(), max(one.neurons)),
         np.stack(list(active.values())),
+        one.neurons,
     )
     by_item = asked.by_item(_answers(inputs, settings, asked), VARIANTS)
     data = answer_statistics(by_item, settings.replicates)
@@ -66,10 +68,12 @@ class _Asked(Asked):
     Attributes:
         kinds: of every item, ``[item, layer, byte]``.
         active: ``[language, item, layer, byte]``.
+        widths: neurons of each layer.
     """
 
     kinds: KindBits
     active: Bits
+    widths: Sequence[int]
 
     def variants(self, value: float, seeds: int) -> Iterator[tuple[str, Variant | None]]:
         """Give every variant of VARIANTS for the judged questions, a control once for each seed.
@@ -92,7 +96,7 @@ class _Asked(Asked):
         def control(
             mask: NDArray[np.bool_], seed: int | None, places: NDArray[np.int64]
         ) -> NDArray[np.bool_]:
-            return mask if seed is None else random_like(mask, seed, places)
+            return mask if seed is None else random_like(mask, seed, places, self.widths)
 
         yield BASELINE, None
         for kind in WITHOUT:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from neuroglot import store
 from neuroglot.analyses.sharing.settings import ComparisonInputs, ComparisonSettings
-from neuroglot.measures.axes import along
+from neuroglot.measures.axes import LAYER_NEURONS, along
 from neuroglot.measures.bootstrap import with_bounds
 
 SHARE = with_bounds("kind_share")
@@ -23,7 +23,8 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: ComparisonInputs, settings: ComparisonSettings) -> xr.Dataset:
     """Put the models' kinds beside each other; NaN above a shallower model's last layer."""
     opened = [store.open_dataset(inputs.kinds[model], "reduction") for model in settings.models]
-    shares = [data[SHARE].drop_vars(["stack", "stack_layer"]) for data in opened]
+    own = ["stack", "stack_layer", LAYER_NEURONS]
+    shares = [data[SHARE].drop_vars(own, errors="ignore") for data in opened]
     share = along("model", dict(zip(settings.models, shares, strict=True))).drop_attrs(deep=False)
     layers = [data.sizes["layer"] for data in opened]
     deepest = opened[int(np.argmax(layers))]

@@ -90,7 +90,7 @@ def _task(prompts: Prompts, settings: KindsSettings) -> xr.Dataset:
 
 
 def _block(prompts: Prompts, layers: slice, settings: KindsSettings) -> xr.Dataset:
-    fired, neurons = prompts.read(prompts.site, layers), prompts.neurons
+    fired, neurons = prompts.read(prompts.site, layers), prompts.neurons[layers][0]
     active = signs(fired, settings.threshold)
     found = kinds(active.values(), neurons)
     counts = [n for n in settings.language_counts if n <= len(active)]
@@ -107,7 +107,7 @@ def _block(prompts: Prompts, layers: slice, settings: KindsSettings) -> xr.Datas
             "active_share_by_item": active_share_by_item(active, neurons),
             "dead": dead(silent),
             "dead_by_item": silent,
-            SPECIFIC: specific_items(active, found.specific, neurons),
+            SPECIFIC: specific_items(active, found.specific, neurons, max(prompts.neurons)),
             **_sweep(
                 "threshold_share",
                 (

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neuroglot.analyses.transfer.measures.lists import TYPES, controls, listed
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.axes import layer_widths
 from neuroglot.measures.bootstrap import named_bounds
 from neuroglot.measures.finite import check_finite
 
@@ -98,7 +99,8 @@ def mean_ratios(
     """Average the ratios over the first neurons of each list, and over as many random ones.
 
     Args:
-        ratio: [grouping, language, layer, neuron], the languages being those of ``lists``.
+        ratio: [grouping, language, layer, neuron], the languages being those of ``lists``; NaN
+            beyond a layer's neurons.
         lists: what ``lists.ranked`` gives.
         tops: numbers of neurons, from the highest score.
         seeds: draws of random neurons.
@@ -108,7 +110,7 @@ def mean_ratios(
         mean over draws, with ``mean_ratio_control_low`` and ``…_high``, the least and the largest
         draw. Units: share of variance.
     """
-    languages = lists["language"].values.tolist()
+    languages, widths = lists["language"].values.tolist(), layer_widths(lists["score"])
     dims = ("type", "grouping", "language", "top")
     found = np.full((3, len(LISTS), len(GROUPINGS), len(languages), len(tops)), np.nan)
     for kind, name in enumerate(TYPES):
@@ -116,7 +118,7 @@ def mean_ratios(
             for column, top in enumerate(tops):
                 own = listed(lists, name, language, top)
                 found[0, kind, :, place, column] = ratio[:, place, own].mean(-1)
-                drawn = controls(own, language, seeds)
+                drawn = controls(own, language, seeds, widths)
                 means = np.array([ratio[:, place, mask].mean(-1) for mask in drawn])
                 random = found[:, LISTS.index(f"random_{name}"), :, place, column]
                 random[:] = means.mean(0), means.min(0), means.max(0)

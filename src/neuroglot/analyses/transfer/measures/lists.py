@@ -1,7 +1,7 @@
 """The ranked lists of transfer neurons: how long, in which layers, and as many random neurons."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -24,7 +24,7 @@ Mask = NDArray[np.bool_]
 
 
 def list_length(top_n: int, top_fraction: float | None, neurons: int) -> int:
-    """Say how many neurons are listed: ``top_fraction`` of a model's, or else ``top_n``."""
+    """Say how many neurons are listed: ``top_fraction`` of a model's ``neurons``, or ``top_n``."""
     return top_n if top_fraction is None else max(1, round(top_fraction * neurons))
 
 
@@ -34,15 +34,16 @@ def ranked(
     """Rank each language's neurons of either type over the layers that the type is sought in.
 
     Args:
-        scores: by language, [layer, neuron], each layer's of the type that is sought in it.
+        scores: by language, [layer, neuron], each layer's of the type that is sought in it; NaN
+            beyond a layer's neurons.
         type1_layers: share of the layers, see ``layer_ranges``.
         length: of the lists.
 
     Returns:
         ``score(type, language, layer, neuron)``, a difference of cosines, NaN where a type is not
-        sought; ``rank_layer``, ``rank_neuron`` and ``rank_score(type, language, rank)``, the
-        highest first, layers and neurons from 0 and ranks from 1; ``neurons(type, language,
-        layer)``, how many of a list are in a layer.
+        sought or a layer has no neuron; ``rank_layer``, ``rank_neuron`` and ``rank_score(type,
+        language, rank)``, the highest first, layers and neurons from 0 and ranks from 1;
+        ``neurons(type, language, layer)``, how many of a list are in a layer.
 
     Raises:
         NeuroglotError: as ``layer_ranges`` and ``top_neurons``.
@@ -107,10 +108,13 @@ def by_layer(lists: xr.Dataset) -> dict[str, dict[str, dict[str, list[int]]]]:
     }
 
 
-def controls(own: Mask, language: str, seeds: int) -> list[Mask]:
+def controls(
+    own: Mask, language: str, seeds: int, widths: Sequence[int] | None = None
+) -> list[Mask]:
     """Draw as many random neurons of each layer as a language's own, [layer, neuron], per seed.
 
-    Each language has draws of its own, which no other language changes.
+    Each language has draws of its own, which no other language changes. ``widths`` are the numbers
+    of the layers' neurons; None if ``own`` is as wide as all of them.
     """
     item = np.array([zlib.crc32(language.encode())])
-    return [random_like(own[None], seed, item)[0] for seed in range(seeds)]
+    return [random_like(own[None], seed, item, widths)[0] for seed in range(seeds)]

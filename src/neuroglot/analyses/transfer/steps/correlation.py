@@ -14,6 +14,7 @@ from neuroglot.analyses.transfer.measures.correlation import (
 )
 from neuroglot.analyses.transfer.settings import CorrelationInputs, CorrelationSettings
 from neuroglot.analyses.transfer.states import open_states
+from neuroglot.measures.axes import layer_widths
 from neuroglot.progress import progress
 from neuroglot.tables import tidy
 
@@ -48,9 +49,9 @@ def compute(inputs: CorrelationInputs, settings: CorrelationSettings) -> xr.Data
     shape = (*groups.shape[:2], lists.sizes["layer"], lists.sizes["neuron"])
     ratio = np.full(shape, np.nan)
     with progress(lists.sizes["layer"], "layers", f"{settings.model} correlation") as bar:
-        for layer in range(lists.sizes["layer"]):
-            act = np.concatenate([one.act(layer) for one in states.values()])
-            ratio[:, :, layer] = group_ratios(act, groups)
+        for layer, width in enumerate(layer_widths(lists["score"])):
+            act = np.concatenate([one.act(layer)[:, :width] for one in states.values()])
+            ratio[:, :, layer, :width] = group_ratios(act, groups)
             bar.update()
     tops = sorted({min(top, lists.sizes["rank"]) for top in settings.tops})
     means = mean_ratios(ratio, lists, tops, settings.random_seeds)

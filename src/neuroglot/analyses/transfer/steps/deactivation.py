@@ -1,6 +1,6 @@
 """What becomes of a language's closeness to the pivot without its Type 1 neurons."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from neuroglot.analyses.transfer.measures.lists import Mask, controls, listed
 from neuroglot.analyses.transfer.settings import DeactivationInputs, DeactivationSettings
 from neuroglot.analyses.transfer.states import States, check_neighbours, open_states, state_axis
 from neuroglot.capture.states import represent_variants
+from neuroglot.measures.axes import layer_widths
 from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
 from neuroglot.models.load import load
@@ -61,7 +62,8 @@ def compute(inputs: DeactivationInputs, settings: DeactivationSettings) -> xr.Da
     with progress(len(others), "languages", f"{inputs.model.name} deactivation") as bar:
         for language in others:
             own = listed(lists, "type1", language)
-            found[language] = experiment.piece(states[language], own)
+            drawn = controls(own, language, settings.random_seeds, layer_widths(lists["score"]))
+            found[language] = experiment.piece(states[language], own, drawn)
             bar.update()
     return _dataset(found, pivot, settings).assign_attrs(
         top_n=lists.attrs["top_n"],
@@ -81,7 +83,7 @@ class _Experiment:
         self._pivot_states: list[NDArray[np.float32]] = []
         self._near: list[NDArray[np.int64]] = []
 
-    def piece(self, other: States, own: Mask) -> Piece:
+    def piece(self, other: States, own: Mask, drawn: Sequence[Mask]) -> Piece:
         """Measure one language, or read how it was measured before."""
         read = {"pool", "positions", "k", "random_seeds", "device", "dtype"}
         origin = digest(
@@ -95,9 +97,9 @@ class _Experiment:
             ]
         )
         path = self._inputs.work.pieces / f"{other.language}.npz"
-        return piece(path, origin, partial(self._measure, other, own))
+        return piece(path, origin, partial(self._measure, other, [own, *drawn]))
 
-    def _measure(self, other: States, own: Mask) -> Piece:
+    def _measure(self, other: States, masks: Sequence[Mask]) -> Piece:
         """Of every variant, the controls last: CLOSENESS of every segment.
 
         ``[variant, state, segment]`` and ``[variant, state, k, segment]``.
@@ -108,11 +110,10 @@ class _Experiment:
             self._pivot_states = list(self._pivot.states(settings.pool))
             self._near = [nearest_neighbours(one, max(settings.k)) for one in self._pivot_states]
         text = other.tokens(inputs.model, inputs.texts[other.language])
-        drawn = controls(own, other.language, settings.random_seeds)
         found = represent_variants(
             self._model,
             text,
-            [[], *([Edit(mask)] for mask in (own, *drawn))],
+            [[], *([Edit(mask)] for mask in masks)],
             settings.pool,
             settings.positions,
             inputs.work.execution.batch_tokens,

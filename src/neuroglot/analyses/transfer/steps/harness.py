@@ -16,6 +16,7 @@ from neuroglot.analyses.pieces import Piece, piece
 from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, Mask, controls, listed
 from neuroglot.analyses.transfer.settings import HarnessInputs, HarnessStepSettings
 from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.measures.axes import layer_widths
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.intervene import Edit
 from neuroglot.models.load import load
@@ -47,7 +48,7 @@ def compute(inputs: HarnessInputs, settings: HarnessStepSettings) -> xr.Dataset:
     """
     _check_installed()
     lists = store.open_dataset(inputs.neurons, "reduction")
-    tasks = settings.harness.tasks
+    tasks, widths = settings.harness.tasks, layer_widths(lists["score"])
     examiner = _Examiner(inputs, settings)
     found = {}
     with progress(len(tasks), "tasks", f"{inputs.model.name} harness") as bar:
@@ -56,7 +57,7 @@ def compute(inputs: HarnessInputs, settings: HarnessStepSettings) -> xr.Dataset:
             for kind in TYPES:
                 own = listed(lists, kind, language)
                 masks.append((f"without_{kind}", own))
-                drawn = controls(own, language, settings.random_seeds)
+                drawn = controls(own, language, settings.random_seeds, widths)
                 masks += [(f"random_{kind}", mask) for mask in drawn]
             found[task] = _averaged(examiner.piece(task, masks))
             bar.update()

@@ -22,6 +22,7 @@ from neuroglot.analyses.transfer.settings import NeuronsInputs, NeuronsSettings
 from neuroglot.analyses.transfer.states import States, open_states, states_after
 from neuroglot.errors import NeuroglotError
 from neuroglot.files import write_whole
+from neuroglot.measures.axes import stack_layers, width_axis
 from neuroglot.models.card import read_card
 from neuroglot.models.ffn import FFN, ffns
 from neuroglot.models.load import load
@@ -69,6 +70,7 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
         .assign_coords(
             stack=("layer", pivot.stack),
             stack_layer=("layer", pivot.stack_layer),
+            **width_axis(read_card(inputs.model).neurons),
         )
     )
 
@@ -106,7 +108,7 @@ class _Scoring:
             scores.append(layer_scores(ffn, other.mid(ffn.index), other.act(ffn.index), towards))
         linearised = any(ffn.norm_after is not None for ffn in self._ffns)
         return {
-            "score": np.stack(scores),
+            "score": stack_layers(scores),
             "norm": np.array(LINEARISED if linearised else "none"),
         }
 
@@ -122,10 +124,10 @@ def layer_scores(
     Args:
         ffn: the layer's.
         mid: the residual stream before the FFN adds to it, ``[row, hidden]``.
-        act: ``[row, neuron]``.
+        act: ``[row, neuron]``, or wider, as a wider layer's are.
         towards: the centroid, ``[hidden]``.
     """
-    values = ffn.output_matrix().float().numpy()
+    act, values = act[:, : ffn.neurons], ffn.output_matrix().float().numpy()
     if ffn.norm_after is None:
         return neuron_scores(mid, act, values, towards)
     form = norm_form(ffn.norm_after, ffn.hidden)
@@ -138,7 +140,7 @@ def layer_scores(
 
 def _ranked(found: Mapping[str, Piece], settings: NeuronsSettings) -> xr.Dataset:
     scores = {language: one["score"].astype(np.float32) for language, one in found.items()}
-    neurons = next(iter(scores.values())).size
+    neurons = int(np.isfinite(next(iter(scores.values()))).sum())
     length = list_length(settings.top_n, settings.top_fraction, neurons)
     try:
         return ranked(scores, settings.type1_layers, length).assign_attrs(top_n=length)

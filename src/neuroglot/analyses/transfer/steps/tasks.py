@@ -1,6 +1,6 @@
 """What a language's answers lose without its neurons of either type."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, Mask, co
 from neuroglot.analyses.transfer.settings import TasksInputs, TasksSettings
 from neuroglot.capture.answers import Variant
 from neuroglot.measures.answers import ANSWERS, answer_statistics
-from neuroglot.measures.axes import along
+from neuroglot.measures.axes import along, layer_widths
 from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
 from neuroglot.provenance import digest, fingerprint
@@ -51,7 +51,9 @@ def compute(inputs: TasksInputs, settings: TasksSettings) -> xr.Dataset:
             language: {kind: listed(lists, kind, language) for kind in TYPES}
             for language in questions
         }
-        answers = asked.by_item(_answers(inputs, settings, examiner, asked, masks), VARIANTS)
+        widths = layer_widths(lists["score"])
+        judged = _answers(inputs, settings, examiner, asked, masks, widths)
+        answers = asked.by_item(judged, VARIANTS)
         found[task] = answer_statistics(answers, settings.replicates)
     data = along("task", found).reindex(language=settings.languages, variant=list(VARIANTS))
     return data.assign_coords(scoring=("task", [scorings[task] for task in found])).assign_attrs(
@@ -75,6 +77,7 @@ def _answers(
     examiner: Examiner,
     asked: Asked,
     masks: Mapping[str, Masks],
+    widths: Sequence[int],
 ) -> Piece:
     """Judge the answers of the languages that were not judged before, in batches of all of them."""
     read = {"task_positions", "task_random_seeds", "device", "dtype"}
@@ -95,7 +98,7 @@ def _answers(
     def judged(missing: list[Path]) -> dict[Path, Piece]:
         together = {paths[path]: asked.questions[paths[path]] for path in missing}
         some = Asked(asked.task, asked.scoring, together)
-        variants = _variants(some, masks, settings.task_random_seeds)
+        variants = _variants(some, masks, settings.task_random_seeds, widths)
         answers, of_language = examiner.ask(some, VARIANTS, variants), some.judged[:, 0]
         return {
             path: {name: values[:, of_language == place] for name, values in answers.items()}
@@ -107,7 +110,7 @@ def _answers(
 
 
 def _variants(
-    asked: Asked, masks: Mapping[str, Masks], seeds: int
+    asked: Asked, masks: Mapping[str, Masks], seeds: int, widths: Sequence[int]
 ) -> Iterator[tuple[str, Variant | None]]:
     """Give every variant of VARIANTS, a control once for each seed."""
 
@@ -118,10 +121,9 @@ def _variants(
     for kind in TYPES:
         own = {language: masks[language][kind] for language in asked.questions}
         yield f"without_{kind}", partial(without, np.stack(list(own.values())))
-        for drawn in zip(
-            *(controls(mask, language, seeds) for language, mask in own.items()), strict=True
-        ):
-            yield f"random_{kind}", partial(without, np.stack(drawn))
+        drawn = (controls(mask, language, seeds, widths) for language, mask in own.items())
+        for of_seed in zip(*drawn, strict=True):
+            yield f"random_{kind}", partial(without, np.stack(of_seed))
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
