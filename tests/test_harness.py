@@ -14,10 +14,11 @@ from tokenizers import Tokenizer
 
 from neuroglot import store
 from neuroglot.analyses.base import Work
+from neuroglot.analyses.described import described
 from neuroglot.analyses.transfer.measures.lists import controls, listed
 from neuroglot.analyses.transfer.settings import HarnessInputs, HarnessStepSettings
 from neuroglot.analyses.transfer.steps import harness as module
-from neuroglot.analyses.transfer.steps.harness import compute, scores_of, tables
+from neuroglot.analyses.transfer.steps.harness import VARIABLES, compute, scores_of, tables
 from neuroglot.config import load
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.intervene import Edit, intervened
@@ -171,6 +172,8 @@ def written(model: Any, tokenizer: Tokenizer, question: str, mask: np.ndarray) -
 @needs_harness
 def test_every_variant_is_scored(place: Path, tmp_path: Path) -> None:
     data = compute(inputs_of(place, tmp_path), settings_of(place))
+    for name, variable in described(data, VARIABLES).variables.items():
+        assert {"units", "long_name"} <= {*variable.attrs}, name
     model = load_model(place / "model", "cpu", "float32")
     tokenizer = Tokenizer.from_file(str(place / "model" / "tokenizer.json"))
     right = {}

@@ -268,7 +268,8 @@ def neighbour_overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> ND
 def chance_overlap(k: Sequence[int], segments: int) -> xr.DataArray:
     """Overlap [k] that is expected of neighbours drawn at random: k / (segments - 1)."""
     chance = [one / (segments - 1) for one in k]
-    return xr.DataArray(chance, {"k": list(k)}, ("k",), attrs={"units": OVERLAP})
+    axis = xr.Variable("k", list(k), {"units": "neighbours"})
+    return xr.DataArray(chance, {"k": axis}, ("k",), attrs={"units": OVERLAP})
 
 
 def closeness(

@@ -145,7 +145,7 @@ def _dataset(
     return (
         closeness_without(similarity, overlap, settings.replicates)
         .transpose("variant", "k", "pair", "state", "language")
-        .assign_coords({**state_axis(pivot), "k": ("k", settings.k, {"units": "neighbours"})})
+        .assign_coords({**state_axis(pivot), "k": settings.k})
         .assign(mutual_knn_chance=chance_overlap(settings.k, len(pivot.segments)))
     )
 

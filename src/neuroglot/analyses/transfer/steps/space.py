@@ -106,7 +106,7 @@ def _state(found: ByLanguage, settings: SpaceSettings) -> xr.Dataset:
             "language_other": languages,
             "component": np.arange(1, coordinates.shape[1] + 1),
             "variance": ("variance", settings.variances, {"units": "share of variance"}),
-            "k": ("k", k, {"units": "neighbours"}),
+            "k": k,
         },
     )
 
