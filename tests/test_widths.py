@@ -26,9 +26,15 @@ from neuroglot.analyses.experts.settings import (
 )
 from neuroglot.analyses.experts.steps import frequency, partition, routing
 from neuroglot.analyses.lape.measures import lape
-from neuroglot.analyses.lape.settings import NeuronsInputs, NeuronsSettings
-from neuroglot.analyses.lape.steps import neurons
+from neuroglot.analyses.lape.settings import (
+    NeuronsInputs,
+    NeuronsSettings,
+    PerplexityInputs,
+    PerplexityStepSettings,
+)
+from neuroglot.analyses.lape.steps import neurons, perplexity
 from neuroglot.analyses.lexicon import naming as lexicon_naming
+from neuroglot.analyses.roles.figures.heatmap import of_layer, pooled
 from neuroglot.analyses.roles.measures.dominance import dominant_neurons as dominant_measure
 from neuroglot.analyses.roles.measures.frequency import layer_spread_interval
 from neuroglot.analyses.roles.measures.ranks import rank_correlation as correlation_measure
@@ -60,11 +66,19 @@ from neuroglot.analyses.sharing.settings import (
 )
 from neuroglot.analyses.sharing.steps import answers, contributions, effective, kinds
 from neuroglot.analyses.transfer.measures.correlation import correlation_ratio
+from neuroglot.analyses.transfer.measures.lists import listed
 from neuroglot.analyses.transfer.measures.transfer import target_centroid, transfer_score
-from neuroglot.analyses.transfer.settings import CorrelationInputs, CorrelationSettings
+from neuroglot.analyses.transfer.settings import (
+    CorrelationInputs,
+    CorrelationSettings,
+    DeactivationInputs,
+    DeactivationSettings,
+    TasksInputs,
+    TasksSettings,
+)
 from neuroglot.analyses.transfer.settings import NeuronsInputs as TransferInputs
 from neuroglot.analyses.transfer.settings import NeuronsSettings as TransferSettings
-from neuroglot.analyses.transfer.steps import correlation
+from neuroglot.analyses.transfer.steps import correlation, deactivation, tasks
 from neuroglot.analyses.transfer.steps import neurons as transfer_neurons
 from neuroglot.capture.record import Wanted, record
 from neuroglot.capture.settings import (
@@ -85,10 +99,11 @@ from neuroglot.measures import kernels
 from neuroglot.measures.controls import matched_random, random_like
 from neuroglot.models.card import read_card, write_card
 from neuroglot.models.ffn import ffns
-from neuroglot.models.intervene import Edit, intervened
+from neuroglot.models.intervene import Edit, deactivated, intervened
 from neuroglot.models.load import load
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
+from neuroglot.settings import PerplexitySettings
 from neuroglot.tasks.base import Item, TaskReading, write_items
 from neuroglot.tokens import Tokenising
 from tiny_checkpoints import TEXTS, write_checkpoint
@@ -325,6 +340,18 @@ def test_a_heatmap_is_scaled_by_layer(place: Place) -> None:
             np.testing.assert_array_equal(found, kernels.scale(act[:11]))
 
 
+def test_a_heatmap_is_as_wide_as_its_layer(place: Place) -> None:
+    rows = np.full((1, 3, 4, max(WIDTHS)), np.nan)
+    for layer, width in enumerate(WIDTHS):
+        rows[:, layer, :, :width] = np.linspace(0, 1, width)
+    dims = ("language", "layer", "row", "neuron")
+    scaled = xr.DataArray(rows, {"layer_neurons": ("layer", list(WIDTHS))}, dims)
+    for layer, width in enumerate(WIDTHS):
+        cells = pooled(of_layer(scaled, layer).isel(language=0))
+        assert cells.shape[1] == width
+        assert np.isfinite(cells).all()
+
+
 # --- lape -----------------------------------------------------------------------------------
 
 
@@ -369,6 +396,41 @@ def test_language_neurons(place: Place, percentile: float, top_fraction: float) 
     tables = neurons.tables(data)
     assert len(tables["language_neurons"]) == int(data["language_neuron"].sum())
     assert list(tables["neurons"].columns[:2]) == ["language", "layer"]
+
+
+def test_perplexity_without_random_neurons(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = np.zeros((3, 3, max(WIDTHS)), bool)
+    own[:, :, :14] = True
+    found = xr.Dataset(
+        {"language_neuron": (("language", "layer", "neuron"), own)}, {"language": LANGUAGES}
+    )
+    off = []
+
+    def noted(model: Any, neurons: Any) -> Any:
+        off.append({layer: len(indices) for layer, indices in neurons.items()})
+        return deactivated(model, neurons)
+
+    monkeypatch.setattr(perplexity, "deactivated", noted)
+    settings = PerplexityStepSettings(
+        languages=LANGUAGES,
+        random_seeds=1,
+        replicates=REPLICATES,
+        perplexity=PerplexitySettings(corpus="plain", window=20, windows=3),
+        device="cpu",
+        dtype="float32",
+    )
+    inputs = PerplexityInputs(
+        model=place.model,
+        neurons=place.reduce("lape", found),
+        held_out={one: place.tokens(one) for one in LANGUAGES},
+        chosen_on={},
+        work=place.work("perplexity"),
+    )
+    data = perplexity.compute(inputs, settings)
+    assert np.isfinite(data["perplexity"]).all()
+    # As many others as the layer has.
+    drawn = {layer: min(14, width - 14) for layer, width in enumerate(WIDTHS)}
+    assert off == [{}, dict.fromkeys(range(3), 14), drawn]  # all languages have the same neurons
 
 
 def test_a_probability_that_is_missing_is_still_refused() -> None:
@@ -600,6 +662,74 @@ def test_correlation(place: Place, lists: xr.Dataset) -> None:
         found = data["correlation_ratio"].sel(grouping="language", language="de", layer=layer)
         expected = correlation_ratio(act, in_german).astype(np.float32)
         np.testing.assert_array_equal(cut(found.values, layer), expected)
+
+
+def test_closeness_without_neurons_and_without_random_ones(
+    place: Place, lists: xr.Dataset, edited: list[np.ndarray]
+) -> None:
+    settings = DeactivationSettings(
+        model="one",
+        pivot="en",
+        languages=LANGUAGES,
+        pool="last",
+        k=[2],
+        positions="last",
+        random_seeds=3,
+        replicates=REPLICATES,
+        device="cpu",
+        dtype="float32",
+    )
+    inputs = DeactivationInputs(
+        model=place.model,
+        neurons=place.reduce("transfer", lists),
+        states=place.groups("states", "states"),
+        texts={one: place.folder / "corpora" / "plain" / f"{one}.parquet" for one in LANGUAGES},
+        work=place.work("deactivation"),
+    )
+    data = deactivation.compute(inputs, settings)
+    assert np.isfinite(data["similarity"].sel(language=LANGUAGES[1:])).all()
+    for language in LANGUAGES[1:]:
+        own = listed(lists, "type1", language)
+        as_many = [mask for mask in edited if (mask.sum(1) == own.sum(1)).all()]
+        assert len(as_many) >= 4, "the neurons and three draws of as many"
+
+
+def test_answers_without_neurons_and_without_random_ones(place: Place, lists: xr.Dataset) -> None:
+    settings = TasksSettings(
+        languages=LANGUAGES[1:],
+        tasks=["facts"],
+        scorings={"facts": "string"},
+        task_positions="last",
+        task_random_seeds=2,
+        replicates=REPLICATES,
+        device="cpu",
+        dtype="float32",
+    )
+    items = {one: place.folder / "tasks" / "facts" / f"{one}.parquet" for one in LANGUAGES[1:]}
+    inputs = TasksInputs(
+        model=place.model,
+        neurons=place.reduce("transfer", lists),
+        items={"facts": items},
+        work=place.work("tasks"),
+    )
+    counts = tasks.compute(inputs, settings)["neurons"]
+    for kind in ("type1", "type2"):
+        for variant in (f"without_{kind}", f"random_{kind}"):
+            assert (counts.sel(variant=variant) == lists.sizes["rank"]).all()
+
+
+@pytest.fixture
+def edited(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """The masks of all edits from now on."""
+    found: list[np.ndarray] = []
+    made = Edit.__init__
+
+    def noted(self: Edit, neurons: np.ndarray, *args: Any, **kwargs: Any) -> None:
+        found.append(neurons)
+        made(self, neurons, *args, **kwargs)
+
+    monkeypatch.setattr(Edit, "__init__", noted)
+    return found
 
 
 # --- sharing --------------------------------------------------------------------------------

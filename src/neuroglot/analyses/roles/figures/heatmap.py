@@ -12,8 +12,8 @@ from xarray import DataArray, Dataset
 from neuroglot.figures import panels, style
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.matrices import heat
+from neuroglot.measures.axes import layer_widths, width_dimension
 
-UNITS = {"act": "neuron", "out": "hidden"}
 NEURONS = {"act": "detector neuron", "out": "combinator neuron"}
 COLUMNS = 240
 LINES = 18
@@ -44,21 +44,18 @@ def scaled_activations(ds: Dataset, site: str) -> Figure:
     lines = -(-len(layers) // columns)
     figure = panels.page(1.2 + 2.4 * columns, 0.9 + lines * max(1.6, 0.24 * len(drawn)))
     axes = panels.wrapped(figure, len(layers), columns, sharey=True)
-    width = ds.sizes[UNITS[site]]
-    size = cell_width(width)
-    label = NEURONS[site] + (f"\n(largest of each {size})" if size > 1 else "")
     for layer in layers:
-        ax = axes[layer]
-        cells = np.concatenate(
-            [pooled(scaled.sel(language=one).isel(layer=layer)) for one in drawn]
-        )
+        ax, own = axes[layer], of_layer(scaled, layer)
+        width = own.sizes[width_dimension(own)]
+        cells = np.concatenate([pooled(own.sel(language=one)) for one in drawn])
         image = heat(ax, cells, 0, 1, extent=(0, width, len(cells), 0))
         for edge in range(LINES, len(cells), LINES):
             ax.axhline(edge, color="white", linewidth=1.2)
         ax.set_yticks(np.arange(len(drawn)) * LINES + LINES / 2, [names[one] for one in drawn])
         ax.tick_params(axis="y", length=0)
         ax.set_title(axis.name(layer))
-        ax.set_xlabel(label)
+        size = cell_width(width)
+        ax.set_xlabel(NEURONS[site] + (f"\n(largest of each {size})" if size > 1 else ""))
     for ax in axes[::columns]:
         ax.set_ylabel("prefixes of each language")
     figure.colorbar(image, ax=axes, label=SCALED, fraction=0.02, aspect=30)
@@ -74,7 +71,7 @@ def early_layer(ds: Dataset, site: str) -> Figure:
     is their mean. Marked are the neuron that is most often a prefix's maximum and the one whose
     scaled activation varies most over the prefixes.
     """
-    scaled = ds[f"scaled_{site}"].isel(layer=0)
+    scaled = of_layer(ds[f"scaled_{site}"], 0)
     drawn = panels.held(scaled, "language")
     if not drawn:
         return style.empty(f"no scaled activations of {style.SITES[site]}")
@@ -93,6 +90,12 @@ def early_layer(ds: Dataset, site: str) -> Figure:
     layer = LayerAxis.of(ds).name(0)
     style.title(figure, ds, site, f"{layer} on {ds.attrs['corpus']}")
     return figure
+
+
+def of_layer(scaled: DataArray, layer: int) -> DataArray:
+    """Take a layer of ``scaled(language, layer, row, neuron)``, as wide as it is."""
+    own = {"layer": layer, width_dimension(scaled): slice(layer_widths(scaled)[layer])}
+    return scaled.isel(own)
 
 
 def profile(ax: Axes, rows: Values, color: str) -> None:
