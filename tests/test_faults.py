@@ -32,6 +32,7 @@ from neuroglot.recordings import Recordings, Target
 from tiny_workflow import Workplace, add_analyses, make_workplace
 
 PAGE = 4096
+KINDS = ("corpus", "task", "states")
 
 
 def call(*arguments: object) -> tuple[int, str]:
@@ -58,10 +59,12 @@ class Step:
         self.name = " ".join([command, *ids[:2]] if command in ("step", "draw") else [command])
         self.reads, self.outputs = _places(command, ids[: ids.index("--config")], config)
 
-    def only(self, kind: str, config: Config) -> "Step":
-        """Of a recording, the one that reads a single kind of text."""
+    def only(self, kind: str, config: Config) -> "Step | None":
+        """Of a recording, the one that reads a single kind of text, if it does."""
         targets = [word for word in self.words if "/" in word and word.split("/")[0] != "results"]
         other = [one for one in targets if _kind(config, one) != kind]
+        if other == targets:
+            return None
         step = Step([word for word in self.words if word not in other], config)
         step.name += f" {kind}"
         return step
@@ -160,9 +163,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Step]]:
         for step in steps:
             status, said = step.run()
             assert status == 0, (step.words, said)
-        record = step_named(steps, "record")
-        kinds = [record.only(kind, config) for kind in ("corpus", "task", "states")]
-        yield [*steps, *kinds]
+        recordings = [step for step in steps if step.name == "record"]
+        kinds = [step.only(kind, config) for step in recordings for kind in KINDS]
+        yield [*steps, *filter(None, kinds)]
 
 
 def _commands(place: Workplace) -> Iterator[list[str]]:
@@ -213,10 +216,7 @@ FULL = (
     "corpus",
     "task",
     "tokens",
-    "record",
-    "record corpus",
-    "record task",
-    "record states",
+    *(f"record {kind}" for kind in KINDS),
     "step roles distance",
     "step lexicon counts",
     "step transfer neurons",
