@@ -31,7 +31,6 @@ from neuroglot.keys import Keys
 from neuroglot.recordings import Recordings, Target
 from tiny_workflow import Workplace, add_analyses, make_workplace
 
-PAGE = 4096
 KINDS = ("corpus", "task", "states")
 
 
