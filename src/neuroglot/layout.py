@@ -33,14 +33,6 @@ def items(t: str, l: str) -> Path:  # noqa: E741
     return RESULTS / "tasks" / t / f"{l}.parquet"
 
 
-def read_from(path: Path) -> tuple[str, str, str] | None:
-    """Say of what ``text`` or ``items`` names: ``corpora`` or ``tasks``, the id, the language."""
-    match path.parts[-4:]:
-        case (RESULTS.name, "corpora" | "tasks" as kind, name, _):
-            return kind, name, path.stem
-    return None
-
-
 def tokens(m: str, c: str, l: str) -> Path:  # noqa: E741
     """One language of a corpus as a model's tokens."""
     return RESULTS / "tokens" / m / c / f"{l}.zarr"

@@ -95,8 +95,7 @@ def _named_by(path: Path) -> MadeFrom:
     if (path / CARD).is_file():
         return {"models": [path.name]}
     if path.suffix == ".parquet":
-        read = layout.read_from(path)
-        return {} if read is None else {read[0]: [read[1]], "languages": [read[2]]}
+        return _read_from(path)
     record = store.read_record(path)
     if record.kind == "reduction":
         earlier: MadeFrom = record.origin.get("made_from", {})
@@ -106,3 +105,11 @@ def _named_by(path: Path) -> MadeFrom:
     return {
         kind: [record.origin[label]] for kind, label in labels.items() if label in record.origin
     }
+
+
+def _read_from(path: Path) -> MadeFrom:
+    """Say of what ``layout.text`` or ``layout.items`` names."""
+    match path.parts[-4:]:
+        case (layout.RESULTS.name, "corpora" | "tasks" as kind, name, _):
+            return {kind: [name], "languages": [path.stem]}
+    return {}
