@@ -777,11 +777,14 @@ def test_kinds(place: Place) -> None:
             assert not specific[width:].any()
     assert np.allclose(one["kind_share"].sum("kind"), 1)
     assert np.allclose(one["threshold_share"].sum("kind"), 1)
-    named = most_specific(data["specific"], 0.2)
-    widest = data["specific"].drop_vars("layer_neurons")
-    alike = most_specific(widest, 0.2 * sum(WIDTHS) / (3 * max(WIDTHS)))
-    np.testing.assert_array_equal(named, alike)
-    assert named.any()
+
+
+def test_the_most_specific_are_a_share_of_the_neurons_there_are() -> None:
+    counts = 1 + np.random.default_rng(0).permutation(3 * max(WIDTHS)).reshape(1, 3, -1)
+    counts *= np.arange(max(WIDTHS)) < np.array(WIDTHS)[:, None]
+    coords = {"language": ["en"], "layer_neurons": ("layer", list(WIDTHS))}
+    specific = xr.DataArray(counts, coords, ("language", "layer", "neuron"))
+    assert most_specific(specific, 0.2).sum() == round(0.2 * sum(WIDTHS))
 
 
 def test_contributions_and_effective_scores(place: Place) -> None:

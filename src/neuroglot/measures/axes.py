@@ -63,11 +63,6 @@ def within(widths: Sequence[int]) -> NDArray[np.bool_]:
     return np.arange(max(widths)) < np.array(widths)[:, None]
 
 
-def neurons_within(array: xr.DataArray) -> xr.DataArray:
-    """Say where an array of neurons has any, bool ``[layer, neuron]``: see ``layer_widths``."""
-    return xr.DataArray(within(layer_widths(array)), dims=("layer", width_dimension(array)))
-
-
 def over_own_width(measured: Callable[..., Measured], *arrays: xr.DataArray) -> Measured:
     """Measure layers over their own neurons alone, where they differ in width one by one.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import entr
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.axes import layer_widths, neurons_within, stack_layers, within
+from neuroglot.measures.axes import layer_widths, stack_layers, within
 
 SOURCE = "Tang et al. 2024, section 2.2"
 SELECTED = "selected_neurons"
@@ -128,13 +128,12 @@ def language_neurons(
             f"language neurons are found by comparing languages; there is only "
             f"{p['language'].values.tolist()}; add another"
         )
-    there = neurons_within(p)
-    neurons = int(there.sum())
+    neurons = sum(layer_widths(p))
     rank = max(1, round(neurons * p.sizes["language"] * percentile))
-    # What is beyond a layer's neurons is NaN, which is sorted behind all numbers and infinity.
+    # What is beyond a layer's neurons is NaN: sorted behind all numbers, and above no bar.
     bar = np.partition(p.to_numpy(), rank - 1, axis=None)[rank - 1]
     above = p > bar
-    entropy = activation_probability_entropy(p).where(above.any("language") | ~there, np.inf)
+    entropy = activation_probability_entropy(p).where(above.any("language"), np.inf)
     lowest = np.argsort(entropy.to_numpy(), axis=None, kind="stable")
     selected = np.zeros(entropy.shape, bool)
     selected.flat[lowest[: round(top_fraction * neurons)]] = True
