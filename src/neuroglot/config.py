@@ -2,42 +2,31 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import (
-    AfterValidator,
-    BeforeValidator,
     Field,
     ValidationError,
     create_model,
     model_validator,
 )
 
-from neuroglot import languages, layout, ownership
+from neuroglot import layout, ownership
 from neuroglot.analyses import ANALYSES
 from neuroglot.analyses.base import AnalysisSettings, EditingSettings, LanguageFacts
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
 from neuroglot.config_file import read_yaml
 from neuroglot.corpora import CorpusSettings
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.languages import Language, LanguageRow, find_language
+from neuroglot.languages import Language, LanguageId, LanguageRow, find_language
 from neuroglot.models.source import ModelSettings
-from neuroglot.settings import Id, PerplexitySettings, Section, distinct, named
+from neuroglot.settings import Id, PerplexitySettings, Section, named
+from neuroglot.sources import Languages
 from neuroglot.tasks import TaskSettings
 from neuroglot.tokens import Tokenising
 
 SHOWN_FAULTS, SHOWN_CHARACTERS = 20, 600
 ENTRIES = {"corpora": "corpus", "tasks": "task", "models": "model"}
-
-
-def _language(tag: Any) -> str:
-    if not isinstance(tag, str):
-        raise ValueError(f"{tag!r} is no text: YAML reads some tags as values; put it in quotes")
-    return tag
-
-
-LanguageId = Annotated[languages.LanguageId, BeforeValidator(_language)]
-Languages = Annotated[list[LanguageId], AfterValidator(distinct), Field(min_length=1)]
 
 
 class Config(Section):

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import langcodes
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from neuroglot.errors import NeuroglotError, unknown_name
 
@@ -84,7 +84,13 @@ def _language_id(tag: str) -> str:
         raise ValueError(str(error)) from None  # pydantic adds the key's location
 
 
-LanguageId = Annotated[str, AfterValidator(_language_id)]
+def _text(tag: Any) -> str:
+    if not isinstance(tag, str):
+        raise ValueError(f"{tag!r} is no text: YAML reads some tags as values; put it in quotes")
+    return tag
+
+
+LanguageId = Annotated[str, BeforeValidator(_text), AfterValidator(_language_id)]
 _Text = Annotated[str, Field(min_length=1)]
 
 

@@ -45,6 +45,8 @@ CorpusId = Annotated[Id, Names("corpora")]
 TaskId = Annotated[Id, Names("tasks")]
 ModelId = Annotated[Id, Names("models")]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Rule = Literal["nonzero", "positive", "above"]
+"""When a neuron counts as active: its value is not zero, is positive, is above a threshold."""
 
 
 def named(section: Section) -> Iterator[tuple[str, Names, str]]:

@@ -10,21 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from neuroglot.errors import unknown_name
 from neuroglot.languages import LanguageId, with_script
+from neuroglot.settings import distinct
 
 PLACES = ("path", "folder", "hub")
 IDENTITY = ("source", *PLACES, "name", "data_files", "split", "revision", "relation")
-
-
-def distinct(items: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse items of which one is listed twice.
-
-    Raises:
-        ValueError: for pydantic, which adds the key's location.
-    """
-    for item in items:
-        if items.count(item) > 1:
-            raise ValueError(f"{item!r} is listed twice")
-    return items
 
 
 Languages = Annotated[tuple[LanguageId, ...], AfterValidator(distinct), Field(min_length=1)]

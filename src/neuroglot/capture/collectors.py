@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglot.capture.settings import Rule
 from neuroglot.measures import kernels
 from neuroglot.measures.axes import stack_layers
 from neuroglot.measures.bootstrap import FOLDS
+from neuroglot.settings import Rule
 
 if TYPE_CHECKING:
     import torch

@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.settings import Rule
 from neuroglot.store import Record, StoreDtype
 
-Rule = Literal["nonzero", "positive", "above"]
 Pool = Literal["last", "mean"]
 GroupName = Literal["roles", "firing", "sample", "rows", "prompts", "states"]
 Over = Literal["prefixes", "every token", "last token of each segment", "last prompt token"]

@@ -7,17 +7,17 @@ device must have float64. All functions leave ``x`` as it was.
 
 from collections.abc import Iterator
 from functools import reduce
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import scipy.special
 from array_api_compat import array_namespace, device, is_torch_array
 
 from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.settings import Rule
 
 Array: TypeAlias = Any
 """A numpy array or a torch tensor."""
 
-Rule = Literal["nonzero", "positive", "above"]
 RULES: tuple[Rule, ...] = ("nonzero", "positive", "above")
 
 # On a CPU, temporaries that fit the cache make every pass several times quicker than whole-batch

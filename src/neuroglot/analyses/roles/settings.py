@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from neuroglot.analyses.base import AnalysisSettings, Inputs, StepSettings
-from neuroglot.capture.settings import Rule
-from neuroglot.settings import CorpusId, distinct
+from neuroglot.settings import CorpusId, Rule, distinct
 
 Scale = Literal["none", "minmax"]
 
