@@ -17,6 +17,7 @@ import tiny_checkpoints
 from tiny_workflow import SENTENCES, Workplace, add_analyses, make_workplace
 
 RECORDS = 2 * len(("plain", "other", "plain's states", "prompts"))  # in two languages
+PROMPTS = "facts/prompts, edits/prompts, facts-1-shot/prompts"
 ENDS = {"every configured analysis is done", "report: figures and tables with captions"}
 
 
@@ -25,11 +26,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """Every analysis of one model, made in full."""
     place = make_workplace(tmp_path_factory.mktemp("reruns") / "place")
     add_analyses(place)
-    tasks = place.config["tasks"]
-    place.configure(
-        tasks={**tasks, "nli": {"source": "nli", "max_items": 2}},
-        sharing={**place.config["sharing"], "tasks": ["facts", "edits", "nli"]},
-    )
     run = place.run()
     assert run.status == 0, run.output
     return place
@@ -264,21 +260,20 @@ def test_one_source_s_module_reruns_its_texts_only(finished: Workplace) -> None:
     assert not {job for job in jobs if job.startswith(("task ", "model "))}
 
 
-def test_a_shipped_item_reruns_that_task_in_that_language(finished: Workplace) -> None:
-    file = "src/neuroglot/tasks/data/nli.tsv"
+def test_a_shipped_prompt_reruns_the_tasks_that_ask_it_in_that_language(
+    finished: Workplace,
+) -> None:
+    file = "src/neuroglot/tasks/data/capital_prompts.json"
     with changed(finished, file):
         path = finished.folder / file
-        lines = path.read_text("utf-8").splitlines(keepends=True)
-        german = [i for i, line in enumerate(lines) if "\tde\t" in line or line.startswith("de\t")]
-        assert german, "the shipped table has a German item"
-        for i in german:
-            lines[i] = lines[i].replace(".", "!", 1)
-        path.write_text("".join(lines), "utf-8")
+        shipped = json.loads(path.read_text("utf-8"))
+        shipped["de"] = json.loads(json.dumps(shipped["de"]).replace("Hauptstadt", "Kapitale"))
+        path.write_text(json.dumps(shipped), "utf-8")
         jobs = wanted(finished)
-    assert {job for job in jobs if job.startswith("task ")} == {"task nli: de"}
-    assert records(jobs) == {"recordings of one in de: nli/prompts"}
-    assert "sharing: answers of one to nli without neurons" in jobs
-    assert "sharing: answers of one to facts without neurons" not in jobs
+    tasks = ("facts", "edits", "facts-1-shot")
+    assert {job for job in jobs if job.startswith("task ")} == {f"task {one}: de" for one in tasks}
+    assert records(jobs) == {f"recordings of one in de: {PROMPTS}"}
+    assert "sharing: answers of one to facts without neurons" in jobs
     assert not of_analysis(jobs, "roles")
 
 
@@ -399,7 +394,7 @@ def test_a_corpus_or_a_task_is_added(finished: Workplace) -> None:
                 **config["tasks"],
                 "more": {"source": "facts", "paraphrases": 1, "max_items": 2},
             },
-            "sharing": {**config["sharing"], "tasks": ["facts", "edits", "nli", "more"]},
+            "sharing": {**config["sharing"], "tasks": ["facts", "edits", "more"]},
         }
 
     jobs = configured(finished, more_tasks)
