@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from neuroglot.config import Config
 
 MODELS = "neuroglot.models.normalise:normalise"
+OUTDATED, WRITTEN = "models of former entries", "written at"  # which are no paths
 # Nanoseconds in which a file may change twice and its times only once, as clocks of networks tick.
 TICK = 2_000_000_000
 
@@ -71,7 +72,13 @@ class Digests:
             raise NeuroglotError(f"{file}: cannot be read: {error.strerror}") from error
         return found
 
-    def _remember(self, name: str, entry: dict[str, Any]) -> None:
+    def write(self, notes: dict[str, Any]) -> None:
+        """Write notes, and in any case a file where there is none."""
+        if notes or not self._path.is_file():
+            for name, note in {**notes, WRITTEN: time.time_ns()}.items():
+                self._remember(name, note)
+
+    def _remember(self, name: str, entry: Any) -> None:
         # Another process may have hashed other files since.
         self._known = {**self._read(), **self._known, name: entry}
         try:
@@ -157,10 +164,16 @@ class Keys:
         """Of a model as its source has it: the weights, not where they lie."""
         return digest([model_key(self._config.models[model], self._digests), fingerprint(MODELS)])
 
-    def outdated(self, model: str) -> bool:
-        """Whether a model was made with another entry of its architecture than there is now."""
-        folder = layout.model(model)
-        return (folder / CARD).is_file() and not is_current(folder)
+    def outdated(self) -> set[str]:
+        """The models that were made with another entry of their architecture than there is now.
+
+        What is remembered is written anew where there are any, so that it is younger than they.
+        """
+        folders = {model: layout.model(model) for model in self._config.models}
+        made = {model: folder for model, folder in folders.items() if (folder / CARD).is_file()}
+        found = {model for model, folder in made.items() if not is_current(folder)}
+        self._digests.write({OUTDATED: sorted(found)} if found else {})
+        return found
 
     def made_model(self, model: str) -> str:
         """The same with its architecture's entry, which is known once the model was made."""

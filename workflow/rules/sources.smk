@@ -1,17 +1,17 @@
 """Models, texts and tasks: obtained once, in one layout whatever their source; and tokens."""
 
-import inspect
-
-from neuroglot.models import architectures
 from neuroglot.provenance import fingerprint
 
-# An architecture's entry is data of its models: where it changed, the file that holds it counts.
-ENTRIES = inspect.getfile(architectures)
+# An architecture's entry is data of its models, which a model's card tells of: no param could, as
+# the architecture is not known before the model was first made. So where an entry has changed, a
+# file counts that is younger than the model.
+DIGESTS = str(layout.DIGESTS)
+outdated = keys.outdated() if workflow.is_main_process else set()
 
 
 rule model:
     input:
-        lambda wildcards: (ENTRIES if keys.outdated(wildcards.m) else ancient(ENTRIES)),
+        lambda wildcards: DIGESTS if wildcards.m in outdated else ancient(DIGESTS),
     output:
         done(layout.model("{m}")),
     log:
