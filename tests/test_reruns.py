@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import tiny_checkpoints
-from tiny_workflow import SENTENCES, Workplace, add_analyses, make_workplace
+from tiny_workflow import SENTENCES, Workplace, add_analyses, make_workplace, message_of
 
 RECORDS = 2 * len(("plain", "other", "plain's states", "prompts"))  # in two languages
 PROMPTS = "facts/prompts, edits/prompts, facts-1-shot/prompts"
@@ -170,9 +170,9 @@ def test_a_line_of_the_bootstrap_reruns_what_bootstraps(finished: Workplace) -> 
     )
     assert not records(jobs)
     assert not {job for job in jobs if job.startswith(("corpus", "tokens", "model", "task"))}
-    assert "roles: rank_correlation of one" in jobs
+    assert message_of("roles", "rank_correlation") in jobs
     assert "lape: language-specific neurons of one" in jobs
-    assert "roles: heatmap of one" not in jobs
+    assert message_of("roles", "heatmap") not in jobs
     assert "lexicon: tokens of one counted in every language" not in jobs
 
 
@@ -190,7 +190,7 @@ def test_a_line_of_a_measure_reruns_its_steps_and_nothing_else(finished: Workpla
         "NO_SPREAD = 1e-12",
         "NO_SPREAD = 2e-12",
     )
-    assert jobs == {"roles: similarity of rsa between all models"}
+    assert jobs == {message_of("roles", "rsa")}
 
 
 def test_a_figure_redraws_its_family_only(finished: Workplace) -> None:
@@ -205,7 +205,7 @@ def test_a_figure_redraws_its_family_only(finished: Workplace) -> None:
 
 def test_a_setting_reruns_the_steps_that_read_it(finished: Workplace) -> None:
     jobs = configured(finished, lambda config: {"roles": {**config["roles"], "heatmap_rows": 5}})
-    assert jobs == {"roles: heatmap of one", "roles: figures of heatmap"}
+    assert jobs == {message_of("roles", "heatmap"), "roles: figures of heatmap"}
 
 
 def test_how_rows_are_stored_touches_no_statistic(finished: Workplace) -> None:
@@ -213,8 +213,8 @@ def test_how_rows_are_stored_touches_no_statistic(finished: Workplace) -> None:
     assert "recordings of one in de: plain/sample, other/sample, " in " ".join(
         sorted(records(jobs))
     )
-    assert "roles: distance of one" in jobs
-    assert "roles: flatness of one" not in jobs
+    assert message_of("roles", "distance") in jobs
+    assert message_of("roles", "flatness") not in jobs
     assert "lape: language-specific neurons of one" not in jobs
 
 
@@ -226,7 +226,7 @@ def test_code_that_records_records_everything_again(finished: Workplace) -> None
         "class Engine(object):",
     )
     assert len(records(jobs)) == RECORDS
-    assert "roles: flatness of one" in jobs
+    assert message_of("roles", "flatness") in jobs
     assert "lexicon: tokens of one counted in every language" not in jobs
 
 
@@ -429,7 +429,7 @@ def test_a_model_is_chosen_by_an_analysis(finished: Workplace) -> None:
 
     jobs = configured(finished, two)
     assert not {job for job in of_analysis(jobs, "lape") if "two" in job.split()}
-    assert "roles: flatness of two" in jobs
+    assert message_of("roles", "flatness", "two") in jobs
 
 
 def test_kept_configuration_names_what_made_the_results(finished: Workplace) -> None:

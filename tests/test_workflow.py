@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tiny_workflow import Workplace, make_workplace, said_in_vain, unsaid
+from tiny_workflow import Workplace, make_workplace, message_of, said_in_vain, unsaid
 
 ENDS = {"every configured analysis is done", "report: figures and tables with captions"}
 
@@ -25,12 +25,12 @@ def place(finished: Workplace, tmp_path: Path) -> Workplace:
 
 def reductions(model: str = "one") -> set[str]:
     names = "activation_frequency flatness heatmap dominant_neurons distance rank_correlation"
-    return {f"roles: {name} of {model}" for name in [*names.split(), "parallel_sets"]}
+    return {message_of("roles", name, model) for name in [*names.split(), "parallel_sets"]}
 
 
 FAMILIES = "frequency flatness heatmap distance rank_correlation parallel_sets"
 FIGURES = {f"roles: figures of {family}" for family in FAMILIES.split()}
-RSA = {"roles: similarity of rsa between all models"}
+RSA = {message_of("roles", "rsa")}
 
 
 def test_everything_is_made(finished: Workplace) -> None:

@@ -14,6 +14,7 @@ import xarray as xr
 import yaml
 
 import tiny_checkpoints
+from neuroglot.analyses import ANALYSES
 from neuroglot.measures.bootstrap import ENDS
 
 ROOT = Path(__file__).parent.parent
@@ -41,6 +42,11 @@ SENTENCES = {
 
 
 OF_WEIGHTS = ("partition", "projection")  # reductions that read no text
+
+
+def message_of(analysis: str, step: str, model: str = "one") -> str:
+    """What a job of a step says of itself."""
+    return f"{analysis}: {ANALYSES[analysis].step(step).message.format(model=model)}"
 
 
 @dataclass(frozen=True)
