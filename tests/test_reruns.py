@@ -210,9 +210,11 @@ def test_a_setting_reruns_the_steps_that_read_it(finished: Workplace) -> None:
 
 def test_how_rows_are_stored_touches_no_statistic(finished: Workplace) -> None:
     jobs = configured(finished, lambda _: {"capture": {"store_dtype": "float32"}})
-    assert "recordings of one in de: plain/sample, other/sample, " in " ".join(
-        sorted(records(jobs))
-    )
+    assert records(jobs) == {
+        f"recordings of one in {language}: {targets}"
+        for language in ("en", "de")
+        for targets in ("plain/sample", "other/sample", PROMPTS)
+    }
     assert message_of("roles", "distance") in jobs
     assert message_of("roles", "flatness") not in jobs
     assert "lape: language-specific neurons of one" not in jobs
@@ -249,7 +251,12 @@ def test_one_source_s_module_reruns_its_texts_only(finished: Workplace) -> None:
     with changed(finished, file):
         text = (finished.folder / file).read_text("utf-8")
         (finished.folder / file).write_text(
-            text.replace("    def segments(", "    spare = 1\n\n    def segments(", 1), "utf-8"
+            text.replace(
+                "    def segments(",
+                "    def spare(self) -> int:\n        return 1\n\n    def segments(",
+                1,
+            ),
+            "utf-8",
         )
         jobs = wanted(finished)
     assert {job for job in jobs if job.startswith("corpus ")} == {
