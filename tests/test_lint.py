@@ -11,7 +11,8 @@ WAIVED = {
     "Specify a conda environment": "all rules run in one environment, pinned under envs/: an "
     "environment per rule would be the same one twenty times",
     "Mixed rules and functions": "an input function stands beside the one rule it plans for",
-    "Absolute path": "these are a separator, a file name's ending and a device, not paths of files",
+    "Shell command directly uses variable": "the command and where the configuration lies change "
+    "no number, and a param that differs would rerun the job",
 }
 
 
