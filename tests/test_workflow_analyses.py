@@ -201,11 +201,14 @@ def test_held_out_text_that_neurons_were_chosen_on_is_refused(
     place = analysed.copy(tmp_path / "place")
     corpora = place.config["corpora"]
     same = {**corpora["plain"], "strip_punctuation": True}
-    place.configure(corpora={**corpora, "held-out": same})
+    place.configure(
+        corpora={**corpora, "again": same},
+        perplexity={**place.config["perplexity"], "corpus": "again"},
+    )
     run = place.run("lape")
     assert run.status != 0
     assert re.search(
-        r"error: .*held-out/..\.zarr: segment s0 also stands in .*plain/..\.zarr", run.output
+        r"error: .*again/..\.zarr: segment s0 also stands in .*plain/..\.zarr", run.output
     )
 
 
