@@ -12,7 +12,7 @@ run: .venv/installed
 	@neuroglot summary --config $(CONFIG)
 
 test: check
-	pytest -n auto --maxprocesses 4 --dist loadfile
+	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # On a real Slurm, which must be installed: cancelled jobs, lost nodes, the whole workflow.
 test-cluster: .venv/installed

@@ -12,15 +12,14 @@ import pytest
 import torch
 
 import tiny_checkpoints
+import warm
 from neuroglot import store
 from tiny_workflow import SENTENCES
-
-COMMAND = Path(sys.executable).parent / "neuroglot"
 
 
 def neuroglot(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [COMMAND, *map(str, arguments)],
+        [warm.commands() / "neuroglot", *map(str, arguments)],
         cwd=cwd,
         capture_output=True,
         text=True,

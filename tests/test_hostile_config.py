@@ -343,7 +343,7 @@ def test_paths_of_models_and_texts_are_no_commands(place, tmp_path):
     config["corpora"]["plain"]["path"] = f"texts/{WILD}/{{language}}.tsv"
     place.configure(corpora=config["corpora"], models={"one": {"source": f"./checkpoints/{WILD}"}})
     before = {name for name in hostile.everything(place.folder) if not name.startswith("src")}
-    dry = place.run("-n", "-p", "results/tokens/one/plain/en.zarr/complete.json")
+    dry = place.plan("-p", "results/tokens/one/plain/en.zarr/complete.json")
     assert dry.status == 0, dry.output
     finished = place.run("results/tokens/one/plain/en.zarr/complete.json")
     assert finished.status == 0, finished.output
@@ -370,7 +370,7 @@ def test_snakemake_tells_what_is_wrong_without_a_traceback(place, changes, word)
     configured = place.folder / "config.yaml"
     before = configured.read_bytes()
     place.configure(roles={"corpora": ["plain"]}, **changes)
-    finished = place.run("-n", "-p", "results/corpora/plain/en.parquet")
+    finished = place.plan("-p", "results/corpora/plain/en.parquet")
     configured.write_bytes(before)
     assert finished.status != 0, finished.output
     hostile.check_message(finished.output, word)

@@ -220,7 +220,7 @@ def test_changed_settings_give_a_model_or_are_refused(tmp_path_factory, llama, c
     with hostile.attempt("models, settings"):
         made = make(checkpoint, folder)
         assert read_card(folder / "models" / "m") == made
-        assert (made.hidden, made.neurons) == (16, 24)
+        assert (made.hidden, made.neurons) == (16, (24, 24))
         assert made.layers in (1, 2)  # a config may leave out the last layers of its weights
     shutil.rmtree(folder)
 

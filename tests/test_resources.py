@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from neuroglot.config import Config
+from neuroglot.config import Configuration
 from neuroglot.resources import LONGEST, Needs
 
 CARD = "results/models/m/card.json"
@@ -26,7 +26,7 @@ def results(tmp_path: Path, monkeypatch):
 
 def resources(gpu_here: bool = False, capture=None, **execution) -> Needs:
     return Needs(
-        Config.model_validate(
+        Configuration.model_validate(
             {
                 "languages": ["en", "de"],
                 "models": {"m": {"source": "owner/name"}},

@@ -679,14 +679,15 @@ def test_steps_are_given_the_languages_they_pair() -> None:
     found = {name: step.inputs(config, section, scope) for name, step in steps.items()}
     told = {name: steps[name].settings(config, section, scope) for name in ("space", "tasks")}
     for name in ("neurons", "space", "deactivation", "correlation"):
-        assert list(found[name].states) == config.languages, name
+        assert tuple(found[name].states) == config.languages, name
     assert list(found["deactivation"].texts) == others
     items = found["tasks"].items
     assert {task: list(own) for task, own in items.items()} == {"far": ["fr"], "facts": others}
     assert items["far"]["fr"] == Path("results/tasks/far/fr.parquet")
     assert told["tasks"].languages == others
     assert told["tasks"].scorings == {"far": "rank", "facts": "rank"}
-    assert (told["space"].languages, told["space"].pivot) == (config.languages, "en")
+    assert tuple(told["space"].languages) == config.languages
+    assert told["space"].pivot == "en"
     assert [step.name for step in TRANSFER.steps if not step.wanted(config, section)] == ["harness"]
 
 

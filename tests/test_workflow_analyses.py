@@ -1,4 +1,4 @@
-"""The analyses but for roles, run by Snakemake: what is made, shared, reused and refused."""
+"""All analyses, run by Snakemake: what is made, shared, reused and refused."""
 
 import re
 from pathlib import Path
@@ -7,39 +7,30 @@ import pandas as pd
 import pytest
 
 from neuroglot import store
+from neuroglot.analyses import ANALYSES
 from tiny_workflow import Workplace, add_analyses, make_workplace, said_in_vain, unsaid
 
 
-@pytest.fixture(scope="module")
-def analysed(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """A workplace where every paper but roles was made."""
-    place = make_workplace(tmp_path_factory.mktemp("analyses") / "place")
-    add_analyses(place)
-    run = place.run("lexicon", "sharing", "experts", "transfer", "lape", "agreement", "boost")
-    assert run.status == 0, run.output
-    return place
-
-
-def test_analyses_share_one_recording_and_change_no_other(
-    analysed: Workplace, tmp_path: Path
+def test_a_target_makes_that_analysis_alone_and_the_same_numbers(
+    finished: Workplace, tmp_path: Path
 ) -> None:
-    finished = make_workplace(tmp_path / "alone")
-    run = finished.run("roles")
-    assert run.status == 0, run.output
-    place = analysed.copy(tmp_path / "place")
+    place = make_workplace(tmp_path / "alone")
+    add_analyses(place)
     run = place.run("roles")
     assert run.status == 0, run.output
-    assert not any("plain" in job for job in run.jobs if job.startswith("recordings of"))
-    tables = sorted((finished.folder / "results" / "roles").rglob("*.csv"))
+    assert not {path.name for path in (place.folder / "results").iterdir()} & (
+        set(ANALYSES) - {"roles"}
+    )
+    tables = sorted((place.folder / "results" / "roles").rglob("*.csv"))
     assert len(tables) > 5
     for table in tables:
         alone = pd.read_csv(table)
-        together = pd.read_csv(place.folder / table.relative_to(finished.folder))
+        together = pd.read_csv(finished.folder / table.relative_to(place.folder))
         pd.testing.assert_frame_equal(together, alone, rtol=1e-5)
 
 
-def test_every_variable_says_what_it_is_and_every_dataset_of_what(analysed: Workplace) -> None:
-    found = analysed.reductions()
+def test_every_variable_says_what_it_is_and_every_dataset_of_what(finished: Workplace) -> None:
+    found = finished.reductions()
     assert len(found) >= 20
     assert {name: missing for name, data in found.items() if (missing := unsaid(data))} == {}
     assert {name: vain for name, data in found.items() if (vain := said_in_vain(data))} == {}
@@ -49,9 +40,9 @@ TARGETS = ("lexicon: what the", "experts: languages over", "lape: the neurons th
 
 
 def test_adding_a_language_reuses_what_was_counted_and_measured(
-    analysed: Workplace, tmp_path: Path
+    finished: Workplace, tmp_path: Path
 ) -> None:
-    place = analysed.copy(tmp_path / "place")
+    place = finished.copy(tmp_path / "place")
     pieces = {
         path: path.stat().st_mtime_ns
         for path in (place.folder / "results").glob("*/one/*.pieces/*.npz")
@@ -95,10 +86,9 @@ def test_adding_a_language_reuses_what_was_counted_and_measured(
     ],
 )
 def test_each_analysis_makes_its_tables_and_figures(
-    analysed: Workplace, paper: str, tables: list[str]
+    finished: Workplace, paper: str, tables: list[str]
 ) -> None:
-    results = analysed.folder / "results"
-    assert not (results / "roles").exists()
+    results = finished.folder / "results"
     for table in tables:
         lines = (results / paper / "one" / f"{table}.csv").read_text("utf-8").splitlines()
         assert len(lines) > 1, table
@@ -106,9 +96,9 @@ def test_each_analysis_makes_its_tables_and_figures(
 
 
 def test_a_task_that_is_added_leaves_the_others_as_they_are(
-    analysed: Workplace, tmp_path: Path
+    finished: Workplace, tmp_path: Path
 ) -> None:
-    place = analysed.copy(tmp_path / "place")
+    place = finished.copy(tmp_path / "place")
     stores = [
         place.folder / f"results/activations/one/{task}/{language}.zarr/prompts"
         for task in ("facts", "edits")
@@ -133,9 +123,9 @@ def test_a_task_that_is_added_leaves_the_others_as_they_are(
 
 
 def test_adding_a_language_to_transfer_measures_that_language(
-    analysed: Workplace, tmp_path: Path
+    finished: Workplace, tmp_path: Path
 ) -> None:
-    place = analysed.copy(tmp_path / "place")
+    place = finished.copy(tmp_path / "place")
     pieces = {
         path: path.stat().st_mtime_ns
         for path in (place.folder / "results/transfer/one").glob("*.pieces/*.npz")
@@ -152,9 +142,9 @@ def test_adding_a_language_to_transfer_measures_that_language(
 
 
 def test_stored_rows_give_the_same_experts_as_a_forward_pass(
-    analysed: Workplace, tmp_path: Path
+    finished: Workplace, tmp_path: Path
 ) -> None:
-    place = analysed.copy(tmp_path / "place")
+    place = finished.copy(tmp_path / "place")
     frequencies = place.folder / "results" / "experts" / "one" / "frequency.csv"
     from_forward = frequencies.read_text("utf-8")
     place.configure(
@@ -175,9 +165,9 @@ def test_a_target_that_is_not_configured_says_so(tmp_path: Path) -> None:
 
 
 def test_settings_that_do_not_fit_the_model_or_text_are_named(
-    analysed: Workplace, tmp_path: Path
+    finished: Workplace, tmp_path: Path
 ) -> None:
-    place = analysed.copy(tmp_path / "place")
+    place = finished.copy(tmp_path / "place")
     config = place.config
     place.configure(
         lexicon={**config["lexicon"], "top_tokens": 5000},
@@ -196,9 +186,9 @@ def test_settings_that_do_not_fit_the_model_or_text_are_named(
 
 
 def test_held_out_text_that_neurons_were_chosen_on_is_refused(
-    analysed: Workplace, tmp_path: Path
+    finished: Workplace, tmp_path: Path
 ) -> None:
-    place = analysed.copy(tmp_path / "place")
+    place = finished.copy(tmp_path / "place")
     corpora = place.config["corpora"]
     same = {**corpora["plain"], "strip_punctuation": True}
     place.configure(
@@ -212,9 +202,9 @@ def test_held_out_text_that_neurons_were_chosen_on_is_refused(
     )
 
 
-def test_kinds_are_those_of_the_stored_gates(analysed: Workplace) -> None:
+def test_kinds_are_those_of_the_stored_gates(finished: Workplace) -> None:
     """Equations 4 to 7, neuron by neuron, on what a gated model's gates did at the last token."""
-    results = analysed.folder / "results"
+    results = finished.folder / "results"
     gates = [
         store.read_rows(results / f"activations/one/facts/{language}.zarr/prompts", "gate")
         for language in ("en", "de")
@@ -233,8 +223,8 @@ def test_kinds_are_those_of_the_stored_gates(analysed: Workplace) -> None:
         assert found[layer + 1, "partial_shared"] == 0
 
 
-def test_accuracies_come_with_chance_items_and_controls(analysed: Workplace) -> None:
-    table = pd.read_csv(analysed.folder / "results" / "sharing" / "one" / "accuracy.csv")
+def test_accuracies_come_with_chance_items_and_controls(finished: Workplace) -> None:
+    table = pd.read_csv(finished.folder / "results" / "sharing" / "one" / "accuracy.csv")
     facts = table[table["task"] == "facts"].set_index(["variant", "language"])
     assert (facts["items"] == 4).all()
     assert facts["accuracy"].between(facts["accuracy_low"], facts["accuracy_high"]).all()

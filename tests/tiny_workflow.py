@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,10 +15,12 @@ import xarray as xr
 import yaml
 
 import tiny_checkpoints
+import warm
 from neuroglot.analyses import ANALYSES
 from neuroglot.measures.bootstrap import ENDS
 
 ROOT = Path(__file__).parent.parent
+INSTALLED = Path(sys.executable).parent  # where the commands are
 
 SENTENCES = {
     "en": [
@@ -76,19 +79,32 @@ class Workplace:
         (self.folder / "config.yaml").write_text(yaml.safe_dump({**self.config, **changes}))
 
     def run(self, *targets: str) -> Finished:
-        process = self.start("--cores", "2", *targets)
+        """Run Snakemake, with jobs that start at once."""
+        return self._finish(self.start("--cores", "2", *targets, path=[warm.commands(), INSTALLED]))
+
+    def plan(self, *arguments: str) -> Finished:
+        """Ask Snakemake, started at once too, which jobs it would run."""
+        return self._finish(self.start("-n", *arguments, command=warm.commands() / "snakemake"))
+
+    def _finish(self, process: subprocess.Popen[str]) -> Finished:
         output, _ = process.communicate(timeout=1800)
         return Finished(process.returncode, output)
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def start(
+        self,
+        *arguments: str,
+        command: Path = INSTALLED / "snakemake",
+        path: Sequence[Path] = (INSTALLED,),
+        **environment: str,
+    ) -> subprocess.Popen[str]:
         """Start Snakemake as the leader of a process group of its own."""
         return subprocess.Popen(
-            ["snakemake", "--max-jobs-per-timespan=1000/1s", *arguments],  # no wait at the end
+            [command, "--max-jobs-per-timespan=1000/1s", *arguments],  # no wait at the end
             cwd=self.folder,
             env={
                 **os.environ,
                 "PYTHONPATH": str(self.folder / "src"),
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "PATH": ":".join([*map(str, path), os.environ["PATH"]]),
                 "OMP_NUM_THREADS": "1",
                 **environment,
             },

@@ -1,0 +1,34 @@
+"""Fixtures that several files share, and the order of the files."""
+
+import pytest
+from filelock import FileLock
+
+from tiny_workflow import Workplace, add_analyses, make_workplace
+
+# They take minutes: begun last, one of them would run alone at the end.
+LONG = ("test_workflow", "test_workflow_analyses", "test_reruns", "test_slurm", "test_reached")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workplace:
+    """Every analysis of one model, made in full, once for all processes of the tests.
+
+    Tests leave it as it is, or put back what they change; what runs anything runs it in a copy.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+    folder = shared / "finished"
+    with FileLock(shared / "finished.lock"):
+        if not folder.is_dir():
+            place = make_workplace(shared / "unfinished")
+            add_analyses(place)
+            run = place.run()
+            assert run.status == 0, run.output
+            place.folder.rename(folder)
+    return Workplace(folder)
