@@ -37,6 +37,7 @@ TIMED = (
     "logs/*",  # what steps said, and how long they took
     "recordings.json",  # what was still to be recorded when the last run began
     ".digests.json",  # when files were last changed
+    ".code.json",  # the same of modules
 )
 
 # In the copy of the library: blocks of 2 KiB of rows, not 128 MiB, and of however few tokens, so

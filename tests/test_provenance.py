@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from neuroglot import definitions, provenance
+from neuroglot import definitions, layout, provenance
 
 SOURCE = Path(definitions.__file__).parent
 
@@ -49,6 +49,7 @@ def forget() -> None:
         definitions.modules,
         definitions.origins,
         definitions.reading,
+        provenance._remembered,
     ):
         cached.cache_clear()
 
@@ -622,7 +623,7 @@ def test_unknown_targets_are_refused(package: Package) -> None:
 
 def test_a_copied_package_reads_its_own_files(tmp_path: Path) -> None:
     (tmp_path / "neuroglot").mkdir()
-    for name in ("__init__", "definitions", "provenance"):
+    for name in ("__init__", "definitions", "provenance", "layout", "packages", "files", "errors"):
         shutil.copy(SOURCE / f"{name}.py", tmp_path / "neuroglot")
 
     def fingerprint(text: str, seed: str) -> str:
@@ -688,3 +689,58 @@ def test_this_package_uses_nothing_that_cannot_be_followed() -> None:
 def test_digest_ignores_key_order_only() -> None:
     assert provenance.digest({"a": 1, "b": [1, 2]}) == provenance.digest({"b": [1, 2], "a": 1})
     assert provenance.digest([1, 2]) != provenance.digest([2, 1])
+
+
+TWO = {"one": "def f():\n    return 1", "two": "def g():\n    return 2"}
+
+
+@pytest.fixture
+def remembered(package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
+    """A package whose fingerprint of ``f`` is kept for other processes, and known to be kept."""
+    place = tmp_path.parent / f"{tmp_path.name} place"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(provenance, "TICK", -1)
+    monkeypatch.setattr(provenance, "_taken", {})
+    package.write(**TWO)
+    package.fingerprint("one:f")
+    provenance.remember()
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "_closure", None)
+        package.fingerprint("one:f")  # reads no module
+    return package
+
+
+@pytest.mark.parametrize("change", ["another", "edited", "added", "renamed", "damaged", "none"])
+def test_what_is_remembered_counts_until_a_module_is_written(
+    remembered: Package, change: str
+) -> None:
+    before, target = remembered.fingerprint("one:f"), "one:f"
+    one = remembered.root / "one.py"
+    times = one.stat()
+    if change == "another":
+        target = "two:g"
+    elif change == "edited":  # as long as it was, and its time set back
+        remembered.edit("return 1", "return 3")
+        os.utime(one, ns=(times.st_atime_ns, times.st_mtime_ns))
+    elif change == "added":
+        remembered.write(three="def h():\n    return 1")
+    elif change == "renamed":
+        one.rename(one.with_name("four.py"))
+        target = "four:f"
+    else:
+        layout.CODE.write_text("[]" if change == "damaged" else "")
+    after = remembered.fingerprint(target)
+    layout.CODE.unlink()
+    assert after == remembered.fingerprint(target)
+    assert (after == before) == (change in ("added", "damaged", "none"))
+
+
+def test_modules_that_were_just_written_are_not_remembered(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    package.write(**TWO)
+    package.fingerprint("one:f")
+    provenance.remember()
+    assert not layout.CODE.exists()

@@ -1,9 +1,15 @@
-"""Writes files whole or not at all: a reader never sees half of one, nor does a later run."""
+"""Writes files whole or not at all, and tells when one has changed.
+
+A reader never sees half of a file, nor does a later run.
+"""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# Nanoseconds in which a file may change twice and its times only once, as clocks of networks tick.
+TICK = 2_000_000_000
 
 written: list[Path] = []
 """What commands of this process said they write: the error of a full disk rarely names a file."""
@@ -40,3 +46,14 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file's content whole or not at all."""
     with written_whole(path) as temporary:
         temporary.write_bytes(content)
+
+
+def state_of(file: Path) -> dict[str, int]:
+    """What differs once a file was written or replaced, whatever its time was set to."""
+    stat = file.stat()
+    return {
+        "size": stat.st_size,
+        "mtime": stat.st_mtime_ns,
+        "ctime": stat.st_ctime_ns,
+        "inode": stat.st_ino,
+    }

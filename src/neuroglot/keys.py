@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from neuroglot import layout
 from neuroglot.corpora.base import Corpus
 from neuroglot.errors import NeuroglotError
+from neuroglot.files import TICK, state_of
 from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import CARD, is_current, read_card
 from neuroglot.models.source import ModelSettings, checkpoint_files
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 MODELS = "neuroglot.models.normalise:normalise"
 OUTDATED, WRITTEN = "models of former entries", "written at"  # which are no paths
-# Nanoseconds in which a file may change twice and its times only once, as clocks of networks tick.
-TICK = 2_000_000_000
 
 
 class Digests:
@@ -60,7 +59,7 @@ class Digests:
             NeuroglotError: the file cannot be read.
         """
         try:
-            name, before = str(file.absolute()), _state(file)
+            name, before = str(file.absolute()), state_of(file)
             known = self._known.get(name)
             if isinstance(known, dict) and known.get("state") == before:
                 return str(known.get("sha256"))
@@ -86,17 +85,6 @@ class Digests:
             write_json(self._path, self._known)
         except OSError:
             pass  # a folder that is only to be looked at, or a full disk
-
-
-def _state(file: Path) -> dict[str, int]:
-    """What differs once a file was written or replaced, whatever its time was set to."""
-    stat = file.stat()
-    return {
-        "size": stat.st_size,
-        "mtime": stat.st_mtime_ns,
-        "ctime": stat.st_ctime_ns,
-        "inode": stat.st_ino,
-    }
 
 
 def model_key(settings: ModelSettings, cache: Digests) -> str:

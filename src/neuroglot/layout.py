@@ -7,6 +7,7 @@ from neuroglot.packages import PackageRef
 RESULTS = Path("results")
 CONFIGURATION = RESULTS / "configuration.json"
 DIGESTS = RESULTS / ".digests.json"
+CODE = RESULTS / ".code.json"
 PLAN = RESULTS / "recordings.json"
 REPORT = RESULTS / "report.html"
 LOGS = RESULTS / "logs"

@@ -2,7 +2,7 @@
 
 from snakemake.exceptions import WorkflowError
 
-from neuroglot import layout, ownership, recordings
+from neuroglot import layout, ownership, provenance, recordings
 from neuroglot.analyses import ANALYSES
 from neuroglot.analyses.base import Scope
 from neuroglot.analyses.run import code_of, code_of_figures
@@ -44,6 +44,7 @@ onstart:
     # What jobs read, here or on another machine, and what the results are told by afterwards.
     ownership.remember(layout.RESULTS, as_read, files, by_id)
     recordings.remember(due)
+    provenance.remember()
 
 
 GPUS_HERE = len(visible())
