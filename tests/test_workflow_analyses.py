@@ -115,7 +115,7 @@ def test_a_task_that_is_added_leaves_the_others_as_they_are(
         tasks={**config["tasks"], "more": {"source": "facts", "paraphrases": 1, "max_items": 2}},
         sharing={**config["sharing"], "tasks": ["facts", "edits", "more"]},
     )
-    run = place.run("sharing")
+    run = place.run("results/sharing/one/accuracy.csv")
     assert run.status == 0, run.output
     assert [path.stat().st_mtime_ns for path in kept] == written
     table = pd.read_csv(place.folder / "results/sharing/one/accuracy.csv")
@@ -132,7 +132,7 @@ def test_adding_a_language_to_transfer_measures_that_language(
     }
     assert len(pieces) == 3  # neurons, deactivation and the task's, of German
     place.configure(languages=["en", "de", "fr"])
-    run = place.run("transfer")
+    run = place.run(*(f"results/transfer/one/{name}.csv" for name in ("deactivation", "tasks")))
     assert run.status == 0, run.output
     assert {job for job in run.jobs if job.startswith("recordings of")} == {
         "recordings of one in fr: plain/states"
@@ -151,7 +151,7 @@ def test_stored_rows_give_the_same_experts_as_a_forward_pass(
         experts={**place.config["experts"], "scores_from": "rows"},
         capture={"store_dtype": "float32"},
     )
-    run = place.run("experts")
+    run = place.run("results/experts/one/frequency.csv")
     assert run.status == 0, run.output
     assert "experts: active experts of one reading en" in run.jobs
     assert frequencies.read_text("utf-8") == from_forward
