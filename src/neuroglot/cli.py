@@ -51,7 +51,7 @@ def _printable(message: str) -> str:
 
 
 def _messages(error: Exception) -> list[str]:
-    """Word an error that a user can mend; nothing of any other."""
+    """Messages for an error that the user can mend; an empty list for any other error."""
     if full := _disk_full(error):
         return [full]
     if isinstance(error, NeuroglotError):

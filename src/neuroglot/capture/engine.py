@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# Where no raw rows are written, sums are saved after so many blocks: they may be larger than rows.
+# Without raw rows a shard holds only sums, and these may be larger than the rows would be. So they
+# are saved only after this many blocks.
 BLOCKS_OF_SUMS = 16
-# A block has at least so many tokens, however large a model's rows: fewer leave a GPU idle.
+# The fewest tokens in a block, however large a model's rows: fewer would leave a GPU idle.
 LEAST_TOKENS = 1024
 
 

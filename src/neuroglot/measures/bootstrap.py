@@ -189,9 +189,9 @@ def centred_percentiles(
 ) -> NDArray[np.float64]:
     """Bound statistics that are not means, [bound, variable], by percentiles around the estimate.
 
-    A resample repeats some segments and lacks others, so that it is noisier than the text, and
-    what noise alone can only raise or lower (a spread, a correlation) is off in all resamples.
-    Their percentiles are shifted by the difference of their median from the estimate: the bounds
+    A resample repeats some segments and lacks others, so it is noisier than the text. Noise
+    raises some statistics (a spread) and lowers others (a correlation), and it does so in every
+    resample. So the percentiles are shifted until their median is the estimate. The bounds then
     say how far the statistic would vary over other texts of the same length.
 
     Args:

@@ -34,8 +34,8 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: CorrelationInputs, settings: CorrelationSettings) -> xr.Dataset:
     """Relate every neuron's last-token activation to language and family, layer by layer.
 
-    A family that only one language is of is grouped as the language; one that all are of has no
-    ratio, and NaN stands for it.
+    Grouping by a family of one language is grouping by that language. Where all languages are of
+    one family there is nothing to group, and the ratio is NaN.
     """
     states = open_states(inputs.states, settings.languages, settings.pivot)
     lists = store.open_dataset(inputs.neurons, "reduction")
