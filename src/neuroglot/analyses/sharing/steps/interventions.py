@@ -1,4 +1,4 @@
-"""What breaks without a kind of neurons, and what is gained by converting some (tables 2, 3, 5)."""
+"""Effects of deactivating or converting a kind of neurons (tables 2, 3, 5 and 6)."""
 
 import pandas as pd
 import xarray as xr
@@ -12,7 +12,7 @@ from neuroglot.tables import tidy
 
 
 def compute(inputs: InterventionsInputs, settings: InterventionsSettings) -> xr.Dataset:
-    """Put the tasks' answers beside each other."""
+    """Concatenate the tasks' answers."""
     answers = {
         task: store.open_dataset(inputs.answers[task], "reduction") for task in settings.tasks
     }
