@@ -30,7 +30,7 @@ class Method(Section):
     analysis: str
 
 
-# --- what declarations ask ------------------------------------------------------------------
+# --- for declarations -----------------------------------------------------------------------
 
 
 def known_methods() -> dict[str, Method]:
@@ -105,7 +105,7 @@ def _module(analysis: str) -> str:
     return f"neuroglot.analyses.{analysis}.naming"
 
 
-# --- what steps ask -------------------------------------------------------------------------
+# --- for steps ------------------------------------------------------------------------------
 
 
 def named_neurons(

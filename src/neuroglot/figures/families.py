@@ -83,7 +83,7 @@ def group(family: str, genus: str) -> str:
 
 
 def look(group: str) -> FamilyLook:
-    """The look of a group, which depends only on its name; unknown groups are grey."""
+    """The look of a group, which depends only on its name; groups outside GROUPS are grey."""
     if group not in GROUPS:
         return FamilyLook(GREY)
     place = GROUPS.index(group)
@@ -102,7 +102,7 @@ def groups(ds: Dataset) -> dict[str, str]:
 
 
 def handles(drawn: Iterable[str]) -> list[Patch]:
-    """Legend entries of the groups in ``drawn``: Indo-European first, unknown groups last."""
+    """Legend entries of the groups in ``drawn``: Indo-European first, other families last."""
     present = set(drawn)
     ordered = sorted(present & set(GROUPS), key=lambda name: (SPLIT not in name, name))
     ordered += [OTHERS] if OTHERS in present else []

@@ -142,7 +142,7 @@ def _comparison_inputs(_run: Run, _section: SharingSettings, scope: Scope) -> Co
 def _comparison_settings(run: Run, section: SharingSettings, scope: Scope) -> ComparisonSettings:
     tasks = section.shown_tasks
     told = picked(section, ComparisonSettings) | {
-        "models": scope.models,  # the configured models, not the section's
+        "models": scope.models,  # this step's models; the section may name more
         "shots": {task: run.tasks[task].shots for task in tasks},
     }
     return ComparisonSettings(**labels(run, run.corpus_languages(*tasks)), **told)

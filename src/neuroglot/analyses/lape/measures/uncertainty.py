@@ -111,9 +111,10 @@ def chance_selection(
 ) -> xr.Dataset:
     """Count the neurons that would be language-specific by chance.
 
-    Each permutation shuffles the languages of every fold's texts, which are parallel. It then
-    counts the neurons that reach the standard of the observed selection: the probability is above
-    the bar in some language, and the entropy is at most the highest entropy of a selected neuron.
+    The languages' texts in a fold are parallel. Each permutation shuffles them among the languages,
+    independently in every fold. It then counts the neurons that reach the standard of the observed
+    selection: the probability is above the bar in some language, and the entropy is at most the
+    highest entropy of a neuron that belongs to a language.
     Such a neuron belongs to every language in which it is above the bar.
 
     Args:

@@ -48,7 +48,7 @@ def prepare(rows: xr.DataArray, scale: Scale = "none") -> Prepared:
 
     Args:
         rows: recorded prefixes [layer, row, width] with the coordinate ``segment(row)``. A label
-            must name the same segment in every language; row indices of a store may not.
+            must name the same segment in every language, unlike the row indices of a store.
         scale: ``none``, or ``minmax`` to scale each row by equation 3 first.
 
     Raises:

@@ -27,7 +27,7 @@ def layers_at(shares: Iterable[float], depth: int) -> list[int]:
 def scaled_rows(
     rows: Mapping[str, xr.DataArray], layers: Sequence[int], site: Literal["act", "out"]
 ) -> xr.Dataset:
-    """Scale each row of the chosen layers to [0, 1] and pad all languages to the same rows.
+    """Scale each row of the chosen layers to [0, 1]; pad all languages to equally many rows.
 
     Args:
         rows: language id -> recorded rows [layer, row, width] with an integer ``segment(row)``.

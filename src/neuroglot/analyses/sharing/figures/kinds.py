@@ -104,7 +104,7 @@ def draw_bars(ax: Axes, average: DataArray, overlap: DataArray) -> None:
     ax.set_ylim(len(kinds) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", visible=False)
-    ax.margins(x=0.25)  # room for the numbers beside long bars
+    ax.margins(x=0.25)  # room for the numbers at long bars
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.xaxis.set_major_formatter(grids.per_cent())
     ax.set_xlabel("share of neurons")

@@ -5,7 +5,7 @@ import xarray as xr
 
 from neuroglot.measures.bootstrap import percentiles, resample_weights
 
-# A resample contains none of the 40 highest items with a probability below e^-40.
+# The probability that a resample lacks all of the 40 highest items is below e^-40.
 CANDIDATES = 40
 
 
@@ -14,7 +14,8 @@ def resampled_maxima(by_item: xr.DataArray, replicates: int = 1000, seed: int = 
 
     Args:
         by_item: the highest value of each item, [..., item]; NaN where an item has no value.
-        replicates: resamples of the items; ``bootstrap.interval`` draws the same resamples.
+        replicates: resamples of the items; ``bootstrap.interval`` draws the same resamples of
+            equally many items.
         seed: seed of the resamples.
 
     Returns:

@@ -28,7 +28,7 @@ def compute(inputs: InterventionsInputs, settings: InterventionsSettings) -> xr.
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Accuracy beside chance, and log-probability of gold, by task, variant and language."""
+    """Accuracy, chance, and log-probability of gold, by task, variant and language."""
     compared = {
         quantity: with_bounds(quantity, f"{quantity}_difference", f"{quantity}_excess")
         for quantity in ("accuracy", "log_probability")

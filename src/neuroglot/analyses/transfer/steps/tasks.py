@@ -127,5 +127,5 @@ def _variants(
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Accuracy beside chance, and log-probability of gold, by task, variant and language."""
+    """Accuracy, chance, and log-probability of gold, by task, variant and language."""
     return {"tasks": tidy(data)}
