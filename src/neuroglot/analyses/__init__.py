@@ -1,4 +1,4 @@
-"""The registry: every analysis, in the order of the report. A new one is a folder and a line."""
+"""The registry of all analyses, in the report's order. Add an analysis as a folder and a line."""
 
 from typing import Any
 

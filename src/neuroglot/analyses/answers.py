@@ -29,8 +29,8 @@ class Asked:
 
     Attributes:
         task: id.
-        scoring: of the task.
-        questions: by language.
+        scoring: scoring of the task.
+        questions: questions by language.
     """
 
     task: str
@@ -39,25 +39,25 @@ class Asked:
 
     @cached_property
     def judged(self) -> NDArray[np.intp]:
-        """``[question, 2]``: place of the language and of the item of all that can be judged."""
+        """Indices of language and item of every question that can be judged, ``[question, 2]``."""
         found = [[one.judgeable(self.scoring) for one in own] for own in self.questions.values()]
         return np.argwhere(found)
 
     def all_judged(self) -> list[Question]:
-        """The questions that can be judged, language after language."""
+        """The questions that can be judged, ordered by language."""
         own = list(self.questions.values())
         return [own[language][item] for language, item in self.judged]
 
     def identity(self) -> list[Any]:
-        """What the answers depend on but for the model and its edits."""
+        """Everything the answers depend on, except the model and its edits."""
         return [[[q.prompt, q.gold, q.candidates] for q in self.all_judged()], self.scoring]
 
     def by_item(self, found: Piece, variants: Sequence[str]) -> xr.Dataset:
         """Label answers for ``measures.answers.answer_statistics``.
 
         Args:
-            found: what ``Examiner.ask`` gives of these questions.
-            variants: names, in the order of ``found``.
+            found: result of ``Examiner.ask`` for these questions.
+            variants: names of the variants, in the order of ``found``.
 
         Returns:
             FOUND, ``[variant, language, item]``, and ``chance``, ``[language, item]``; NaN where a
@@ -83,9 +83,9 @@ def encoded(
     """Turn a task's items into a model's token ids, by language.
 
     Args:
-        model: its folder.
+        model: folder of the model.
         task: id, for messages.
-        items: by language.
+        items: items by language.
 
     Raises:
         NeuroglotError: a prompt and its answer are too long for the model.
@@ -103,13 +103,13 @@ def encoded(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Examiner:
-    """Has a model answer; it is loaded when the first answers are not kept yet.
+    """Asks a model questions; the model is loaded when the first answers are needed.
 
     Attributes:
-        model: its folder.
-        device, dtype: where and in which precision it runs.
-        positions: where neurons are edited, see ``capture.answers.judge``.
-        batch_tokens: prompt tokens run at once; None for what suits the device.
+        model: folder of the model.
+        device, dtype: device and precision of the model.
+        positions: token positions of edits, see ``capture.answers.judge``.
+        batch_tokens: number of prompt tokens per batch; None for the device's default.
     """
 
     model: Path
@@ -129,13 +129,14 @@ class Examiner:
 
         Args:
             asked: the questions.
-            names: of the variants, in the order wanted.
-            variants: name and edits of each; a control has one for each draw, of the same name.
+            names: names of the variants, in the order of the result.
+            variants: name and edits of each variant; a control has one entry per draw, all with
+                the same name.
 
         Returns:
-            By the names of FOUND, the last being how many neurons are edited,
-            ``[variant, question]``; of a control the mean of its draws, since questions, not draws,
-            are what is resampled.
+            ``[variant, question]`` by the names of FOUND, the last of which is the number of
+            edited neurons. A control has the mean over its draws, because intervals resample
+            questions and not draws.
         """
         questions = asked.all_judged()
         drawn, edits = zip(*variants, strict=True)
@@ -163,7 +164,7 @@ class Examiner:
 
 
 def _changed(variant: Variant | None, questions: int) -> NDArray[np.int64]:
-    """How many neurons a variant changes, ``[question]``, one question in memory at a time."""
+    """Count the neurons that a variant edits, ``[question]``, one question in memory at a time."""
     if variant is None:
         return np.zeros(questions, np.int64)
     edits = (variant(np.array([place])) for place in range(questions))

@@ -1,8 +1,8 @@
-"""What an analysis declares: its settings, recordings, steps, figures and checks.
+"""The declaration of an analysis: its settings, recordings, steps, figures and checks.
 
-Nothing here or in a declaration imports torch or matplotlib: the workflow reads declarations while
-it is parsed. What a step or a figure computes lies in modules beside the declaration, which are
-imported when it is its turn: ``steps/{name}.py`` and ``figures/{name}.py`` in the analysis' folder.
+Nothing here or in a declaration imports torch or matplotlib, because the workflow reads
+declarations while it is parsed. The code of steps and figures is in separate modules of the
+analysis' folder, ``steps/{name}.py`` and ``figures/{name}.py``, which are imported when they run.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -70,12 +70,12 @@ class RunningSettings(StepSettings):
 
 @dataclass(frozen=True)
 class Work:
-    """Where and how a step works; none of it changes a number.
+    """Folders and execution settings of a step; they change no number.
 
     Attributes:
         execution: how much to do at a time.
         pieces: a folder for parts that an interrupted or later run need not compute again.
-        progress: a folder for what this very step has done; it is removed once all is done.
+        progress: a folder for the step's progress; it is removed when the step is done.
     """
 
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
@@ -85,7 +85,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What a step reads, by name: paths, or mappings from languages and the like to paths.
+    """Inputs of a step, by name: paths, or mappings (for example from languages) to paths.
 
     A path is a model's folder, a store (or a group of one), or a Parquet file of a text or task.
     """
@@ -93,7 +93,7 @@ class Inputs:
     work: Work = field(default_factory=Work, repr=False)
 
     def named(self) -> dict[str, list[Path]]:
-        """All paths, by the name of the field that holds them."""
+        """All paths, by field name."""
         found = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "work"}
         return {name: list(_paths(value)) for name, value in found.items()}
 
@@ -113,7 +113,7 @@ def _paths(value: Any) -> Iterator[Path]:
 
 
 class Run(Protocol):
-    """The configuration, as far as analyses know it."""
+    """The part of the configuration that analyses know."""
 
     @property
     def languages(self) -> Sequence[str]: ...
@@ -129,40 +129,40 @@ class Run(Protocol):
     def perplexity(self) -> PerplexitySettings | None: ...
     @property
     def all_languages(self) -> list[str]:
-        """Every language that any corpus or task is read in, in drawing order."""
+        """Every language of any corpus or task, in drawing order."""
 
     def corpus_languages(self, *names: str) -> list[str]:
-        """The languages that any of some corpora or tasks is read in, in drawing order."""
+        """The languages of some corpora or tasks, in drawing order."""
 
     def held_out_languages(self, corpus: str) -> list[str]:
-        """The languages of a corpus that there is held-out text in."""
+        """The languages of a corpus that have held-out text."""
 
     def facts(self, languages: Iterable[str]) -> dict[str, LanguageFacts]:
-        """What is known of languages."""
+        """The facts about some languages."""
 
     def section(self, analysis: str) -> Any:
-        """The section of an analysis; None where it is not configured."""
+        """The section of an analysis; None if it is not configured."""
 
     def models_of(self, analysis: str, causal: bool = False) -> list[str]:
-        """The models that an analysis, or those of its steps that edit neurons, runs on."""
+        """The models of an analysis or, with ``causal``, of its steps that edit neurons."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which job of a step: of which model, or over which models, and of which part."""
+    """Identifies a job of a step: its model or models, and its part."""
 
     models: tuple[str, ...]
     part: str | None = None
 
     @property
     def model(self) -> str:
-        """The one model."""
+        """The only model."""
         [one] = self.models
         return one
 
     @property
     def one_part(self) -> str:
-        """The one part, of a step that has parts."""
+        """The only part, for a step with parts."""
         if self.part is None:
             raise TypeError("a step that has parts was given none")
         return self.part
@@ -174,39 +174,42 @@ Configured = TypeVar("Configured", bound=AnalysisSettings)
 
 
 def always(_run: Run, _section: Any) -> bool:
-    """Say that a step is wanted whatever the configuration."""
+    """Return true: the step is wanted for every configuration."""
     return True
 
 
 def no_modules(_settings: Any) -> Iterable[str]:
-    """Say that a step imports what it needs, and finds nothing by name."""
+    """Return no modules: the step imports none by name."""
     return ()
 
 
 @dataclass(frozen=True)
 class Step(Generic[Configured, In, Told]):
-    """One reduction: what it reads and is told, and what it writes beside its dataset.
+    """One reduction: its inputs, its settings, and its files apart from its dataset.
 
-    ``steps/{name}.py`` has ``compute(inputs, settings)``, which gives an ``xarray.Dataset``;
-    ``VARIABLES``, a sentence for each variable and coordinate (see ``described``); with ``tables``
-    either ``TABLE``, the variables of the one table, or ``tables(data)``, which gives a
-    frame for each; and with ``files`` an ``export(data, folder)`` that writes them.
+    ``steps/{name}.py`` has ``compute(inputs, settings)``, which gives an ``xarray.Dataset``, and
+    ``VARIABLES``, a sentence for each variable and coordinate (see ``described``). A step with
+    ``tables`` has either ``TABLE``, the variables of its only table, or ``tables(data)``, which
+    gives a frame for each table. A step with ``files`` has ``export(data, folder)``, which writes
+    the files.
 
     Attributes:
-        name: of the step, its module and its dataset.
-        message: what the workflow says while it runs, with ``{model}`` and ``{part}``.
-        inputs: what it reads, for one job.
-        settings: what it is told, for one job. Nothing else reruns it.
+        name: name of the step, its module and its dataset.
+        message: the workflow's message for the step, with ``{model}`` and ``{part}``.
+        inputs: function that gives the inputs of one job.
+        settings: function that gives the settings of one job. A job is rerun when its code, its
+            inputs or these settings change.
         tables: stems of its CSV files.
         files: names of other files.
-        parts: of a step of several jobs, their names: languages, tasks or numbers.
-        wanted: whether a configuration asks for the step.
+        parts: function that gives the names of a step's several jobs: languages, tasks or numbers.
+        wanted: function that says whether a configuration asks for the step.
         compares_models: one job reads all models.
-        causal: it edits neurons of causal models, so it runs on ``causal_models``.
-        runs_model: it runs a model, on a GPU if there is one.
-        passes: how often it reads its texts.
-        runtime: minutes that it takes beside that.
-        modules: of settings, the modules that it finds by name, whose code counts as its own.
+        causal: the step edits neurons of causal models, so it runs on ``causal_models``.
+        runs_model: the step runs a model, on a GPU if there is one.
+        passes: how often the step reads its texts.
+        runtime: further minutes that the step takes.
+        modules: function from settings to the modules that the step imports by name; their code
+            counts as the step's code.
     """
 
     name: str
@@ -227,13 +230,13 @@ class Step(Generic[Configured, In, Told]):
 
 @dataclass(frozen=True)
 class Figures:
-    """A family of figures: ``figures/{name}.py`` has ``FIGURES``, a drawing function by stem.
+    """A family of figures: ``figures/{name}.py`` has ``FIGURES``, drawing functions by stem.
 
     Attributes:
-        name: of the family and its module.
-        stems: of the files; each has its caption in ``captions/{stem}.rst``.
-        steps: whose datasets, merged into one, the functions are given.
-        between_models: those of the stems that say nothing of fewer than two models.
+        name: name of the family and its module.
+        stems: stems of the files; each has its caption in ``captions/{stem}.rst``.
+        steps: steps whose merged datasets the functions draw.
+        between_models: stems that are drawn only for two or more models.
     """
 
     name: str
@@ -242,23 +245,23 @@ class Figures:
     between_models: tuple[str, ...] = ()
 
     def drawn(self, models: int) -> tuple[str, ...]:
-        """The stems that are drawn of so many models."""
+        """The stems that are drawn for this number of models."""
         return tuple(one for one in self.stems if models > 1 or one not in self.between_models)
 
 
 @dataclass(frozen=True)
 class Naming(Generic[Configured]):
-    """A way of naming a language's neurons, which ``agreement`` and ``boost`` build on.
+    """A method that names a language's neurons, for ``agreement`` and ``boost``.
 
     ``naming.py`` in the analysis' folder has ``named(method, inputs, top_fraction)``, which gives
-    bool ``[language, layer, neuron]``, and ``looked_at(method, inputs)``, bool ``[layer]``: where
-    the method may name any.
+    the named neurons, bool ``[language, layer, neuron]``, and ``looked_at(method, inputs)``, which
+    gives the layers that may have named neurons, bool ``[layer]``.
 
     Attributes:
-        method: its name.
-        steps: the steps of its analysis that say which neurons are named.
-        languages: the languages it names neurons of.
-        chosen_on: the corpus that neurons are chosen on, if it is one.
+        method: name of the method.
+        steps: steps of the analysis whose datasets the method reads.
+        languages: languages for which the method names neurons.
+        chosen_on: corpus that neurons are chosen on, if any.
     """
 
     method: str
@@ -269,18 +272,18 @@ class Naming(Generic[Configured]):
 
 @dataclass(frozen=True)
 class NamingInputs:
-    """What a way of naming neurons reads of one model.
+    """Inputs of a naming method for one model.
 
     Attributes:
-        model: its folder.
-        reductions: its analysis' datasets, by step, and by ``step/part`` where there are parts.
+        model: folder of the model.
+        reductions: datasets of the method's analysis, by step, or by ``step/part`` for parts.
     """
 
     model: Path
     reductions: Mapping[str, Path]
 
     def parts(self, step: str) -> dict[str, Path]:
-        """The datasets of a step that has several, by part."""
+        """The datasets of a step with parts, by part."""
         own = f"{step}/"
         return {
             name.removeprefix(own): path
@@ -291,14 +294,14 @@ class NamingInputs:
 
 @dataclass(frozen=True)
 class Wish:
-    """A group of statistics or rows that an analysis wants recorded of a corpus or task."""
+    """A group of statistics or rows that an analysis needs recorded for a corpus or task."""
 
     text: str
     group: Group
 
 
 def nothing(_run: Run, _section: Any) -> Iterable[Any]:
-    """Give nothing: no recordings, no problems, no analyses that are read."""
+    """Give nothing: no recordings, no problems, or no analyses to read."""
     return ()
 
 
@@ -307,15 +310,16 @@ class Analysis(Generic[Configured]):
     """One analysis, declared in the ``__init__`` of its folder.
 
     Attributes:
-        name: of the analysis, its folder, its target and its section.
-        title: what it asks, in a few words.
-        section: its settings.
+        name: name of the analysis, its folder, its target and its section.
+        title: its subject in a few words.
+        section: class of its section.
         steps: its reductions.
         figures: its families of figures.
-        recordings: what it needs recorded.
-        problems: what is wrong with its section, one message each that begins with the key.
-        naming: the ways it names a language's neurons.
-        reads: the analyses whose results it reads.
+        recordings: function that gives the recordings it needs.
+        problems: function that gives the problems of its section, as messages that begin with the
+            key.
+        naming: its methods that name a language's neurons.
+        reads: function that gives the analyses whose results it reads.
     """
 
     name: str
@@ -339,11 +343,11 @@ class Analysis(Generic[Configured]):
         return Path(__file__).parent / self.name
 
     def step(self, name: str) -> Step[Configured, Any, Any]:
-        """The step of a name."""
+        """The step with this name."""
         [found] = [step for step in self.steps if step.name == name]
         return found
 
     def family(self, name: str) -> Figures:
-        """The family of figures of a name."""
+        """The family of figures with this name."""
         [found] = [family for family in self.figures if family.name == name]
         return found

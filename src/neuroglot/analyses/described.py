@@ -1,6 +1,6 @@
-"""What a step's dataset says of itself: a sentence for each variable, and what it was made from.
+"""Descriptions in a step's dataset: a sentence for each variable, and the origin of its inputs.
 
-All of it is words. No number hangs on them, and nothing is made again when they are changed.
+No number depends on these words. A change of words reruns nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -38,24 +38,24 @@ AXES: Mapping[str, str] = {
     "site": "act: the neurons' activations, input of the FFN's output matrix; out: its output",
     "fold": f"fold of segments: segment i lies in fold i modulo {FOLDS}",
 }
-"""The coordinates that several steps have."""
+"""The sentences of coordinates that several steps have."""
 
 KINDS = ("models", "corpora", "tasks", "languages")
 
 MadeFrom = dict[str, list[str]]
-"""By KINDS, the ids of what a store or dataset was made from."""
+"""The ids that a store or dataset was made from, by KINDS."""
 
 
 def described(data: xr.Dataset, sentences: Mapping[str, str]) -> xr.Dataset:
     """Give variables their sentences as ``long_name``; coordinates without units get "1".
 
     Args:
-        data: what a step computes. It stays as it is.
-        sentences: by variable or coordinate. ``x_low`` and ``x_high`` have theirs from ``x``, and
-            coordinates that stand in AXES need none.
+        data: dataset of a step; it is not changed.
+        sentences: sentences by variable or coordinate. ``x_low`` and ``x_high`` take the sentence
+            of ``x``. Coordinates in AXES need no sentence.
 
     Returns:
-        The same values. What has no sentence gets no ``long_name``.
+        A copy with the same values. Variables without a sentence get no ``long_name``.
     """
     data = data.copy()
     for name, variable in data.variables.items():
@@ -78,11 +78,11 @@ def _sentence(name: str, sentences: Mapping[str, str]) -> str | None:
 
 
 def made_from(paths: Iterable[Path]) -> MadeFrom:
-    """Name the models, corpora, tasks and languages that a step's inputs are or were made from.
+    """List the models, corpora, tasks and languages that a step's inputs are or were made from.
 
     Args:
-        paths: models' folders, stores, and Parquet files of texts or tasks, which say what they
-            are by where they lie.
+        paths: folders of models, stores, and Parquet files of texts or tasks, whose paths name
+            their contents.
     """
     found: dict[str, dict[str, None]] = {kind: {} for kind in KINDS}
     for path in paths:
@@ -108,7 +108,7 @@ def _named_by(path: Path) -> MadeFrom:
 
 
 def _read_from(path: Path) -> MadeFrom:
-    """Say of what ``layout.text`` or ``layout.items`` names."""
+    """Read the corpus or task, and the language, from a path of ``layout.text`` or ``items``."""
     match path.parts[-4:]:
         case (layout.RESULTS.name, "corpora" | "tasks" as kind, name, _):
             return {kind: [name], "languages": [path.stem]}

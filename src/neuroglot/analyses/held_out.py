@@ -1,4 +1,4 @@
-"""Reads held-out text, on which models are judged with and without some of their neurons."""
+"""Reads held-out text, for judging models with and without some of their neurons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class HeldOut:
         language: id.
         windows: token ids ``[window, position]``.
         before: special tokens that the model reads before a window.
-        fingerprint: of the windows.
+        fingerprint: fingerprint of the windows.
     """
 
     language: str
@@ -46,12 +46,13 @@ def read_held_out(
     Args:
         model: folder of the model.
         held_out: the languages' held-out tokens.
-        chosen_on: tokens of what neurons or experts were chosen on, of the languages it has.
+        chosen_on: tokens of the text that neurons or experts were chosen on; it may lack languages.
         settings: how the text is cut.
-        languages: whose text is read.
+        languages: languages to read.
 
     Raises:
-        NeuroglotError: a language's text is shorter than one window, or neurons were chosen on it.
+        NeuroglotError: a language's text is shorter than one window, or shares a segment with the
+            text that neurons were chosen on.
     """
     tokenizer = read_tokenizer(model)
     found = []
@@ -69,7 +70,7 @@ def read_held_out(
 
 
 def _refuse_seen(tokenizer: Tokenizer, path: Path, tokens: Tokens, other: Path) -> None:
-    """Refuse held-out text that shares a segment, punctuation aside, with what was chosen on."""
+    """Raise an error if two texts share a segment, ignoring punctuation."""
     held_out = dict(zip(_bare(tokenizer, tokens), tokens.segment_ids, strict=True))
     for text in _bare(tokenizer, read_tokens(other)):
         if text in held_out:
@@ -80,6 +81,6 @@ def _refuse_seen(tokenizer: Tokenizer, path: Path, tokens: Tokens, other: Path) 
 
 
 def _bare(tokenizer: Tokenizer, tokens: Tokens) -> list[str]:
-    """The segments' text: one corpus may have kept its punctuation and the other not."""
+    """The segments' text without punctuation, because only one of the corpora may have kept it."""
     texts = tokenizer.decode_batch([ids.tolist() for ids in tokens.sequences()])
     return [strip_punctuation(text) for text in texts]

@@ -1,4 +1,4 @@
-"""The methods that name a language's neurons: which there are, and which neurons each names."""
+"""The methods that name a language's neurons, and the neurons that each method names."""
 
 from collections.abc import Iterable, Sequence
 from importlib import import_module
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ORDER = ("lape", "sharing", "type1", "type2", "experts", "lexicon")
-"""Methods in the order of tables and figures; those of other analyses stand behind them."""
+"""Methods in the order of tables and figures; methods of other analyses come after them."""
 
 
 class Method(Section):
@@ -30,12 +30,12 @@ class Method(Section):
     analysis: str
 
 
-# --- what declarations ask ------------------------------------------------------------------
+# --- for declarations -----------------------------------------------------------------------
 
 
 def known_methods() -> dict[str, Method]:
     """Every method that a registered analysis declares, by name, in ``ORDER``."""
-    from neuroglot.analyses import ANALYSES  # which imports who asks
+    from neuroglot.analyses import ANALYSES  # imports this module's users
 
     declared = {
         naming.method: Method(name=naming.method, analysis=analysis.name)
@@ -47,10 +47,10 @@ def known_methods() -> dict[str, Method]:
 
 
 def find_method(name: str) -> Method:
-    """The method of a name.
+    """The method with this name.
 
     Raises:
-        NeuroglotError: there is none.
+        NeuroglotError: there is no such method.
     """
     known = known_methods()
     if name not in known:
@@ -64,12 +64,12 @@ def configured_methods(run: Run) -> list[Method]:
 
 
 def analyses_of(methods: Iterable[Method]) -> list[str]:
-    """The analyses of some methods, each once."""
+    """The analyses of some methods, without repetition."""
     return list(dict.fromkeys(one.analysis for one in methods))
 
 
 def naming_of(method: Method) -> Naming[Any]:
-    """What the analysis of a method declares of it."""
+    """The method's declaration in its analysis."""
     from neuroglot.analyses import ANALYSES
 
     [found] = [one for one in ANALYSES[method.analysis].naming if one.method == method.name]
@@ -77,12 +77,12 @@ def naming_of(method: Method) -> Naming[Any]:
 
 
 def languages_of(run: Run, method: Method) -> list[str]:
-    """The languages that a configured method names neurons of."""
+    """The languages for which a configured method names neurons."""
     return naming_of(method).languages(run, run.section(method.analysis))
 
 
 def reductions_of(run: Run, method: Method, model: str) -> dict[str, Path]:
-    """Where it says which neurons a method names in a model: see ``NamingInputs.reductions``."""
+    """Paths of the datasets that a method reads for a model: see ``NamingInputs.reductions``."""
     from neuroglot.analyses import ANALYSES
 
     analysis, found = ANALYSES[method.analysis], {}
@@ -97,7 +97,7 @@ def reductions_of(run: Run, method: Method, model: str) -> dict[str, Path]:
 
 
 def modules_of(methods: Iterable[Method]) -> list[str]:
-    """The modules that say which neurons some methods name."""
+    """The naming modules of some methods."""
     return [_module(one) for one in analyses_of(methods)]
 
 
@@ -105,24 +105,23 @@ def _module(analysis: str) -> str:
     return f"neuroglot.analyses.{analysis}.naming"
 
 
-# --- what steps ask -------------------------------------------------------------------------
+# --- for steps ------------------------------------------------------------------------------
 
 
 def named_neurons(
     method: Method, inputs: NamingInputs, languages: Sequence[str], top_fraction: float
 ) -> "dict[str, NDArray[np.bool_]]":
-    """Say which neurons a method names for each language.
+    """Mark the neurons that a method names for each language.
 
     Args:
-        method: which.
-        inputs: the model and what the method's analysis found in it.
-        languages: whose neurons are wanted.
-        top_fraction: share of the neurons that a language is given at most by a method that ranks
-            neurons without choosing.
+        method: the method.
+        inputs: the model, and the datasets of the method's analysis.
+        languages: languages to give neurons for.
+        top_fraction: largest share of neurons per language, for methods that only rank neurons.
 
     Returns:
-        bool [layer, neuron] of every wanted language that the method was run on, in their order.
-        It may be empty.
+        bool [layer, neuron] by language, in the given order, for the languages that the method was
+        run on. No neuron may be marked.
     """
     named = import_module(_module(method.analysis)).named(method.name, inputs, top_fraction)
     known = {str(language) for language in named["language"].values}
@@ -135,7 +134,7 @@ def named_neurons(
 
 
 def looked_at(method: Method, inputs: NamingInputs) -> "NDArray[np.bool_]":
-    """Say in which layers a method may name neurons at all: bool [layer]."""
+    """Mark the layers in which a method may name neurons, bool [layer]."""
     found: NDArray[np.bool_] = import_module(_module(method.analysis)).looked_at(
         method.name, inputs
     )

@@ -1,4 +1,4 @@
-"""Keeps the parts of a long reduction, so that one more language costs its own part only."""
+"""Keeps the parts of a long reduction, so that a new language costs only its own part."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,11 +13,11 @@ Piece = dict[str, NDArray[Any]]
 
 
 def piece(path: Path, fingerprint: str, compute: Callable[[], Piece]) -> Piece:
-    """Read a piece made from the same things before, or compute it and keep it.
+    """Read a piece with the same fingerprint, or compute it and keep it.
 
     Args:
-        path: of the piece, an ``.npz`` file.
-        fingerprint: of everything the piece depends on.
+        path: path of the piece, an ``.npz`` file.
+        fingerprint: fingerprint of everything the piece depends on.
         compute: gives named arrays of numbers or text.
     """
     return pieces({path: fingerprint}, lambda _: {path: compute()})[path]
@@ -26,11 +26,11 @@ def piece(path: Path, fingerprint: str, compute: Callable[[], Piece]) -> Piece:
 def pieces(
     fingerprints: Mapping[Path, str], compute: Callable[[list[Path]], Mapping[Path, Piece]]
 ) -> dict[Path, Piece]:
-    """Read several pieces, and compute those together that are not there yet.
+    """Read several pieces, and compute the missing pieces together.
 
     Args:
-        fingerprints: of everything each piece depends on, by its path.
-        compute: gives the pieces of these paths.
+        fingerprints: fingerprint of everything each piece depends on, by the piece's path.
+        compute: gives the pieces for some paths.
     """
     kept = {path: _read(path, fingerprint) for path, fingerprint in fingerprints.items()}
     missing = [path for path, found in kept.items() if found is None]
@@ -42,10 +42,10 @@ def pieces(
 
 
 def _read(path: Path, fingerprint: str) -> Piece | None:
-    """Read a piece that is whole and of this fingerprint; anything else does not count."""
+    """Read a piece; None if it is missing, damaged, or has another fingerprint."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             found = {name: stored[name] for name in stored.files}
-    except Exception:  # a damaged archive fails in a dozen ways, and all of them mean: again
+    except Exception:  # a damaged archive fails in many ways: compute again
         return None
     return found if str(found.pop("fingerprint", "")) == fingerprint else None

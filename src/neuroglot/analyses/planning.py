@@ -1,4 +1,4 @@
-"""What the declarations of several analyses say alike: whose text, which settings, which faults."""
+"""Helpers for the declarations of several analyses: texts, settings and problems."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,26 +12,26 @@ from neuroglot.settings import PerplexitySettings
 
 
 def labels(run: Run, languages: Iterable[str]) -> dict[str, Any]:
-    """``languages`` and ``language_table`` of a step: other rows of the table rerun nothing."""
+    """Give a step's ``languages`` and ``language_table``; other rows of the table rerun nothing."""
     ids = list(languages)
     return {"languages": ids, "language_table": run.facts(ids)}
 
 
 def picked(section: BaseModel, told: type[StepSettings]) -> dict[str, Any]:
-    """The settings of a section that a step is told: the fields that have the same name."""
+    """Select a step's settings from a section: the fields with the same name."""
     own = set(told.model_fields) - set(StepSettings.model_fields)
     return {name: getattr(section, name) for name in type(section).model_fields if name in own}
 
 
 def running(run: Run) -> dict[str, Any]:
-    """``device`` and ``dtype`` of a step that runs a model."""
+    """Give ``device`` and ``dtype`` of a step that runs a model."""
     return {"device": run.capture.device, "dtype": run.capture.dtype}
 
 
 def recordings(
     run: Run, model: str, texts: Iterable[str], group: str
 ) -> dict[str, dict[str, Path]]:
-    """A group of recordings of corpora or tasks, by text and language."""
+    """Paths of one group of recordings of corpora or tasks, by text and language."""
     return {
         text: {
             language: layout.recording(model, text, language, group)
@@ -42,7 +42,7 @@ def recordings(
 
 
 def tokens(run: Run, model: str, corpus: str, languages: Iterable[str]) -> dict[str, Path]:
-    """A corpus as a model's tokens, by those of the languages that it is read in."""
+    """Paths of a corpus as a model's tokens, by language, for the languages that it has."""
     read = run.corpus_languages(corpus)
     return {one: layout.tokens(model, corpus, one) for one in languages if one in read}
 
@@ -50,7 +50,7 @@ def tokens(run: Run, model: str, corpus: str, languages: Iterable[str]) -> dict[
 def held_out_tokens(
     run: Run, model: str, chosen_on: str | None, languages: Iterable[str]
 ) -> dict[str, Any]:
-    """``held_out``, text to judge a model on, and ``chosen_on``, which it must not share with."""
+    """Give ``held_out``, text for judging, and ``chosen_on``, which must not overlap with it."""
     languages = list(languages)
     held_out = run.perplexity.corpus if run.perplexity else None
     return {
@@ -60,19 +60,19 @@ def held_out_tokens(
 
 
 def held_out_settings(run: Run) -> PerplexitySettings:
-    """How held-out text is cut, of a step that is wanted only where there is some."""
+    """How held-out text is cut, for a step that is wanted only if there is held-out text."""
     if run.perplexity is None:
         raise TypeError("the configuration has no held-out text; ask has_held_out first")
     return run.perplexity
 
 
 def has_held_out(run: Run, _section: Any) -> bool:
-    """Whether there is held-out text, without which nothing is made that needs perplexity."""
+    """Whether there is held-out text, which steps with perplexity need."""
     return run.perplexity is not None
 
 
 def held_out_problems(run: Run, analysis: str, corpus: str) -> Iterator[str]:
-    """Say where held-out text is none, for an analysis that chooses neurons on a corpus."""
+    """Give problems of held-out text, for an analysis that chooses neurons on a corpus."""
     if run.perplexity is None:
         return
     if corpus == run.perplexity.corpus:

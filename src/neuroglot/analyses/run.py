@@ -1,4 +1,4 @@
-"""Runs one job of a step and draws one family of figures, as declared by their analysis."""
+"""Runs one job of a step, and draws one family of figures, as an analysis declares them."""
 
 import importlib
 import json
@@ -46,15 +46,15 @@ def run_step(
     """Compute one job of a step and write its dataset, tables and files.
 
     Args:
-        analysis: whose step it is.
-        step: what to compute.
-        inputs: what it reads.
-        settings: what it is told.
+        analysis: analysis of the step.
+        step: the step.
+        inputs: inputs of the job.
+        settings: settings of the job.
         output: the Zarr store.
         execution: how much to do at a time.
 
     Raises:
-        NeuroglotError: inputs made with different models, or whatever the step refuses.
+        NeuroglotError: inputs were made with different models, or the step raises it.
     """
     cards = _cards(inputs)
     if len(cards) > 1 and not step.compares_models:
@@ -99,10 +99,10 @@ def draw_figures(analysis: Analysis[Any], family: Figures, scope: Scope, folder:
     """Write every figure of a family as SVG and PNG.
 
     Args:
-        analysis: whose figures they are.
-        family: which.
-        scope: the model, or all models where the family's steps compare them.
-        folder: where the figures go.
+        analysis: analysis of the figures.
+        family: the family of figures.
+        scope: the model, or all models if the family's steps compare models.
+        folder: folder of the figures.
     """
     from neuroglot.figures.style import save
 
@@ -117,10 +117,10 @@ def draw_figures(analysis: Analysis[Any], family: Figures, scope: Scope, folder:
 
 
 def merged(parts: list[xr.Dataset]) -> xr.Dataset:
-    """Put reductions' variables into one dataset; of what several have, the first one's count.
+    """Merge reductions into one dataset; the first reduction with a variable wins.
 
-    Along each dimension come the first one's tasks, languages, and the like, in their order, and
-    then those that only others have; values are NaN where a reduction lacks them.
+    Each dimension has the labels of the first reduction in their order, for example tasks or
+    languages, and then the further labels of other reductions. Missing values are NaN.
     """
     order: dict[str, pd.Index] = {}
     for part in parts:
@@ -133,7 +133,7 @@ def merged(parts: list[xr.Dataset]) -> xr.Dataset:
 
 
 def _identity(path: Path) -> str:
-    """What an input was made from or holds."""
+    """Fingerprint of an input: of its contents, or of what it was made from."""
     if (path / CARD).is_file():
         return read_card(path).sha256
     if path.suffix == ".parquet":
@@ -154,7 +154,7 @@ def _cards(inputs: Inputs) -> list[str]:
 
 
 def _labels(settings: StepSettings) -> dict[str, str]:
-    """What figures say of the model and the languages."""
+    """Attributes with the names of the model and the languages, for figures."""
     labels = {"model": settings.model, "pivot": settings.pivot}
     found = {key: value for key, value in labels.items() if value is not None}
     if settings.language_table:

@@ -1,1 +1,1 @@
-"""One function per published figure: a Dataset in, a matplotlib Figure out."""
+"""Shared parts of the analyses' figures, which are functions from a Dataset to a Figure."""

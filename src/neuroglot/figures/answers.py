@@ -1,4 +1,4 @@
-"""Draws how well a model answers with some neurons changed, and with as many random ones."""
+"""Draws how well a model answers with edited neurons, and with as many random neurons edited."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ PANEL_WIDTH = 2.7
 
 @dataclass(frozen=True)
 class Change:
-    """One change to the neurons and its random control, as the dataset's variants name them."""
+    """One change to the neurons and its random control, named as the dataset's variants."""
 
     variant: str
     control: str
@@ -39,7 +39,7 @@ class Change:
 
 @style.styled
 def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
-    """Accuracy of the model as it is, with changed neurons, and with as many random ones changed.
+    """Accuracy of the unedited model, with changed neurons, and with random neurons changed.
 
     Args:
         ds: ``accuracy(task, variant, language)`` with ``accuracy_low`` and ``accuracy_high``;
@@ -47,8 +47,8 @@ def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
             between a variant and its control; ``neurons(task, variant, language)``,
             ``items(task, language)``, ``excluded(task, language)``, ``chance(task, language)``;
             coordinate ``scoring(task)``.
-        changes: what stands in the columns.
-        subject: what the title says of them.
+        changes: the changes, one per column.
+        subject: words for the changes in the title.
     """
     tasks = panels.held(ds["accuracy"], "task")
     if not tasks:
@@ -73,15 +73,15 @@ def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
 
 @style.styled
 def log_probability(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
-    """How the right answer's log probability changes with neurons changed, beside the control.
+    """Change of the right answer's log probability with changed neurons, and with the control.
 
     Args:
-        ds: ``log_probability_difference(task, variant, language)`` from the model as it is, with
+        ds: ``log_probability_difference(task, variant, language)`` from the unedited model, with
             ``…_low`` and ``…_high``; ``log_probability_excess_low`` and ``…_high``, which bound the
             difference between a variant and its control; ``neurons(task, variant, language)``,
             ``items(task, language)``, ``excluded(task, language)``.
-        changes: what stands in the columns.
-        subject: what the title says of them.
+        changes: the changes, one per column.
+        subject: words for the changes in the title.
     """
     quantity = "log_probability_difference"
     tasks = panels.held(ds[quantity], "task")
@@ -107,14 +107,14 @@ def grid(
     changes: tuple[Change, ...],
     handles: list[Line2D],
 ) -> tuple[Figure, grids.Panels]:
-    """A figure with a row of panels per task and a column per change, one line per language.
+    """Make a figure with one row per task, one column per change, and one line per language.
 
     Args:
-        ds: as the figures take it.
-        quantity: variable to draw, whose languages a row names.
-        tasks: of the rows.
-        changes: of the columns; each panel's title says how many neurons are changed.
-        handles: legend entries beside those of the points.
+        ds: dataset of the figures.
+        quantity: variable to draw; rows list the languages that have it.
+        tasks: tasks of the rows.
+        changes: changes of the columns; a panel's title has the number of changed neurons.
+        handles: legend entries apart from the points' entries.
 
     Returns:
         The figure and its axes, row by row.
@@ -142,7 +142,7 @@ def grid(
 
 
 def point_handles(changes: tuple[Change, ...]) -> list[Line2D]:
-    """Legend entries of the model as it is, of the changes, and of their controls."""
+    """Legend entries of the unedited model, the changes, and their controls."""
     hollow = {"color": "black", "marker": "o", **dots.HOLLOW}
     return [
         Line2D([], [], linestyle="none", **BASELINE),
@@ -153,13 +153,13 @@ def point_handles(changes: tuple[Change, ...]) -> list[Line2D]:
 
 
 def judged(ds: Dataset, language: str) -> str:
-    """How many items were judged in a language, and of how many where some were not."""
+    """Number of judged items in a language, and of all items if some were not judged."""
     items, excluded = (int(ds[name].sel(language=language)) for name in ("items", "excluded"))
     return f"{items:,}" if not excluded else f"{items:,} of {items + excluded:,}"
 
 
 def changed(ds: Dataset, change: Change) -> str:
-    """How many neurons a change sets in an item, over languages."""
+    """Number of neurons that a change edits in an item, as a range over languages."""
     counts = ds["neurons"].sel(variant=change.variant)
     if not style.present(counts):
         return ""
@@ -168,16 +168,16 @@ def changed(ds: Dataset, change: Change) -> str:
 
 
 def points(ax: Axes, ds: Dataset, quantity: str, languages: list[str], change: Change) -> None:
-    """Draw the model as it is, changed, and changed at random, with intervals, by language.
+    """Draw the unedited model, the change, and its control, with intervals, by language.
 
-    The mean over languages is of those that have all three.
+    The mean is over the languages that have all three.
 
     Args:
-        ax: where language ``i`` stands at height ``i``, and their mean below the last.
+        ax: axes with language ``i`` at height ``i``, and the mean below the last language.
         ds: ``quantity(variant, language)`` with ``quantity_low`` and ``quantity_high``.
         quantity: name of the variable.
-        languages: to draw.
-        change: to draw.
+        languages: languages to draw.
+        change: change to draw.
     """
     drawn = {
         "baseline": BASELINE,
@@ -195,14 +195,14 @@ def points(ax: Axes, ds: Dataset, quantity: str, languages: list[str], change: C
 
 
 def stars(ax: Axes, ds: Dataset, excess: str, languages: list[str], change: Change) -> None:
-    """Mark languages in which the change and its control differ by more than chance, at the right.
+    """Mark languages in which the change differs significantly from its control.
 
     Args:
-        ax: of ``points``.
+        ax: axes of ``points``; the marks are at the right.
         ds: ``excess_low(variant, language)`` and ``excess_high``.
         excess: name of the variable.
-        languages: drawn.
-        change: drawn.
+        languages: the drawn languages.
+        change: the drawn change.
     """
     low, high = (
         ds[excess + end].sel(variant=change.variant, language=languages).values

@@ -1,4 +1,4 @@
-"""Draws points with intervals by language, several series side by side, the mean below the last."""
+"""Draws several series of points with intervals by language, with means below the last language."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 LANGUAGE_HEIGHT = 0.32  # inches
-SPREAD = 0.72  # of the height between two languages that all series take together
+SPREAD = 0.72  # share of a language's height for all series
 MEAN = "mean of languages"
 HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 
@@ -17,7 +17,7 @@ Values = NDArray[np.float64]
 
 
 def height(languages: int) -> float:
-    """Height in inches of a panel with that many languages and their mean."""
+    """Height in inches of a panel with ``languages`` languages and their mean."""
     return max(1.9, 1.1 + LANGUAGE_HEIGHT * (languages + 1))
 
 
@@ -41,14 +41,14 @@ def points(
     lows: Values | None = None,
     highs: Values | None = None,
 ) -> None:
-    """Draw every series at its own height within a language; the mean is of complete languages.
+    """Draw every series at its own height within a language; means are over complete languages.
 
     Args:
-        ax: of ``name_rows``.
+        ax: axes from ``name_rows``.
         looks: each series' color, marker and label.
-        means: ``[series, language]``; nothing is drawn where it is NaN.
-        lows: lower ends of the intervals, if there are any.
-        highs: their upper ends.
+        means: ``[series, language]``; NaN is not drawn.
+        lows: lower ends of the intervals, if any.
+        highs: upper ends of the intervals.
     """
     series, languages = means.shape
     complete = np.isfinite(means).all(0)

@@ -1,4 +1,4 @@
-"""Colours of language families: fixed, so that no language added to a run recolours another."""
+"""Colours of language families, which do not change when a language is added to a run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ HATCH = "/////"
 CONTRAST = 4.5
 
 # The families of WALS with many languages or many speakers. The second ten have the hues of the
-# first, hatched; families that share a hue are seldom read side by side.
+# first ten, hatched. Families with the same hue are seldom read together.
 GROUPS = (
     f"{SPLIT}, Germanic",
     f"{SPLIT}, Romance",
@@ -46,13 +46,13 @@ GROUPS = (
 
 @dataclass(frozen=True)
 class FamilyLook:
-    """How the languages of one group are drawn: a hue, hatched in the second ten groups."""
+    """The look of one group's languages: a hue, hatched in the second ten groups."""
 
     color: str
     hatched: bool = False
 
     def patch(self) -> dict[str, Any]:
-        """Keyword arguments of a bar or patch in this look."""
+        """Keyword arguments for a bar or patch in this look."""
         return {
             "facecolor": self.color,
             "hatch": HATCH if self.hatched else None,
@@ -61,11 +61,11 @@ class FamilyLook:
         }
 
     def line(self) -> dict[str, Any]:
-        """Keyword arguments of a line in this look; a hatched group's line is dashed."""
+        """Keyword arguments for a line in this look; dashed for hatched groups."""
         return {"color": self.color, "linestyle": (0, (2, 1)) if self.hatched else "-"}
 
     def ink(self) -> str:
-        """The hue, dark enough to be read as text on white: a contrast of 4.5 to 1 (WCAG 2 AA)."""
+        """The hue, darkened for text on white to a contrast of 4.5 to 1 (WCAG 2 AA)."""
         rgb = np.asarray(to_rgb(self.color))
         linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         luminance = float(linear @ (0.2126, 0.7152, 0.0722))
@@ -75,7 +75,7 @@ class FamilyLook:
 
 
 def group(family: str, genus: str) -> str:
-    """The group that a language is coloured by: its family; in Indo-European, its genus."""
+    """The colour group of a language: its family or, in Indo-European, its genus."""
     if family == SPLIT:
         by_genus = f"{SPLIT}, {genus}"
         return by_genus if by_genus in GROUPS else REST_OF_SPLIT
@@ -83,7 +83,7 @@ def group(family: str, genus: str) -> str:
 
 
 def look(group: str) -> FamilyLook:
-    """The look of a group, which depends on nothing but its name; all others are grey."""
+    """The look of a group, which depends only on its name; groups outside GROUPS are grey."""
     if group not in GROUPS:
         return FamilyLook(GREY)
     place = GROUPS.index(group)
@@ -91,7 +91,7 @@ def look(group: str) -> FamilyLook:
 
 
 def groups(ds: Dataset) -> dict[str, str]:
-    """Language id -> group, by the coordinates ``family(language)`` and ``genus(language)``."""
+    """Map language ids to groups by the coordinates ``family(language)``, ``genus(language)``."""
     ids, families, genera = (
         [str(value) for value in ds[name].values] for name in ("language", "family", "genus")
     )
@@ -102,7 +102,7 @@ def groups(ds: Dataset) -> dict[str, str]:
 
 
 def handles(drawn: Iterable[str]) -> list[Patch]:
-    """Legend entries of the groups in ``drawn``: Indo-European first, all others last."""
+    """Legend entries of the groups in ``drawn``: Indo-European first, other families last."""
     present = set(drawn)
     ordered = sorted(present & set(GROUPS), key=lambda name: (SPLIT not in name, name))
     ordered += [OTHERS] if OTHERS in present else []

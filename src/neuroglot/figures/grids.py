@@ -1,4 +1,4 @@
-"""Pages with a grid of panels, a row per task or language, under one legend."""
+"""Pages with a grid of panels, one row per task or other label, and one legend."""
 
 import re
 from collections.abc import Sequence
@@ -21,22 +21,22 @@ Panels: TypeAlias = list[list[Axes]]  # [row][column]
 
 
 def title(figure: Figure, ds: Dataset, subject: str) -> None:
-    """Head the figure with the model, where it is of one, and what is drawn."""
+    """Title the figure with the model, if it shows one model, and the subject."""
     figure.suptitle(": ".join(filter(None, [ds.attrs.get("model"), subject])), wrap=True)
 
 
 def heading(text: str) -> Line2D:
-    """A line of the legend that says what the entries below it are."""
+    """A line of the legend that names the entries below it."""
     return Line2D([], [], linestyle="none", label=text)
 
 
 def language_handles(languages: style.Languages, drawn: Sequence[str]) -> list[Line2D]:
-    """Legend entries of the languages in ``drawn``."""
+    """Legend entries of the languages in ``drawn``, with a heading."""
     return [heading("language"), *style.language_handles(languages, drawn)]
 
 
 def row_label(name: str, note: str = "") -> str:
-    """``name`` in lines that fit the height of a row, and ``note`` below it."""
+    """Break ``name`` into lines that fit a row's height, with ``note`` below."""
     lines = [""]
     for part in re.split(r"(?<=[_-])", name):
         if lines[-1] and len(lines[-1] + part) > LABEL_CHARACTERS:
@@ -48,9 +48,9 @@ def row_label(name: str, note: str = "") -> str:
 def rows(
     labels: Sequence[str], columns: Sequence[str], handles: Sequence[Artist], **shared: Any
 ) -> tuple[Figure, Panels]:
-    """A figure with a row of panels for each of ``labels`` and a heading over each column.
+    """Make a figure with a row of panels for each of ``labels`` and a title over each column.
 
-    The panels of a column share their x axis, if ``shared`` does not say otherwise.
+    The panels of a column share their x axis, unless ``shared`` says otherwise.
 
     Returns:
         The figure and its axes, row by row.
@@ -68,7 +68,7 @@ def rows(
 
 
 def finish(axes: Panels) -> None:
-    """Keep the label below the lowest panel of each column only."""
+    """Keep only the x label of the lowest panel of each column."""
     for ax in flat(axes[:-1]):
         ax.set_xlabel("")
 
@@ -79,5 +79,5 @@ def flat(axes: Panels) -> list[Axes]:
 
 
 def per_cent() -> FuncFormatter:
-    """Writes shares as per cent, with no more decimals than they need."""
+    """Format shares as per cent, with no more decimals than needed."""
     return FuncFormatter(lambda share, _: f"{100 * share:.4g}%")

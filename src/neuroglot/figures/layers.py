@@ -1,4 +1,4 @@
-"""Draws quantities by layer or state of one stack, or of an encoder and a decoder apart."""
+"""Draws quantities by layer or state of one stack, or of a separate encoder and decoder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Stack:
-    """One stack of layers or states: its name, its places in the flat index, and its numbers."""
+    """One stack of layers or states: its name, its flat indices, and its numbers."""
 
     name: str
     layers: NDArray[np.intp]
@@ -30,7 +30,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class LayerAxis:
-    """The x axis of a figure by layer or state: the stacks side by side, a gap between.
+    """The x axis of a figure by layer or state: the stacks side by side, with a gap between.
 
     Layers are numbered from 1; states from 0, the embeddings, so that state 1 is after layer 1.
     """
@@ -43,8 +43,8 @@ class LayerAxis:
         """Read the coordinates ``stack`` and ``stack_layer`` or ``stack_state`` of ``ds``.
 
         Args:
-            ds: with coordinates along ``layer`` or ``state``.
-            word: which of the two.
+            ds: dataset with coordinates along ``layer`` or ``state``.
+            word: ``layer`` or ``state``.
         """
         first = 1 if word == "layer" else 0
         names = np.asarray(ds["stack"].values, dtype=str)
@@ -59,7 +59,7 @@ class LayerAxis:
         return cls(tuple(stacks), word)
 
     def plot(self, ax: Axes, values: Values, **line: Any) -> None:
-        """Draw ``values[layer]``: one line per stack, none across stacks, gaps where it is NaN."""
+        """Draw ``values[layer]`` as one separate line per stack, with gaps for NaN."""
         for stack in self.stacks:
             every = max(1, -(-stack.layers.size // MOST_MARKERS))
             ax.plot(stack.x, values[stack.layers], markevery=every, **line)
@@ -70,7 +70,7 @@ class LayerAxis:
             ax.fill_between(stack.x, low[stack.layers], high[stack.layers], **patch)
 
     def decorate(self, ax: Axes) -> None:
-        """Number the layers or states below ``ax``, name the stacks and part them by a line."""
+        """Number the layers or states below ``ax``, name the stacks, and draw a line between."""
         ax.set_xlim(self.stacks[0].x[0] - 0.6, self.stacks[-1].x[-1] + 0.6)
         shown = [ticks(stack.numbers, MOST_TICKS // len(self.stacks)) for stack in self.stacks]
         ax.set_xticks(
@@ -81,7 +81,7 @@ class LayerAxis:
         ax.set_xlabel(LABELS[self.word])
         if len(self.stacks) == 1:
             return
-        ax.xaxis.remove_overlapping_locs = False  # a name may stand right below a number
+        ax.xaxis.remove_overlapping_locs = False  # a stack's name may be below a number
         centres = [float(stack.x.mean()) for stack in self.stacks]
         ax.set_xticks(centres, [stack.name for stack in self.stacks], minor=True)
         ax.tick_params(axis="x", which="minor", length=0, pad=17, labelsize="medium")
@@ -98,7 +98,7 @@ class LayerAxis:
         return tuple(dict.fromkeys(picks))
 
     def name(self, layer: int) -> str:
-        """What flat index ``layer`` is called: "layer 3", or "encoder state 0" of two stacks."""
+        """Name the flat index ``layer``: "layer 3" or, with two stacks, "encoder state 0"."""
         for stack in self.stacks:
             for index, number in zip(stack.layers, stack.numbers, strict=True):
                 if index == layer:
@@ -108,7 +108,7 @@ class LayerAxis:
 
 
 def ticks(numbers: Sequence[int] | NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """Places of the numbers to print: all of a few, else the first, every 5th or more, the last."""
+    """Indices of the numbers to print: all if few; else the first, every 5th or more, the last."""
     numbers = np.asarray(numbers, dtype=np.intp)
     step = next(s for s in (1, 5, 10, 20, 50, 1000) if numbers.size <= s * most)
     regular = (numbers % step == 0) | (numbers == numbers[0])

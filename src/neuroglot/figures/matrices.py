@@ -1,4 +1,4 @@
-"""Draws heat maps between languages, and orders languages by what they share or by family."""
+"""Draws heat maps between languages, and orders languages by similarity or by family."""
 
 import math
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ Values = NDArray[np.float64]
 
 
 def limits(values: Values) -> tuple[float, float]:
-    """The smallest and largest finite value, a little apart where they are equal."""
+    """The smallest and largest finite value; equal values are moved apart a little."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
@@ -36,9 +36,9 @@ def limits(values: Values) -> tuple[float, float]:
 
 
 def signed_colour_map() -> Colormap:
-    """Blue through white to red in few steps (colour-blind safe), absent cells in grey."""
-    # An odd number has a step in the middle, so that zero is white; this few survive in a large
-    # picture's palette, in which only viridis has places of its own.
+    """Blue through white to red in few steps (colour-blind safe), with absent cells in grey."""
+    # An odd number of steps has white in the middle, for zero. So few steps survive in the palette
+    # of a large picture, which reserves colours only for viridis.
     return mpl.colormaps["RdBu_r"].resampled(SIGNED_STEPS).with_extremes(bad=ABSENT)
 
 
@@ -60,7 +60,7 @@ def heat_layers(
     high: float,
     colours: Colormap | None = None,
 ) -> AxesImage:
-    """Draw ``values[row, layer]`` with the stacks of layers apart, row 0 on top."""
+    """Draw ``values[row, layer]`` with a gap between stacks of layers, row 0 on top."""
     for stack in axis.stacks:
         sides = (stack.x[0] - 0.5, stack.x[-1] + 0.5, len(values) - 0.5, -0.5)
         image = heat(ax, values[:, stack.layers], low, high, colours, extent=sides)
@@ -69,7 +69,7 @@ def heat_layers(
 
 
 def different_languages(values: DataArray) -> DataArray:
-    """``values(language_a, language_b, …)`` with NaN where both languages are the same."""
+    """Set ``values(language_a, language_b, …)`` to NaN where both languages are the same."""
     return values.where(values["language_a"] != values["language_b"])
 
 
@@ -97,13 +97,13 @@ def selected_layers(
 
     Args:
         figure: figure or subfigure to fill, one row per corpus, one column per layer.
-        values: ``(corpus, language_a, language_b, layer)``; ``a`` down, ``b`` across; the
-            languages in the order to draw them.
-        axis: the layers.
-        names: the languages' names, in that order.
-        words: what the languages of the rows and of the columns are called.
-        label: what the colours mean, with unit.
-        shared: one colour scale for all layers, or one for each.
+        values: ``(corpus, language_a, language_b, layer)``; ``a`` down, ``b`` across; languages in
+            drawing order.
+        axis: the axis of the layers.
+        names: the languages' names, in drawing order.
+        words: labels of the rows and of the columns.
+        label: label of the colour bar, with unit.
+        shared: whether all layers share one colour scale.
     """
     corpora, layers = values["corpus"].values, axis.chosen()
     axes = figure.subplots(len(corpora), len(layers), squeeze=False)
@@ -133,7 +133,7 @@ def matrix(
     high: float,
     colours: Colormap | None = None,
 ) -> AxesImage:
-    """Draw ``values[language, language]`` square, with every language named."""
+    """Draw ``values[language, language]`` as a square matrix with all languages named."""
     image = heat(ax, values, low, high, colours)
     ax.set_aspect("equal")
     size = min(7.0, 72 * 0.85 * matrix_side(len(names)) / len(names))
@@ -145,13 +145,13 @@ def matrix(
 
 
 def written_side(languages: int) -> float:
-    """Side in inches of a matrix whose cells hold their numbers, if they are few enough."""
+    """Side in inches of a matrix, with room for numbers in the cells if there are few cells."""
     cell = 0.38 if languages <= MOST_WRITTEN else 0.13
     return max(2.2, cell * languages)
 
 
 def name_width(names: Sequence[str]) -> float:
-    """Width in inches that the longest of ``names`` takes beside a matrix."""
+    """Width in inches of the longest of ``names`` at a matrix."""
     return 0.2 + 0.055 * max(map(len, names))
 
 
@@ -161,17 +161,17 @@ def whole_numbers(most: int) -> MaxNLocator:
 
 
 def decimals(low: float, high: float) -> int:
-    """Decimals that tell apart twenty values between ``low`` and ``high``; at most 4."""
+    """Number of decimals that distinguish twenty values from ``low`` to ``high``; at most 4."""
     return max(0, min(4, math.ceil(-math.log10((high - low) / 20))))
 
 
 def write_cells(image: AxesImage, values: Values, form: str) -> None:
-    """Write ``values[row, column]`` into the cells of a small matrix; nothing where NaN.
+    """Write ``values[row, column]`` into the cells of a small matrix, except NaN.
 
     Args:
-        image: what ``matrix`` returned; nothing is written beyond 12 columns.
-        values: what to write, dark on a light cell and light on a dark one.
-        form: format of a number, like ``.2f`` or ``+.2f``.
+        image: result of ``matrix``; nothing is written with more than 12 columns.
+        values: numbers to write, black on light cells and white on dark cells.
+        form: format of a number, such as ``.2f`` or ``+.2f``.
     """
     if values.shape[1] > MOST_WRITTEN:
         return
@@ -187,23 +187,23 @@ def write_cells(image: AxesImage, values: Values, form: str) -> None:
             ha="center",
             va="center",
             fontsize=6.5,
-            antialiased=False,  # soft edges on every colour take more room than all the rest
+            antialiased=False,  # soft edges on every colour take most of the file
             color="black" if light[row, column] else "white",
         )
 
 
 def family_order(families: Sequence[str], genera: Sequence[str]) -> list[int]:
-    """Order of languages by family, then genus, then as they were."""
+    """Order languages by family, then by genus, then as given."""
     return sorted(range(len(families)), key=lambda i: (families[i], genera[i]))
 
 
 def part_families(ax: Axes, families: Sequence[str], genera: Sequence[str]) -> None:
-    """Part the families of a matrix by broad lines, their genera by fine ones; name the families.
+    """Separate a matrix's families by broad lines and genera by fine lines; name the families.
 
     Args:
-        ax: a matrix of languages in ``family_order``; the names stand right of it.
-        families: the languages' families in that order.
-        genera: their genera.
+        ax: a matrix of languages in ``family_order``; the names are written right of it.
+        families: the languages' families in this order.
+        genera: the languages' genera in this order.
     """
     starts = [0]
     broad = min(3.0, 0.2 * 72 * written_side(len(families)) / len(families))
@@ -226,13 +226,14 @@ def part_families(ax: Axes, families: Sequence[str], genera: Sequence[str]) -> N
 
 
 def cluster_order(similarity: Values) -> list[int]:
-    """Order of languages that puts similar ones side by side.
+    """Order languages so that similar languages are adjacent.
 
-    Average-linkage hierarchical clustering of ``1 - similarity``, leaves ordered to make
-    neighbours as similar as the tree allows.
+    The order is from average-linkage hierarchical clustering of ``1 - similarity``, with leaves
+    ordered to make neighbours as similar as the tree allows.
 
     Args:
-        similarity: ``(language, language)``; made symmetric, NaN taken as the smallest value.
+        similarity: ``(language, language)``; it is made symmetric, and NaN is replaced by the
+            smallest value.
     """
     from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 

@@ -10,9 +10,9 @@ GREYS = 24
 
 
 def in_few_colours(image: Image.Image, keep: NDArray[np.uint8]) -> Image.Image:
-    """``image`` with a palette of 256 colours: those to keep, greys, and its most frequent ones.
+    """Reduce ``image`` to 256 colours: those in ``keep``, greys, and the most frequent colours.
 
-    A general quantiser merges the steps of a colour map that only the colour bar shows.
+    A general quantiser would merge the steps of a colour map that only the colour bar shows.
 
     Args:
         image: an RGB picture.
@@ -20,7 +20,7 @@ def in_few_colours(image: Image.Image, keep: NDArray[np.uint8]) -> Image.Image:
     """
     pixels = np.asarray(image, dtype=np.uint32)
     packed = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
-    counts = np.bincount(packed.ravel(), minlength=1 << 24)  # sorting the pixels takes far longer
+    counts = np.bincount(packed.ravel(), minlength=1 << 24)  # faster than sorting the pixels
     packed_colours = np.flatnonzero(counts)
     frequent = np.argsort(-counts[packed_colours], kind="stable")
     colours = np.stack([packed_colours >> shift & 255 for shift in (16, 8, 0)], axis=1)
@@ -35,7 +35,7 @@ def in_few_colours(image: Image.Image, keep: NDArray[np.uint8]) -> Image.Image:
 
 
 def nearest(colours: NDArray[np.integer[Any]], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Place in ``palette[colour, 3]`` of the colour nearest to each of ``colours[colour, 3]``."""
+    """Find the index in ``palette[colour, 3]`` nearest to each of ``colours[colour, 3]``."""
     target = palette.astype(np.float32)
     halves = (target**2).sum(1) / 2
     scores = colours.astype(np.float32) @ target.T - halves

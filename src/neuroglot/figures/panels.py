@@ -1,4 +1,4 @@
-"""Draws one line per language by layer or state, in panels side by side with one legend."""
+"""Draws one line per language by layer or state, in panels with one common legend."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,14 +19,14 @@ BAND_ALPHA = 0.15
 
 
 def page(width: float, height: float) -> Figure:
-    """An empty figure of ``width`` by ``height`` inches, or larger if its title asks for it."""
+    """Make an empty figure of ``width`` by ``height`` inches, or larger if the title needs it."""
     return Figure(figsize=(max(width, 6.0), max(height, 2.6)), layout="constrained")
 
 
 def sheet(width: float, height: float, handles: Sequence[Artist]) -> tuple[Figure, SubFigure]:
-    """A figure to head with a title, and its body of ``width`` by ``height`` inches to fill.
+    """Make a figure with room for a title, and a body of ``width`` by ``height`` inches.
 
-    The body is widened by a legend of ``handles``.
+    A legend of ``handles`` widens the body.
     """
     legend_width = style.legend_columns(handles, height)[1]
     figure = page(width + legend_width, height + TITLE_HEIGHT)
@@ -36,7 +36,7 @@ def sheet(width: float, height: float, handles: Sequence[Artist]) -> tuple[Figur
 
 
 def wrapped(figure: FigureBase, count: int, columns: int, **shared: Any) -> list[Axes]:
-    """``count`` axes in rows of ``columns``, from left to right and then down."""
+    """Make ``count`` axes in rows of ``columns``, from left to right and then down."""
     lines = -(-count // columns)
     axes = figure.subplots(lines, columns, squeeze=False, **shared).ravel()
     for ax in axes[count:]:
@@ -49,15 +49,15 @@ def wrapped(figure: FigureBase, count: int, columns: int, **shared: Any) -> list
 def two_storeys(
     lines: tuple[float, float], matrices: tuple[float, float], handles: Sequence[Artist]
 ) -> tuple[Figure, SubFigure, SubFigure]:
-    """A figure with room for line panels and their legend above, and for matrices below.
+    """Make a figure with room for line panels and a legend above, and for matrices below.
 
     Args:
         lines: width and height in inches of the panels above.
         matrices: width and height in inches of the matrices below.
-        handles: what the legend right of the lines explains.
+        handles: entries of the legend right of the lines.
 
     Returns:
-        The figure, its upper and its lower part.
+        The figure, its upper part and its lower part.
     """
     width = max(lines[0] + style.legend_columns(handles, lines[1])[1], matrices[0])
     figure = page(width, lines[1] + matrices[1] + TITLE_HEIGHT)
@@ -69,7 +69,7 @@ def two_storeys(
 
 
 def held(values: DataArray, dimension: str) -> list[str]:
-    """Ids along ``dimension`` for which ``values`` hold at least one number."""
+    """Ids along ``dimension`` for which ``values`` has at least one number."""
     others = [name for name in values.dims if name != dimension]
     keep = values.notnull().any(others)
     return [str(name) for name in values[dimension].values[keep.values]]
@@ -78,9 +78,9 @@ def held(values: DataArray, dimension: str) -> list[str]:
 def language_lines(
     ax: Axes, axis: LayerAxis, languages: style.Languages, values: DataArray
 ) -> None:
-    """Draw ``values(language, layer)`` as one line per language that holds any number.
+    """Draw ``values(language, layer)`` as one line per language that has any number.
 
-    Of states likewise, if ``axis`` is of states.
+    If ``axis`` has states, the dimension is ``state``.
     """
     for language in held(values, "language"):
         line = values.sel(language=language).values.astype(np.float64)
@@ -100,13 +100,13 @@ def language_bands(
 
 
 def band(languages: style.Languages, language: str) -> dict[str, Any]:
-    """Keyword arguments that fill a band in the language's colour."""
+    """Keyword arguments for a band in the language's colour."""
     color = languages.line(language)["color"]
     return {"color": color, "alpha": BAND_ALPHA, "linewidth": 0}
 
 
 def note_constant(ax: Axes, values: DataArray, word: str) -> None:
-    """Say so where every number in ``ax`` is the same, and give that line room to be seen."""
+    """If all numbers in ``ax`` are equal, say so, and leave room around their line."""
     low, high = float(values.min()), float(values.max())
     if not high - low <= 1e-9 * max(1.0, abs(low)):
         return
@@ -126,7 +126,7 @@ def note_constant(ax: Axes, values: DataArray, word: str) -> None:
 
 
 def prefixes(rows: DataArray) -> str:
-    """Word how many prefixes each language's numbers rest on: "812 to 1,240 prefixes"."""
+    """Write the range of the languages' numbers of prefixes: "812 to 1,240 prefixes"."""
     counts = sorted(int(count) for count in rows.values.ravel() if count > 0)
     if not counts:
         return ""

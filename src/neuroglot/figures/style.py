@@ -1,4 +1,4 @@
-"""How every figure looks: theme, colours, markers, names, and how it is written to disk."""
+"""The style of all figures: theme, colours, markers, names, and output files."""
 
 import functools
 import io
@@ -26,8 +26,8 @@ from neuroglot.files import write_whole
 
 SITES = {"act": "detectors", "out": "combinators", "out_gelu": "combinators after GELU"}
 
-# Paul Tol's "muted" hues, sand a little darker to hold on white paper, and black. Any two stay
-# at least 15 CIELAB units apart under protanopia, deuteranopia and tritanopia.
+# Paul Tol's "muted" hues and black; sand is a little darker, to be visible on white paper. Any two
+# hues are at least 15 CIELAB units apart under protanopia, deuteranopia and tritanopia.
 HUES = (
     "#332288",
     "#CC6677",
@@ -52,7 +52,7 @@ ABSENT = "#DDDDDD"
 COLOUR_STEPS = 64
 PNG_DPI = 150
 PNG_BYTES = 200_000
-LAYOUT_DIGITS = 9  # of a figure's width and height
+LAYOUT_DIGITS = 9  # digits of positions, as shares of a figure's width and height
 
 THEME: dict[str, Any] = {
     "font.size": 9,
@@ -93,21 +93,21 @@ P = ParamSpec("P")
 
 @functools.cache
 def fonts() -> list[str]:
-    """The fonts of ``FONTS`` on this machine: one that is missing would be logged at every text."""
+    """The installed fonts of ``FONTS``; matplotlib would log a missing font at every text."""
     installed = set(font_manager.fontManager.get_font_names())
     return [name for name in FONTS if name in installed] or ["sans-serif"]
 
 
 @contextmanager
 def theme() -> Iterator[None]:
-    """Draw under the theme, and leave the caller's matplotlib settings alone."""
+    """Apply the theme, and restore the caller's matplotlib settings afterwards."""
     settings: Any = THEME | {"font.family": fonts()}
     with mpl.rc_context(settings):
         yield
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Make ``draw`` work under the theme."""
+    """Make ``draw`` use the theme."""
 
     @functools.wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -118,16 +118,16 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def colour_map() -> Colormap:
-    """Viridis in few steps (colour-blind safe, even in grey print), absent cells in grey.
+    """Viridis in few steps (colour-blind safe, even in grey print), with absent cells in grey.
 
-    64 steps are as many as the eye separates, and make bitmaps of noise half as large.
+    The eye separates no more than 64 steps, and 64 steps make bitmaps of noise half as large.
     """
     return mpl.colormaps["viridis"].resampled(COLOUR_STEPS).with_extremes(bad=ABSENT)
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one language is drawn, in every figure."""
+    """The look of one language in all figures."""
 
     color: str
     linestyle: Any
@@ -137,8 +137,8 @@ class Look:
 def look(position: int) -> Look:
     """The look of the language at ``position`` in the configured list.
 
-    The hue repeats after 10 languages with another line style; the marker differs from its
-    neighbours', so that hue and marker together are unique for the first 110 languages.
+    After 10 languages the hues repeat with another line style. Neighbours have different markers,
+    so that hue and marker together are unique for the first 110 languages.
     """
     return Look(
         color=HUES[position % len(HUES)],
@@ -148,7 +148,7 @@ def look(position: int) -> Look:
 
 
 def language_names(ds: Dataset) -> dict[str, str]:
-    """Language id -> English name, from ``attrs["language_names"]`` (JSON), in configured order."""
+    """Map language ids to English names, from ``attrs["language_names"]`` (JSON), in its order."""
     names: dict[str, str] = json.loads(ds.attrs.get("language_names", "{}"))
     return names
 
@@ -157,9 +157,9 @@ def language_names(ds: Dataset) -> dict[str, str]:
 class Languages:
     """The languages of one dataset with their names and looks.
 
-    A look follows from the position in ``attrs["language_names"]``, which lists the configured
-    languages in their order: adding a language at the end, or leaving one out of an analysis,
-    changes no other language's look. Languages that are not in it come after it.
+    A look depends on the position in ``attrs["language_names"]``, which lists the configured
+    languages in their order. Adding a language at the end, or leaving a language out of an
+    analysis, does not change other languages' looks. Languages outside this list come after it.
     """
 
     ids: tuple[str, ...]
@@ -182,30 +182,30 @@ class Languages:
         return iter(self.ids)
 
     def line(self, language: str) -> dict[str, Any]:
-        """Keyword arguments that draw a line in the language's look."""
+        """Keyword arguments for a line in the language's look."""
         style = self.looks[language]
         return {"color": style.color, "linestyle": style.linestyle, "marker": style.marker}
 
 
 def pivot(ds: Dataset, languages: Languages) -> str:
-    """The language that others are paired with: ``attrs["pivot"]``, or the first."""
+    """The pivot language: ``attrs["pivot"]``, or the first language."""
     named = str(ds.attrs.get("pivot", ""))
     return named if named in languages.ids else languages.ids[0]
 
 
 def present(values: DataArray) -> bool:
-    """Whether ``values`` hold anything to draw."""
+    """Whether ``values`` has any number to draw."""
     return bool(values.notnull().any())
 
 
 def title(figure: Figure, ds: Dataset, site: str, subject: str) -> None:
-    """Head the figure with the model, the site and what is drawn."""
+    """Title the figure with the model, the site and the subject."""
     model = ds.attrs.get("model")
     figure.suptitle(": ".join(filter(None, [model, f"{SITES[site]}, {subject}"])), wrap=True)
 
 
 def legend_columns(handles: Sequence[Artist], height: float) -> tuple[int, float]:
-    """Columns and width in inches of a legend no higher than ``height`` inches."""
+    """Number of columns and width in inches of a legend of at most ``height`` inches."""
     per_column = max(1, int((height - 0.5) / 0.185))
     columns = math.ceil(len(handles) / per_column)
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
@@ -213,7 +213,7 @@ def legend_columns(handles: Sequence[Artist], height: float) -> tuple[int, float
 
 
 def legend(figure: FigureBase, handles: Sequence[Artist], height: float) -> None:
-    """Put a legend right of all axes, in as many columns as ``height`` inches ask for."""
+    """Put a legend right of all axes, with as many columns as ``height`` inches need."""
     if handles:
         figure.legend(
             handles=handles,
@@ -232,7 +232,7 @@ def language_handles(languages: Languages, drawn: Sequence[str]) -> list[Line2D]
 
 
 def empty(reason: str) -> Figure:
-    """A figure that only says why there is nothing to draw, so that every run makes every file."""
+    """Make a figure that says why there is nothing to draw, so that every run makes all files."""
     figure = Figure(figsize=(5, 1.2))
     figure.text(0.5, 0.5, f"nothing to draw: {reason}", ha="center", va="center", wrap=True)
     return figure
@@ -241,16 +241,16 @@ def empty(reason: str) -> Figure:
 def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """Write ``stem``.svg and ``stem``.png; equal figures give equal bytes.
 
-    The png has 150 dots per inch; one over 200 kB is written in 256 colours.
+    The PNG has 150 dots per inch. A PNG over 200 kB is written in 256 colours.
 
     Returns:
-        The two paths, svg first.
+        The two paths, SVG first.
     """
     svg, png = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
     stem.parent.mkdir(parents=True, exist_ok=True)
     with theme():
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once is enough: it takes longer than drawing
+        figure.set_layout_engine("none")  # lay out only once: slower than drawing
         _settle(figure)
         drawn = io.BytesIO()
         figure.savefig(drawn, format="svg", dpi=PNG_DPI, metadata={"Date": None})
@@ -267,7 +267,7 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
 
 
 def _settle(figure: Figure) -> None:
-    """Round where the layout put things: the last bits of its solver vary from run to run."""
+    """Round the positions of axes, because the layout solver's last bits vary between runs."""
     for part in figure.subfigs:
         part.bbox_relative.set_points(part.bbox_relative.get_points().round(LAYOUT_DIGITS))
     for ax in figure.axes:

@@ -1,6 +1,6 @@
-"""Whether the methods that name a language's neurons name the same ones.
+"""Agreement between the methods that name a language's neurons.
 
-No paper's: every analysis that declares a ``Naming`` and is configured is compared.
+This analysis follows no paper. It compares all configured analyses that declare a ``Naming``.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from neuroglot.analyses.planning import labels, picked, running
 
 
 def compared_languages(run: Run) -> list[str]:
-    """The languages that two analyses or more name neurons of, in drawing order."""
+    """List the languages for which at least two analyses name neurons, in drawing order."""
     named: dict[str, set[str]] = {}
     for method in configured_methods(run):
         named.setdefault(method.analysis, set()).update(languages_of(run, method))

@@ -1,4 +1,4 @@
-"""How methods that name neurons are compared: the section and what the step gets."""
+"""The agreement analysis: its configuration section, and its step's inputs and settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,16 +26,16 @@ class AgreementSettings(AnalysisSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class AgreementInputs(Inputs):
-    """The model, and what says which neurons are named: datasets by analysis and step.
+    """The model, and the datasets with named neurons, by analysis and step.
 
-    A step that has parts is there once for each, as ``step/part``.
+    A step with parts has one dataset per part, named ``step/part``.
     """
 
     model: Path
     reductions: Mapping[str, Mapping[str, Path]]
 
     def naming(self, analysis: str) -> NamingInputs:
-        """What the methods of an analysis read."""
+        """Inputs of an analysis' naming methods."""
         return NamingInputs(self.model, self.reductions[analysis])
 
 

@@ -1,6 +1,6 @@
-"""What multiplying a language's neurons does to text that a model writes, and reads.
+"""Effect of multiplying a language's neurons on the text that a model writes and reads.
 
-No paper's: the neurons are those that any analysis names that declares a ``Naming``.
+This analysis follows no paper. Any analysis that declares a ``Naming`` can name the neurons.
 """
 
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ from neuroglot.errors import unknown_name
 
 
 def boosted_languages(run: Run, section: BoostSettings) -> list[str]:
-    """The languages that have held-out text and neurons to be multiplied."""
+    """List the languages with held-out text and neurons to multiply."""
     held_out = run.corpus_languages(run.perplexity.corpus) if run.perplexity else []
     named = languages_of(run, find_method(section.method))
     return [language for language in named if language in held_out]
 
 
 def _chosen_on(run: Run, method: Method) -> str | None:
-    """The corpus that a method's neurons are chosen on."""
+    """The corpus that a method's neurons are chosen on, if any."""
     return naming_of(method).chosen_on(run.section(method.analysis))
 
 

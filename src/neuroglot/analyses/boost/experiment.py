@@ -22,17 +22,17 @@ from neuroglot.models.load import load
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.tokens import read_tokens
 
-PLAIN = 1.0  # the factor that leaves neurons as they are
+PLAIN = 1.0  # the factor that changes nothing
 _READ = {"perplexity", "device", "dtype", "new_tokens"}
 
 
 @dataclass(frozen=True)
 class Text:
-    """What a language's prompts are taken from, and its perplexity.
+    """A language's held-out text, for perplexity, and its prompts.
 
     Attributes:
-        held_out: cut into windows.
-        prompts: ids of the beginnings of segments ``[item, position]``, without special tokens.
+        held_out: text cut into windows.
+        prompts: token ids of segment beginnings ``[item, position]``, without special tokens.
     """
 
     held_out: HeldOut
@@ -44,11 +44,11 @@ def read_texts(
 ) -> dict[str, Text]:
     """Read held-out text, in the order of ``languages``.
 
-    Prompts are the first ``prompt_tokens`` tokens of the first ``prompts`` segments that have as
-    many.
+    Prompts are the first ``prompt_tokens`` tokens of the first ``prompts`` segments with at least
+    ``prompt_tokens`` tokens.
 
     Raises:
-        NeuroglotError: too few segments are long enough; and as ``read_held_out``.
+        NeuroglotError: too few segments are long enough, or as ``read_held_out``.
     """
     count, length = settings.prompts, settings.prompt_tokens
     texts = {}
@@ -71,9 +71,9 @@ def read_texts(
 
 
 class Experiment:
-    """The model, loaded when a piece that is not there yet needs it.
+    """The model, loaded when the first missing piece needs it.
 
-    Factors are those of the settings, in their order, but for 1.
+    Factors are the settings' factors except 1, in their order.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class Experiment:
         self._model: Any = None
 
     def plain(self) -> dict[str, Piece]:
-        """Measure the model as it is, all languages in common batches.
+        """Measure the unedited model, with batches across languages.
 
         Returns:
-            Of every language: ``prompt [item]``, its own, as text; ``continuation [item]`` of
-            them; ``perplexity``, and the number of ``tokens`` it is taken over.
+            By language: its prompts as text, ``prompt [item]``; their ``continuation [item]``;
+            ``perplexity``; and ``tokens``, the number of tokens that perplexity is taken over.
         """
         places = {self._path(f"plain_{language}"): language for language in self._texts}
         fingerprints = {
@@ -118,16 +118,16 @@ class Experiment:
         return {language: found[path] for path, language in places.items()}
 
     def boosted(self, language: str, prompted: Sequence[str], neurons: NDArray[np.bool_]) -> Piece:
-        """Measure the model with a language's neurons, or as many random ones, multiplied.
+        """Measure the model with a language's neurons, or as many random neurons, multiplied.
 
         Args:
             language: id.
-            prompted: the languages whose prompts the model goes on from.
-            neurons: the language's ``[layer, neuron]``.
+            prompted: the languages whose prompts the model continues.
+            neurons: the language's neurons, ``[layer, neuron]``.
 
         Returns:
-            ``continuation [prompted, chosen, factor, item]`` and ``perplexity [chosen, factor]``,
-            where ``chosen`` are the language's neurons and then each random draw.
+            ``continuation [prompted, chosen, factor, item]`` and ``perplexity [chosen, factor]``.
+            ``chosen`` lists the language's neurons and then each random draw.
         """
         widths = read_card(self._inputs.model).neurons
         drawn = [
@@ -161,7 +161,7 @@ class Experiment:
     def _boosted(
         self, prompts: Sequence[NDArray[np.int64]], before: list[int], masks: NDArray[np.bool_]
     ) -> NDArray[np.str_]:
-        """Go on from all prompts under all factors of all sets of neurons, in common batches."""
+        """Continue all prompts for all factors and all sets of neurons, in common batches."""
         shape = len(prompts), len(masks), len(self._factors), len(prompts[0])
         grid = np.array(list(product(*map(range, shape))))
         asked = [prompts[place[0]][place[3]].tolist() for place in grid]

@@ -1,4 +1,4 @@
-"""Says which language a text is written in, with lingua, a statistical identifier."""
+"""Identifies the language of a text with lingua, a statistical identifier."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -9,34 +9,34 @@ from neuroglot.analyses.boost.measures.variants import UNDETERMINED
 if TYPE_CHECKING:
     from lingua import LanguageDetector
 
-# BCP 47's tags of languages that lingua names by another code of ISO 639-1.
+# BCP 47 tags of languages for which lingua has another ISO 639-1 code.
 _OTHER_CODES = {"fil": "tl", "no": "nb"}
 
 
 def identify(texts: Sequence[str]) -> list[str]:
-    """Name the language of each text as a whole, among the 75 that lingua knows.
+    """Identify the language of each whole text, among the 75 languages that lingua knows.
 
-    The choice is not narrowed to the languages of a configuration: a text may well be in none of
-    them, and what is found must not change when a language is added. Texts of mixed languages are
-    not cut up: lingua finds no reliable seams in texts of a few words.
+    All 75 languages are candidates, not only the configured ones: a text may be in another
+    language, and adding a language must not change a result. Texts of mixed languages are not
+    split, because lingua does not split texts of a few words reliably.
 
     Returns:
-        ISO 639-1 codes; ``und`` where no language is found, as in a text without letters.
+        ISO 639-1 codes; ``und`` if no language is found, for example in a text without letters.
     """
     detected = _detector().detect_languages_in_parallel_of(list(texts))
     return [one.iso_code_639_1.name.lower() if one else UNDETERMINED for one in detected]
 
 
 def code_of(language: str, script: str) -> str | None:
-    """The code under which ``identify`` finds a language; None where it knows it not.
+    """Give the code of a language in ``identify``; None if lingua does not know the language.
 
-    A language that lingua knows in another script only is one that it does not know: Serbian in
-    Latin letters would be found to be Croatian. Simplified and traditional Chinese are both
-    ``zh``, and a language's regional kinds are one.
+    A language is unknown if lingua knows it only in another script: Serbian in Latin script would
+    be identified as Croatian. Simplified and traditional Chinese are both ``zh``. Regional variants
+    have the code of their language.
 
     Args:
         language: BCP 47 tag or id.
-        script: that it is written in, an ISO 15924 code.
+        script: ISO 15924 code of the language's script.
 
     Example:
         >>> code_of("pt-br", "Latn"), code_of("sr-latn", "Latn"), code_of("wo", "Latn")
@@ -56,7 +56,7 @@ def _detector() -> "LanguageDetector":
 
 @cache
 def _scripts() -> dict[str, frozenset[str]]:
-    """Scripts by code; lingua tells those that several languages share, CLDR the others."""
+    """Scripts by language code: shared scripts from lingua, other scripts from CLDR."""
     import langcodes
     from lingua import Language
 

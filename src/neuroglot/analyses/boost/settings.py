@@ -1,4 +1,4 @@
-"""What a language's neurons are multiplied by, and which: the section and what the step gets."""
+"""The boost analysis: its configuration section, and its step's inputs and settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from neuroglot.settings import PerplexitySettings, Share, distinct
 
 
 def _one_of_the_methods(schema: dict[str, Any]) -> None:
-    """Let the configuration's reference say which methods there are."""
+    """Add the names of the methods to the configuration's reference."""
     schema["enum"] = list(known_methods())
 
 
@@ -57,13 +57,13 @@ class BoostSettings(EditingSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class BoostInputs(Inputs):
-    """The model, what names its neurons, and by language the tokens of held-out text.
+    """The model, the datasets of the naming method, and the tokens of held-out text by language.
 
     Attributes:
-        reductions: datasets that say which neurons the method names, as in ``NamingInputs``.
-        held_out: tokens of the text that prompts and perplexity are taken from.
-        chosen_on: tokens of the text that neurons were chosen on, if on text: no segment of the
-            one may stand in the other.
+        reductions: datasets with the neurons that the method names, as in ``NamingInputs``.
+        held_out: tokens of the text for prompts and perplexity.
+        chosen_on: tokens of the text that neurons were chosen on, if any. It must share no segment
+            with the held-out text.
     """
 
     model: Path
@@ -73,7 +73,7 @@ class BoostInputs(Inputs):
 
     @property
     def naming(self) -> NamingInputs:
-        """What the method reads."""
+        """Inputs of the naming method."""
         return NamingInputs(self.model, self.reductions)
 
 

@@ -1,4 +1,4 @@
-"""Neurons clustered into experts, which languages use them, and doing with one language's alone.
+"""Neurons clustered into experts, the languages that use them, and models with few experts.
 
 Liu et al., "Unraveling Babel: Exploring multilingual activation patterns within large language
 models".
@@ -38,7 +38,7 @@ def _recordings(_run: Run, section: ExpertsSettings) -> Iterator[Wish]:
 
 
 def _reads_again(section: ExpertsSettings) -> bool:
-    """Whether the model reads the text once more, beside what is recorded of it."""
+    """Whether the step reads the text with the model, instead of recorded activations."""
     return section.scores_from == "forward"
 
 

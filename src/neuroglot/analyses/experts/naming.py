@@ -1,4 +1,4 @@
-"""The neurons of the experts that only one language uses often."""
+"""The neurons of experts with high frequency in only one language."""
 
 import numpy as np
 import xarray as xr
@@ -12,10 +12,10 @@ from neuroglot.models.card import read_card
 
 
 def named(_method: str, inputs: NamingInputs, _top_fraction: float) -> xr.DataArray:
-    """Give the neurons of each language's own experts, bool [language, layer, neuron].
+    """Mark the neurons of each language's specific experts, bool [language, layer, neuron].
 
-    An expert is a language's own if it is of high frequency in it, and in no other language of
-    those that experts were counted in.
+    An expert is specific to a language if it has high frequency in this language and in no other
+    counted language.
     """
     counted = store.open_dataset(inputs.reductions["frequency"], "reduction")
     high = high_frequency(counted["expert_frequency"], counted.attrs["high_frequency"])
@@ -23,5 +23,5 @@ def named(_method: str, inputs: NamingInputs, _top_fraction: float) -> xr.DataAr
 
 
 def looked_at(_method: str, inputs: NamingInputs) -> NDArray[np.bool_]:
-    """Say where a language may have experts of its own, bool [layer]: in all layers."""
+    """Mark the layers that may have specific experts, bool [layer]: all layers."""
     return np.ones(read_card(inputs.model).layers, bool)

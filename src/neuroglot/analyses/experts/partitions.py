@@ -1,4 +1,4 @@
-"""Reads what the steps of the experts analysis hand to one another."""
+"""Readers for the datasets that steps of the experts analysis pass on."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ def read_partition(paths: Mapping[str, Path]) -> xr.DataArray:
     """Join the blocks to ``expert(layer, neuron)`` of all layers.
 
     Args:
-        paths: of the datasets of ``partition``, by block.
+        paths: paths of the datasets of ``partition``, by block.
 
     Raises:
-        NeuroglotError: a layer is missing or stands in two blocks.
+        NeuroglotError: a layer is missing or in two blocks.
     """
     blocks = [store.open_dataset(path, "reduction") for path in paths.values()]
     experts = xr.concat([block for block in blocks if block.sizes["layer"]], "layer")["expert"]
@@ -32,13 +32,14 @@ def read_partition(paths: Mapping[str, Path]) -> xr.DataArray:
 
 
 def read_routing(paths: Mapping[str, Path], languages: Sequence[str]) -> xr.Dataset:
-    """The tokens every expert was active for: ``active(language, fold, layer, expert)``.
+    """Read the number of tokens that activate each expert, and the number of all tokens.
 
-    And ``tokens(language, fold)`` in all. Texts of fewer segments than others have empty folds.
+    ``active(language, fold, layer, expert)`` and ``tokens(language, fold)``. Texts with fewer
+    segments than others may have empty folds.
 
     Args:
-        paths: of the datasets of ``routing``, by language.
-        languages: which of them, in this order.
+        paths: paths of the datasets of ``routing``, by language.
+        languages: languages to read, in this order.
     """
     routing = [store.open_dataset(paths[language], "reduction") for language in languages]
     folds = np.arange(max(data.sizes["fold"] for data in routing))

@@ -1,4 +1,4 @@
-"""How experts are made, counted and kept: the section, and what each step gets."""
+"""The experts analysis: its configuration section, and each step's inputs and settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,13 +75,13 @@ class PartitionSettings(StepSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingInputs(Inputs):
-    """The experts, and one language's text: either its recorded rows, or tokens and their reader.
+    """The experts, and one language's text: either recorded rows, or tokens and the model.
 
     Attributes:
         partition: the experts of each block of layers.
-        rows: ``act`` of every token; None where the model reads the text itself.
-        model: what reads the tokens; None where there are rows.
-        tokens: of the text; None where there are rows.
+        rows: recorded ``act`` of every token; None if the model reads the text.
+        model: the model that reads the tokens; None if there are rows.
+        tokens: the text's tokens; None if there are rows.
     """
 
     partition: Mapping[str, Path]
@@ -90,15 +90,15 @@ class RoutingInputs(Inputs):
     tokens: Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is neither the one nor the other."""
+        """Check that either rows, or a model and tokens are given; raises as ``text``."""
         _ = self.text
 
     @property
     def text(self) -> Path | tuple[Path, Path]:
-        """The rows, or the model and the tokens that it reads.
+        """The rows, or the model and the tokens.
 
         Raises:
-            TypeError: both are given, or neither is.
+            TypeError: both are given, or neither.
         """
         match self.rows, self.model, self.tokens:
             case Path() as rows, None, None:
@@ -118,7 +118,7 @@ class RoutingSettings(RunningSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class FrequencyInputs(Inputs):
-    """The tokens that experts are active for, by language."""
+    """The numbers of tokens that activate experts, by language."""
 
     routing: Mapping[str, Path]
 
@@ -132,9 +132,10 @@ class FrequencySettings(StepSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceInputs(Inputs):
-    """The model and its experts, and by language their use, held-out text and what chose them.
+    """The model, its experts, and by language their use, held-out text and counted text.
 
-    ``chosen_on`` is there so that no segment of it stands in ``held_out``.
+    ``chosen_on``, the text that the experts were counted on, must share no segment with
+    ``held_out``.
     """
 
     model: Path

@@ -1,4 +1,4 @@
-"""Language-specific neurons by activation-probability entropy, and doing without them.
+"""Language-specific neurons by activation-probability entropy, and models without them.
 
 Tang et al., "Language-specific neurons: the key to multilingual capabilities in large language
 models".

@@ -1,4 +1,4 @@
-"""Writes language neurons in the two forms other tools read: JSON, and LAPE's tensor file."""
+"""Writes language neurons in two forms for other tools: JSON, and LAPE's tensor file."""
 
 import json
 from pathlib import Path
@@ -10,17 +10,17 @@ from neuroglot.files import write_whole, written_whole
 
 
 def write_exports(language_neuron: xr.DataArray, json_path: Path, tensor_path: Path) -> None:
-    """Write ``{language: {layer: [neurons]}}`` and the same as ``List[language][layer]``.
+    """Write ``{language: {layer: [neurons]}}`` as JSON and ``List[language][layer]`` as tensors.
 
-    The tensor file holds a LongTensor for every language and layer, also where it is empty, as
-    LAPE's released code reads it; ``torch.load(..., weights_only=True)`` opens it. It names no
-    languages: their order is that of the JSON's keys. Layers and neurons count from 0. Each file
-    appears complete or not at all.
+    The tensor file has a LongTensor, possibly empty, for every language and layer, in the form that
+    LAPE's released code reads. ``torch.load(..., weights_only=True)`` opens it. It has no language
+    names: the order of languages is the order of the JSON's keys. Layers and neurons count from 0.
+    Each file appears complete or not at all.
 
     Args:
         language_neuron: bool [language, layer, neuron].
-        json_path: of the JSON.
-        tensor_path: of the tensor file.
+        json_path: path of the JSON file.
+        tensor_path: path of the tensor file.
     """
     import torch
 
@@ -31,4 +31,4 @@ def write_exports(language_neuron: xr.DataArray, json_path: Path, tensor_path: P
     ]
     write_whole(json_path, (json.dumps(lists, ensure_ascii=False) + "\n").encode())
     with written_whole(tensor_path) as temporary, temporary.open("wb") as file:
-        torch.save(tensors, file)  # which would write a path's name into the file
+        torch.save(tensors, file)  # given a path, it would write its name into the file

@@ -10,10 +10,10 @@ from neuroglot.models.card import read_card
 
 
 def named(_method: str, inputs: NamingInputs, _top_fraction: float) -> xr.DataArray:
-    """Give LAPE's selection, bool [language, layer, neuron]."""
+    """Mark the neurons that LAPE selects, bool [language, layer, neuron]."""
     return store.open_dataset(inputs.reductions["neurons"], "reduction")["language_neuron"]
 
 
 def looked_at(_method: str, inputs: NamingInputs) -> NDArray[np.bool_]:
-    """Say where it may select neurons, bool [layer]: in all layers."""
+    """Mark the layers that may have selected neurons, bool [layer]: all layers."""
     return np.ones(read_card(inputs.model).layers, bool)

@@ -1,4 +1,4 @@
-"""What language-specific neurons are chosen and judged by: the section and what each step gets."""
+"""The lape analysis: its configuration section, and each step's inputs and settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,9 +68,10 @@ class NeuronsSettings(StepSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class PerplexityInputs(Inputs):
-    """The model, its neurons, and by language the tokens of held-out text and of what chose them.
+    """The model, its neurons, and by language the tokens of held-out text and of recorded text.
 
-    ``chosen_on`` is there so that no segment of the one stands in the other.
+    ``chosen_on``, the text that neurons were selected on, must share no segment with the held-out
+    text.
     """
 
     model: Path

@@ -1,7 +1,7 @@
-"""The tokens that the last layer's neurons write, and the languages whose tokens those are.
+"""The tokens that the last layer's neurons write, and the languages of these tokens.
 
-After a thesis on the neurons of NLLB-200's last feed-forward network: what they write, read off
-their weights.
+This follows a thesis on the neurons of NLLB-200's last feed-forward network. It reads the tokens
+that a neuron writes from the neuron's weights.
 """
 
 from neuroglot import layout
@@ -61,7 +61,7 @@ LEXICON = Analysis(
     title="what the last layer writes",
     section=LexiconSettings,
     steps=(
-        # One job for all languages: reading a tokenizer takes longer than counting one of them.
+        # One job for all languages: loading a tokenizer takes longer than counting one language.
         Step(
             "counts",
             "tokens of {model} counted in every language",

@@ -1,4 +1,4 @@
-"""The neurons of the last layer whose tokens are most clearly of a language."""
+"""The last layer's neurons whose top tokens have the lowest entropy over languages."""
 
 import numpy as np
 import xarray as xr
@@ -13,7 +13,7 @@ from neuroglot.models.card import read_card
 def named(_method: str, inputs: NamingInputs, top_fraction: float) -> xr.DataArray:
     """Give each language's neurons of lowest entropy, bool [language, layer, neuron].
 
-    At most ``top_fraction`` of the last layer's neurons, under the uniform prior.
+    A language has at most ``top_fraction`` of the last layer's neurons. The prior is uniform.
     """
     data = store.open_dataset(inputs.reductions["association"], "reduction")
     n = round(top_fraction * data.sizes["neuron"])
@@ -25,6 +25,6 @@ def named(_method: str, inputs: NamingInputs, top_fraction: float) -> xr.DataArr
 
 
 def looked_at(_method: str, inputs: NamingInputs) -> NDArray[np.bool_]:
-    """Say where its neurons may be, bool [layer]: in the last one."""
+    """Mark the layers that may have such neurons, bool [layer]: the last layer."""
     layers = read_card(inputs.model).layers
     return np.asarray(np.arange(layers) == layers - 1)

@@ -1,4 +1,4 @@
-"""What neurons write, and which are drawn: the section, and what each step gets."""
+"""The lexicon analysis: its configuration section, and each step's inputs and settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class ProjectionSettings(RunningSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class AssociationInputs(Inputs):
-    """How often languages have tokens, and which tokens neurons write."""
+    """The token counts of languages, and the neurons' top tokens."""
 
     counts: Path
     projection: Path

@@ -1,4 +1,4 @@
-"""What detectors and combinators are looked at by: the section and what each step gets."""
+"""The roles analysis: its configuration section, and each step's inputs and settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class StatisticsInputs(Inputs):
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelSetsInputs(StatisticsInputs):
-    """Beside the statistics the corpora's segments and tokens, by corpus and language."""
+    """One model's statistics, and the corpora's segments and tokens, by corpus and language."""
 
     texts: Mapping[str, Mapping[str, Path]]
     tokens: Mapping[str, Mapping[str, Path]]

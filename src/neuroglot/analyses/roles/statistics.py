@@ -1,4 +1,4 @@
-"""One model's recorded statistics, stacked over corpora and languages; what differs by site."""
+"""One model's recorded statistics, stacked over corpora, languages and sites."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ SITES: tuple[Site, ...] = ("act", "out")
 
 @dataclass(frozen=True)
 class Statistics:
-    """One model's statistics of several corpora, each in some of the languages.
+    """One model's statistics of several corpora; a corpus may lack some of the languages.
 
     Attributes:
-        corpora: ids, in the order wanted.
-        languages: ids, in the order wanted.
-        recorded: by corpus and language.
+        corpora: ids, in the order of results.
+        languages: ids, in the order of results.
+        recorded: recordings by corpus and language.
     """
 
     corpora: Sequence[str]
@@ -61,12 +61,12 @@ class Statistics:
         return xr.concat(stacked, _axis("corpus", self.corpora))
 
     def sums_by_fold(self, name: str) -> dict[tuple[str, str], SumsByFold]:
-        """How a statistic's sums over each fold of segments are read, by corpus and language."""
+        """Give functions that read a statistic's sums by fold, by corpus and language."""
         return {key: partial(one.by_fold, name) for key, one in self.recorded.items()}
 
     @property
     def rows(self) -> xr.DataArray:
-        """Number of recorded prefixes, int64 ``[corpus, language]``, 0 where there are none."""
+        """Number of recorded prefixes, int64 ``[corpus, language]``, 0 where not recorded."""
         counts = {key: one.counts["rows"] for key, one in self.recorded.items()}
         return xr.DataArray(
             np.array(
@@ -83,11 +83,11 @@ class Statistics:
         estimates: xr.Dataset,
         bounds: Callable[[Recorded, int], Mapping[str, NDArray[np.float64]]],
     ) -> xr.Dataset:
-        """Put the bounds of statistics beside them, NaN where nothing is recorded.
+        """Add lower and upper bounds to the estimates, NaN where nothing is recorded.
 
         Args:
-            estimates: with the dimensions corpus, language and layer alone.
-            bounds: from a recording and a layer to the two bounds of every variable.
+            estimates: variables with exactly the dimensions corpus, language and layer.
+            bounds: function from a recording and a layer to the two bounds of every variable.
         """
         like = estimates.transpose("corpus", "language", "layer")
         shape = (2, len(self.corpora), len(self.languages), like.sizes["layer"])
@@ -112,7 +112,7 @@ def open_nested(
 
 
 def by_site(measured: Callable[[Any], xr.Dataset], sites: Sequence[str] = SITES) -> xr.Dataset:
-    """Put what is measured at several sites one behind the other along ``site``."""
+    """Measure at several sites and concatenate the results along ``site``."""
     pieces = [measured(site) for site in sites]
     found: xr.Dataset = xr.concat(pieces, _axis("site", sites), combine_attrs="override")
     return found

@@ -1,4 +1,4 @@
-"""Neurons that languages share when a model answers the same question, and what they do.
+"""Neurons that languages share when a model answers the same question, and their effects.
 
 Wang et al., "Sharing matters: analysing neurons across languages and tasks in LLMs".
 """
@@ -142,14 +142,14 @@ def _comparison_inputs(_run: Run, _section: SharingSettings, scope: Scope) -> Co
 def _comparison_settings(run: Run, section: SharingSettings, scope: Scope) -> ComparisonSettings:
     tasks = section.shown_tasks
     told = picked(section, ComparisonSettings) | {
-        "models": scope.models,  # those that there are, not those that the section may name
+        "models": scope.models,  # this step's models; the section may name more
         "shots": {task: run.tasks[task].shots for task in tasks},
     }
     return ComparisonSettings(**labels(run, run.corpus_languages(*tasks)), **told)
 
 
 def _passes(_run: Run, section: SharingSettings) -> int:
-    # Six changes and as many for each draw of random neurons; the model as it is, and the prompts.
+    # Upper bound: six changes, six controls per seed, the unedited model, and the prompts.
     return 8 * (1 + section.random_seeds)
 
 
@@ -188,7 +188,7 @@ SHARING = Analysis(
             tables=("effective_scores", "effective_by_layer"),
         ),
         Step(
-            # A job for each task: together they are the longest work there is.
+            # One job per task: one job for all tasks would be the longest of the workflow.
             "answers",
             "answers of {model} to {part} without neurons",
             _answers_inputs,

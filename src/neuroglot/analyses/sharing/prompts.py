@@ -1,4 +1,4 @@
-"""What neurons did at the end of the same prompts in several languages."""
+"""Recorded activations at the end of the same prompts in several languages."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class Prompts:
 
     Attributes:
         task: id.
-        site: ``act`` or ``gate``: what says whether a neuron is active.
-        recorded: by language, in the configured order; the items are the same in all.
+        site: ``act`` or ``gate``: the site whose values decide whether a neuron is active.
+        recorded: recordings by language, in the configured order; all have the same items.
     """
 
     task: str
@@ -35,7 +35,7 @@ class Prompts:
 
     @property
     def items(self) -> list[str]:
-        """Ids of the items, in their order."""
+        """Ids of the items, in the recorded order."""
         return [str(item) for item in self._first["segment"].values]
 
     @property
@@ -55,7 +55,7 @@ class Prompts:
         return next(iter(self.recorded.values())).data
 
     def blocks(self) -> Iterator[slice]:
-        """Layers of one width that fit into memory together, in all languages."""
+        """Give blocks of layers of equal width that fit into memory in all languages."""
         column = len(self.items) * len(self.recorded) * np.dtype(np.float32).itemsize
         first = 0
         for width, run in groupby(self.neurons):
@@ -65,9 +65,9 @@ class Prompts:
             first = stop
 
     def active(self, threshold: float) -> dict[str, Bits]:
-        """Which neurons are active, ``[item, layer, byte]`` by language, packed block by block.
+        """Pack the active neurons, ``[item, layer, byte]`` by language, block by block.
 
-        There are as many bytes as the widest layer takes; beyond a layer's neurons they are 0.
+        ``byte`` fits the widest layer; the padding bits of narrower layers are 0.
         """
         bits = -(-max(self.neurons) // 8)
         found = {
@@ -80,10 +80,10 @@ class Prompts:
         return found
 
     def read(self, site: str, layers: slice) -> Act:
-        """Read ``act``, ``site`` or its ``peak`` of a block of ``blocks``, by language.
+        """Read ``act``, ``gate`` or ``peak`` for a block of ``blocks``.
 
         Returns:
-            ``[item, layer, neuron]`` each.
+            ``[item, layer, neuron]`` by language.
         """
         width = max(self.neurons[layers])
         return {
@@ -95,15 +95,16 @@ class Prompts:
 def open_prompts(
     paths: Mapping[str, Mapping[str, Path]], tasks: Iterable[str], languages: Iterable[str]
 ) -> list[Prompts]:
-    """Open the recordings of tasks, of one model.
+    """Open one model's recordings of tasks.
 
     Args:
-        paths: of what was recorded, by task and language.
-        tasks: which are opened.
-        languages: in the order wanted; those that a task is asked in are opened.
+        paths: paths of the recordings, by task and language.
+        tasks: ids of the tasks to open.
+        languages: ids, in the order of the results; a task need not have all of them.
 
     Raises:
-        NeuroglotError: one is missing or damaged, or an item stands in one language only.
+        NeuroglotError: a recording is missing or damaged, a task was recorded in fewer than two
+            languages, or a task's items differ between languages.
     """
     keys = {(task, one): path for task, own in paths.items() for one, path in own.items()}
     by_key = dict(zip(keys, open_recorded(keys.values()), strict=True))
@@ -129,11 +130,11 @@ def recorded_items(paths: Mapping[str, Path], prompts: Prompts) -> dict[str, lis
     """Read the items whose prompts were recorded, by language.
 
     Args:
-        paths: of the task's items, by language.
+        paths: paths of the task's items, by language.
         prompts: the task's recordings.
 
     Raises:
-        NeuroglotError: a file holds others than were recorded.
+        NeuroglotError: a file's items differ from the recorded items.
     """
     found = {}
     for language in prompts.recorded:
@@ -146,11 +147,11 @@ def recorded_items(paths: Mapping[str, Path], prompts: Prompts) -> dict[str, lis
 
 
 def kinds_of(fired: Act, threshold: float) -> KindBits:
-    """Tell kinds of neurons apart by the firing site's values in all languages."""
+    """Find the kinds of neurons from the firing site's values in all languages."""
     neurons = next(iter(fired.values())).shape[-1]
     return kinds(signs(fired, threshold).values(), neurons)
 
 
 def signs(fired: Act, threshold: float) -> dict[str, Bits]:
-    """Pack which neurons are active, by language."""
+    """Pack the active neurons by language."""
     return {language: pack_above(own, [threshold])[0] for language, own in fired.items()}

@@ -1,4 +1,4 @@
-"""What shared neurons are told apart and judged by: the section and what each step gets."""
+"""The sharing analysis: its configuration section, and each step's inputs and settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,13 +52,13 @@ class SharingSettings(EditingSettings):
 
     @property
     def shown_tasks(self) -> list[str]:
-        """Every task whose kinds of neurons are told apart."""
+        """Every task for which kinds of neurons are found."""
         return list(dict.fromkeys([*self.tasks, *self.few_shot]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class KindsInputs(Inputs):
-    """What neurons did at the ends of prompts, by task and language."""
+    """Recorded activations at the ends of prompts, by task and language."""
 
     prompts: Mapping[str, Mapping[str, Path]]
 
@@ -75,7 +75,7 @@ class KindsSettings(StepSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ContributionsInputs(Inputs):
-    """The model, and what its neurons did at the ends of prompts, by task and language."""
+    """The model, and its recorded activations at the ends of prompts, by task and language."""
 
     model: Path
     prompts: Mapping[str, Mapping[str, Path]]
@@ -92,7 +92,7 @@ class ContributionsSettings(StepSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class EffectiveInputs(Inputs):
-    """The model, what its neurons did at the ends of prompts, and the items, by task and language.
+    """The model, and recorded activations at prompts' ends and items, by task and language.
 
     The items hold the gold answers.
     """
@@ -112,9 +112,9 @@ class EffectiveSettings(StepSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class AnswersInputs(Inputs):
-    """The model, and of one task what neurons did at the prompts' ends and the items, by language.
+    """The model, and one task's recorded activations at prompts' ends and items, by language.
 
-    What neurons did says which of them are edited.
+    The activations decide which neurons are edited.
     """
 
     model: Path

@@ -1,4 +1,4 @@
-"""Neurons that move a language's states into a space that languages share, and out of it again.
+"""Neurons that move a language's states into the shared latent space, and out of it again.
 
 Tezuka and Inoue, "The transfer neurons hypothesis: an underlying mechanism for language latent
 space transitions in multilingual LLMs".
@@ -32,14 +32,14 @@ from neuroglot.errors import unknown_name
 
 
 def paired_languages(run: Run, section: TransferSettings, *texts: str) -> list[str]:
-    """The languages of some corpora or tasks that transfer pairs with the pivot."""
+    """List the languages of some corpora or tasks that are paired with the pivot."""
     paired = run.corpus_languages(section.corpus)
     read = run.corpus_languages(*texts)
     return [language for language in read if language in paired and language != run.pivot]
 
 
 def _own(run: Run, section: TransferSettings) -> list[str]:
-    """The languages that have neurons."""
+    """List the languages for which transfer neurons are found."""
     return paired_languages(run, section, section.corpus)
 
 
@@ -93,7 +93,7 @@ def _lists(scope: Scope) -> Path:
 def _comparing(
     run: Run, section: TransferSettings, scope: Scope, told: type[PairedSettings]
 ) -> dict[str, Any]:
-    """What a step is told that compares the states of all languages."""
+    """Settings of a step that compares the states of all languages."""
     languages = run.corpus_languages(section.corpus)
     paired = {"model": scope.model, "pivot": run.pivot}
     return {**paired, **labels(run, languages), **picked(section, told)}

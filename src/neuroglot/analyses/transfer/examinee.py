@@ -1,4 +1,4 @@
-"""A model as lm-evaluation-harness asks it, its neurons edited while it reads prompts."""
+"""A model for lm-evaluation-harness, with neurons edited while it reads prompts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,27 +17,27 @@ from neuroglot.models.describe import language_config
 from neuroglot.models.intervene import Edit
 from neuroglot.tokens import special_tokens
 
-_NEW_TOKENS = 256  # where a task does not say how many: what the harness's own models write
+_NEW_TOKENS = 256  # default of a task, as in the harness's own models
 
 
 class Examinee(TemplateLM):  # type: ignore[misc]
     """Answers the harness's requests by greedy decoding and log-probabilities.
 
-    A prompt that is too long for the model loses its beginning, as with the harness's own models.
+    A prompt that is too long for the model is cut at the start, as by the harness's own models.
 
     Args:
         model: a causal language model with its head.
-        tokenizer: of the model.
-        edits: made at every token of the prompts, with neurons ``[layer, neuron]``; not at what is
-            read or written after them.
-        batch_tokens: run at once, as ``capture.answers.judge`` takes them.
+        tokenizer: the model's tokenizer.
+        edits: edits with neurons ``[layer, neuron]``, made at every token of the prompts, but not
+            at tokens that are read or written after a prompt.
+        batch_tokens: number of tokens per batch, as in ``capture.answers.judge``.
     """
 
     def __init__(
         self, model: Any, tokenizer: Tokenizer, edits: Sequence[Edit], batch_tokens: int | None
     ) -> None:
         super().__init__()
-        tokenizer.no_truncation()  # both may be left over in a tokenizer's file
+        tokenizer.no_truncation()  # a tokenizer's file may set truncation and padding
         tokenizer.no_padding()
         self._model, self._tokenizer, self._batch_tokens = model, tokenizer, batch_tokens
         self._edits = list(edits)
@@ -57,13 +57,13 @@ class Examinee(TemplateLM):  # type: ignore[misc]
 
     @property
     def prefix_token_id(self) -> int:
-        """What is read where a prompt is empty."""
+        """The token that replaces an empty prompt."""
         return self._before[0] if self._before else self.eot_token_id
 
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **_: Any
     ) -> list[int]:
-        """Ids of a text, after the tokenizer's special tokens if it is not to go on from others."""
+        """Encode a text, after the tokenizer's special tokens unless it continues other tokens."""
         ids: list[int] = self._tokenizer.encode(string, add_special_tokens=False).ids
         return ids if add_special_tokens is False else [*self._before, *ids]
 
@@ -79,14 +79,14 @@ class Examinee(TemplateLM):  # type: ignore[misc]
         return [(float(score), bool(greedy)) for score, greedy in scores]
 
     def loglikelihood_rolling(self, *_: Any, **__: Any) -> list[float]:
-        """Refuse: a text that is read as a whole has no prompt to edit neurons at."""
+        """Raise an error: perplexity has no prompt at which neurons could be edited."""
         raise NeuroglotError(
             "a task of transfer.harness measures perplexity, which has no prompt to deactivate "
             "neurons at; leave it out"
         )
 
     def generate_until(self, requests: list[Any], **_: Any) -> list[str]:
-        """Write up to the first of a task's stop strings."""
+        """Generate text up to the first of a task's stop strings."""
         asked = [_Writing(*request.args) for request in requests]
         texts = [""] * len(asked)
         for most in {one.most for one in asked}:
@@ -101,14 +101,14 @@ class Examinee(TemplateLM):  # type: ignore[misc]
         return self._edits
 
     def _fitting(self, prompt: list[int], after: int) -> list[int]:
-        """As much of a prompt's end as the model can read before ``after`` other tokens."""
+        """Cut the start of a prompt so that ``after`` more tokens fit the model's context."""
         if self._room is None or len(prompt) + after <= self._room:
             return prompt
         return prompt[len(prompt) + after - self._room :]
 
 
 class _Writing:
-    """A request to write: a prompt, stop strings and the most tokens."""
+    """A request to generate: the prompt, the stop strings and the maximum number of tokens."""
 
     def __init__(self, prompt: str, settings: dict[str, Any]) -> None:
         if settings.get("do_sample") or settings.get("temperature", 0):

@@ -10,7 +10,7 @@ from neuroglot.analyses.transfer.measures.lists import listed
 
 
 def named(method: str, inputs: NamingInputs, _top_fraction: float) -> xr.DataArray:
-    """Give each language's list, all of it, bool [language, layer, neuron]."""
+    """Mark the neurons of each language's whole list, bool [language, layer, neuron]."""
     lists = _lists(inputs)
     languages = lists["language"].values.tolist()
     masks = np.array([listed(lists, method, language) for language in languages])
@@ -18,7 +18,7 @@ def named(method: str, inputs: NamingInputs, _top_fraction: float) -> xr.DataArr
 
 
 def looked_at(method: str, inputs: NamingInputs) -> NDArray[np.bool_]:
-    """Say where neurons of the type are sought, bool [layer]: the types share the layers."""
+    """Mark the layers that are searched for the type, bool [layer]; each layer has one type."""
     score = _lists(inputs)["score"].sel(type=method)
     return np.asarray(score.notnull().any(("language", "neuron")).to_numpy())
 

@@ -1,4 +1,4 @@
-"""What transfer neurons are found and judged by: the section, and what each step is given."""
+"""The transfer analysis: its configuration section, and each step's inputs and settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,7 +111,7 @@ class TransferSettings(EditingSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronsInputs(Inputs):
-    """The model, whose value vectors are scored, and its states by language."""
+    """The model, which has the value vectors, and its states by language."""
 
     model: Path
     states: Mapping[str, Path]
@@ -126,9 +126,9 @@ class SpaceInputs(Inputs):
 
 @dataclass(frozen=True, kw_only=True)
 class DeactivationInputs(Inputs):
-    """The model and its neurons, its states by language, and the texts it reads without them.
+    """The model, its neurons, its states by language, and the texts it reads without the neurons.
 
-    There are ``texts`` of every language but the pivot.
+    ``texts`` has every language except the pivot.
     """
 
     model: Path

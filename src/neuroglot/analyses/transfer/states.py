@@ -1,4 +1,4 @@
-"""The hidden states that were recorded of parallel segments, and the segments' tokens."""
+"""Recorded hidden states of parallel segments, and the segments' tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,10 +24,10 @@ class States:
     """One language's recorded segments.
 
     Attributes:
-        path: of the recorded group.
+        path: path of the recorded group.
         language: id.
-        segments: ids of the segments; the same in every language that was opened with this one.
-        rows: ``[segment]``, their rows in the store.
+        segments: ids of the segments; languages opened together have the same segments.
+        rows: ``[segment]``, the segments' rows in the store.
         stack, stack_layer: ``[layer]``, ``encoder`` or ``decoder``, and the layer's number in it.
     """
 
@@ -45,29 +45,29 @@ class States:
 
     @property
     def fingerprint(self) -> str:
-        """What the rows were recorded from."""
+        """Fingerprint of the recording."""
         return store.read_record(self.path, "activations").fingerprint
 
     def act(self, layers: int | slice) -> NDArray[np.float32]:
-        """``act`` at the last token: ``[segment, neuron]`` of a layer, or ``[layer, ...]``.
+        """Read ``act`` at the last token: ``[segment, neuron]`` of a layer, or ``[layer, ...]``.
 
-        As many neurons as the widest layer has, NaN where one has fewer.
+        The width is the widest layer's; padding neurons of narrower layers are NaN.
         """
         return self._read("act", layers)
 
     def mid(self, layers: int | slice) -> NDArray[np.float32]:
-        """The stream before the FFN adds to it, as ``act``: ``[segment, hidden]``."""
+        """Read the stream before the FFN, at the last token: ``[segment, hidden]`` of a layer."""
         return self._read("mid", layers)
 
     def states(self, pool: Pool, states: int | slice = slice(None)) -> NDArray[np.float32]:
-        """The residual stream of the last token or the mean: ``[segment, hidden]`` of a state.
+        """Read the residual stream of the last token or the mean over tokens.
 
-        Or ``[state, ...]`` of several.
+        ``[segment, hidden]`` of one state, or ``[state, segment, hidden]`` of several states.
         """
         return self._read(SITES[pool], states)
 
     def tokens(self, model: Path, text: Path) -> Tokens:
-        """The segments' tokens as the recorded model read them, in the order of ``segments``.
+        """Tokenise the segments as in the recording, in the order of ``segments``.
 
         Args:
             model: folder of the model.
@@ -76,7 +76,7 @@ class States:
         Raises:
             NeuroglotError: another model or text was recorded.
         """
-        from neuroglot.capture.record import tokenised  # and torch, which other readers need not
+        from neuroglot.capture.record import tokenised  # imports torch, which few readers need
 
         origin = store.read_record(self.path, "activations").origin
         segments = read_parquet(text).segments
@@ -95,15 +95,15 @@ class States:
 def open_states(
     paths: Mapping[str, Path], languages: Sequence[str], pivot: str
 ) -> dict[str, States]:
-    """Open the recorded states of languages, with the segments that all of them have.
+    """Open the languages' recorded states, with the segments common to all languages.
 
     Args:
-        paths: the languages' recorded groups, of one model.
-        languages: in the order wanted.
-        pivot: the language in whose order the segments are, whatever that of the languages.
+        paths: the languages' recorded groups, for one model.
+        languages: ids, in the order of the result.
+        pivot: the language that determines the order of the segments.
 
     Returns:
-        By language, each with the same segments in the same order.
+        States by language; all have the same segments in the same order.
 
     Raises:
         NeuroglotError: a language's states are missing or damaged, two were recorded differently,
@@ -140,10 +140,10 @@ def open_states(
 
 
 def check_neighbours(k: Sequence[int], segments: Sequence[str]) -> None:
-    """Refuse more neighbours than a segment has.
+    """Check that a segment has enough neighbours.
 
     Raises:
-        NeuroglotError: so many are asked for.
+        NeuroglotError: a ``k`` is not below the number of segments.
     """
     if max(k) >= len(segments):
         raise NeuroglotError(
@@ -155,8 +155,8 @@ def check_neighbours(k: Sequence[int], segments: Sequence[str]) -> None:
 def state_axis(states: States) -> dict[str, Any]:
     """Coordinates ``state``, ``stack(state)`` and ``stack_state(state)``.
 
-    ``stack_state`` counts a stack's states from 0, the embeddings, to its number of layers, which
-    is the state after the last layer and before the final norm.
+    ``stack_state`` counts a stack's states. State 0 is the embeddings; the last state, the number
+    of layers, is the state after the last layer and before the final norm.
     """
     depths = {str(name): int((states.stack == name).sum()) for name in dict.fromkeys(states.stack)}
     stack = [name for name, depth in depths.items() for _ in range(depth + 1)]
@@ -169,7 +169,7 @@ def state_axis(states: States) -> dict[str, Any]:
 
 
 def states_after(states: States) -> list[int]:
-    """The number of the state that each layer leaves, ``[layer]``."""
+    """Number of the state after each layer, ``[layer]``."""
     axis = state_axis(states)
     stacks, places = axis["stack"][1], axis["stack_state"][1]
     number = {key: state for state, key in enumerate(zip(stacks, places, strict=True))}
@@ -180,7 +180,7 @@ def states_after(states: States) -> list[int]:
 
 
 def _chosen(text: Tokens, segments: NDArray[np.int64]) -> Tokens:
-    """Some segments of a text, in the order of ``segments``."""
+    """Select the segments of a text, in the order of ``segments``."""
     lengths = np.bincount(text.segment, minlength=len(text.segment_ids))
     starts = np.cumsum(lengths) - lengths
     rows = np.concatenate([np.arange(starts[s], starts[s] + lengths[s]) for s in segments])

@@ -1,1 +1,1 @@
-"""The figures of agreement, one module per family: ``FIGURES``, a drawing function by stem."""
+"""The figures of the agreement analysis, one module per family: ``FIGURES``, functions by stem."""

@@ -1,4 +1,4 @@
-"""Where methods name the same neurons for a language more often than chance would."""
+"""Overlap between the neurons that methods name for a language, compared with chance."""
 
 import math
 from itertools import combinations
@@ -28,7 +28,7 @@ NAMES = {
 }
 CELL = 0.36
 SIGNIFICANT = 0.05
-LEAST_COLOUR = 1.0  # a doubling, in powers of two
+LEAST_COLOUR = 1.0  # least end of the colour scale in powers of two: a doubling
 MOST_COLUMNS = 6
 OBSERVED: dict[str, Any] = {"color": style.HUES[0], "marker": "o", "markersize": 2.8}
 CHANCE: dict[str, Any] = {"color": "#777777", "linestyle": (0, (3, 1.5)), "marker": "_"}
@@ -38,11 +38,12 @@ Values = NDArray[np.float64]
 
 @style.styled
 def agreement_by_language(ds: Dataset) -> Figure:
-    """One panel per language: two methods' overlap, all layers together, against chance.
+    """One panel per language: two methods' overlap over all layers, compared with chance.
 
-    Below the diagonal the Jaccard overlap over the expected one, on a logarithmic scale of
-    colours, grey where nothing is shared, with a star where it is significant; on the diagonal
-    the number of neurons that a method names; above it how many of them two methods share.
+    Below the diagonal: the observed Jaccard overlap divided by the expected overlap, on a
+    logarithmic colour scale, grey if no neuron is shared, with a star if significant. On the
+    diagonal: the number of neurons that a method names. Above the diagonal: the number of neurons
+    that two methods share.
 
     Args:
         ds: ``jaccard_all``, ``expected_all`` and ``p_value_holm``
@@ -61,7 +62,7 @@ def agreement_by_language(ds: Dataset) -> Figure:
     side = max(1.3, CELL * len(methods))
     lines = -(-len(drawn) // columns)
     figure = panels.page(2.2 + columns * (side + 0.3), 1.4 + lines * (side + 0.35))
-    figure.set_layout_engine("compressed")  # of constrained layouts, the one for square panels
+    figure.set_layout_engine("compressed")  # the constrained layout for square panels
     axes = panels.wrapped(figure, len(drawn), columns, sharex=True, sharey=True)
     for ax, language in zip(axes, drawn, strict=True):
         image = _triangle(ax, ds.sel(language=language), ratio.sel(language=language), largest)
@@ -92,7 +93,7 @@ def _triangle(ax: Axes, ds: Dataset, ratio: DataArray, largest: float) -> AxesIm
     cells = np.log2(values, out=np.full(values.shape, np.nan), where=below & (values > 0))
     image = heat(ax, cells, -largest, largest, signed_colour_map().with_extremes(bad="white"))
     ax.set_aspect("equal")
-    # None shared has no logarithm; it is common where chance would share less than one neuron.
+    # A ratio of 0 has no logarithm. It is common where chance would share less than one neuron.
     for row, column in zip(*np.nonzero(below & (values == 0)), strict=True):
         ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=style.ABSENT))
     both = ds["looked_at"] & ds["looked_at"].rename(method="method_other")
@@ -114,7 +115,7 @@ def _triangle(ax: Axes, ds: Dataset, ratio: DataArray, largest: float) -> AxesIm
 
 
 def _ratio(value: float) -> str:
-    """A ratio in a few characters: 0, 0.42, 3.1, 27."""
+    """Format a ratio in a few characters: 0, 0.42, 3.1, 27."""
     return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
 
 
@@ -124,10 +125,11 @@ def _times(exponent: float, _: int) -> str:
 
 @style.styled
 def agreement_by_layer(ds: Dataset) -> Figure:
-    """One panel per two methods: their Jaccard overlap through the layers, beside chance.
+    """One panel per two methods: Jaccard overlap by layer, observed and by chance.
 
-    The line is the mean over languages that both methods name neurons for in the layer, in a band
-    from the lowest to the highest language. Pairs that meet in a single layer are left out.
+    The line is the mean over the languages for which both methods name neurons in the layer. The
+    band reaches from the lowest to the highest language. Pairs of methods with neurons in only one
+    common layer are left out.
 
     Args:
         ds: ``jaccard`` and ``expected_jaccard`` ``(method, method_other, language, layer)``.
@@ -159,18 +161,18 @@ def agreement_by_layer(ds: Dataset) -> Figure:
 
 
 def _layers(ds: Dataset, first: str, second: str) -> int:
-    """In how many layers any language has neurons of both methods."""
+    """Count the layers in which any language has neurons of both methods."""
     jaccard = ds["jaccard"].sel({"method": first, "method_other": second})
     return int(jaccard.notnull().any("language").sum())
 
 
 def _lines(ax: Axes, axis: LayerAxis, observed: DataArray, expected: DataArray) -> None:
-    """Draw ``observed(language, layer)`` and what chance gives in the same languages."""
+    """Draw ``observed(language, layer)`` and ``expected``, the overlap by chance."""
     low, high = (one.values for one in (observed.min("language"), observed.max("language")))
     axis.fill(ax, low, high, color=OBSERVED["color"], alpha=0.2, linewidth=0)
     for values, look in ((expected, CHANCE), (observed, OBSERVED)):
         mean = values.mean("language").values
-        for stack in axis.stacks:  # a marker at every layer: a lone one has no line
+        for stack in axis.stacks:  # markers show isolated layers, which have no line
             ax.plot(stack.x, mean[stack.layers], **look)
     axis.decorate(ax)
     plain_numbers(ax)

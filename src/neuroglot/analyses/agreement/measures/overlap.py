@@ -1,8 +1,8 @@
-"""How far methods that name a language's neurons name the same ones, against chance.
+"""Overlap between the neurons that methods name for a language, compared with chance.
 
-Chance is hypergeometric: in each layer both sets keep their sizes and are drawn from the layer's
-neurons independently. Taken together, layers stay strata, because methods agree on *layers* more
-easily than on neurons.
+The null model is hypergeometric: in each layer, both sets keep their sizes and are drawn
+independently from the layer's neurons. The null model over all layers keeps layers as strata,
+because methods agree on *layers* more easily than on neurons.
 """
 
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ Values = NDArray[np.float64]
 
 
 class Sets(NamedTuple):
-    """Sizes of a population, of two sets in it, and of what they share."""
+    """Sizes of a population, of two sets in it, and of their intersection."""
 
     population: int
     first: int
@@ -42,22 +42,23 @@ class Sets(NamedTuple):
 
 
 def agreement(named: xr.DataArray, looked_at: xr.DataArray) -> xr.Dataset:
-    """Compare every two methods, layer by layer and over all layers together.
+    """Compare every two methods, by layer and over all layers.
 
     Args:
         named: whether a method names a neuron for a language, bool
             [method, language, layer, neuron]; see ``axes.layer_widths``.
-        looked_at: whether a method looks at a layer at all, bool [method, layer]. "All layers"
-            of two methods are those that both look at.
+        looked_at: whether a method may name neurons in a layer, bool [method, layer]. "All layers"
+            of two methods are the layers that both methods look at.
 
     Returns:
         ``neurons(method, language, layer)`` int64, sizes of the sets;
-        ``shared(method, method_other, language, layer)`` int64 (a method's with itself is the
-        size of its set); float64 ``jaccard``, ``expected_jaccard``, its expectation under chance,
-        and ``p_value``, P(shared by chance >= shared), of the same dimensions; ``jaccard_all``,
-        ``expected_all`` and ``p_value_all`` [method, method_other, language] over all layers, and
-        ``p_value_holm``, the last corrected by Holm's method for all pairs and languages. All are
-        symmetric; NaN where a set is empty and for a method with itself.
+        ``shared(method, method_other, language, layer)`` int64 (for a method with itself, the size
+        of its set); float64 ``jaccard``, ``expected_jaccard``, its expectation by chance, and
+        ``p_value``, P(shared by chance >= shared), with the same dimensions; ``jaccard_all``,
+        ``expected_all`` and ``p_value_all`` [method, method_other, language] over all layers; and
+        ``p_value_holm``, which is ``p_value_all`` corrected by Holm's method for all pairs and
+        languages. All are symmetric; overlaps and p-values are NaN where a set is empty and for a
+        method with itself.
     """
     named = named.transpose("method", "language", "layer", "neuron")
     chosen, looked = named.to_numpy(), looked_at.transpose("method", "layer").to_numpy()
@@ -96,13 +97,13 @@ def compare(strata: Iterable[Sets]) -> tuple[float, float, float]:
     """Give the Jaccard overlap of two sets, its expectation by chance, and a one-sided p-value.
 
     Args:
-        strata: the two sets' parts in each layer, which chance leaves there.
+        strata: sizes of the two sets in each layer; the null model keeps them.
 
     Returns:
-        shared / (first + second - shared) of the sums over strata; its exact expectation and the
-        probability that chance shares as many or more, with the distribution of the sum of the
-        strata's hypergeometric variables. All NaN where a set is empty in every stratum. A
-        p-value below 1e-308 is 0.
+        shared / (first + second - shared) of the sums over strata; its exact expectation; and the
+        probability of at least as many shared neurons by chance. The expectation and the
+        probability use the distribution of the sum of the strata's hypergeometric variables. All
+        are NaN if a set is empty in every stratum. A p-value below 1e-308 is 0.
     """
     strata = list(strata)
     first, second, shared = (
@@ -125,9 +126,9 @@ def shared_by_chance(population: int, first: int, second: int) -> Values:
     P(k) = C(first, k) C(population - first, second - k) / C(population, second).
 
     Args:
-        population: neurons to choose from.
-        first: size of one set.
-        second: size of the other.
+        population: number of neurons to draw from.
+        first: size of the first set.
+        second: size of the second set.
 
     Returns:
         float64 [shared], from 0 to the smaller size; sums to 1.
@@ -153,14 +154,14 @@ def _log_choose(n: int, k: NDArray[np.int64]) -> Values:
 
 
 def holm(p_values: Values) -> Values:
-    """Correct p-values for their number by Holm's step-down method; NaN is no test.
+    """Correct p-values for multiple tests by Holm's step-down method; NaN does not count as a test.
 
     Args:
-        p_values: of any shape.
+        p_values: p-values of any shape.
 
     Returns:
-        Corrected ones of the same shape: max over i <= rank of (m - i) p_(i), at most 1, with m
-        tests and i counted from 0.
+        Corrected p-values of the same shape: max over i <= rank of (m - i) p_(i), at most 1, with
+        m tests and i counted from 0.
     """
     corrected = np.full(p_values.shape, np.nan)
     tested = ~np.isnan(p_values)
@@ -182,8 +183,8 @@ def named_by_several(named: xr.DataArray, minimum: int) -> tuple[NDArray[np.intp
         minimum: number of methods.
 
     Returns:
-        Each one's language, layer and neuron, by place: language by language, those that most
-        methods name first, then by layer and neuron.
+        The language, layer and neuron of each entry, as indices. Entries are ordered by language,
+        then by descending number of methods, then by layer and neuron.
     """
     methods = named.sum("method").transpose("language", "layer", "neuron").to_numpy()
     language, layer, neuron = np.nonzero(methods >= minimum)

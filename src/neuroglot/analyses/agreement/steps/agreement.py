@@ -1,4 +1,4 @@
-"""Compares the neurons that methods name for each language, and lists those named by several."""
+"""Compares the neurons that methods name for each language, and lists neurons named by several."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -58,7 +58,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: AgreementInputs, settings: AgreementStepSettings) -> xr.Dataset:
-    """Compare every two methods in every language and look up what else is known of the neurons."""
+    """Compare every two methods in every language, and look up other results for the neurons."""
     methods, languages = settings.methods, settings.languages
     named = _named(inputs, settings)
     looked = xr.DataArray(
@@ -116,16 +116,17 @@ def _known(
     layer: Places,
     neuron: Places,
 ) -> dict[str, Any]:
-    """What the compared analyses know of each entry's neuron in its language.
+    """Look up the compared analyses' results for each entry's neuron in its language.
 
-    - ``frequency``: LAPE's activation probability, and ``frequency_others``, the highest in
-      another language; NaN unknown.
-    - ``expert``: its expert.
-    - ``specific_items``: items in which it is active in this language alone; both -1 unknown.
+    - ``frequency``: LAPE's activation probability, and ``frequency_others``, the highest
+      probability in another language; NaN if unknown.
+    - ``expert``: the neuron's expert; -1 if unknown.
+    - ``specific_items``: number of items in which the neuron is active in only this language; -1
+      if unknown.
     """
 
     def read(analysis: str, step: str, name: str) -> xr.DataArray:
-        """A variable at the entries' neurons, [language, entry]."""
+        """Read a variable at the entries' neurons, [language, entry]."""
         data = store.open_dataset(inputs.reductions[analysis][step], "reduction")[name]
         at = {"layer": ("entry", layer), "neuron": ("entry", neuron)}
         return data.isel(at).transpose("language", "entry")
@@ -158,7 +159,7 @@ def _known(
 
 
 def _of_own(values: xr.DataArray, own: Sequence[str], missing: float) -> NDArray[Any]:
-    """Each entry's value in its own language, from [language, entry]."""
+    """Select each entry's value in its own language, from [language, entry]."""
     rows = {language: row for row, language in enumerate(dict.fromkeys(own))}
     there = values.reindex(language=list(rows), fill_value=missing).to_numpy()
     return there[[rows[one] for one in own], np.arange(len(own))]
@@ -167,7 +168,7 @@ def _of_own(values: xr.DataArray, own: Sequence[str], missing: float) -> NDArray
 def _tokens(
     inputs: AgreementInputs, settings: AgreementStepSettings, layer: Places, neuron: Places
 ) -> tuple[NDArray[np.int32], NDArray[np.str_]]:
-    """Find the first tokens of every entry's value vector, as ids and as text [entry, place]."""
+    """Find the top tokens of every entry's value vector, as ids and as text [entry, place]."""
     if not len(layer):
         return np.empty((0, TOKENS), np.int32), np.empty((0, TOKENS), "U1")
     pairs, entry = np.unique(np.stack([layer, neuron]), axis=1, return_inverse=True)
@@ -180,12 +181,12 @@ def _tokens(
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Every two methods by layer and over all layers; the neurons that several methods name."""
+    """Agreement of methods by layer and over all layers; the neurons that several methods name."""
     return {"agreement": _agreement(data), "neurons": _neurons(data)}
 
 
 def _agreement(data: xr.Dataset) -> pd.DataFrame:
-    """Each pair once, where both methods name neurons; lines over all layers have layer "all"."""
+    """List each pair once, if both methods name neurons; "all" marks lines over all layers."""
     own, looked = data["neurons"], data["looked_at"]
     other = {"method": "method_other"}
     sets = xr.Dataset(
@@ -212,7 +213,7 @@ def _agreement(data: xr.Dataset) -> pd.DataFrame:
 
 
 def _pairs(data: xr.Dataset) -> pd.DataFrame:
-    """The lines of two different methods, each pair in the methods' order."""
+    """Select the lines of two different methods, each pair in the methods' order."""
     methods = data["method"].values.tolist()
     table = tidy(data).dropna(subset="jaccard")
     first, second = (table[name].map(methods.index) for name in ("method", "method_other"))
@@ -220,7 +221,7 @@ def _pairs(data: xr.Dataset) -> pd.DataFrame:
 
 
 def _neurons(data: xr.Dataset) -> pd.DataFrame:
-    """Neurons that enough methods name, by language, those of most methods first."""
+    """List the neurons that enough methods name, by language; most methods first."""
     methods, named = data["method"].values, data["entry_named"].transpose("entry", "method").values
     numbers = {name: pd.Series(data[name].values) for name in ("expert", "specific_items")}
     return pd.DataFrame(

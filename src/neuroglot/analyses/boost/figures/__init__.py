@@ -1,1 +1,1 @@
-"""The figures of boost, one module per family: ``FIGURES``, a drawing function by stem."""
+"""The figures of the boost analysis, one module per family: ``FIGURES``, functions by stem."""

@@ -1,4 +1,4 @@
-"""Text written in a language, and its perplexity, by what its neurons are multiplied by."""
+"""Share of generated text in a language, and its perplexity, by factor of its neurons."""
 
 from typing import Any
 
@@ -26,12 +26,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @style.styled
 def share_of_text(ds: Dataset) -> Figure:
-    """Share of generated texts in each language by factor, a panel per language.
+    """Share of generated texts in each language by factor, one panel per language.
 
     Args:
         ds: ``share(prompted, variant, factor, language)`` with ``share_low`` and ``share_high``,
             ``neurons(language)``; ``attrs``: ``pivot``, ``prompts``, ``new_tokens`` and
-            ``unidentified``, the languages that have no share.
+            ``unidentified``, the languages without a share.
     """
     drawn = panels.held(ds["share"], "language")
     if not drawn:
@@ -62,7 +62,7 @@ def share_of_text(ds: Dataset) -> Figure:
 
 @style.styled
 def perplexity_boosted(ds: Dataset) -> Figure:
-    """Perplexity of each language's held-out text by factor, over that of the model as it is.
+    """Perplexity of each language's held-out text by factor, relative to the unedited model.
 
     Args:
         ds: ``perplexity(variant, factor, language)``, with factor 1.
@@ -103,14 +103,14 @@ def share_handles(ds: Dataset) -> list[Line2D]:
 
 
 def with_intervals(ax: Axes, line: Dataset, offset: float, look: dict[str, Any]) -> None:
-    """Draw ``share(factor)``, ``offset`` beside the factors' places, with its intervals."""
+    """Draw ``share(factor)`` with its intervals, shifted by ``offset``."""
     places = np.arange(line.sizes["factor"]) + offset
     ax.vlines(places, line["share_low"], line["share_high"], color=look["color"], linewidth=0.9)
     ax.plot(places, line["share"].values, **look)
 
 
 def name_factors(ax: Axes, ds: Dataset) -> None:
-    """Put the factors side by side, in their order, at equal distances."""
+    """Place the factors in their order, at equal distances."""
     factors = ds["factor"].values
     ax.set_xticks(range(len(factors)), [f"{factor:g}" for factor in factors])
     ax.set_xlim(-0.4, len(factors) - 0.6)
@@ -118,7 +118,7 @@ def name_factors(ax: Axes, ds: Dataset) -> None:
 
 
 def scale_ratio(ax: Axes, ratio: DataArray) -> None:
-    """Count in powers of ten where values differ by more than that; else plainly."""
+    """Make the y axis logarithmic, with plain ticks if the values differ by less than 100 times."""
     low, high = float(ratio.min()), float(ratio.max())
     ax.set_yscale("log")
     ax.set_ylim(low * 0.9, high * 1.1)
@@ -129,7 +129,7 @@ def scale_ratio(ax: Axes, ratio: DataArray) -> None:
 
 
 def left_out(ds: Dataset) -> str:
-    """Which languages no text can be identified as."""
+    """Name the languages that the identifier does not know."""
     names = style.Languages.of(ds).names
     unknown = [names[one] for one in ds.attrs["unidentified"]]
     return f"; not identified: {', '.join(unknown)}" if unknown else ""

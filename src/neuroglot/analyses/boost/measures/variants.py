@@ -1,7 +1,7 @@
-"""Texts and perplexity with a language's neurons multiplied, beside as many random ones.
+"""Texts and perplexity with a language's neurons, or as many random neurons, multiplied.
 
-``chosen`` are the language's neurons, which come first, and then each draw of random ones;
-``variant`` is the same with the draws averaged.
+``chosen`` lists the language's neurons first and then each random draw. ``variant`` is the same
+with the draws averaged.
 """
 
 import xarray as xr
@@ -11,25 +11,25 @@ from neuroglot.measures.perplexity import geometric_mean
 
 VARIANTS = ("boosted", "random")
 NOT_WRITTEN = ""
-"""The language of a text that was not asked for."""
+"""The language of a text that was not generated."""
 UNDETERMINED = "und"
-"""BCP 47's tag for a text in no language."""
+"""The BCP 47 tag for a text of undetermined language."""
 
 
 def language_shares(detected: xr.DataArray, code: xr.DataArray, replicates: int) -> xr.Dataset:
-    """Count the texts that are in the boosted language, and those that are in none.
+    """Compute the shares of texts in the boosted language, and of undetermined language.
 
     Args:
-        detected: the language of each text, [chosen, language, item, ...]: a code, ``und`` or
-            nothing where there is no text.
-        code: of each language that is boosted, [language]; nothing where texts in it cannot be
-            told.
+        detected: the language of each text, [chosen, language, item, ...]: a code, ``und``, or an
+            empty string without a text.
+        code: code of each boosted language, [language]; an empty string if the language cannot be
+            identified.
         replicates: bootstrap samples of prompts.
 
     Returns:
-        ``share`` of texts in the language with ``share_low`` and ``share_high``, 95 % over prompts,
-        and ``undetermined``, the share of those in no language, [variant, language, ...]. NaN
-        without texts, and ``share`` without a code.
+        ``share``, the share of texts in the language, with its 95 % interval over prompts,
+        ``share_low`` and ``share_high``; and ``undetermined``, the share of texts of undetermined
+        language; [variant, language, ...]. NaN without texts; ``share`` is also NaN without a code.
     """
     units = {"units": "share of texts"}
     written, known = detected != NOT_WRITTEN, code != NOT_WRITTEN
@@ -44,7 +44,7 @@ def language_shares(detected: xr.DataArray, code: xr.DataArray, replicates: int)
 
 
 def perplexities(values: xr.DataArray) -> xr.DataArray:
-    """Put perplexities [chosen, ...] as variants, the draws averaged as logarithms."""
+    """Turn perplexities [chosen, ...] into variants; draws are averaged as logarithms."""
     ordered = values.transpose("chosen", ...)
     boosted = ordered.isel(chosen=0, drop=True)
     random = boosted.copy(data=geometric_mean(ordered[1:].to_numpy()))

@@ -1,4 +1,4 @@
-"""What a language gains when its neurons are multiplied: text written in it, and perplexity."""
+"""Generated text and perplexity of a language when its neurons are multiplied."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,12 +42,11 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: BoostInputs, settings: BoostStepSettings) -> xr.Dataset:
     """Let the model write, and read held-out text, with every language's neurons multiplied.
 
-    Prompts begin segments of held-out text, of the pivot language (does the model turn to the
-    other one?) and of the language itself. A text counts as a whole for the language that it is
-    identified as, so that prompts weigh alike however long the texts are that they bring about;
-    prompts are also what is resampled for the intervals. A language without neurons has numbers at
-    factor 1 only; one that the identifier does not know has no share; and the pivot's prompts are
-    its own.
+    Prompts are beginnings of held-out segments, in the pivot language (does the model switch to
+    the boosted language?) and in the boosted language itself. Each text counts as a whole for its
+    identified language, so that all prompts have the same weight, however long their texts are.
+    Intervals resample prompts. A language without neurons has numbers only at factor 1. A language
+    that the identifier does not know has no share. For the pivot, only its own prompts are used.
     """
     languages, pivot = settings.languages, settings.pivot
     named = named_neurons(settings.method, inputs.naming, languages, settings.top_fraction)
@@ -90,16 +89,16 @@ def compute(inputs: BoostInputs, settings: BoostStepSettings) -> xr.Dataset:
 
 
 def _prompts_of(language: str, pivot: str) -> list[tuple[str, str]]:
-    """The languages whose prompts a boosted model goes on from, and what they are to it."""
+    """List the languages whose prompts a boosted model continues, with their roles."""
     return [(pivot, "pivot"), (language, "own")] if language != pivot else [(language, "own")]
 
 
 def _gathered(
     settings: BoostStepSettings, plain: Mapping[str, Piece], boosted: Mapping[str, Piece]
 ) -> xr.Dataset:
-    """Put the pieces together.
+    """Combine the pieces.
 
-    ``prompt`` and ``continuation``, None where a text was not asked for, and ``perplexity(chosen,
+    ``prompt`` and ``continuation``, None if a text was not generated, and ``perplexity(chosen,
     factor, language)``.
     """
     others = [factor for factor in settings.factors if factor != PLAIN]
@@ -129,7 +128,7 @@ def _gathered(
 
 
 def _identified(texts: xr.DataArray) -> xr.DataArray:
-    """The language of each text."""
+    """Identify the language of each text."""
     written = texts.notnull().to_numpy()
     found = np.full(written.shape, NOT_WRITTEN, object)
     found[written] = identify(texts.to_numpy()[written])
@@ -137,7 +136,7 @@ def _identified(texts: xr.DataArray) -> xr.DataArray:
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Shares and perplexities by factor, and every text that was written."""
+    """Shares and perplexities by factor, and all generated texts."""
     shares = [*with_bounds("share"), "undetermined"]
     numbers = tidy(data[[*shares, "perplexity", "neurons", "predicted_tokens"]])
     texts = tidy(data[["prompt", "continuation", "detected"]])

@@ -1,4 +1,4 @@
-"""Figures 1 and 7 to 14: how often every expert of every layer is active, language by language."""
+"""Figures 1 and 7 to 14: activation frequency of every expert, by language and layer."""
 
 import math
 
@@ -23,12 +23,12 @@ Values = NDArray[np.float64]
 def expert_frequency(ds: Dataset) -> Figure:
     """One panel per language: layers across, the layer's experts down.
 
-    In each layer the experts stand in the order of their mean frequency over all languages, the
-    most frequent on top, so that a row of cells is the same expert in every panel. Where all
-    panels together have too many cells to be seen, a cell shows the largest of neighbouring ones.
+    In each layer, experts are sorted by their mean frequency over all languages, the most frequent
+    on top. A cell is therefore the same expert in every panel. If the panels have too many cells to
+    be visible, a cell shows the maximum over neighbouring experts.
 
     The colours follow the square root, because most experts are active at a few per cent of the
-    tokens and a few at nearly all; a line in the colour bar marks the threshold of a
+    tokens and a few experts at nearly all tokens. A line in the colour bar marks the threshold of a
     high-frequency expert.
 
     Args:
@@ -75,14 +75,14 @@ def expert_frequency(ds: Dataset) -> Figure:
 
 
 def by_mean(frequency: DataArray) -> Values:
-    """``(language, expert, layer)`` with each layer's experts by falling mean over languages."""
+    """Sort each layer's experts by descending mean over languages, [language, expert, layer]."""
     values = frequency.transpose("language", "expert", "layer").values.astype(np.float64)
     mean = frequency.mean("language").transpose("expert", "layer").values
     return np.take_along_axis(values, np.argsort(-mean, axis=0, kind="stable")[None], axis=1)
 
 
 def largest_of(cells: Values, size: int) -> Values:
-    """``cells(language, expert, layer)`` with the largest of each ``size`` neighbouring experts."""
+    """Take the maximum over each ``size`` neighbouring experts, [language, expert, layer]."""
     starts = np.arange(0, cells.shape[1], size)
     return np.asarray(np.fmax.reduceat(cells, starts, axis=1))
 

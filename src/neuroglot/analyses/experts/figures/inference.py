@@ -1,4 +1,4 @@
-"""Table 4 and measured speed: a model with only a language's high-frequency experts."""
+"""Table 4 and measured speed of a model with only a language's high-frequency experts."""
 
 from typing import Any
 
@@ -36,12 +36,12 @@ Values = NDArray[np.float64]
 
 @style.styled
 def perplexity(ds: Dataset) -> Figure:
-    """Perplexity per language and variant, beside the shares of experts and parameters.
+    """Perplexity by language and variant, and the shares of experts and parameters.
 
     Args:
-        ds: ``perplexity(language, variant, seed)``, NaN where a variant has no such seed;
-            ``perplexity_low(language, variant)`` and ``perplexity_high``, NaN where there is one
-            window of text; ``expert_share(language)``, ``ffn_parameters_saved(language)`` and
+        ds: ``perplexity(language, variant, seed)``, NaN where a variant has fewer seeds;
+            ``perplexity_low(language, variant)`` and ``perplexity_high``, NaN with only one window
+            of text; ``expert_share(language)``, ``ffn_parameters_saved(language)`` and
             ``parameters_saved(language)``.
     """
     values = ds["perplexity"].transpose("language", "variant", "seed")
@@ -70,9 +70,9 @@ def perplexity(ds: Dataset) -> Figure:
 
 @style.styled
 def speed(ds: Dataset) -> Figure:
-    """Measured speed relative to the full model, beside the share of FFN parameters saved.
+    """Measured speed relative to the full model, and the share of FFN parameters saved.
 
-    Each round's tokens per second are divided by the full model's in the same round.
+    Tokens per second are divided by the full model's tokens per second in the same round.
 
     Args:
         ds: ``tokens_per_second(language, variant, seed, round)``,
@@ -98,7 +98,7 @@ def speed(ds: Dataset) -> Figure:
 def two_panels(
     ds: Dataset, drawn: list[str], variants: list[str], saved: list[str]
 ) -> tuple[Figure, Axes, Axes]:
-    """A wide and a narrow panel with one line per language, and the legend of both."""
+    """Make a wide and a narrow panel with one line per language, and their common legend."""
     names = style.Languages.of(ds).names
     looks = [*(VARIANTS[one] for one in variants), *(SHARES[one] for one in saved)]
     handles = [Line2D([], [], linestyle="none", **look) for look in looks]
@@ -115,7 +115,7 @@ def two_panels(
 
 
 def spread(ax: Axes, values: Values, variant: str, mean: bool = False) -> None:
-    """Draw each of ``values[language, repetition]``, or their mean, and a line over their range."""
+    """Draw ``values[language, repetition]``, or their means, and a line over their range."""
     look = {key: VARIANTS[variant][key] for key in ("color", "marker")}
     place = place_of(variant)
     for row, repeated in enumerate(values):
@@ -138,7 +138,7 @@ def bounds(ax: Axes, ds: Dataset, variant: str) -> None:
 
 
 def place_of(variant: str) -> float:
-    """Where a variant stands within a language's line."""
+    """Vertical offset of a variant within a language's line."""
     return 0.16 * ([*VARIANTS].index(variant) - 1)
 
 

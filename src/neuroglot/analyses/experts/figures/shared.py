@@ -1,4 +1,4 @@
-"""Figure 3 and table 3: in how many languages each expert is a high-frequency expert."""
+"""Figure 3 and table 3: number of languages in which each expert has high frequency."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,9 +11,9 @@ from neuroglot.figures.matrices import heat_layers, whole_numbers
 
 @style.styled
 def shared_experts(ds: Dataset) -> Figure:
-    """Every expert's number of languages, layers across, beside the histogram of that number.
+    """Number of languages of every expert, layers across, and the histogram of this number.
 
-    In each layer the experts stand in the order of their number of languages, the largest on top.
+    In each layer, experts are sorted by their number of languages, the largest on top.
 
     Args:
         ds: ``shared_by(layer, expert)``, ``shared_histogram(languages)`` with ``_low`` and

@@ -1,4 +1,4 @@
-"""Figures 2, 5 and 6: how alike two languages use the experts, by three measures."""
+"""Figures 2, 5 and 6: similarity of two languages' use of experts, by three measures."""
 
 from functools import partial
 
@@ -38,10 +38,10 @@ TITLES = {
 def similarity(ds: Dataset, metric: str) -> Figure:
     """One language × language matrix in two orders: clustered, and by family and genus.
 
-    Whatever the metric, bright cells are similar languages: the colours of distances are reversed.
+    Bright cells are similar languages for every metric: the colours of distances are reversed.
 
     Args:
-        ds: ``similarity(metric, language_a, language_b)``, the row is ``a``; ``family(language)``
+        ds: ``similarity(metric, language_a, language_b)``, with ``a`` as row; ``family(language)``
             and ``genus(language)``.
         metric: ``euclidean`` for figure 2, ``kl_divergence`` for figure 5, ``pearson`` for 6.
     """

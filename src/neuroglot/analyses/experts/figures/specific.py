@@ -1,4 +1,4 @@
-"""Experts that one language alone uses often: how many, in which layers, and how many by chance."""
+"""Number of experts with high frequency in only one language, by layer and by chance."""
 
 from typing import Any
 
@@ -19,14 +19,14 @@ LINE = 0.24
 
 @style.styled
 def specific_experts(ds: Dataset) -> Figure:
-    """Number of experts that are of high frequency in one language only, beside that by chance.
+    """Number of experts with high frequency in only one language, observed and by chance.
 
-    On the left by language, on the right of all languages together by layer.
+    Left: by language. Right: by layer, over all languages.
 
     Args:
         ds: ``specific(language)`` and ``specific_by_layer(layer)``, each with ``_low``, ``_high``,
             ``_null``, ``_null_low`` and ``_null_high``; ``attrs["high_frequency"]``;
-            ``attrs["folds"]``, into which the segments were dealt.
+            ``attrs["folds"]``, the number of folds of segments.
     """
     if not ds.sizes["expert"] or not style.present(ds["expert_frequency"]):
         return style.empty("no experts")

@@ -1,4 +1,4 @@
-"""Clusters of equal size: a layer's neurons partitioned into experts (experts, section 3)."""
+"""Partition of a layer's neurons into clusters of equal size, the experts (experts, section 3)."""
 
 import warnings
 
@@ -7,31 +7,31 @@ from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
 
-# Clusters of a few nearly orthogonal rows settle in two or three rounds. The bound is for others:
-# the constrained assignment minimises distances, the centroids squared distances, and so the two
-# need not come to rest together.
+# Clusters of a few nearly orthogonal rows converge in two or three rounds. Other clusters may not
+# converge, because the constrained assignment minimises distances and the centroids minimise
+# squared distances.
 MAX_ITERATIONS = 50
 
 
 def equal_size_clusters(rows: NDArray[np.floating], n: int, seed: int) -> NDArray[np.int32]:
     """Cluster rows of weights into ``n`` clusters whose sizes differ by at most one.
 
-    Balanced k-means (experts, section 3): the assignment is an exact minimum-cost flow, so it
-    needs memory for neuron x n arcs. It starts from the centroids of unconstrained k-means, which
-    end in lower inertia than k-means++ seeds do, in no more time: with so few rows in a cluster,
-    each row pulls its own centroid towards itself and k-means stays near where it starts. For the
-    same reason further starts gain next to nothing.
+    Balanced k-means (experts, section 3) assigns rows by an exact minimum-cost flow, which needs
+    memory for neuron x n arcs. It starts from the centroids of unconstrained k-means, which reach a
+    lower inertia than k-means++ seeds in no more time. With few rows per cluster, each row pulls
+    its centroid towards itself, and k-means stays near its start. Further starts therefore gain
+    almost nothing.
 
-    The result depends on the seed and not on the number of threads: one is used.
+    The result depends on the seed. It does not depend on the number of threads: one is used.
 
     Args:
-        rows: [neuron, hidden], each neuron's row of ``W_up`` (``W_in`` if not gated), of any
-            scale: rows are divided by their Euclidean norm first; a row of zeros stays zero.
-        n: clusters, between 1 and the number of neurons.
-        seed: of the initial centroids.
+        rows: [neuron, hidden], each neuron's row of ``W_up`` (``W_in`` if not gated). Rows are
+            first divided by their Euclidean norm; a row of zeros stays zero.
+        n: number of clusters, between 1 and the number of neurons.
+        seed: seed of the initial centroids.
 
     Returns:
-        Each neuron's cluster, [neuron], counted from 0 in the order of the clusters' first
+        Each neuron's cluster, [neuron]. Clusters are numbered from 0 in the order of their first
         neurons.
 
     Raises:
@@ -70,7 +70,7 @@ def _balanced_k_means(rows: NDArray[np.float32], n: int, seed: int) -> NDArray[n
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1), warnings.catch_warnings():
-        # Fewer distinct rows than clusters (many zero rows) is no fault of the balanced result.
+        # Ignore the warning of fewer distinct rows than clusters, for example many zero rows.
         warnings.simplefilter("ignore", ConvergenceWarning)
         start = KMeans(n, n_init=1, max_iter=MAX_ITERATIONS, random_state=seed).fit(rows)
         balanced = KMeansConstrained(

@@ -1,8 +1,8 @@
-"""Experts: clusters of neurons, which of them a token activates and which languages share them.
+"""Experts, which are clusters of neurons: the active experts of a token, and sharing by languages.
 
-The functions that see single tokens run alike on numpy arrays and torch tensors of any device, in
-float64 and in one fixed order of additions: a token's result does not depend on the tokens beside
-it, nor on the library, bit by bit. The others take and give xarray.
+Functions on single tokens take numpy arrays and torch tensors on any device. They add in float64
+and in one fixed order, so that a token's result is bitwise independent of the other tokens and of
+the library. The other functions take and return xarray objects.
 """
 
 from typing import get_args
@@ -24,21 +24,21 @@ SCORES: tuple[Score, ...] = get_args(Score)
 SMOOTHING = 1e-12
 
 NO_EXPERT = -1
-"""Stands in a partition where a layer has fewer neurons than the widest."""
+"""Expert of padding neurons, in layers with fewer neurons than the widest layer."""
 
 
 def members(expert: NDArray[np.integer], n: int) -> NDArray[np.int64]:
     """List each expert's neurons in ascending order, [expert, size].
 
-    Rows of smaller experts are filled up with the number of neurons, one past the last index,
-    which ``expert_scores`` reads as a neuron whose value is 0.
+    Rows of smaller experts are padded with the number of neurons, one past the last index.
+    ``expert_scores`` reads this index as a neuron whose value is 0.
 
     Args:
         expert: each neuron's expert, [neuron], between 0 and ``n`` - 1.
-        n: experts.
+        n: number of experts.
 
     Raises:
-        NeuroglotError: a neuron's expert is not one of these.
+        NeuroglotError: a neuron's expert is out of this range.
     """
     if len(expert) == 0 or expert.min() < 0 or expert.max() >= n:
         raise NeuroglotError(
@@ -55,14 +55,14 @@ def expert_scores(act: Array, members: Array, score: Score = "signed") -> Array:
     """Sum the values of each expert's neurons, float64 [row, expert] (experts, section 3).
 
     Args:
-        act: one layer's activations [row, neuron]; half precision is summed exactly as well.
-        members: what ``members`` gives, an integer array of the same library and device.
-        score: ``signed`` sums the values as they are. The sum was defined for ReLU models, where
-            values are not negative; ``absolute`` sums magnitudes and ``positive`` what a ReLU
-            would let through.
+        act: one layer's activations [row, neuron]; half precision is also summed in float64.
+        members: result of ``members``, an integer array of the same library and device.
+        score: ``signed`` sums the values, ``absolute`` their magnitudes, and ``positive`` the
+            positive values. The paper defines the sum for ReLU models, which have no negative
+            values.
 
     Raises:
-        NeuroglotError: the score is none of these.
+        NeuroglotError: ``score`` is none of these.
     """
     xp = array_namespace(act)
     if score == "absolute":
@@ -74,7 +74,7 @@ def expert_scores(act: Array, members: Array, score: Score = "signed") -> Array:
     experts, size = members.shape
     if experts * size > act.shape[1]:
         act = xp.concat([act, xp.zeros_like(act[:, :1])], axis=1)
-    by_place = xp.reshape(xp.permute_dims(members, (1, 0)), (-1,))  # first members, second, ...
+    by_place = xp.reshape(xp.permute_dims(members, (1, 0)), (-1,))  # by place in the expert
     values = xp.reshape(xp.take(act, by_place, axis=1), (act.shape[0], size, experts))
     total = xp.astype(values[:, 0], xp.float64, copy=True)
     for place in range(1, size):
@@ -85,34 +85,34 @@ def expert_scores(act: Array, members: Array, score: Score = "signed") -> Array:
 def standardise(scores: Array) -> Array:
     """Compute each row's z-scores over one layer's experts (experts, section 3).
 
-    z = (score - mean) / std with the population's standard deviation. Where all of a layer's
-    scores are equal, as when a ReLU layer is silent, they are all 0.
+    z = (score - mean) / std with the population standard deviation. If all scores of a layer are
+    equal, for example in a silent ReLU layer, the z-scores are 0.
 
     Args:
-        scores: what ``expert_scores`` gives, float64 [row, expert].
+        scores: result of ``expert_scores``, float64 [row, expert].
     """
     xp = array_namespace(scores)
     experts = scores.shape[1]
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows, ``active`` reports
+    with np.errstate(over="ignore", invalid="ignore"):  # ``active`` reports overflows
         centred = scores - _row_sums(scores)[:, None] / experts
         std = _square_root(_row_sums(centred * centred) / experts)
-    # Compared, because the mean of equal numbers need not be equal to them.
+    # Compare maximum and minimum: the rounded mean of equal numbers may differ from them.
     level = (xp.max(scores, axis=1) == xp.min(scores, axis=1)) | (std == 0)
     z = centred / xp.where(level, xp.ones_like(std), std)[:, None]
     return xp.where(level[:, None], xp.zeros_like(z), z)
 
 
 def active(z: Array, fraction: float) -> Array:
-    """Choose each row's active experts among all layers' (experts, section 3).
+    """Choose each row's active experts among the experts of all layers (experts, section 3).
 
     Args:
-        z: z-scores of all layers side by side, [row, layer x expert].
-        fraction: of the experts, above 0 and at most 1; the paper's 800 of 32 x 256 are
+        z: z-scores of all layers, concatenated, [row, layer x expert].
+        fraction: share of the experts, above 0 and at most 1; the paper's 800 of 32 x 256 are
             0.09765625.
 
     Returns:
-        bool of the shape of ``z``: in each row the ``round(fraction * experts)`` highest, at least
-        one. Of equal z-scores the lower index comes first: the lower layer, then the lower expert.
+        bool of the shape of ``z``: the ``round(fraction * experts)`` highest of each row, at least
+        one. In a tie the lower index comes first: the lower layer, then the lower expert.
 
     Raises:
         NeuroglotError: the fraction is out of range, or a z-score is not finite.
@@ -133,10 +133,10 @@ def active_count(z: Array, fraction: float, folds: Array) -> Array:
     """Count the rows in which each expert is active; counts of disjoint sets of rows add up.
 
     Args:
-        z: what ``standardise`` gives of each layer, [row, layer, expert].
+        z: results of ``standardise`` for each layer, [row, layer, expert].
         fraction: see ``active``.
-        folds: float32 [fold, row] of the same library and device, 1 where the row is of the fold
-            of segments and 0 elsewhere.
+        folds: float32 [fold, row] of the same library and device, 1 if the row belongs to the fold
+            of segments, else 0.
 
     Returns:
         int64 [layer, fold, expert].
@@ -153,21 +153,21 @@ def active_count(z: Array, fraction: float, folds: Array) -> Array:
 
 
 def tokens_by_fold(segment: NDArray[np.integer], segments: int) -> NDArray[np.int64]:
-    """Count the tokens of each fold of segments, [fold], of the folds that hold a segment.
+    """Count the tokens of each fold of segments, [fold], for folds with any segment.
 
     Args:
         segment: index of each token's segment, [token].
-        segments: how many there are; some may have no token.
+        segments: number of segments; some may have no token.
     """
     return np.bincount(segment % FOLDS, minlength=min(FOLDS, segments)).astype(np.int64)
 
 
 def expert_frequency(active_tokens: xr.DataArray, tokens: xr.DataArray) -> xr.DataArray:
-    """Divide the tokens that activate an expert by all tokens (experts, section 3).
+    """Divide the number of tokens that activate an expert by all tokens (experts, section 3).
 
     Args:
-        active_tokens: sums of ``active_count``, [language, layer, expert] or one language's.
-        tokens: tokens read, [language] or one language's.
+        active_tokens: sums of ``active_count``, [language, layer, expert] or for one language.
+        tokens: number of tokens read, [language] or for one language.
 
     Returns:
         float64 in [0, 1], of the shape of ``active_tokens``; NaN where there are no tokens.
@@ -178,9 +178,9 @@ def expert_frequency(active_tokens: xr.DataArray, tokens: xr.DataArray) -> xr.Da
 
 
 def euclidean(frequency: xr.DataArray) -> xr.DataArray:
-    """Compute the Euclidean distance of two languages' whole matrices (experts, figure 2).
+    """Compute the Euclidean distance of two languages' frequency matrices (experts, figure 2).
 
-    √Σ_layer,expert (f_a - f_b)², as [language_a, language_b].
+    √Σ_layer,expert (f_a - f_b)², [language_a, language_b].
     """
     values = _matrices(frequency)
     distance = np.stack([np.sqrt(((one - values) ** 2).sum(axis=(1, 2))) for one in values])
@@ -188,11 +188,11 @@ def euclidean(frequency: xr.DataArray) -> xr.DataArray:
 
 
 def kl_divergence(frequency: xr.DataArray) -> xr.DataArray:
-    """Compute KL(a‖b) of the layers' expert distributions, summed (experts, figure 5).
+    """Compute KL(a‖b) of the layers' expert distributions, summed over layers (experts, figure 5).
 
-    Each layer's frequencies are divided by their sum, smoothed by adding 1e-12 to each expert and
-    divided by their sum again. A layer in which no expert is ever active becomes uniform: two such
-    layers have no divergence.
+    Each layer's frequencies are divided by their sum, smoothed by adding 1e-12 to each expert, and
+    divided by their sum again. A layer without any active expert becomes uniform, so that the
+    divergence of two such layers is 0.
 
     Returns:
         [language_a, language_b] in nats, of a from b: not symmetric, and 0 on the diagonal.
@@ -208,10 +208,10 @@ def kl_divergence(frequency: xr.DataArray) -> xr.DataArray:
 
 
 def pearson(frequency: xr.DataArray) -> xr.DataArray:
-    """Correlate two languages' frequencies layer by layer, averaged over layers (figure 6).
+    """Correlate two languages' frequencies in each layer and average over layers (figure 6).
 
-    A layer whose experts are all equally frequent in one of the two languages has no correlation
-    and is left out of their mean; NaN where every layer is.
+    A layer is left out of the mean if all its experts are equally frequent in one of the two
+    languages. NaN if every layer is left out.
 
     Returns:
         Pearson's r, [language_a, language_b] in [-1, 1].
@@ -231,7 +231,7 @@ def similarity(frequency: xr.DataArray) -> xr.DataArray:
     """Compare every two languages by all three metrics (experts, section 4.2).
 
     Args:
-        frequency: what ``expert_frequency`` gives, [language, layer, expert].
+        frequency: result of ``expert_frequency``, [language, layer, expert].
 
     Returns:
         [metric, language_a, language_b], see ``euclidean``, ``kl_divergence`` and ``pearson``. NaN
@@ -248,7 +248,7 @@ def similarity(frequency: xr.DataArray) -> xr.DataArray:
 
 
 def high_frequency(frequency: xr.DataArray, threshold: float) -> xr.DataArray:
-    """Say which experts have a frequency of at least ``threshold`` (experts, section 4.3).
+    """Mark the experts with a frequency of at least ``threshold`` (experts, section 4.3).
 
     Returns:
         bool of the shape of ``frequency``; false where there are no tokens.
@@ -259,11 +259,11 @@ def high_frequency(frequency: xr.DataArray, threshold: float) -> xr.DataArray:
 
 
 def shared_by(frequency: xr.DataArray, high_frequency: float = 0.05) -> xr.DataArray:
-    """Count the languages in which each expert is a high-frequency one (experts, figure 3).
+    """Count the languages in which each expert has high frequency (experts, figure 3).
 
     Args:
-        frequency: what ``expert_frequency`` gives, [language, layer, expert].
-        high_frequency: least share of tokens.
+        frequency: result of ``expert_frequency``, [language, layer, expert].
+        high_frequency: minimum share of tokens.
 
     Returns:
         int32 [layer, expert].
@@ -277,8 +277,8 @@ def shared_histogram(shared_by: xr.DataArray, n_languages: int) -> xr.DataArray:
     """Count the experts by the number of languages that share them (experts, table 3).
 
     Args:
-        shared_by: what the function ``shared_by`` gives, [layer, expert].
-        n_languages: languages compared.
+        shared_by: result of the function ``shared_by``, [layer, expert].
+        n_languages: number of languages.
 
     Returns:
         int64 [languages], for 0 to ``n_languages`` languages.
@@ -294,13 +294,13 @@ def shared_histogram(shared_by: xr.DataArray, n_languages: int) -> xr.DataArray:
 
 
 def own_experts(high: xr.DataArray) -> xr.DataArray:
-    """Say which experts are of high frequency in one language and in no other of those compared.
+    """Mark the experts with high frequency in only one of the languages.
 
     Args:
-        high: what ``high_frequency`` gives, bool [language, layer, expert].
+        high: result of ``high_frequency``, bool [language, layer, expert].
 
     Returns:
-        bool, as ``high``.
+        bool of the shape of ``high``.
     """
     return high & (high.sum("language") == 1)
 
@@ -309,7 +309,7 @@ def neurons_of(expert: xr.DataArray, chosen: xr.DataArray) -> xr.DataArray:
     """Mark the neurons of chosen experts.
 
     Args:
-        expert: each neuron's expert, [layer, neuron]; ``NO_EXPERT`` behind a layer's neurons.
+        expert: each neuron's expert, [layer, neuron]; ``NO_EXPERT`` for padding neurons.
         chosen: bool [language, layer, expert].
 
     Returns:
@@ -323,11 +323,11 @@ def kept_neurons(expert: xr.DataArray, high: xr.DataArray) -> list[NDArray[np.in
     """List the neurons of one language's high-frequency experts (experts, section 4.4).
 
     Args:
-        expert: each neuron's expert, [layer, neuron]; ``NO_EXPERT`` behind a layer's neurons.
-        high: which experts are kept, bool [layer, expert].
+        expert: each neuron's expert, [layer, neuron]; ``NO_EXPERT`` for padding neurons.
+        high: the experts to keep, bool [layer, expert].
 
     Returns:
-        The indices of each layer's neurons to keep, ascending.
+        The ascending indices of the neurons to keep, by layer.
     """
     of = expert.transpose("layer", "neuron").to_numpy()
     keep = high.transpose("layer", "expert").to_numpy()
@@ -337,11 +337,11 @@ def kept_neurons(expert: xr.DataArray, high: xr.DataArray) -> list[NDArray[np.in
 
 
 def random_experts(high: xr.DataArray, seed: int) -> xr.DataArray:
-    """Draw as many experts in each layer as ``high`` has there: the control of section 4.4.
+    """Draw as many random experts in each layer as in ``high``, the control of section 4.4.
 
     Args:
         high: one language's high-frequency experts, bool [layer, expert].
-        seed: of the draw.
+        seed: seed of the draw.
 
     Returns:
         bool [layer, expert].
@@ -356,10 +356,11 @@ def relative_speed(measured: xr.DataArray) -> xr.DataArray:
 
     Args:
         measured: tokens per second, [language, variant, seed, round]; the variant ``full`` has
-            one seed, the first.
+            only the first seed.
 
     Returns:
-        [language, variant, seed, round] of the other variants; NaN where one has no such seed.
+        [language, variant, seed, round] for the other variants; NaN where a variant has fewer
+        seeds.
     """
     full = measured.sel(variant="full", drop=True).isel(seed=0, drop=True)
     relative = measured.drop_sel(variant="full") / full
@@ -367,7 +368,7 @@ def relative_speed(measured: xr.DataArray) -> xr.DataArray:
 
 
 def _row_sums(x: Array) -> Array:
-    """Sum each row by halving: additions in one order, whatever the library and the rows beside."""
+    """Sum each row by halving: the order of additions is the same for all libraries and rows."""
     xp = array_namespace(x)
     while x.shape[1] > 1:
         half = x.shape[1] // 2
@@ -377,7 +378,7 @@ def _row_sums(x: Array) -> Array:
 
 
 def _square_root(x: Array) -> Array:
-    """Take correctly rounded square roots; about one in a hundred of torch's on a CPU is not."""
+    """Compute correctly rounded square roots; on a CPU, torch rounds about 1 % of them wrongly."""
     xp = array_namespace(x)
     if is_torch_array(x) and str(device(x)) == "cpu":
         return xp.asarray(np.sqrt(x.numpy()))
@@ -385,7 +386,7 @@ def _square_root(x: Array) -> Array:
 
 
 def _highest(z: Array, count: int) -> Array:
-    """Get each row's ``count``-th highest value; a full sort takes several times as long."""
+    """Get each row's ``count``-th highest value; a full sort would take several times as long."""
     if is_torch_array(z):
         return z.topk(count, dim=1, sorted=False).values.amin(dim=1)
     return np.partition(z, z.shape[1] - count, axis=1)[:, z.shape[1] - count]

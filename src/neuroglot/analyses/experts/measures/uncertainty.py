@@ -1,8 +1,8 @@
-"""How sure comparisons of languages over experts are: bootstrap over folds, and what chance gives.
+"""Uncertainty of comparisons of languages by experts: bootstrap over folds, and a null model.
 
 All functions take counts by fold of segments: ``active`` [language, fold, layer, expert], the
-tokens that each expert is active for, and ``tokens`` [language, fold]; fold f holds the same
-segments of a parallel text in every language, so one draw of folds serves all of them.
+number of tokens that activate each expert, and ``tokens`` [language, fold]. Fold f has the same
+segments of a parallel text in every language, so all languages use the same draw of folds.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from neuroglot.measures.bootstrap import (
 )
 
 Values = NDArray[np.float64]
-CELLS = 1 << 22  # frequencies at a time: 32 MB
+CELLS = 1 << 22  # frequencies per block: 32 MB
 SHARING_DIMS = {
     "shared_histogram": "languages",
     "specific": "language",
@@ -32,13 +32,14 @@ SHARING_DIMS = {
 def similarity_interval(
     active: xr.DataArray, tokens: xr.DataArray, replicates: int = 1000, seed: int = 0
 ) -> tuple[xr.DataArray, xr.DataArray]:
-    """Bound ``experts.similarity`` by the bootstrap over folds, 95 % around the similarity.
+    """Give 95 % intervals of ``experts.similarity`` by the bootstrap over folds.
 
-    Sampling adds to distances: frequencies of two samples of one text differ too, and a resample
-    adds to the difference once more; hence ``bootstrap.centred_percentiles``.
+    Sampling noise increases distances, and a resample adds more noise. The bounds are therefore
+    ``bootstrap.centred_percentiles``.
 
     Returns:
-        low and high, [metric, language_a, language_b]; NaN where a language has no tokens.
+        Lower and upper bounds, [metric, language_a, language_b]; NaN where a language has no
+        tokens.
     """
     found = [_similarities(block) for block in _resampled(active, tokens, replicates, seed)]
     every = np.concatenate(found)  # [replicate, metric, language_a, language_b]
@@ -59,27 +60,27 @@ def sharing(
     replicates: int = 1000,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Count experts by the languages that share them, with intervals and the numbers by chance.
+    """Count experts by the languages that share them, with intervals and numbers by chance.
 
-    An expert is specific to a language if it is a high-frequency one in this language and in no
-    other. Intervals are of 95 % by the bootstrap over folds, ``bootstrap.centred_percentiles``: a
-    resample, which is noisier, takes more experts across the threshold. Chance is what is counted
-    when the languages' labels are exchanged at random, within each fold on its own, so that
+    An expert is specific to a language if it has high frequency in this language and in no other.
+    The 95 % intervals come from the bootstrap over folds. They are
+    ``bootstrap.centred_percentiles``, because the noise of a resample takes more experts across the
+    threshold. The null model permutes the languages' labels at random within each fold, so that
     every label stands for a mixture of all languages.
 
     Args:
         active: see above, with the coordinate ``language``.
         tokens: see above.
-        high_frequency: least share of tokens of a high-frequency expert.
+        high_frequency: minimum share of tokens of a high-frequency expert.
         replicates: resamples of folds, and as many permutations of labels.
-        seed: of both. The result does not depend on the order of languages.
+        seed: seed of both. The result does not depend on the order of languages.
 
     Returns:
-        ``specific(language)``, ``specific_by_layer(layer)`` (over all languages) and of each, as
-        of ``shared_histogram(languages)``: ``_low`` and ``_high``, the interval; ``_null``,
-        ``_null_low`` and ``_null_high``, the mean of permutations and the bounds of 95 % of them;
-        ``_p_value``, the share of permutations with at least as many, the observed one counted
-        among them; not corrected for the number of languages.
+        ``specific(language)``, ``specific_by_layer(layer)`` (over all languages) and
+        ``shared_histogram(languages)``. Each has ``_low`` and ``_high``, the interval; ``_null``,
+        ``_null_low`` and ``_null_high``, the mean over permutations and their 95 % range; and
+        ``_p_value``, the share of permutations with at least the observed number. The p-value
+        counts the observed labels as one permutation and is not corrected for multiple tests.
     """
     order = np.argsort(active["language"].to_numpy(), kind="stable")
     active, tokens = active.isel(language=order), tokens.isel(language=order)
@@ -106,7 +107,7 @@ def sharing(
 
 
 def _frequency(active: xr.DataArray, tokens: xr.DataArray) -> Values:
-    """``[1, language, layer, expert]``, NaN where a language has no tokens."""
+    """Frequencies ``[1, language, layer, expert]``, NaN where a language has no tokens."""
     share = active / tokens.where(tokens > 0)
     return share.transpose("language", "layer", "expert").to_numpy()[None]
 
@@ -114,7 +115,7 @@ def _frequency(active: xr.DataArray, tokens: xr.DataArray) -> Values:
 def _resampled(
     active: xr.DataArray, tokens: xr.DataArray, replicates: int, seed: int
 ) -> Iterator[Values]:
-    """Frequencies of resampled folds, in blocks ``[replicate, language, layer, expert]``."""
+    """Give frequencies of resampled folds, in blocks ``[replicate, language, layer, expert]``."""
     counts, totals, shape = _flat(active, tokens)
     size = max(1, CELLS // counts[:, 0].size)
     weights = fold_weights(totals.shape[1], replicates, seed)
@@ -122,14 +123,14 @@ def _resampled(
         drawn = weights[start : start + size]
         read = totals @ drawn.T  # [language, replicate]
         with np.errstate(invalid="ignore"):
-            share = (drawn @ counts) / read[:, :, None]  # of whole numbers, exact in float64
+            share = (drawn @ counts) / read[:, :, None]  # exact sums of integers in float64
         yield share.transpose(1, 0, 2).reshape(len(drawn), *shape)
 
 
 def _permuted(
     active: xr.DataArray, tokens: xr.DataArray, permutations: int, seed: int
 ) -> Iterator[Values]:
-    """Frequencies of languages whose folds are exchanged at random, ``[1, language, …]`` each."""
+    """Give frequencies for permuted languages within folds, ``[1, language, …]`` each."""
     counts, totals, shape = _flat(active, tokens)
     languages, folds, cells = counts.shape
     stacked = counts.reshape(languages * folds, cells)
@@ -148,7 +149,7 @@ def _permuted(
 def _flat(
     active: xr.DataArray, tokens: xr.DataArray
 ) -> tuple[Values, Values, tuple[int, int, int]]:
-    """``[language, fold, layer * expert]``, ``[language, fold]`` and the shape of frequencies."""
+    """Flatten to ``[language, fold, layer * expert]``; also ``[language, fold]`` and the shape."""
     counts = active.transpose("language", "fold", "layer", "expert").to_numpy().astype(np.float64)
     totals = tokens.transpose("language", "fold").to_numpy().astype(np.float64)
     languages, folds, layers, experts = counts.shape
@@ -156,7 +157,7 @@ def _flat(
 
 
 def _shared(frequency: Values, threshold: float) -> dict[str, NDArray[np.int64]]:
-    """Count ``[replicate, language, layer, expert]`` by names of ``SHARING_DIMS``."""
+    """Count experts by the names of ``SHARING_DIMS``, from [replicate, language, layer, expert]."""
     high = frequency >= threshold
     number = high.sum(axis=1)
     own = high & (number == 1)[:, None]
@@ -179,14 +180,14 @@ def _joined(blocks: Iterator[Values], threshold: float) -> dict[str, Values]:
 
 
 def _similarities(frequency: Values) -> Values:
-    """``[replicate, metric, language_a, language_b]`` of many frequencies, by matrix products."""
+    """Compute similarities ``[replicate, metric, language_a, language_b]`` by matrix products."""
     flat = frequency.reshape(*frequency.shape[:2], -1)
     by_metric = (_euclidean(flat), _kl_divergence(frequency), _pearson(frequency))
     return np.stack(by_metric, axis=1)
 
 
 def _euclidean(flat: Values) -> Values:
-    """√(|a|² + |b|² − 2 a·b), where the mean over languages is taken off first to stay exact."""
+    """√(|a|² + |b|² − 2 a·b), after subtracting the mean over languages for precision."""
     centred = flat - np.nan_to_num(flat).mean(axis=1, keepdims=True)
     product = centred @ centred.swapaxes(1, 2)
     square = np.diagonal(product, axis1=1, axis2=2)
@@ -217,7 +218,7 @@ def _pearson(frequency: Values) -> Values:
 
 
 def _with_diagonal(distance: Values) -> Values:
-    """Give languages no distance from themselves but for rounding, NaN where they have no text."""
+    """Set each language's distance to itself to exactly 0, or NaN if the language has no text."""
     places = np.arange(distance.shape[1])
     distance[:, places, places] = np.where(np.isnan(distance[:, places, places]), np.nan, 0)
     return distance

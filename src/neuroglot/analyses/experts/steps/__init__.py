@@ -1,1 +1,1 @@
-"""The steps of the experts analysis, one module each: named inputs and settings to a dataset."""
+"""The steps of the experts analysis, one module each: from inputs and settings to a dataset."""

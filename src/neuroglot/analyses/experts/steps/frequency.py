@@ -1,4 +1,4 @@
-"""How often experts are active in each language, and which languages share them (sections 3-4)."""
+"""Activation frequency of experts by language, and sharing between languages (sections 3-4)."""
 
 from collections.abc import Mapping
 
@@ -37,10 +37,10 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: FrequencyInputs, settings: FrequencySettings) -> xr.Dataset:
-    """Give frequencies, three similarities of languages and the number that share each expert.
+    """Give frequencies, three similarities of languages, and the number of languages per expert.
 
-    With their intervals by bootstrap over folds of segments, and beside the number of experts that
-    are of high frequency in one language alone what chance would make it.
+    Intervals come from the bootstrap over folds of segments. The numbers of experts with high
+    frequency in only one language are compared with chance.
     """
     languages, replicates = settings.languages, settings.replicates
     counted = read_routing(inputs.routing, languages)
@@ -72,7 +72,7 @@ def compute(inputs: FrequencyInputs, settings: FrequencySettings) -> xr.Dataset:
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Frequencies; similarities; experts by number of languages (table 3), and languages' own."""
+    """Frequencies; similarities; experts by number of languages (table 3); specific experts."""
     return {
         "frequency": tidy(data[with_bounds("expert_frequency")]),
         "similarity": tidy(data[with_bounds("similarity")]),
@@ -83,6 +83,6 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
 
 
 def _experts(data: xr.Dataset, name: str) -> pd.DataFrame:
-    """A number of experts, its interval, and the number by chance with its range and p value."""
+    """A number of experts, its interval, and the number by chance with its range and p-value."""
     table = tidy(data[[*with_bounds(name, f"{name}_null"), f"{name}_p_value"]])
     return table.rename(columns=lambda column: str(column).replace(name, "experts"))

@@ -1,4 +1,4 @@
-"""What a model loses and gains with a language's high-frequency experts only (section 4.4)."""
+"""Perplexity and speed of a model with only a language's high-frequency experts (section 4.4)."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -66,7 +66,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: InferenceInputs, settings: InferenceSettings) -> xr.Dataset:
-    """Measure perplexity, speed and continuations of every language, sliced and whole."""
+    """Measure perplexity, speed and continuations of the full and the sliced model, by language."""
     languages = settings.languages
     partition = read_partition(inputs.partition)
     held_out = read_held_out(
@@ -107,11 +107,11 @@ class _Experiment:
         self._model: Any = None
 
     def run(self, text: HeldOut, high: xr.DataArray) -> Piece:
-        """Measure one language; variants take turns, so that a busy moment hits them all."""
+        """Measure one language; variants alternate, so that other load affects all of them."""
         settings = self._settings
         if self._model is None:
             self._model = load(self._inputs.model, settings.device, settings.dtype)
-            self._likelihood(text, text.windows[:1])  # the first pass also fetches the weights
+            self._likelihood(text, text.windows[:1])  # the first pass also loads the weights
         kept = kept_neurons(self._partition, high)
         seeds, rounds = settings.random_seeds, settings.speed_rounds
         values = np.full((len(VARIANTS), seeds), np.nan)
@@ -152,7 +152,7 @@ class _Experiment:
         )
 
     def _continuations(self, text: HeldOut, kept: Keep) -> Piece:
-        """Let both go on from the beginning of the held-out text (table 5)."""
+        """Let the full and the sliced model continue the start of the held-out text (table 5)."""
         settings = self._settings
         prompt = text.windows[0][: settings.prompt_tokens].tolist()
         asked = [[*text.before, *prompt]], settings.continuation_tokens

@@ -23,8 +23,8 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: PartitionInputs, settings: PartitionSettings) -> xr.Dataset:
     """Cluster the rows of ``W_up`` (gated) or ``W_in`` of every layer of one block.
 
-    Blocks share a model's layers evenly among jobs; block ``b`` of ``B`` has the layers from
-    ``b L / B`` up to ``(b + 1) L / B``, which are none where there are more blocks than layers.
+    Blocks divide a model's layers evenly among jobs. Block ``b`` of ``B`` has the layers from
+    ``b L / B`` up to ``(b + 1) L / B``. With more blocks than layers, some blocks have no layer.
     """
     card, experts = read_card(inputs.model), settings.experts_per_layer
     narrowest = min(card.neurons)
@@ -34,7 +34,7 @@ def compute(inputs: PartitionInputs, settings: PartitionSettings) -> xr.Dataset:
             f"neurons, which is what a layer of {inputs.model.name} has; set a smaller number"
         )
     block_of_layer = np.arange(card.layers) * settings.blocks // card.layers
-    # The model as it is stored: clustering reads one matrix at a time.
+    # Keep the stored dtype: clustering reads one matrix at a time.
     layers = ffns(load(inputs.model, "cpu", card.dtype))
     chosen = [ffn for ffn in layers if block_of_layer[ffn.index] == settings.block]
     found = np.full((len(chosen), card.widest), NO_EXPERT, np.int32)

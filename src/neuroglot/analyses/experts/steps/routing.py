@@ -1,4 +1,4 @@
-"""Counts how often each expert is among the most active of a token, by fold (section 3)."""
+"""Counts how often each expert is among a token's most active experts, by fold (section 3)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from neuroglot.capture.collectors import CrossLayerCollector
 
-ROWS = 512  # of stored activations that are looked at together
+ROWS = 512  # rows of stored activations per chunk
 
 Members = Sequence[NDArray[np.int64]]
-"""By layer, the neurons of each expert: what ``measures.experts.members`` gives."""
+"""The neurons of each expert, by layer: results of ``measures.experts.members``."""
 
 Counted = tuple[NDArray[np.int64], NDArray[np.int64], str]
-"""Tokens that experts are active for, [layer, fold, expert]; all tokens, [fold]; the language."""
+"""Numbers of tokens: activating experts, [layer, fold, expert]; all, [fold]; and the language."""
 
 VARIABLES: Mapping[str, str] = {
     "active": "tokens of the fold's segments at which the expert is among the most active",
@@ -37,7 +37,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: RoutingInputs, settings: RoutingSettings) -> xr.Dataset:
-    """Count on recorded rows, or during a forward pass where the inputs hold none."""
+    """Count on recorded rows or, if there are none, during a forward pass."""
     partition = read_partition(inputs.partition)
     experts_of = (own[own != measure.NO_EXPERT] for own in partition.values)
     members = [measure.members(own, settings.experts_per_layer) for own in experts_of]
@@ -96,13 +96,13 @@ def _from_forward(
     recording = Recording(over="every token", cross_layer=(counter,))
     origin = store.read_record(text).origin
     label = f"{origin['model']} experts {origin['language']}"
-    # What an interrupted pass has counted lies under the fingerprint of what it counted.
+    # An interrupted pass stores its counts under the fingerprint of the recording.
     sums = engine.run(read, recording, work.progress, label)
     return sums["active_by_fold"][:, : len(tokens)], tokens, origin["language"]
 
 
 def _collector(members: Members, settings: RoutingSettings) -> "CrossLayerCollector":
-    """Count active experts while a model reads: ``active_by_fold`` ``[layer, fold, expert]``."""
+    """Count active experts in a forward pass: ``active_by_fold`` ``[layer, fold, expert]``."""
     import torch
 
     from neuroglot.capture.collectors import CrossLayerCollector

@@ -1,1 +1,1 @@
-"""The figures of lape, one module per family: ``FIGURES``, a drawing function by stem."""
+"""The figures of the lape analysis, one module per family: ``FIGURES``, functions by stem."""

@@ -1,4 +1,4 @@
-"""Where a language's own neurons are, and which languages share them."""
+"""Language-specific neurons by layer, and the languages that share them."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ Counts = NDArray[np.int64]
 
 @style.styled
 def language_neurons(ds: Dataset) -> Figure:
-    """Number of language-specific neurons: languages down, layers across, totals beside.
+    """Number of language-specific neurons: languages down, layers across, and totals.
 
     Args:
         ds: ``neurons(language, layer)``; ``all_layers(language)`` and ``chance_all_layers`` with
@@ -68,10 +68,10 @@ def language_neurons(ds: Dataset) -> Figure:
 
 @style.styled
 def several_languages(ds: Dataset) -> Figure:
-    """How many languages a selected neuron belongs to, and the neurons two languages share.
+    """Number of languages per selected neuron, and number of neurons that two languages share.
 
     Args:
-        ds: ``shared_by_languages(count)`` from 0 languages up, and
+        ds: ``shared_by_languages(count)``, counts from 0 languages, and
             ``language_neuron(language, layer, neuron)``; ``attrs["site"]``.
     """
     histogram = ds["shared_by_languages"].values
@@ -105,12 +105,14 @@ def several_languages(ds: Dataset) -> Figure:
 
 
 def heading(ds: Dataset, subject: str) -> str:
-    """Model, subject, and the site whose sign was counted."""
+    """Join the model, the subject, and the site whose sign was counted."""
     return f"{ds.attrs['model']}: {subject}, site {ds.attrs['site']}"
 
 
 def shared_neurons(language_neuron: DataArray) -> Counts:
-    """``[language, language]`` number of neurons that both have; the diagonal is a language's own.
+    """Count the neurons that two languages share, [language, language].
+
+    The diagonal has the number of each language's neurons.
 
     Args:
         language_neuron: bool ``(language, layer, neuron)``.
@@ -122,7 +124,7 @@ def shared_neurons(language_neuron: DataArray) -> Counts:
 
 
 def jaccard(both: Counts) -> NDArray[np.float64]:
-    """Shared over all neurons of two languages; 0 where neither has any."""
+    """Compute the Jaccard index of two languages' neurons; 0 if neither has any neuron."""
     own = np.diag(both)
     either = own[:, None] + own - both
     return np.asarray(both / np.maximum(either, 1))

@@ -1,4 +1,4 @@
-"""What switching a language's neurons off does to the perplexity of every language."""
+"""Change of every language's perplexity when one language's neurons are deactivated."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,9 +23,9 @@ TITLES = {
 
 @style.styled
 def perplexity_without(ds: Dataset) -> Figure:
-    """Change in log perplexity: the language switched off down, the language read across.
+    """Change of log perplexity: rows by deactivated language, columns by language read.
 
-    LAPE's neurons left, the random control right, both on one scale.
+    Left: LAPE's neurons. Right: the random control. Both have the same scale.
 
     Args:
         ds: ``perplexity(chosen, deactivated, language)``, ``baseline(language)``,
@@ -64,7 +64,7 @@ def perplexity_without(ds: Dataset) -> Figure:
 
 
 def log_change(ds: Dataset) -> DataArray:
-    """``(chosen, deactivated, language)``: ln of perplexity over the baseline's."""
+    """Compute ln(perplexity / baseline), ``(chosen, deactivated, language)``."""
     ratio = ds["perplexity"] / ds["baseline"]
     return ratio.copy(data=np.log(ratio.values)).transpose("chosen", "deactivated", "language")
 

@@ -1,4 +1,4 @@
-"""Language activation probability entropy: which neurons fire for one or a few languages (LAPE).
+"""Language activation probability entropy (LAPE): neurons that fire for one or a few languages.
 
 Tang et al. (2024), "Language-Specific Neurons: The Key to Multilingual Capabilities in Large
 Language Models", section 2.2, with the settings of their released code.
@@ -17,10 +17,11 @@ SELECTED = "selected_neurons"
 
 
 def firing_site(wanted: str, gated: bool) -> str:
-    """Name the site whose sign says whether a neuron fires.
+    """Name the site whose sign decides whether a neuron fires.
 
     Args:
-        wanted: ``act``, ``gate`` or ``auto``: the gate of a gated model, as in the released code.
+        wanted: ``act``, ``gate`` or ``auto``. ``auto`` takes the gate of a gated model, as in the
+            released code.
         gated: whether the model's FFNs are gated.
     """
     if wanted == "auto":
@@ -32,17 +33,17 @@ def activation_probability(fired: xr.DataArray, tokens: xr.DataArray) -> xr.Data
     """Divide the tokens at which a neuron fires by all tokens (Tang et al. 2024, equation 2).
 
     Args:
-        fired: tokens at which the neuron fires, [language, layer, neuron]. Where layers differ
-            in width this, and all that is made of it, is NaN beyond a layer's own neurons, which
-            ``axes.layer_widths`` tells.
-        tokens: recorded tokens, [language], in any order.
+        fired: number of tokens at which the neuron fires, [language, layer, neuron]. If layers
+            differ in width, padding neurons are NaN here and in all results; see
+            ``axes.layer_widths``.
+        tokens: number of recorded tokens, [language], in any order.
 
     Returns:
-        float32 in [0, 1], as in the released code: what is selected from the stored
-        probabilities is what was selected from these.
+        float32 in [0, 1], as in the released code. Stored probabilities therefore give the same
+        selection.
 
     Raises:
-        NeuroglotError: a language has no tokens, or a neuron fires more often than there are any.
+        NeuroglotError: a language has no tokens, or a neuron fires at more tokens than there are.
     """
     counted = tokens.reindex(language=fired["language"].values, fill_value=0)
     for language, count in zip(counted["language"].values, counted.values, strict=True):
@@ -57,12 +58,12 @@ def activation_probability(fired: xr.DataArray, tokens: xr.DataArray) -> xr.Data
 
 
 def activation_probability_entropy(probability: xr.DataArray) -> xr.DataArray:
-    """Take the entropy over languages of each neuron's activation probabilities.
+    """Compute the entropy over languages of each neuron's activation probabilities.
 
-    -Σ p' ln p' with p' = p / Σ_languages p and 0 ln 0 = 0 (Tang et al. 2024, equations 3 and 4):
-    0 where a neuron fires in one language only, ln(languages) where equally in all. A neuron that
-    never fires has entropy 0 too. It does not depend on the order of languages, not even in its
-    last bit.
+    -Σ p' ln p' with p' = p / Σ_languages p and 0 ln 0 = 0 (Tang et al. 2024, equations 3 and 4).
+    The entropy is 0 if a neuron fires in only one language, and ln(languages) if it fires equally
+    often in all languages. A neuron that never fires also has entropy 0. The order of languages
+    does not change a bit of the result.
 
     Args:
         probability: [language, layer, neuron], in [0, 1].
@@ -88,7 +89,7 @@ def activation_probability_entropy(probability: xr.DataArray) -> xr.DataArray:
 
 
 def _entropy(p: NDArray[np.floating]) -> NDArray[np.float64]:
-    ordered = np.sort(p.astype(np.float64), axis=0)  # so that any order of languages rounds alike
+    ordered = np.sort(p.astype(np.float64), axis=0)  # same rounding for any order of languages
     total = ordered.sum(axis=0)
     share = np.divide(ordered, total, out=np.zeros_like(ordered), where=total > 0)
     entropy: NDArray[np.float64] = entr(share).sum(axis=0)
@@ -101,14 +102,15 @@ def language_neurons(
     """Assign the neurons of lowest entropy to languages, as LAPE's released code does.
 
     The bar is the value at rank round(n · percentile), counted from 1, of all n probabilities of
-    all layers, neurons and languages. A neuron not above the bar in any language is dropped. Of
-    *all* neurons of all layers, the round(top_fraction · neurons) of lowest entropy are selected,
-    the lower layer and index of equals first; each belongs to every language in which it is above
-    the bar. Where too few pass the bar, dropped neurons fill the selection and belong to none.
+    all layers, neurons and languages. A neuron that is not above the bar in any language is
+    dropped. Then round(top_fraction · neurons) neurons of lowest entropy are selected, where
+    ``neurons`` counts *all* neurons of all layers. In a tie the lower layer and index comes first.
+    A selected neuron belongs to every language in which it is above the bar. If too few neurons
+    pass the bar, dropped neurons fill the selection; they belong to no language.
 
     Args:
         probability: [language, layer, neuron], in [0, 1].
-        percentile: share of all probabilities that lie at or under the bar, in (0, 1].
+        percentile: share of all probabilities that are at or below the bar, in (0, 1].
         top_fraction: share of all neurons that are selected, in (0, 1].
 
     Returns:
@@ -116,8 +118,8 @@ def language_neurons(
         may have none. ``attrs``: the ``activation_bar`` and the number of ``selected_neurons``.
 
     Raises:
-        NeuroglotError: a probability is NaN or outside [0, 1], a setting outside (0, 1], or there
-            is one language only, whose entropy is 0 in every neuron: nothing could be ranked.
+        NeuroglotError: a probability is NaN or outside [0, 1], a setting is outside (0, 1], or
+            there is only one language, for which every entropy is 0.
     """
     for name, share in {"percentile": percentile, "top_fraction": top_fraction}.items():
         if not 0 < share <= 1:
@@ -130,7 +132,7 @@ def language_neurons(
         )
     neurons = sum(layer_widths(p))
     rank = max(1, round(neurons * p.sizes["language"] * percentile))
-    # What is beyond a layer's neurons is NaN: sorted behind all numbers, and above no bar.
+    # Padding neurons are NaN: they are sorted last, and never above the bar.
     bar = np.partition(p.to_numpy(), rank - 1, axis=None)[rank - 1]
     above = p > bar
     entropy = activation_probability_entropy(p).where(above.any("language"), np.inf)
@@ -149,32 +151,32 @@ def language_neurons(
 
 
 def selection_standard(language_neuron: xr.DataArray, entropy: xr.DataArray) -> tuple[float, float]:
-    """Say what a neuron has to reach to be like those that languages were given.
+    """Give the bar and the entropy that the selected neurons of languages reach.
 
     Args:
-        language_neuron: what ``language_neurons`` gives, its attributes included.
-        entropy: what ``activation_probability_entropy`` gives.
+        language_neuron: result of ``language_neurons``, with its attributes.
+        entropy: result of ``activation_probability_entropy``.
 
     Returns:
-        The activation bar that some probability has to be above, and the highest entropy of a
-        neuron that is a language's, nats; -inf where none is.
+        The activation bar, and the highest entropy of a neuron that belongs to a language, in
+        nats; -inf if no neuron belongs to a language.
     """
     highest = entropy.where(language_neuron.any("language")).max().fillna(-np.inf)
     return language_neuron.attrs["activation_bar"], float(highest)
 
 
 def highest_elsewhere(probability: xr.DataArray) -> xr.DataArray:
-    """Find how often each neuron fires in that other language in which it fires most.
+    """Find each neuron's highest activation probability in the other languages.
 
     Args:
-        probability: [..., language], of two languages or more.
+        probability: [..., language], with at least two languages.
 
     Returns:
-        As ``probability``: at a language the highest of all the others.
+        The shape of ``probability``: for each language, the highest value of all other languages.
     """
     values = probability.transpose("language", ...)
     second, highest = np.sort(values.to_numpy(), axis=0)[-2:]
-    others = np.where(values == highest, second, highest)  # of equal ones, each is the other's
+    others = np.where(values == highest, second, highest)  # in a tie both are the highest
     return values.copy(data=others).transpose(*probability.dims)
 
 
@@ -182,14 +184,14 @@ def shared_by_languages(language_neuron: xr.DataArray) -> xr.DataArray:
     """Count the selected neurons by the number of languages they belong to.
 
     Args:
-        language_neuron: what ``language_neurons`` gives, its attributes included.
+        language_neuron: result of ``language_neurons``, with its attributes.
 
     Returns:
-        int64 [count], ``count`` = 0 … languages. At 0 stand the selected neurons that belong to no
+        int64 [count], ``count`` = 0 … languages. Count 0 has the selected neurons that belong to no
         language, because none of their probabilities is above the bar.
 
     Raises:
-        NeuroglotError: the attribute that says how many neurons were selected is lost.
+        NeuroglotError: the attribute with the number of selected neurons is missing.
     """
     if SELECTED not in language_neuron.attrs:
         raise NeuroglotError(f"language_neuron lacks the attribute {SELECTED}; select them again")
@@ -210,8 +212,8 @@ def shared_by_languages(language_neuron: xr.DataArray) -> xr.DataArray:
 def as_lists(language_neuron: xr.DataArray) -> dict[str, dict[int, list[int]]]:
     """List each language's neurons, ascending, by layer: ``{language: {layer: [neurons]}}``.
 
-    Every language and every layer is there, in the order of ``language_neuron``; both layers and
-    neurons count from 0. A layer's key is its coordinate, or its place where there is none.
+    All languages and layers are included, in the order of ``language_neuron``. Layers and neurons
+    count from 0. A layer's key is its coordinate or, without a coordinate, its index.
     """
     ordered = language_neuron.transpose("language", "layer", "neuron")
     layers = [int(layer) for layer in ordered["layer"].values]

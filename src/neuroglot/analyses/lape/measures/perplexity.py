@@ -1,4 +1,4 @@
-"""What every language loses without one language's neurons, with intervals over windows of text."""
+"""Change of perplexity without one language's neurons, with intervals over windows of text."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from neuroglot.measures.bootstrap import interval, named_bounds
 CHANGED = ("chosen", "deactivated", "language")
 
 Losses = Sequence[NDArray[np.float64]]
-"""By language, the negative log-likelihood of each window, in nats."""
+"""The negative log-likelihood of each window, in nats, by language."""
 
 
 def mean_losses(draws: Sequence[Sequence[Losses]]) -> list[list[NDArray[np.float64]]]:
-    """Average losses over random draws window by window, ``[deactivated][language]``.
+    """Average losses over random draws for each window, ``[deactivated][language]``.
 
     Args:
-        draws: the losses by draw and by the language whose neurons are deactivated.
+        draws: losses by draw and by deactivated language.
     """
     return [
         [np.mean(windows, axis=0) for windows in zip(*of_draws, strict=True)]
@@ -32,25 +32,25 @@ def compared_over_windows(
     tokens: NDArray[np.integer],
     replicates: int,
 ) -> xr.Dataset:
-    """Say how the logarithm of perplexity changes, and how far that hangs on the windows of text.
+    """Compute the change of log perplexity, with intervals over windows of text.
 
     Args:
-        whole: of the model as it is.
-        without: by how neurons are chosen and by the language whose neurons are deactivated.
-        tokens: predicted in each language's windows together, [language].
+        whole: losses of the unedited model.
+        without: losses by choice of neurons and by deactivated language.
+        tokens: number of predicted tokens in each language's windows, [language].
         replicates: resamples of the windows.
 
     Returns:
-        ``change(chosen, deactivated, language)``: ln of perplexity over the baseline's, nats per
-        token; its bounds, those of ``perplexity`` of the same dimensions and of
-        ``baseline(language)``: percentile bootstrap over windows, of a change over the same
-        windows with and without the neurons.
+        ``change(chosen, deactivated, language)``: ln(perplexity / baseline), nats per token. Also
+        bounds of the change, of ``perplexity`` with the same dimensions, and of
+        ``baseline(language)``, from the percentile bootstrap over windows. A change is resampled
+        over the same windows with and without the neurons.
     """
     shape = (2, len(without), len(whole), len(whole))
     changed, perplexities = np.empty((2, *shape))
     baseline, change = np.empty((2, len(whole))), np.empty(shape[1:])
     for place, (windows, predicted) in enumerate(zip(whole, tokens, strict=True)):
-        per_token = len(windows) / predicted  # a window's loss to its tokens' mean
+        per_token = len(windows) / predicted  # from a window's sum to a mean per token
         rows = [windows, *(own[place] for one in without for own in one)]
         losses = xr.DataArray(np.stack(rows) * per_token, dims=("set", "item"))
         both = np.exp(np.stack(interval(losses, replicates)))

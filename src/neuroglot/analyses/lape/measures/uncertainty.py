@@ -1,4 +1,4 @@
-"""How far LAPE's selection hangs on the text, and how much of it chance alone would select."""
+"""Uncertainty of LAPE's selection, and the number of neurons selected by chance."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -9,13 +9,13 @@ from scipy.special import xlogy
 
 from neuroglot.measures.bootstrap import centred_percentiles, fold_weights, percentiles
 
-VALUES = 1 << 25  # probabilities at a time: 128 MB
+VALUES = 1 << 25  # probabilities per block: 128 MB
 
 Fired = Callable[[str, int], NDArray[np.floating]]
-"""From a language and a layer to the tokens at which each of its neurons fires, [fold, neuron]."""
+"""Maps a language and a layer to the number of tokens at which neurons fire, [fold, neuron]."""
 
 Tokens = Mapping[str, NDArray[np.int64]]
-"""Each language's tokens in each fold, [fold]."""
+"""The number of tokens in each fold, [fold], by language."""
 
 
 def selection_interval(
@@ -28,20 +28,20 @@ def selection_interval(
 ) -> NDArray[np.float64]:
     """Bound the numbers of language neurons by the bootstrap over folds of segments.
 
-    In each replicate the bar and the selection are made anew, as ``lape.language_neurons`` makes
-    them; languages with as many folds are drawn the same ones.
+    Each replicate computes the bar and the selection again, as in ``lape.language_neurons``.
+    Languages with the same number of folds use the same draws.
 
     Args:
         fired: counts by fold.
-        tokens: in the folds.
-        neurons: the text's own numbers, [language, layer].
+        tokens: number of tokens by fold.
+        neurons: numbers of neurons for the original text, [language, layer].
         widths: number of neurons of each layer.
         shares: ``percentile`` and ``top_fraction``.
         replicates: resamples of the folds.
 
     Returns:
-        [bound, language, layer + 1] with the sum over all layers last:
-        ``bootstrap.centred_percentiles``, not below 0.
+        ``bootstrap.centred_percentiles``, not below 0, [bound, language, layer + 1]. The last
+        layer is the sum over all layers.
     """
     languages = [str(one) for one in neurons["language"].values]
     counted = neurons.transpose("language", "layer").values.astype(np.float64)
@@ -59,7 +59,7 @@ def selection_interval(
 def _resampled(
     fired: Fired, tokens: Tokens, languages: list[str], widths: Sequence[int], replicates: int
 ) -> Iterator[NDArray[np.float32]]:
-    """Activation probabilities of each resample, [language, neuron], layer after layer."""
+    """Give activation probabilities of each resample, [language, neuron], ordered by layer."""
     neurons, ends = sum(widths), np.cumsum(widths)
     weights = {one: fold_weights(len(tokens[one]), replicates) for one in languages}
     block = max(1, VALUES // (len(languages) * neurons))
@@ -79,7 +79,7 @@ def _resampled(
 def _selected(
     probability: NDArray[np.float32], percentile: float, top_fraction: float
 ) -> NDArray[np.bool_]:
-    """``lape.language_neurons`` of [language, neuron], whose ties go anywhere."""
+    """Select as ``lape.language_neurons``, [language, neuron], but break ties arbitrarily."""
     rank = max(1, round(probability.size * percentile))
     bar = np.partition(probability, rank - 1, axis=None)[rank - 1]
     above = probability > bar
@@ -94,7 +94,7 @@ def _selected(
 
 
 def _entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Entropy over languages of [..., language, neuron] with at least one that is not 0, nats."""
+    """Entropy over languages of [..., language, neuron], in nats; NaN if all are 0."""
     total = probability.sum(-2)
     entropy: NDArray[np.float32] = np.log(total) - xlogy(probability, probability).sum(-2) / total
     return entropy
@@ -109,26 +109,28 @@ def chance_selection(
     permutations: int,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Count the neurons that would look language-specific if languages made no difference.
+    """Count the neurons that would be language-specific by chance.
 
-    In each permutation every fold's texts, which say the same in all languages, are dealt to the
-    languages anew. Counted are the neurons that then reach the observed selection's standard: the
-    probability is above its bar in some language, and the entropy not above the highest of a
-    selected neuron. Such a neuron belongs to every language in which it is above the bar.
+    The languages' texts in a fold are parallel. Each permutation shuffles them among the languages,
+    independently in every fold. It then counts the neurons that reach the standard of the observed
+    selection: the probability is above the bar in some language, and the entropy is at most the
+    highest entropy of a neuron that belongs to a language.
+    Such a neuron belongs to every language in which it is above the bar.
 
     Args:
         fired: counts by fold.
-        tokens: in the folds; a language may have fewer folds than another.
+        tokens: number of tokens by fold; a language may have fewer folds than another.
         layers: number of layers.
         bar: ``activation_bar`` of the observed selection.
-        entropy: the highest of the neurons that it gives to a language, nats.
-        permutations: how many.
-        seed: of the permutations; the order of languages plays no role.
+        entropy: highest entropy of a neuron that belongs to a language in this selection, nats.
+        permutations: number of permutations.
+        seed: seed of the permutations. The result does not depend on the order of languages.
 
     Returns:
-        ``chance_selected``: neurons in all; ``chance_neurons(layer)``: a language's neurons, and
-        ``chance_all_layers``, over all layers; each the mean, with the 95 % percentiles
-        ``_low`` and ``_high`` (of a language's: over permutations and languages).
+        ``chance_selected``: number of selected neurons; ``chance_neurons(layer)`` and
+        ``chance_all_layers``: number of neurons per language, by layer and over all layers. Each
+        is a mean with the 95 % percentiles ``_low`` and ``_high``. Numbers per language are
+        averaged over permutations and languages.
     """
     languages = sorted(tokens)
     folds = max(len(one) for one in tokens.values())
@@ -165,7 +167,7 @@ def chance_selection(
 
 
 def _permutations(languages: int, folds: int, permutations: int, seed: int) -> NDArray[np.float32]:
-    """Which (language, fold) is dealt to each language, 0 or 1 [permutation, language, both]."""
+    """Assign each (language, fold) to a language, 0 or 1, [permutation, language, pair]."""
     generator = np.random.default_rng(seed)
     order = np.tile(np.arange(languages), (permutations, folds, 1))
     given = generator.permuted(order, axis=2).transpose(0, 2, 1)  # [permutation, language, fold]
@@ -177,7 +179,7 @@ def _permutations(languages: int, folds: int, permutations: int, seed: int) -> N
 def _summary(
     name: str, dims: tuple[str, ...], values: NDArray[np.float64]
 ) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]]:
-    """Mean and 95 % percentiles over the last axis of [variable, draw]."""
+    """Compute the mean and the 95 % percentiles over the draws of [variable, draw]."""
     both = percentiles(values)
     return {
         f"{name}{end}": (dims, found if dims else found[0], {"units": "neurons"})

@@ -39,9 +39,9 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
-    """Select the neurons of every language from how often each fires in it.
+    """Select the neurons of every language by their activation probabilities.
 
-    With intervals of their numbers over folds of segments, and how many chance would select.
+    Also gives intervals of the numbers of neurons over folds of segments, and numbers by chance.
     """
     recorded = {one.language: one for one in open_recorded(inputs.firing.values())}
     languages = settings.languages
@@ -89,7 +89,7 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """How many neurons each language has by layer, and which these are."""
+    """Number of neurons of each language by layer, and the list of neurons."""
     return {
         "neurons": tidy(data[with_bounds("neurons", "chance_neurons")]),
         "language_neurons": _language_neurons(data),
@@ -97,7 +97,7 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
 
 
 def _language_neurons(data: xr.Dataset) -> pd.DataFrame:
-    """A line for each neuron and language that it belongs to; layers count from 1."""
+    """One line per neuron and language; layers count from 1."""
     own = data["language_neuron"].transpose("layer", "neuron", "language").to_numpy()
     layer, neuron, language = np.nonzero(own)
     place = {"layer": xr.DataArray(layer, dims="own"), "neuron": xr.DataArray(neuron, dims="own")}
@@ -116,7 +116,7 @@ def _language_neurons(data: xr.Dataset) -> pd.DataFrame:
 
 
 def export(data: xr.Dataset, folder: Path) -> None:
-    """Write the neurons as JSON, and as the nested list of tensors the authors' tools read."""
+    """Write the neurons as JSON, and as the nested list of tensors for the authors' tools."""
     write_exports(
         data["language_neuron"], folder / "language_neurons.json", folder / "language_neurons.pt"
     )

@@ -1,4 +1,4 @@
-"""What every language loses when one language's neurons, or random ones, are deactivated."""
+"""Perplexity of every language when one language's neurons, or random neurons, are deactivated."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -48,7 +48,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Dataset:
-    """Measure perplexity on every language's held-out text, language by language switched off."""
+    """Measure perplexity on every language's held-out text without each language's neurons."""
     own = store.open_dataset(inputs.neurons, "reduction")["language_neuron"].sel(
         language=settings.languages
     )
@@ -70,7 +70,7 @@ def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Da
                 losses[column].append(measured.without(chosen))
                 bar.update()
     values = np.array([[measured.perplexity(one) for one in column] for column in losses])
-    # A random draw's perplexities are averaged as logarithms, window by window.
+    # Perplexities of random draws are averaged as logarithms, for each window.
     without: list[Sequence[Losses]] = [losses[0], mean_losses(losses[1:])]
     units = {"units": "perplexity"}
     return xr.Dataset(
@@ -95,7 +95,7 @@ def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Da
 
 
 class _Measured:
-    """What all texts lose under a set of deactivated neurons, kept from earlier runs."""
+    """Losses of all texts under sets of deactivated neurons; earlier results are kept."""
 
     def __init__(
         self, inputs: PerplexityInputs, settings: PerplexityStepSettings, texts: Sequence[HeldOut]
@@ -113,11 +113,11 @@ class _Measured:
         )
 
     def perplexity(self, losses: Losses) -> NDArray[np.float64]:
-        """Perplexity ``[language]`` of the windows' losses."""
+        """Compute perplexity ``[language]`` from the windows' losses."""
         return np.array(list(map(perplexity, losses, self.tokens)))
 
     def without(self, chosen: NDArray[np.bool_]) -> Losses:
-        """Each language's losses with the chosen neurons ``[layer, neuron]`` deactivated."""
+        """Give each language's losses with the chosen neurons ``[layer, neuron]`` deactivated."""
         neurons = {layer: np.flatnonzero(row) for layer, row in enumerate(chosen) if row.any()}
         what = {str(layer): indices.tolist() for layer, indices in neurons.items()}
         name = digest([*self._same, what])
@@ -130,7 +130,7 @@ class _Measured:
         if self._model is None:
             device, dtype = self._settings.device, self._settings.dtype
             self._model = load(self._inputs.model, device, dtype)
-        # All languages in one call: a batch reads the head's weights once, whoever is in it.
+        # All languages in one call: fewer batches read the head's weights less often.
         with deactivated(self._model, neurons):
             return negative_log_likelihood(
                 self._model,

@@ -1,4 +1,4 @@
-"""How much is known of the neurons: entropy, and how many of their top tokens the text holds."""
+"""Entropy of the neurons, and coverage: the share of their top tokens in the text."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ Values = NDArray[np.float64]
 
 @style.styled
 def entropy_and_coverage(ds: Dataset) -> Figure:
-    """Histograms of entropy and of coverage above, the one against the other by sign below.
+    """Histograms of entropy and of coverage above, entropy against coverage by sign below.
 
     Args:
         ds: ``entropy(prior, sign, neuron)`` in bits, NaN where no top token was seen;
@@ -39,7 +39,7 @@ def entropy_and_coverage(ds: Dataset) -> Figure:
     if not style.present(entropy):
         return style.empty("no top token of any neuron is in the text")
     most, least = float(np.log2(ds.sizes["language"])), float(ds.attrs["minimum_coverage"])
-    # rounding may put an entropy next to either end of the axis
+    # rounding may put an entropy just outside the axis
     entropies = {sign: entropy.sel(sign=sign).clip(0, most).values for sign in LOOKS}
     coverages = {sign: ds["coverage"].sel(sign=sign).values for sign in LOOKS}
     edges = coverage_bins(float(ds["coverage"].max()), ds.sizes["rank"]), entropy_bins(most)
@@ -71,14 +71,14 @@ def entropy_and_coverage(ds: Dataset) -> Figure:
 
 
 def coverage_bins(coverage: float, tokens: int) -> Values:
-    """Edges of bins up to ``coverage`` that each hold as many of the shares of ``tokens``."""
+    """Edges of bins up to ``coverage``; all bins have as many possible shares of ``tokens``."""
     seen = round(coverage * tokens) + 1
     size = -(-seen // BINS)
     return (np.arange(-(-seen // size) + 1) * size - 0.5) / tokens
 
 
 def entropy_bins(most: float) -> Values:
-    """Edges of bins from 0 to ``most`` bits; one language has no other entropy than 0."""
+    """Edges of bins from 0 to ``most`` bits; with one language, ``most`` is 0."""
     return np.linspace(0, max(most, 0.1), BINS + 1)
 
 
@@ -92,13 +92,13 @@ def histogram(ax: Axes, values: dict[str, Values], edges: Values) -> None:
 
 
 def cells(coverage: Values, entropy: Values, edges: tuple[Values, Values]) -> Values:
-    """Count the neurons that have an entropy by ``[coverage, entropy]``."""
+    """Count the neurons with an entropy, ``[coverage, entropy]``."""
     seen = np.isfinite(entropy)
     return np.asarray(np.histogram2d(coverage[seen], entropy[seen], edges)[0])
 
 
 def density(ax: Axes, counts: Values, edges: tuple[Values, Values], largest: float) -> QuadMesh:
-    """Draw ``counts[coverage, entropy]`` on a logarithmic scale of colours, none in white."""
+    """Draw ``counts[coverage, entropy]`` on a logarithmic colour scale; zero is white."""
     colours = style.colour_map().with_extremes(bad="white")
     norm = LogNorm(1, max(largest, 2))
     cells = np.ma.masked_equal(counts.T, 0)
@@ -108,7 +108,7 @@ def density(ax: Axes, counts: Values, edges: tuple[Values, Values], largest: flo
 
 
 def described(entropy: Values, coverage: Values, least: float) -> str:
-    """Say how many neurons are covered well enough to be ranked, and how many not at all."""
+    """Say how many neurons have enough coverage to be ranked, and how many have none."""
     enough, unseen = int((coverage >= least).sum()), int((~np.isfinite(entropy)).sum())
     return f"{enough:,} of {entropy.size:,} covered enough, {unseen:,} not at all"
 

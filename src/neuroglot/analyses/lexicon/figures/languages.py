@@ -1,4 +1,4 @@
-"""Languages clustered by the neurons that write them, beside their families."""
+"""Languages clustered by the neurons that write them, with the languages' families."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,13 +20,13 @@ Values = NDArray[np.float64]
 
 @style.styled
 def language_tree(ds: Dataset) -> Figure:
-    """The dendrogram of all languages, leaves down the page in the looks of their families.
+    """Draw the dendrogram of all languages, one leaf per line, with the looks of their families.
 
-    A branch has the colour of a family as long as all languages below it belong to that family.
+    A branch has the colour of a family if all languages below it belong to that family.
 
     Args:
-        ds: ``linkage(merge, column)`` of SciPy over the languages in their order, with units;
-            coordinates ``family(language)``, ``genus(language)`` and ``script(language)``.
+        ds: ``linkage(merge, column)``, SciPy's linkage of the languages in their order, with
+            units; coordinates ``family(language)``, ``genus(language)`` and ``script(language)``.
     """
     tree = np.asarray(ds["linkage"].values, dtype=np.float64)
     if not len(tree) or not np.isfinite(tree).all():
@@ -57,14 +57,14 @@ def language_tree(ds: Dataset) -> Figure:
 
 
 def leaves(tree: Values) -> list[int]:
-    """The languages from above to below, so that no branches cross."""
+    """Order the languages from top to bottom so that no branches cross."""
     from scipy.cluster.hierarchy import leaves_list
 
     return [int(leaf) for leaf in leaves_list(tree)]
 
 
 def branches(ax: Axes, tree: Values, order: list[int], groups: list[str]) -> None:
-    """Draw one bracket per merge of ``tree[merge, column]``: both branches and what joins them."""
+    """Draw one bracket per merge of ``tree[merge, column]``: both branches and their joint."""
     place = dict(zip(order, map(float, range(len(order))), strict=True))
     distance = dict.fromkeys(order, 0.0)
     of = dict(enumerate(groups))
@@ -96,7 +96,7 @@ def branches(ax: Axes, tree: Values, order: list[int], groups: list[str]) -> Non
 
 
 def label(ds: Dataset, leaf: int) -> str:
-    """A language's name, and its script by ISO 15924 where it is not Latin."""
+    """A language's name, and its ISO 15924 script if the script is not Latin."""
     names = style.Languages.of(ds).names
     language, script = str(ds["language"].values[leaf]), str(ds["script"].values[leaf])
     name = names[language]

@@ -1,4 +1,4 @@
-"""Figures 8 to 14: the languages that chosen neurons write, by probability and by TF-IDF."""
+"""Figures 8 to 14: the languages of selected neurons, by probability and by TF-IDF."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -30,9 +30,9 @@ Neuron = tuple[str, int]
 
 @style.styled
 def lowest_entropy(ds: Dataset, sign: str) -> Figure:
-    """The neurons of one sign whose top tokens belong to the fewest languages.
+    """Draw the neurons of one sign whose top tokens have the lowest entropy over languages.
 
-    Figures 8 and 9 as well as 12 and 13 of positive weights; 10 and 11 of negative ones.
+    Figures 8, 9, 12 and 13 show positive weights; figures 10 and 11 show negative weights.
 
     Args:
         ds: ``drawn(sign, place)``, -1 for none; ``association(prior, sign, neuron, language)``,
@@ -40,7 +40,8 @@ def lowest_entropy(ds: Dataset, sign: str) -> Figure:
             ``coverage(sign, neuron)``, both with ``_low`` and ``_high``,
             ``top_text(sign, neuron, shown)``; coordinates ``family(language)`` and
             ``genus(language)``; ``attrs["minimum_coverage"]``.
-        sign: ``positive``, tokens that the neuron raises, or ``negative``, tokens it lowers.
+        sign: ``positive``, the tokens whose logits the neuron raises, or ``negative``, the tokens
+            whose logits it lowers.
     """
     chosen = [(sign, int(neuron)) for neuron in ds["drawn"].sel(sign=sign).values]
     return languages_of(ds, chosen, f"neurons of lowest entropy, {sign} weights")
@@ -48,7 +49,7 @@ def lowest_entropy(ds: Dataset, sign: str) -> Figure:
 
 @style.styled
 def highest_entropy(ds: Dataset) -> Figure:
-    """Figure 14: the neuron of each sign whose top tokens are spread most evenly over languages.
+    """Figure 14: for each sign, the neuron whose top tokens have the highest entropy.
 
     Args:
         ds: as for ``lowest_entropy``, with ``drawn_highest(sign)``, -1 for none.
@@ -59,7 +60,7 @@ def highest_entropy(ds: Dataset) -> Figure:
 
 
 def languages_of(ds: Dataset, chosen: Sequence[Neuron], subject: str) -> Figure:
-    """One row per chosen neuron: its languages by probability on the left, by TF-IDF right."""
+    """One row per neuron: its languages by probability on the left, by TF-IDF on the right."""
     measured = {one: both_measures(ds, *one) for one in chosen if one[1] >= 0}
     neurons = [one for one, (association, _) in measured.items() if style.present(association)]
     if not neurons:
@@ -94,19 +95,19 @@ def languages_of(ds: Dataset, chosen: Sequence[Neuron], subject: str) -> Figure:
 
 
 def both_measures(ds: Dataset, sign: str, neuron: int) -> tuple[DataArray, DataArray]:
-    """``association(language)`` under the uniform prior and ``tfidf(language)`` of a neuron."""
+    """Select a neuron's ``association(language)``, uniform prior, and ``tfidf(language)``."""
     association = ds["association"].sel(prior="uniform", sign=sign).isel(neuron=neuron)
     return association, ds["tfidf"].sel(sign=sign).isel(neuron=neuron)
 
 
 def strongest(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Places of the largest positive ``values[language]``, the largest first."""
+    """Indices of the largest positive ``values[language]``, largest first."""
     order = np.argsort(-values, kind="stable")[:SHOWN]
     return order[values[order] > 0]
 
 
 def bars(ax: Axes, values: DataArray, ds: Dataset, groups: dict[str, str]) -> None:
-    """Draw the largest of ``values(language)`` as bars from above in their families' looks."""
+    """Draw the largest ``values(language)`` as bars, largest on top, in their families' looks."""
     names = style.Languages.of(ds).names
     order = strongest(values.values)
     languages = [str(language) for language in values["language"].values[order]]
@@ -123,7 +124,7 @@ def bars(ax: Axes, values: DataArray, ds: Dataset, groups: dict[str, str]) -> No
 
 
 def heading(ds: Dataset, sign: str, neuron: int) -> str:
-    """Name the neuron, and say how far its languages can be relied on."""
+    """Name the neuron, with its entropy, its coverage and their intervals."""
     one = ds.sel(prior="uniform", sign=sign).isel(neuron=neuron)
     entropy, *of_entropy = (float(one[f"entropy{end}"]) for end in ENDS)
     coverage, *of_coverage = (100 * float(one[f"coverage{end}"]) for end in ENDS)
@@ -136,7 +137,7 @@ def heading(ds: Dataset, sign: str, neuron: int) -> str:
 
 
 def top_tokens(ds: Dataset, sign: str, neuron: int) -> str:
-    """The neuron's first top tokens, as far as the fonts can draw them and the panel is wide."""
+    """The neuron's first top tokens that the fonts can draw and that fit the panel."""
     texts = [str(text) for text in ds["top_text"].sel(sign=sign).isel(neuron=neuron).values]
     lines = token_lines("top tokens:", texts, TOKEN_LINES, TOKEN_INCHES)
     return lines or "top tokens: in scripts not drawn here, see the table"

@@ -1,4 +1,4 @@
-"""Section 5.1: which languages the neurons seem to write, under either prior."""
+"""Section 5.1: the neurons' most associated languages under each prior."""
 
 from typing import Any
 
@@ -26,11 +26,11 @@ TOKENS = "share of the text's tokens"
 
 @style.styled
 def prior(ds: Dataset) -> Figure:
-    """Share of neurons whose most associated language each is, beside its share of the text.
+    """Share of neurons by most associated language, against the language's share of the text.
 
     Args:
-        ds: ``top_language_share(prior, language)``, a share of all neurons of either sign, with
-            ``_low`` and ``_high``; ``tokens(language)`` counted.
+        ds: ``top_language_share(prior, language)``, a share of the neurons of both signs, with
+            ``_low`` and ``_high``; ``tokens(language)``, the counted tokens.
     """
     if not style.present(ds["top_language_share"]):
         return style.empty("no top token of any neuron is in the text")
@@ -67,7 +67,7 @@ def prior(ds: Dataset) -> Figure:
 
 
 def largest_first(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Places of the ``SHOWN`` largest ``values[language]``, the largest first."""
+    """Indices of the ``SHOWN`` largest ``values[language]``, largest first."""
     return np.argsort(-values, kind="stable")[:SHOWN]
 
 

@@ -1,4 +1,4 @@
-"""What a lexicon figure says in words: its title, and tokens as far as the fonts can draw them."""
+"""Text in lexicon figures: titles, and the tokens that the fonts can draw."""
 
 import functools
 import unicodedata
@@ -10,8 +10,8 @@ from xarray import Dataset
 
 from neuroglot.figures import style
 
-# Scripts written from left to right whose letters stand side by side as they are: matplotlib sets
-# one glyph after the other, without the joining and reordering that other scripts need.
+# Left-to-right scripts whose letters need no joining and no reordering: matplotlib draws one glyph
+# after the other.
 UNSHAPED = frozenset(
     (
         *("LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "GEORGIAN", "CHEROKEE", "ETHIOPIC"),
@@ -25,23 +25,23 @@ SMALL = 8  # points
 
 
 def title(figure: Figure, ds: Dataset, subject: str) -> None:
-    """Head the figure with the model and what is drawn."""
+    """Title the figure with the model and the subject."""
     figure.suptitle(": ".join(filter(None, [ds.attrs.get("model"), subject])), wrap=True)
 
 
 def token_lines(label: str, texts: Sequence[str], lines: int, width: float) -> str:
-    """``label`` and the tokens in ``texts``, strongest first, as far as they fit.
+    """Write ``label`` and as many tokens of ``texts`` as fit, strongest first.
 
-    Tokens that the fonts cannot draw are left out and … stands for them.
+    Tokens in a row that the fonts cannot draw are replaced by one ….
 
     Args:
-        label: what stands before the first token.
+        label: text before the first token.
         texts: the tokens, without blanks at their ends.
-        lines: how many lines there may be.
-        width: of a line, in inches.
+        lines: maximum number of lines.
+        width: width of a line, in inches.
 
     Returns:
-        The lines, or nothing where no token at all can be drawn.
+        The lines, or an empty text if no token can be drawn.
     """
     words = [unicodedata.normalize("NFC", text) for text in texts]
     shown = [word if drawable(word) else LEFT_OUT for word in words]
@@ -62,7 +62,7 @@ def token_lines(label: str, texts: Sequence[str], lines: int, width: float) -> s
 
 
 def inches(text: str) -> float:
-    """Width of ``text``, which the fonts can draw, in the figures' small print."""
+    """Width in inches of a drawable ``text`` at the size ``SMALL``."""
     font = get_font(_paths())
     font.set_size(SMALL, 72)
     font.set_text(text)
@@ -70,7 +70,7 @@ def inches(text: str) -> float:
 
 
 def drawable(token: str) -> bool:
-    """Whether matplotlib draws every character of ``token`` as a reader of its script expects."""
+    """Whether matplotlib draws every character of ``token`` correctly."""
     return bool(token) and all(map(_drawable, token))
 
 
@@ -94,5 +94,5 @@ def _letters() -> tuple[frozenset[int], ...]:
 
 @functools.cache
 def _paths() -> tuple[str, ...]:
-    """Files of the figures' fonts, the first choice first."""
+    """Files of the figures' fonts, in order of preference."""
     return tuple(str(findfont(FontProperties(family=[name]))) for name in style.fonts())

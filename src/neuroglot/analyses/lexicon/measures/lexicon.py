@@ -1,4 +1,4 @@
-"""Which languages a neuron's top tokens belong to: probabilities, entropy, TF-IDF (lexicon, 3)."""
+"""Languages of a neuron's top tokens: probabilities, entropy and TF-IDF (lexicon, section 3)."""
 
 from typing import Literal
 
@@ -16,30 +16,30 @@ from neuroglot.measures.selection import highest
 Prior = Literal["corpus", "uniform"]
 PRIORS: tuple[Prior, ...] = ("corpus", "uniform")
 NONE = -1
-# Sums over languages or neurons end in another last bit when these are in another order; what is
-# equal but for that must stay equal where a tie is broken.
+# The order of languages or neurons changes the last bits of sums. Rounding makes such sums equal
+# again before ties are broken.
 DECIMALS = 9
 
 
 def language_given_token(count: xr.DataArray, prior: Prior) -> xr.DataArray:
-    """Compute P(l|t), the probability that a token is of a language (lexicon, section 5.1).
+    """Compute P(l|t), the probability of a language given a token (lexicon, section 5.1).
 
-    ``corpus``: P(l|t) = P(t|l) P(l) / P(t) with P(t|l) = count(l, t) / count(l), P(l) the
-    language's share of all tokens and P(t) the token's. ``uniform``: P̂(l|t) ∝ P(t|l), normalised
+    ``corpus``: P(l|t) = P(t|l) P(l) / P(t), with P(t|l) = count(l, t) / count(l), the language's
+    share P(l) of all tokens and the token's share P(t). ``uniform``: P̂(l|t) ∝ P(t|l), normalised
     over languages, so that the size of a language's text has no effect. (The paper's P(t) N_l is
-    the same for all languages and cancels out.)
+    the same for all languages and cancels.)
 
     Args:
-        count: occurrences [language, token] int64, coordinate ``token`` of ascending ids.
+        count: occurrences [language, token] int64, with ascending ids as coordinate ``token``.
         prior: see above.
 
     Returns:
-        [language, token] float64; each token's sums to 1. Tokens that no language has are left
-        out: nothing is known of them.
+        [language, token] float64; sums to 1 over languages. Tokens that no language has are left
+        out.
 
     Raises:
-        NeuroglotError: a language without tokens, an unknown prior, token ids out of order, or
-            other dimensions.
+        NeuroglotError: a language has no tokens, the prior is unknown, token ids are out of order,
+            or the dimensions differ.
     """
     count = _seen(count)
     if prior == "corpus":
@@ -58,11 +58,11 @@ def association(top_token: xr.DataArray, given: xr.DataArray) -> xr.DataArray:
 
     Args:
         top_token: ids of each neuron's top tokens [..., rank].
-        given: P(l|t) [language, token], what ``language_given_token`` gives.
+        given: P(l|t) [language, token], result of ``language_given_token``.
 
     Returns:
-        [..., language] float64, sums to 1. Tokens that ``given`` lacks contribute nothing; NaN
-        where it lacks all of them.
+        [..., language] float64, sums to 1. Tokens missing from ``given`` contribute nothing; NaN
+        where all of a neuron's tokens are missing.
     """
     total = _sum_over_top_tokens(top_token, given)
     size = total.sum("language")
@@ -76,7 +76,7 @@ def entropy(association: xr.DataArray) -> xr.DataArray:
         association: distributions [..., language].
 
     Returns:
-        [...] between 0 and log2 of the number of languages; NaN where the association is.
+        [...] between 0 and log2 of the number of languages; NaN where the association is NaN.
     """
     terms: xr.DataArray = xr.apply_ufunc(entr, association)
     bits: xr.DataArray = abs(terms.sum("language", skipna=False)) / np.log(2)  # abs: entr(1) is -0
@@ -84,7 +84,7 @@ def entropy(association: xr.DataArray) -> xr.DataArray:
 
 
 def coverage(top_token: xr.DataArray, count: xr.DataArray) -> xr.DataArray:
-    """Share of each neuron's top tokens that occur in any language's text.
+    """Compute the share of each neuron's top tokens that occur in any language's text.
 
     Args:
         top_token: ids [..., rank].
@@ -107,14 +107,14 @@ def coverage(top_token: xr.DataArray, count: xr.DataArray) -> xr.DataArray:
 def tfidf(top_token: xr.DataArray, count: xr.DataArray) -> xr.DataArray:
     """Score each neuron's languages by Σ_{j<k} TF(t_j, l) IDF(t_j) (lexicon, section 3.2).
 
-    TF(t, l) = count(l, t) / count(l); IDF(t) = ln(languages / languages that have t).
+    TF(t, l) = count(l, t) / count(l); IDF(t) = ln(languages / languages with t).
 
     Args:
         top_token: ids of each neuron's top tokens [..., rank].
         count: occurrences [language, token], see ``language_given_token``.
 
     Returns:
-        [..., language] float64, at least 0. Tokens of no language contribute nothing.
+        [..., language] float64, at least 0. Tokens that no language has contribute nothing.
 
     Raises:
         NeuroglotError: as ``language_given_token``.
@@ -128,14 +128,14 @@ def tfidf(top_token: xr.DataArray, count: xr.DataArray) -> xr.DataArray:
 
 
 def top_language_share(association: xr.DataArray) -> xr.DataArray:
-    """Share of neurons, of both signs, whose most associated language is each (section 5.1).
+    """Compute the share of neurons of both signs by most associated language (section 5.1).
 
     Args:
         association: [..., sign, neuron, language]; other dimensions, such as prior, are kept.
 
     Returns:
-        [..., language], sums to 1 over the neurons that have an association. A neuron whose
-        greatest association several languages share counts for each in equal parts.
+        [..., language], a share of the neurons with an association; sums to 1. If several languages
+        share a neuron's greatest association, the neuron counts for each of them in equal parts.
     """
     greatest = association.max("language")
     top = association >= greatest - 10.0**-DECIMALS
@@ -144,22 +144,22 @@ def top_language_share(association: xr.DataArray) -> xr.DataArray:
 
 
 def covered(coverage: xr.DataArray, minimum_coverage: float) -> xr.DataArray:
-    """Say of which neurons a large enough share of top tokens was seen: bool, as ``coverage``."""
-    return coverage >= minimum_coverage - 10.0**-DECIMALS  # a share of 0.2 may be a bit below
+    """Mark the neurons with the minimum coverage, bool of the shape of ``coverage``."""
+    return coverage >= minimum_coverage - 10.0**-DECIMALS  # rounding may put 0.2 just below 0.2
 
 
 def covered_association(
     association: xr.DataArray, coverage: xr.DataArray, minimum_coverage: float
 ) -> xr.DataArray:
-    """Leave out the neurons without the coverage, unless none has it.
+    """Leave out neurons below the minimum coverage, unless all neurons are below it.
 
-    A neuron of which one token was seen would make near what languages share that token, such as a
-    bracket that only their texts happen to hold.
+    A neuron with only one seen token, such as a bracket, would make the languages with that token
+    similar by accident.
 
     Args:
         association: [..., neuron, language].
         coverage: [..., neuron], see ``coverage``.
-        minimum_coverage: least share of seen top tokens.
+        minimum_coverage: minimum share of seen top tokens.
 
     Returns:
         ``association``, NaN where a neuron is left out.
@@ -169,21 +169,21 @@ def covered_association(
 
 
 def language_linkage(association: xr.DataArray) -> xr.DataArray:
-    """Cluster languages by the neurons they are associated with, by average linkage.
+    """Cluster languages by their associated neurons, with average linkage.
 
-    The distance of two languages is 1 - Pearson's r of their association over all pairs of sign
-    and neuron. Correlation and not cosine, because every language has a share in the tokens that
-    all have, such as digits and marks: this common level alone makes all cosines large, and
-    correlation takes it away. A language whose association is the same everywhere correlates with
-    none. Not in the paper, which groups neurons' languages by eye (section 5.2).
+    The distance of two languages is 1 - Pearson's r of their associations over all pairs of sign
+    and neuron. Cosines would all be large, because every language has a share in common tokens such
+    as digits and punctuation; the correlation subtracts this common level. The correlation of a
+    language with a constant association is 0. The paper has no clustering: it groups neurons'
+    languages by eye (section 5.2).
 
     Args:
         association: [sign, neuron, language]. Neurons without an association are left out.
 
     Returns:
-        SciPy's linkage [merge, column] of the languages in their order: the two clusters merged,
+        SciPy's linkage [merge, column] of the languages in their order: the two merged clusters,
         their distance in [0, 2] and the number of languages in both. Leaves are ordered so that
-        near languages stand side by side. Empty for a single language.
+        near languages are adjacent. Empty for a single language.
 
     Raises:
         NeuroglotError: no neuron has an association.
@@ -210,38 +210,38 @@ def language_linkage(association: xr.DataArray) -> xr.DataArray:
 def lowest_entropy(
     entropy: xr.DataArray, coverage: xr.DataArray, minimum_coverage: float, n: int
 ) -> xr.DataArray:
-    """Find the neurons that are most clearly of a few languages (lexicon, section 3.1.1).
+    """Find the neurons of lowest entropy over languages (lexicon, section 3.1.1).
 
-    Coverage has a minimum because entropy sees the tokens that occur only: a neuron with one such
-    token, perhaps of a single language, would have entropy 0 and stand before neurons whose whole
-    list is of two related languages.
+    The minimum coverage is needed because entropy ignores tokens outside the text. A neuron with
+    only one seen token, in a single language, would have entropy 0 and rank before neurons whose
+    whole list belongs to two related languages.
 
     Args:
         entropy: [..., neuron].
         coverage: [..., neuron], see ``coverage``.
-        minimum_coverage: least share of seen top tokens.
-        n: neurons to find.
+        minimum_coverage: minimum share of seen top tokens.
+        n: number of neurons to find.
 
     Returns:
-        Neuron numbers [..., place] int32, the lowest entropy first, the lowest number first among
-        equals; -1 where there are fewer than n.
+        Neuron numbers [..., place] int32, lowest entropy first; in a tie the lowest number comes
+        first. -1 where there are fewer than n neurons.
     """
     return _ranked(entropy, coverage, minimum_coverage, n)
 
 
 def lowest_entropy_neurons(data: xr.Dataset, minimum_coverage: float, n: int) -> xr.DataArray:
-    """Name the neurons whose top tokens are most clearly of a language (lexicon, section 3.1.1).
+    """Assign neurons of lowest entropy to languages (lexicon, section 3.1.1).
 
-    Of a neuron's two lists of tokens, those it raises and those it lowers, the one of lower
-    entropy counts, among those with the minimum coverage: in a gated model a neuron's activation
-    has either sign. The neuron is of the language with the largest share in that list, or of each
-    of those with equal shares.
+    A neuron has two lists of tokens, whose logits it raises or lowers. Both are possible, because
+    in a gated model the activation can have either sign. The list of lower entropy counts, among
+    the lists with the minimum coverage. The neuron is assigned to the language with the largest
+    share in this list, or to all languages with equally large shares.
 
     Args:
-        data: ``association(sign, neuron, language)`` and ``entropy(sign, neuron)`` in bits of one
+        data: ``association(sign, neuron, language)`` and ``entropy(sign, neuron)`` in bits for one
             prior, NaN where no token was seen; ``coverage(sign, neuron)``.
-        minimum_coverage: least share of seen top tokens.
-        n: neurons of a language at most, those of lowest entropy (see ``highest``).
+        minimum_coverage: minimum share of seen top tokens.
+        n: maximum number of neurons per language, by lowest entropy (see ``highest``).
 
     Returns:
         bool [language, neuron].
@@ -259,18 +259,18 @@ def lowest_entropy_neurons(data: xr.Dataset, minimum_coverage: float, n: int) ->
 def highest_entropy(
     entropy: xr.DataArray, coverage: xr.DataArray, minimum_coverage: float
 ) -> xr.DataArray:
-    """Find the neuron that is least of any language (lexicon, section 5.2, figure 14).
+    """Find the neuron of highest entropy over languages (lexicon, section 5.2, figure 14).
 
-    Arguments as ``lowest_entropy``.
+    Arguments as in ``lowest_entropy``.
 
     Returns:
-        Neuron numbers [...] int32; -1 where no neuron has the coverage.
+        Neuron numbers [...] int32; -1 where no neuron has the minimum coverage.
     """
     return _ranked(-entropy, coverage, minimum_coverage, 1).isel(place=0)
 
 
 def _seen(count: xr.DataArray) -> xr.DataArray:
-    """Check counts and put them into the order [language, token], without tokens of no language."""
+    """Check counts, and order them [language, token] without tokens that no language has."""
     if set(count.dims) != {"language", "token"} or "token" not in count.coords:
         raise NeuroglotError(
             "expected counts [language, token] with the coordinate token, found "
@@ -290,14 +290,14 @@ def _seen(count: xr.DataArray) -> xr.DataArray:
 def _places(
     top_token: NDArray[np.integer], token: NDArray[np.integer]
 ) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
-    """Say which top tokens stand in ``token``, and where those do."""
+    """Mark the top tokens that are in ``token``, and give their indices in it."""
     place = np.minimum(np.searchsorted(token, top_token), len(token) - 1)
     seen = token[place] == top_token
     return seen, place[seen]
 
 
 def _sum_over_top_tokens(top_token: xr.DataArray, value: xr.DataArray) -> xr.DataArray:
-    """Σ_j value[language, t_j], as the product of a sparse 0-1 matrix of lists and ``value``."""
+    """Compute Σ_j value[language, t_j] as the product of a sparse 0-1 matrix and ``value``."""
     top_token = top_token.transpose(..., "rank")
     first = top_token.isel(rank=0, drop=True)
     lists = top_token.to_numpy().reshape(first.size, -1)
@@ -313,9 +313,9 @@ def _sum_over_top_tokens(top_token: xr.DataArray, value: xr.DataArray) -> xr.Dat
 
 
 def _correlation(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pearson's r of every two rows; a row whose values are all equal correlates with none."""
+    """Compute Pearson's r of every two rows; 0 for a row whose values are all equal."""
     centred = profiles - profiles.mean(axis=1, keepdims=True)
-    centred[np.ptp(profiles, axis=1) == 0] = 0  # the mean's rounding would leave a direction
+    centred[np.ptp(profiles, axis=1) == 0] = 0  # rounding of the mean leaves no zeros
     norm = np.linalg.norm(centred, axis=1, keepdims=True)
     unit = centred / np.where(norm > 0, norm, 1)
     correlation: NDArray[np.float64] = np.clip(unit @ unit.T, -1, 1)
@@ -325,7 +325,7 @@ def _correlation(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
 def _ranked(
     key: xr.DataArray, coverage: xr.DataArray, minimum_coverage: float, n: int
 ) -> xr.DataArray:
-    """Number the n neurons with the lowest keys among those that have the coverage."""
+    """Find the n neurons with the lowest keys among those with the minimum coverage."""
     key, coverage = xr.broadcast(key.transpose(..., "neuron"), coverage)
     allowed = covered(coverage, minimum_coverage) & key.notnull()
     order = key.round(DECIMALS).where(allowed, np.inf).to_numpy()

@@ -1,7 +1,7 @@
-"""How sure neurons' languages are: bootstrap over folds of the segments that tokens are counted in.
+"""Uncertainty of neurons' languages: bootstrap over folds of the segments with counted tokens.
 
-A resample of segments lacks some of a text's tokens altogether, so that coverage and entropy are
-lower in it than in the text; all intervals are ``bootstrap.centred_percentiles``.
+A resample of segments lacks some of the text's tokens, so its coverage and entropy are lower than
+the text's. All intervals are therefore ``bootstrap.centred_percentiles``.
 """
 
 from collections.abc import Iterator
@@ -22,17 +22,17 @@ from neuroglot.measures.bootstrap import (
 )
 
 Values = NDArray[np.float64]
-CELLS = 1 << 22  # values at a time: 32 MB
+CELLS = 1 << 22  # values per block: 32 MB
 
 
 @dataclass(frozen=True)
 class FoldCounts:
-    """Token counts by fold of segments; what is not listed was not counted.
+    """Token counts by fold of segments; combinations without an entry have the count 0.
 
     Attributes:
         languages: ids.
         language, token, fold, count: ``[entry]``, index of the language, id of the token, index
-            of the fold, occurrences; each combination at most once, in any order.
+            of the fold, and occurrences; each combination at most once, in any order.
     """
 
     languages: list[str]
@@ -50,11 +50,11 @@ class FoldCounts:
 
     @property
     def folds(self) -> int:
-        """Folds that hold any token."""
+        """Number of folds."""
         return int(self.fold.max()) + 1
 
     def of(self, languages: list[str]) -> "FoldCounts":
-        """Count some languages only, in this order."""
+        """Select some languages, in this order."""
         place = np.array([languages.index(x) if x in languages else -1 for x in self.languages])
         language = place[self.language]
         keep = language >= 0
@@ -63,7 +63,7 @@ class FoldCounts:
         )
 
     def totals(self) -> Values:
-        """Tokens ``[language, fold]``."""
+        """Number of tokens ``[language, fold]``."""
         totals = np.zeros((len(self.languages), self.folds))
         np.add.at(totals, (self.language, self.fold), self.count)
         return totals
@@ -88,21 +88,21 @@ def lexicon_intervals(
     replicates: int = 200,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Bound entropies, coverage and languages' shares of neurons, 95 % (lexicon, 3.1 and 5.1).
+    """Give 95 % intervals of entropy, coverage and share of neurons (lexicon, 3.1 and 5.1).
 
-    In every resample of folds the tokens are counted anew and all neurons associated with
-    languages as in the text itself; the draws are the same for all neurons and languages.
+    Every resample of folds counts the tokens again and associates all neurons with languages as for
+    the whole text. All neurons and languages use the same draws.
 
     Args:
         top_token: ids of each neuron's top tokens, [sign, neuron, rank].
-        counts: of the text.
-        estimate: what ``lexicon`` has of the whole text: ``entropy`` (prior, sign, neuron),
-            ``coverage`` (sign, neuron) and ``top_language_share`` (prior, language).
+        counts: token counts of the text.
+        estimate: measures of the whole text: ``entropy`` (prior, sign, neuron), ``coverage``
+            (sign, neuron) and ``top_language_share`` (prior, language).
         replicates: resamples of the folds.
-        seed: of the resamples.
+        seed: seed of the resamples.
 
     Returns:
-        Of each of the three ``_low`` and ``_high``; NaN where the estimate is.
+        ``_low`` and ``_high`` of each of the three measures; NaN where the estimate is NaN.
     """
     ordered = top_token.transpose("sign", "neuron", "rank")
     lists = ordered.to_numpy().reshape(-1, ordered.shape[2])
@@ -132,9 +132,9 @@ def lexicon_intervals(
 
 
 class _Text:
-    """The part of a text that matters to lists of tokens, as sparse matrices.
+    """Counts of the lists' tokens in a text, as sparse matrices.
 
-    A pair is a language and a token of the lists that it has.
+    A pair is a language and a token of the lists that occurs in the language's text.
     """
 
     def __init__(self, lists: NDArray[np.integer], counts: FoldCounts) -> None:
@@ -156,7 +156,7 @@ class _Text:
         self.step = max(1, CELLS // max(len(pairs), 1))
 
     def given(self, drawn: Values, prior: str) -> Values:
-        """P(l|t) of every pair in every resample, ``[pair, replicate]``, 0 where it has none."""
+        """Compute P(l|t) of every pair and resample, ``[pair, replicate]``, 0 if not drawn."""
         weight = self.counts @ drawn.T
         if prior == "uniform":
             total = self.totals @ drawn.T  # [language, replicate]
@@ -166,23 +166,23 @@ class _Text:
         return np.asarray(weight)
 
     def seen(self, drawn: Values) -> Values:
-        """1 where a token is in any language's resampled text, ``[token, replicate]``."""
+        """Give 1 for tokens in any language's resampled text, else 0, ``[token, replicate]``."""
         return (self._by_token(self.counts @ drawn.T) > 0).astype(np.float64)
 
     def _by_token(self, of_pairs: Values) -> Values:
-        """Σ over the languages of each token, ``[token, replicate]``."""
+        """Sum over the languages of each token, ``[token, replicate]``."""
         ones = np.ones(len(of_pairs))
         columns = np.arange(len(of_pairs))
         sums: Values = csr_array((ones, columns, self.first)) @ of_pairs
         return sums
 
     def blocks(self, replicates: int) -> Iterator["_Block"]:
-        """Some neurons at a time, so that memory is bounded."""
+        """Give blocks of neurons that bound the memory needed."""
         step = max(1, CELLS // (self.languages * replicates))
         for start in range(0, len(self.lists), step):
             lists = self.lists[start : start + step]
             lengths = np.diff(self.first)[lists].ravel()
-            # of each token of each list, its pairs one after the other
+            # the pairs of every token of every list, one after the other
             ends = lengths.cumsum()
             within = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
             pair = np.repeat(self.first[lists].ravel(), lengths) + within
@@ -196,12 +196,12 @@ class _Text:
 
 @dataclass(frozen=True)
 class _Block:
-    """Some neurons, and their cells: a neuron and a language that has any of its tokens.
+    """A block of neurons; a cell is a neuron and a language with any of the neuron's tokens.
 
     Attributes:
-        neurons: ``[neuron]``, their numbers.
-        chosen: sums pairs to cells, ``[cell, pair]``.
-        neuron, language: ``[cell]``, ascending; the neuron's place in ``neurons``.
+        neurons: ``[neuron]``, numbers of the neurons.
+        chosen: ``[cell, pair]``, matrix that sums pairs to cells.
+        neuron, language: ``[cell]``, ascending; index in ``neurons``, and index of the language.
     """
 
     neurons: NDArray[np.intp]
@@ -211,7 +211,7 @@ class _Block:
 
 
 def _measured(text: _Text, drawn: Values, priors: list[str]) -> dict[str, Values]:
-    """The three measures in every resample, ``[..., replicate]``."""
+    """Compute the three measures in every resample, ``[..., replicate]``."""
     replicates, neurons = len(drawn), len(text.lists)
     seen = text.seen(drawn)
     coverage = np.empty((neurons, replicates))

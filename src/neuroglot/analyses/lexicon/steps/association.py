@@ -1,4 +1,4 @@
-"""Which languages' tokens the neurons of the last layer write: the lexicon paper's section 5."""
+"""Languages of the tokens that the last layer's neurons write (section 5)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -89,7 +89,7 @@ def compute(inputs: AssociationInputs, settings: AssociationSettings) -> xr.Data
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Every neuron by entropy; the drawn ones' tokens (table 1); the effect of the prior."""
+    """All neurons by entropy; tokens of the drawn neurons (table 1); the effect of the prior."""
     return {
         "neurons": _neurons(data),
         "top_tokens": _top_tokens(data),
@@ -125,7 +125,7 @@ def _neurons(data: xr.Dataset) -> pd.DataFrame:
 
 
 def _bounded(data: xr.Dataset, name: str, column: str) -> dict[str, Any]:
-    """A variable and its interval as columns."""
+    """Give a variable and its interval as columns."""
     values = [data[one].values for one in with_bounds(name)]
     return dict(zip(with_bounds(column), values, strict=True))
 
@@ -169,7 +169,7 @@ def _top_tokens(data: xr.Dataset) -> pd.DataFrame:
 
 
 def _prior(data: xr.Dataset) -> pd.DataFrame:
-    """Share of neurons whose top language is each, under both priors, beside the corpus share."""
+    """Share of neurons by top language under both priors, and the language's share of tokens."""
     table = {
         "language": data["language"].values,
         "name": _names(data),

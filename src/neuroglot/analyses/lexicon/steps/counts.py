@@ -36,13 +36,13 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: CountsInputs, settings: CountsSettings) -> xr.Dataset:
-    """Give ``count [language, token]`` over the tokens that any language has, ids ascending.
+    """Give ``count [language, token]`` for the tokens of any language, with ascending ids.
 
-    The counts by fold of segments, of which hardly one in a thousand is not zero, are listed:
-    ``fold_count [entry]`` of ``fold_language`` (index), ``fold_token`` (id) and ``fold``.
+    Counts by fold of segments are listed, because fewer than about one in a thousand is not zero:
+    ``fold_count [entry]`` for ``fold_language`` (index), ``fold_token`` (id) and ``fold``.
 
-    The tokenizer is loaded once, and only if a language is new: each language's counts are kept
-    and used again while its text, the model and this code are the same.
+    Each language's counts are stored, and reused while its text, the model and this code are the
+    same. The tokenizer is loaded once, and only if a language must be counted.
     """
     card, languages = read_card(inputs.model), settings.languages
     counter = Counter(inputs.model, card)
@@ -84,7 +84,7 @@ class Counter:
 
     @cached_property
     def tokenizer(self) -> "Tokenizer":
-        """The model's, without what a tokenizer's file may have left over."""
+        """The model's tokenizer, without truncation or padding that its file may set."""
         tokenizer = read_tokenizer(self.model)
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -100,7 +100,7 @@ class Counter:
         """Count a language's text: ``token`` id, ascending, ``fold`` and ``count``, [entry].
 
         Raises:
-            NeuroglotError: there are none, or the model does not know one.
+            NeuroglotError: the text has no token to count, or a token is outside the vocabulary.
         """
         keys, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
         texts = [segment.text for segment in read_parquet(path).segments]
@@ -121,7 +121,7 @@ class Counter:
             counts = np.zeros_like(keys)
             np.add.at(counts, place, found)
         tokens, folds = np.divmod(keys, FOLDS)
-        plain = ~np.isin(tokens, self.special)  # a text can spell them out too
+        plain = ~np.isin(tokens, self.special)  # a text may contain special tokens
         if not plain.any():
             raise NeuroglotError(
                 f"{path}: the text of language {language!r} has no token that can be counted, "

@@ -1,4 +1,4 @@
-"""The tokens that each neuron of the last layer writes and suppresses most (section 3)."""
+"""The tokens that each neuron of the last layer raises and lowers most (section 3)."""
 
 from collections.abc import Mapping
 
@@ -22,7 +22,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: ProjectionInputs, settings: ProjectionSettings) -> xr.Dataset:
-    """Project every neuron to the vocabulary; the first tokens also as text."""
+    """Project every neuron to the vocabulary; give the first tokens also as text."""
     model = load(inputs.model, settings.device, settings.dtype)
     top = top_tokens(model, settings.top_tokens, settings.fold_final_norm)
     tokenizer = read_tokenizer(inputs.model)

@@ -18,8 +18,8 @@ LARGEST_LINEAR_RATIO = 30.0
 def distance(ds: Dataset, site: str) -> Figure:
     """Distance from and to the pivot by layer, above matrices of all pairs in selected layers.
 
-    Drawn is algorithm 1's sum divided by the number of source prefixes, which makes the two
-    directions and all languages comparable; the published sum stands in the table beside it.
+    The figure shows algorithm 1's sum divided by the number of source prefixes. This makes the two
+    directions and all languages comparable. The step's table has the published sum.
 
     Args:
         ds: ``distance_mean(site, corpus, language_a, language_b, layer)`` from source ``a`` to
@@ -76,7 +76,7 @@ def distance(ds: Dataset, site: str) -> Figure:
 
 
 def spread(values: DataArray) -> float:
-    """How many times larger the largest distance is than the smallest; 1 where one is zero."""
+    """Return the largest distance divided by the smallest; 1 if the smallest is zero."""
     low, high = float(values.min()), float(values.max())
     return high / low if low > 0 else 1.0
 

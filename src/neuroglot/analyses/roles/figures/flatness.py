@@ -14,7 +14,7 @@ def flatness(ds: Dataset, site: str) -> Figure:
     """Mean activation flatness per prefix (equation 2) by layer, one column per corpus.
 
     The published sum over prefixes (equation 1) grows with the number of prefixes, which differs
-    between languages; it stands in the table beside the figure.
+    between languages. The step's table has this sum.
 
     Args:
         ds: ``flatness_mean(site, corpus, language, layer)`` in bits per neuron, with ``_low`` and

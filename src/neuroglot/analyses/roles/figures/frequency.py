@@ -47,7 +47,7 @@ def activation_frequency(ds: Dataset, site: str) -> Figure:
 
 
 def combinator_frequency(ds: Dataset) -> Figure:
-    """Figure 3, of the combinators' values as the reduction's settings ask: after GELU or as is."""
+    """Draw figure 3: the combinators' values after GELU or as they are, as the settings say."""
     return activation_frequency(ds, site=ds.attrs["combinators_drawn"])
 
 

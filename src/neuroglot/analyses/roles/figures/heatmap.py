@@ -1,4 +1,4 @@
-"""Figures 5, 7 and 8: every prefix's scaled activations in chosen layers, and one layer closely."""
+"""Figures 5, 7 and 8: every prefix's scaled activations in chosen layers; one layer in detail."""
 
 from functools import partial
 from itertools import pairwise
@@ -26,8 +26,8 @@ Values = NDArray[np.float32]
 def scaled_activations(ds: Dataset, site: str) -> Figure:
     """One panel per chosen layer: neurons across, every language's prefixes down.
 
-    A panel has fewer pixels than the layer has values: each column shows the largest of its
-    neighbouring neurons, so that a single peak stays visible, averaged over neighbouring prefixes.
+    A panel has fewer cells than the layer has values. A cell takes the maximum over neighbouring
+    neurons, so that a single peak stays visible, and the mean over neighbouring prefixes.
 
     Args:
         ds: ``scaled_act(language, layer, row, neuron)`` or ``scaled_out(…, hidden)`` in [0, 1].
@@ -65,11 +65,11 @@ def scaled_activations(ds: Dataset, site: str) -> Figure:
 
 @style.styled
 def early_layer(ds: Dataset, site: str) -> Figure:
-    """The first chosen layer closely: one panel per language, activation against neuron.
+    """Show the first chosen layer in detail: one panel per language, activation against neuron.
 
-    The band reaches from the smallest to the largest scaled activation over the prefixes, the line
-    is their mean. Marked are the neuron that is most often a prefix's maximum and the one whose
-    scaled activation varies most over the prefixes.
+    The band reaches from the smallest to the largest scaled activation over the prefixes. The line
+    is their mean. Two neurons are marked: the neuron that is most often a prefix's maximum, and
+    the neuron whose scaled activation varies most over the prefixes.
     """
     scaled = of_layer(ds[f"scaled_{site}"], 0)
     drawn = panels.held(scaled, "language")
@@ -93,7 +93,7 @@ def early_layer(ds: Dataset, site: str) -> Figure:
 
 
 def of_layer(scaled: DataArray, layer: int) -> DataArray:
-    """Take a layer of ``scaled(language, layer, row, neuron)``, as wide as it is."""
+    """Select a layer of ``scaled(language, layer, row, neuron)``, without padding neurons."""
     own = {"layer": layer, width_dimension(scaled): slice(layer_widths(scaled)[layer])}
     return scaled.isel(own)
 
@@ -119,7 +119,7 @@ def profile(ax: Axes, rows: Values, color: str) -> None:
 
 
 def most_often_maximum(rows: Values) -> tuple[int, float]:
-    """The neuron that is the maximum of most ``rows[row, neuron]``, and its share of the rows."""
+    """Find the most frequent maximum of ``rows[row, neuron]``, and its share of the rows."""
     counts = np.bincount(rows.argmax(1), minlength=rows.shape[1])
     return int(counts.argmax()), float(counts.max() / len(rows))
 
@@ -131,7 +131,7 @@ def present_rows(scaled: DataArray) -> Values:
 
 
 def pooled(scaled: DataArray) -> Values:
-    """Bring ``scaled(row, neuron)`` to ``LINES`` by at most ``COLUMNS`` cells; NaN without rows."""
+    """Reduce ``scaled(row, neuron)`` to ``LINES`` × at most ``COLUMNS`` cells; NaN without rows."""
     rows = present_rows(scaled)
     size = cell_width(rows.shape[1])
     if not len(rows):

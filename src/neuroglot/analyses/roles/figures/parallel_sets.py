@@ -1,4 +1,4 @@
-"""Figures 14 to 18: one language, or one pair of languages, in different parallel sets."""
+"""Figures 14 to 18: the same language, or pair of languages, in different parallel sets."""
 
 from functools import partial
 from itertools import combinations, permutations
@@ -29,7 +29,7 @@ Values = NDArray[np.float64]
 
 @style.styled
 def same_language(ds: Dataset, site: str) -> Figure:
-    """One panel per pair of sets: each language's ranks of neurons in one against the other.
+    """One panel per pair of sets: rank correlation of each language's neurons between the two.
 
     Args:
         ds: ``same_language(site, language, corpus_a, corpus_b, layer)``, with ``_low`` and
@@ -61,7 +61,7 @@ def same_language(ds: Dataset, site: str) -> Figure:
 
 @style.styled
 def overlap(ds: Dataset) -> Figure:
-    """How much text two sets share: one row per language, one column per pair of sets.
+    """Overlap of two sets' text: one row per language, one column per pair of sets.
 
     Args:
         ds: ``sentence_overlap`` and ``token_overlap`` ``(language, corpus_a, corpus_b)``.
@@ -98,7 +98,7 @@ def overlap(ds: Dataset) -> Figure:
 
 
 def annotate(ax: Axes, cells: Values, high: float) -> None:
-    """Write each of ``cells[row, column]`` as a percentage, light on dark and dark on light."""
+    """Write each of ``cells[row, column]`` as a percentage: white on dark, black on light cells."""
     for (row, column), share in np.ndenumerate(cells):
         if np.isfinite(share):
             color = "white" if share < 0.6 * high else "black"
@@ -147,12 +147,12 @@ def parallel_pairs(ds: Dataset, site: str) -> Figure:
 
 
 def sets(ds: Dataset) -> list[str]:
-    """The ids of the parallel sets that are compared."""
+    """List the ids of the parallel sets that are compared."""
     return [str(corpus) for corpus in ds["corpus_a"].values]
 
 
 def in_sets(values: DataArray, pair: Pair) -> DataArray:
-    """``values`` of the two sets in ``pair``."""
+    """Select the ``values`` of the two sets in ``pair``."""
     return values.sel(corpus_a=pair[0], corpus_b=pair[1])
 
 

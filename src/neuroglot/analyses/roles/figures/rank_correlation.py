@@ -1,4 +1,4 @@
-"""Figures 12 and 13: whether two languages drive the same neurons of each layer most."""
+"""Figures 12 and 13: rank correlation between languages of each layer's neurons."""
 
 import math
 from functools import partial
@@ -34,7 +34,9 @@ Values = NDArray[np.float64]
 
 @style.styled
 def rank_correlation(ds: Dataset, site: str) -> Figure:
-    """The pivot with every language by layer, all pairs' mean and spread, matrices below.
+    """Rank correlation by layer: the pivot with every language, all pairs, and matrices below.
+
+    All pairs of languages are drawn as their mean and spread.
 
     Args:
         ds: ``rank_correlation(site, corpus, language_a, language_b, layer)``, with ``_low`` and
@@ -87,7 +89,7 @@ def similarity(values: DataArray) -> Values:
 
 
 def pairs_of(values: DataArray) -> tuple[list[tuple[str, str]], Values]:
-    """The pairs of languages in ``values`` with a number, and their ``(corpus, pair, layer)``."""
+    """List the language pairs that have any value, and their values ``[corpus, pair, layer]``."""
     ordered = values.transpose("corpus", "language_a", "language_b", "layer")
     ids = [str(language) for language in ordered["language_a"].values]
     first, second = np.triu_indices(len(ids), 1)
@@ -97,7 +99,7 @@ def pairs_of(values: DataArray) -> tuple[list[tuple[str, str]], Values]:
 
 
 def draw_bands(ax: Axes, axis: LayerAxis, lines: Values) -> int:
-    """Draw mean and spread of ``lines[pair, layer]``; return the number of pairs."""
+    """Draw the mean and spread of ``lines[pair, layer]``; return the number of pairs."""
     whole = np.isfinite(lines).any(0)
     for low, high, alpha in BANDS.values():
         edges = np.full((2, lines.shape[1]), np.nan)
@@ -123,7 +125,7 @@ def band_handles() -> list[Line2D | Patch]:
 def all_pairs(ds: Dataset, site: str) -> Figure:
     """Every pair of languages as a row of colours by layer, the most similar pair on top.
 
-    Beyond 60 pairs the rows go on in further blocks to the right, and ids stand for names.
+    With more than 60 pairs, the rows continue in blocks to the right and ids replace names.
     """
     values = different_languages(ds["rank_correlation"].sel(site=site))
     corpora = panels.held(values, "corpus")
@@ -157,7 +159,7 @@ def all_pairs(ds: Dataset, site: str) -> Figure:
 
 
 def block_count(pairs: int, corpora: int) -> int:
-    """Blocks of rows that make a page of many pairs about as wide as high."""
+    """Choose the number of blocks that makes a page of many pairs about as wide as high."""
     if pairs <= ONE_BLOCK:
         return 1
     return math.ceil(math.sqrt(pairs * ROW_HEIGHT / (BLOCK_WIDTH * corpora + 0.6)))

@@ -1,4 +1,4 @@
-"""Figure 11: which layers of two models find the same prefixes alike."""
+"""Figure 11: representational similarity between the layers of two models."""
 
 from functools import partial
 from itertools import combinations
@@ -23,7 +23,7 @@ COLUMNS = 6
 def model_similarity(ds: Dataset, site: str) -> Figure:
     """Layer × layer similarity of each pair of models: the mean over languages, then each language.
 
-    A model that is alone is compared with itself.
+    A single model is compared with itself.
 
     Args:
         ds: ``rsa(site, language, model_a, layer_a, model_b, layer_b)``, NaN beyond a model's
@@ -45,7 +45,7 @@ def model_similarity(ds: Dataset, site: str) -> Figure:
 
 
 def model_pairs(values: DataArray) -> list[DataArray]:
-    """``(language, layer_a, layer_b)`` of each pair of models, without what is NaN throughout."""
+    """Give ``(language, layer_a, layer_b)`` of each pair of models, without all-NaN slices."""
     models = [str(model) for model in values["model_a"].values]
     pairs = list(combinations(models, 2)) or [(model, model) for model in models]
     cells = [between(values, a, b) for a, b in pairs]
@@ -53,7 +53,7 @@ def model_pairs(values: DataArray) -> list[DataArray]:
 
 
 def between(values: DataArray, a: str, b: str) -> DataArray:
-    """``(language, layer_a, layer_b)`` of models ``a`` and ``b``, whichever way they are stored."""
+    """Give ``(language, layer_a, layer_b)`` of ``a`` and ``b``, stored in either order."""
     cells = values.sel(model_a=a, model_b=b)
     if not style.present(cells):
         swap = {"layer_a": "layer_b", "model_a": "model_b"}
@@ -67,7 +67,7 @@ def between(values: DataArray, a: str, b: str) -> DataArray:
 def draw_pair(
     part: SubFigure, cells: DataArray, ds: Dataset, columns: int, limits: tuple[float, float]
 ) -> None:
-    """Fill ``part`` with one pair's panels: the mean over languages first, if there are several."""
+    """Draw one pair's panels: first the mean over languages, if there are several languages."""
     names = style.Languages.of(ds).names
     a, b = str(cells["model_a"].item()), str(cells["model_b"].item())
     drawn = [str(language) for language in cells["language"].values]
@@ -86,7 +86,7 @@ def draw_pair(
 
 
 def draw_layers(ax: Axes, similarity: DataArray, low: float, high: float) -> AxesImage:
-    """Draw ``similarity(layer_a, layer_b)``, both numbered from 1, layer 1 at the lower left."""
+    """Draw ``similarity(layer_a, layer_b)``, layers numbered from 1 at the lower left."""
     values = similarity.values
     down, across = values.shape
     sides = (0.5, across + 0.5, 0.5, down + 0.5)

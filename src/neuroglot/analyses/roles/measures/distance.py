@@ -21,7 +21,7 @@ SOURCE = "figures 9 and 10, algorithm 1"
 
 @dataclass(frozen=True)
 class Prepared:
-    """One language's rows, made ready for many comparisons."""
+    """One language's rows, prepared for many comparisons."""
 
     rows: NDArray[np.float64]  # [layer, row, width], a segment's rows adjacent
     squares: NDArray[np.float64]  # ‖row‖², [layer, row]
@@ -42,13 +42,13 @@ class _Pair:
 
 
 def prepare(rows: xr.DataArray, scale: Scale = "none") -> Prepared:
-    """Sort, scale and square one language's rows once, for all the pairs that it is part of.
+    """Sort, scale and square one language's rows once, for all pairs with this language.
 
-    Takes 8 bytes for each value: with large models, pass some of the layers at a time.
+    Takes 8 bytes per value: with large models, pass a few layers at a time.
 
     Args:
-        rows: recorded prefixes [layer, row, width] with the coordinate ``segment(row)``, whose
-            labels name the same segment in every language (a store's own row indices need not).
+        rows: recorded prefixes [layer, row, width] with the coordinate ``segment(row)``. A label
+            must name the same segment in every language, unlike the row indices of a store.
         scale: ``none``, or ``minmax`` to scale each row by equation 3 first.
 
     Raises:
@@ -84,14 +84,14 @@ def representation_distance(
 
     Args:
         source: rows [layer, row, width] with ``segment(row)``, see ``prepare``.
-        target: likewise, of the same layers and width.
+        target: rows with the same layers and width.
         scale: see ``prepare``.
 
     Returns:
         ``distance(layer)``: the sum, in units of activation (of scaled activation, in [0, 1], with
-        ``minmax``); ``distance_mean(layer)``: per source prefix; ``prefixes``: source prefixes
-        compared; ``segments``: segments compared; ``segments_left_out``: those that only one of
-        the two languages has. Distances are NaN where no segment is common.
+        ``minmax``); ``distance_mean(layer)``: the sum per source prefix; ``prefixes``: source
+        prefixes compared; ``segments``: segments compared; ``segments_left_out``: segments that
+        only one of the two languages has. Distances are NaN where no segment is common.
 
     Raises:
         NeuroglotError: as ``prepare``, or the two differ in layers or width.
@@ -100,10 +100,10 @@ def representation_distance(
 
 
 def both_directions(a: Prepared, b: Prepared) -> tuple[xr.Dataset, xr.Dataset]:
-    """Compute algorithm 1 from ``a`` to ``b`` and from ``b`` to ``a`` out of the same products.
+    """Compute algorithm 1 from ``a`` to ``b`` and from ``b`` to ``a`` with shared products.
 
     Returns:
-        Two datasets, each as ``representation_distance`` gives it.
+        Two datasets, as from ``representation_distance``.
     """
     pair = _compare(a, b)
     forth, back = (
@@ -129,17 +129,17 @@ def distance_matrix(
 ) -> xr.Dataset:
     """Compute algorithm 1 for every ordered pair of languages (roles, figures 9 and 10).
 
-    Holds all languages' rows in float64: with large models, pass some of the layers at a time.
+    Holds all languages' rows in float64: with large models, pass a few layers at a time.
 
     Args:
         rows: language id -> rows [layer, row, width] with ``segment(row)``, see ``prepare``.
         scale: see ``prepare``.
-        replicates: bootstrap samples of the segments, the same ones for all pairs.
+        replicates: bootstrap samples of the segments; all pairs use the same samples.
 
     Returns:
-        What ``representation_distance`` gives, with ``language_a`` (source) and ``language_b``
-        (target) in front, and beside ``distance_mean`` the bounds of its percentile interval. From
-        a language to itself the distance is 0.
+        The variables of ``representation_distance`` with the leading dimensions ``language_a``
+        (source) and ``language_b`` (target), and the bounds of the percentile interval of
+        ``distance_mean``. The distance of a language to itself is 0.
 
     Raises:
         NeuroglotError: as ``representation_distance``, or there are no languages.
@@ -154,12 +154,12 @@ def distance_matrix(
     bounds = np.zeros((2, *total.shape))
     labels = sorted({label for one in prepared.values() for label in one.segments})
     number = {label: index for index, label in enumerate(labels)}
-    weights = fold_weights(len(labels), replicates)  # each segment a fold of its own
+    weights = fold_weights(len(labels), replicates)  # each segment is one fold
     segments, prefixes, left_out = np.zeros((3, size, size), dtype=np.int64)
     for language, one in prepared.items():
         segments[at[language], at[language]] = len(one.segments)
         prefixes[at[language], at[language]] = one.rows.shape[1]
-    for a, b in combinations(sorted(rows), 2):  # sorted: the languages' order changes no bit
+    for a, b in combinations(sorted(rows), 2):  # sorted: bits do not depend on languages' order
         pair = _compare(prepared[a], prepared[b])
         drawn = weights[:, [number[label] for label in pair.common]]
         for source, target, distance, count, each, own in (
@@ -213,7 +213,7 @@ def _compare(a: Prepared, b: Prepared) -> _Pair:
 def _bounds(
     each: NDArray[np.float64], prefixes: NDArray[np.int64], drawn: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Bound the distance per prefix, [bound, layer], from [segment, layer] and the draws."""
+    """Bound the distance per prefix, [bound, layer], from each segment's sums and the draws."""
     counted = drawn @ prefixes
     means = (each.T @ drawn.T) / np.where(counted > 0, counted, np.nan)
     return percentiles(means)
@@ -221,8 +221,8 @@ def _bounds(
 
 def _squared_distances(a: Prepared, i: slice, b: Prepared, j: slice) -> NDArray[np.float64]:
     # ‖x - y‖² = ‖x‖² + ‖y‖² - 2 x·y as one matrix product per layer. In float64 the cancellation
-    # leaves an error of about 1e-8 ‖x‖ in the distance of rows that are all but equal, and far
-    # less in any other; in float32 a few massive activations would decide who is nearest.
+    # leaves an error of about 1e-8 ‖x‖ in the distance of nearly equal rows, and far less in other
+    # distances. In float32 a few massive activations would decide which row is nearest.
     products = a.rows[:, i] @ b.rows[:, j].transpose(0, 2, 1)
     squared = a.squares[:, i, None] + b.squares[:, None, j] - 2 * products
     return np.maximum(squared, 0)

@@ -1,4 +1,4 @@
-"""Dominant neurons: which one is most often the maximum, which one varies most (roles, 4.2)."""
+"""Dominant neurons: most often a row's maximum, and most variable (roles, section 4.2)."""
 
 import numpy as np
 import xarray as xr
@@ -14,23 +14,23 @@ def dominant_neurons(
     sum_of_squares: xr.DataArray,
     rows: xr.DataArray | int,
 ) -> xr.Dataset:
-    """Find each layer's peak neurons, as the paper does by eye for figure 8 (roles, section 4.2).
+    """Find each layer's dominant neurons; the paper finds them by eye in figure 8 (section 4.2).
 
-    The first three arguments are what ``kernels.row_statistics`` sums, [..., neuron] or
-    [..., hidden]. The standard deviation over rows is √(Σx²/n - (Σx/n)²); in float64 it resolves
-    deviations down to about 1e-8 of a neuron's own magnitude.
+    The first three arguments are sums of ``kernels.row_statistics``, [..., neuron] or
+    [..., hidden]. The standard deviation over rows is √(Σx²/n - (Σx/n)²). In float64 it resolves
+    deviations down to about 1e-8 of a neuron's magnitude.
 
     Args:
-        argmax_count: rows whose maximum the neuron is.
+        argmax_count: number of rows in which the neuron is the maximum.
         total: Σ_rows x.
         sum_of_squares: Σ_rows x².
-        rows: recorded rows n, with any of the other dimensions.
+        rows: number n of recorded rows, with any of the other dimensions.
 
     Returns:
-        ``most_often_maximum`` and ``most_variable`` (int32 index along the width; the lowest of
-        equals; -1 where there are no rows), ``maximum_share`` (share of rows whose maximum the
-        former is) and ``largest_std`` (the latter's, units of activation), both NaN where there
-        are no rows.
+        ``most_often_maximum`` and ``most_variable``: int32 index along the width, the lowest index
+        in a tie, -1 where there are no rows. ``maximum_share``: share of rows in which
+        ``most_often_maximum`` is the maximum. ``largest_std``: standard deviation of
+        ``most_variable``, in units of activation. Both are NaN where there are no rows.
     """
     width = width_dimension(argmax_count)
     rows = xr.DataArray(rows)

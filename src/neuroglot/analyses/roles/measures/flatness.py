@@ -6,12 +6,12 @@ import xarray as xr
 def activation_flatness(flatness_sum: xr.DataArray, rows: xr.DataArray | int) -> xr.Dataset:
     """Give the published sum of the rows' flatness and its mean (roles, equations 1 to 3).
 
-    A = Σ_rows flatness(X), where ``kernels.flatness`` is the one row's (equation 2). The published
-    sum grows with the number of rows, and languages differ in it: compare languages by the mean.
+    A = Σ_rows flatness(X), with ``kernels.flatness`` for one row (equation 2). The published sum
+    grows with the number of rows, which differs between languages: compare languages by the mean.
 
     Args:
-        flatness_sum: Σ_rows flatness, [..., layer], as ``kernels.row_statistics`` sums it.
-        rows: recorded rows, with any of the dimensions of ``flatness_sum``.
+        flatness_sum: Σ_rows flatness, [..., layer], from ``kernels.row_statistics``.
+        rows: number of recorded rows, with any of the dimensions of ``flatness_sum``.
 
     Returns:
         ``flatness_sum`` and ``flatness_mean``, in bits per neuron; NaN where there are no rows.

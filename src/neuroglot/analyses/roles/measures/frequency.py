@@ -9,11 +9,11 @@ from neuroglot.measures.bootstrap import centred_percentiles, fold_weights, perc
 
 
 def activation_frequency(count: xr.DataArray, rows: xr.DataArray | int) -> xr.DataArray:
-    """Divide the rows in which a neuron fires by all rows (roles, section 4.1).
+    """Divide the number of rows in which a neuron fires by all rows (roles, section 4.1).
 
     Args:
-        count: rows in which the neuron fires, [..., neuron] or [..., hidden].
-        rows: recorded rows, with any of the other dimensions of ``count``.
+        count: number of rows in which the neuron fires, [..., neuron] or [..., hidden].
+        rows: number of recorded rows, with any of the other dimensions of ``count``.
 
     Returns:
         float64 in [0, 1], of the shape of ``count``; NaN where there are no rows.
@@ -29,11 +29,11 @@ def layer_spread(frequency: xr.DataArray) -> xr.Dataset:
     A large standard deviation means that some neurons matter much and others little.
 
     Args:
-        frequency: what ``activation_frequency`` gives.
+        frequency: result of ``activation_frequency``.
 
     Returns:
-        ``mean`` and ``std`` (the population's, dividing by the number of the layer's neurons),
-        without the width's dimension.
+        ``mean`` and ``std``, without the width dimension. ``std`` is the population standard
+        deviation: it divides by the number of neurons in the layer.
     """
     width = width_dimension(frequency)
 
@@ -53,22 +53,22 @@ def layer_spread_interval(
 ) -> dict[str, NDArray[np.float64]]:
     """Bound a layer's ``mean`` and ``std`` by the bootstrap over folds of segments.
 
-    With d_f the deviations of fold f's counts from their mean over the neurons and w the draws,
-    the variance over neurons is w' (d d') w / (neurons · (w' rows)²): the products of every two
-    folds are all that the replicates need.
+    Let d_f be the deviations of fold f's counts from their mean over the neurons, and w the draws.
+    The variance over neurons is w' (d d') w / (neurons · (w' rows)²), so the replicates need only
+    the products of every two folds.
 
     Args:
-        count: rows of each fold in which the neuron fires, [fold, width].
-        rows: recorded rows of each fold, [fold].
+        count: number of rows of each fold in which the neuron fires, [fold, width].
+        rows: number of recorded rows of each fold, [fold].
         replicates: resamples of the folds.
 
     Returns:
-        ``mean`` and ``std``, each [bound]: percentiles of the mean, and of the standard deviation
-        ``bootstrap.centred_percentiles``.
+        ``mean`` and ``std``, each [bound]: ``bootstrap.percentiles`` of the mean and
+        ``bootstrap.centred_percentiles`` of the standard deviation.
     """
     counted = count.astype(np.float64)
     weights = fold_weights(len(rows), replicates)
-    weights = np.concatenate([weights, np.ones((1, len(rows)))])  # the last: the text itself
+    weights = np.concatenate([weights, np.ones((1, len(rows)))])  # last: the original text
     mean = counted.mean(axis=1)
     deviations = counted - mean[:, None]
     products = deviations @ deviations.T / counted.shape[1]

@@ -20,14 +20,14 @@ PADDING = -1
 
 
 def layers_at(shares: Iterable[float], depth: int) -> list[int]:
-    """Find the layers nearest to shares of the depth, 0 being the first and 1 the last layer."""
+    """Find the layers nearest to shares of the depth: 0 is the first layer, 1 the last."""
     return sorted({round(share * (depth - 1)) for share in shares})
 
 
 def scaled_rows(
     rows: Mapping[str, xr.DataArray], layers: Sequence[int], site: Literal["act", "out"]
 ) -> xr.Dataset:
-    """Scale each row of the chosen layers to [0, 1] and pad the languages to as many rows.
+    """Scale each row of the chosen layers to [0, 1]; pad all languages to equally many rows.
 
     Args:
         rows: language id -> recorded rows [layer, row, width] with an integer ``segment(row)``.
@@ -35,9 +35,9 @@ def scaled_rows(
         site: names the variable.
 
     Returns:
-        ``scaled_{site}(language, layer, row, neuron)`` (or hidden), float32 (equation 3), rows
-        ordered by segment, NaN at the end where a language has fewer rows than the longest, and
-        where a layer has fewer neurons; and ``segment(language, row)``, -1 where there is no row.
+        ``scaled_{site}(language, layer, row, neuron)`` (or hidden), float32 (equation 3), with
+        rows ordered by segment. Padding is NaN: rows at the end of a language with fewer rows, and
+        neurons at the end of a narrower layer. ``segment(language, row)`` is -1 in padding rows.
 
     Raises:
         NeuroglotError: there are no languages, or a layer is not among those recorded.

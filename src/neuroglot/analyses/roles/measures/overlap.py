@@ -14,24 +14,24 @@ Text = TypeVar("Text")
 
 
 def distinct_sentences(sentences: Iterable[str]) -> frozenset[str]:
-    """Collect distinct sentences, equal up to Unicode composition (NFC) and white space."""
+    """Collect distinct sentences; Unicode composition (NFC) and white space are normalised."""
     return frozenset(" ".join(unicodedata.normalize("NFC", text).split()) for text in sentences)
 
 
 def sentence_overlap(a: AbstractSet[str], b: AbstractSet[str]) -> float:
     """Share of a's distinct sentences that are also in b; NaN where a is empty (roles, figure 16).
 
-    Not symmetric. Both sets come from ``distinct_sentences``.
+    The share is not symmetric. Both sets come from ``distinct_sentences``.
     """
     return len(a & b) / len(a) if a else float("nan")
 
 
 def token_overlap(counts_a: xr.DataArray, counts_b: xr.DataArray) -> float:
-    """Jaccard overlap of the token types that occur in two texts; NaN where neither has any.
+    """Jaccard overlap of the token types of two texts; NaN where both texts are empty.
 
     Args:
         counts_a: occurrences of each token of the vocabulary, [token].
-        counts_b: likewise, of the same vocabulary.
+        counts_b: occurrences of each token of the same vocabulary.
 
     Raises:
         NeuroglotError: the two count different vocabularies.
@@ -55,10 +55,10 @@ def overlap_of_sets(
     """Compare each language's texts in every two corpora (roles, figure 16).
 
     Args:
-        texts: what ``overlap`` compares, by corpus and language.
+        texts: arguments of ``overlap``, by corpus and language.
         overlap: ``sentence_overlap`` or ``token_overlap``.
-        languages: in the order wanted.
-        corpora: in the order wanted.
+        languages: ids, in the order of the result.
+        corpora: ids, in the order of the result.
 
     Returns:
         [language, corpus_a, corpus_b]; NaN where a corpus lacks the language.

@@ -1,4 +1,4 @@
-"""Rank correlation: do two languages, or two corpora, light up the same neurons (roles, 4.4)?"""
+"""Rank correlation of neurons between two languages or two corpora (roles, section 4.4)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,7 +16,7 @@ VALUES = 1 << 22  # sums of replicates at a time: 32 MB
 
 Compared = Literal["language", "corpus"]
 SumsByFold: TypeAlias = Callable[[int], NDArray[np.floating]]
-"""From a layer to the activations summed over each fold's rows, [fold, width]."""
+"""Maps a layer to the activations summed over each fold's rows, [fold, width]."""
 
 
 def rank_correlation(total: xr.DataArray, between: Compared = "language") -> xr.DataArray:
@@ -25,12 +25,12 @@ def rank_correlation(total: xr.DataArray, between: Compared = "language") -> xr.
     Args:
         total: activations summed over rows, [..., language, layer, neuron] (or hidden). All other
             dimensions, such as corpus, are kept.
-        between: what is compared. ``language`` gives figures 12, 13, 17 and 18; ``corpus``
-            compares one language's rankings in several corpora, figures 14 and 15.
+        between: ``language`` compares languages, for figures 12, 13, 17 and 18; ``corpus``
+            compares one language's rankings in several corpora, for figures 14 and 15.
 
     Returns:
-        [..., language_a, language_b, layer] (or corpus_a, corpus_b) in [-1, 1]; equal sums share
-        their average rank. NaN where a layer's sums are all equal, or any is NaN.
+        [..., language_a, language_b, layer] (or corpus_a, corpus_b) in [-1, 1]. Ties get their
+        average rank. NaN where a layer's sums are all equal, or any sum is NaN.
     """
     return over_own_width(partial(_rank_correlation, between=between), total)
 
@@ -65,17 +65,17 @@ def rank_correlation_bounds(
 ) -> list[xr.DataArray]:
     """Bound all of ``rank_correlation`` by ``rank_correlation_interval``, layer by layer.
 
-    Each corpus is resampled on its own: their segments have nothing to do with each other.
+    Each corpus is resampled independently, because corpora share no segments.
 
     Args:
-        correlation: what ``rank_correlation`` gives of the sums over all folds.
-        sums: by corpus and language.
-        between: what was compared.
+        correlation: result of ``rank_correlation`` for the sums over all folds.
+        sums: sums by fold, by corpus and language.
+        between: as given to ``rank_correlation``.
         replicates: resamples of the folds.
 
     Returns:
-        low and high, with ``correlation``'s dimensions. What is compared with nothing but itself
-        has no width.
+        Lower and upper bounds, with ``correlation``'s dimensions. A language or corpus that is
+        compared only with itself has an interval of width zero.
     """
     apart: Compared = "corpus" if between == "language" else "language"
     pair = (f"{between}_a", f"{between}_b")
@@ -98,14 +98,14 @@ def rank_correlation_interval(
 ) -> NDArray[np.float64]:
     """Bound every two members' rank correlation in one layer by the bootstrap over folds.
 
-    Members with as many folds are drawn the same ones, which in languages of a parallel text hold
-    the same segments. The bounds are ``bootstrap.centred_percentiles``.
+    A member is a language or a corpus. Members with equal seeds and numbers of folds draw the same
+    folds. In languages of a parallel text these folds hold the same segments. The bounds are
+    ``bootstrap.centred_percentiles``.
 
     Args:
-        by_fold: of each member, such as a language, the activations summed over each fold's rows,
-            [fold, width].
+        by_fold: for each member, the activations summed over each fold's rows, [fold, width].
         replicates: resamples of the folds.
-        seeds: of each member's resamples; corpora, which share no segments, need different ones.
+        seeds: seed of each member's resamples. Corpora share no segments and need different seeds.
 
     Returns:
         [bound, member, member], NaN as in ``rank_correlation``.
@@ -128,7 +128,7 @@ def rank_correlation_interval(
 
 
 def _standardised_ranks(values: NDArray[np.number]) -> NDArray[np.float64]:
-    """Rank along the last axis, ties averaged; centre and scale to unit norm."""
+    """Rank along the last axis, averaging ties; centre and scale to unit norm."""
     ranks = _ranks(values.astype(np.float64))
     ranks -= ranks.mean(axis=-1, keepdims=True)
     norm = np.linalg.norm(ranks, axis=-1, keepdims=True)
@@ -137,13 +137,13 @@ def _standardised_ranks(values: NDArray[np.number]) -> NDArray[np.float64]:
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rank as scipy does, with "propagate" for NaN, but much quicker where there are no ties."""
+    """Rank as scipy does with ``nan_policy="propagate"``, but much faster without ties."""
     rows = values.reshape(-1, values.shape[-1])
     order = np.argsort(rows, axis=-1)
     ranks = np.empty_like(rows)
     np.put_along_axis(ranks, order, np.arange(1.0, rows.shape[1] + 1)[None], axis=-1)
     ordered = np.take_along_axis(rows, order, axis=-1)
-    plain = (ordered[:, 1:] > ordered[:, :-1]).all(axis=-1)  # no NaN either
+    plain = (ordered[:, 1:] > ordered[:, :-1]).all(axis=-1)  # no ties and no NaN
     if not plain.all():
         ranks[~plain] = rankdata(rows[~plain], axis=-1, nan_policy="propagate")
     return ranks.reshape(values.shape)

@@ -11,20 +11,20 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.measures.axes import coordinates_of, snapshots
 from neuroglot.measures.bootstrap import centred_percentiles, fold_weights
 
-# Correlations that differ by no more than rounding carry no structure to compare.
+# Correlations that differ only by rounding count as equal.
 NO_SPREAD = 1e-12
 
 Stimulus = tuple[Hashable, int]
-"""A prefix, in any model: its segment and how many characters of it are covered."""
+"""A prefix in any model: its segment and the number of characters it covers."""
 
 
 def shared_stimuli(
     keys_a: Iterable[Stimulus], keys_b: Iterable[Stimulus]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Match the rows of two models that stand for the same prefix of the same segment.
+    """Match the rows of two models that belong to the same prefix of the same segment.
 
-    Tokenisers differ, but a prefix (segment, end) is the same stimulus in both. Where several rows
-    of one model have the same key (bytes of one character), the last counts.
+    Tokenisers differ, but a prefix (segment, end) is the same stimulus in both models. If several
+    rows of a model have the same key (bytes of one character), the last row is used.
 
     Returns:
         The rows of a and the rows of b, pair by pair, in a's order.
@@ -37,9 +37,9 @@ def shared_stimuli(
 
 
 def spread_evenly(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """Take at most so many of some rows, spread evenly over them, the first and the last included.
+    """Take at most ``most`` of the rows, evenly spaced, including the first and the last.
 
-    Of as many rows as there are of another model, those in the same places are taken.
+    Models with equally many rows get the same positions.
     """
     if len(rows) <= most:
         return rows
@@ -47,22 +47,22 @@ def spread_evenly(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
 
 
 def correlation_rows(rows: xr.DataArray) -> xr.DataArray:
-    """Correlate every two rows of each layer, as vectors ready to be compared (roles, figure 11).
+    """Correlate every two rows of each layer, as standardised vectors (roles, figure 11).
 
-    The upper triangle of the row-by-row Pearson correlation matrix, centred and scaled to unit
-    norm, so that the Pearson correlation of two such triangles is their dot product. The paper
-    scales each row to [0, 1] first; Pearson does not change when a row is shifted or multiplied by
-    a positive number, so the rows are taken as they are. A row whose values are all equal has no
-    correlation with anything; it counts as 0.
+    The result is the upper triangle of the row-by-row Pearson correlation matrix, centred and
+    scaled to unit norm, so that the Pearson correlation of two triangles is their dot product. The
+    paper first scales each row to [0, 1]. This does not change Pearson correlations, so the rows
+    are not scaled here. The correlation of a row whose values are all equal is undefined and set
+    to 0.
 
-    Takes 8 bytes for each layer and pair of rows: 1,000 rows make 4 MB per layer.
+    Takes 8 bytes for each layer and pair of rows: 4 MB per layer for 1,000 rows.
 
     Args:
         rows: [layer, row, width], the same stimuli in the same order in each model.
 
     Returns:
-        [layer, pair] float64; NaN where the correlations of a layer are all equal (as with fewer
-        than three rows).
+        [layer, pair] float64; NaN where all correlations of a layer are equal (for example with
+        two rows).
     """
     rows = snapshots(rows)
     upper = np.triu_indices(rows.sizes["row"], k=1)
@@ -82,8 +82,8 @@ def rsa(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
     """Compare every layer of one model with every layer of another (roles, figure 11).
 
     Args:
-        a: what ``correlation_rows`` gives for one model, [layer, pair].
-        b: likewise for another model, over the same stimuli.
+        a: result of ``correlation_rows`` for one model, [layer, pair].
+        b: result for another model, over the same stimuli.
 
     Returns:
         Pearson correlation of the two correlation matrices' upper triangles, [layer_a, layer_b].
@@ -111,14 +111,14 @@ def rsa_interval(
 ) -> NDArray[np.float64]:
     """Bound ``rsa`` by the bootstrap over folds of segments.
 
-    A stimulus that is drawn twice makes every pair that it is part of count twice; with itself it
-    makes none, for its correlation with itself is 1 in every model. All pairs of rows of the same
-    two folds have the same weight, so that sums over them are all that the replicates need.
+    If a stimulus is drawn twice, each of its pairs with other stimuli counts twice. Its pair with
+    itself never counts, because that correlation is 1 in every model. All pairs of rows of the
+    same two folds have the same weight, so the replicates need only sums over these pairs.
 
     Args:
-        a: what ``correlation_rows`` gives for one model, [layer, pair].
-        b: likewise for another model, over the same stimuli.
-        fold: of each stimulus's segment, [stimulus].
+        a: result of ``correlation_rows`` for one model, [layer, pair].
+        b: result for another model, over the same stimuli.
+        fold: fold of each stimulus's segment, [stimulus].
         replicates: resamples of the folds.
 
     Returns:
@@ -131,7 +131,7 @@ def rsa_interval(
     cells, starts = np.unique((low * len(folds) + high)[order], return_index=True)
     x, y = (one.transpose("layer", "pair").to_numpy()[:, order] for one in (a, b))
     drawn = fold_weights(len(folds), replicates)
-    drawn = np.concatenate([drawn, np.ones((1, len(folds)))])  # the last: the text itself
+    drawn = np.concatenate([drawn, np.ones((1, len(folds)))])  # last: the original text
     weights = drawn[:, cells // len(folds)] * drawn[:, cells % len(folds)]  # [replicate, cell]
 
     def summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -157,7 +157,7 @@ def rsa_interval(
 def _unit_rows(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Centre each row and scale it to unit norm; rows whose values are all equal become zeros."""
     centred = values - values.mean(axis=1, keepdims=True)
-    centred[np.ptp(values, axis=1) == 0] = 0  # the mean's rounding would make two of them correlate
+    centred[np.ptp(values, axis=1) == 0] = 0  # rounding of the mean could correlate two
     norm = np.linalg.norm(centred, axis=1, keepdims=True)
     unit: NDArray[np.float64] = centred / np.where(norm > 0, norm, 1)
     return unit

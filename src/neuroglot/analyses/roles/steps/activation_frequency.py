@@ -1,4 +1,4 @@
-"""Activation frequency of every neuron, and its spread over each layer (figures 2 and 3)."""
+"""Activation frequency of every neuron, with mean and spread by layer (figures 2 and 3)."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: StatisticsInputs, settings: ActivationFrequencySettings) -> xr.Dataset:
-    """Divide firing counts by rows, for detectors, combinators and combinators after GELU."""
+    """Divide firing counts by rows for detectors, combinators, and combinators after GELU."""
     statistics = Statistics.open(inputs.roles, settings.corpora, settings.languages)
     frequency = {
         site: activation_frequency(statistics.total(f"{site}_count"), statistics.rows)

@@ -1,4 +1,4 @@
-"""The neuron most often at the top and the one that varies most, by layer (figure 8)."""
+"""The most frequent maximum and the most variable neuron of each layer (figure 8)."""
 
 from collections.abc import Mapping
 

@@ -24,7 +24,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: StatisticsInputs, settings: ResampledSettings) -> xr.Dataset:
-    """Give the published sum over rows and the mean that languages are compared with."""
+    """Give the published sum over rows, and the mean for comparing languages."""
     statistics = Statistics.open(inputs.roles, settings.corpora, settings.languages)
 
     def of_site(site: Site) -> xr.Dataset:

@@ -32,7 +32,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: ParallelSetsInputs, settings: ResampledSettings) -> xr.Dataset:
-    """Compare each language's rankings between sets, and how far the sets' text overlaps."""
+    """Compare each language's neuron rankings and texts between parallel sets."""
     corpora, languages = settings.corpora, settings.languages
     statistics = Statistics.open(inputs.roles, corpora, languages)
 
@@ -52,7 +52,7 @@ def compute(inputs: ParallelSetsInputs, settings: ResampledSettings) -> xr.Datas
 def _read(
     paths: Mapping[str, Mapping[str, Path]], read: Callable[[Path], Read]
 ) -> dict[tuple[str, str], Read]:
-    """What there is of every corpus and language."""
+    """Read the file of every corpus and language."""
     return {
         (corpus, language): read(path)
         for corpus, own in paths.items()

@@ -19,7 +19,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: StatisticsInputs, settings: ResampledSettings) -> xr.Dataset:
-    """Correlate the ranks of summed activations of every two languages, in each corpus."""
+    """Correlate the ranks of summed activations between every two languages in each corpus."""
     statistics = Statistics.open(inputs.roles, settings.corpora, settings.languages)
 
     def of_site(site: Site) -> xr.Dataset:

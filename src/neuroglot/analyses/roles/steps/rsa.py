@@ -29,9 +29,9 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: RsaInputs, settings: RsaSettings) -> xr.Dataset:
-    """Compare all layers of every two models on the prefixes they share, in every language.
+    """Compare all layers of every two models on their shared prefixes, in every language.
 
-    A lone model is compared with itself.
+    A single model is compared with itself.
     """
     recorded = open_nested(inputs.sample, settings.sample_segments)
     languages, models = settings.languages, settings.compared

@@ -1,1 +1,1 @@
-"""The sharing analysis' figures: a module per family, with `FIGURES`, a function for each stem."""
+"""The figures of the sharing analysis, one module per family: ``FIGURES``, functions by stem."""

@@ -1,4 +1,4 @@
-"""Figures 7, 20 and 21: the kinds of neurons in several models, and with examples before."""
+"""Figures 7, 20 and 21: kinds of neurons in several models, and with few-shot examples."""
 
 import json
 
@@ -16,7 +16,7 @@ from neuroglot.figures.layers import MOST_MARKERS, LayerAxis, Stack
 def models(ds: Dataset) -> Figure:
     """Share of each kind (columns) in each task (rows) by relative depth, one line per model.
 
-    Tasks with examples before the question are left out.
+    Few-shot tasks are left out.
 
     Args:
         ds: ``kind_share(model, task, layer, kind)`` with ``kind_share_low`` and
@@ -94,7 +94,7 @@ def few_shot(ds: Dataset) -> Figure:
 
 
 def examples(ds: Dataset) -> dict[str, int]:
-    """Task -> number of examples, of the tasks in the few-shot sweep, in its order."""
+    """Map each task of the few-shot sweep to its number of examples, in the sweep's order."""
     tasks: list[str] = json.loads(ds.attrs.get("few_shot", "[]"))
     return {task: int(ds["shots"].sel(task=task)) for task in tasks}
 
@@ -108,7 +108,7 @@ def line(position: int, model: str) -> Line2D:
 
 
 def layer_axis(depth: int) -> LayerAxis:
-    """The axis of a model with ``depth`` layers in one stack."""
+    """Give the layer axis of a model with one stack of ``depth`` layers."""
     layers = np.arange(depth)
     return LayerAxis((Stack("layers", layers, layers + 1, np.arange(1.0, depth + 1)),))
 

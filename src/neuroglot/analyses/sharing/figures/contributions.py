@@ -1,4 +1,4 @@
-"""Figures 8, 9 and 23 to 26: what each kind of neurons contributes to the FFN's output."""
+"""Figures 8, 9 and 23 to 26: contribution of each kind of neurons to the FFN's output."""
 
 from matplotlib.figure import Figure
 from xarray import Dataset
@@ -12,15 +12,15 @@ MOST = "all_shared"
 
 @style.styled
 def top(ds: Dataset) -> Figure:
-    """What kinds the neurons with the highest contribution (equation 3) are of, a row per task.
+    """Share of each kind among the top contributors (equation 3), one row per task.
 
-    Left: the kinds' shares of all neurons, to compare with; middle: their shares of the neurons
-    with the highest contribution, as mean and range over languages; right: the share of
-    all-shared neurons among them by language.
+    Left: share of each kind among all neurons, for comparison. Middle: share of each kind among
+    the top contributors, as mean and range over languages. Right: share of all-shared neurons
+    among the top contributors, by language.
 
     Args:
         ds: ``top_share(task, language, layer, kind)`` and ``kind_share(task, layer, kind)``, each
-            with its ``…_low`` and ``…_high``; ``top_share_of_languages_low(task, layer, kind)`` and
+            with ``…_low`` and ``…_high``; ``top_share_of_languages_low(task, layer, kind)`` and
             ``…_high``; ``items(task)``; ``attrs["top_fraction"]``.
     """
     share = ds["top_share"]
@@ -59,12 +59,12 @@ def top(ds: Dataset) -> Figure:
 
 @style.styled
 def mean_and_sum(ds: Dataset) -> Figure:
-    """Mean (left) and sum (right) of the contributions of each kind's neurons, a row per task.
+    """Mean (left) and sum (right) of the contributions of each kind's neurons, one row per task.
 
     Args:
-        ds: ``mean(task, language, layer, kind)`` and ``sum(…)``; of the means over languages,
-            ``mean_of_languages_low(task, layer, kind)``, ``…_high``, and likewise of ``sum``;
-            ``items(task)``.
+        ds: ``mean(task, language, layer, kind)`` and ``sum(…)``; bounds of their means over
+            languages, ``mean_of_languages_low(task, layer, kind)``, ``…_high``, and the same for
+            ``sum``; ``items(task)``.
     """
     tasks = panels.held(ds["sum"], "task")
     if not tasks:

@@ -1,4 +1,4 @@
-"""Figures 10 and 27 to 29, tables 1 and 4: how each kind of neurons pushes the right answer."""
+"""Figures 10 and 27 to 29, tables 1 and 4: effective scores of each kind for the gold answer."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,14 +12,14 @@ from neuroglot.figures.layers import LayerAxis, plain_numbers
 
 EXTREMES = ("min", "max")
 DECADES = 2
-MOSTLY_ABOVE = 0.05  # share of the scores by layer that the linear part of the axis takes
+MOSTLY_ABOVE = 0.05  # share of the scores by layer in the linear part of the axis
 MOST_PANELS_ABREAST = 2
-KIND_HEIGHT = 0.1  # inches of a kind's line within a language
+KIND_HEIGHT = 0.1  # inches per kind within a language
 
 
 @style.styled
 def by_layer(ds: Dataset) -> Figure:
-    """Highest effective score of each kind's neurons by layer, a panel per task.
+    """Highest effective score of each kind's neurons by layer, one panel per task.
 
     Args:
         ds: ``max_by_layer(task, language, layer, kind)``;
@@ -52,7 +52,7 @@ def by_layer(ds: Dataset) -> Figure:
 
 @style.styled
 def by_language(ds: Dataset) -> Figure:
-    """From the lowest to the highest effective score, with the mean, by language and kind.
+    """Lowest, highest and mean effective score by language and kind.
 
     Args:
         ds: ``max(task, language, kind)``, ``min(…)`` and ``mean(…)`` over items, layers and
@@ -87,7 +87,7 @@ def by_language(ds: Dataset) -> Figure:
 
 
 def mark_handles() -> list[Line2D]:
-    """Legend entries of an interval's marks."""
+    """Legend entries for the marks of an interval."""
     return [
         Line2D([], [], label="lowest to highest", marker="|", markersize=6, color="#555555"),
         Line2D([], [], label="mean", marker="o", color="#555555", linestyle="none"),
@@ -98,7 +98,7 @@ def intervals(ax: Axes, ds: Dataset) -> None:
     """Draw one line from ``min`` to ``max`` and one point at ``mean`` for each language and kind.
 
     Args:
-        ax: where language ``i`` stands at height ``i``.
+        ax: axes with language ``i`` at height ``i``.
         ds: ``max(language, kind)``, ``min(…)`` and ``mean(…)``.
     """
     kinds = panels.held(ds["max"], "kind")
@@ -115,9 +115,9 @@ def intervals(ax: Axes, ds: Dataset) -> None:
 
 
 def scale(axes: list[Axes], ds: Dataset) -> None:
-    """Make the shared x axis linear around zero and logarithmic beyond where reaches are.
+    """Make the shared x axis symmetric-logarithmic if the scores' sizes are far apart.
 
-    It is linear up to a hundredth of the largest score's power of ten.
+    The axis is linear up to the power of ten of a hundredth of the largest absolute score.
     """
     reach = reaches(ds)
     if not looks.far_apart(reach):
@@ -126,7 +126,7 @@ def scale(axes: list[Axes], ds: Dataset) -> None:
 
 
 def reaches(ds: Dataset) -> DataArray:
-    """How far the scores of each task, language and kind reach from zero."""
+    """Largest absolute score of each task, language and kind."""
     return abs(ds[list(EXTREMES)]).to_array("end").max("end")
 
 

@@ -1,4 +1,4 @@
-"""Tables 2, 3, 5 and 6: answers without a kind of neurons, or with it converted to all-shared."""
+"""Tables 2, 3, 5 and 6: answers with a kind of neurons deactivated or converted to all-shared."""
 
 from functools import partial
 from typing import Any
@@ -11,19 +11,19 @@ BOTH = {"label": "specific and partial-shared", "color": "#332288", "marker": "v
 
 
 def without(kind: str) -> Change:
-    """Set the kind's neurons to zero, or as many random ones."""
+    """Describe setting the kind's neurons to zero; the control sets as many random neurons."""
     look = looked(looks.KINDS[kind], "without ")
     return Change(f"without_{kind}", f"random_{kind}", look)
 
 
 def converted(kind: str) -> Change:
-    """Set the kind's inactive neurons to just above the threshold, or as many random ones."""
+    """Describe setting the kind's inactive neurons to just above the threshold, and the control."""
     look = looked(looks.KINDS.get(kind, BOTH), "converted ")
     return Change(f"converted_{kind}", f"random_converted_{kind}", look)
 
 
 def looked(look: dict[str, Any], before: str) -> dict[str, Any]:
-    """The points of a kind, with ``before`` before its name."""
+    """Take the colour and marker of a kind, and put ``before`` in front of its label."""
     return {"color": look["color"], "marker": look["marker"], "label": before + look["label"]}
 
 

@@ -19,11 +19,11 @@ BAR_HEIGHT = 0.38
 
 @style.styled
 def neuron_kinds(ds: Dataset) -> Figure:
-    """Share of the four kinds (left) and of active neurons by language (right), a row per task.
+    """Share of each kind (left) and of active neurons by language (right), one row per task.
 
     Args:
         ds: ``kind_share(task, layer, kind)`` and ``active_share(task, layer, language)``, each
-            with its ``…_low`` and ``…_high``, which bound the mean over items; ``items(task)``.
+            with ``…_low`` and ``…_high``, which bound the mean over items; ``items(task)``.
     """
     share, active = ds["kind_share"], ds["active_share"]
     tasks = panels.held(share, "task")
@@ -55,9 +55,9 @@ def neuron_kinds(ds: Dataset) -> Figure:
 
 @style.styled
 def behaviour_repeating(ds: Dataset) -> Figure:
-    """Neurons of the same kind in all items, beside the mean share of the kind, a row per task.
+    """Share of neurons with the same kind in all items, and mean share of the kind.
 
-    Left: both, averaged over layers; right: the first by layer.
+    One row per task. Left: both shares, averaged over layers. Right: the first share by layer.
 
     Args:
         ds: ``overlap(task, layer, kind)``, ``kind_share(task, layer, kind)``, ``items(task)``.
@@ -86,7 +86,7 @@ def behaviour_repeating(ds: Dataset) -> Figure:
 
 
 def draw_bars(ax: Axes, average: DataArray, overlap: DataArray) -> None:
-    """Draw two bars for each kind: both shares' means over layers, written beside them."""
+    """Draw two bars for each kind, with their numbers: the means of both shares over layers."""
     kinds = panels.held(average, "kind")
     places = np.arange(len(kinds))
     colours = [looks.KINDS[kind]["color"] for kind in kinds]
@@ -104,7 +104,7 @@ def draw_bars(ax: Axes, average: DataArray, overlap: DataArray) -> None:
     ax.set_ylim(len(kinds) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", visible=False)
-    ax.margins(x=0.25)  # room for the numbers beside long bars
+    ax.margins(x=0.25)  # room for the numbers at long bars
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.xaxis.set_major_formatter(grids.per_cent())
     ax.set_xlabel("share of neurons")
@@ -112,7 +112,7 @@ def draw_bars(ax: Axes, average: DataArray, overlap: DataArray) -> None:
 
 @style.styled
 def dead(ds: Dataset) -> Figure:
-    """Share of an item's non-activated neurons that are inactive at all of its tokens, by language.
+    """Share of an item's non-activated neurons that are inactive at all its tokens, by language.
 
     Args:
         ds: ``dead(task, layer, language)`` with ``dead_low`` and ``dead_high``, ``items(task)``.
@@ -149,8 +149,8 @@ def sweep(ds: Dataset, share: str, dimension: str, words: tuple[str, str]) -> Fi
         ds: ``share(task, dimension, layer, kind)`` with ``share_low`` and ``share_high``,
             ``items(task)``.
         share: name of the variable.
-        dimension: along which the steps lie; its coordinate holds their numbers.
-        words: what the numbers are, and what the figure's title says of the kinds.
+        dimension: name of the sweep's dimension; its coordinate holds the steps' numbers.
+        words: name of the numbers, and the words for the kinds in the figure's title.
     """
     values = ds[share]
     tasks = panels.held(values, "task")

@@ -16,7 +16,7 @@ from xarray import DataArray, Dataset
 from neuroglot.figures import grids, panels, style
 from neuroglot.figures.layers import LayerAxis
 
-# Any two stay 20 CIELAB units apart under protanopia, deuteranopia and tritanopia.
+# Any two colours are 20 CIELAB units apart under protanopia, deuteranopia and tritanopia.
 KINDS: dict[str, dict[str, Any]] = {
     "all_shared": {"label": "all-shared", "color": "#117733", "marker": "o"},
     "partial_shared": {
@@ -40,17 +40,17 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 LARGEST_LINEAR_RATIO = 30.0
 RANGE_ALPHA = 0.13  # from the lowest to the highest language
-BAND_ALPHA = 0.35  # how far a mean over items could be off
+BAND_ALPHA = 0.35  # interval of a mean over items
 
 
 def kind_handles(**changed: Any) -> list[Line2D]:
-    """Legend entries of the four kinds, with some of their look ``changed``."""
+    """Legend entries of the four kinds; ``changed`` overrides parts of their look."""
     entries = [Line2D([], [], **(look | changed)) for look in KINDS.values()]
     return [grids.heading("kind of neurons"), *entries]
 
 
 def steps(word: str, values: Sequence[float]) -> list[Line2D]:
-    """Legend entries of the steps of a sweep, from dark to light; ``word`` says what they are."""
+    """Legend entries of a sweep's steps, from dark to light; ``word`` names the steps."""
     shades = mpl.colormaps["viridis"](np.linspace(0, 0.88, len(values)))
     markers = [style.MARKERS[i % len(style.MARKERS)] for i in range(len(values))]
     return [
@@ -63,7 +63,7 @@ def steps(word: str, values: Sequence[float]) -> list[Line2D]:
 
 
 def line_of(handle: Line2D) -> dict[str, Any]:
-    """Keyword arguments that draw a line like a legend entry."""
+    """Keyword arguments for a line that looks like a legend entry."""
     return {
         "label": handle.get_label(),
         "color": handle.get_color(),
@@ -73,12 +73,12 @@ def line_of(handle: Line2D) -> dict[str, Any]:
 
 
 def band_of(handle: Line2D) -> dict[str, Any]:
-    """Keyword arguments that fill the band of a line drawn like a legend entry."""
+    """Keyword arguments for the band of a line that looks like a legend entry."""
     return {"color": handle.get_color(), "alpha": panels.BAND_ALPHA, "linewidth": 0}
 
 
 def banded_line(ax: Axes, axis: LayerAxis, ds: Dataset, name: str, handle: Line2D) -> None:
-    """Draw ``name(layer)`` like a legend entry, in the band from ``name_low`` to ``name_high``."""
+    """Draw ``name(layer)`` like a legend entry, with a band from ``name_low`` to ``name_high``."""
     line, low, high = (ds[name + end].values.astype(np.float64) for end in ("", "_low", "_high"))
     if np.isfinite(line).any():
         axis.fill(ax, low, high, **band_of(handle))
@@ -86,13 +86,13 @@ def banded_line(ax: Axes, axis: LayerAxis, ds: Dataset, name: str, handle: Line2
 
 
 def counted(ds: Dataset, tasks: Sequence[str]) -> list[str]:
-    """Labels of the rows of ``tasks`` with their ``items(task)``."""
+    """Row labels of the ``tasks``, with the numbers of items from ``items(task)``."""
     counts = [int(ds["items"].sel(task=task)) for task in tasks]
     return [grids.row_label(task, f"{n:,} items") for task, n in zip(tasks, counts, strict=True)]
 
 
 def kind_lines(ax: Axes, axis: LayerAxis, values: DataArray) -> None:
-    """Draw ``values(layer, kind)`` as one line per kind that holds any number."""
+    """Draw ``values(layer, kind)`` as one line per kind that has any value."""
     for kind in panels.held(values, "kind"):
         axis.plot(ax, values.sel(kind=kind).values.astype(np.float64), **KINDS[kind])
     axis.decorate(ax)
@@ -108,15 +108,15 @@ def kind_bands(
 
 
 def kind_ranges(ax: Axes, axis: LayerAxis, ds: Dataset, name: str, positive: bool = False) -> None:
-    """Draw each kind's mean over languages in two bands: its interval, and the languages' range.
+    """Draw each kind's mean over languages with two bands: its interval and the languages' range.
 
     Args:
-        ax: where.
-        axis: of the layers.
+        ax: axes to draw on.
+        axis: axis of the layers.
         ds: ``name(language, layer, kind)``, and ``name_of_languages_low(layer, kind)`` and
             ``…_high``, which bound the mean over languages.
-        name: of the variable.
-        positive: whether to leave out what a logarithmic axis cannot show.
+        name: name of the variable.
+        positive: whether to leave out values that a logarithmic axis cannot show.
     """
     values, low, high = (
         ds[part].where(ds[part] > 0) if positive else ds[part]
@@ -128,12 +128,12 @@ def kind_ranges(ax: Axes, axis: LayerAxis, ds: Dataset, name: str, positive: boo
 
 
 def extremes(values: DataArray) -> tuple[DataArray, DataArray]:
-    """Smallest and largest of ``values`` over languages."""
+    """Minimum and maximum of ``values`` over languages."""
     return values.min("language"), values.max("language")
 
 
 def as_shares(axes: Sequence[Axes]) -> None:
-    """Write the y axes, whose lines are all drawn, as per cent from zero up."""
+    """Label the y axes in per cent, from zero; call this after all lines are drawn."""
     for ax in axes:
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
         ax.yaxis.set_major_formatter(grids.per_cent())
@@ -141,7 +141,7 @@ def as_shares(axes: Sequence[Axes]) -> None:
 
 
 def signed_log(axes: Sequence[Axes], which: Literal["x", "y"], least: float) -> None:
-    """Make a shared axis logarithmic away from zero, linear below the power of ten of ``least``."""
+    """Make a shared axis symmetric-logarithmic, linear up to the power of ten of ``least``."""
     unit = 10.0 ** math.floor(math.log10(least))
     axes[0].set(**{f"{which}scale": SymmetricalLogScale(None, linthresh=unit)})
     axes[0].autoscale(axis=which)

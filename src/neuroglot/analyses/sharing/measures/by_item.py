@@ -1,23 +1,23 @@
-"""Means over a task's items of what is known by item, and what bounds them."""
+"""Means over a task's items, with their bounds."""
 
 import xarray as xr
 
 from neuroglot.measures.bootstrap import interval, named_bounds
 
 BY_ITEM = "_by_item"
-"""What the name of a variable has behind it that a mean is taken of."""
+"""Suffix of a variable whose values by item are averaged."""
 
 OF_LANGUAGES = "_of_languages"
-"""What the name of a mean over languages has behind it."""
+"""Suffix of a mean over languages."""
 
 
 def means_bounded(data: xr.Dataset, replicates: int) -> xr.Dataset:
-    """Put ``x_low`` and ``x_high`` in the place of every ``x_by_item``, the bounds of its mean.
+    """Replace every ``x_by_item`` by ``x_low`` and ``x_high``, the bounds of its mean.
 
-    Items are drawn alike for all variables: they are those of one task, in every language.
+    All variables use the same draws of items, because every language has the same items.
 
     Args:
-        data: of one task; what ends in ``_by_item`` has a dimension ``item``.
+        data: variables of one task; variables named ``…_by_item`` have a dimension ``item``.
         replicates: bootstrap samples of items.
     """
     names = [str(name).removesuffix(BY_ITEM) for name in data if str(name).endswith(BY_ITEM)]

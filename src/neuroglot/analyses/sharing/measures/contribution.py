@@ -1,6 +1,6 @@
-"""What each kind of neuron contributes to the FFN's output (sharing, section 6.1).
+"""Contribution of each kind of neuron to the FFN's output (sharing, section 6.1).
 
-Arrays are numpy's, of one layer and language at a time or of several; sums are float64.
+Arrays are numpy arrays for one or several layers and languages. Sums are float64.
 """
 
 from math import ceil
@@ -22,7 +22,7 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.measures.finite import check_finite
 
 SHARES = ("top_share", "mean", "sum")
-"""What is told of the contributions of each kind's neurons, see ``contribution_by_item``."""
+"""Statistics of the contributions of each kind's neurons, see ``contribution_by_item``."""
 
 
 def value_norm(values: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -44,11 +44,10 @@ def contribution(
         value_norm: ‖v_i‖ [neuron], see the function ``value_norm``.
 
     Returns:
-        float64 [..., neuron]; sums to 1 over neurons. NaN where the whole layer is silent: nobody
-        has a share of nothing.
+        float64 [..., neuron]; sums to 1 over neurons. NaN where the whole layer is silent.
 
     Raises:
-        NeuroglotError: there is not one norm for each neuron, or an activation is not finite.
+        NeuroglotError: the numbers of norms and neurons differ, or an activation is not finite.
     """
     check_act(act, len(value_norm), "norms of value vectors")
     weight = np.abs(act, dtype=np.float64) * value_norm
@@ -62,13 +61,13 @@ def top_composition(
 ) -> NDArray[np.float64]:
     """Compute the shares of the kinds among the top contributors (sharing, figure 8, section 6.1).
 
-    The top are the ceil(fraction · neurons) neurons of a layer with the highest contributions; of
-    equal ones the lower index comes first.
+    The top contributors are the ceil(fraction · neurons) neurons of a layer with the highest
+    contributions. In a tie the lower index comes first.
 
     Args:
-        contribution: what ``contribution`` gives, [..., neuron].
-        kinds: of the same items and layers, [..., byte].
-        fraction: of the neurons, above 0 and at most 1.
+        contribution: result of ``contribution``, [..., neuron].
+        kinds: kinds of neurons for the same items and layers, [..., byte].
+        fraction: share of the neurons, above 0 and at most 1.
 
     Returns:
         float64 [..., kind]; sums to 1 over kinds. NaN where the layer is silent.
@@ -89,8 +88,8 @@ def sum_by_kind(contribution: NDArray[np.float64], kinds: KindBits) -> NDArray[n
     """Add up the contributions of each kind's neurons (sharing, figure 9).
 
     Args:
-        contribution: what ``contribution`` gives, [..., neuron].
-        kinds: of the same items and layers, [..., byte].
+        contribution: result of ``contribution``, [..., neuron].
+        kinds: kinds of neurons for the same items and layers, [..., byte].
 
     Returns:
         float64 [..., kind], 0 for a kind without neurons; sums to 1 over kinds. NaN where the
@@ -124,11 +123,11 @@ def mean_by_kind(contribution: NDArray[np.float64], kinds: KindBits) -> NDArray[
 def contribution_by_item(
     contribution: NDArray[np.float64], kinds: KindBits, top_fraction: float = 0.05
 ) -> xr.Dataset:
-    """Tell what each kind contributes in a layer, item by item (sharing, section 6.1).
+    """Summarise the contributions of each kind in a layer, by item (sharing, section 6.1).
 
     Args:
-        contribution: of one layer and language, [item, neuron].
-        kinds: of that layer, [item, byte].
+        contribution: result of ``contribution`` for one layer and language, [item, neuron].
+        kinds: kinds of the layer's neurons, [item, byte].
         top_fraction: see ``top_composition``.
 
     Returns:
@@ -165,11 +164,11 @@ def contribution_by_item(
 
 
 def contribution_by_kind(by_item: xr.Dataset) -> xr.Dataset:
-    """Average over items what ``contribution_by_item`` gives, [..., item, kind].
+    """Average the result of ``contribution_by_item``, [..., item, kind], over items.
 
     Returns:
-        The same variables [..., kind]. Items whose layer is silent are left out; so are, of
-        ``mean``, those without a neuron of the kind. NaN where no item is left.
+        The same variables [..., kind]. Items whose layer is silent are left out. ``mean`` also
+        leaves out items without a neuron of the kind. NaN where no item is left.
     """
     return by_item.mean("item", skipna=True, keep_attrs=True)
 
@@ -178,12 +177,12 @@ def contributions_bounded(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
     """Average contributions over items, by language and over all languages, with intervals.
 
     Args:
-        by_item: what ``contribution_by_item`` gives, [layer, language, item, kind].
+        by_item: results of ``contribution_by_item``, [layer, language, item, kind].
         replicates: bootstrap samples of items.
 
     Returns:
-        ``contribution_by_kind`` [layer, language, kind]; its means over languages, which are named
-        ``{name}_of_languages``, [layer, kind]; and ``…_low`` and ``…_high`` of all.
+        The variables of ``contribution_by_kind`` [layer, language, kind]; their means over
+        languages, ``{name}_of_languages`` [layer, kind]; and ``…_low`` and ``…_high`` of all.
     """
     average = by_item.mean("language", keep_attrs=True)
     of_languages = {name: f"{name}{OF_LANGUAGES}" for name in SHARES}
@@ -202,7 +201,7 @@ def contributions_bounded(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
 
 
 def _highest(x: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
-    """Say which are the ``count`` highest along the last axis, the first of equals."""
+    """Mark the ``count`` highest values along the last axis; the first in a tie."""
     lowest = np.partition(x, x.shape[-1] - count, axis=-1)[..., -count, None]
     above, tied = x > lowest, x == lowest
     places = count - above.sum(axis=-1, keepdims=True)
@@ -215,10 +214,10 @@ def _silent(contribution: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def check_act(act: NDArray[np.floating], neurons: int, what: str) -> None:
-    """Refuse activations [..., neuron] that are not finite, or not of as many neurons as ``what``.
+    """Check that activations [..., neuron] are finite and of the right width.
 
     Raises:
-        NeuroglotError: they are refused.
+        NeuroglotError: an activation is not finite, or there are not ``neurons`` neurons.
     """
     if act.shape[-1] != neurons:
         raise NeuroglotError(

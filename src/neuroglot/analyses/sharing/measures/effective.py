@@ -1,6 +1,6 @@
-"""How much each kind of neuron speaks for the gold answer (sharing, sections 3.2 and 6.2).
+"""Effective scores of each kind of neuron for the gold answer (sharing, sections 3.2 and 6.2).
 
-Arrays are numpy's, of one layer and language at a time; sums are float64.
+Arrays are numpy arrays for one layer and language. Sums are float64.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from neuroglot.analyses.sharing.measures.maxima import maximum_interval, resampl
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import bounded, ratio_interval
 
-# Values of the output projection widened to float64 at a time.
+# Number of output projection values converted to float64 at a time.
 BLOCK_VALUES = 1 << 22
 
 SCORES = {"units": "logits", "source": "table 1 and figure 10, section 6.2"}
@@ -31,12 +31,12 @@ def effective_score(
 ) -> NDArray[np.float64]:
     """Compute each neuron's effective score for the gold answer (sharing, section 3.2).
 
-    E_r · A_i v_i, computed as A_i (E_r · v_i) for all neurons and items in one matrix product;
-    items with the same row E_r, as those with the same answer have, share its products.
+    The score E_r · A_i v_i is computed as A_i (E_r · v_i) for all neurons and items in one matrix
+    product. Items with the same row E_r, for example with the same answer, share its products.
 
     Args:
         act: one layer's activations [item, neuron].
-        rows: E_r, the unembedding's row of the first token of each item's gold answer,
+        rows: E_r, the unembedding row for the first token of each item's gold answer,
             [item, hidden].
         values: ``W_out`` [hidden, neuron], whose columns are the value vectors.
 
@@ -67,16 +67,16 @@ def effective_score(
 
 @dataclass(frozen=True, eq=False)
 class ScoreStatistics:
-    """Statistics of effective scores by kind, of all items and of each one.
+    """Statistics of effective scores by kind, over all items and by item.
 
-    Those of the same items in other layers add up with ``+``.
+    ``+`` combines the statistics of the same items in different layers.
 
     Attributes:
-        total: of the scores of all items, float64 [kind].
-        count: neurons of the kind, int64 [item, kind].
-        sum: of their scores, float64 [item, kind].
-        max: highest score [item, kind], -inf where there is none.
-        min: lowest score [item, kind], +inf where there is none.
+        total: sum of the scores over all items, float64 [kind].
+        count: number of neurons of the kind, int64 [item, kind].
+        sum: sum of their scores, float64 [item, kind].
+        max: highest score [item, kind], -inf without neurons of the kind.
+        min: lowest score [item, kind], +inf without neurons of the kind.
     """
 
     total: NDArray[np.float64]
@@ -98,8 +98,8 @@ class ScoreStatistics:
     def dataset(self) -> xr.Dataset:
         """Give ``max``, ``min`` and ``mean`` [kind] in logits (sharing, table 1 and figure 10).
 
-        The mean is over all pairs of an item and a neuron of the kind. NaN for a kind without
-        neurons.
+        The mean is over all pairs of an item and a neuron of the kind. All are NaN for a kind
+        without neurons.
         """
         pairs = self.count.sum(0)
         count = np.where(pairs > 0, pairs, np.nan)
@@ -121,15 +121,15 @@ def score_statistics(score: NDArray[np.floating], kinds: KindBits) -> ScoreStati
     """Summarise effective scores by kind (sharing, section 6.2).
 
     Args:
-        score: what ``effective_score`` gives, [item, neuron].
-        kinds: of that layer, [item, byte].
+        score: result of ``effective_score``, [item, neuron].
+        kinds: kinds of the layer's neurons, [item, byte].
 
     Raises:
         NeuroglotError: shapes differ.
     """
     check_shape(score, kinds)
     count = kind_counts(kinds)
-    by_kind = [score[kinds.mask(kind)] for kind in KINDS]  # item after item
+    by_kind = [score[kinds.mask(kind)] for kind in KINDS]  # ordered by item
     parts = list(zip(by_kind, count.T, strict=True))
     return ScoreStatistics(
         total=np.array([scores.sum(dtype=np.float64) for scores in by_kind]),
@@ -143,7 +143,7 @@ def score_statistics(score: NDArray[np.floating], kinds: KindBits) -> ScoreStati
 def _by_item(
     operation: np.ufunc, scores: NDArray[np.floating], count: NDArray[np.int64], nothing: float
 ) -> NDArray[np.float64]:
-    """Reduce ``count[item]`` scores of each item, which follow on one another, to one [item]."""
+    """Reduce each item's ``count[item]`` consecutive scores to one value, [item]."""
     reduced, some = np.full(len(count), nothing, np.float64), count > 0
     starts = np.cumsum(count) - count
     if some.any():
@@ -156,18 +156,18 @@ def scores_bounded(
     judged: Mapping[str, NDArray[np.bool_]],
     replicates: int,
 ) -> xr.Dataset:
-    """Summarise effective scores over all layers and in each, with intervals over items.
+    """Summarise effective scores over all layers and by layer, with intervals over items.
 
     Args:
-        scores: by language, those of each layer.
-        judged: by language, which items have a score, bool [item]; the items are the same in all.
+        scores: by language, the statistics of each layer.
+        judged: by language, the items with a score, bool [item]; all languages have the same items.
         replicates: bootstrap samples of items.
 
     Returns:
         ``max``, ``min`` and ``mean`` [language, kind] over all layers, see ``ScoreStatistics``;
         ``max_by_layer`` [language, layer, kind], and ``max_by_layer_of_languages`` [layer, kind],
-        its mean over languages; and ``…_low`` and ``…_high`` of all. Those of ``max`` and ``min``
-        say how much they hang on single items, see ``maximum_interval``.
+        its mean over languages; and ``…_low`` and ``…_high`` of all. The bounds of maxima and
+        minima show how much these depend on single items, see ``maximum_interval``.
     """
     axis = xr.Variable("language", np.array(list(scores), str))
     whole = xr.concat([reduce(add, found).dataset() for found in scores.values()], axis)
@@ -199,9 +199,9 @@ def scores_bounded(
 def _labelled_by_item(
     scores: Mapping[str, Sequence[ScoreStatistics]], judged: Mapping[str, NDArray[np.bool_]]
 ) -> xr.Dataset:
-    """What ``ScoreStatistics`` counts by item, (language, layer, item, kind).
+    """Label the statistics by item of ``ScoreStatistics``, (language, layer, item, kind).
 
-    Items that are not judged, and those without a neuron of the kind, have no ``max`` and ``min``.
+    ``max`` and ``min`` are NaN for items without a score or without a neuron of the kind.
     """
     first = next(iter(judged.values()))
     dims = ("language", "layer", "item", "kind")

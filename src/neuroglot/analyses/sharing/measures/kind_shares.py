@@ -1,7 +1,7 @@
-"""Shares of a layer's neurons by kind, of active and of dead ones: means over items, and by item.
+"""Shares of a layer's neurons by kind, and of active and dead neurons: by item and their means.
 
-Means over items are what is published; values by item are what a bootstrap resamples, and never
-hold more than ``[item, layer]`` by kind or language.
+The paper gives means over items. The bootstrap resamples the values by item, which never hold more
+than ``[item, layer]`` by kind or language.
 """
 
 from collections.abc import Mapping
@@ -27,16 +27,16 @@ ACTIVE = "figures 2 to 4, section 5.1.2"
 
 
 def kind_share(kinds: KindBits) -> xr.DataArray:
-    """Average over items the share of a layer's neurons of each kind (sharing, figures 2 to 4).
+    """Average the share of each kind among a layer's neurons over items (sharing, figures 2 to 4).
 
     Args:
-        kinds: of [item, layer, byte].
+        kinds: kinds of neurons, [item, layer, byte].
 
     Returns:
         float64 [layer, kind]; sums to 1 over kinds.
 
     Raises:
-        NeuroglotError: there are no items, or other dimensions than these.
+        NeuroglotError: there are no items, or the dimensions differ from these.
     """
     items = _items(kinds.all_shared)
     share = kind_counts(kinds).sum(axis=0) / (items * kinds.neurons)
@@ -44,7 +44,7 @@ def kind_share(kinds: KindBits) -> xr.DataArray:
 
 
 def kind_share_by_item(kinds: KindBits) -> xr.DataArray:
-    """Give what ``kind_share`` averages, float64 [item, layer, kind]; errors alike."""
+    """Give the shares that ``kind_share`` averages, float64 [item, layer, kind]; same errors."""
     _items(kinds.all_shared)
     share = kind_counts(kinds) / kinds.neurons
     dims = ("item", *BY_KIND)
@@ -54,10 +54,10 @@ def kind_share_by_item(kinds: KindBits) -> xr.DataArray:
 def overlap(kinds: KindBits) -> xr.DataArray:
     """Share of a layer's neurons that have the same kind in all items (sharing, figure 5).
 
-    The paper shows it beside the mean share, ``kind_share``, which it never exceeds.
+    The paper shows it beside the mean share, ``kind_share``. It never exceeds the mean share.
 
     Args:
-        kinds: of [item, layer, byte].
+        kinds: kinds of neurons, [item, layer, byte].
 
     Returns:
         float64 [layer, kind].
@@ -72,17 +72,17 @@ def overlap(kinds: KindBits) -> xr.DataArray:
 
 
 def active_share(languages: Mapping[str, Bits], neurons: int) -> xr.DataArray:
-    """Average over items the share of a layer's neurons active in each language (figures 2 to 4).
+    """Average the share of a layer's active neurons over items, by language (figures 2 to 4).
 
     Args:
-        languages: activity [item, layer, byte] by language; one is read at a time.
+        languages: activity [item, layer, byte] by language; one language is read at a time.
         neurons: width of a layer.
 
     Returns:
         float64 [language, layer].
 
     Raises:
-        NeuroglotError: there are no languages or no items, or other dimensions than these.
+        NeuroglotError: there are no languages or no items, or the dimensions differ from these.
     """
     counts = _active_counts(languages, neurons)
     share = counts.sum(axis=1) / (counts.shape[1] * neurons)
@@ -90,7 +90,7 @@ def active_share(languages: Mapping[str, Bits], neurons: int) -> xr.DataArray:
 
 
 def active_share_by_item(languages: Mapping[str, Bits], neurons: int) -> xr.DataArray:
-    """Give what ``active_share`` averages, float64 [language, item, layer]; errors alike."""
+    """Give the shares for ``active_share``, float64 [language, item, layer]; same errors."""
     share = _active_counts(languages, neurons) / neurons
     return _labelled(share, ("language", "item", "layer"), list(languages), NEURON_SHARE, ACTIVE)
 
@@ -99,11 +99,11 @@ def dead(by_item: xr.DataArray) -> xr.DataArray:
     """Average the share of non-activated neurons that no token activates (sharing, figure 6).
 
     Args:
-        by_item: what ``dead_by_item`` gives, [language, item, layer].
+        by_item: result of ``dead_by_item``, [language, item, layer].
 
     Returns:
         float64 [layer, language]: the mean over the items that have non-activated neurons in the
-        layer; NaN in layers without any in any item.
+        layer; NaN in layers where no item has non-activated neurons.
     """
     values = by_item.transpose(..., "item", "layer").to_numpy()
     items = (~np.isnan(values)).sum(axis=-2)
@@ -115,14 +115,14 @@ def dead(by_item: xr.DataArray) -> xr.DataArray:
 def dead_by_item(
     non_activated: Bits, ever_active: Mapping[str, Bits], neurons: int
 ) -> xr.DataArray:
-    """Share of an item's non-activated neurons that no token of it activates (sharing, figure 6).
+    """Share of an item's non-activated neurons that none of its tokens activates (figure 6).
 
     |N_non ∩ {inactive at every token}| / |N_non|.
 
     Args:
         non_activated: ``KindBits.non_activated`` over all languages, [item, layer, byte].
         ever_active: neurons active at any token of the item, [item, layer, byte] by language; one
-            is read at a time.
+            language is read at a time.
         neurons: width of a layer.
 
     Returns:
@@ -172,6 +172,6 @@ def _some(languages: Mapping[str, Bits]) -> None:
 def _labelled(
     share: NDArray[np.float64], dims: tuple[str, ...], names: list[str], units: str, source: str
 ) -> xr.DataArray:
-    """``share`` with the ``names`` of its kinds or languages."""
+    """Label ``share`` with the ``names`` of its kinds or languages."""
     named = "kind" if "kind" in dims else "language"
     return xr.DataArray(share, {named: names}, dims, attrs={"units": units, "source": source})

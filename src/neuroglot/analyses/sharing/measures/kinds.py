@@ -1,7 +1,7 @@
-"""Which neurons languages share in an item: the four kinds of neurons, from packed signs.
+"""The four kinds of neurons by the languages that share them in an item, from packed bits.
 
-Activity is kept as packed bits, uint8 [..., byte] with byte = ceil(neurons / 8): what ``pack``
-makes of bool [..., neuron]. Bits beyond the last neuron never count.
+Activity is stored as packed bits, uint8 [..., byte] with byte = ceil(neurons / 8): ``pack`` packs
+bool [..., neuron]. Padding bits after the last neuron are ignored.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,22 +21,22 @@ Bits: TypeAlias = NDArray[np.uint8]
 KINDS = ("all_shared", "partial_shared", "specific", "non_activated")
 
 KIND = "kind of neuron: active in all languages, in some, in one or in none"
-"""What the coordinate ``kind`` is."""
+"""Description of the coordinate ``kind``."""
 
-# Bytes handled at a time: larger temporaries leave the cache, smaller ones cost more calls.
+# Bytes per block: larger temporaries do not fit the cache, smaller blocks cost more calls.
 BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class KindBits:
-    """The four kinds' neurons as packed bits [..., byte]; every neuron is of exactly one kind.
+    """The neurons of the four kinds as packed bits [..., byte]; every neuron has exactly one kind.
 
     Attributes:
         neurons: width of a layer.
         all_shared: active in all languages (sharing, equation 4).
-        partial_shared: active in some, but neither in all nor in one alone (equation 7).
+        partial_shared: active in at least two languages, but not in all (equation 7).
         specific: active in exactly one language (equation 6).
-        non_activated: active in none (equation 5).
+        non_activated: active in no language (equation 5).
     """
 
     neurons: int
@@ -49,7 +49,7 @@ class KindBits:
         """Get one kind's packed bits [..., byte].
 
         Raises:
-            NeuroglotError: the kind is none of ``KINDS``.
+            NeuroglotError: ``kind`` is not in ``KINDS``.
         """
         if kind not in KINDS:
             raise NeuroglotError(unknown_name("kind of neuron", kind, KINDS))
@@ -57,7 +57,7 @@ class KindBits:
         return found
 
     def mask(self, kind: str) -> NDArray[np.bool_]:
-        """Say which neurons are of a kind, bool [..., neuron]; errors as ``bits``."""
+        """Mark the neurons of a kind, bool [..., neuron]; errors as ``bits``."""
         return unpack(self.bits(kind), self.neurons)
 
     def __getitem__(self, index: Any) -> "KindBits":
@@ -67,9 +67,9 @@ class KindBits:
 
 
 def pack(active: NDArray[np.bool_]) -> Bits:
-    """Pack which neurons are active, bool [..., neuron], to bits [..., byte].
+    """Pack the activity of neurons, bool [..., neuron], into bits [..., byte].
 
-    Neuron i is bit i mod 8, counted from the lowest, of byte i // 8; padding is 0.
+    Neuron i is bit i mod 8 of byte i // 8, counted from the lowest bit. Padding bits are 0.
     """
     return np.packbits(active, axis=-1, bitorder="little")
 
@@ -80,17 +80,17 @@ def unpack(bits: Bits, neurons: int) -> NDArray[np.bool_]:
 
 
 def pack_above(act: NDArray[np.floating], thresholds: Iterable[float]) -> Bits:
-    """Pack which activations are above each of several thresholds (sharing, appendix A.3.7).
+    """Pack the activity of neurons at each of several thresholds (sharing, appendix A.3.7).
 
     Args:
         act: activations [..., neuron], such as [item, layer, neuron].
-        thresholds: in units of activation; active is act > threshold.
+        thresholds: in units of activation; a neuron is active if act > threshold.
 
     Returns:
         [threshold, ..., byte].
 
     Raises:
-        NeuroglotError: an activation is NaN, and so neither active nor inactive.
+        NeuroglotError: an activation is NaN.
     """
     if np.isnan(act).any():
         raise NeuroglotError(
@@ -101,23 +101,23 @@ def pack_above(act: NDArray[np.floating], thresholds: Iterable[float]) -> Bits:
 
 
 def kinds(languages: Iterable[Bits], neurons: int) -> KindBits:
-    """Tell the four kinds of neurons apart (sharing, equations 4 to 7, section 3.3).
+    """Find the four kinds of neurons (sharing, equations 4 to 7, section 3.3).
 
-    N_all = ∩ {A > 0}; N_non = ∩ {A ≤ 0}; N_specific = ∪_k ({A_k > 0} ∩ ∩_{j≠k} {A_j ≤ 0}); and
-    N_partial is the rest. One pass over the languages, of which one is in memory at a time, and a
-    few bitwise operations each. Of a single language, equations 4 and 6 both claim the active
-    neurons: here they are all-shared, as they are active in all languages that there are.
+    N_all = ∩ {A > 0}; N_non = ∩ {A ≤ 0}; N_specific = ∪_k ({A_k > 0} ∩ ∩_{j≠k} {A_j ≤ 0});
+    N_partial is the rest. One pass over the languages needs a few bitwise operations per language
+    and holds one language in memory. With a single language, its active neurons satisfy both
+    equations 4 and 6: they are counted as all-shared.
 
     Args:
-        languages: each language's activity [..., byte] of the same items, in any order.
+        languages: each language's activity [..., byte] on the same items, in any order.
         neurons: width of a layer.
 
     Returns:
-        The kinds of the shape of one language's activity.
+        The kinds, with the shape of one language's activity.
 
     Raises:
-        NeuroglotError: there are no languages, or one's bits are not of the first's shape, not
-            uint8, or not of ceil(neurons / 8) bytes.
+        NeuroglotError: there are no languages, or a language's bits differ in shape from the
+            first's, are not uint8, or are not ceil(neurons / 8) bytes wide.
     """
     seen = _Seen(neurons)
     for active in languages:
@@ -128,15 +128,15 @@ def kinds(languages: Iterable[Bits], neurons: int) -> KindBits:
 def nested_kinds(
     languages: Iterable[Bits], neurons: int, counts: Iterable[int]
 ) -> Iterator[tuple[int, KindBits]]:
-    """Tell the kinds apart over the first so many languages (sharing, appendix A.3.4).
+    """Find the kinds over growing subsets of the languages (sharing, appendix A.3.4).
 
     Args:
-        languages: see ``kinds``, in the order in which the subsets grow.
+        languages: see ``kinds``; a subset has the first languages in this order.
         neurons: width of a layer.
         counts: numbers of languages, such as 3, 5, 7 and 9.
 
     Yields:
-        Each distinct count, ascending, with the kinds over that many languages, from one pass.
+        Each distinct count in ascending order, and the kinds over that many languages.
 
     Raises:
         NeuroglotError: as ``kinds``; or a count is below 1 or above the number of languages.
@@ -157,14 +157,14 @@ def nested_kinds(
 
 
 def convertible(kinds: KindBits, active: Bits, chosen: Iterable[str]) -> NDArray[np.bool_]:
-    """Say which neurons of some kinds are inactive in a language (sharing, table 3).
+    """Mark the neurons of some kinds that are inactive in a language (sharing, table 3).
 
-    Activating these too makes all neurons of these kinds active there.
+    If they are activated, all neurons of these kinds are active in the language.
 
     Args:
-        kinds: of items, [..., byte].
-        active: of one language in these items, or of a language for each, [..., byte].
-        chosen: the kinds.
+        kinds: kinds of neurons for some items, [..., byte].
+        active: activity of one language in these items, or of one language per item, [..., byte].
+        chosen: names of the kinds.
 
     Returns:
         bool [..., neuron].
@@ -176,10 +176,10 @@ def convertible(kinds: KindBits, active: Bits, chosen: Iterable[str]) -> NDArray
 
 
 def check_shape(values: NDArray[np.floating], kinds: KindBits) -> None:
-    """Refuse values [..., neuron] that are not of the items, layers and neurons of ``kinds``.
+    """Check that values [..., neuron] have the items, layers and neurons of ``kinds``.
 
     Raises:
-        NeuroglotError: they are not.
+        NeuroglotError: the shapes differ.
     """
     expected = (*kinds.all_shared.shape[:-1], kinds.neurons)
     if values.shape != expected:
@@ -197,7 +197,7 @@ def kind_counts(kinds: KindBits) -> NDArray[np.int64]:
 def count_bits(bits: Bits) -> NDArray[np.int64]:
     """Count the set bits of [..., byte], int64 [...]; padding bits must be 0."""
     width = bits.shape[-1]
-    # Eight times fewer counts to add up where a row is made of whole words.
+    # If a row consists of whole words, there are eight times fewer counts to add up.
     word = np.uint64 if width % 8 == 0 else np.uint8
     rows = np.ascontiguousarray(bits).reshape(-1, width).view(word)
     step = max(1, BLOCK // max(1, width))
@@ -209,14 +209,14 @@ def count_bits(bits: Bits) -> NDArray[np.int64]:
 
 
 class _Seen:
-    """Which neurons were active in every, in one or more and in two or more of the languages."""
+    """Neurons active in every language, in at least one and in at least two languages so far."""
 
     def __init__(self, neurons: int) -> None:
         self.neurons = neurons
         self.languages = 0
 
     def add(self, active: Bits) -> None:
-        """Take in one more language."""
+        """Add one language."""
         if self.languages == 0:
             self.every = np.full(active.shape, 255, np.uint8)
             self.once = np.zeros(active.shape, np.uint8)
@@ -237,7 +237,7 @@ class _Seen:
             every &= x
 
     def kinds(self) -> KindBits:
-        """Tell the kinds apart over the languages so far."""
+        """Find the kinds over the languages added so far."""
         if self.languages == 0:
             raise NeuroglotError("neurons are told apart by language, and there is none; name some")
         return KindBits(
@@ -254,10 +254,10 @@ def _blocks(flat: Bits) -> Iterator[Bits]:
 
 
 def valid(bits: Bits, neurons: int) -> Bits:
-    """Mark the bits of a row [byte] that stand for neurons.
+    """Mark the bits of a row [byte] that belong to neurons, not to padding.
 
     Raises:
-        NeuroglotError: ``bits`` are not of that many neurons.
+        NeuroglotError: ``bits`` do not have the width of ``neurons`` neurons.
     """
     meant = pack(np.ones(neurons, bool))
     if bits.shape[-1] != len(meant):

@@ -1,24 +1,25 @@
-"""Percentile bootstrap over items of the highest value of all items."""
+"""Percentile bootstrap over items for the maximum over items."""
 
 import numpy as np
 import xarray as xr
 
 from neuroglot.measures.bootstrap import percentiles, resample_weights
 
-# That none of so many items is among as many draws as there are items is less likely than e^-40.
+# The probability that a resample lacks all of the 40 highest items is below e^-40.
 CANDIDATES = 40
 
 
 def resampled_maxima(by_item: xr.DataArray, replicates: int = 1000, seed: int = 0) -> xr.DataArray:
-    """Take the highest value of all items in each resample of them.
+    """Take the maximum over items in each resample of the items.
 
     Args:
-        by_item: the highest value of each item, [..., item]; NaN where an item has none.
-        replicates: resamples of the items, those of ``bootstrap.interval`` for as many items.
-        seed: of the resamples.
+        by_item: the highest value of each item, [..., item]; NaN where an item has no value.
+        replicates: resamples of the items; ``bootstrap.interval`` draws the same resamples of
+            equally many items.
+        seed: seed of the resamples.
 
     Returns:
-        float64 [..., replicate]; NaN where no item that was drawn has a value.
+        float64 [..., replicate]; NaN where no drawn item has a value.
     """
     ordered = by_item.transpose(..., "item")
     items = ordered.sizes["item"]
@@ -27,7 +28,7 @@ def resampled_maxima(by_item: xr.DataArray, replicates: int = 1000, seed: int = 
     candidates = np.argsort(-rows, axis=1, kind="stable")[:, :CANDIDATES]
     maxima = np.empty((len(rows), replicates))
     for row, first, found in zip(rows, candidates, maxima, strict=True):
-        there = drawn[:, first]  # from the highest down
+        there = drawn[:, first]  # highest item first
         there[:, -1] |= ~there.any(axis=1)
         found[:] = row[first[there.argmax(axis=1)]]
     maxima[np.isneginf(maxima)] = np.nan
@@ -40,19 +41,20 @@ def resampled_maxima(by_item: xr.DataArray, replicates: int = 1000, seed: int = 
 def maximum_interval(
     maximum: xr.DataArray, resampled: xr.DataArray, level: float = 0.95
 ) -> tuple[xr.DataArray, xr.DataArray]:
-    """Bound a maximum, or a mean of maxima, from below by what is found in resamples.
+    """Bound a maximum, or a mean of maxima, from below by its values in resamples.
 
-    No resample has a higher item than there is, so that the upper bound is the maximum itself: the
-    interval says how much a maximum hangs on single items, not how high it may be elsewhere.
+    The maximum of a resample never exceeds the maximum of all items, so the upper bound is the
+    maximum itself. The interval shows how much the maximum depends on single items; it does not
+    show how high the maximum may be on other items.
 
     Args:
-        maximum: [...].
-        resampled: the same of each resample, as from ``resampled_maxima``, [..., replicate].
-        level: 1 less twice the share of resamples that are below the lower bound, as of intervals
-            with two sides.
+        maximum: the maximum or mean of maxima, [...].
+        resampled: the same value in each resample, as from ``resampled_maxima``, [..., replicate].
+        level: as in a two-sided interval, a share (1 - level) / 2 of the resamples is below the
+            lower bound.
 
     Returns:
-        low and high, [...]; NaN where ``maximum`` is.
+        Lower and upper bound, [...]; NaN where ``maximum`` is NaN.
     """
     values = resampled.transpose(*maximum.dims, "replicate").to_numpy()
     low, _ = percentiles(values.reshape(-1, values.shape[-1]), level)

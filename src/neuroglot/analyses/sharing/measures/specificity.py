@@ -1,4 +1,4 @@
-"""Whether a neuron that is specific to a language is so again in other items, and not by chance."""
+"""How often a neuron is specific to the same language in several items, compared with chance."""
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -18,17 +18,17 @@ Floats = NDArray[np.float64]
 def specific_items(
     languages: Mapping[str, Bits], specific: Bits, neurons: int, widest: int | None = None
 ) -> xr.DataArray:
-    """Count the items in which a neuron is active in one language alone (sharing, equation 6).
+    """Count the items in which each neuron is active in only one language (sharing, equation 6).
 
     Args:
-        languages: activity by language, bits [item, layer, byte] of the same items.
+        languages: activity by language, bits [item, layer, byte] for the same items.
         specific: ``KindBits.specific`` over these languages, [item, layer, byte].
         neurons: width of these layers.
-        widest: that of the widest of all layers; None if these are.
+        widest: width of the model's widest layer; None if these layers are the widest.
 
     Returns:
-        int32 (language, layer, neuron), as many as ``widest``; zero beyond the layers' neurons, and
-        throughout if there is one language only.
+        int32 (language, layer, neuron) with ``widest`` neurons. Padding neurons have count zero;
+        with a single language all counts are zero.
     """
     beyond = ((0, 0), (0, (widest or neurons) - neurons))
     counts = [
@@ -41,16 +41,16 @@ def specific_items(
 
 
 def specific_in_all(tasks: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Add up over tasks in how many items a neuron is active in one language alone.
+    """Add up over tasks the numbers of items in which each neuron is active in only one language.
 
-    Only the tasks asked in the most languages count: with fewer to compare, more neurons are
-    specific.
+    Only the tasks with the most languages count: with fewer languages, more neurons are specific.
 
     Args:
-        tasks: of each task ``specific``, as ``specific_items`` gives it, and ``items``, how many.
+        tasks: for each task, ``specific`` from ``specific_items`` and ``items``, the number of
+            items.
 
     Returns:
-        ``specific`` (language, layer, neuron), and ``specific_items``, among how many items.
+        ``specific`` (language, layer, neuron), and ``specific_items``, the total number of items.
     """
     most = max(one.sizes["language"] for one in tasks)
     counted = [one for one in tasks if one.sizes["language"] == most]
@@ -63,12 +63,12 @@ def specific_in_all(tasks: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def most_specific(counts: xr.DataArray, top_fraction: float) -> xr.DataArray:
-    """Name the neurons that are most often active in one language alone.
+    """Select the neurons that are most often active in only one language.
 
     Args:
-        counts: what ``specific_items`` gives, (language, layer, neuron); see ``axes.layer_widths``.
-        top_fraction: share of all layers' neurons that a language is given at most, those of the
-            highest counts (see ``highest``), and none that is never specific to it.
+        counts: result of ``specific_items``, (language, layer, neuron); see ``axes.layer_widths``.
+        top_fraction: largest share of all layers' neurons per language. The neurons with the
+            highest counts are taken (see ``highest``), and no neuron with count zero.
 
     Returns:
         bool (language, layer, neuron).
@@ -80,27 +80,29 @@ def most_specific(counts: xr.DataArray, top_fraction: float) -> xr.DataArray:
 
 
 def repeated_specificity(counts: xr.DataArray, items: int) -> xr.Dataset:
-    """Tell how often neurons are specific to one and the same language again, and by chance.
+    """Measure how often neurons are specific to the same language, compared with chance.
 
-    By chance means that in which items a neuron is specific stays as it is, while the languages are
-    dealt anew among all pairs of an item and a neuron specific in it, layer by layer: a neuron that
-    is specific in s items then draws s languages, each with the share p_L of these pairs that are
-    L's. What is expected over all such permutations is written down, so that none is drawn.
+    The null model keeps the items in which each neuron is specific. In each layer it permutes the
+    languages among all pairs of an item and a specific neuron. A neuron that is specific in s items
+    then draws s languages; language L has the probability p_L, its share of these pairs. The
+    expectations over permutations are computed in closed form; no permutation is drawn.
 
     Args:
-        counts: what ``specific_items`` gives, (language, layer, neuron).
-        items: there are.
+        counts: result of ``specific_items``, (language, layer, neuron).
+        items: number of items.
 
     Returns:
         float64 (layer):
-        ``repeating``: neurons specific to one and the same language in more than half of the items;
+        ``repeating``: number of neurons specific to the same language in more than half of the
+        items;
         ``repeating_null``: the number expected by chance, Σ_neuron Σ_L P(Binomial(s, p_L) >
         items / 2);
-        ``repeating_null_high``: at most that many in 95 % of permutations, by the Poisson
-        distribution, which is no narrower than that of a sum of independent events;
-        ``same_language``: of two items in which a neuron is specific, how likely they are of the
-        same language, over all pairs of all neurons; NaN where no neuron is specific in two;
-        ``same_language_null``: the same by chance, Σ_L p_L²; NaN where no neuron is specific.
+        ``repeating_null_high``: upper bound of this number in 95 % of permutations, from the
+        Poisson distribution, which is at least as wide as that of a sum of independent events;
+        ``same_language``: share of pairs of items with the same language, among all pairs of items
+        in which a neuron is specific; NaN where no neuron is specific in two items;
+        ``same_language_null``: the share expected by chance, Σ_L p_L²; NaN where no neuron is
+        specific.
     """
     found = counts.transpose("layer", "language", "neuron").to_numpy().astype(np.int64)
     expected = np.array([_expected(own, items) for own in found])
@@ -123,9 +125,9 @@ def repeated_specificity(counts: xr.DataArray, items: int) -> xr.Dataset:
 
 
 def _marginals(counts: NDArray[np.int64]) -> Floats:
-    """Each language's share of a layer's specific neurons over all items, from [language, neuron].
+    """Each language's share of a layer's specific neurons in all items, from [language, neuron].
 
-    NaN where there are none.
+    NaN where no neuron is specific.
     """
     total = counts.sum()
     share: Floats = counts.sum(1) / (total if total else np.nan)
@@ -133,29 +135,29 @@ def _marginals(counts: NDArray[np.int64]) -> Floats:
 
 
 def _expected(counts: NDArray[np.int64], items: int) -> float:
-    """Neurons specific to one language in more than half of the items, expected by chance."""
+    """Number of neurons expected by chance to be specific to a language in over half the items."""
     from scipy.special import bdtrc
 
     times, neurons = np.unique(counts.sum(0), return_counts=True)
     share = np.nan_to_num(_marginals(counts))
     chance = np.where(
         times[:, None] > items // 2, bdtrc(items // 2, times[:, None], share), 0
-    )  # no two languages can have a majority
+    )  # at most one language has a majority
     return float((chance.sum(1) * neurons).sum())
 
 
 def _poisson_quantile(share: float, means: Floats) -> Floats:
-    """The smallest whole numbers that a Poisson variable of each mean exceeds at most so rarely."""
+    """Smallest integers whose Poisson cumulative probability is at least ``share``, by mean."""
     from scipy.special import pdtr, pdtrik
 
     above = np.ceil(pdtrik(share, np.maximum(means, np.finfo(np.float64).tiny)))
-    below = np.maximum(above - 1, 0)  # where rounding has taken the quotient one too far
+    below = np.maximum(above - 1, 0)  # where rounding made the quantile one too high
     found: Floats = np.where(pdtr(below, means) >= share, below, above)
     return found
 
 
 def _same(counts: NDArray[np.int64]) -> float:
-    """Share of pairs of one neuron's specific items that are of the same language."""
+    """Share of pairs with the same language, among all pairs of a neuron's specific items."""
     total = counts.sum(0)
     pairs = (total * (total - 1)).sum()
     return float((counts * (counts - 1)).sum() / (pairs if pairs else np.nan))

@@ -1,4 +1,4 @@
-"""A task's answers without a kind of neurons, and with some converted (tables 2, 3, 5 and 6)."""
+"""A task's answers with neurons of a kind deactivated or converted (tables 2, 3, 5 and 6)."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: AnswersInputs, settings: AnswersSettings) -> xr.Dataset:
-    """Let the model answer every question as it is, without each kind, and with some converted."""
+    """Let the model answer every question unedited, without each kind, and with kinds converted."""
     task = settings.task
     [one] = open_prompts({task: inputs.prompts}, [task], settings.languages)
     active = one.active(settings.threshold)
@@ -51,7 +51,7 @@ def compute(inputs: AnswersInputs, settings: AnswersSettings) -> xr.Dataset:
         task,
         settings.scoring,
         encoded(inputs.model, task, recorded_items(inputs.items, one)),
-        # What is beyond a narrower layer's neurons is active nowhere, and so is never edited.
+        # Padding neurons of narrower layers are never active, and so never edited.
         kinds(active.values(), max(one.neurons)),
         np.stack(list(active.values())),
         one.neurons,
@@ -63,12 +63,12 @@ def compute(inputs: AnswersInputs, settings: AnswersSettings) -> xr.Dataset:
 
 @dataclass(frozen=True, eq=False)
 class _Asked(Asked):
-    """One task's questions in all languages, and the neurons there are to change.
+    """One task's questions in all languages, and the neurons to edit.
 
     Attributes:
-        kinds: of every item, ``[item, layer, byte]``.
-        active: ``[language, item, layer, byte]``.
-        widths: neurons of each layer.
+        kinds: kinds of neurons in every item, ``[item, layer, byte]``.
+        active: active neurons, ``[language, item, layer, byte]``.
+        widths: number of neurons of each layer.
     """
 
     kinds: KindBits
@@ -76,11 +76,11 @@ class _Asked(Asked):
     widths: Sequence[int]
 
     def variants(self, value: float, seeds: int) -> Iterator[tuple[str, Variant | None]]:
-        """Give every variant of VARIANTS for the judged questions, a control once for each seed.
+        """Give every variant of VARIANTS for the judged questions, controls once per seed.
 
         Args:
-            value: what converted neurons are set to.
-            seeds: draws of a control.
+            value: value of converted neurons.
+            seeds: number of draws of a control.
         """
 
         def without(kind: str, seed: int | None, places: NDArray[np.int64]) -> list[Edit]:
@@ -110,7 +110,7 @@ class _Asked(Asked):
 
 
 def _answers(inputs: AnswersInputs, settings: AnswersSettings, asked: _Asked) -> Piece:
-    """Judge one task's answers, or read how they were judged before."""
+    """Judge one task's answers, or read earlier judgements."""
     read = {"threshold", "positions", "converted_offset", "random_seeds", "device", "dtype"}
     origin = digest(
         [
@@ -136,7 +136,7 @@ def _answers(inputs: AnswersInputs, settings: AnswersSettings, asked: _Asked) ->
 
 
 def _digest(asked: _Asked) -> str:
-    """Of which neurons are of which kind, and active."""
+    """Hash the kinds and the activity of all neurons."""
     seen = hashlib.sha256(asked.active.tobytes())
     for kind in (*WITHOUT, "non_activated"):
         seen.update(asked.kinds.bits(kind).tobytes())

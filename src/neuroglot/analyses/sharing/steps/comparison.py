@@ -21,7 +21,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: ComparisonInputs, settings: ComparisonSettings) -> xr.Dataset:
-    """Put the models' kinds beside each other; NaN above a shallower model's last layer."""
+    """Stack the models' shares of kinds; NaN after the last layer of a shallower model."""
     opened = [store.open_dataset(inputs.kinds[model], "reduction") for model in settings.models]
     own = ["stack", "stack_layer", LAYER_NEURONS]
     shares = [data[SHARE].drop_vars(own, errors="ignore") for data in opened]

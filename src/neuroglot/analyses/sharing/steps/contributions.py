@@ -1,4 +1,4 @@
-"""What each kind of neuron contributes to the FFN's output (figures 8, 9 and 23 to 26)."""
+"""Contribution of each kind of neuron to the FFN's output (figures 8, 9 and 23 to 26)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -40,7 +40,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: ContributionsInputs, settings: ContributionsSettings) -> xr.Dataset:
-    """Average contributions over items, in every task, language and layer."""
+    """Average contributions over items for every task, language and layer."""
     prompts = open_prompts(inputs.prompts, settings.tasks, settings.languages)
     found = ffns(load(inputs.model, "cpu", read_card(inputs.model).dtype))
     norms = [value_norm(ffn.output_matrix().float().numpy()) for ffn in found]
@@ -73,7 +73,7 @@ def _task(
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Composition of the top contributors, mean and sum, by task, language, layer and kind."""
+    """Kinds of the top contributors, mean and sum, by task, language, layer and kind."""
     return {
         "contributions": tidy(data[with_bounds(*SHARES)]),
         "contributions_of_languages": tidy(

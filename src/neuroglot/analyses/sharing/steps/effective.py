@@ -1,4 +1,4 @@
-"""How much each kind of neuron speaks for the gold answer (tables 1 and 4, figure 10)."""
+"""Effective scores of each kind of neuron for the gold answer (tables 1 and 4, figure 10)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -28,7 +28,7 @@ from neuroglot.models.load import load
 from neuroglot.tables import tidy
 
 Scores: TypeAlias = dict[str, list[ScoreStatistics]]
-"""By language, layer after layer."""
+"""Statistics of each layer, by language."""
 
 VARIABLES: Mapping[str, str] = {
     "kind": KIND,
@@ -45,8 +45,8 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: EffectiveInputs, settings: EffectiveSettings) -> xr.Dataset:
     """Summarise effective scores of every item, layer and neuron by kind.
 
-    The unembedding multiplies value vectors directly, as in the paper: norms between a layer and
-    the head are left out. Items whose gold answer has no token are too.
+    As in the paper, the unembedding multiplies value vectors directly, without the norms between a
+    layer and the head. Items whose gold answer has no token are left out.
     """
     prompts = open_prompts(inputs.prompts, settings.tasks, settings.languages)
     model: Any = load(inputs.model, "cpu", read_card(inputs.model).dtype)
@@ -67,7 +67,7 @@ def compute(inputs: EffectiveInputs, settings: EffectiveSettings) -> xr.Dataset:
 
 
 def _first_tokens(questions: Sequence[Question]) -> NDArray[np.int64]:
-    """The first token of each gold answer, -1 for none."""
+    """The first token of each gold answer, -1 if the answer has no token."""
     return np.array([question.gold[0][0] if question.gold[0] else -1 for question in questions])
 
 
@@ -78,7 +78,7 @@ def _scores(
     gold: dict[str, NDArray[np.int64]],
     threshold: float,
 ) -> Scores:
-    """Each language's statistics in every layer, of the items that have a gold token."""
+    """Each language's statistics in every layer, over the items with a gold token."""
     by_language: Scores = {language: [] for language in prompts.recorded}
     for layers in prompts.blocks():
         act = prompts.read("act", layers)

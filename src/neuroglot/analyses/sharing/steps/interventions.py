@@ -1,4 +1,4 @@
-"""What breaks without a kind of neurons, and what is gained by converting some (tables 2, 3, 5)."""
+"""Effects of deactivating or converting a kind of neurons (tables 2, 3, 5 and 6)."""
 
 import pandas as pd
 import xarray as xr
@@ -12,7 +12,7 @@ from neuroglot.tables import tidy
 
 
 def compute(inputs: InterventionsInputs, settings: InterventionsSettings) -> xr.Dataset:
-    """Put the tasks' answers beside each other."""
+    """Concatenate the tasks' answers."""
     answers = {
         task: store.open_dataset(inputs.answers[task], "reduction") for task in settings.tasks
     }
@@ -28,7 +28,7 @@ def compute(inputs: InterventionsInputs, settings: InterventionsSettings) -> xr.
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Accuracy beside chance, and log-probability of gold, by task, variant and language."""
+    """Accuracy, chance, and log-probability of gold, by task, variant and language."""
     compared = {
         quantity: with_bounds(quantity, f"{quantity}_difference", f"{quantity}_excess")
         for quantity in ("accuracy", "log_probability")

@@ -1,4 +1,4 @@
-"""Kinds of neurons in every task by layer, and how they change (figures 2 to 7, 19 and 22)."""
+"""Kinds of neurons in every task by layer, and sweeps of them (figures 2 to 7, 19 and 22)."""
 
 from collections.abc import Iterable, Mapping
 
@@ -72,7 +72,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: KindsInputs, settings: KindsSettings) -> xr.Dataset:
-    """Tell kinds apart in every item of every task, a few layers in memory at a time."""
+    """Find the kinds in every item of every task, with a few layers in memory at a time."""
     opened = open_prompts(inputs.prompts, settings.tasks, settings.languages)
     found = {one.task: _task(one, settings) for one in opened}
     data = along("task", {task: own.drop_vars(SPECIFIC) for task, own in found.items()})
@@ -126,17 +126,17 @@ def _block(prompts: Prompts, layers: slice, settings: KindsSettings) -> xr.Datas
 
 
 def _shares(name: str, found: KindBits) -> dict[str, xr.DataArray]:
-    """The mean share of each kind and, as ``{name}_by_item``, what it is the mean of."""
+    """Give the mean share of each kind, and the shares by item as ``{name}_by_item``."""
     return {name: kind_share(found), f"{name}_by_item": kind_share_by_item(found)}
 
 
 def _sweep(name: str, steps: Iterable[KindBits], axis: xr.Variable) -> xr.Dataset:
-    """``_shares`` of every step, one behind the other along ``axis``."""
+    """Concatenate ``_shares`` of every step along ``axis``."""
     return xr.concat([xr.Dataset(_shares(name, found)) for found in steps], axis)
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Share of every kind by layer beside what repeats in all items; active and dead neurons."""
+    """Shares of kinds by layer, in all items, and by sweep; active, dead and repeating neurons."""
     return {
         "kinds": tidy(data[[*with_bounds("kind_share"), "overlap"]]),
         "active": tidy(data[with_bounds("active_share", "dead")]),

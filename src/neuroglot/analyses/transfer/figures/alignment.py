@@ -1,4 +1,4 @@
-"""How well a language's parallel segments are aligned with the pivot's, by state."""
+"""Alignment of each language's segments with the pivot's parallel segments, by state."""
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -11,7 +11,7 @@ from neuroglot.figures.layers import LayerAxis
 
 @style.styled
 def mutual_knn(ds: Dataset) -> Figure:
-    """Mean overlap of the segments' nearest neighbours with the pivot's, a panel per ``k``.
+    """Mean overlap of the segments' nearest neighbours with the pivot's, one panel per ``k``.
 
     Args:
         ds: ``mutual_knn(k, state, language)`` with ``mutual_knn_low`` and ``mutual_knn_high``;
@@ -47,7 +47,7 @@ def mutual_knn(ds: Dataset) -> Figure:
 
 @style.styled
 def parallel_similarity(ds: Dataset) -> Figure:
-    """Cosine between the pivot's segments and parallel or other ones, and the difference.
+    """Cosine of parallel segments and of non-parallel segments with the pivot's, and difference.
 
     Args:
         ds: ``parallel(state, language)`` and ``non_parallel(state, language)``, each with

@@ -1,4 +1,4 @@
-"""How much of the transfer neurons' variance a language, or its family, explains."""
+"""Share of the transfer neurons' variance that a language, or its family, explains."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ PANEL_WIDTH = 2.7  # inches
 
 @style.styled
 def correlation_ratio(ds: Dataset) -> Figure:
-    """Mean correlation ratio of the first neurons of each list and of as many random ones.
+    """Mean correlation ratio of each list's first neurons and of as many random neurons.
 
     Args:
-        ds: ``mean_ratio(type, grouping, language, top)``, the types and their controls
-            ``random_…``; of the latter ``mean_ratio_control_low`` and
+        ds: ``mean_ratio(type, grouping, language, top)``, for the types and their controls
+            ``random_…``; the controls' range ``mean_ratio_control_low`` and
             ``mean_ratio_control_high``.
     """
     values = ds["mean_ratio"]

@@ -1,4 +1,4 @@
-"""What becomes of a language's closeness to the pivot without its Type 1 neurons."""
+"""How close a language is to the pivot without its Type 1 neurons."""
 
 from dataclasses import dataclass
 from itertools import cycle
@@ -41,10 +41,10 @@ PAIR_LOOKS = (
 
 @style.styled
 def similarity(ds: Dataset) -> Figure:
-    """Cosine with parallel and with other segments of the pivot by state, a panel per language.
+    """Cosine with the pivot's parallel and other segments by state, one panel per language.
 
     Args:
-        ds: ``similarity(variant, pair, state, language)``, of the controls with
+        ds: ``similarity(variant, pair, state, language)``; the controls' range
             ``similarity_control_low(pair, state, language)`` and ``…_high``; ``attrs["pivot"]``.
     """
     if not style.present(ds["similarity"]):
@@ -58,10 +58,10 @@ def similarity(ds: Dataset) -> Figure:
 
 @style.styled
 def mutual_knn(ds: Dataset) -> Figure:
-    """Overlap of nearest neighbours with the pivot's by state, a panel per language.
+    """Overlap of nearest neighbours with the pivot's by state, one panel per language.
 
     Args:
-        ds: ``mutual_knn(variant, k, state, language)``, of the controls with
+        ds: ``mutual_knn(variant, k, state, language)``; the controls' range
             ``mutual_knn_control_low(k, state, language)`` and ``…_high``; ``attrs["pivot"]``.
     """
     if not style.present(ds["mutual_knn"]):
@@ -77,14 +77,14 @@ def mutual_knn(ds: Dataset) -> Figure:
 def by_language(
     ds: Dataset, name: str, dimension: str, dashed: dict[Any, str]
 ) -> tuple[Figure, SubFigure]:
-    """Three lines by state for each place along a dimension, a panel per language.
+    """Three lines by state for each value of a dimension, one panel per language.
 
     Args:
         ds: ``name(variant, dimension, state, language)`` with ``name_control_low`` and
             ``name_control_high``.
-        name: of the variable.
-        dimension: whose places differ by the dashes of their lines.
-        dashed: its places, with what the legend calls them.
+        name: name of the variable.
+        dimension: dimension whose values have different dashes.
+        dashed: values of the dimension, with their legend labels.
 
     Returns:
         The figure and the part of it that holds the panels.
@@ -121,7 +121,7 @@ def handles(dashed: dict[Any, str], dashes: dict[Any, Any]) -> list[Artist]:
 
 
 def lines(ax: Axes, axis: LayerAxis, ds: Dataset, name: str, dash: Any) -> None:
-    """Draw ``name(variant, state)`` as one line per variant, the controls in a band."""
+    """Draw ``name(variant, state)`` as one line per variant, with a band for the controls."""
     low, high = (ds[f"{name}_control_{end}"].values.astype(float) for end in ("low", "high"))
     axis.fill(ax, low, high, color=looks.RANDOM, alpha=0.35, linewidth=0)
     for variant, look in VARIANTS.items():
@@ -131,14 +131,14 @@ def lines(ax: Axes, axis: LayerAxis, ds: Dataset, name: str, dash: Any) -> None:
 
 @style.styled
 def effect(ds: Dataset) -> Figure:
-    """What Type 1 neurons do where a language is best aligned with the pivot, beside the control.
+    """Effect of Type 1 neurons and of controls in the state of each language's best alignment.
 
-    Left: change of the similarity of parallel segments without Type 1 neurons and without random
-    ones; middle: the former less the latter, for parallel and for other segments; right: the same
-    difference for the overlap of neighbours.
+    Left: change of the similarity of parallel segments without Type 1 neurons, and without random
+    neurons. Middle: the first change minus the second, for parallel and for other segments. Right:
+    the overlap of neighbours without Type 1 neurons, minus that without random neurons.
 
     Args:
-        ds: ``similarity(variant, pair, state, language)``; ``effect`` likewise and
+        ds: ``similarity(variant, pair, state, language)``; ``effect`` of the same dimensions and
             ``excess(pair, state, language)``, each with ``_low`` and ``_high``;
             ``mutual_knn(variant, k, state, language)``, ``mutual_knn_control_low`` and
             ``mutual_knn_control_high(k, state, language)``; ``attrs["pivot"]``.
@@ -172,9 +172,10 @@ def effect(ds: Dataset) -> Figure:
 
 
 def most_aligned(ds: Dataset) -> DataArray:
-    """Flat index of the state in which parallel segments are most similar beyond others.
+    """Find the state with the largest similarity of parallel segments minus that of other segments.
 
-    In the model as it is, by language; embeddings, which no neuron changes, are left out.
+    Gives the index along ``state`` by language, for the unedited model. Embeddings are left out,
+    because no neuron changes them.
 
     Args:
         ds: ``similarity(variant, pair, state, language)``, ``stack_state(state)``.
@@ -186,10 +187,10 @@ def most_aligned(ds: Dataset) -> DataArray:
 
 @dataclass(frozen=True)
 class Column:
-    """One panel of points: its words, the looks of its series, and what they are.
+    """One panel of points: its title, axis label, and the looks and values of its series.
 
     Attributes:
-        values: means and the ends of their intervals, each ``[series, language]``.
+        values: means, and lower and upper ends of their intervals, each ``[series, language]``.
     """
 
     title: str
@@ -198,7 +199,7 @@ class Column:
     values: list[NDArray[np.float64]]
 
     def handles(self, place: str) -> list[Line2D]:
-        """Legend entries of the series below ``place``, which says where the panel stands."""
+        """Legend entries of the series, under the heading ``place``, the panel's position."""
         return [
             grids.heading(place),
             *(Line2D([], [], linestyle="none", **look) for look in self.looks),
@@ -206,7 +207,7 @@ class Column:
 
 
 def effects(ds: Dataset) -> dict[str, Column]:
-    """The panels of ``effect`` by where they stand; ``ds`` holds one state of each language."""
+    """The panels of ``effect`` by position; ``ds`` has one state per language."""
     changes = ds.sel(pair="parallel", variant=[WITHOUT, RANDOM])
     beyond = ds.sel(pair=[*looks.PAIRS])
     neighbours = ds["mutual_knn"].sel(variant=WITHOUT, drop=True)
@@ -241,7 +242,7 @@ def effects(ds: Dataset) -> dict[str, Column]:
 
 
 def arranged(values: DataArray, series: str) -> NDArray[np.float64]:
-    """``[series, language]`` of ``values``."""
+    """Give ``values`` as an array ``[series, language]``."""
     return np.asarray(values.transpose(series, "language").values, dtype=np.float64)
 
 

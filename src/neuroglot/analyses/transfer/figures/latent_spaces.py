@@ -1,4 +1,4 @@
-"""Where languages lie in the latent space: principal components and centroids by state."""
+"""Languages in the latent space: principal components and centroids by state."""
 
 from typing import Any
 
@@ -41,8 +41,8 @@ def principal_coordinates(ds: Dataset) -> Figure:
     """Segments and centroids on the first two principal components, in six states of each stack.
 
     Args:
-        ds: ``coordinates(state, language, segment, component)``; ``explained(state, component)``,
-            shares of the variance; ``attrs["pivot"]``.
+        ds: ``coordinates(state, language, segment, component)``; share of the variance,
+            ``explained(state, component)``; ``attrs["pivot"]``.
     """
     values = ds["coordinates"]
     drawn = panels.held(values, "language")
@@ -74,7 +74,7 @@ def principal_coordinates(ds: Dataset) -> Figure:
 
 
 def evenly(states: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """At most ``most`` of the states, the first and the last among them, as even as can be."""
+    """Take at most ``most`` evenly spaced states, including the first and the last."""
     picks = np.linspace(0, len(states) - 1, min(most, len(states)))
     return states[np.round(picks).astype(np.intp)]
 
@@ -86,9 +86,9 @@ def centroid(languages: style.Languages, language: str, pivot: str) -> dict[str,
 
 
 def cloud(ax: Axes, values: DataArray, languages: style.Languages, pivot: str) -> None:
-    """Draw ``values(language, segment, component)``: faint segments, centroids over them.
+    """Draw ``values(language, segment, component)``: faint segments, and centroids on top.
 
-    The pivot comes last, so that nothing hides it.
+    The pivot is drawn last, so that nothing hides it.
     """
     order = sorted(map(str, values["language"].values), key=lambda one: one == pivot)
     for language in order:
@@ -105,7 +105,9 @@ def cloud(ax: Axes, values: DataArray, languages: style.Languages, pivot: str) -
 
 @style.styled
 def principal_components(ds: Dataset) -> Figure:
-    """How many principal components hold most of a language's variance, a panel per share.
+    """Number of principal components that explain a share of a language's variance.
+
+    One panel per share.
 
     Args:
         ds: ``components(state, language, variance)``; ``attrs["pivot"]``.
@@ -134,7 +136,7 @@ def principal_components(ds: Dataset) -> Figure:
 
 @style.styled
 def centroid_similarity(ds: Dataset) -> Figure:
-    """Cosines between languages' centroids: with the pivot by state, and of all pairs in some.
+    """Cosines between centroids: with the pivot in all states, and of all pairs in some states.
 
     Args:
         ds: ``centroid_similarity(state, language, language_other)``; ``attrs["pivot"]``.

@@ -1,4 +1,4 @@
-"""How the two types of transfer neurons and their random controls look in every figure."""
+"""Looks of the two types of transfer neurons and their random controls in every figure."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from xarray import Dataset
 
 from neuroglot.figures import dots, style
 
-# Any two stay 20 CIELAB units apart under protanopia, deuteranopia and tritanopia.
+# Any two colours are 20 CIELAB units apart under protanopia, deuteranopia and tritanopia.
 TYPES: dict[str, dict[str, Any]] = {
     "type1": {"label": "Type 1", "color": "#0077BB", "marker": "o"},
     "type2": {"label": "Type 2", "color": "#EE7733", "marker": "s"},
@@ -17,17 +17,17 @@ CHANCE: dict[str, Any] = {"color": "#555555", "linestyle": (0, (4, 2)), "linewid
 
 
 def control(kind: str) -> dict[str, Any]:
-    """Points of as many random neurons as a type has: its own, hollow."""
+    """Look of a type's random control: the type's points, but hollow."""
     return TYPES[kind] | dots.HOLLOW | {"label": f"as many random as {TYPES[kind]['label']}"}
 
 
 def pivot_name(ds: Dataset) -> str:
-    """Name of the language that the others are compared with."""
+    """Name of the pivot language."""
     pivot = str(ds.attrs["pivot"])
     return style.language_names(ds).get(pivot, pivot)
 
 
 def counted(ds: Dataset, subject: str) -> str:
-    """``subject``, with how many parallel segments, of a dimension or averaged, it rests on."""
+    """Add the number of parallel segments, from the dimension or the attribute, to ``subject``."""
     segments = ds.sizes["segment"] if "segment" in ds.dims else int(ds.attrs["segments"])
     return f"{subject}, {segments:,} parallel segments"

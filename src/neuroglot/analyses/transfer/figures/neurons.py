@@ -1,4 +1,4 @@
-"""In which layers each language's transfer neurons are."""
+"""Number of each language's transfer neurons by layer."""
 
 from typing import Any
 
@@ -20,11 +20,11 @@ BOUNDARY: dict[str, Any] = {"linestyle": (0, (4, 2)), "linewidth": 1.2}
 
 @style.styled
 def by_layer(ds: Dataset) -> Figure:
-    """Transfer neurons in each layer: one line per language and type, above the same as colours.
+    """Transfer neurons in each layer: one line per language and type, and a heat map below.
 
     Args:
         ds: ``neurons(type, language, layer)``; ``score(type, language, layer, neuron)``, NaN in
-            the layers in which a type is not sought; ``attrs["top_n"]``.
+            the layers without a search for the type; ``attrs["top_n"]``.
     """
     sought = ds["score"].notnull().any(["language", "neuron"])
     counts = ds["neurons"].where(sought)
@@ -64,7 +64,7 @@ def by_layer(ds: Dataset) -> Figure:
 
 
 def places(axis: LayerAxis, sought: DataArray, kind: str) -> NDArray[np.float64]:
-    """Where on the x axis the layers stand in which a type is sought."""
+    """Positions on the x axis of the layers that are searched for a type."""
     x = np.concatenate([stack.x for stack in axis.stacks])
     order = np.concatenate([stack.layers for stack in axis.stacks])
     return np.asarray(x[sought.sel(type=kind).values[order]])
@@ -85,7 +85,7 @@ def name_types(ax: Axes, axis: LayerAxis, sought: DataArray) -> None:
 
 
 def part_types(axes: list[Axes], axis: LayerAxis, sought: DataArray) -> None:
-    """Draw a line between Type 1's last layer and Type 2's first, white on the heat map below."""
+    """Draw a line between Type 1's last layer and Type 2's first; white on the heat map."""
     first, second = (places(axis, sought, kind) for kind in looks.TYPES)
     for ax, colour in zip(axes, ("#555555", "white"), strict=True):
         ax.axvline((first.max() + second.min()) / 2, color=colour, **BOUNDARY)

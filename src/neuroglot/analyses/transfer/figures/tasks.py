@@ -1,4 +1,4 @@
-"""Answers in each language without its transfer neurons, beside as many random ones."""
+"""Answers in each language without its transfer neurons, and without as many random neurons."""
 
 from functools import partial
 from typing import Any

@@ -1,6 +1,6 @@
-"""How well neurons tell a language, or its family, from the others (transfer).
+"""How well neurons separate a language, or its family, from the other languages (transfer).
 
-Arrays are numpy's, of one layer at a time; sums are float64.
+Arrays are numpy arrays for one layer. Sums are float64.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,19 @@ from neuroglot.measures.finite import check_finite
 
 GROUPINGS = ("language", "family")
 LISTS = (*TYPES, *(f"random_{kind}" for kind in TYPES))
-BLOCK_VALUES = 1 << 22  # activations at a time, of float64: 32 MB
+BLOCK_VALUES = 1 << 22  # activations per block: 32 MB in float64
 
 
 def language_groups(
     languages: Sequence[str], every: Sequence[str], family: Mapping[str, str], segments: int
 ) -> NDArray[np.bool_]:
-    """Say which rows are of a language, and which of its family.
+    """Mark the rows that belong to a language, and the rows that belong to its family.
 
     Args:
-        languages: whose groups are wanted.
-        every: all languages, in the order of their rows; each has as many.
-        family: of every language.
-        segments: rows of a language.
+        languages: languages for which groups are made.
+        every: all languages, in the order of their rows; all have the same number of rows.
+        family: family of every language.
+        segments: number of rows per language.
 
     Returns:
         bool [grouping, language, row], by GROUPINGS.
@@ -40,7 +40,7 @@ def language_groups(
 
 
 def group_ratios(values: NDArray[np.floating], groups: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Take ``correlation_ratio`` of each group, NaN of one that all rows are in.
+    """Compute ``correlation_ratio`` for each group; NaN for a group of all rows.
 
     Args:
         values: activations [row, neuron].
@@ -50,7 +50,7 @@ def group_ratios(values: NDArray[np.floating], groups: NDArray[np.bool_]) -> NDA
         float64 [grouping, language, neuron].
 
     Raises:
-        NeuroglotError: as ``correlation_ratio``, but of groups of all rows.
+        NeuroglotError: as ``correlation_ratio``, except for groups of all rows.
     """
     told = ~groups.all(-1)
     ratio = np.full((*groups.shape[:-1], values.shape[1]), np.nan)
@@ -61,14 +61,14 @@ def group_ratios(values: NDArray[np.floating], groups: NDArray[np.bool_]) -> NDA
 def correlation_ratio(
     values: NDArray[np.floating], group: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Say how much of a neuron's variance is explained by whether a row is in a group (transfer).
+    """Compute the share of a neuron's variance that membership in a group explains (transfer).
 
     η² = SS_between / SS_total. With the deviations d from the mean over all n rows, and n₁ rows in
     the group, SS_between = (Σ_group d)² n / (n₁ (n - n₁)) and SS_total = Σ d².
 
     Args:
         values: activations [row, neuron].
-        group: whether a row is in the group, [..., row]; several groups share the sums of squares.
+        group: true for rows in the group, [..., row]; all groups share the sums of squares.
 
     Returns:
         float64 [..., neuron] in [0, 1]; 0 where the values are all equal.
@@ -85,7 +85,7 @@ def correlation_ratio(
     for start in range(0, values.shape[1], step):
         some = slice(start, start + step)
         d = values[:, some].astype(np.float64)
-        d -= d[0].copy()  # so that equal values leave exactly nothing
+        d -= d[0].copy()  # equal values give exactly zero
         d -= d.mean(axis=0)
         total = np.einsum("rn,rn->n", d, d)
         between = (group.astype(np.float64) @ d) ** 2 * rows / (inside * (rows - inside))
@@ -96,19 +96,19 @@ def correlation_ratio(
 def mean_ratios(
     ratio: NDArray[np.float64], lists: xr.Dataset, tops: Sequence[int], seeds: int
 ) -> xr.Dataset:
-    """Average the ratios over the first neurons of each list, and over as many random ones.
+    """Average the ratios over the first neurons of each list, and over as many random neurons.
 
     Args:
-        ratio: [grouping, language, layer, neuron], the languages being those of ``lists``; NaN
-            beyond a layer's neurons.
-        lists: what ``lists.ranked`` gives.
+        ratio: [grouping, language, layer, neuron], with the languages of ``lists``; NaN for
+            padding neurons.
+        lists: result of ``lists.ranked``.
         tops: numbers of neurons, from the highest score.
-        seeds: draws of random neurons.
+        seeds: number of draws of random neurons.
 
     Returns:
-        ``mean_ratio(type, grouping, language, top)``, types being LISTS; of the random ones the
-        mean over draws, with ``mean_ratio_control_low`` and ``…_high``, the least and the largest
-        draw. Units: share of variance.
+        ``mean_ratio(type, grouping, language, top)`` with LISTS as types. Random neurons have the
+        mean over draws, and the lowest and highest draw as ``mean_ratio_control_low`` and
+        ``…_high``. Units: share of variance.
     """
     languages, widths = lists["language"].values.tolist(), layer_widths(lists["score"])
     dims = ("type", "grouping", "language", "top")

@@ -1,4 +1,4 @@
-"""What becomes of a language's closeness to the pivot without neurons, beside random ones."""
+"""How close a language is to the pivot without its neurons, and without random neurons."""
 
 import xarray as xr
 
@@ -11,11 +11,11 @@ VARIANTS = ("baseline", "without_type1", "random")
 def closeness_without(
     similarity: xr.DataArray, overlap: xr.DataArray, replicates: int
 ) -> xr.Dataset:
-    """Average closeness over segments, by variant, and say what deactivation changes of it.
+    """Average closeness over segments by variant, and measure how deactivation changes it.
 
-    ``draw`` is the model as it is, then without Type 1 neurons, then without each draw of random
-    ones, of which a variant is the mean; ``…_control_low`` and ``…_control_high`` are the least and
-    the largest of the draws' means.
+    ``draw`` lists the unedited model, the model without Type 1 neurons, and the model without each
+    draw of random neurons. The control variant is the mean over the random draws.
+    ``…_control_low`` and ``…_control_high`` are the lowest and highest mean of any draw.
 
     Args:
         similarity: cosines with the pivot [pair, draw, segment, ...].
@@ -23,9 +23,10 @@ def closeness_without(
         replicates: bootstrap samples of segments.
 
     Returns:
-        With intervals, by ``variant`` of VARIANTS: ``similarity``, ``mutual_knn``, ``effect`` (what
-        a variant changes of the similarity of the same segments, NaN of the baseline), and without
-        ``variant`` ``excess``, the effect of Type 1 neurons less that of random ones.
+        With intervals and by ``variant`` of VARIANTS: ``similarity``, ``mutual_knn`` and
+        ``effect``, a variant's change of the similarity of the same segments, NaN for the baseline.
+        With intervals and without ``variant``: ``excess``, the effect of Type 1 neurons minus that
+        of random neurons.
     """
     by_variant = _variants(similarity)
     effect = by_variant.isel(variant=slice(1, None)) - by_variant.isel(variant=0, drop=True)
@@ -41,7 +42,7 @@ def closeness_without(
 
 
 def _variants(values: xr.DataArray) -> xr.DataArray:
-    """The draws as VARIANTS: of the controls, which stand last, the mean."""
+    """Turn draws into VARIANTS: the last draws, which are controls, are averaged."""
     parts = [
         values.isel(draw=0),
         values.isel(draw=1),
@@ -53,7 +54,7 @@ def _variants(values: xr.DataArray) -> xr.DataArray:
 def _compared(
     name: str, values: xr.DataArray, units: str, replicates: int
 ) -> dict[str, xr.DataArray]:
-    """Means by variant with intervals, and the range of the controls' means."""
+    """Give means by variant with intervals, and the range of the controls' means."""
     of_controls = values.isel(draw=slice(2, None)).mean("segment").assign_attrs(units=units)
     ends = (of_controls.min("draw", keep_attrs=True), of_controls.max("draw", keep_attrs=True))
     return {

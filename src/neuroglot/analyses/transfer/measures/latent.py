@@ -1,7 +1,7 @@
-"""What the latent spaces of languages look like, and how far two languages share one.
+"""The transfer paper's measures of latent spaces, and of how closely two languages share one.
 
-The transfer paper's measures of hidden states. Arrays are numpy's, of one state at a time; sums
-are float64. A vector of zeros has the cosine 0 with everything.
+Arrays are numpy arrays for one state. Sums are float64. The cosine of a zero vector with any
+vector is 0.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import bounded_mean
 from neuroglot.measures.finite import check_finite
 
-BLOCK_VALUES = 1 << 24  # similarities at a time, of float64: 128 MB
-SAME_LOADING = 1e-9  # of an axis, relative: the sign must not hang on rounding
-MISSING_VARIANCE = 1e-12  # share that is missing by rounding alone
+BLOCK_VALUES = 1 << 24  # similarities per block: 128 MB in float64
+SAME_LOADING = 1e-9  # relative tolerance: an axis' sign must not depend on rounding
+MISSING_VARIANCE = 1e-12  # share that rounding may remove
 
 COSINE, OVERLAP = "cosine similarity", "share of neighbours"
 CLOSENESS = {"mutual_knn": OVERLAP, "parallel": COSINE, "non_parallel": COSINE}
@@ -28,18 +28,18 @@ def principal_coordinates(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Project states onto the axes of their largest variance (transfer, principal components).
 
-    The axes are the eigenvectors of the covariance, or where there are fewer rows than hidden
-    dimensions the same ones by way of the rows' inner products. The sign of an axis is such that
-    its loading of largest absolute value, the first of equals, is positive.
+    The axes are the eigenvectors of the covariance. With fewer rows than hidden dimensions, the
+    same axes are computed from the rows' inner products. The sign of an axis makes its loading of
+    largest absolute value positive; in a tie, the first such loading.
 
     Args:
-        states: of all languages and segments together, [row, hidden].
-        components: how many axes, at most the hidden size.
+        states: states of all languages and segments, [row, hidden].
+        components: number of axes, at most the hidden size.
 
     Returns:
-        Coordinates [row, component], in units of the states, and the share of the variance each
-        component explains [component], the largest first. Components beyond the rank of the
-        states are zeros; so is everything where all rows are identical.
+        Coordinates [row, component], in units of the states, and the share of the variance that
+        each component explains [component], largest first. Components beyond the rank of the
+        states are zeros. If all rows are identical, all values are zeros.
 
     Raises:
         NeuroglotError: there is no row, a state is not finite, or ``components`` is out of range.
@@ -76,12 +76,12 @@ def component_counts(states: NDArray[np.floating], variances: Sequence[float]) -
     """Count the principal components that explain given shares of the variance (transfer).
 
     Args:
-        states: of one language, [row, hidden].
+        states: one language's states, [row, hidden].
         variances: shares, above 0 and at most 1.
 
     Returns:
-        For each share the least number of components that together explain it, [variance]; 0
-        where all rows are identical.
+        For each share, the smallest number of components that together explain it, [variance]; 0
+        if all rows are identical.
 
     Raises:
         NeuroglotError: there is no row, a state is not finite, or a share is out of range.
@@ -101,7 +101,7 @@ def component_counts(states: NDArray[np.floating], variances: Sequence[float]) -
 
 
 def _deviations(states: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Subtract the mean row; identical rows leave exactly nothing."""
+    """Subtract the mean row; identical rows give exactly zero."""
     if states.ndim != 2 or not states.size:
         raise NeuroglotError(
             f"principal components need states [row, hidden], found {list(states.shape)}"
@@ -113,7 +113,7 @@ def _deviations(states: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _negligible(products: NDArray[np.float64]) -> float:
-    """Bound the eigenvalues that are rounding."""
+    """Largest eigenvalue that may be a rounding error."""
     return float(np.trace(products) * np.finfo(np.float64).eps * len(products))
 
 
@@ -141,7 +141,7 @@ def parallel_similarity(
 
     Args:
         first: one language's states [segment, hidden].
-        second: the other's, of the same segments in the same order.
+        second: the other language's states, with the same segments in the same order.
 
     Returns:
         float64 [segment] in [-1, 1].
@@ -157,19 +157,19 @@ def parallel_similarity(
 def non_parallel_similarity(
     first: NDArray[np.floating], second: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Compare each segment with all others in the other language (transfer).
+    """Compare each segment with all non-parallel segments of the other language (transfer).
 
-    mean_{j ≠ k} cos(first_k, second_j), as the cosine with their sum.
+    mean_{j ≠ k} cos(first_k, second_j), computed from the sum of the normalised second states.
 
     Args:
         first: one language's states [segment, hidden].
-        second: the other's, of the same segments in the same order.
+        second: the other language's states, with the same segments in the same order.
 
     Returns:
         float64 [segment] in [-1, 1].
 
     Raises:
-        NeuroglotError: shapes differ, a state is not finite, or there is one segment only.
+        NeuroglotError: shapes differ, a state is not finite, or there is only one segment.
     """
     _check_parallel(first, second)
     segments = len(first)
@@ -186,18 +186,18 @@ def non_parallel_similarity(
 def mutual_knn(
     first: NDArray[np.floating], second: NDArray[np.floating], k: int
 ) -> NDArray[np.float64]:
-    """Say which share of a segment's nearest neighbours two languages agree on (transfer).
+    """Compute the share of a segment's nearest neighbours common to two languages (transfer).
 
     |N_first(i) ∩ N_second(i)| / k; its mean over segments is the mutual k-NN alignment. To compare
-    one language with several, or for several k, see ``nearest_neighbours``.
+    one language with several languages, or to use several k, see ``nearest_neighbours``.
 
     Args:
         first: one language's states [segment, hidden].
-        second: the other's, of the same segments in the same order.
-        k: neighbours of a segment.
+        second: the other language's states, with the same segments in the same order.
+        k: number of neighbours per segment.
 
     Returns:
-        float64 [segment] in [0, 1]. Of unrelated languages k / (segments - 1) is expected.
+        float64 [segment] in [0, 1]. Unrelated languages have the expectation k / (segments - 1).
 
     Raises:
         NeuroglotError: segments differ in number, or as ``nearest_neighbours``.
@@ -206,17 +206,17 @@ def mutual_knn(
 
 
 def nearest_neighbours(states: NDArray[np.floating], k: int) -> NDArray[np.int64]:
-    """Find the segments whose states have the highest cosine with each segment's (transfer).
+    """Find each segment's nearest neighbours by the cosine of their states (transfer).
 
-    The neighbours for a smaller k are the first of those for a larger one.
+    The neighbours for a smaller k are the first neighbours for a larger k.
 
     Args:
-        states: of one language, [segment, hidden].
-        k: neighbours of a segment, itself not counted.
+        states: one language's states, [segment, hidden].
+        k: number of neighbours per segment, without the segment itself.
 
     Returns:
-        Indices [segment, k], the nearest first, of equally near ones the lower index. Segments
-        with identical states are equally near to every other.
+        Indices [segment, k], nearest first; in a tie the lower index comes first. Segments with
+        identical states are equally near to every other segment.
 
     Raises:
         NeuroglotError: ``k`` is below 1, there are no more than k segments, or a state is not
@@ -238,7 +238,7 @@ def nearest_neighbours(states: NDArray[np.floating], k: int) -> NDArray[np.int64
         some = np.arange(start, min(start + step, segments))
         whole = len(some) == len(x) == segments
         similarity = (x if whole else x[place[some]]) @ x.T  # x @ x.T is half the work
-        similarity /= length  # and by the row's own length, which changes no order in it
+        similarity /= length  # the row's own length does not change the order in the row
         if len(x) < segments:
             similarity = similarity[:, place]
         similarity[some - start, some] = -np.inf
@@ -247,11 +247,11 @@ def nearest_neighbours(states: NDArray[np.floating], k: int) -> NDArray[np.int64
 
 
 def neighbour_overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of neighbours that two languages have in common, whatever their order.
+    """Share of neighbours that two languages have in common, in any order.
 
     Args:
-        first: what ``nearest_neighbours`` gives for one language, [segment, k].
-        second: for the other, of the same segments and k.
+        first: result of ``nearest_neighbours`` for one language, [segment, k].
+        second: result for the other language, with the same segments and k.
 
     Returns:
         float64 [segment] in [0, 1].
@@ -266,7 +266,7 @@ def neighbour_overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> ND
 
 
 def chance_overlap(k: Sequence[int], segments: int) -> xr.DataArray:
-    """Overlap [k] that is expected of neighbours drawn at random: k / (segments - 1)."""
+    """Expected overlap [k] of random neighbours: k / (segments - 1)."""
     chance = [one / (segments - 1) for one in k]
     axis = xr.Variable("k", list(k), {"units": "neighbours"})
     return xr.DataArray(chance, {"k": axis}, ("k",), attrs={"units": OVERLAP})
@@ -282,13 +282,13 @@ def closeness(
 
     Args:
         pivot: the pivot's states [segment, hidden].
-        other: the language's, of the same segments in the same order.
-        near: the pivot's nearest neighbours, as many as the largest of ``k``.
+        other: the language's states, with the same segments in the same order.
+        near: the pivot's nearest neighbours for the largest ``k``.
         k: numbers of neighbours.
 
     Returns:
-        By the names of CLOSENESS: ``parallel`` and ``non_parallel`` [segment], ``mutual_knn``
-        [k, segment].
+        The measures of CLOSENESS by name: ``parallel`` and ``non_parallel`` [segment],
+        ``mutual_knn`` [k, segment].
 
     Raises:
         NeuroglotError: as ``parallel_similarity``, ``non_parallel_similarity`` and ``mutual_knn``.
@@ -307,9 +307,9 @@ def segment_mean(
     """Average over ``segment``, and bound the mean by the bootstrap over segments.
 
     Args:
-        name: of the mean.
-        values: [..., segment], NaN where a segment has none.
-        units: of the values.
+        name: name of the mean.
+        values: [..., segment], NaN where a segment has no value.
+        units: units of the values.
         replicates: bootstrap samples of segments.
 
     Returns:
@@ -322,10 +322,10 @@ def segment_mean(
 def _distinct_rows(
     states: NDArray[np.floating],
 ) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
-    """Find rows that differ, and which of them each row is: equal rows share their products.
+    """Find the distinct rows, and the index of each row among them; equal rows share products.
 
-    A matrix product may round equal columns differently, and the order of segments with one last
-    token, which are equal in state 0, would be accidental.
+    A matrix product may round equal columns differently. The order of segments with the same last
+    token, whose states 0 are equal, would then be arbitrary.
     """
     if len(np.unique(states[:, 0])) == len(states):
         return states, np.arange(len(states))
@@ -335,9 +335,9 @@ def _distinct_rows(
 
 
 def _highest(similarity: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """Find the columns of the k highest values of each row, the highest and first of equals first.
+    """Find the columns of each row's k highest values, highest first; the first column in a tie.
 
-    All columns at or above the k-th highest value are sorted: k of them, and more only with ties.
+    Only the columns at or above the k-th highest value are sorted: k columns, or more with ties.
     """
     width = similarity.shape[1]
     lowest = np.partition(similarity, width - k, axis=1)[:, width - k, None]

@@ -1,4 +1,4 @@
-"""The ranked lists of transfer neurons: how long, in which layers, and as many random neurons."""
+"""The ranked lists of transfer neurons: their length, layers and random controls."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -11,39 +11,39 @@ from neuroglot.analyses.transfer.measures.transfer import layer_ranges, top_neur
 from neuroglot.measures.controls import random_like
 
 TYPES = ("type1", "type2")
-"""Neurons into the space that languages share, and out of it to a language's own."""
+"""Type 1 neurons move states into the shared space, Type 2 neurons to a language's own space."""
 
 VARIANTS = (
     "baseline",
     *(f"without_{kind}" for kind in TYPES),
     *(f"random_{kind}" for kind in TYPES),
 )
-"""A model as it is, without the neurons of either type, and without as many random ones."""
+"""The unedited model, without the neurons of each type, and without as many random neurons."""
 
 Mask = NDArray[np.bool_]
 
 
 def list_length(top_n: int, top_fraction: float | None, neurons: int) -> int:
-    """Say how many neurons are listed: ``top_fraction`` of a model's ``neurons``, or ``top_n``."""
+    """Give the length of a list: ``top_fraction`` of the model's ``neurons``, or ``top_n``."""
     return top_n if top_fraction is None else max(1, round(top_fraction * neurons))
 
 
 def ranked(
     scores: Mapping[str, NDArray[np.float32]], type1_layers: float, length: int
 ) -> xr.Dataset:
-    """Rank each language's neurons of either type over the layers that the type is sought in.
+    """Rank each language's neurons of each type over the layers that are searched for the type.
 
     Args:
-        scores: by language, [layer, neuron], each layer's of the type that is sought in it; NaN
-            beyond a layer's neurons.
+        scores: by language, [layer, neuron]; each layer has the scores of the type that it is
+            searched for. NaN for padding neurons.
         type1_layers: share of the layers, see ``layer_ranges``.
-        length: of the lists.
+        length: length of the lists.
 
     Returns:
-        ``score(type, language, layer, neuron)``, a difference of cosines, NaN where a type is not
-        sought or a layer has no neuron; ``rank_layer``, ``rank_neuron`` and ``rank_score(type,
-        language, rank)``, the highest first, layers and neurons from 0 and ranks from 1;
-        ``neurons(type, language, layer)``, how many of a list are in a layer.
+        ``score(type, language, layer, neuron)``, a difference of cosines, NaN in layers of the
+        other type and for padding neurons; ``rank_layer``, ``rank_neuron`` and ``rank_score(type,
+        language, rank)``, highest first, with layers and neurons from 0 and ranks from 1;
+        ``neurons(type, language, layer)``, the number of listed neurons in a layer.
 
     Raises:
         NeuroglotError: as ``layer_ranges`` and ``top_neurons``.
@@ -79,10 +79,10 @@ def listed(lists: xr.Dataset, kind: str, language: str, top: int | None = None) 
     """Mark a language's first neurons of a type, bool [layer, neuron].
 
     Args:
-        lists: what ``ranked`` gives.
+        lists: result of ``ranked``.
         kind: one of TYPES.
-        language: not the pivot.
-        top: how many, from the highest score; None for all of the list.
+        language: a language other than the pivot.
+        top: number of neurons, from the highest score; None for the whole list.
     """
     own = lists.sel(type=kind, language=language).isel(rank=slice(top))
     chosen = np.zeros((lists.sizes["layer"], lists.sizes["neuron"]), bool)
@@ -91,9 +91,9 @@ def listed(lists: xr.Dataset, kind: str, language: str, top: int | None = None) 
 
 
 def by_layer(lists: xr.Dataset) -> dict[str, dict[str, dict[str, list[int]]]]:
-    """Write the lists as ``{type: {language: {layer: [neurons]}}}``, neurons ascending.
+    """Convert the lists to ``{type: {language: {layer: [neurons]}}}``, with ascending neurons.
 
-    Layers count from 1, as text, and each type's are all there; neurons count from 0.
+    Layers are strings that count from 1; all layers of a type are included. Neurons count from 0.
     """
     sought = lists["score"].isel(neuron=0).notnull()
 
@@ -111,10 +111,10 @@ def by_layer(lists: xr.Dataset) -> dict[str, dict[str, dict[str, list[int]]]]:
 def controls(
     own: Mask, language: str, seeds: int, widths: Sequence[int] | None = None
 ) -> list[Mask]:
-    """Draw as many random neurons of each layer as a language's own, [layer, neuron], per seed.
+    """Draw as many random neurons of each layer as in ``own``, [layer, neuron], once per seed.
 
-    Each language has draws of its own, which no other language changes. ``widths`` are the numbers
-    of the layers' neurons; None if ``own`` is as wide as all of them.
+    A language's draws do not depend on the other languages. ``widths`` are the layers' numbers of
+    neurons; None if all layers are as wide as ``own``.
     """
     item = np.array([zlib.crc32(language.encode())])
     return [random_like(own[None], seed, item, widths)[0] for seed in range(seeds)]

@@ -1,7 +1,7 @@
-"""Which neurons move a language's hidden states into the shared latent space, and out of it.
+"""Scores of neurons that move a language's states into the shared latent space, or out of it.
 
-The transfer paper's scores and ranking. Arrays are numpy's, of one layer and language at a time;
-sums are float64. What the latent space itself looks like is measured in ``latent``.
+These are the transfer paper's scores and ranking. Arrays are numpy arrays for one layer and
+language. Sums are float64. ``latent`` measures the latent space itself.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.finite import check_finite
 
-# Values of the output projection, or products with them, in float64 at a time.
+# Number of output projection values, or of products with them, in float64 at a time.
 BLOCK_VALUES = 1 << 22
 
 
@@ -21,9 +21,9 @@ class OutputNorm:
     """A norm between an FFN's output and the residual stream (sandwich norms).
 
     Attributes:
-        gain: the norm's factors as it applies them (Gemma: 1 + weight), [hidden].
-        epsilon: what keeps its division from zero.
-        center: whether it subtracts the mean (LayerNorm).
+        gain: the factors that the norm applies (Gemma: 1 + weight), [hidden].
+        epsilon: the norm's ε, which prevents a division by zero.
+        center: whether the norm subtracts the mean (LayerNorm).
     """
 
     gain: NDArray[np.floating]
@@ -59,7 +59,7 @@ def shared_centroid(
 
     Args:
         pivot: the pivot language's states [..., segment, hidden].
-        other: the other language's, of the same segments in the same order.
+        other: the other language's states, with the same segments in the same order.
 
     Returns:
         float64 [..., hidden].
@@ -78,13 +78,13 @@ def shared_centroid(
 def target_centroid(
     kind: str, pivot: NDArray[np.floating], other: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Take the centroid that a language's neurons of a type turn the stream towards (transfer).
+    """Compute the target centroid of a language's neurons of a type (transfer).
 
     Args:
-        kind: ``type1``, whose target lies between the pivot's centroid and the language's, or
-            ``type2``, whose target is the language's own.
+        kind: ``type1``, with the midpoint of the pivot's and the language's centroids as target,
+            or ``type2``, with the language's centroid as target.
         pivot: the pivot's states after the layer, [segment, hidden].
-        other: the language's, of the same segments in the same order.
+        other: the language's states, with the same segments in the same order.
 
     Returns:
         float64 [hidden].
@@ -98,12 +98,12 @@ def target_centroid(
 def norm_scale(
     out: NDArray[np.floating], epsilon: float, center: bool = False
 ) -> NDArray[np.float64]:
-    """Take the factor by which the norm after an FFN scales its output at each row.
+    """Compute the factor by which the norm after an FFN scales its output in each row.
 
     RMSNorm: 1 / √(mean(out²) + ε). LayerNorm (``center``): 1 / √(var(out) + ε).
 
     Args:
-        out: the FFN's own output before that norm, [row, hidden].
+        out: the FFN's output before the norm, [row, hidden].
         epsilon: the norm's ε.
         center: whether the norm subtracts the mean.
 
@@ -111,7 +111,7 @@ def norm_scale(
         float64 [row].
 
     Raises:
-        NeuroglotError: an output is not finite, or a row has nothing to scale and ε is 0.
+        NeuroglotError: an output is not finite, or ε is 0 and a row's norm divides by zero.
     """
     check_finite(out, "an FFN's output")
     wide = out.astype(np.float64)
@@ -135,15 +135,15 @@ def neuron_scores(
     norm: OutputNorm | None = None,
     bias: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float64]:
-    """Score the neurons of a layer from its recorded rows and weights: see ``transfer_score``.
+    """Score the neurons of a layer from its recorded rows and weights, see ``transfer_score``.
 
     Args:
-        mid: the residual stream with attention added and the FFN not yet, [row, hidden].
+        mid: the residual stream after attention and before the FFN, [row, hidden].
         act: activations of the same rows, [row, neuron].
         values: ``W_out`` [hidden, neuron], float32.
-        centroid: of the state after the layer, [hidden].
-        norm: the one after the FFN, if any; it is linearised at each row.
-        bias: of the output projection, [hidden]; it counts only before a norm.
+        centroid: target centroid of the state after the layer, [hidden].
+        norm: the norm after the FFN, if any; it is linearised at each row.
+        bias: bias of the output projection, [hidden]; used only with a norm.
 
     Returns:
         float64 [neuron], difference of cosines.
@@ -171,32 +171,32 @@ def transfer_score(
 ) -> NDArray[np.float64]:
     """Score how far each neuron of a layer turns the residual stream towards a centroid (transfer).
 
-    mean_k [cos(h_k + a_ki v_i, C) - cos(h_k, C)]. The cosines follow exactly from h·C, h·v, v·C
-    and ‖v‖²; no a_ki v_i is built, and cosines that differ in the eighth digit are not subtracted.
+    mean_k [cos(h_k + a_ki v_i, C) - cos(h_k, C)]. The scores are computed from h·C, h·v, v·C and
+    ‖v‖², without building a_ki v_i and without subtracting nearly equal cosines.
 
-    With a norm between the FFN and the residual addition (sandwich norms, as in Gemma 2 and 3) a
-    neuron's contribution is not a v. That norm is then linearised at the recorded row: its factor
-    s_k is held at what it is with all neurons, so that the contributions s_k a_ki (g ∘ v_i) of all
-    neurons (and, under LayerNorm, of centred v_i), with the norm's and the projection's biases, add
-    up to what the layer adds.
+    If a norm follows the FFN before the residual addition (sandwich norms, as in Gemma 2 and 3), a
+    neuron's contribution is not a v. The norm is then linearised at the recorded row: its factor
+    s_k keeps its value with all neurons. The contributions s_k a_ki (g ∘ v_i) of all neurons (with
+    centred v_i under LayerNorm) and the biases of the norm and the projection add up to what the
+    layer adds.
 
     Args:
-        mid: h, the residual stream with attention added and the FFN not yet, [row, hidden].
+        mid: h, the residual stream after attention and before the FFN, [row, hidden].
         act: activations of the same rows, [row, neuron].
         values: ``W_out`` [hidden, neuron], whose columns are the value vectors.
-        centroid: C, of the state after the layer, [hidden].
-        gain: g, the norm's factors as it applies them (Gemma: 1 + weight), [hidden]; None for a
-            norm without factors.
-        scale: s, see ``norm_scale``, [row]; None where no norm follows the FFN.
-        center: whether that norm subtracts the mean (LayerNorm).
+        centroid: C, the target centroid of the state after the layer, [hidden].
+        gain: g, the factors that the norm applies (Gemma: 1 + weight), [hidden]; None for a norm
+            without factors.
+        scale: s, see ``norm_scale``, [row]; None if no norm follows the FFN.
+        center: whether the norm subtracts the mean (LayerNorm).
 
     Returns:
-        float64 [neuron], difference of cosines in [-2, 2], averaged over rows. A vector of zeros
-        has the cosine 0 with everything.
+        float64 [neuron], difference of cosines in [-2, 2], averaged over rows. The cosine of a
+        zero vector with any vector is 0.
 
     Raises:
-        NeuroglotError: shapes differ, there is no row, a value is not finite, or a gain or
-            centring is given without the norm's scale.
+        NeuroglotError: shapes differ, there is no row, a value is not finite, or ``gain`` or
+            ``center`` is given without ``scale``.
     """
     _check_score(mid, act, values, centroid, gain, scale, center)
     h, C = mid.astype(np.float64), centroid.astype(np.float64)
@@ -223,7 +223,7 @@ def transfer_score(
 def _contributed(
     values: NDArray[np.floating], gain: NDArray[np.floating] | None, center: bool
 ) -> NDArray[np.float64]:
-    """Turn value vectors [hidden, neuron] into what a unit of activation adds to the stream."""
+    """Compute what a unit of activation adds to the stream, from value vectors [hidden, neuron]."""
     v = values.astype(np.float64)
     if center:
         v -= v.mean(axis=0)
@@ -242,15 +242,15 @@ def _turn(
 ) -> NDArray[np.float64]:
     """Compute cos(h + a v, C) - cos(h, C), [row, neuron].
 
-    With n = ‖h + a v‖ it is a v·C / n - cos(h, C) (n - ‖h‖) / n, and n - ‖h‖ is the difference of
-    the squares divided by n + ‖h‖: no two nearly equal numbers are subtracted.
+    With n = ‖h + a v‖ it equals a v·C / n - cos(h, C) (n - ‖h‖) / n. n - ‖h‖ is computed as
+    (n² - ‖h‖²) / (n + ‖h‖), which avoids subtracting nearly equal numbers.
     """
     growth = a * (2 * hv + a * vv)  # n² - ‖h‖²
     n = np.sqrt(np.maximum(h_norm**2 + growth, 0))
     somewhere = n > 0
     n = np.where(somewhere, n, 1)
     turn = (a * vC - before * growth / (n + h_norm)) / n
-    # Where a v all but cancels h, rounding could lead beyond what a cosine can be.
+    # If a v nearly cancels h, rounding could give a cosine outside [-1, 1].
     bounded: NDArray[np.float64] = np.clip(turn, -1 - before, 1 - before)
     return np.where(somewhere, bounded, -before)
 
@@ -259,15 +259,16 @@ def layer_ranges(layers: int, type1_layers: float) -> tuple[range, range]:
     """Divide the layers between the two types of transfer neurons (transfer, detection).
 
     Args:
-        layers: the model's.
-        type1_layers: share of them, from the first, in which Type 1 is looked for; 20 of 32 in
-            the paper.
+        layers: number of layers of the model.
+        type1_layers: share of the layers, from the first, that are searched for Type 1; 20 of 32
+            in the paper.
 
     Returns:
-        Type 1's layers, round(share · layers), and Type 2's, the rest; at least one each.
+        The first round(share · layers) layers for Type 1, and the other layers for Type 2; at least
+        one layer each.
 
     Raises:
-        NeuroglotError: fewer than two layers, or a share that is not between 0 and 1.
+        NeuroglotError: there are fewer than two layers, or the share is not between 0 and 1.
     """
     if layers < 2:
         raise NeuroglotError(f"the two types of transfer neurons need two layers, found {layers}")
@@ -280,15 +281,16 @@ def layer_ranges(layers: int, type1_layers: float) -> tuple[range, range]:
 def top_neurons(
     score: NDArray[np.floating], n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Rank the neurons of all layers together and keep the highest (transfer, detection).
+    """Rank the neurons of all layers together and keep the highest scores (transfer, detection).
 
     Args:
-        score: [layer, neuron]; NaN where a neuron is not scored, as outside a type's layers.
-        n: how many to keep.
+        score: [layer, neuron]; NaN for neurons without a score, such as those outside a type's
+            layers.
+        n: number of neurons to keep.
 
     Returns:
-        Their layers, neurons and scores, [rank], the highest first; of equal scores the lower
-        layer, then the lower neuron comes first.
+        Layers, neurons and scores, [rank], highest first; in a tie the lower layer, then the lower
+        neuron comes first.
 
     Raises:
         NeuroglotError: ``n`` is below 1 or above the number of neurons that have a score.

@@ -1,4 +1,4 @@
-"""How well transfer neurons tell a language, or its family, from the others (η²)."""
+"""How well transfer neurons separate a language, or its family, from the other languages (η²)."""
 
 from collections.abc import Mapping
 
@@ -34,8 +34,8 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: CorrelationInputs, settings: CorrelationSettings) -> xr.Dataset:
     """Relate every neuron's last-token activation to language and family, layer by layer.
 
-    Grouping by a family of one language is grouping by that language. Where all languages are of
-    one family there is nothing to group, and the ratio is NaN.
+    If a language is the only one of its family, both groupings are equal. If all languages belong
+    to one family, the family's ratio is NaN.
     """
     states = open_states(inputs.states, settings.languages, settings.pivot)
     lists = store.open_dataset(inputs.neurons, "reduction")
@@ -65,5 +65,5 @@ def compute(inputs: CorrelationInputs, settings: CorrelationSettings) -> xr.Data
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Mean ratios of each list beside its controls', and the range of these."""
+    """Mean ratios of each list and its controls, and the controls' range."""
     return {"correlation": tidy(data[[name for name in data if str(name).startswith("mean")]])}

@@ -1,4 +1,4 @@
-"""What becomes of a language's closeness to the pivot without its Type 1 neurons."""
+"""How close a language is to the pivot without its Type 1 neurons."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -51,7 +51,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: DeactivationInputs, settings: DeactivationSettings) -> xr.Dataset:
-    """Read every language but the pivot as it is, without its Type 1 neurons, and the controls."""
+    """Run each language except the pivot unedited, without Type 1 neurons, and with controls."""
     states = open_states(inputs.states, settings.languages, settings.pivot)
     pivot = states[settings.pivot]
     check_neighbours(settings.k, pivot.segments)
@@ -73,7 +73,7 @@ def compute(inputs: DeactivationInputs, settings: DeactivationSettings) -> xr.Da
 
 
 class _Experiment:
-    """The model and the pivot's states, read when the first language needs them."""
+    """The model and the pivot's states, loaded when the first language needs them."""
 
     def __init__(
         self, inputs: DeactivationInputs, settings: DeactivationSettings, pivot: States
@@ -84,7 +84,7 @@ class _Experiment:
         self._near: list[NDArray[np.int64]] = []
 
     def piece(self, other: States, own: Mask, drawn: Sequence[Mask]) -> Piece:
-        """Measure one language, or read how it was measured before."""
+        """Measure one language, or read earlier results."""
         read = {"pool", "positions", "k", "random_seeds", "device", "dtype"}
         origin = digest(
             [
@@ -100,9 +100,9 @@ class _Experiment:
         return piece(path, origin, partial(self._measure, other, [own, *drawn]))
 
     def _measure(self, other: States, masks: Sequence[Mask]) -> Piece:
-        """Of every variant, the controls last: CLOSENESS of every segment.
+        """Measure CLOSENESS of every segment for every variant, controls last.
 
-        ``[variant, state, segment]`` and ``[variant, state, k, segment]``.
+        ``[variant, state, segment]``, and ``[variant, state, k, segment]`` for ``mutual_knn``.
         """
         inputs, settings = self._inputs, self._settings
         if self._model is None:
@@ -131,7 +131,7 @@ class _Experiment:
 def _dataset(
     found: Mapping[str, Piece], pivot: States, settings: DeactivationSettings
 ) -> xr.Dataset:
-    """Average over segments what the languages' pieces hold."""
+    """Average the languages' pieces over segments."""
     languages = xr.Variable("language", np.array(list(found), str))
 
     def stacked(name: str, *dims: str) -> xr.DataArray:
@@ -151,7 +151,7 @@ def _dataset(
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Similarity and its changes; neighbours in common."""
+    """Similarity and its changes; overlap of neighbours."""
     names = [str(name) for name in data]
     of_neighbours = [name for name in names if name.startswith("mutual_knn")]
     return {

@@ -1,4 +1,4 @@
-"""What a model loses in tasks of lm-evaluation-harness without a language's neurons."""
+"""Scores of a model in lm-evaluation-harness tasks with and without a language's neurons."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -25,8 +25,8 @@ from neuroglot.progress import progress
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.tables import tidy
 
-_FEW_SHOT_SEED = 1234  # the harness's own
-_REPLICATES = 1000  # of standard errors that have no formula
+_FEW_SHOT_SEED = 1234  # the harness's default
+_REPLICATES = 1000  # bootstrap samples for standard errors without a formula
 
 Masks = list[tuple[str, Mask | None]]
 
@@ -41,10 +41,10 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: HarnessInputs, settings: HarnessStepSettings) -> xr.Dataset:
-    """Let the harness examine the model as it is and with neurons of a task's language at zero.
+    """Run the harness on the unedited model, and with neurons of a task's language set to zero.
 
-    Neurons are deactivated while a prompt is read, and not while an answer is. Of a control's
-    draws the mean is kept, of their scores and of their standard errors.
+    Neurons are deactivated while the model reads a prompt, but not while it reads an answer. The
+    scores and the standard errors of a control are means over its draws.
     """
     _check_installed()
     lists = store.open_dataset(inputs.neurons, "reduction")
@@ -75,7 +75,7 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
 
 
 def scores_of(results: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Read a task's numbers: score and standard error by metric, which names its filter if any.
+    """Read a task's score and standard error by metric; metric names include any filter.
 
     Example:
         >>> scores_of({"alias": "x", "acc,none": 0.5, "acc_stderr,none": "N/A", "em,strict": 0})
@@ -104,7 +104,7 @@ def _check_installed() -> None:
 
 
 def _averaged(found: Piece) -> xr.Dataset:
-    """Draws of one control become one variant."""
+    """Average the draws of each control into one variant."""
     data = xr.Dataset(
         {
             "harness": (("run", "metric"), found["score"], {"units": "of the metric"}),
@@ -117,14 +117,14 @@ def _averaged(found: Piece) -> xr.Dataset:
 
 
 class _Examiner:
-    """The model, loaded when a task that was not done yet needs it."""
+    """The model, loaded when the first task without earlier results needs it."""
 
     def __init__(self, inputs: HarnessInputs, settings: HarnessStepSettings) -> None:
         self._inputs, self._settings = inputs, settings
         self._model: Any = None
 
     def piece(self, task: str, masks: Masks) -> Piece:
-        """Do one task once for each set of neurons, or read how it was done before."""
+        """Run one task for each set of neurons, or read earlier results."""
         harness = self._settings.harness
         origin = digest(
             [
@@ -182,7 +182,7 @@ class _Examiner:
         return found
 
     def _loaded(self, task: str) -> Any:
-        """A task with no answers yet, set up as the harness's own command does by default."""
+        """Load a task with the defaults of the harness's own command."""
         if task not in self._manager.all_tasks:
             raise NeuroglotError(
                 f"transfer.harness.tasks: {unknown_name('task', task, self._manager.all_tasks)}"
@@ -196,14 +196,14 @@ class _Examiner:
 
     @cached_property
     def _manager(self) -> Any:
-        """All tasks there are: a search through thousands of files."""
+        """Index of all tasks; building it searches thousands of files."""
         from lm_eval.tasks import TaskManager  # type: ignore[import-not-found,import-untyped]
 
         return TaskManager(include_path=self._settings.harness.folder)
 
 
 def _contents(folder: str | None) -> dict[str, str]:
-    """What a folder of tasks holds."""
+    """Hashes of the files in a folder of tasks, by path."""
     if folder is None:
         return {}
     if not Path(folder).is_dir():

@@ -1,4 +1,4 @@
-"""Transfer neurons: those that move a language's states into the shared space, and out again."""
+"""Transfer neurons, which move a language's states into the shared space and out of it again."""
 
 import json
 from collections.abc import Mapping
@@ -45,10 +45,10 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
-    """Score every neuron on every language but the pivot, and rank those of each type.
+    """Score every neuron for every language except the pivot, and rank the neurons of each type.
 
-    A score is of the last token's ``mid`` and ``act``; ``pool`` chooses the states that centroids
-    are of. In an encoder-decoder the encoder's layers are the lower ones.
+    Scores use ``mid`` and ``act`` of the last token; ``pool`` selects the states for centroids. In
+    an encoder-decoder model, the encoder's layers come first.
     """
     states = open_states(inputs.states, settings.languages, settings.pivot)
     pivot = states[settings.pivot]
@@ -76,7 +76,7 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
 
 
 class _Scoring:
-    """The model's value vectors, read when the first language is to be scored."""
+    """The model's value vectors, loaded when the first language is scored."""
 
     def __init__(self, inputs: NeuronsInputs, settings: NeuronsSettings, pivot: States) -> None:
         self._inputs, self._pool, self._pivot = inputs, settings.pool, pivot
@@ -84,7 +84,7 @@ class _Scoring:
         self._ffns: list[FFN] = []
 
     def piece(self, other: States) -> Piece:
-        """A language's ``score`` ``[layer, neuron]``, each layer's of the type it is sought for."""
+        """Compute a language's ``score`` ``[layer, neuron]``, for each layer's type, or read it."""
         origin = digest(
             [
                 read_card(self._inputs.model).sha256,
@@ -119,13 +119,13 @@ def layer_scores(
     act: NDArray[np.float32],
     towards: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Score the neurons of a layer by its weights, ``[neuron]``.
+    """Score the neurons of a layer, ``[neuron]``.
 
     Args:
-        ffn: the layer's.
-        mid: the residual stream before the FFN adds to it, ``[row, hidden]``.
-        act: ``[row, neuron]``, or wider, as a wider layer's are.
-        towards: the centroid, ``[hidden]``.
+        ffn: the layer's FFN.
+        mid: the residual stream before the FFN, ``[row, hidden]``.
+        act: activations ``[row, neuron]``, possibly padded to the width of a wider layer.
+        towards: the target centroid, ``[hidden]``.
     """
     act, values = act[:, : ffn.neurons], ffn.output_matrix().float().numpy()
     if ffn.norm_after is None:

@@ -1,4 +1,4 @@
-"""Where languages' states lie in each other's space: components, centroids and neighbours."""
+"""Comparison of languages' latent spaces: components, centroids and neighbours."""
 
 from collections.abc import Mapping
 
@@ -46,7 +46,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def compute(inputs: SpaceInputs, settings: SpaceSettings) -> xr.Dataset:
-    """Compare all languages, and each with the pivot, one state in memory at a time."""
+    """Compare all languages, and each language with the pivot, one state in memory at a time."""
     states = open_states(inputs.states, settings.languages, settings.pivot)
     pivot = states[settings.pivot]
     check_neighbours(settings.k, pivot.segments)
@@ -67,7 +67,7 @@ def compute(inputs: SpaceInputs, settings: SpaceSettings) -> xr.Dataset:
 
 
 def _state(found: ByLanguage, settings: SpaceSettings) -> xr.Dataset:
-    """Measure one state; what is averaged later still has its segments."""
+    """Measure one state; measures of closeness keep the dimension ``segment``."""
     rows = np.concatenate(list(found.values()))
     coordinates, explained = principal_coordinates(rows)
     centroids = np.stack([centroid(own) for own in found.values()])
@@ -112,7 +112,7 @@ def _state(found: ByLanguage, settings: SpaceSettings) -> xr.Dataset:
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Similarity of centroids, numbers of components, and of each language with the pivot."""
+    """Similarity of centroids, numbers of components, and closeness to the pivot."""
     with_pivot = data[[*with_bounds(*CLOSENESS), "mutual_knn_chance"]]
     others = with_pivot["parallel"].notnull().any("state")
     return {

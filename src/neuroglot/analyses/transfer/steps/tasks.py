@@ -1,4 +1,4 @@
-"""What a language's answers lose without its neurons of either type."""
+"""Answers in each language without its transfer neurons of either type."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -65,7 +65,7 @@ def compute(inputs: TasksInputs, settings: TasksSettings) -> xr.Dataset:
 def _items(
     task: str, paths: Mapping[str, Path], languages: list[str]
 ) -> dict[str, tuple[Item, ...]]:
-    """A task's items by language, in the order of ``languages``; the same in each."""
+    """Read a task's items by language, in the order of ``languages``; all have the same items."""
     items = {one: read_items(paths[one]).items for one in languages if one in paths}
     check_same_items(task, {one: [item.id for item in own] for one, own in items.items()})
     return items
@@ -79,7 +79,7 @@ def _answers(
     masks: Mapping[str, Masks],
     widths: Sequence[int],
 ) -> Piece:
-    """Judge the answers of the languages that were not judged before, in batches of all of them."""
+    """Judge the answers of languages without earlier results, with batches across languages."""
     read = {"task_positions", "task_random_seeds", "device", "dtype"}
     paths, fingerprints = {}, {}
     for language, own in asked.questions.items():
@@ -112,7 +112,7 @@ def _answers(
 def _variants(
     asked: Asked, masks: Mapping[str, Masks], seeds: int, widths: Sequence[int]
 ) -> Iterator[tuple[str, Variant | None]]:
-    """Give every variant of VARIANTS, a control once for each seed."""
+    """Give every variant of VARIANTS, controls once per seed."""
 
     def without(by_language: NDArray[np.bool_], places: NDArray[np.int64]) -> list[Edit]:
         return [Edit(by_language[asked.judged[places, 0]])]
@@ -127,5 +127,5 @@ def _variants(
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Accuracy beside chance, and log-probability of gold, by task, variant and language."""
+    """Accuracy, chance, and log-probability of gold, by task, variant and language."""
     return {"tasks": tidy(data)}
