@@ -805,7 +805,7 @@ class _Reader:
         self._all(one for one in node.keywords if not (described and one.arg == "description"))
         self._write(")")
         if chain[1:] and self._find(chain[:-1]) == found and any(map(_is_object, found)):
-            self._changes_state = True  # its method may
+            self._changes_state = True  # the method may change it
 
     def _load(self, arguments: Sequence[ast.expr]) -> None:
         """Note modules imported by a known name or known start of one; else the whole package."""

@@ -10,7 +10,7 @@ from neuroglot.config import Config
 
 MEGABYTE = 1e6
 STARTED_MB = 3000  # Python, torch, a batch's activations and the collectors' sums
-COPIES = 2  # of the rows at risk: two shards, and zarr's copy of a shard that it writes
+COPIES = 2  # times the rows at risk: two shards, and zarr's copies while it writes one
 SPARE = 1.2  # factor for loading weights, which takes more memory than they have
 # Floating-point operations per second of a core and of a GPU: a third of usual values, so that jobs
 # on slower machines also finish in time.

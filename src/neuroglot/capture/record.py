@@ -274,7 +274,7 @@ def _begin(path: Path, parts: Sequence[_Part]) -> list[_Part]:
         begun_only = (folder / store.ORIGIN).is_file() and not (folder / store.RECORD).is_file()
         if begun_only and folder.name not in names:
             shutil.rmtree(folder)
-    # Until the pass is done, the store's metadata list the complete groups.
+    # Until the pass is done, the store's metadata list only the complete groups.
     store.consolidate(path, _attributes(lacking[0].origin))
     return lacking
 

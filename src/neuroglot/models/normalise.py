@@ -249,7 +249,7 @@ def _ensure_tokenizer(work: Path, source: str) -> None:
                 "tokenizer.json beside it, which tells the characters each token covers"
             )
     try:
-        Tokenizer.from_file(str(work / "tokenizer.json")).encode("text")  # shows some faults
+        Tokenizer.from_file(str(work / "tokenizer.json")).encode("text")  # finds more faults
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a Rust panic is a BaseException only

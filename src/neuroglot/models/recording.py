@@ -26,7 +26,7 @@ class Recorder:
     expected: set[tuple[str, str, int]] = field(default_factory=set)
     seen: set[tuple[str, str, int]] = field(default_factory=set)
     rows: tuple[int, int] = (0, 0)  # batch and time of the layer that is running
-    contribution: Tensor | None = None  # of the FFN, while a parallel layer runs
+    contribution: Tensor | None = None  # the FFN's, while a parallel layer runs
 
     def watch(self, stack: str, module: nn.Module) -> None:
         """Note that ``stack`` has run when ``module``, which holds its layers, has run."""
