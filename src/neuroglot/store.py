@@ -359,7 +359,7 @@ def shard_rows(rows: int, row_bytes: int, shard_bytes: int) -> int:
     Args:
         rows: number of rows in all.
         row_bytes: size of one row over all sites and layers.
-        shard_bytes: largest size of a shard, which is in memory while it is filled.
+        shard_bytes: wanted size of a shard, which is in memory while it is filled.
     """
     fitting = max(1, shard_bytes // max(1, row_bytes))
     return int(2 ** min(math.floor(math.log2(fitting)), math.ceil(math.log2(max(1, rows)))))

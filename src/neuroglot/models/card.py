@@ -40,7 +40,7 @@ class ModelCard(BaseModel):
         layers: number of layers over all stacks.
         neurons: number of FFN neurons of each layer.
         hidden: width of the residual stream.
-        vocabulary: number of token ids.
+        vocabulary: number of rows of the embedding.
         context_window: number of positions; None without a bound.
         dtype: the precision in which most parameters are stored.
         parameters: number of parameters.

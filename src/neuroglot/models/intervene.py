@@ -45,9 +45,9 @@ def intervened(model: Any, edits: Sequence[Edit], positions: Positions = "all") 
     """Edit neurons in every forward pass inside the block.
 
     Edits of a layer are applied in their order. An edit with ``[item, layer, neuron]`` needs
-    batches of exactly these items. Blocks can be nested, and the outer block's edits come first;
-    nested blocks edit two stacks at different positions. If no neuron is chosen, the model's output
-    is bit-identical.
+    batches of exactly these items. Blocks can be nested, and the outer block's edits come first.
+    Use nested blocks to edit two stacks at different positions. If no neuron is chosen, the model's
+    output is bit-identical.
 
     Args:
         model: a model in evaluation mode, with or without its head.
