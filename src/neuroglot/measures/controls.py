@@ -1,7 +1,7 @@
 """Random controls: as many random neurons, or experts, in every layer as are chosen there.
 
 The control gets the same edit as the chosen neurons. Both have the same number of neurons in every
-layer, so a difference between their effects does not come from these numbers.
+layer (pool ``others`` may have fewer), so their effects differ for other reasons than numbers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +20,15 @@ def matched_random(
     pool: Pool,
     widths: Sequence[int] | None = None,
 ) -> Mask:
-    """Draw as many random neurons of each layer as are chosen there, uniformly from a pool.
+    """Draw as many random neurons (or experts) of each layer as are chosen there, from a pool.
 
     Args:
         chosen: bool [layer, neuron], or [layer, expert].
         generator: random generator, used layer after layer.
-        pool: the neurons to draw from. ``others``: neurons that are not chosen; if more than half
-            of a layer is chosen, all others are taken, which are fewer. ``others first``: if the
-            others run out, the rest is drawn from the chosen neurons, so that the number is the
-            same. ``all``: all neurons, chosen or not.
+        pool: the neurons to draw from, uniformly. ``others``: neurons that are not chosen; if more
+            than half of a layer is chosen, all others are taken, which are fewer. ``others first``:
+            if the others run out, the rest is drawn from the chosen neurons, so that the number is
+            the same. ``all``: all neurons, chosen or not.
         widths: number of neurons in each layer, [layer]; None if all layers are as wide as
             ``chosen``.
 
