@@ -1,4 +1,4 @@
-"""Table of contents: the configuration, the stages, and one target per analysis."""
+"""The entry point: the configuration, the rules, and one target per analysis."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the default model, real text, and ratios taken pair by pair."""
+"""Code shared by the benchmarks: the default model, real text, and paired ratios."""
 
 import statistics
 import time
@@ -31,11 +31,11 @@ def tokens() -> Tokens:
 def ratios(
     ours: Callable[[], object], other: Callable[[], object], rounds: int = 7
 ) -> dict[str, float]:
-    """Time two calls in turn and compare them pair by pair, so that a noisy machine hits both.
+    """Time two calls in turn and compare them in pairs, so that noise affects both.
 
     Returns:
-        Median, least and greatest of ``other``'s seconds divided by ``ours``'s: how many times as
-        fast ours is; and both medians in seconds.
+        Median, minimum and maximum of the speed-up (``other``'s seconds divided by ``ours``'s), and
+        both medians in seconds.
     """
 
     def seconds(call: Callable[[], object]) -> float:

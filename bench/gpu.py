@@ -1,8 +1,9 @@
-"""Compares what a GPU records, reads and writes with what the CPU does: `python bench/gpu.py`.
+"""Compares recordings, losses and generated tokens of a GPU and the CPU: `python bench/gpu.py`.
 
-Tiny random models of three kinds, in float32: sums and rows agree to 1e-4, integers exactly but for
-values next to zero; losses with and without neurons agree, and so do the tokens that are written.
-Prints a line for each comparison and exits with status 1 if one fails.
+Tiny random models of three kinds run in float32. Sums and rows must agree to 1e-4. Counts may
+differ by 1, because a value next to zero may change its sign. Losses with and without neurons and
+generated tokens must agree too. Prints a line for each comparison and exits with status 1 if one
+fails.
 """
 
 import sys
@@ -50,7 +51,7 @@ Compared = Iterator[tuple[str, bool, float]]
 
 
 def recorded(folder: Path, model: Path, text: Path, tokens: Path, device: str) -> dict[str, Path]:
-    """Record every group on a device; the groups' folders by name."""
+    """Record every group on a device; return the groups' folders by name."""
     place = folder / device
     settings = CaptureSettings(device=device, dtype="float32", store_dtype="float32")
     wanted = [
@@ -62,7 +63,7 @@ def recorded(folder: Path, model: Path, text: Path, tokens: Path, device: str) -
 
 
 def compare_recordings(folder: Path, model: Path, text: Path, tokens: Path) -> Compared:
-    """Every array of every group."""
+    """Compare every array of every group."""
     cpu, gpu = (recorded(folder, model, text, tokens, device) for device in ("cpu", "cuda"))
     for group, path in cpu.items():
         a, b = (xr.open_zarr(one, chunks=None).load() for one in (path, gpu[group]))
@@ -77,7 +78,7 @@ def compare_recordings(folder: Path, model: Path, text: Path, tokens: Path) -> C
 
 
 def compare_models(model: Path) -> Compared:
-    """Losses with and without a layer's first neurons, and what greedy decoding writes."""
+    """Compare losses with and without a layer's first neurons, and greedy decoding."""
     windows = np.random.default_rng(0).integers(5, 300, (4, 12))
     off = {0: np.arange(3), 1: np.arange(2)}
     found = {}
@@ -96,7 +97,7 @@ def compare_models(model: Path) -> Compared:
 
 
 def compare(folder: Path, model_type: str) -> Compared:
-    """Everything of one kind of model."""
+    """Make all comparisons for one kind of model."""
     write_checkpoint(folder / "checkpoint", model_type)
     model, text = folder / "models" / "one", folder / "texts" / "en.parquet"
     normalise(ModelSettings(source=str(folder / "checkpoint")), model)
@@ -109,7 +110,7 @@ def compare(folder: Path, model_type: str) -> Compared:
 
 
 def main() -> None:
-    """Compare all models."""
+    """Compare all kinds of models."""
     print(torch.cuda.get_device_name())
     failed = 0
     for model_type in MODELS:

@@ -1,4 +1,4 @@
-"""Peak memory of recording the default text once and ten times over, each in a fresh process.
+"""Peak memory of recording the default text once and repeated ten times, in new processes.
 
 Run after `make`: python bench/memory.py. Linux only: ru_maxrss is in kilobytes.
 """
@@ -17,7 +17,7 @@ TEXT = "django"  # long enough to fill a shard once
 
 
 def repeat(tokens, times: int):
-    """The same text again and again, as new segments; every token is a recorded prefix."""
+    """The text repeated as new segments; every token is a recorded prefix."""
     from neuroglot.tokens import Tokens
 
     segments = len(tokens.segment_ids)

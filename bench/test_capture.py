@@ -1,4 +1,4 @@
-"""Recording against the bare forward pass of the same batches, without hooks and LM head."""
+"""Recording compared with the bare forward pass of the same batches, without hooks and LM head."""
 
 import shutil
 import tempfile
@@ -15,11 +15,11 @@ from neuroglot.capture.engine import Engine, Recording, _pad
 from neuroglot.models.ffn import backbone, record
 from neuroglot.tokens import Tokens
 
-BATCH_TOKENS = 256  # what the engine takes on a CPU
+BATCH_TOKENS = 256  # the engine's default on a CPU
 
 
 def bare_pass(model: torch.nn.Module, tokens: Tokens):
-    """The batches the engine makes, run without anything else."""
+    """Run only the forward pass, on the engine's batches."""
     sequences = sorted(tokens.sequences(), key=len, reverse=True)
     batches = []
     while sequences:
@@ -65,7 +65,7 @@ def test_raw_rows_of_every_token(benchmark, model, tokens) -> None:
 
 
 def test_default_run(benchmark, model, tokens) -> None:
-    """What the workflow does: all collectors and the raw rows of the recorded prefixes."""
+    """The workflow's recording: all collectors, and raw rows of the recorded prefixes."""
     recording = Recording(("act", "out"), "prefixes", tuple(role_collectors("nonzero", 0.0)))
     found = benchmark.pedantic(
         lambda: ratios(recording_pass(model, tokens, recording), bare_pass(model, tokens)), rounds=1
@@ -75,7 +75,7 @@ def test_default_run(benchmark, model, tokens) -> None:
 
 @pytest.mark.parametrize("segments", [6])
 def test_prefix_snapshots(benchmark, model, tokens, segments: int) -> None:
-    """One pass per segment against the literal pass per prefix; equal numbers are checked too."""
+    """One pass per segment compared with one pass per prefix; their values must be equal."""
     keep = tokens.segment < segments
     few = Tokens(
         **{

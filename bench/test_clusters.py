@@ -1,4 +1,4 @@
-"""Clustering a layer into 256 experts: seconds, and inertia against a random partition."""
+"""Clustering a layer into 256 experts: seconds, and inertia compared with a random partition."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Passes with edited neurons against plain ones; judged answers against whole passes."""
+"""Passes with edited neurons compared with plain passes; judged answers with whole passes."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from neuroglot.models.intervene import Edit, intervened
 from neuroglot.tokens import Tokens
 
 ITEMS, PROMPT, ANSWER = 12, 32, 3
-SHARE = 0.3  # of a layer's neurons that an item edits, as many as are shared by all languages
+SHARE = 0.3  # share of a layer's neurons that an item edits, as many as all languages share
 
 
 def prompts(tokens: Tokens) -> torch.Tensor:
@@ -27,7 +27,7 @@ def own_neurons(model: torch.nn.Module) -> np.ndarray:
 
 
 def test_every_item_edits_its_own_neurons(benchmark, model, tokens) -> None:
-    """Tokens per second at all positions of a prompt; at least 0.8 of a plain pass's."""
+    """Tokens per second with edits at all positions; at least 0.8 of a plain pass's."""
     body, ids, edit = backbone(model), prompts(tokens), Edit(own_neurons(model))
 
     def plain() -> None:
@@ -44,7 +44,7 @@ def test_every_item_edits_its_own_neurons(benchmark, model, tokens) -> None:
 
 
 def test_generation(benchmark, model, tokens) -> None:
-    """One token of every item at a time behind a cache, where a hook costs the most."""
+    """One token of every item at a time, with a cache, where a hook costs most."""
     ids, edit = prompts(tokens), Edit(own_neurons(model))
 
     def plain() -> None:
@@ -63,7 +63,7 @@ def test_generation(benchmark, model, tokens) -> None:
 
 
 def test_variants_reuse_what_was_read(benchmark, model, tokens) -> None:
-    """Ten variants of scored answers against reading every prompt and answer for each of them."""
+    """Ten variants of scored answers compared with reading all prompts and answers ten times."""
     rows = prompts(tokens).tolist()
     answers = [row[-ANSWER:] for row in rows]
     asked = [

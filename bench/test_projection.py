@@ -1,4 +1,4 @@
-"""Projecting the last layer onto the vocabulary, against the bare product and topk of its blocks.
+"""Projecting the last layer onto the vocabulary, compared with plain products and topk.
 
 Random weights of Gemma 3 270M's shapes: 2048 neurons, hidden size 640, 262144 tokens.
 """
@@ -24,7 +24,7 @@ def weights() -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("searches", [0, 2], ids=["product", "product_and_topk"])
 def test_projection(benchmark, weights, searches: int) -> None:
-    """Both signs' ranking of all tokens, against the product alone and with two searches."""
+    """Both signs' rankings, compared with the product alone and the product with two searches."""
     values, unembedding = weights
 
     def bare() -> None:

@@ -1,8 +1,8 @@
 """Kinds of neurons from packed bits at the paper's size: seconds, memory, and memory bandwidth.
 
-1,000 items in ten languages of 589,824 neurons, random bits in memory-mapped files of 74 MB each.
-Effective scores are compared with the literal vector per neuron. ``conftest`` is imported where it
-is used, because torch, which it needs, would count in the memory of the process run from here.
+The files hold random bits of 1,000 items and 589,824 neurons: one memory-mapped file of 74 MB for
+each of ten languages. Effective scores are compared with building a vector per neuron. ``conftest``
+is imported only where it is used: it needs torch, which would count in the measured memory.
 """
 
 import resource
@@ -41,7 +41,7 @@ def classify(folder: Path) -> None:
 
 
 def read_all(folder: Path) -> None:
-    """The least that a pass over the bits can cost: one operation on every byte."""
+    """The cheapest possible pass over the bits: one operation on every byte."""
     every = np.full((ITEMS, LAYERS, NEURONS // 8), 255, np.uint8)
     for active in mapped(folder):
         np.bitwise_and(every, active, out=every)
@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_kinds_at_the_memorys_bandwidth(benchmark, folder: Path) -> None:
-    """Kinds, their counts and their overlap, against one bitwise operation on the same bytes."""
+    """Kinds, counts and overlap, compared with one bitwise operation on the same bytes."""
     from conftest import ratios
 
     found = benchmark.pedantic(
@@ -68,7 +68,7 @@ def test_kinds_at_the_memorys_bandwidth(benchmark, folder: Path) -> None:
 
 
 def test_kinds_in_a_fresh_process(benchmark, folder: Path) -> None:
-    """Seconds and peak resident memory, the mapped bits included, of a process of its own."""
+    """Seconds and peak resident memory of a new process, including the mapped bits."""
     command = [sys.executable, __file__, str(folder)]
     output = benchmark.pedantic(lambda: subprocess.check_output(command, text=True), rounds=1)
     seconds, megabytes = map(float, output.split())
@@ -79,7 +79,7 @@ def test_kinds_in_a_fresh_process(benchmark, folder: Path) -> None:
 
 @pytest.mark.parametrize("answers", [3, 50], ids=["labels", "every_answer_differs"])
 def test_effective_scores_against_a_vector_per_neuron(benchmark, answers: int) -> None:
-    """50 items of a layer of Gemma 3 270M's shape; with labels, three answers serve all items."""
+    """50 items of a layer of Gemma 3 270M's shape; with labels, all items share three answers."""
     from conftest import ratios
 
     items, neurons, hidden = 50, 2048, 640

@@ -1,7 +1,7 @@
-"""Transfer scores against the literal procedure, and mutual k-NN at a paper's size.
+"""Transfer scores compared with the literal procedure, and mutual k-NN at a paper's size.
 
-The literal procedure builds h + a v for every row and asks scikit-learn for its cosine with the
-centroid, neuron by neuron; it is timed on some neurons of a layer and scaled to the whole model.
+For each neuron, the literal procedure builds h + a v for every row and computes its cosine with the
+centroid by scikit-learn. It is timed on some neurons of a layer and scaled to the whole model.
 """
 
 import numpy as np
@@ -15,14 +15,14 @@ from neuroglot.analyses.transfer.measures.latent import nearest_neighbours, neig
 from neuroglot.analyses.transfer.measures.transfer import norm_scale, transfer_score
 
 LAYERS, NEURONS, HIDDEN, ROWS = 18, 2048, 640, 40  # Gemma 3 270M and a short parallel text
-TIMED = 256  # neurons of one layer that the literal procedure is timed on
+TIMED = 256  # neurons of one layer on which the literal procedure is timed
 STATES, SEGMENTS, WIDTH, K = 33, 1000, 4096, 10
 SECONDS = 5
 
 
 @pytest.mark.parametrize("norm", [False, True], ids=["plain", "behind_a_norm"])
 def test_scores_against_a_vector_per_neuron(benchmark, norm: bool) -> None:
-    """All layers of the default model's shape; at least 50 times as fast, and equal to 1e-5."""
+    """All layers of the default model's shape: at least 50 times as fast, and equal to 1e-5."""
     generator = np.random.default_rng(0)
     shapes = {"mid": (ROWS, HIDDEN), "act": (ROWS, NEURONS), "values": (HIDDEN, NEURONS)}
     mid, act, values = (
@@ -58,9 +58,9 @@ def test_scores_against_a_vector_per_neuron(benchmark, norm: bool) -> None:
 
 
 def test_mutual_knn_of_a_language_pair(benchmark) -> None:
-    """A further language against the pivot, whose neighbours are found once for all pairs.
+    """A language pair, without the pivot's neighbours, which are found once for all pairs.
 
-    One thread, against the bare inner products of the states in float64.
+    Compared with plain inner products of the states in float64, on one thread.
     """
     generator = np.random.default_rng(0)
     pivot, other = generator.standard_normal((2, SEGMENTS, WIDTH), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Runs the dumps in turn, each in a process of its own, and prints medians and ratios."""
+"""Runs the tools' dumps in turn, each in a new process, and prints medians and ratios."""
 
 import argparse
 import json
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def run(tool: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Dump with one tool; what earlier dumps left to write is written out first."""
+    """Dump with one tool, after flushing the writes of earlier dumps to disk."""
     os.sync()
     python = sys.executable if tool == "neuroglot" else options.tools_python
     command = [python, HERE / f"run_{tool}.py", options.model, options.segments, folder]
@@ -64,7 +64,7 @@ def run(tool: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def check_agreement(folders: dict[str, Path], options: argparse.Namespace) -> None:
-    """Stop unless all tools recorded the same numbers of the first batch, layer by layer."""
+    """Stop unless all tools recorded the same values for the first batch, in every layer."""
     sequences = read_sequences(options.segments)
     group = batches(sequences, options.batch_tokens)[0]
     lengths = [len(sequence) for sequence in sequences]
@@ -84,7 +84,7 @@ def check_agreement(folders: dict[str, Path], options: argparse.Namespace) -> No
 
 
 def first_batch(tool: str, path: Path, site: str) -> NDArray[np.float32]:
-    """What a tool saved of the first batch, ``[layer, sequence, time, width]``."""
+    """A tool's dump of the first batch, ``[layer, sequence, time, width]``."""
     saved = torch.load(path, weights_only=True)
     if tool == "nnsight":
         return torch.stack(saved[site]).float().numpy()

@@ -1,4 +1,4 @@
-"""What the runners share: sequences, batches, the clock, memory and the line they print."""
+"""Code shared by the runners: sequences, batches, time, memory and the printed line."""
 
 import argparse
 import json
@@ -20,13 +20,13 @@ Dump = Callable[[Any, Sequences, int, Path], None]
 
 
 def read_sequences(path: Path) -> Sequences:
-    """Read what ``segments.py`` wrote."""
+    """Read the file that ``segments.py`` wrote."""
     with np.load(path, allow_pickle=False) as data:
         return np.split(data["token_id"], np.cumsum(data["length"])[:-1])
 
 
 def batches(sequences: Sequences, budget: int) -> list[list[int]]:
-    """Group sequences from the longest to the shortest, ``budget`` tokens with padding each.
+    """Group sequences from the longest to the shortest, up to ``budget`` tokens with padding each.
 
     Returns:
         Indices of the sequences of each batch.
@@ -57,10 +57,11 @@ def run(tool: str, packages: Sequence[str], load: Load, dump: Dump) -> None:
     """Load a model, dump a batch to warm up, time the dump of all, and print one line of JSON.
 
     Args:
-        tool: its name.
-        packages: whose versions are reported.
-        load: takes the model's folder; returns what ``dump`` needs and the PyTorch module in it.
-        dump: takes that, the sequences, the tokens in a batch and an empty folder to write to.
+        tool: the tool's name.
+        packages: packages whose versions are reported.
+        load: takes the model's folder; returns the object that ``dump`` needs and its PyTorch
+            module.
+        dump: takes that object, the sequences, the tokens in a batch and an empty output folder.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path, help="folder with safetensors and config.json")
@@ -70,14 +71,14 @@ def run(tool: str, packages: Sequence[str], load: Load, dump: Dump) -> None:
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
-    # Also what a tool does in threads of its own has to share these cores.
+    # Threads that a tool starts itself must share these cores too.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     import torch
 
     torch.set_num_threads(options.threads)
     sequences = read_sequences(options.segments)
     model, module = load(options.model)
-    # Weights that are mapped from the file count as memory only once they are read.
+    # Memory-mapped weights count as memory only after they are read.
     for parameter in module.parameters():
         parameter.detach().sum()
     loaded = _status("VmRSS")
@@ -107,11 +108,11 @@ def run(tool: str, packages: Sequence[str], load: Load, dump: Dump) -> None:
 
 
 def _status(field: str) -> int:
-    """A size from the kernel's account of this process, in bytes."""
+    """A size in the kernel's status of this process, in bytes."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)[1]) << 10  # type: ignore[index]
 
 
 def _forget_peak() -> None:
-    """Restart the kernel's account of the greatest resident size: loading has its own peak."""
+    """Reset the kernel's peak resident size, so that loading the model does not count."""
     Path("/proc/self/clear_refs").write_text("5")

@@ -19,7 +19,7 @@ def load(folder: Path) -> tuple[Any, Any]:
 
 
 def every_token(sequences: measure.Sequences) -> Tokens:
-    """All tokens as rows to record; special tokens are taken for ordinary ones."""
+    """All tokens as rows to record; special tokens count as ordinary tokens."""
     lengths = [len(sequence) for sequence in sequences]
     position = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
     return Tokens(

@@ -28,7 +28,7 @@ def dump(bridge: Any, sequences: measure.Sequences, batch_tokens: int, folder: P
                 attention_mask=inputs["attention_mask"],
                 names_filter=wanted,
                 return_type=None,
-                logits_to_keep=1,  # handed on to the model, which else computes all logits
+                logits_to_keep=1,  # passed on to the model, which would compute all logits
             )
         halves = {name: value.half() for name, value in cache.items()}
         torch.save(halves, folder / f"{number:05d}.pt")

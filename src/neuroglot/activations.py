@@ -1,4 +1,4 @@
-"""Opens what was recorded of a text, for a notebook."""
+"""Opens recorded activations in a notebook."""
 
 from pathlib import Path
 
@@ -7,29 +7,30 @@ import xarray as xr
 from neuroglot import store
 from neuroglot.errors import NeuroglotError
 
-# Groups with raw rows, those of the most tokens first.
+# Groups with raw rows; the group with the most tokens first.
 RAW = ("rows", "sample", "prompts")
 
 
 def open_activations(
     model: str, corpus: str, language: str, results: str | Path = "results"
 ) -> xr.Dataset:
-    """Open what a model's neurons did at the tokens of a text: one labelled dataset.
+    """Open the activations of a model's neurons at the tokens of a text, as one labelled dataset.
 
-    ``act [layer, row, neuron]`` is what the FFN's output matrix reads of each neuron at the tokens
-    that were recorded raw: every one, or those that end a prefix of the first segments, or the last
-    of each prompt (``attrs["group"]``: ``rows``, ``sample`` or ``prompts``; of several the first).
-    ``token``, its text with a space as ``␣``, ``token_id``, ``segment`` and ``position`` stand
-    beside each row. ``layer`` and neurons count from 0. Values are read once they are asked for.
+    ``act [layer, row, neuron]`` is the input of the FFN's output matrix at the tokens with raw
+    rows. ``attrs["group"]`` names the group: ``rows`` (every token), ``sample`` (tokens that end a
+    prefix of the first segments) or ``prompts`` (the last token of each prompt). If several were
+    recorded, the first of these is opened. Each row has the coordinates ``token`` (its text, with a
+    space as ``␣``), ``token_id``, ``segment`` and ``position``. Layers and neurons count from 0.
+    Values are read when they are used.
 
     Args:
-        model: id.
-        corpus: id, of a corpus or a task.
-        language: id.
+        model: id of the model.
+        corpus: id of a corpus or a task.
+        language: id of the language.
         results: the folder of the results.
 
     Raises:
-        NeuroglotError: the text was not recorded, or no raw rows of it were.
+        NeuroglotError: the text was not recorded, or not with raw rows.
 
     Example:
         >>> act = neuroglot.open_activations("gemma-3-270m", "udhr", "en").act

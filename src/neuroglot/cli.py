@@ -32,7 +32,7 @@ Analysis = Annotated[str, typer.Argument(help="The analysis, such as roles.")]
 
 
 def main() -> None:
-    """Run a command; bad input and a full disk end with one message and status 1."""
+    """Run a command; for bad input or a full disk, print one message and exit with status 1."""
     try:
         app()
     except Exception as error:
@@ -45,18 +45,18 @@ def main() -> None:
 
 
 def _printable(message: str) -> str:
-    """Escape what a terminal would obey: libraries' messages may quote bytes of damaged files."""
+    """Escape control characters: libraries' messages may quote bytes of damaged files."""
     kept = (c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in message.rstrip())
     return "".join(kept)
 
 
 def _messages(error: Exception) -> list[str]:
-    """Messages for an error that the user can mend; an empty list for any other error."""
+    """Messages for an error that the user can correct; empty for any other error."""
     if full := _disk_full(error):
         return [full]
     if isinstance(error, NeuroglotError):
         return [str(error)]
-    if isinstance(error, ValidationError):  # the workflow's settings are checked before
+    if isinstance(error, ValidationError):  # the configuration is checked earlier
         return [
             f"settings: {'.'.join(map(str, found['loc']))}: {found['msg']}"
             for found in error.errors()
@@ -74,9 +74,9 @@ FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used 
 
 
 def _disk_full(error: BaseException | None) -> str | None:
-    """Word a full disk, whatever a library made of it."""
+    """Word the message for a full disk, whatever error a library raised for it; else None."""
     while error is not None:
-        in_rust = re.search(r"\(os error (\d+)\)", str(error))  # as safetensors words it
+        in_rust = re.search(r"\(os error (\d+)\)", str(error))  # safetensors' wording
         number = int(in_rust[1]) if in_rust else getattr(error, "errno", None)
         if number in FULL:
             return f"{_place(error)}: {FULL[number]}; make room and run the same command again"
@@ -85,7 +85,7 @@ def _disk_full(error: BaseException | None) -> str | None:
 
 
 def _place(error: BaseException) -> str:
-    """The file that an error is about, or what the command was to write."""
+    """The file that an error names, or the path that the command was writing."""
     from neuroglot.files import written
 
     named = (getattr(error, name, None) for name in ("filename2", "filename"))

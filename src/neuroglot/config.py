@@ -1,4 +1,4 @@
-"""The configuration's one reader: typed, and refused before any job runs if it is wrong."""
+"""Reads and validates the configuration before any job runs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -70,7 +70,7 @@ class Config(Section):
         return self
 
     def _problems(self) -> Iterator[str]:
-        """What is wrong between the sections."""
+        """Messages for faults that concern several sections."""
         for name, section in self._sections():
             analysis = ANALYSES[name]
             yield from analysis.problems(self, section)
@@ -93,25 +93,25 @@ class Config(Section):
                         )
 
     def _sections(self) -> Iterator[tuple[str, AnalysisSettings]]:
-        """The configured analyses' sections, by name."""
+        """Names and sections of the configured analyses."""
         for name in ANALYSES:
             if (section := self.section(name)) is not None:
                 yield name, section
 
     def section(self, analysis: str) -> Any:
-        """The section of an analysis; None where it is not configured."""
+        """The section of an analysis; None if it is not configured."""
         return getattr(self, analysis, None)
 
     @property
     def analyses(self) -> list[str]:
-        """The configured analyses."""
+        """Names of the configured analyses."""
         return [name for name, _ in self._sections()]
 
     def models_of(self, analysis: str, causal: bool = False) -> list[str]:
-        """The models that an analysis, or those of its steps that edit neurons, runs on.
+        """The models on which an analysis runs, or with ``causal`` its steps that edit neurons.
 
-        An analysis that names none runs on all that are configured, or, if it reads other
-        analyses' results, on those that all of these run on.
+        An analysis that names no models runs on all configured models. If it reads other analyses'
+        results, it runs on the models that all of these analyses have.
         """
         section = self.section(analysis)
         chosen = section.models
@@ -124,13 +124,13 @@ class Config(Section):
 
     @property
     def all_languages(self) -> list[str]:
-        """Every language that any corpus or task is read in, in drawing order."""
+        """All languages of any corpus or task, in drawing order."""
         texts = [*self.corpora.values(), *self.tasks.values()]
         own = [language for text in texts for language in text.languages or ()]
         return list(dict.fromkeys([*self.languages, *own]))
 
     def corpus_languages(self, *names: str) -> list[str]:
-        """The languages that any of some corpora or tasks is read in, in drawing order."""
+        """All languages of the named corpora and tasks, in drawing order."""
         read = {
             language
             for name in names
@@ -143,7 +143,7 @@ class Config(Section):
         return [language for language in self.all_languages if language in read]
 
     def held_out_languages(self, corpus: str) -> list[str]:
-        """The languages of a corpus that there is held-out text in."""
+        """The languages of a corpus that have held-out text."""
         if self.perplexity is None:
             return []
         held_out = self.corpus_languages(self.perplexity.corpus)
@@ -153,16 +153,16 @@ class Config(Section):
         """How one language of a corpus is tokenised."""
         settings = self.corpora[corpus]
         prefix = settings.prefix
-        if prefix == "auto":  # scripts written without spaces have no word boundaries to stop at
+        if prefix == "auto":  # scripts without spaces have no word boundaries
             prefix = "word" if self.language(language).spaced else "subword"
         return Tokenising(prefix=prefix, long_segments=settings.long_segments)
 
     def language(self, language: str) -> Language:
-        """What is known of a configured language."""
+        """Look up a configured language."""
         return find_language(language, self.language_table)
 
     def facts(self, languages: Iterable[str]) -> dict[str, LanguageFacts]:
-        """What reductions and figures know of languages."""
+        """The facts about languages that reductions and figures use."""
         found = {}
         for one in languages:
             known = self.language(one)
@@ -173,7 +173,7 @@ class Config(Section):
 
 
 def _with_sections() -> type[Config]:
-    """The configuration with a section for every analysis that is registered."""
+    """Make the configuration's class, with a section for every registered analysis."""
     sections: dict[str, Any] = {
         name: (analysis.section | None, Field(None, description=_sentence(analysis.title)))
         for name, analysis in ANALYSES.items()
@@ -192,11 +192,11 @@ def load(settings: Mapping[str, Any], files: Sequence[Path] = ()) -> Config:
     """Validate a configuration.
 
     Args:
-        settings: what Snakemake merged from the files and the command line.
-        files: the configuration files themselves, to find keys that stand in them twice.
+        settings: the settings that Snakemake merged from the files and the command line.
+        files: the configuration files, to find duplicate keys.
 
     Raises:
-        NeuroglotError: the faults found, one a line, each with its key.
+        NeuroglotError: the faults found, one per line, each with its key.
     """
     for file in files:
         read_yaml(file)
@@ -213,7 +213,7 @@ def load(settings: Mapping[str, Any], files: Sequence[Path] = ()) -> Config:
 
 
 def _first(faults: Iterable[str]) -> Iterator[str]:
-    """The first faults, each cut in its middle where a value in it is endless."""
+    """The first faults; very long ones are shortened in the middle."""
     faults = list(faults)
     for fault in faults[:SHOWN_FAULTS]:
         half = SHOWN_CHARACTERS // 2
@@ -223,7 +223,7 @@ def _first(faults: Iterable[str]) -> Iterator[str]:
 
 
 def _missing(config: Config) -> Iterator[str]:
-    """Find languages without a table row and corpora without a language, before any job runs."""
+    """Messages for unknown languages, and for languages that corpora or tasks lack."""
     for language in config.all_languages:
         try:
             config.language(language)
@@ -242,7 +242,7 @@ def _missing(config: Config) -> Iterator[str]:
 
 
 def _word(error: Any) -> str:
-    """Word one of pydantic's findings, with the nearest valid key for an unknown one."""
+    """Word one of pydantic's errors; for an unknown key, suggest the nearest valid key."""
     where = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
     if error["type"] == "extra_forbidden":
         *parents, key = error["loc"]
@@ -257,12 +257,12 @@ def _word(error: Any) -> str:
 def _shown(value: Any) -> str:
     try:
         return repr(value)
-    except ValueError:  # Python writes no number of more than 4300 digits
+    except ValueError:  # Python does not print numbers of more than 4300 digits
         return "an endless number"
 
 
 def _keys(model: Any, path: Sequence[Any]) -> list[str]:
-    """The keys a section knows, found by walking the models along an error's location."""
+    """The valid keys of a section, found by following an error's location through the models."""
     nodes = [model]
     for part in path:
         nodes = [found for node in nodes for found in _children(node, str(part))]
@@ -290,10 +290,10 @@ def _literal(annotation: Any) -> Any:
 
 
 def load_file(file: Path) -> Config:
-    """Read and validate a configuration file, or the one that results keep.
+    """Read and validate a configuration file, or the configuration kept with the results.
 
     Raises:
-        NeuroglotError: as ``load``; or results keep none that can be read.
+        NeuroglotError: as ``load``; or the kept configuration is missing or damaged.
     """
     if file != layout.CONFIGURATION:
         return load(read_yaml(file), [file])

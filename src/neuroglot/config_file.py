@@ -1,4 +1,4 @@
-"""Reads a configuration file as YAML that is no bomb, runs no code and has no key twice."""
+"""Reads a configuration file as YAML; refuses alias bombs, code and duplicate keys."""
 
 from collections.abc import Hashable
 from itertools import chain
@@ -9,11 +9,11 @@ import yaml
 
 from neuroglot.errors import NeuroglotError
 
-MOST_VALUES = 100_000  # far above any configuration, far below what aliases can be made to mean
+MOST_VALUES = 100_000  # far above any configuration, far below an alias bomb
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML that refuses a key given twice instead of taking the last, and bombs of aliases."""
+    """YAML loader that refuses duplicate keys and alias bombs."""
 
     def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()  # type: ignore[no-untyped-call]
@@ -25,17 +25,17 @@ class _StrictLoader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError, TypeError) as error:
-            kind = node.tag.rpartition(":")[2]  # SafeLoader lets such errors of values pass
+            kind = node.tag.rpartition(":")[2]  # SafeLoader does not catch such errors
             problem = f"{str(node.value)[:80]!r} is no {kind}"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 
 def _count(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
-    """Count the values of a node, aliases written out; long texts count as several."""
+    """Count the values of a node with aliases expanded; long texts count as several values."""
     if isinstance(node, yaml.ScalarNode):
         return 1 + len(node.value) // 100
     if node not in known:
-        known[node] = MOST_VALUES  # found again below, it would be within itself, without end
+        known[node] = MOST_VALUES  # if the node contains itself, this stops the recursion
         parts = (
             node.value if isinstance(node, yaml.SequenceNode) else chain.from_iterable(node.value)
         )
@@ -74,8 +74,8 @@ def read_yaml(file: Path) -> Any:
     """Read a configuration file.
 
     Raises:
-        NeuroglotError: it is missing, no YAML, no mapping, has a key twice, is nested too deeply,
-            or asks Snakemake to run code in it.
+        NeuroglotError: the file is missing, is not a YAML mapping, has a duplicate key, is nested
+            too deeply, or asks Snakemake to run code in it.
     """
     try:
         with file.open(encoding="utf-8") as stream:

@@ -1,4 +1,4 @@
-"""The JSON schema and the reference page of the configuration, generated from its models."""
+"""Generates the JSON schema and the reference page of the configuration from its models."""
 
 import json
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def markdown() -> str:
 
 
 def _order(schema: dict[str, Any]) -> list[str]:
-    """Definitions in the order in which they are first referred to."""
+    """Names of definitions, in the order of their first reference."""
     found: list[str] = []
 
     def visit(node: Any) -> None:

@@ -1,12 +1,12 @@
-"""What each module of the package defines and what each definition refers to, without importing it.
+"""Finds what the package's modules define and refer to, without importing them.
 
-``provenance`` follows the references found here and says what counts. A *unit* counts as a whole or
-not at all:
+``provenance`` follows the references and explains what counts. A *unit* counts as a whole or not at
+all:
 
-- ``module:name``: a definition at the top of a module;
-- ``module:name[key]``: one entry of a table, a definition that is a dictionary;
-- ``module``: what importing the module runs beside definitions;
-- ``module:*``: everything that can be had from the module.
+- ``module:name``: a definition at the top level of a module;
+- ``module:name[key]``: one entry of a table, which is a dictionary;
+- ``module``: the code besides definitions that runs when the module is imported;
+- ``module:*``: everything that can be reached through the module.
 """
 
 import ast
@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 PACKAGE = __package__
 ROOT = Path(__file__).parent
 
-# What makes errors: what it is given only words them, like the arguments of ``raise``.
+# The module that makes errors. Arguments of its functions are only words, as those of ``raise``.
 ERRORS = f"{PACKAGE}.errors"
 
-# Modules that change no number. ``fingerprint`` itself is hashed by what it returns.
+# Modules that change no result. A change of ``fingerprint`` shows in the values that it returns.
 UNCOUNTED = frozenset(
     {
         ERRORS,
@@ -36,11 +36,11 @@ UNCOUNTED = frozenset(
     }
 )
 
-# Definitions that change none either: what steps say of their variables.
+# Definitions that change no result: the steps' descriptions of their variables.
 WORDS = re.compile(rf"{PACKAGE}\.analyses\.\w+\.steps\.\w+:VARIABLES")
 
-# Tables of which a job reads one entry, which is its target; of the table itself, the type that is
-# annotated counts. ``CorpusSettings`` and ``TaskSettings`` are unions: an entry is a class.
+# Tables of which a job reads one entry, which it names as a target. Of the table itself only the
+# annotated type counts. ``CorpusSettings`` and ``TaskSettings`` are unions: an entry is a class.
 TABLES = frozenset(
     {
         f"{PACKAGE}.corpora:CorpusSettings",
@@ -49,7 +49,7 @@ TABLES = frozenset(
     }
 )
 
-# What imports a module by a name that only its caller knows, who makes that module a target too.
+# Functions that import a module by a name from their caller, which names the module as a target.
 LOADERS = frozenset(
     {
         f"{PACKAGE}.analyses.named:looked_at",
@@ -59,7 +59,7 @@ LOADERS = frozenset(
     }
 )
 
-# Decorators that read no annotations.
+# Decorators that do not read annotations.
 PLAIN_DECORATORS = frozenset(
     {
         *("abstractmethod", "classmethod", "override", "property", "staticmethod"),
@@ -85,7 +85,7 @@ _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
 class Import(NamedTuple):
-    """What an import binds a name to: a module, or a name in it."""
+    """The origin of an imported name: a module, or a name in it."""
 
     module: str
     name: str | None
@@ -96,15 +96,15 @@ Imports = dict[str, list[Import]]
 
 @dataclass(frozen=True)
 class Module:
-    """What a module holds at its top.
+    """The top level of a module.
 
     Attributes:
         name: full name.
         is_package: whether it is a package's ``__init__``.
-        definitions: the statements that define a name; all of them count.
-        imports: what its imports bind names to, those for type checkers among them.
-        statements: what it runs beside definitions and imports.
-        runs: modules that its imports run, of any package.
+        definitions: by name, all statements that define it.
+        imports: by name, its origins, including imports for type checkers.
+        statements: statements that are neither definitions nor imports.
+        runs: modules, of any package, that its imports run.
     """
 
     name: str
@@ -117,12 +117,12 @@ class Module:
 
 @dataclass(frozen=True)
 class Reading:
-    """What counts of a unit.
+    """The parts of a unit that count.
 
     Attributes:
-        digest: of its own code and of where the names in it come from; "" if it has none.
-        refers_to: the units it refers to.
-        changes_state: whether it changes an object at the top of a module.
+        digest: digest of the unit's code and of the origins of its names; "" without code.
+        refers_to: the units that it refers to.
+        changes_state: whether it changes an object at the top level of a module.
     """
 
     digest: str
@@ -160,7 +160,7 @@ def modules() -> tuple[str, ...]:
 
 
 def _survey(found: Module, body: Iterable[ast.stmt]) -> None:
-    """Sort the statements at a module's top into definitions, imports and others."""
+    """Sort a module's top-level statements into definitions, imports and others."""
     for node in body:
         match node:
             case ast.If(test=ast.Name("TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
@@ -209,7 +209,7 @@ def _assigned(node: ast.stmt) -> list[str] | None:
                 waiting.extend(parts)
             case ast.Starred(value=part):
                 waiting.append(part)
-            case _:  # it changes an object
+            case _:  # such as an attribute: it changes an object
                 return None
     return names
 
@@ -225,7 +225,7 @@ def _from(node: ast.ImportFrom, at: Module) -> str:
 
 
 def _imported(node: ast.AST, at: Module) -> Iterator[tuple[str, Import]]:
-    """The names that an import binds; ``*`` stands for those that it does not name."""
+    """The names that an import binds, with their origins; ``*`` stands for a star import."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             root = alias.name.partition(".")[0]
@@ -238,7 +238,7 @@ def _imported(node: ast.AST, at: Module) -> Iterator[tuple[str, Import]]:
 
 
 def _run_by(node: ast.AST, at: Module) -> Iterator[str]:
-    """The modules that an import runs: with each, first the packages it lies in."""
+    """The modules that an import runs, each after the packages that contain it."""
     names = []
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
@@ -251,14 +251,14 @@ def _run_by(node: ast.AST, at: Module) -> Iterator[str]:
 
 @cache
 def origins(at: str, chain: tuple[str, ...]) -> frozenset[str]:
-    """Follow a dotted name from a module through imports to what it stands for.
+    """Follow a dotted name in a module through imports to its definitions.
 
     Args:
         at: the module's name.
-        chain: the name's parts; none stands for the module itself.
+        chain: the name's parts; empty for the module itself.
 
     Returns:
-        Units; of what lies outside this package, dotted names.
+        Units of this package, and dotted names of objects outside it.
     """
     found: set[str] = set()
     seen: set[tuple[str, tuple[str, ...]]] = set()
@@ -294,7 +294,7 @@ def origins(at: str, chain: tuple[str, ...]) -> frozenset[str]:
 
 
 def named(at: str, name: str) -> Sequence[str]:
-    """The units that a name in a module, such as ``Class.method`` or ``TABLE[key]``, stands for.
+    """The units for a name in a module, such as ``Class.method`` or ``TABLE[key]``.
 
     Raises:
         LookupError: the module does not define the name.
@@ -309,7 +309,7 @@ def named(at: str, name: str) -> Sequence[str]:
 
 @cache
 def reading(unit: str) -> Reading | None:
-    """Read a unit; None if its module is no module of this package.
+    """Read a unit; None if its module is not in this package.
 
     Raises:
         LookupError: the module does not define the name, or the table has no such entry.
@@ -334,7 +334,7 @@ def reading(unit: str) -> Reading | None:
 
 
 def annotated(unit: str) -> frozenset[str]:
-    """The units that annotations of a function's, or of a class's methods', parameters name."""
+    """The units named in annotations of parameters of a function or of a class's methods."""
     at = unit.partition(":")[0]
     found = module(at)
     if found is None:
@@ -350,12 +350,12 @@ def annotated(unit: str) -> frozenset[str]:
 
 
 def counts(unit: str) -> bool:
-    """Whether a unit is one that can change a number."""
+    """Whether a unit can change a result."""
     return unit.partition(":")[0] not in UNCOUNTED and not WORDS.fullmatch(unit)
 
 
 def _nodes(found: Module, unit: str) -> Sequence[ast.AST]:
-    """The statements that define a unit, or its entry's expression."""
+    """The statements that define a unit, or the expression of a table's entry."""
     name, _, key = unit.partition(":")[2].partition("[")
     nodes = found.definitions.get(name)
     if nodes is None:
@@ -385,7 +385,7 @@ def _everything(found: Module) -> Iterator[str]:
 
 
 def _read_run(found: Module) -> Reading:
-    """Read what importing a module runs: its statements, other modules, what registers itself."""
+    """Read the code that importing a module runs, with the definitions that register themselves."""
     reader = _Reader(found, found.name)
     for node in found.statements:
         reader.read(node)
@@ -398,7 +398,7 @@ def _read_run(found: Module) -> Reading:
 
 
 def _registers(found: Module, node: ast.AST) -> bool:
-    """Whether a definition is handed to what may keep it: then nothing needs to name it."""
+    """Whether a definition is passed to code that may keep it, so that nothing need name it."""
     if isinstance(node, _DEFINITIONS):
         parts = [node, *(node.body if isinstance(node, ast.ClassDef) else ())]
         decorators = (one for part in parts for one in getattr(part, "decorator_list", ()))
@@ -418,14 +418,14 @@ def _registers(found: Module, node: ast.AST) -> bool:
 
 
 def _defined(unit: str) -> Sequence[ast.AST]:
-    """The statements that define what a name stands for; none outside this package."""
+    """The statements that define a unit; empty for names outside this package."""
     at, _, name = unit.partition(":")
     found = module(at)
     return found.definitions.get(name, ()) if found else ()
 
 
 def _is_object(unit: str) -> bool:
-    """Whether a name stands for an object of this package that is no function and no class."""
+    """Whether a unit is an object of this package that is neither function nor class."""
     nodes = _defined(unit)
     return bool(nodes) and not any(isinstance(one, _DEFINITIONS) for one in nodes)
 
@@ -435,7 +435,7 @@ def _is_global(found: Module, name: str) -> bool:
 
 
 def _inside(node: ast.AST, kinds: tuple[type[Any], ...]) -> Iterator[Any]:
-    """Nodes of some kinds in what a statement runs itself, not in functions that it defines."""
+    """Nodes of some kinds in a statement, without those in functions that it defines."""
     waiting = [node]
     while waiting:
         one = waiting.pop()
@@ -446,7 +446,7 @@ def _inside(node: ast.AST, kinds: tuple[type[Any], ...]) -> Iterator[Any]:
 
 
 def _chain(node: ast.AST) -> tuple[str, ...]:
-    """The parts of a dotted name; none if it is anything else."""
+    """The parts of a dotted name; empty for any other node."""
     parts = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -459,7 +459,7 @@ def _chain(node: ast.AST) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The names that a function, class or comprehension binds; of those of imports, what to."""
+    """The names that a function, class or comprehension binds, with the origins of imports."""
 
     names: Imports
     of_module: frozenset[str] = frozenset()  # declared ``global``
@@ -467,12 +467,12 @@ class _Scope:
 
 
 def _bindings(body: Iterable[ast.AST], at: Module, is_class: bool = False) -> _Scope:
-    """Find the names that statements bind, not those within functions and classes in them."""
+    """Find the names that statements bind, without names in nested functions and classes."""
     names: Imports = {}
     of_module: set[str] = set()
     elsewhere: set[str] = set()
     waiting: list[Any] = list(body)
-    while waiting:  # without ``match``, which takes three times as long
+    while waiting:  # ``match`` would take three times as long
         node = waiting.pop()
         kind = type(node)
         if kind is ast.Name:
@@ -508,7 +508,7 @@ def _bindings(body: Iterable[ast.AST], at: Module, is_class: bool = False) -> _S
 
 
 class _Reader:
-    """Writes down what counts of some code, and finds what its names refer to."""
+    """Writes down the code that counts, and finds what its names refer to."""
 
     def __init__(self, at: Module, unit: str) -> None:
         self.refers_to: set[str] = set()
@@ -520,7 +520,7 @@ class _Reader:
         self._changes_state = False
 
     def reading(self) -> Reading:
-        """What was read."""
+        """The result of all that was read."""
         origins = sorted((name, sorted(found)) for name, found in self._origins.items())
         whole = f"{' '.join(self._text)} {origins}"
         return Reading(
@@ -530,7 +530,7 @@ class _Reader:
         )
 
     def read(self, node: ast.AST) -> None:
-        """Read any code."""
+        """Read a node of any kind."""
         special = _SPECIAL.get(type(node))
         if special is None:
             self._plain(node)
@@ -538,7 +538,7 @@ class _Reader:
             special(self, node)
 
     def annotation(self, node: ast.expr) -> None:
-        """Read an annotation that counts, and what it names in quotes."""
+        """Read an annotation that counts, including names in quotes."""
         self.read(node)
         waiting = [node]
         while waiting:
@@ -599,7 +599,7 @@ class _Reader:
         self._write(")")
 
     def _find(self, chain: tuple[str, ...]) -> frozenset[str]:
-        """What a dotted name stands for; a builtin for itself, a local object for nothing."""
+        """The origins of a dotted name: a builtin's is its name, and a local object has none."""
         if not chain:
             return frozenset()
         first, *rest = chain
@@ -627,7 +627,7 @@ class _Reader:
                 self._load(())
 
     def _local(self, name: str) -> Sequence[Import] | None:
-        """What imports bind a local name to, nothing if no import does; None if it is not local."""
+        """A local name's origins, empty if it is not imported; None if the name is not local."""
         in_class = None
         for depth, scope in enumerate(reversed(self._scopes)):
             if name in scope.of_module:
@@ -635,7 +635,7 @@ class _Reader:
             if name in scope.names:
                 if not scope.is_class:
                     return scope.names[name]
-                if not depth:  # before a class binds a name, it is that of the module
+                if not depth:  # before a class binds a name, the module's is used
                     in_class = scope.names[name]
         if in_class is not None and (in_class or not _is_global(self._at, name)):
             return in_class
@@ -646,7 +646,7 @@ class _Reader:
         self._all(nodes)
         self._scopes.pop()
 
-    # What follows reads one kind of node each.
+    # Each of the following methods reads one kind of node.
 
     def _name(self, node: ast.Name) -> None:
         self._write(node.id)
@@ -736,7 +736,7 @@ class _Reader:
     def _annotated_assignment(self, node: ast.AnnAssign) -> None:
         if self._scopes and self._scopes[-1].is_class:
             self._plain(node, "annotation")
-            self.annotation(node.annotation)  # validated by pydantic, a field to dataclasses
+            self.annotation(node.annotation)  # pydantic and dataclasses read it
         elif node.value is not None:
             self._plain(ast.Assign([node.target], node.value))
 
@@ -749,7 +749,7 @@ class _Reader:
         self._changes_state = True
 
     def _expression(self, node: ast.Expr) -> None:
-        """Leave out docstrings, and the words of what is only said."""
+        """Leave out docstrings, and the words of messages that are only printed."""
         if isinstance(node.value, ast.Constant):
             return
         call = node.value
@@ -777,7 +777,7 @@ class _Reader:
         self._write(")")
 
     def _is_own_class(self, function: ast.expr) -> bool:
-        """Whether an exception is a class of this package, which may do something with words."""
+        """Whether an exception is a class of this package, which may use its words."""
         return any(
             isinstance(node, ast.ClassDef)
             for unit in self._find(_chain(function))
@@ -805,10 +805,10 @@ class _Reader:
         self._all(one for one in node.keywords if not (described and one.arg == "description"))
         self._write(")")
         if chain[1:] and self._find(chain[:-1]) == found and any(map(_is_object, found)):
-            self._changes_state = True  # its method may
+            self._changes_state = True  # the method may change it
 
     def _load(self, arguments: Sequence[ast.expr]) -> None:
-        """Note what is imported by a name that is known or begins as is known; if not, anything."""
+        """Note modules imported by a known name or known start of one; else the whole package."""
         if self._unit in LOADERS:
             return
         match arguments:

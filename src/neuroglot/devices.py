@@ -1,4 +1,4 @@
-"""Gives jobs that share a machine different GPUs."""
+"""Assigns different GPUs to jobs that share a machine."""
 
 import os
 import tempfile
@@ -13,17 +13,17 @@ POLL_SECONDS = 1.0
 
 
 def claim(count: int) -> list[str]:
-    """Take GPUs that no other job of this user has taken, and show torch no others.
+    """Reserve GPUs that no other job of this user has reserved, and hide all others from torch.
 
-    Waits until enough are free. They are given back when the process ends, however it ends. Call
-    it before torch looks for GPUs. Jobs of Slurm, which gives each its own GPUs, do not wait for
-    one another; several processes in one of them do.
+    Waits until enough GPUs are free. They are released when the process ends, however it ends. Call
+    this before torch looks for GPUs. Slurm gives each job its own GPUs, so Slurm jobs do not wait
+    for one another; several processes within one Slurm job do.
 
     Args:
-        count: how many; with 0 nothing is taken, and what is visible stays so.
+        count: number of GPUs; with 0 no GPU is reserved, and none is hidden.
 
     Returns:
-        What ``CUDA_VISIBLE_DEVICES`` now names.
+        The names now in ``CUDA_VISIBLE_DEVICES``; with 0, the visible GPUs.
 
     Raises:
         NeuroglotError: fewer GPUs are visible than ``count``.
@@ -41,7 +41,7 @@ def claim(count: int) -> list[str]:
     folder.mkdir(mode=0o700, exist_ok=True)
     job = os.environ.get("SLURM_JOB_ID", "here")
     while True:
-        with FileLock(folder / f"{job}.lock"):  # one chooses at a time: none waits holding some
+        with FileLock(folder / f"{job}.lock"):  # so that no waiting process holds some GPUs
             taken = _free(folder, job, devices, count)
         if taken:
             break
@@ -51,11 +51,11 @@ def claim(count: int) -> list[str]:
     return list(taken)
 
 
-_HELD: dict[str, FileLock] = {}  # a lock that is collected is released
+_HELD: dict[str, FileLock] = {}  # keeps the locks: garbage collection would release them
 
 
 def visible() -> list[str]:
-    """Name the GPUs that this process may use, without asking a driver."""
+    """The names of the GPUs that this process may use, without asking the driver."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [device for device in named.split(",") if device not in ("", "-1")]
@@ -63,7 +63,7 @@ def visible() -> list[str]:
 
 
 def _free(folder: Path, job: str, devices: list[str], count: int) -> dict[str, FileLock]:
-    """Lock so many of the devices; none if fewer are free."""
+    """Lock ``count`` devices; lock none if fewer are free."""
     taken: dict[str, FileLock] = {}
     for device in devices:
         lock = FileLock(folder / f"{job}-{device.replace('/', '_')}.lock")

@@ -1,18 +1,18 @@
-"""The one exception that a user's input can raise, and how it words a misspelt name."""
+"""The exception for bad input, and its messages for unknown names and overflow."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class NeuroglotError(Exception):
-    """Bad input: the message names the file, key or language, what was found and what to do.
+    """Bad input. The message names the file, key or language, what was found and what to do.
 
     The command line prints the message alone, without a traceback, and exits with status 1.
     """
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
-    """Word a message for a ``name`` that is not one of ``valid``, with the nearest that is.
+    """Word a message for a ``name`` that is not in ``valid``, with the nearest valid name.
 
     Example:
         >>> unknown_name("corpus", "udrh", ["udhr", "django"])
@@ -27,11 +27,11 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
 
 
 def not_finite(what: str, of: str = "activations") -> NeuroglotError:
-    """The error for a number that a model's overflow has spoilt.
+    """Make the error for a NaN or infinite value that comes from overflow in a model.
 
     Args:
-        what: the number.
-        of: what holds NaN or infinity, ``activations`` or ``logits``.
+        what: the value's name.
+        of: the tensors that hold NaN or infinity, ``activations`` or ``logits``.
     """
     return NeuroglotError(
         f"{what} is not finite: the model's {of} hold NaN or infinity; set capture.dtype to "

@@ -1,6 +1,6 @@
-"""Writes files whole or not at all, and tells when one has changed.
+"""Writes files whole or not at all, and detects changed files.
 
-A reader never sees half of a file, nor does a later run.
+Readers and later runs never see half a file.
 """
 
 import os
@@ -8,26 +8,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Nanoseconds in which a file may change twice and its times only once, as clocks of networks tick.
+# Nanoseconds within which two changes of a file may give it the same times (network file systems).
 TICK = 2_000_000_000
 
 written: list[Path] = []
-"""What commands of this process said they write: the error of a full disk rarely names a file."""
+"""Paths that this process writes, for messages: errors of a full disk rarely name a file."""
 
 
 def to_write(path: Path) -> Path:
-    """Say what a command is about to write, and give the path back."""
+    """Note a path that a command is about to write, and return the path."""
     written.append(path)
     return path
 
 
 @contextmanager
 def written_whole(path: Path, suffix: str = "") -> Iterator[Path]:
-    """Give a place to write to, which becomes ``path`` when the block ends well.
+    """Give a temporary path, which is renamed to ``path`` if the block ends without an error.
 
     Args:
-        path: of the file; its folder is made.
-        suffix: of the temporary name, for libraries that look at it.
+        path: the file's path; its folder is made.
+        suffix: suffix of the temporary name, for libraries that need one.
 
     Example:
         >>> with written_whole(path) as temporary:
@@ -49,7 +49,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def state_of(file: Path) -> dict[str, int]:
-    """What differs once a file was written or replaced, whatever its time was set to."""
+    """A file's state, which changes if it is written or replaced, whatever its mtime is set to."""
     stat = file.stat()
     return {
         "size": stat.st_size,

@@ -1,7 +1,7 @@
-"""Keys of models, texts and tasks, which change exactly when what they are made from does.
+"""Keys of models, texts and tasks. A key changes exactly if one of its inputs changes.
 
-They are computed while the workflow is parsed, so nothing here loads a model or reads a text, and
-what was hashed once is not hashed again: a checkpoint of 14 GB takes a minute.
+Keys are computed while the workflow is parsed, so nothing here loads a model or reads a text. A
+file is hashed only once, because hashing a checkpoint of 14 GB takes a minute.
 """
 
 import json
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from neuroglot.config import Config
 
 MODELS = "neuroglot.models.normalise:normalise"
-OUTDATED, WRITTEN = "models of former entries", "written at"  # which are no paths
+OUTDATED, WRITTEN = "models of former entries", "written at"  # entries that are not paths
 
 
 class Digests:
-    """Digests of files, remembered in a JSON file beside what tells that a file has changed.
+    """Digests of files, kept in a JSON file with each file's size, times and inode.
 
-    The JSON file is a shortcut and no result: missing, damaged or not writable, it costs time.
+    The JSON file only saves time: it may be missing, damaged or not writable.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read what is remembered.
+        """Read the JSON file.
 
         Args:
-            path: of the JSON file, such as ``results/.keys.json``.
+            path: the JSON file, such as ``results/.digests.json``.
         """
         self._path = path
         self._known = self._read()
@@ -53,7 +53,7 @@ class Digests:
         return known if isinstance(known, dict) else {}
 
     def of(self, file: Path) -> str:
-        """Return the hexadecimal SHA-256 of a file's content; touching it changes nothing.
+        """Return the hexadecimal SHA-256 of a file's content, which touching does not change.
 
         Raises:
             NeuroglotError: the file cannot be read.
@@ -72,7 +72,7 @@ class Digests:
         return found
 
     def write(self, notes: dict[str, Any]) -> None:
-        """Write notes, and in any case a file where there is none."""
+        """Write notes; without notes, write the file only if it does not exist."""
         if notes or not self._path.is_file():
             for name, note in {**notes, WRITTEN: time.time_ns()}.items():
                 self._remember(name, note)
@@ -84,18 +84,18 @@ class Digests:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self._path, self._known)
         except OSError:
-            pass  # a folder that is only to be looked at, or a full disk
+            pass  # a read-only folder, or a full disk
 
 
 def model_key(settings: ModelSettings, cache: Digests) -> str:
-    """Return the key of a model as it is taken from its source.
+    """Return the key of a model's source.
 
-    Of a folder these are the names and contents of the files that are used, and its architecture's
-    entry; of a package or a Hub id what pins it. Their architecture is only known once they are
-    made: ``models.card.is_current`` looks at it then.
+    For a folder it covers the names and contents of the used files, and the architecture's entry.
+    For a package or a Hub id it covers the name and what pins it. Their architecture is known only
+    after the model was made; then ``models.card.is_current`` checks it.
 
     Raises:
-        NeuroglotError: a folder lacks a file or one cannot be read.
+        NeuroglotError: a file of the folder is missing or cannot be read.
     """
     if settings.kind == "package":
         package = settings.package
@@ -108,11 +108,11 @@ def model_key(settings: ModelSettings, cache: Digests) -> str:
 
 
 def _model_type(folder: Path) -> str:
-    """The model type that a checkpoint's configuration names; "" where it names none."""
+    """The model type in a checkpoint's configuration; "" if there is none."""
     try:
         return str(json.loads((folder / "config.json").read_text("utf-8"))["model_type"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return ""  # making the model says what is wrong
+        return ""  # making the model reports the error
 
 
 def text_key(corpus: Corpus, language: str, cache: Digests) -> str:
@@ -141,21 +141,21 @@ def _key(source: Source, language: str, cache: Digests) -> list[Any]:
 
 
 class Keys:
-    """The keys of all that a configuration names, each computed once."""
+    """The keys of a configuration's models, texts and tasks, each computed once."""
 
     def __init__(self, config: "Config") -> None:
-        """Take the configuration; what was hashed for it before is remembered."""
+        """Take the configuration, and read the digests of earlier runs."""
         self._config, self._digests = config, Digests(layout.DIGESTS)
 
-    @cache  # noqa: B019 - there is one for a process
+    @cache  # noqa: B019 - there is one instance in a process
     def model(self, model: str) -> str:
-        """Of a model as its source has it: the weights, not where they lie."""
+        """Key of a model's source and of the code that makes it, without the folder's path."""
         return digest([model_key(self._config.models[model], self._digests), fingerprint(MODELS)])
 
     def outdated(self) -> set[str]:
-        """The models that were made with another entry of their architecture than there is now.
+        """The models whose architecture's entry has changed since they were made.
 
-        What is remembered is written anew where there are any, so that it is younger than they.
+        If there are any, the JSON file is written again, so that it is younger than these models.
         """
         folders = {model: layout.model(model) for model in self._config.models}
         made = {model: folder for model, folder in folders.items() if (folder / CARD).is_file()}
@@ -164,7 +164,7 @@ class Keys:
         return found
 
     def made_model(self, model: str) -> str:
-        """The same with its architecture's entry, which is known once the model was made."""
+        """Key of a model with its architecture's entry, which is known once the model was made."""
         return digest([self.model(model), self._architecture(model)])
 
     def _architecture(self, model: str) -> str | None:
@@ -175,7 +175,7 @@ class Keys:
 
     @cache  # noqa: B019
     def text(self, text: str, language: str) -> str:
-        """Of one language of a corpus or task."""
+        """Key of one language of a corpus or task."""
         if text in self._config.tasks:
             return task_key(self._config.tasks[text], language, self._digests)
         return text_key(self._config.corpora[text], language, self._digests)

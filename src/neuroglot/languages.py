@@ -1,7 +1,7 @@
-"""Languages: a BCP 47 tag's name, family, genus, script, direction and word spacing.
+"""Languages: name, family, genus, script, direction and word spacing of a BCP 47 tag.
 
 Families and genera are those of WALS Online (Dryer & Haspelmath, eds., 2013, CC BY 4.0); scripts
-are CLDR's likely subtags, through langcodes. `data/README.md` says how the table was made.
+are CLDR's likely subtags, from langcodes. `data/README.md` describes how the table was made.
 """
 
 import csv
@@ -50,7 +50,7 @@ class Language:
 
     @property
     def direction(self) -> Literal["ltr", "rtl"]:
-        """Direction in which the script is written."""
+        """Direction of the script."""
         return "rtl" if self.script in RIGHT_TO_LEFT else "ltr"
 
     @property
@@ -62,10 +62,11 @@ class Language:
 def language_id(tag: str) -> str:
     """Standardise a tag to a language's id: `zh_Hans` and `zho-hans` give `zh-hans`.
 
-    The leading language of a macrolanguage takes its tag: `cmn` gives `zh`, `arb` gives `ar`.
+    The main language of a macrolanguage gets the macrolanguage's tag: `cmn` gives `zh`, `arb` gives
+    `ar`.
 
     Raises:
-        NeuroglotError: The tag is malformed, unknown, or names no single language.
+        NeuroglotError: The tag is malformed, unknown, or does not name a single language.
     """
     try:
         standard = langcodes.standardize_tag(tag, macro=True) if langcodes.tag_is_valid(tag) else ""
@@ -120,30 +121,29 @@ def _table() -> dict[str, dict[str, str]]:
 
 
 def known_languages() -> list[str]:
-    """List the ids that the shipped table has, sorted."""
+    """List the ids in the shipped table, sorted."""
     return sorted(_table())
 
 
 def find_language(tag: str, extra: Iterable[LanguageRow | Mapping[str, str]] = ()) -> Language:
-    """Look one language up; see `find_languages`."""
+    """Look up one language; see `find_languages`."""
     return find_languages([tag], extra)[language_id(tag)]
 
 
 def find_languages(
     tags: Iterable[str], extra: Iterable[LanguageRow | Mapping[str, str]] = ()
 ) -> dict[str, Language]:
-    """Look languages up, by id, in the order given.
+    """Look up languages; return them by id, in the order given.
 
-    A tag with a script or territory that has no row of its own takes the row of the tag without
-    them, in its own script: `sr-latn-rs` is Serbian in Latin script.
+    If a tag with a script or territory has no row, the row of the shorter tag is used, with the
+    tag's own script: `sr-latn-rs` is Serbian in Latin script.
 
     Args:
         tags: Language tags or ids.
         extra: Rows that add to the shipped table or replace its rows.
 
     Raises:
-        NeuroglotError: A tag is invalid or no table has its language; a row of `extra` is not
-            complete.
+        NeuroglotError: A tag is invalid, its language has no row, or a row of `extra` is invalid.
     """
     rows = map(_validated, extra)
     table = _table() | {row.tag: row.model_dump() for row in rows}
@@ -188,7 +188,7 @@ def _shorter(identifier: str) -> Iterator[str]:
 
 
 def _own_script(tag: str) -> str | None:
-    """Return the script a tag itself asks for, in its script or by its territory (zh-TW)."""
+    """Return the script that a tag names, or that its territory implies (zh-TW); else None."""
     parsed = langcodes.get(tag)
     if parsed.script or not parsed.territory:
         return parsed.script  # type: ignore[no-any-return]
@@ -199,7 +199,7 @@ def _own_script(tag: str) -> str | None:
 
 @cache
 def with_script(identifier: str) -> str:
-    """Spell an id with its script, so that ids of the same text compare equal.
+    """Add the script to an id, so that ids of the same language and script are equal.
 
     Example:
         >>> with_script("zh"), with_script("zh-hans"), with_script("pt-br")

@@ -1,4 +1,4 @@
-"""Where everything lies under ``results/``, and by which file each thing counts as done."""
+"""Paths under ``results/``, and the file that marks each result as done."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ LOGS = RESULTS / "logs"
 
 
 def model(m: str) -> Path:
-    """Folder of a model: weights, tokenizer, card."""
+    """A model's folder: weights, tokenizer, card."""
     return RESULTS / "models" / m
 
 
 def package(ref: PackageRef) -> Path:
-    """Archive of a package that holds text."""
+    """The archive of a package that holds text."""
     name = f"{ref.registry}-{ref.name}-{ref.version}".replace("/", "_")
     return RESULTS / "packages" / name
 
@@ -35,29 +35,29 @@ def items(t: str, l: str) -> Path:  # noqa: E741
 
 
 def tokens(m: str, c: str, l: str) -> Path:  # noqa: E741
-    """One language of a corpus as a model's tokens."""
+    """One language of a corpus, as tokens of a model."""
     return RESULTS / "tokens" / m / c / f"{l}.zarr"
 
 
 def recording(m: str, text: str, l: str, group: str) -> Path:  # noqa: E741
-    """What a model's neurons did reading one language of a corpus or task: one group of it."""
+    """One group of a model's recording of one language of a corpus or task."""
     kind = "states" if group == "states" else "activations"
     return RESULTS / kind / m / text / f"{l}.zarr" / group
 
 
 def reduction(analysis: str, step: str, m: str | None = None, part: str | None = None) -> Path:
-    """Dataset of a step: of a model or of all, and of one part where a step has several jobs."""
+    """Dataset of a step: of one model or all, and of one part if the step has parts."""
     folder = RESULTS / analysis / (m or "") / step
     return folder.with_suffix(".zarr") if part is None else folder / f"{part}.zarr"
 
 
 def figures(analysis: str, m: str | None = None) -> Path:
-    """Folder of an analysis' figures, of a model or of what compares models."""
+    """Folder of an analysis' figures: of one model, or of comparisons between models."""
     return RESULTS / analysis / (m or "") / "figures"
 
 
 def done(path: Path) -> Path:
-    """The file that is written last, when all of ``path`` is there."""
+    """The file that is written last, when ``path`` is complete."""
     if path.suffix == ".parquet":
         return path
     return path / ("card.json" if path.parent == RESULTS / "models" else "complete.json")

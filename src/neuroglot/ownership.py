@@ -1,9 +1,9 @@
-"""Whose results a folder holds: the configuration that made them, and what another would overwrite.
+"""Keeps track of the configuration that made results, so that another cannot overwrite them.
 
-An id names a folder, so a second configuration that means another text or model by it would replace
-the first one's results without a word. What ids stand for is kept beside the results, in
-``configuration.json``. A text of which more is read, or in another way, is the same text, whose
-results are brought up to date as usual.
+An id names a folder. If a second configuration used the same id for another text or model, it would
+silently replace the first configuration's results. So ``configuration.json``, beside the results,
+says what each id stands for. If more of a text is read, or in another way, it is still the same
+text, and its results are updated as usual.
 """
 
 import json
@@ -31,16 +31,16 @@ PACKAGES = (
     "xarray",
     "zarr",
 )
-# Texts and tasks share the folders of their stores, and so their ids.
+# Corpora and tasks share the folders of stores, so one id cannot stand for both.
 RIVALS = {"models": ("models",), "corpora": ("corpora", "tasks"), "tasks": ("corpora", "tasks")}
 STORES = ("tokens", "activations", "states")
 
-# What a configuration's ids stand for, by its sections models, corpora and tasks.
+# The models, corpora and tasks of a configuration, by section and id.
 Sections = Mapping[str, Mapping[str, ModelSettings | Source]]
 
 
 class Owned(BaseModel):
-    """What an id stands for, and the configuration's files that say so."""
+    """The origin that an id stands for, and the configuration files that define it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,13 +49,13 @@ class Owned(BaseModel):
 
 
 class Kept(BaseModel):
-    """What is kept of the configuration that results were made with.
+    """The content of ``configuration.json``.
 
     Attributes:
-        configuration: as it was read, without what it leaves to defaults.
-        files: its files.
-        versions: of Python and of the packages that numbers depend on most.
-        owned: by section and id; of earlier configurations too.
+        configuration: the configuration as it was read, without defaults.
+        files: the configuration's files.
+        versions: versions of Python and of the packages that affect results most.
+        owned: what ids stand for, by section and id, including earlier configurations.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,7 +67,7 @@ class Kept(BaseModel):
 
 
 def read_kept(results: Path) -> Kept:
-    """Read what is kept; nothing where results have no ``configuration.json`` or a damaged one."""
+    """Read ``configuration.json``; empty if it is missing or damaged."""
     try:
         return Kept.model_validate_json((results / CONFIGURATION).read_bytes())
     except (OSError, ValidationError):
@@ -77,14 +77,14 @@ def read_kept(results: Path) -> Kept:
 def remember(
     results: Path, configuration: Mapping[str, Any], files: Sequence[Path], named: Sections
 ) -> None:
-    """Keep the configuration that results are made with, and what its ids stand for.
+    """Write the configuration and what its ids stand for into ``configuration.json``.
 
     The file is written whole, and only if something changes. Ids of earlier configurations are kept
-    while their results are there.
+    as long as their results exist.
 
     Args:
         results: the folder of results.
-        configuration: as it was read.
+        configuration: the configuration as it was read.
         files: the configuration's files.
         named: what its ids stand for.
     """
@@ -108,7 +108,7 @@ def remember(
 
 
 def clashes(results: Path, files: Sequence[Path], named: Sections) -> list[str]:
-    """Word one message for each id whose results are of another text, task or model.
+    """Word one message for each id whose results belong to another text, task or model.
 
     Args:
         results: the folder of results.
@@ -131,7 +131,7 @@ def clashes(results: Path, files: Sequence[Path], named: Sections) -> list[str]:
 
 
 def _elsewhere(files: Sequence[Path], what: ModelSettings | Source) -> str:
-    """How to run a configuration in another folder."""
+    """The command that runs a configuration in another folder."""
     options = [part for file in files for part in ("--configfile", str(file))]
     command = shlex.join(["snakemake", "--cores", "all", "--directory", "FOLDER", *options])
     places = [place for place in what.origin().values() if isinstance(place, Path)]
@@ -146,7 +146,7 @@ def _said(origin: Mapping[str, str | None]) -> str:
 
 
 def _origin(results: Path, what: ModelSettings | Source) -> dict[str, str | None]:
-    """Where something comes from, with paths that hold when the whole project is moved."""
+    """The origin of a text, task or model, with paths relative to the project if they lie in it."""
     project = results.absolute().parent.resolve()
 
     def placed(path: Path) -> str:
@@ -160,7 +160,7 @@ def _origin(results: Path, what: ModelSettings | Source) -> dict[str, str | None
 
 
 def _there(results: Path, kept: Kept) -> Iterator[tuple[str, str, Owned]]:
-    """Section, id and entry of what is known and still there."""
+    """Section, id and entry of every known id whose results exist."""
     for kind in RIVALS:
         for one, entry in kept.owned.get(kind, {}).items():
             folder = results / kind / one
@@ -170,7 +170,7 @@ def _there(results: Path, kept: Kept) -> Iterator[tuple[str, str, Owned]]:
 
 
 def _folders(results: Path, kind: str, one: str) -> list[Path]:
-    """All folders of results that an id names."""
+    """All result folders of an id."""
     if kind == "models":
         return sorted(path for path in results.glob(f"*/{one}") if path.parent.name != "logs")
     stores = [path for store in STORES for path in results.glob(f"{store}/*/{one}")]
@@ -178,7 +178,7 @@ def _folders(results: Path, kind: str, one: str) -> list[Path]:
 
 
 def versions() -> Iterator[tuple[str, str]]:
-    """Give Python's version and those of the packages that numbers depend on most."""
+    """The versions of Python and of the packages that affect results most."""
     yield "python", platform.python_version()
     for name in PACKAGES:
         yield name, metadata.version(name)

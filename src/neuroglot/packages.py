@@ -1,4 +1,4 @@
-"""Archives from package registries, fetched with their own clients, never installed or run."""
+"""Downloads archives with the registries' own clients; nothing is installed or run."""
 
 import hashlib
 import lzma
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from neuroglot.errors import NeuroglotError
 
-# An exact name and version, so that neither can be read as an option, a range, a tag or a path.
+# Exact names and versions only, which cannot be read as an option, a range, a tag or a path.
 _NAMES = {
     "pypi": re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"),
     "npm": re.compile(r"(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*"),
@@ -27,7 +27,7 @@ _VERSIONS = {
     "npm": re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([-+][A-Za-z0-9.+-]+)?"),
 }
 _FORMS = "'pypi:NAME==VERSION' or 'npm:NAME@VERSION', with one exact version"
-# All that reading a damaged, encrypted or unknown kind of zip archive raises.
+# All errors that a damaged, encrypted or unknown kind of zip archive can raise.
 UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -85,7 +85,7 @@ class PackageRef(BaseModel):
             raise NeuroglotError(f"malformed package {text!r}: {reason}; write {_FORMS}") from None
 
     def __str__(self) -> str:
-        """The form ``parse`` reads."""
+        """The form that ``parse`` reads."""
         return f"{self.registry}:{self._requirement}"
 
     @property
@@ -100,10 +100,10 @@ class PinnedPackage(PackageRef):
 
 
 def fetch(ref: PackageRef, folder: Path) -> list[Path]:
-    """The archive of a package (one wheel or one tarball), downloaded into ``folder`` once.
+    """Download a package's archive (one wheel or one tarball) into ``folder``, unless it is there.
 
-    The package's dependencies are not fetched and nothing in the archive is executed. The archive
-    appears in one step, so an interrupted download leaves nothing that a later call would trust.
+    Dependencies are not fetched, and nothing in the archive is executed. The archive appears in one
+    step, so an interrupted download leaves no partial archive.
 
     Raises:
         NeuroglotError: the registry's client failed, or the archive's sha256 is not the pinned one.
@@ -120,7 +120,7 @@ def fetch(ref: PackageRef, folder: Path) -> list[Path]:
 
 
 def canonical(name: str) -> str:
-    """A Python package's name as the registry compares it: lower case, one dash per separator."""
+    """A Python package's normalised name: lower case, with one dash per separator."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -131,10 +131,10 @@ def file_sha256(path: Path) -> str:
 
 
 def open_wheel(archive: Path) -> zipfile.ZipFile:
-    """Open a zip archive for reading, refusing one with members that point outside of it.
+    """Open a zip archive for reading; refuse member paths that lead outside of it.
 
     Raises:
-        NeuroglotError: not a zip archive, or a member's path is absolute or holds ``..``.
+        NeuroglotError: it is not a zip archive, or a member's path is absolute or has ``..``.
     """
     try:
         wheel = zipfile.ZipFile(archive)
@@ -151,7 +151,7 @@ def open_wheel(archive: Path) -> zipfile.ZipFile:
 
 
 def _is_archive(ref: PackageRef, path: Path) -> bool:
-    """Whether a file is named as the client names the archive of this package."""
+    """Whether a file has the name that the client gives to this package's archive."""
     if ref.registry == "npm":
         return path.name == f"{ref.name.removeprefix('@').replace('/', '-')}-{ref.version}.tgz"
     name, _, rest = path.name.partition("-")
@@ -200,7 +200,7 @@ def _pip(requirement: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _npm(requirement: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``npm pack`` in an empty folder, so that no project's own npm settings apply."""
+    """Run ``npm pack`` in an empty folder, so that no project's npm settings apply."""
     arguments = ["pack", requirement, "--ignore-scripts", "--loglevel=error"]
     arguments += ["--pack-destination", str(folder)]
     if shutil.which("npm") and shutil.which("node"):
@@ -219,7 +219,7 @@ def _npm(requirement: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _complaint(stderr: str) -> str:
-    """The line that says what went wrong: the first whole sentence among the client's errors."""
+    """The client's main error: its first error line of four or more words, else its last line."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     prefix = re.compile(r"(npm error|npm ERR!|ERROR:)\s*")
     errors = [prefix.sub("", line, count=1) for line in lines if prefix.match(line)]

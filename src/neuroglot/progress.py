@@ -1,4 +1,4 @@
-"""Progress on the terminal, or as a line now and then where output goes to a file."""
+"""Shows progress as a bar on a terminal, or as occasional lines in a file."""
 
 import sys
 from typing import Any
@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 
 def progress(total: int, unit: str, description: str) -> "tqdm[Any]":
-    """Count up to ``total`` with the rate and the time left."""
+    """Make a progress bar up to ``total``, with the rate and the time left."""
     live = sys.stderr.isatty()
     return tqdm(
         total=total,

@@ -1,35 +1,37 @@
-"""Fingerprints of settings and of the code that a step can reach: only what changed is rerun.
+"""Fingerprints of settings and of the code that a step can reach: only changed steps are rerun.
 
-Code counts definition by definition. From the definitions that a step names, those are followed
-that they refer to, near or far, in this package; third-party packages are pinned with the
-environment. Nothing is imported for it.
+Code is hashed by definition. A step names some definitions; all definitions of this package that
+they refer to, directly or indirectly, are hashed too. Third-party packages are pinned by the
+environment. Nothing is imported for this.
 
-What counts:
+These count:
 
-- A function, a class with its bases, decorators, fields and methods, a constant with its
-  expression: each as a whole. Beside its own code count the places that its names come from.
-- What importing a module runs beside definitions (loops, bare calls, ``if`` blocks), for every
-  module that is imported on the way; and definitions that such a module hands to what may keep
-  them, such as a decorator that fills a table.
-- The whole module where it cannot be told what of it is used: it is passed around or star-imported,
-  lacks the name, or is imported by a literal name. By a name that is known in part, all modules
-  that begin so; by any other name the whole package, unless the importer is in
-  ``definitions.LOADERS``: what those load is named by their callers.
+- Functions; classes with their bases, decorators, fields and methods; constants with their
+  expression. Each counts as a whole, together with the places that its names come from.
+- Code that runs when a module is imported (loops, bare calls, ``if`` blocks), for every module that
+  is imported on the way; and the module's definitions that are passed to code that may keep them,
+  such as a decorator that fills a table.
+- A whole module, if its used part is unknown: the module is passed around, star-imported, imported
+  by a literal name, or lacks the name. If only the start of an imported name is known, all modules
+  whose names start so count. If nothing of it is known, the whole package counts, unless the
+  importer is in ``definitions.LOADERS``, whose callers name the loaded modules.
 
-What does not: comments, docstrings, layout; annotations but for those of classes' fields and of
-functions with a decorator that may read them; what words an error (the arguments of ``raise``, of
-``assert`` and of calls to ``errors``), a ``print`` or ``warnings.warn`` or describes a pydantic
-``Field``; the modules in ``definitions.UNCOUNTED``, and what ``definitions.WORDS`` matches; and the
-entries of ``definitions.TABLES``, of which a step names the one that it uses:
-``"module:TABLE[key]"``.
+These do not count:
+
+- comments, docstrings and layout;
+- annotations, except those of class fields and of functions with a decorator that may read them;
+- words of messages: arguments of ``raise``, ``assert``, ``print``, ``warnings.warn`` and of calls
+  to ``errors``, and descriptions of pydantic ``Field``s;
+- modules in ``definitions.UNCOUNTED``, and definitions that match ``definitions.WORDS``;
+- entries of tables in ``definitions.TABLES``, unless a step names them as ``"module:TABLE[key]"``.
 
 Limits:
 
-- Methods are not looked up on instances. An object's class counts where it is constructed; that of
-  an object which a step is given, by the annotations of the parameters of what the step names. If
-  it is given a subclass, the step names that too.
-- Nothing is known of classes that are found by ``__subclasses__`` or register themselves in
-  ``__init_subclass__``, of code in strings or other processes, and of entry points.
+- Methods are not looked up on instances. An object's class counts where the object is constructed.
+  The class of an object that a step receives counts through the annotations of the parameters of
+  the definitions that the step names. If a step receives a subclass, it must name the subclass.
+- These are not found: classes reached by ``__subclasses__`` or registered in ``__init_subclass__``,
+  code in strings or other processes, and entry points.
 """
 
 import hashlib
@@ -43,11 +45,11 @@ from typing import Any
 from neuroglot import definitions, layout
 from neuroglot.files import TICK, state_of, write_whole
 
-_taken: dict[str, str] = {}  # fingerprints that this process took, by their targets
+_taken: dict[str, str] = {}  # fingerprints that this process has computed, by their targets
 
 
 def digest(value: Any) -> str:
-    """Hash anything JSON can hold; mappings are compared without regard to the order of keys."""
+    """Hash a value that JSON can hold; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -56,9 +58,9 @@ def fingerprint(*targets: str) -> str:
     """Hash the code that ``targets`` can reach.
 
     Args:
-        targets: definitions, such as ``"neuroglot.measures.flatness:flatness"``, entries of tables
-            (``"neuroglot.models.architectures:ARCHITECTURES[llama]"``) or modules, which stand for
-            all their definitions.
+        targets: definitions, such as ``"neuroglot.measures.flatness:flatness"``; entries of tables
+            (``"neuroglot.models.architectures:ARCHITECTURES[llama]"``); or modules, which stand for
+            all of their definitions.
 
     Returns:
         16 hexadecimal digits.
@@ -76,9 +78,9 @@ def fingerprint(*targets: str) -> str:
 
 
 def remember() -> None:
-    """Keep this process's fingerprints for its jobs and the next run, until a module is written.
+    """Save this process's fingerprints for its jobs and the next run, until a module changes.
 
-    The file is a shortcut and no result: reading all modules takes each job half a second.
+    The file only saves time: reading all modules takes each job half a second.
     """
     state = _state(definitions.ROOT)
     written = max(max(one["mtime"], one["ctime"]) for one in state.values())
@@ -89,7 +91,7 @@ def remember() -> None:
 
 @cache
 def _remembered(root: Path) -> dict[str, str]:
-    """What was remembered of the modules as they are."""
+    """The saved fingerprints, if no module has changed since."""
     try:
         known = json.loads(layout.CODE.read_text("utf-8"))
         unchanged = known["modules"] == digest(_state(root))
@@ -99,7 +101,7 @@ def _remembered(root: Path) -> dict[str, str]:
 
 
 def _state(root: Path) -> dict[str, dict[str, int]]:
-    """What differs once a module was written, added or taken away."""
+    """The state of all modules' files, to see whether one was written, added or removed."""
     return {str(path): state_of(path) for path in root.rglob("*.py")}
 
 
@@ -107,13 +109,13 @@ def reached(*targets: str) -> frozenset[str]:
     """Name the code that ``fingerprint`` hashes.
 
     Returns:
-        Definitions as ``module:name``, and modules that run more than definitions.
+        Definitions as ``module:name``, and modules that run other code than definitions.
     """
     return frozenset(_closure(targets))
 
 
 def _closure(targets: tuple[str, ...]) -> dict[str, str]:
-    """Digests of the units that are reached and have code."""
+    """Digests of the units that can be reached and have code."""
     found: dict[str, str] = {}
     seen: set[str] = set()
     waiting = [unit for target in targets for unit in _named(target)]
@@ -131,7 +133,7 @@ def _closure(targets: tuple[str, ...]) -> dict[str, str]:
 
 
 def _named(target: str) -> Iterator[str]:
-    """The units that a target stands for, and the classes of what they are given."""
+    """The units of a target, and the classes in the annotations of their parameters."""
     name, _, qualified = target.partition(":")
     module = definitions.module(name)
     if module is None:

@@ -1,8 +1,8 @@
-"""Which recordings a configuration needs, and which of them are missing or out of date.
+"""Finds the recordings that a configuration needs and that are missing or out of date.
 
-What is recorded is kept: a group of a store that holds what is needed satisfies it, whatever else
-was or is asked of the text. This is found while the workflow is parsed, from the keys of what a
-recording is made from, so that the rules that record make exactly what is not there.
+Existing groups that hold what is needed are kept, whatever else is recorded of the text. Missing
+groups are found while the workflow is parsed, by comparing keys. So the workflow has rules for
+exactly the groups that are missing.
 """
 
 import json
@@ -36,7 +36,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Job:
-    """What one model has to record, the same in several languages: one job each."""
+    """Targets that one model has to record in several languages; each language is one job."""
 
     model: str
     targets: tuple[Target, ...]
@@ -44,7 +44,7 @@ class Job:
 
 
 def code_of(group: Group) -> str:
-    """Fingerprint of the code that recording a group of any text can reach."""
+    """Fingerprint of the code that recording a group can reach."""
     kind = type(group)
     return fingerprint(RECORD, TOKENISE, f"{kind.__module__}:{kind.__qualname__}")
 
@@ -58,7 +58,7 @@ class Recordings:
 
     @cached_property
     def groups(self) -> Mapping[str, Mapping[Target, Group]]:
-        """What is needed of every text, by model.
+        """The groups that are needed, by model and target.
 
         Raises:
             NeuroglotError: two analyses want the same group with different settings.
@@ -74,27 +74,27 @@ class Recordings:
         return found
 
     def key(self, model: str, target: Target, language: str) -> str:
-        """What a group of a recording is made from, but for the group's own settings."""
+        """Key of all that a recorded group depends on, except the group's own settings."""
         config, text, group = self._config, target.text, self.groups[model][target]
         capture = config.capture.model_dump(include={"device", "dtype"})
-        if group.sites and group.name != "states":  # rows whose precision is a setting
+        if group.sites and group.name != "states":  # the precision of their rows is a setting
             capture["store_dtype"] = config.capture.store_dtype
         of_tokens = None if text in config.tasks else config.tokenising(text, language).model_dump()
         own = [self._keys.made_model(model), self._keys.text(text, language), of_tokens, capture]
         return digest([*own, code_of(group)])
 
     def kind(self, target: Target) -> Literal["corpus", "states", "task"]:
-        """What is read to record it: ``task``, ``states`` (text) or ``corpus`` (tokens)."""
+        """The kind of file that is read: ``task``, ``states`` (text) or ``corpus`` (tokens)."""
         if target.text in self._config.tasks:
             return "task"
         return "states" if target.group == "states" else "corpus"
 
     def missing(self) -> list[Job]:
-        """The jobs that record what is not there: for each model and set of targets one entry.
+        """The jobs that record missing targets: one entry for each model and set of targets.
 
-        A language's prompts are one job for all its tasks: loading the model takes longer than
-        reading them. A corpus is one of its own, so that a target of the workflow makes the
-        recordings that it asks for.
+        All tasks of a language are one job, because loading the model takes longer than reading
+        the prompts. Each corpus has its own job, so that a target of the workflow makes only the
+        recordings that it needs.
         """
         found: dict[tuple[str, tuple[Target, ...]], list[str]] = {}
         for model, groups in self.groups.items():
@@ -120,10 +120,10 @@ class Recordings:
                     yield target
 
     def targets(self, model: str, names: Sequence[str]) -> dict[str, list[Target]]:
-        """Targets of a model by their text and group, as ``udhr/firing``; by text.
+        """Find a model's targets by names such as ``udhr/firing``; return them by text.
 
         Raises:
-            NeuroglotError: the configuration does not need one of them.
+            NeuroglotError: the configuration does not need one of these targets.
         """
         known = {str(one): one for one in self.groups.get(model, {})}
         found: dict[str, list[Target]] = {}
@@ -138,16 +138,16 @@ class Recordings:
 
 
 def remember(jobs: Sequence[Job]) -> None:
-    """Keep what a run records: its jobs are to see the same, whatever is there meanwhile."""
+    """Save a run's list of recordings, so that its jobs see the same list."""
     layout.PLAN.parent.mkdir(parents=True, exist_ok=True)
     store.write_json(layout.PLAN, [asdict(job) for job in jobs])
 
 
 def remembered() -> list[Job]:
-    """What the run that this process belongs to records.
+    """Read the list of recordings of the run to which this process belongs.
 
     Raises:
-        NeuroglotError: no run has begun here.
+        NeuroglotError: no run has started here.
     """
     try:
         jobs = json.loads(layout.PLAN.read_text("utf-8"))
@@ -164,7 +164,7 @@ def remembered() -> list[Job]:
 
 
 def _united(target: Target, known: Group | None, wanted: Group) -> Group:
-    """One group that serves both who asked before and who asks now."""
+    """One group that contains both the known and the wanted group."""
     found = wanted if known is None else known.united(wanted)
     if found is None:
         raise NeuroglotError(

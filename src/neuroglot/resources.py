@@ -1,4 +1,4 @@
-"""What steps ask of a machine: memory, time and GPUs, by the size of the model and of its texts."""
+"""Memory, time and GPUs that jobs request, from the size of the model and of its texts."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,30 +9,30 @@ from typing import Any
 from neuroglot.config import Config
 
 MEGABYTE = 1e6
-STARTED_MB = 3000  # Python, torch, a batch's activations and the sums of collectors
-COPIES = 2  # of the rows at risk: two shards, and what zarr makes of one that it writes
-SPARE = 1.2  # of weights: what loading them takes beside them
-# Floating-point operations a second of a core and of a GPU: a third of what is usual, so that
-# slower machines finish in time too.
+STARTED_MB = 3000  # Python, torch, a batch's activations and the collectors' sums
+COPIES = 2  # times the rows at risk: two shards, and zarr's copies while it writes one
+SPARE = 1.2  # factor for loading weights, which takes more memory than they have
+# Floating-point operations per second of a core and of a GPU: a third of usual values, so that jobs
+# on slower machines also finish in time.
 CPU_SPEED = 1.5e10
 GPU_SPEED = 3e13
-LONGEST = 3 * 24 * 60  # minutes: what most clusters allow
+LONGEST = 3 * 24 * 60  # minutes: the limit of most clusters
 
 Ask = Callable[..., int]
 
 
 class Needs:
-    """The resources of rules, as functions of the kind Snakemake calls.
+    """The resources of rules, as functions that Snakemake calls.
 
-    ``input`` are a job's files; those functions that read them raise FileNotFoundError while they
-    are still to be made, and Snakemake asks again. Each further ``attempt`` asks for more.
+    ``input`` are a job's input files. Functions that read them raise FileNotFoundError while a file
+    does not exist yet; Snakemake then asks again later. Each further ``attempt`` requests more.
     """
 
     def __init__(self, settings: Config, gpu_here: bool) -> None:
         """Take the configuration.
 
         Args:
-            settings: of which ``capture`` and ``execution`` are read.
+            settings: the configuration; ``capture`` and ``execution`` are read.
             gpu_here: whether the machine that runs Snakemake has a GPU.
         """
         self._capture, self._execution = settings.capture, settings.execution
@@ -47,7 +47,7 @@ class Needs:
         return lambda _wildcards, attempt: min(LONGEST, attempt * minutes)
 
     def model_memory(self, _wildcards: Any, input: Sequence[str], attempt: int) -> int:
-        """Megabytes of main memory of a step that runs a model; a GPU's weights pass through it."""
+        """Main memory, in MB, of a step that runs a model; weights for a GPU pass through it."""
         rows = COPIES * self._execution.risk_megabytes
         return attempt * ceil(STARTED_MB + rows + SPARE * self._weights(_card(input)))
 
@@ -55,8 +55,8 @@ class Needs:
         """Minutes of a step that reads its texts with a model.
 
         Args:
-            beside: minutes of what it does beside that.
-            passes: how often it reads them.
+            beside: minutes for the rest of the step.
+            passes: how often the step reads the texts.
         """
 
         def minutes(_wildcards: Any, input: Sequence[str], attempt: int) -> int:
@@ -67,12 +67,12 @@ class Needs:
         return minutes
 
     def gpus(self, _wildcards: Any, input: Sequence[str]) -> int:
-        """GPUs of a step that runs a model, asked for by number; 0 where it is by name."""
+        """GPUs of a step that runs a model, if requested by number; 0 if requested by name."""
         by_name = self._execution.gpu_request.startswith("gres:")
         return self._needed(input) if self._on_gpu and not by_name else 0
 
     def gres(self, _wildcards: Any, input: Sequence[str]) -> str:
-        """The same as a generic resource of Slurm, such as ``gpu:a100:2``; empty without."""
+        """GPUs as a generic resource of Slurm, such as ``gpu:a100:2``; "" in other cases."""
         style, _, name = self._execution.gpu_request.partition(":")
         return f"{name}:{self._needed(input)}" if style == "gres" else ""
 
@@ -84,12 +84,12 @@ class Needs:
         return device == "cuda" or (device == "auto" and self._gpu_here)
 
     def _needed(self, input: Sequence[str]) -> int:
-        """GPUs whose memory holds the model; one where its size is not said."""
+        """Number of GPUs whose memory holds the model; 1 if their memory is not configured."""
         gigabytes = self._execution.gpu_gigabytes
         return ceil(SPARE * self._weights(_card(input)) / 1000 / gigabytes) if gigabytes else 1
 
     def _weights(self, card: dict[str, Any]) -> float:
-        """Megabytes of a model's weights as they are loaded."""
+        """Megabytes of a model's weights in the precision in which they are loaded."""
         dtype = self._capture.dtype
         if dtype == "auto":
             dtype = card["dtype"] if self._on_gpu else "float32"
@@ -97,14 +97,14 @@ class Needs:
 
 
 def _card(input: Sequence[str]) -> dict[str, Any]:
-    """The card of the model that a job runs, unchecked: the step checks it."""
+    """The card of a job's model, not validated; the step validates it."""
     [path] = [path for path in input if path.endswith("/card.json")]
     card: dict[str, Any] = json.loads(Path(path).read_bytes())
     return card
 
 
 def _tokens(input: Sequence[str]) -> int:
-    """Tokens of the texts among a job's files; a Parquet file has hardly more than its bytes."""
+    """Tokens of the texts among a job's files; a Parquet file counts one token per byte."""
     stores = [path for path in input if path.startswith("results/tokens/")]
     files = [path for path in input if path.endswith(".parquet")]
     counted: int = sum(json.loads(Path(path).read_bytes())["counts"]["rows"] for path in stores)

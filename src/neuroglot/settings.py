@@ -1,4 +1,4 @@
-"""What every section of the configuration is built from: strict models, ids and lists of them."""
+"""Building blocks of the configuration's sections: strict models, ids and lists of ids."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ class Section(BaseModel):
 
 
 class Names:
-    """Marks an id as that of an entry of another section, where it has to exist."""
+    """Marks an id as the id of an entry in another section, which must exist."""
 
     def __init__(self, section: Literal["corpora", "tasks", "models"]) -> None:
         self.section = section
@@ -33,7 +33,7 @@ def _identifier(name: str) -> str:
 
 
 def distinct(items: Items) -> Items:
-    """Refuse a list that names something twice."""
+    """Refuse a list with duplicates."""
     for place, item in enumerate(items):
         if item in items[:place]:
             raise ValueError(f"{item!r} is listed twice")
@@ -46,14 +46,14 @@ TaskId = Annotated[Id, Names("tasks")]
 ModelId = Annotated[Id, Names("models")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Rule = Literal["nonzero", "positive", "above"]
-"""When a neuron counts as active: its value is not zero, is positive, is above a threshold."""
+"""When a neuron counts as active: its value is nonzero, positive, or above a threshold."""
 
 
 def named(section: Section) -> Iterator[tuple[str, Names, str]]:
-    """Give every id in a section that names an entry of another one.
+    """Find the ids in a section that name entries of another section.
 
     Returns:
-        Of each its key, such as ``corpora[1]``, what it names, and the id.
+        For each id: its key, such as ``corpora[1]``, its mark, and the id.
     """
     for key, field in type(section).model_fields.items():
         value = getattr(section, key)
@@ -67,7 +67,7 @@ def named(section: Section) -> Iterator[tuple[str, Names, str]]:
 
 
 def _names(annotations: Sequence[object]) -> Names | None:
-    """The mark on an annotation, or on that of a list's items or an optional value."""
+    """Find the mark in annotations, also inside list and optional types."""
     for annotation in annotations:
         if isinstance(annotation, Names):
             return annotation

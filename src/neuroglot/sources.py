@@ -1,4 +1,4 @@
-"""What texts and tasks have in common: languages, files, and what one language is read from."""
+"""The base class of corpora and tasks: languages, files, and the inputs of one language."""
 
 import re
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ Languages = Annotated[tuple[LanguageId, ...], AfterValidator(distinct), Field(mi
 
 
 def plain_paths(value: Any) -> Any:
-    """Refuse a user's path, or codes that are put into one, that Snakemake would fill in.
+    """Refuse paths, and codes that are put into paths, with NUL or braces except `{language}`.
 
     Raises:
         ValueError: for pydantic, which adds the key's location.
@@ -35,17 +35,17 @@ def plain_paths(value: Any) -> Any:
 
 
 class Source(BaseModel, ABC):
-    """Settings of a text or a task, which know how to read it, a language at a time.
+    """Settings of a corpus or a task, with the methods that read it, one language at a time.
 
-    A language is read again when its `leaf`, the content of its `inputs` or the code behind
-    `code_targets` changes, and not when another language's do. A new source overrides `shipped` if
-    it reads data that come with the package, and `read_with` if it looks settings of other
-    languages up.
+    A language is read again if its `leaf`, the content of its `inputs` or the code of
+    `code_targets` changes. Changes for another language do not matter. A new source overrides
+    `shipped` if it reads data that come with the package, and `read_with` if it uses settings of
+    other languages.
 
     Attributes:
-        noun: what messages call it.
+        noun: the source's name in messages.
         writer: the definition, `module:name`, that writes a reading.
-        not_read: settings that are no part of a reading, or that `shipped` gives in another form.
+        not_read: settings that do not affect a reading, or that `shipped` gives in another form.
     """
 
     noun: ClassVar[str]
@@ -58,10 +58,10 @@ class Source(BaseModel, ABC):
 
     @abstractmethod
     def available(self) -> frozenset[str] | None:
-        """Return the ids of the languages it holds, without reading text; None if unknowable."""
+        """Return the ids of the source's languages without reading text; None if unknown."""
 
     def problems(self, language_ids: Iterable[str]) -> list[str]:
-        """Word one message for each language that it is known to lack."""
+        """Word one message for each language that the source is known to lack."""
         held = self.available()
         if held is None:
             return []
@@ -77,21 +77,21 @@ class Source(BaseModel, ABC):
         return []
 
     def read_with(self, language_id: str) -> tuple[str, ...]:
-        """Return the languages whose settings one language's reading looks up."""
+        """Return the languages whose settings are used in reading one language."""
         return (language_id,)
 
     def shipped(self, language_id: str) -> dict[str, Any]:  # noqa: ARG002 (for sources with data)
-        """Return what one language's reading takes from data that come with the package."""
+        """Return the shipped data that are used in reading one language."""
         return {}
 
     def leaf(self, language_id: str) -> dict[str, Any]:
-        """Return all that one language is read from but its files, its package and the code.
+        """Return the inputs of one language's reading, except its files, its package and the code.
 
-        Settings by language are cut down to those that are looked up. Of a user's file the content
-        counts and how its name ends, not where it lies.
+        Settings by language are restricted to the languages of `read_with`. A user's file counts by
+        its content and its name's suffix, not by its path.
 
         Raises:
-            NeuroglotError: the source lacks the language; `problems` says so beforehand.
+            NeuroglotError: the source lacks the language; `problems` reports this earlier.
         """
         looked_up = set(map(with_script, self.read_with(language_id)))
         settings = self.model_dump(mode="json", by_alias=False, exclude=set(self.not_read))
@@ -104,9 +104,9 @@ class Source(BaseModel, ABC):
         return {**settings, **self.shipped(language_id)}
 
     def origin(self) -> dict[str, Any]:
-        """Return which text or task it is, whatever is read of it: its kind and its place.
+        """Return the settings that identify the text or task, such as its kind and its place.
 
-        What lies on this machine is a Path.
+        Paths on this machine are Path objects.
         """
         found = {key: getattr(self, key, None) for key in IDENTITY}
         on_hub = found["revision"] is not None
@@ -119,6 +119,6 @@ class Source(BaseModel, ABC):
     def code_targets(self) -> tuple[str, ...]:
         """Return the definitions that read and write it, as `module:name`.
 
-        Never the union of all sources, or each would be read again when one is added.
+        The union of all sources must not be among them, or a new source would change every key.
         """
         return f"{type(self).__module__}:{type(self).__qualname__}", self.writer

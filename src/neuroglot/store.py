@@ -1,4 +1,4 @@
-"""The layout of Zarr stores on disk, and the record without which none counts as complete."""
+"""Zarr stores on disk, and the completion record that marks a store as complete."""
 
 import json
 import math
@@ -31,7 +31,7 @@ CHUNK_BYTES = 1 << 20
 
 
 class Site(NamedTuple):
-    """What raw rows of a place in the model are, ``[planes, row, width]``."""
+    """Dimensions and description of a site's raw rows, ``[planes, row, width]``."""
 
     planes: str
     width: str
@@ -50,14 +50,14 @@ SITES = {
 
 
 class Record(BaseModel):
-    """What a store was made from, and how much it holds; written last, when all of it is on disk.
+    """A store's inputs and counts; written last, when the whole store is on disk.
 
     Attributes:
         kind: what the store holds.
         origin: labels, settings and the fingerprints of the inputs.
-        key: by which the maker of a recording tells whether it is up to date.
+        key: for recordings, the key that tells whether they are up to date.
         counts: number of rows, segments and so on.
-        contents: fingerprint of the counts and of the files that make up the store.
+        contents: fingerprint of the counts and of the store's files.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -91,18 +91,18 @@ def begin(
     replace: bool = False,
     key: str = "",
 ) -> bool:
-    """Make ``store`` ready to be written and say whether it is already complete.
+    """Prepare ``store`` for writing, unless it is already complete.
 
-    What an interrupted run with the same origin left is kept if ``resume``, and is complete if it
-    lacks nothing but its record, which Snakemake removes when it is killed before it has noted that
-    the job is done. Anything else that is incomplete is removed, and if ``replace`` a complete
-    store of another origin too.
+    With ``resume``, an incomplete store of the same origin is kept. If only its record is missing,
+    the record is restored: Snakemake removes it if it is killed before it has noted that the job
+    is done. Other incomplete stores are removed; with ``replace`` also a complete store of another
+    origin.
 
     Returns:
-        True if the store is complete and made from the same origin: there is nothing to do.
+        True if the store is complete and has the same origin: there is nothing to do.
 
     Raises:
-        NeuroglotError: a complete store of another origin, or something that is no store, is there.
+        NeuroglotError: ``store`` is a complete store of another origin, or is not a store.
     """
     wanted = Record(kind=kind, origin=dict(origin), key=key)
     if (store / RECORD).is_file():
@@ -135,7 +135,7 @@ def begin(
 def complete(
     store: Path, kind: Kind, origin: Mapping[str, Any], counts: Mapping[str, int], key: str = ""
 ) -> None:
-    """Declare a store complete."""
+    """Write the completion record of a store."""
     record = Record(
         kind=kind,
         origin=dict(origin),
@@ -148,7 +148,7 @@ def complete(
 
 
 def _put_back(store: Path) -> bool:
-    """Write the record of a store that was whole but for it; say whether it was."""
+    """Restore the record of a store that lacks only its record; return whether it did."""
     try:
         record = Record.model_validate(_begun(store).get("record"))
     except ValidationError:
@@ -160,10 +160,10 @@ def _put_back(store: Path) -> bool:
 
 
 def _contents(store: Path, counts: Mapping[str, int]) -> str:
-    """Fingerprint what chunks' checksums do not cover.
+    """Fingerprint the parts of a store that the chunks' checksums do not cover.
 
-    A chunk that is not there reads as zeros, and metadata have no checksum: so the files' names and
-    sizes count, and the content of JSON.
+    A missing chunk reads as zeros, and metadata have no checksum. So the fingerprint covers the
+    files' names and sizes, and the content of JSON files.
     """
     files = {}
     for folder, folders, names in os.walk(store):
@@ -178,7 +178,7 @@ def _contents(store: Path, counts: Mapping[str, int]) -> str:
 
 
 def read_record(store: Path, kind: Kind | None = None) -> Record:
-    """Read the completion record of a store, of the given kind or of any.
+    """Read the completion record of a store of the given kind, or of any kind.
 
     Raises:
         NeuroglotError: the store is missing, incomplete, damaged or of another kind.
@@ -195,7 +195,7 @@ def read_record(store: Path, kind: Kind | None = None) -> Record:
 
 
 def held(store: Path) -> dict[str, Record]:
-    """The records of a store's groups that are complete, by name; of nothing where there is none.
+    """The records of a store's complete groups, by name; empty if there is no store.
 
     Raises:
         NeuroglotError: a record is damaged.
@@ -206,10 +206,10 @@ def held(store: Path) -> dict[str, Record]:
 
 
 def consolidate(store: Path, attributes: Mapping[str, str]) -> None:
-    """Write the metadata of a store of groups, of those that are complete.
+    """Write the metadata of a store, including those of its complete groups.
 
-    With the groups' own metadata in it, the store and all its groups open with one call; nothing
-    is written where it would not change.
+    With them, the store and all its groups open with one call. The file is written only if it
+    changes.
     """
     inside: dict[str, Any] = {}
     for name in held(store):
@@ -233,7 +233,7 @@ def _consolidated(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _being_replaced(store: Path, record: Record) -> bool:
-    """Whether the record is one that Snakemake put back when the store's update failed."""
+    """Whether Snakemake restored an old record after a failed update of the store."""
     return bool(_begun(store).get("fingerprint", record.fingerprint) != record.fingerprint)
 
 
@@ -271,7 +271,7 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
 
 
 def _begun(store: Path) -> dict[str, Any]:
-    """What the store was last begun as, and its record if it was completed since."""
+    """The fingerprint with which the store was last begun, and its record if it was completed."""
     try:
         begun = json.loads((store / ORIGIN).read_text("utf-8"))
     except (FileNotFoundError, ValueError):
@@ -285,13 +285,13 @@ def _begun(store: Path) -> dict[str, Any]:
 def write_dataset(store: Path, dataset: "xr.Dataset", by_layer: Collection[str] = ()) -> None:
     """Write a dataset as one Zarr group, checked by CRC32C.
 
-    An array is one file, because a few large ones beat many small ones. Text has variable length,
-    as Zarr specifies strings.
+    Each array is one file, because a few large files are faster than many small ones. Text has
+    variable length, as in Zarr's specification of strings.
 
     Args:
         store: a folder; other arrays in it stay and become part of the group.
-        dataset: what to write.
-        by_layer: arrays whose first dimension is read layer by layer, and not whole.
+        dataset: the dataset to write.
+        by_layer: names of arrays that are read layer by layer, along their first dimension.
     """
     from zarr.codecs import Crc32cCodec, ZstdCodec
     from zarr.errors import ZarrUserWarning
@@ -307,11 +307,11 @@ def write_dataset(store: Path, dataset: "xr.Dataset", by_layer: Collection[str] 
         }
         if variable.dtype.kind in "UT":
             dataset[name] = variable.astype(object)
-    for name in dataset.variables:  # what was begun of it cannot be gone on with
+    for name in dataset.variables:  # a partly written array cannot be continued
         shutil.rmtree(store / str(name), ignore_errors=True)
     (store / "zarr.json").unlink(missing_ok=True)
     with warnings.catch_warnings():
-        # It reports our own records as foreign, and that consolidated metadata is an extension.
+        # zarr warns about our record files, and that consolidated metadata is an extension.
         warnings.simplefilter("ignore", ZarrUserWarning)
         dataset.to_zarr(store, mode="a", encoding=encoding, zarr_format=3, consolidated=True)
 
@@ -321,8 +321,8 @@ def open_dataset(store: Path, kind: Kind, without: Collection[str] = ()) -> "xr.
 
     Args:
         store: a folder.
-        kind: what it must hold.
-        without: variables that are not read.
+        kind: the kind that the store must have.
+        without: names of variables that are not read.
 
     Raises:
         NeuroglotError: the store is missing, incomplete, damaged or of another kind.
@@ -340,26 +340,26 @@ def open_dataset(store: Path, kind: Kind, without: Collection[str] = ()) -> "xr.
     except Exception as error:
         raise damaged(store, error) from error
     for name, variable in data.variables.items():
-        if variable.dtype.kind in "OT":  # labels as fixed-width text, whatever zarr reads them as
+        if variable.dtype.kind in "OT":  # labels become fixed-width text, whatever zarr returns
             text = np.array(variable.values.tolist(), dtype=str)
             data[name] = (variable.dims, text, variable.attrs)
     return data
 
 
 def damaged(store: Path, error: Exception) -> NeuroglotError:
-    """Word the error for a store whose bytes cannot be read although its record says complete."""
+    """Make the error for a store that cannot be read although it has a completion record."""
     return NeuroglotError(
         f"{store} is damaged ({type(error).__name__}: {error}); remove it and make it again"
     )
 
 
 def shard_rows(rows: int, row_bytes: int, shard_bytes: int) -> int:
-    """Number of rows in a shard: a power of two of about ``shard_bytes``, no more than needed.
+    """Number of rows in a shard: the largest power of two that fits, but no more than needed.
 
     Args:
-        rows: rows in all.
-        row_bytes: size of one row of all sites and layers.
-        shard_bytes: size wanted of one shard, which is held in memory while it is filled.
+        rows: number of rows in all.
+        row_bytes: size of one row over all sites and layers.
+        shard_bytes: wanted size of a shard, which is in memory while it is filled.
     """
     fitting = max(1, shard_bytes // max(1, row_bytes))
     return int(2 ** min(math.floor(math.log2(fitting)), math.ceil(math.log2(max(1, rows)))))
@@ -375,17 +375,17 @@ def create_rows(
 ) -> "zarr.Array[Any]":
     """Create the array of one site's raw rows, ``[layer or depth, row, width]``.
 
-    A shard is one file and holds all layers of its rows; a chunk holds one layer of as many rows
-    as make about 1 MB, because analyses read layer by layer. Zarr has no bfloat16: its values are
-    stored as float32, whose lower half is then zeros that compress to nothing.
+    A shard is one file and holds all layers of its rows. A chunk holds one layer of about 1 MB of
+    rows, because analyses read layer by layer. Zarr has no bfloat16, so such values are stored as
+    float32; their lower halves are zeros, which compress to almost nothing.
 
     Args:
         store: the folder of the group.
         name: one of ``SITES``.
         shape: of the array.
         rows_per_shard: rows in a shard.
-        dtype: precision of what is to be written.
-        over: the tokens that the rows are of.
+        dtype: precision of the values.
+        over: the tokens that the rows cover.
     """
     import zarr
     from zarr.codecs import BloscCodec, Crc32cCodec
@@ -416,7 +416,7 @@ def itemsize(dtype: StoreDtype) -> int:
 def read_rows(
     store: Path, name: str, layer: int | slice = slice(None), rows: slice = slice(None)
 ) -> NDArray[np.float32]:
-    """Read raw rows as float32: ``[row, width]`` of a layer, or ``[layer, row, width]`` of several.
+    """Read raw rows as float32: ``[row, width]`` of one layer, ``[layer, row, width]`` of several.
 
     Raises:
         NeuroglotError: the store does not hold this site's rows, or they are damaged.
@@ -434,10 +434,10 @@ def read_rows(
 
 
 def read_layers(store: Path, name: str, layer: int | slice = slice(None)) -> NDArray[Any]:
-    """Read a statistic ``[layer, ...]`` that is too large to be read whole, of some layers.
+    """Read some layers of a statistic ``[layer, ...]`` that is too large to be read whole.
 
     Raises:
-        NeuroglotError: the store does not hold it, or it is damaged.
+        NeuroglotError: the store does not hold the statistic, or it is damaged.
     """
     import zarr
 

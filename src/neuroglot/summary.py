@@ -1,4 +1,4 @@
-"""Says at the end of a run where to look."""
+"""Prints at the end of a run where the results are."""
 
 from pathlib import Path
 

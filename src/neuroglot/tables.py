@@ -1,4 +1,4 @@
-"""Datasets as tidy tables: one line per combination of coordinates."""
+"""Turns datasets into tidy tables."""
 
 import pandas as pd
 import xarray as xr
@@ -7,7 +7,7 @@ LAYERS = ["layer", "layer_a", "layer_b"]
 
 
 def tidy(data: xr.Dataset) -> pd.DataFrame:
-    """One line per combination of coordinates; those that were not computed are left out."""
+    """Make a table with one row per combination of coordinates; leave out rows that are all NaN."""
     index = {str(name) for name in data.dims}
     table = data.reset_coords(drop=True).to_dataframe().dropna(how="all").reset_index()
     table = table[[column for column in table.columns if column in index or column in data]]

@@ -1,4 +1,4 @@
-"""Tokenises a language's segments: ragged rows of tokens, the prefixes to record, token counts."""
+"""Tokenises a language's segments: rows of tokens, the prefixes to record, token counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class Tokenising(Section):
     """How a text is tokenised.
 
     Attributes:
-        prefix: where the prefixes end that are recorded.
-        long_segments: what becomes of segments that exceed the model's window.
+        prefix: where recorded prefixes end.
+        long_segments: what to do with segments longer than the model's window.
     """
 
     prefix: Prefix
@@ -44,20 +44,21 @@ ROW = {
     "end": {"units": "characters", "long_name": "length of the segment up to the token's end"},
     "snapshot": {"units": "1", "long_name": "whether the token ends a prefix that is recorded"},
 }
-"""What is known of each token."""
+"""Units and descriptions of the variables of each token."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of one language's corpus, as one model's tokenizer cuts it.
+    """The tokens of one language of a corpus, from one model's tokenizer.
 
     Attributes:
-        token_id, segment, position, end, snapshot: ``[row]``, one row per token that is not
-            special: its id; the index of its segment; its place in the sequence the model reads,
-            special tokens counted; the number of characters of the segment up to its end; and
-            whether it ends a prefix that is recorded.
+        token_id: ``[row]``, one row per token that is not special, as in the next four.
+        segment: the index of the token's segment.
+        position: the token's place in the sequence that the model reads, with special tokens.
+        end: number of the segment's characters up to the token's end.
+        snapshot: whether the token ends a prefix that is recorded.
         segment_ids: ``[segment]``.
-        before, after: special tokens the tokenizer puts around every segment.
+        before, after: special tokens that the tokenizer puts around every segment.
     """
 
     token_id: NDArray[np.int32]
@@ -70,7 +71,7 @@ class Tokens:
     after: list[int]
 
     def sequences(self) -> list[NDArray[np.int64]]:
-        """What the model reads of each segment, special tokens included."""
+        """The token ids that the model reads for each segment, special tokens included."""
         starts = np.flatnonzero(np.diff(self.segment, prepend=-1))
         return [
             np.concatenate([self.before, ids, self.after]).astype(np.int64)
@@ -84,7 +85,7 @@ def read_tokens(store: Path) -> Tokens:
 
 
 def as_tokens(data: "xr.Dataset") -> Tokens:
-    """Take what ``tokenise`` gives."""
+    """Make ``Tokens`` of the dataset that ``tokenise`` returns."""
     index = data["segment_index"].values
     firsts = np.flatnonzero(np.diff(index, prepend=-1))
     return Tokens(
@@ -106,31 +107,32 @@ def tokenise(
 ) -> "xr.Dataset":
     """Tokenise segments and choose the rows to record.
 
-    With ``prefix="word"`` the last subword of every word-boundary prefix is recorded, with
-    ``"subword"`` every token; of tokens that end within the same character only the last. A
-    prefix of a single subword is left out (roles paper, section 3.1). With ``"last"`` only the last
-    token of the text is recorded, where a model answers a prompt.
+    With ``prefix="word"`` the last subword of every prefix that ends at a word boundary is
+    recorded. With ``"subword"`` every token is recorded; if several end within one character, only
+    the last of them. Prefixes of a single subword are left out (roles paper, section 3.1). With
+    ``"last"`` only the text's last token is recorded, at which a model answers a prompt.
 
     Args:
-        tokenizer: of the model.
+        tokenizer: the model's tokenizer.
         segments: pairs of id and text.
         prefix: which prefixes are recorded.
-        context_window: tokens the model can read at once, special tokens included.
-        vocabulary: number of token ids the model knows.
-        long_segments: whether what exceeds the window is left out or refused.
+        context_window: the most tokens that the model can read at once, special tokens included.
+        vocabulary: number of the model's token ids.
+        long_segments: whether segments longer than the window are truncated or refused.
 
     Returns:
-        ``token_id, position, end, snapshot [row]`` with the coordinates ``token``, its text,
-        ``segment``, its id, and ``segment_index``; ``counts [vocabulary]`` over the whole text,
-        also what was truncated; ``attrs``: special tokens ``before`` and ``after``, and the number
-        of ``truncated`` segments.
+        ``token_id, position, end, snapshot [row]`` with the coordinates ``token`` (its text),
+        ``segment`` (the segment's id) and ``segment_index``; ``counts [vocabulary]`` over the whole
+        text, including truncated parts; ``attrs``: the special tokens ``before`` and ``after``,
+        ``prefix``, and the number of ``truncated`` segments.
 
     Raises:
-        NeuroglotError: a segment without tokens, or a longer one than the window if refused.
+        NeuroglotError: a segment has no tokens, or is longer than the window if that is refused; a
+            token id is outside the vocabulary; a prompt (``"last"``) is longer than the window.
     """
     import xarray as xr
 
-    tokenizer.no_truncation()  # both may be left over in a tokenizer's file
+    tokenizer.no_truncation()  # a tokenizer's file may set both
     tokenizer.no_padding()
     encodings = tokenizer.encode_batch([text for _, text in segments])
     before, after = special_tokens(encodings[0])
@@ -192,7 +194,7 @@ def tokenise(
 
 
 def token_labels(tokenizer: "Tokenizer", ids: NDArray[np.int32]) -> NDArray[np.object_]:
-    """The text of each token as a reader can tell it apart, a space as ``␣``; ``[row]``."""
+    """The text of each token as ``models.vocabulary.token_texts`` writes it, ``[row]``."""
     from neuroglot.models.vocabulary import token_texts
 
     distinct, place = np.unique(ids, return_inverse=True)
@@ -202,7 +204,7 @@ def token_labels(tokenizer: "Tokenizer", ids: NDArray[np.int32]) -> NDArray[np.o
 
 
 def special_tokens(encoding: "Encoding") -> tuple[list[int], list[int]]:
-    """The special tokens a tokenizer puts before and after a text."""
+    """The special tokens that a tokenizer puts before and after a text."""
     plain = np.flatnonzero(~np.array(encoding.special_tokens_mask, bool))
     first, last = (plain[0], plain[-1]) if len(plain) else (len(encoding.ids), len(encoding.ids))
     return list(encoding.ids[:first]), list(encoding.ids[last + 1 :])
@@ -220,7 +222,7 @@ def _snapshots(text: str, spans: NDArray[np.int32], prefix: Prefix) -> NDArray[n
         chosen[-1] = True
     else:
         for start, end in words(text):
-            if end <= ends.max():  # else its last subword was truncated
+            if end <= ends.max():  # else the word's last subword was truncated
                 chosen[np.flatnonzero((starts < end) & (ends > start))[-1:]] = True
     chosen[0] = False
     return chosen

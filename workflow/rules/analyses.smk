@@ -1,22 +1,22 @@
-"""One rule for each step of an analysis, and one for each family of figures drawn from them."""
+"""One rule for each step of an analysis, and one for each family of figures."""
 
 import functools
 import json
 
 RESERVED = dir(list) + dir(
     dict
-)  # names of inputs that Snakemake's lists of files cannot have
+)  # names of attributes, which Snakemake does not allow as names of inputs
 
 
 def scope_of(analysis, step, wildcards):
-    """Which job of a step: of one model and part, or over all models."""
+    """The scope of a step's job: one model or all models, and a part if the step has parts."""
     models = settings.models_of(analysis.name, step.causal)
     of_model = (wildcards.m,) if hasattr(wildcards, "m") else tuple(models)
     return Scope(of_model, getattr(wildcards, "part", None))
 
 
 def step_inputs(analysis, step):
-    """What a step reads, by the names that it knows it under."""
+    """The files that a step reads, by the step's names for them."""
 
     def inputs(wildcards):
         section = settings.section(analysis.name)
@@ -30,7 +30,7 @@ def step_inputs(analysis, step):
 
 
 def step_settings(analysis, step, used):
-    """What is made of the settings that a step is told in one job."""
+    """Apply ``used`` to the settings of a step's job."""
 
     def told(wildcards):
         section = settings.section(analysis.name)
@@ -42,12 +42,12 @@ def step_settings(analysis, step, used):
 
 
 def dumped(told):
-    """Settings as one line that changes only when a setting does."""
+    """Settings as one line of JSON, which changes only if a setting changes."""
     return json.dumps(told.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
 
 
 def wanted_steps(analysis):
-    """The steps that the configuration asks for, and there are models for."""
+    """The steps that the configuration asks for and that have models."""
     section = settings.section(analysis.name)
     return [
         step
@@ -58,7 +58,7 @@ def wanted_steps(analysis):
 
 
 def wanted_figures(analysis):
-    """Families whose steps are wanted, and that have figures to draw of so many models."""
+    """Families whose steps are all wanted and that have figures for this number of models."""
     names = {step.name for step in wanted_steps(analysis)}
     return [
         family
@@ -68,12 +68,12 @@ def wanted_figures(analysis):
 
 
 def drawn(analysis, family):
-    """The figures of a family that are drawn of so many models."""
+    """The figures of a family that are drawn for this number of models."""
     return family.drawn(len(settings.models_of(analysis.name)))
 
 
 def result_place(analysis, step, **wildcards):
-    """Where the dataset of a step goes, with the wildcards that it has."""
+    """The path of a step's dataset, with its wildcards."""
     return layout.reduction(
         analysis.name,
         step.name,
@@ -83,7 +83,7 @@ def result_place(analysis, step, **wildcards):
 
 
 def figure_paths(analysis, family, m="{m}"):
-    """A family's figures as SVG, for print, and PNG, for the report."""
+    """Paths of a family's figures: SVG for print, and PNG for the report."""
     step = analysis.step(family.steps[0])
     folder = layout.figures(analysis.name, None if step.compares_models else m)
     return [
@@ -94,7 +94,7 @@ def figure_paths(analysis, family, m="{m}"):
 
 
 def results_of(name):
-    """Every figure and table of an analysis, for every model; asked for when it is a target."""
+    """All figures and tables of an analysis, for all models; a function for its target's input."""
 
     def results(wildcards):
         if name not in settings.analyses:
@@ -119,7 +119,7 @@ def results_of(name):
 
 
 def value(setting, *arguments):
-    """A setting that may be a function of the configuration."""
+    """A value, or the result of calling it if it is a function."""
     return setting(*arguments) if callable(setting) else setting
 
 
@@ -157,9 +157,9 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
                 f"{layout.LOGS / place.relative_to(layout.RESULTS)}.log",
             wildcard_constraints:
                 **constraints,
-            # The longest first, or one of them runs alone at the end.
+            # Long steps first, so that none of them runs alone at the end.
             priority: 2 if runs_model else 1
-            localrule: step.compares_models  # it puts together what others have reduced
+            localrule: step.compares_models  # it only combines the results of other steps
             threads: 1
             resources:
                 mem_mb=needs.model_memory if runs_model else needs.memory(8000),

@@ -1,4 +1,4 @@
-"""Reads the configuration, and keeps with the results what made them."""
+"""Reads the configuration, and saves it with the results."""
 
 from snakemake.exceptions import WorkflowError
 
@@ -37,11 +37,11 @@ except NeuroglotError as error:
 as_read = dict(config)
 config["versions"] = dict(
     ownership.versions()
-)  # which the report shows beside the configuration
+)  # the report shows them with the configuration
 
 
 onstart:
-    # What jobs read, here or on another machine, and what the results are told by afterwards.
+    # Jobs read these files, here or on another machine. They also document the results.
     ownership.remember(layout.RESULTS, as_read, files, by_id)
     recordings.remember(due)
     provenance.remember()
@@ -50,7 +50,7 @@ onstart:
 GPUS_HERE = len(visible())
 needs = Needs(settings, gpu_here=GPUS_HERE > 0)
 
-# Here as many jobs use GPUs at a time as there are; Slurm shares out its own.
+# On this machine, jobs together use no more GPUs than there are; Slurm assigns its own.
 if not workflow.non_local_exec and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", max(1, GPUS_HERE))
 
@@ -62,18 +62,18 @@ wildcard_constraints:
     l="|".join(settings.all_languages),
 
 
-# Every command reads the configuration that the run began with; no setting is on a command line.
+# All commands read the configuration with which the run began; command lines have no settings.
 NEUROGLOT = "neuroglot"
 CONFIGURATION = f"--config {layout.CONFIGURATION}"
 
 
 def done(path):
-    """The file that is there when an artifact is."""
+    """The file that marks a result as done."""
     return str(layout.done(path))
 
 
 def key_of(text, language):
-    """What one language of a corpus or task is made from; a file that is missing is named."""
+    """Key of one language of a corpus or task; the error names a missing file."""
     try:
         return keys.text(text, language)
     except NeuroglotError as error:

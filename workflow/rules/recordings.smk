@@ -1,7 +1,7 @@
-"""Models read texts: one job records all that is missing of a text, in one pass.
+"""Recordings: one job records the missing groups of a text in one pass.
 
-What is complete and up to date is an input without a rule: only what is missing is an output, so
-that adding an analysis leaves the readers of what was there alone.
+Only missing groups are outputs of a rule. Existing groups are inputs without a rule, so adding an
+analysis does not rerun the steps that read them.
 """
 
 SOURCES = {
@@ -12,13 +12,13 @@ SOURCES = {
 
 
 def sources_of(job):
-    """What is read to record the targets of a job."""
+    """The files that a job reads to record its targets."""
     found = [SOURCES[needed.kind(one)](job.model, one.text) for one in job.targets]
     return list(dict.fromkeys(map(done, found)))
 
 
 def name_of(job):
-    """Where the logs of a job go: by the one text that it reads, or as those of all tasks."""
+    """Name of a job's log folder: the text that it reads, or ``tasks``."""
     texts = {one.text for one in job.targets}
     states = any(one.group == "states" for one in job.targets)
     own = texts.pop() if texts.isdisjoint(settings.tasks) else "tasks"
@@ -44,8 +44,8 @@ for number, job in enumerate(due, 1):
             f"results/logs/record/{job.model}/{name_of(job)}/{{l}}.benchmark.tsv"
         wildcard_constraints:
             l="|".join(job.languages),
-        # Loading a model keeps one core busy for seconds: on a CPU several languages at once, on a
-        # thread each, are faster than one on many. For few languages or large models: --set-threads.
+        # Loading a model keeps one core busy for seconds. So on a CPU several jobs with one thread
+        # are faster than one job with many. For few languages or large models use --set-threads.
         threads: 1
         resources:
             mem_mb=needs.model_memory,

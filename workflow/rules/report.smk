@@ -1,4 +1,4 @@
-"""The report: all figures and tables of the configured analyses in one HTML file."""
+"""The report: all figures and tables of the configured analyses, in one HTML file."""
 
 CONFIGFILES = list(map(str, workflow.configfiles))
 

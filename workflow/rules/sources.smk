@@ -1,10 +1,10 @@
-"""Models, texts and tasks: obtained once, in one layout whatever their source; and tokens."""
+"""Models, corpora, tasks and tokens: each obtained once, in one layout for all sources."""
 
 from neuroglot.provenance import fingerprint
 
-# An architecture's entry is data of its models, which a model's card tells of: no param could, as
-# the architecture is not known before the model was first made. So where an entry has changed, a
-# file counts that is younger than the model.
+# A model must be made again if its architecture's entry has changed. A param cannot tell, because
+# the architecture is known only after the model was made. So the entry is compared with the model's
+# card. If it differs, the rule gets an input that is younger than the model.
 DIGESTS = str(layout.DIGESTS)
 outdated = keys.outdated() if workflow.is_main_process else set()
 
@@ -43,13 +43,13 @@ rule package:
 
 
 def packages():
-    """The packages that hold corpora, by the name of their archive."""
+    """The packages of corpora, by the name of their archive."""
     found = (corpus.package() for corpus in settings.corpora.values())
     return {layout.package(package).name: package for package in found if package}
 
 
 def files_of(source, language):
-    """A user's own files: their content, which the key counts, decides and not their time."""
+    """A user's own files; their content counts, through the key, and their times do not."""
     return [ancient(str(path)) for path in source.inputs(language)]
 
 

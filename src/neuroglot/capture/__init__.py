@@ -1,1 +1,1 @@
-"""Runs models over text and writes what their neurons did."""
+"""Runs models over text and records their neurons' activations."""

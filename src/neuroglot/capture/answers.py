@@ -1,4 +1,4 @@
-"""Judges the answers a model gives while its neurons are edited, without rereading the prompts."""
+"""Judges a model's answers while its neurons are edited, without reading prompts again."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,28 +18,29 @@ from neuroglot.models.card import context_window
 from neuroglot.models.describe import language_config
 from neuroglot.models.intervene import Edit, intervened
 
-# From the numbers of a batch's questions to its edits, for these items in this order.
+# Takes the numbers of a batch's questions; returns the edits for these items in this order.
 Variant = Callable[[NDArray[np.int64]], Sequence[Edit]]
 Scored = Literal["first", "whole"]
 Edited = Literal["last", "all", "prompt"]
 
-# Of a batch under a variant: ln p of the first token and of the whole of each of its strings, the
-# latter NaN where it is not asked for; and whether every token of it is the likeliest.
+# For each string of a batch under a variant: ln p of its first token; ln p of the whole string, NaN
+# if not computed; and whether each of its tokens is the likeliest.
 Judged = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a model answers to each question under each variant.
+    """A model's answers to each question under each variant.
 
     Attributes:
         gold_log_probability: ``[variant, item]``, ln p(string of the right answer | prompt), nats.
         candidate_log_probability: ``[variant, item, candidate]``, nats; NaN where a question has
             fewer candidates than others.
-        gold_rank: ``[variant, item]``, how many candidates score higher than the right answer: 0
-            is right. Where first tokens are scored, answers that share one are equals.
-        written: ``[variant, item]``, whether greedy decoding writes a gold answer: one of them is,
-            token by token, always the likeliest.
+        gold_rank: ``[variant, item]``, how many candidates score higher than the right answer; 0
+            means a right answer. If first tokens are scored, answers with the same first token are
+            tied.
+        written: ``[variant, item]``, whether greedy decoding writes a gold answer: each token of
+            one gold answer is the likeliest.
     """
 
     gold_log_probability: NDArray[np.float64]
@@ -57,23 +58,25 @@ def judge(
     batch_tokens: int | None = None,
     update: Callable[[int], Any] | None = None,
 ) -> Answers:
-    """Let a model answer questions, its neurons edited in one way after the other.
+    """Let a model answer questions under several variants of edited neurons.
 
-    Strings are teacher-forced; their tokens' log-softmax is that of ``capture.head.predict``,
-    summed in float64. With ``positions="last"`` edits are made at the prompt's last token and at
-    the answer's own tokens: a prompt is read once up to its last token, and every variant goes on
-    from what was kept of it.
+    Answers are teacher-forced. The log-softmax of their tokens comes from ``capture.head.predict``
+    and is summed in float64. With ``positions="last"`` neurons are edited at the prompt's last
+    token and at the answer's tokens. The tokens before the last are read once, and every variant
+    continues from their keys and values.
 
     Args:
         model: a causal language model with its head.
-        questions: with ids in every prompt and answer (``Question.complete``).
-        variants: what is edited, told the numbers of a batch's questions; None edits nothing.
-        scored: whether candidates score by their ``first`` token or as a ``whole``.
-        positions: ``last``; or ``all`` to edit the whole prompt too, and ``prompt`` to edit the
-            whole prompt and no answer: each variant then reads the prompt.
+        questions: every prompt and answer has ids (``Question.complete``).
+        variants: each returns the edits for a batch, given the numbers of its questions; None edits
+            nothing.
+        scored: candidates are scored by their ``first`` token or as a ``whole``.
+        positions: ``last``; ``all`` edits the whole prompt and the answer; ``prompt`` edits the
+            whole prompt but not the answer. With ``all`` and ``prompt`` each variant reads the
+            prompt again.
         batch_tokens: prompt tokens run at once, padding included, halved when memory runs out; by
             default 2048 on a CPU and 8192 on a GPU. It changes the result by rounding only.
-        update: called with the number of answers that were judged, questions times variants.
+        update: called with the number of judged answers, questions times variants.
 
     Raises:
         NeuroglotError: an encoder-decoder; a question without ids or too long for the model; a
@@ -125,7 +128,7 @@ def _check(model: Any, questions: Sequence[Question], scored: Scored) -> None:
             )
         if question.gold[0] not in question.candidates:
             raise NeuroglotError(f"question {number}: its right answer is not among its candidates")
-        # Of an answer the last token is predicted, not read.
+        # An answer's last token is predicted, not read.
         strings = [*question.gold, *(question.candidates if scored == "whole" else ())]
         length = len(question.prompt) + max(map(len, strings)) - 1
         if limit is not None and length > limit:
@@ -139,12 +142,12 @@ class _Batch:
     """Questions that are judged together.
 
     Attributes:
-        group: ``[item]``, their numbers.
-        ids, real: ``[item, time]``, prompts padded on the left, and 1 where there is a token.
-        strings: the distinct answers of each question, with the item they belong to.
-        gold: ``[item]``, places of the right answers in ``strings``.
-        golds: by item, the places of all its gold answers.
-        candidates: ``[item, candidate]``, places in ``strings``; -1 for none.
+        group: the questions' numbers, ``[item]``.
+        ids, real: ``[item, time]``, prompts padded on the left, and their mask (0 at padding).
+        strings: pairs of an item and one of its distinct answers.
+        gold: ``[item]``, indices of the right answers in ``strings``.
+        golds: for each item, the indices of all its gold answers.
+        candidates: ``[item, candidate]``, indices in ``strings``; -1 if there is no candidate.
     """
 
     def __init__(self, questions: Sequence[Question], group: NDArray[np.int64]) -> None:
@@ -171,7 +174,7 @@ class _Batch:
 
 
 class _Judging:
-    """What a call of ``judge`` is asked, and how one variant of a batch is judged."""
+    """Judges batches with the arguments of one call of ``judge``."""
 
     def __init__(
         self,
@@ -209,7 +212,7 @@ class _Judging:
         portions = list(_portions(batch, asked))
         at_answer = edits if self._positions != "prompt" else []
         states = [last[:, 0], *(self._rest(batch, context, own, at_answer) for own in portions)]
-        # Of each string the first token, then what follows it, portion after portion.
+        # First the strings' first tokens, then their other tokens, portion after portion.
         tokens = [answer[0] for _, answer in batch.strings]
         tokens += [token for own in portions for i in own for token in batch.strings[i][1][1:]]
         after = len(tokens) - len(batch.strings)
@@ -230,7 +233,7 @@ class _Judging:
         places: NDArray[np.int64],
         edits: Sequence[Edit],
     ) -> Tensor:
-        """Read strings up to their last token; the states that predict all but the first."""
+        """Read strings up to their last token; return the states that predict all but the first."""
         items = batch.items[places]
         ids, real = pad([batch.strings[place][1][:-1] for place in places])
         with intervened(self._model, [edit.rows(items) for edit in edits]):
@@ -239,9 +242,10 @@ class _Judging:
 
 
 def _portions(batch: _Batch, asked: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Cut the strings of more than a token into portions to read at once, each of like lengths.
+    """Cut the strings of more than one token into portions of similar length, read one at a time.
 
-    Each copies its prompt's cache: no more than a few times what the batch holds.
+    Every string needs a copy of its prompt's cache, so a portion has at most four times as many
+    strings as the batch has questions.
     """
     lengths = np.array([len(answer) for _, answer in batch.strings])
     waiting = asked[lengths[asked] > 1]
@@ -260,7 +264,7 @@ def _by_string(
     log_probability: NDArray[np.float64],
     likeliest: NDArray[np.bool_],
 ) -> Judged:
-    """Put what was found of tokens, in the order of ``_variant``, together by string."""
+    """Collect the tokens' results, which are in the order of ``_variant``, by string."""
     strings = len(batch.strings)
     first, greedy = log_probability[:strings], likeliest[:strings].copy()
     whole = np.full_like(first, np.nan)

@@ -18,18 +18,18 @@ def in_batches(
     run: Callable[[NDArray[np.int64]], Any],
     too_long: Callable[[int], str],
 ) -> int:
-    """Run every text once, long ones first, together with others of about its length.
+    """Run every text once, in batches of similar length, the longest first.
 
     Batches are halved when memory runs out, so ``run`` must change nothing before it is done.
 
     Args:
         lengths: tokens of each text.
         budget: tokens run at once, padding included; a longer text is run alone.
-        run: reads a batch, told the numbers of its texts.
-        too_long: what to say of a text that does not fit into memory alone, told its number.
+        run: runs a batch, given the numbers of its texts.
+        too_long: words the error for a text that alone does not fit into memory, given its number.
 
     Returns:
-        The budget that was kept to in the end.
+        The final budget.
 
     Raises:
         NeuroglotError: not enough memory for one text.
@@ -56,23 +56,23 @@ def batch_budget(model: Any, on_cpu: int, wanted: int | None) -> int:
     """Tokens to run at once, padding included.
 
     Args:
-        model: in the memory that it runs in.
-        on_cpu: what is usual on a CPU; on a GPU it is 8192.
-        wanted: what was asked for; None for what is usual.
+        model: the model, on the device that it runs on.
+        on_cpu: the default on a CPU; on a GPU it is 8192.
+        wanted: the setting; None for the default.
     """
     usual = on_cpu if next(model.parameters()).device.type == "cpu" else GPU_TOKENS
     return wanted or usual
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Say whether an error means that a batch was too large for the memory."""
+    """Whether an error means that a batch did not fit into memory."""
     import torch
 
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate" in str(error)
 
 
 def release_memory() -> None:
-    """Give back what a failed batch left in the GPU's cache."""
+    """Free the memory that a failed batch left in the GPU's cache."""
     import torch
 
     if torch.cuda.is_available():

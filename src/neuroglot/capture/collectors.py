@@ -1,7 +1,7 @@
-"""Streaming statistics of activations: sums over rows, so that batches and shards add up.
+"""Streaming statistics of activations: sums over rows, added up over batches and shards.
 
-Names that end in ``_by_fold`` are sums over the rows of one fold of segments (see
-``measures.bootstrap.FOLDS``), from which intervals are computed; the others are over all rows.
+Statistics whose name ends in ``_by_fold`` have one sum for each fold of segments (see
+``measures.bootstrap.FOLDS``); intervals are computed from them. The others sum over all rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,10 +31,11 @@ class Collector:
     """A statistic of one site that is a sum over rows.
 
     Attributes:
-        site: whose activations it reads.
-        chunk: from rows ``[row, width]`` and the folds they are of, ``[fold, row]`` of 0 and 1, to
-            named partial sums, ``[width]`` or scalars, and behind ``fold`` where the name ends in
-            ``_by_fold``. The sums of two sets of rows add up to those of their union.
+        site: the site whose activations are read.
+        chunk: takes rows ``[row, width]`` and their folds ``[fold, row]`` (1 if the row is in the
+            fold, else 0). Returns partial sums by name: ``[width]`` or a scalar, with a first
+            dimension ``fold`` if the name ends in ``_by_fold``. The sums of two disjoint sets of
+            rows add up to the sums of their union.
     """
 
     site: str
@@ -46,11 +47,11 @@ class CrossLayerCollector:
     """A statistic that looks at all layers of a row at once and is a sum over rows.
 
     Attributes:
-        site: whose activations it reads.
-        layer: from a layer's index and its rows ``[row, width]`` to what is kept of them until the
-            other layers are there, ``[row, kept]``.
-        rows: from ``[row, layer, kept]`` and the rows' folds, as of a ``Collector``, to named
-            partial sums, ``[layer, ...]`` or, by fold, ``[layer, fold, ...]``.
+        site: the site whose activations are read.
+        layer: takes a layer's index and its rows ``[row, width]``. Returns the values
+            ``[row, kept]`` that are kept until all layers have run.
+        rows: takes the kept values ``[row, layer, kept]`` and the rows' folds (see ``Collector``).
+            Returns partial sums by name, ``[layer, ...]`` or, by fold, ``[layer, fold, ...]``.
     """
 
     site: str
@@ -60,10 +61,9 @@ class CrossLayerCollector:
 
 @dataclass
 class Totals:
-    """Running sums by (name, layer, fold): the monoid the collectors share; its unit is empty.
+    """Running sums by (name, layer, fold), added up over batches.
 
-    A batch and a shard have few of the folds, and only those take memory. A sum over all rows
-    stands under ``ALL``.
+    Only folds that have rows take memory. Sums over all rows have the fold ``ALL``.
     """
 
     sums: "dict[tuple[str, int, int], torch.Tensor]" = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Totals:
         self.sums[key] = self.sums[key] + value if key in self.sums else value
 
     def collect(self, found: Partial, layer: int, folds: Sequence[int]) -> None:
-        """Add what a collector found; ``folds`` numbers those that it has sums of."""
+        """Add a collector's partial sums; ``folds`` numbers the folds along ``fold``."""
         for name, value in found.items():
             if name.endswith(BY_FOLD):
                 for fold, one in zip(folds, value, strict=True):
@@ -86,9 +86,10 @@ class Totals:
             self.add(name, layer, value, fold)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The sums by ``name/layer``, or ``[fold, ...]``, and what ``folds`` these are.
+        """The sums by ``name/layer``, and the numbers of their folds under ``folds/0``.
 
-        All sums by fold have the same folds: each batch adds to every one of them.
+        Sums by fold are ``[fold, ...]``. All of them have the same folds, because each batch adds
+        to every sum.
         """
         found: dict[str, dict[int, NDArray[Any]]] = {}
         for (name, layer, fold), value in self.sums.items():
@@ -102,7 +103,7 @@ class Totals:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "Totals":
-        """Take up again what ``arrays`` gave."""
+        """Restore the totals from ``arrays``."""
         import torch
 
         folds, found = arrays[f"{FOLD_NUMBERS}/0"].tolist(), cls()
@@ -113,7 +114,7 @@ class Totals:
         return found
 
     def stacked(self) -> dict[str, NDArray[Any]]:
-        """Sums as ``[layer, ...]``, or ``[layer, FOLDS, ...]`` with zeros in folds without rows."""
+        """Sums ``[layer, ...]`` or ``[layer, FOLDS, ...]``, with 0 in folds without rows."""
         by_name: dict[str, dict[int, NDArray[Any]]] = {}
         arrays = self.arrays()
         folds = arrays.pop(f"{FOLD_NUMBERS}/0")
@@ -133,8 +134,8 @@ class Totals:
 def role_collectors(rule: Rule, threshold: float) -> list[Collector]:
     """The statistics of the roles paper for detectors (``act``) and combinators (``out``).
 
-    Partial sums are named ``{site}_{statistic}``, and ``out_gelu_count`` counts how often GELU of
-    a combinator's value fires, as the published figures do.
+    Partial sums are named ``{site}_{statistic}``. ``out_gelu_count`` counts the rows in which GELU
+    of a combinator's value fires, as in the published figures.
     """
 
     def statistics(site: str) -> Collector:
@@ -152,7 +153,7 @@ def role_collectors(rule: Rule, threshold: float) -> list[Collector]:
 
 
 def firing_collectors(gated: bool) -> list[Collector]:
-    """How many rows each neuron is positive in: ``act_positive``, ``gate_positive`` if gated."""
+    """Rows in which each neuron is positive: ``act_positive``, and ``gate_positive`` if gated."""
 
     def positive(site: str) -> Collector:
         def chunk(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
@@ -164,5 +165,5 @@ def firing_collectors(gated: bool) -> list[Collector]:
 
 
 def _with_total(name: str, by_fold: "torch.Tensor") -> Partial:
-    """Counts ``[fold, width]``, and their sum as integers: both are exact."""
+    """Counts ``[fold, width]``, and their sum over folds as integers. Both are exact."""
     return {name: by_fold.long().sum(0), f"{name}{BY_FOLD}": by_fold}

@@ -1,4 +1,4 @@
-"""What a model has read of a batch of texts, kept so that it can go on from it again and again."""
+"""A batch of texts that a model has read, kept so that it can continue from there repeatedly."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -14,17 +14,17 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a causal language model has read.
+    """The texts that a causal language model has read so far.
 
-    Reading on gives a new context and leaves this one as it is: the layers of a dynamic cache put
-    new tensors in the place of theirs and write to none, so a copy may share them. That also holds
-    where windows slide, whose caches could not be cut back.
+    Reading more tokens returns a new context and does not change this one. The layers of a dynamic
+    cache replace their tensors and never write into them, so two contexts can share tensors. This
+    also holds for sliding-window caches, which could not be cut back.
 
     Attributes:
-        model: with its head.
+        model: the model with its head.
         cache: keys and values.
-        real: int64 ``[item, column]``, 1 where there is a token and 0 in padding. Padding takes no
-            position, so it may stand before a text and, where nothing is read on, after it.
+        real: int64 ``[item, column]``, 1 at tokens and 0 at padding. Padding takes no position, so
+            it can stand before a text. It can stand after a text if nothing more is read.
     """
 
     model: Any
@@ -33,28 +33,28 @@ class Context:
 
     @classmethod
     def empty(cls, model: Any, items: int) -> "Context":
-        """Nothing read yet, of a number of texts."""
+        """The context of ``items`` texts before any token is read."""
         from transformers import DynamicCache
 
         cache = DynamicCache(config=model.config)
         return cls(model, cache, torch.zeros(items, 0, dtype=torch.long))
 
     def read(self, ids: Tensor, real: Tensor) -> "Context":
-        """Read on, ``[item, time]``, without predicting anything."""
+        """Read tokens ``[item, time]`` without predicting anything."""
         return self._run(self.model.base_model, ids, real)[1] if ids.shape[1] else self
 
     def states(self, ids: Tensor, real: Tensor) -> tuple[Tensor, "Context"]:
-        """Read on; the final states, after the last norm, ``[item, time, hidden]``."""
+        """Read tokens; also return the states after the final norm, ``[item, time, hidden]``."""
         output, context = self._run(self.model.base_model, ids, real)
         return output.last_hidden_state, context
 
     def predict(self, ids: Tensor, real: Tensor) -> tuple[Tensor, "Context"]:
-        """Read on and predict what follows each column: logits float32 ``[item, time, token]``."""
+        """Read tokens; also return the logits at each column, float32 ``[item, time, token]``."""
         output, context = self._run(self.model, ids, real)
         return output.logits.float(), context
 
     def rows(self, items: NDArray[np.int64]) -> "Context":
-        """The context of these items, each as often as it is named."""
+        """The context of these items; an item may be given several times."""
         cache, chosen = self._cache_copy(), torch.from_numpy(items)
         cache.batch_select_indices(chosen)
         return Context(self.model, cache, self.real[chosen])
@@ -67,7 +67,7 @@ class Context:
     def _run(self, module: Any, ids: Tensor, real: Tensor) -> tuple[Any, "Context"]:
         read = Context(self.model, self._cache_copy(), torch.cat([self.real, real], dim=1))
         inputs = {"input_ids": ids, "attention_mask": read.real}
-        # BLOOM takes no positions: it has distances, which it counts in the mask.
+        # BLOOM takes no positions: it computes distances from the mask.
         if "position_ids" in signature(module.forward).parameters:
             positions = (read.real.cumsum(1) - 1).clamp(min=0)
             inputs["position_ids"] = positions[:, -ids.shape[1] :]
@@ -81,10 +81,10 @@ class Context:
 
 
 def pad(sequences: Sequence[Sequence[int]], left: bool = False) -> tuple[Tensor, Tensor]:
-    """Pad with token 0, on the right unless on the left, and say with 1 what is no padding.
+    """Pad with token 0, on the right or on the ``left``.
 
     Returns:
-        Token ids and mask, both int64 ``[row, time]``.
+        Token ids and mask (0 at padding, else 1), both int64 ``[row, time]``.
     """
     width = max(map(len, sequences))
     ids = torch.zeros(len(sequences), width, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""Runs a model over tokens once; raw rows and streaming collectors share the forward pass."""
+"""Runs a model over tokens; raw rows and streaming collectors share one forward pass."""
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# Without raw rows a shard holds only sums, and these may be larger than the rows would be. So they
-# are saved only after this many blocks.
+# Without raw rows only sums are saved. They may be larger than a block's rows would be, so they are
+# saved only after this many blocks.
 BLOCKS_OF_SUMS = 16
-# The fewest tokens in a block, however large a model's rows: fewer would leave a GPU idle.
+# Minimum number of tokens in a block, however large a model's rows: with fewer a GPU would idle.
 LEAST_TOKENS = 1024
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What to keep of a forward pass, over some of its tokens.
+    """What to keep of a forward pass, and of which tokens.
 
     Attributes:
-        sites: whose raw rows are stored: ``act``, ``gate``, ``out``, ``mid``, ``state``, and two
-            over all tokens of the row's segment, special ones left out: ``peak``, the largest value
-            of ``peak_of``, and ``mean``, the mean of ``state``.
-        over: the tokens that are recorded. Of prompts, an encoder-decoder's decoder reads its
-            start token alone, where it begins to answer, and not the text again.
+        sites: the sites whose raw rows are stored: ``act``, ``gate``, ``out``, ``mid``, ``state``,
+            ``peak`` and ``mean``. ``peak`` is the largest value of ``peak_of``, and ``mean`` the
+            mean of ``state``, over the tokens of the row's segment without special tokens.
+        over: the tokens that are recorded. With prompts, an encoder-decoder's decoder reads only
+            its start token, at which it begins to answer; it does not read the text again.
         collectors: statistics over the recorded rows.
         store_dtype: precision of raw rows.
         cross_layer: statistics over the recorded rows that compare layers.
@@ -73,16 +73,16 @@ class Recording:
 
     @property
     def of_last_tokens(self) -> bool:
-        """Whether every segment has one row, that of its last token."""
+        """Whether every segment has one row: its last token."""
         return self.over in ("last token of each segment", "last prompt token")
 
     def source(self, site: str) -> str:
-        """The site that a stored one is read from."""
+        """The site that a stored site is computed from."""
         return {"peak": self.peak_of, "mean": "state"}.get(site, site)
 
     @property
     def watched(self) -> set[str]:
-        """Every site that something is wanted of."""
+        """Every site that has to be read."""
         collected = [collector.site for collector in self.collectors]
         sites = map(self.source, self.sites)
         return {*sites, *collected, *(collector.site for collector in self.cross_layer)}
@@ -90,13 +90,13 @@ class Recording:
 
 @dataclass(frozen=True, eq=False)
 class Picked:
-    """The rows that are recorded of a batch.
+    """The recorded rows of a batch.
 
     Attributes:
-        times: by stack, ``[row]`` index into the flattened (segment, position) of each row.
-        items: ``[row]``, the segment of each row within the batch.
-        of_fold: ``[fold, row]``, 1 where the row is of the fold and 0 elsewhere.
-        places: ``[row]``, indices in the block.
+        times: by stack, each row's index into the flattened (segment, position), ``[row]``.
+        items: each row's segment, as an index within the batch, ``[row]``.
+        of_fold: ``[fold, row]``, 1 if the row is in the fold, else 0.
+        places: each row's index in the block, ``[row]``.
     """
 
     times: "dict[str, torch.Tensor]"
@@ -111,11 +111,12 @@ class Batch:
 
     Attributes:
         inputs: arguments of the model.
-        picked: rows by the name of their recording; those without rows are left out, and those
-            with the same rows share them.
-        folds: those that the segments are of.
-        text: by stack, ``[segment, position]``, what is neither padding nor a special token.
-        tokens: tokens without padding.
+        picked: rows by the name of the recording. Recordings without rows are left out; recordings
+            with the same rows share one ``Picked``.
+        folds: the folds of the segments.
+        text: by stack, ``[segment, position]``, true at tokens of the text: neither padding nor
+            special tokens.
+        tokens: number of the text's tokens, without padding and special tokens.
     """
 
     inputs: "dict[str, torch.Tensor]"
@@ -127,17 +128,18 @@ class Batch:
 
 @dataclass(frozen=True)
 class Block:
-    """A stretch of tokens whose segments are run, summed and written together.
+    """Successive tokens whose segments are run, summed and written together.
 
-    How a text is cut into blocks, and a block's segments into batches, depends on the text and the
-    model and not on what is recorded: so each recording's numbers are the same alone and beside
-    others. Rows lie in the order of the text.
+    Blocks and batches depend on the text and the model, not on what is recorded. So a recording
+    has the same numbers whether it is made alone or together with others. Rows are in the order of
+    the text.
 
     Attributes:
-        stop: index of the token after its last one.
-        rows: tokens recorded, by name.
-        starts: index of the first of these rows among all, by name.
-        segments: to be batched apart: those with a prefix, and those without one.
+        stop: index of the token after the block's last token.
+        rows: indices of the recorded tokens, by name of the recording.
+        starts: index of the block's first row among all rows, by name of the recording.
+        segments: groups of segments that are batched separately: segments with a prefix, and
+            segments without.
     """
 
     stop: int
@@ -147,11 +149,11 @@ class Block:
 
 
 class Engine:
-    """A model with what it takes to record it.
+    """Records a model's activations.
 
-    Rows are recorded in the order of the corpus, whatever the batches: results do not depend on
-    how segments are grouped. A text is cut into blocks; each is computed and written on its own, so
-    that an interrupted recording goes on with the first one it lacks.
+    Rows are stored in the order of the corpus, whatever the batches. A text is cut into blocks,
+    which are computed and written one by one. An interrupted recording continues with the first
+    block that it lacks.
     """
 
     def __init__(
@@ -165,14 +167,14 @@ class Engine:
         Args:
             model: with or without its head.
             execution: how much to do at a time.
-            during: what holds while the model reads a batch.
+            during: makes the context manager in which the model reads a batch.
         """
         self._during = during or (lambda _: nullcontext())
         self.model: Any = backbone(model)
         self.ffns = ffns(model)
         self.execution = execution or ExecutionSettings()
         self._device = next(model.parameters()).device
-        # Of larger batches a CPU's caches overflow.
+        # Larger batches overflow a CPU's caches.
         self._budget = batch_budget(self.model, 256, self.execution.batch_tokens)
 
     def run(
@@ -180,7 +182,7 @@ class Engine:
     ) -> dict[str, NDArray[Any]]:
         """Record into ``store`` and return the collectors' sums, ``[layer, ...]`` by name.
 
-        See ``run_together``, of which this is one recording; its progress lies in the store.
+        This is ``run_together`` with one recording, and with its progress in ``store``.
         """
         together = {store.name: recording}
         sums = self.run_together(tokens, together, store.parent, description, store / PROGRESS)
@@ -194,18 +196,19 @@ class Engine:
         description: str = "capture",
         kept: Path | None = None,
     ) -> dict[str, dict[str, NDArray[Any]]]:
-        """Record several things in one pass and return each one's sums, ``[layer, ...]`` by name.
+        """Make several recordings in one pass; return their sums by recording and statistic.
 
-        Those by fold are ``[layer, fold, ...]``, zero in folds without rows. What an interrupted
-        call with these recordings, or with these and others, has finished is not computed again.
+        Sums are ``[layer, ...]``; sums by fold are ``[layer, fold, ...]``, with 0 in folds without
+        rows. Blocks that an interrupted call has finished are not computed again, if that call had
+        these recordings or these and others.
 
         Args:
             tokens: the text.
-            recordings: by name; raw rows of each are written to ``store / name``. Those of last
-                tokens and of other rows cannot be mixed.
+            recordings: by name. Raw rows are written to ``store / name``. Recordings of last tokens
+                cannot be mixed with recordings of other tokens.
             store: a folder.
-            description: of the progress bar.
-            kept: a folder for what an interrupted call has finished; in the store by default.
+            description: label of the progress bar.
+            kept: folder for the progress of an interrupted call; by default in the store.
 
         Raises:
             NeuroglotError: nothing to record; NaN, infinity or overflow; not enough memory.
@@ -239,7 +242,7 @@ class Engine:
         return {name: own.stacked() for name, own in totals.items()}
 
     def rows(self, tokens: Tokens, recording: Recording) -> dict[str, NDArray[np.float32]]:
-        """Raw rows of all that is recorded, ``[layer, row, width]`` by site, kept in memory.
+        """Record in memory: raw rows ``[layer, row, width]`` by site.
 
         Raises:
             NeuroglotError: NaN or infinity; not enough memory.
@@ -262,8 +265,8 @@ class Engine:
         return found
 
     def _block_size(self, tokens: Tokens, recordings: Iterable[Recording]) -> int:
-        """Tokens in a block or, where last tokens are recorded, segments."""
-        shard_bytes = self.execution.risk_megabytes << 19  # half of it: two are under way
+        """Tokens in a block or, if last tokens are recorded, segments in a block."""
+        shard_bytes = self.execution.risk_megabytes << 19  # half: two shards are in memory at once
         last = [recording for recording in recordings if recording.of_last_tokens]
         if last:
             sizes = [
@@ -272,7 +275,7 @@ class Engine:
                 for layers, width in (_planes(self.ffns, site) for site in recording.sites)
             ]
             return shard_rows(len(tokens.segment_ids), sum(sizes), shard_bytes)
-        # Of the rows that could be wanted of every token, whatever is wanted now.
+        # The size of rows of ``act`` and ``out`` of every token, whatever is recorded now.
         planes = (_planes(self.ffns, site) for site in ("act", "out"))
         row_bytes = itemsize("float16") * sum(layers * width for layers, width in planes)
         return shard_rows(
@@ -287,9 +290,10 @@ class Engine:
         size: int,
         folder: Path,
     ) -> dict[tuple[str, str], Any]:
-        """The arrays of raw rows: new ones where there is no progress, in a folder, to go on with.
+        """The arrays of raw rows, by recording and site.
 
-        Blocks of another size mean other batches, so what was done in them does not count.
+        If ``folder`` holds progress, the existing arrays are opened, else new ones are made.
+        Progress with another block size has other batches and is removed.
         """
         import zarr
 
@@ -322,7 +326,7 @@ class Engine:
         keep: Callable[[RowBatch], None],
         update: Callable[[int], Any] | None = None,
     ) -> dict[str, Totals]:
-        """Run a block's segments, ``keep`` raw rows and return the sums by name."""
+        """Run a block's segments, hand raw rows to ``keep`` and return the sums by recording."""
         totals = {name: Totals() for name in recordings}
 
         def run_all(segments: NDArray[np.int64]) -> None:
@@ -366,8 +370,8 @@ class Engine:
         inputs = {"input_ids": ids, "attention_mask": mask}
         text = {"decoder": _without_specials(mask, tokens)}
         before, after = len(tokens.before), len(tokens.after)
-        # By stack, the length of what is read, and how far on from its position a token stands;
-        # None where a row is that of the first token, whatever its own.
+        # By stack: the length of a padded sequence, and how far a token's place in it is from the
+        # token's position. None: every row is taken from the first token.
         reads: dict[str, tuple[int, int | None]] = {"decoder": (ids.shape[1], 0)}
         if self.model.config.is_encoder_decoder:
             first = self.model.config.decoder_start_token_id
@@ -376,13 +380,13 @@ class Engine:
             inputs |= {"decoder_input_ids": read, "decoder_attention_mask": read_mask}
             text["encoder"] = text["decoder"]
             text["decoder"] = read_mask.astype(bool)
-            text["decoder"][:, 0] = prompts  # before a text, the start token is none of it
+            text["decoder"][:, 0] = prompts  # the start token counts as text only in prompts
             moved = None if prompts else 1 - before
             reads = {"encoder": reads["decoder"], "decoder": (read.shape[1], moved)}
         folds, of_segment = np.unique(group % FOLDS, return_inverse=True)
 
         def pick(rows: NDArray[np.int64]) -> Picked | None:
-            """The rows of these segments, segment after segment in the order of the batch."""
+            """The rows of the batch's segments, in the order of the batch; None if it has none."""
             first = np.searchsorted(tokens.segment[rows], group)
             last = np.searchsorted(tokens.segment[rows], group, "right")
             items = np.repeat(np.arange(len(group)), last - first)
@@ -474,7 +478,7 @@ class Engine:
 
 
 class _Copies:
-    """Copies to the host that run beside the forward pass, each device's on a stream of its own."""
+    """Copies tensors to the host during the forward pass, on one CUDA stream for each device."""
 
     def __init__(self) -> None:
         self._streams: dict[torch.device, torch.cuda.Stream] = {}
@@ -501,7 +505,7 @@ class _Copies:
 
 
 def _planes(blocks: Sequence[FFN], site: str) -> tuple[int, int]:
-    """Number of layers (or states) of a site over all stacks, and the width of the widest."""
+    """A site's number of layers (or states) over all stacks, and the width of the widest layer."""
     states = len({block.stack for block in blocks}) if site in ("state", "mean") else 0
     of_neurons = site in ("act", "gate", "peak")
     width = max(block.neurons if of_neurons else block.hidden for block in blocks)
@@ -518,7 +522,10 @@ def _plane_offsets(blocks: Sequence[FFN], site: str) -> dict[str, int]:
 
 
 def _blocks(tokens: Tokens, recordings: Mapping[str, Recording], size: int) -> list[Block]:
-    """Cut a text every ``size`` tokens or, for last tokens, segments; leave out what has no row."""
+    """Cut a text into blocks of ``size`` tokens, or of ``size`` segments for last tokens.
+
+    Blocks without rows are left out.
+    """
     last = any(recording.of_last_tokens for recording in recordings.values())
     if last:
         cuts = np.flatnonzero(np.diff(tokens.segment, prepend=-1))[::size]
@@ -545,7 +552,7 @@ def _blocks(tokens: Tokens, recordings: Mapping[str, Recording], size: int) -> l
 
 
 def _stretches(blocks: Sequence[Block], raw: Sequence[str]) -> list[list[Block]]:
-    """Blocks after whose last progress is saved: single ones where raw rows are written."""
+    """Group blocks; progress is saved after each group. A block with raw rows ends its group."""
     found: list[list[Block]] = [[]]
     for block in blocks:
         found[-1].append(block)
@@ -559,7 +566,7 @@ def _segments(tokens: Tokens, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _pad(sequences: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pad on the right, with token 0, and say what is no padding."""
+    """Pad on the right with token 0; also return the mask, 0 at padding and else 1."""
     width = max(map(len, sequences))
     ids = np.zeros((len(sequences), width), np.int64)
     mask = np.zeros_like(ids)
@@ -570,7 +577,7 @@ def _pad(sequences: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDA
 
 
 def _without_specials(mask: NDArray[np.int64], tokens: Tokens) -> NDArray[np.bool_]:
-    """``[segment, position]``: the mask of padding, less special tokens at both ends."""
+    """True at tokens that are neither padding nor special tokens, ``[segment, position]``."""
     place, length = np.arange(mask.shape[1]), mask.sum(1, keepdims=True)
     text: NDArray[np.bool_] = (place >= len(tokens.before)) & (place < length - len(tokens.after))
     return text
@@ -579,7 +586,7 @@ def _without_specials(mask: NDArray[np.int64], tokens: Tokens) -> NDArray[np.boo
 def _over_text(
     name: str, value: "torch.Tensor", batch: Batch, picked: Picked, stack: str
 ) -> "torch.Tensor":
-    """``[row, width]``: ``peak`` or ``mean`` of ``value`` over the text of each row's segment."""
+    """``peak`` or ``mean`` of ``value`` over the tokens of each row's segment, ``[row, width]``."""
     import torch
 
     inside = batch.text[stack].to(value.device)[:, :, None]
@@ -591,7 +598,7 @@ def _over_text(
 
 
 def _by_layer(totals: Mapping[str, Totals]) -> dict[str, NDArray[Any]]:
-    """Sums as ``name/statistic/layer``, as they are saved."""
+    """The sums by ``recording/statistic/layer``, as they are saved."""
     return {
         f"{name}/{key}": value
         for name, own in totals.items()
@@ -600,7 +607,7 @@ def _by_layer(totals: Mapping[str, Totals]) -> dict[str, NDArray[Any]]:
 
 
 def _save(folder: Path, stop: int, sums: dict[str, NDArray[Any]]) -> None:
-    """Save the sums up to a token in the place of those that were saved before."""
+    """Save the sums up to token ``stop``, and remove the sums saved earlier."""
     path = folder / f"{stop:012d}.npz"
     with written_whole(path, ".npz") as temporary:
         np.savez(temporary, **sums)  # type: ignore[arg-type]
@@ -610,14 +617,14 @@ def _save(folder: Path, stop: int, sums: dict[str, NDArray[Any]]) -> None:
 
 
 def _resumed(folder: Path, names: Iterable[str]) -> tuple[int, dict[str, Totals]]:
-    """The token up to which all is done, and the sums up to there."""
+    """Read saved progress: the token at which to continue, and the sums up to it."""
     saved = sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
     if not saved:
         return 0, {name: Totals() for name in names}
     try:
         with np.load(saved[-1], allow_pickle=False) as stored:
             sums = {key: stored[key] for key in stored.files}
-    except Exception as error:  # a damaged archive fails in a dozen ways
+    except Exception as error:  # a damaged archive can raise many kinds of error
         raise damaged(saved[-1], error) from error
     return int(saved[-1].stem), {
         name: Totals.of(
@@ -628,7 +635,7 @@ def _resumed(folder: Path, names: Iterable[str]) -> tuple[int, dict[str, Totals]
 
 
 def _refuse_nan(found: Mapping[str, NDArray[Any]], where: Path | str) -> None:
-    """Refuse values, by a name that ends in ``statistic/layer``, that are not all finite.
+    """Refuse NaN and infinity in ``found``, whose names end in ``statistic/layer``.
 
     Raises:
         NeuroglotError: names the statistic and its layer, counted from 1.

@@ -1,4 +1,4 @@
-"""Lets a model go on from many prompts at once, its neurons edited by prompt."""
+"""Lets a model continue many prompts at once, with its neurons edited for each prompt."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,7 @@ from neuroglot.models.intervene import Edit, intervened
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# From the numbers of a batch's prompts to its edits, for these prompts in this order.
+# Takes the numbers of a batch's prompts; returns the edits for these prompts in this order.
 EditsOf = Callable[[NDArray[np.int64]], Sequence[Edit]]
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -31,26 +31,26 @@ def generate(
     positions: Literal["all", "prompt"] = "all",
     batch_tokens: int | None = None,
 ) -> list[list[int]]:
-    """Go on from every prompt, always with the likeliest next token.
+    """Continue every prompt by greedy decoding.
 
-    Only the logits decide: penalties and sampling that a checkpoint asks for are left out. Prompts
-    are padded on the left, and keys and values are kept, so that each token is read once. One
-    batch may hold prompts whose neurons are edited differently: edits have neurons of their own
-    for each item.
+    Penalties and sampling that a checkpoint asks for are ignored. Prompts are padded on the left.
+    Keys and values are kept, so that each token is read once. Prompts of one batch may have
+    different edited neurons, because an edit can choose neurons for each item.
 
     Args:
         model: a causal language model with its head.
         prompts: token ids, special tokens included.
-        new_tokens: tokens to generate; fewer where the model ends a text before.
-        edits: what is edited, told the numbers of a batch's prompts; None edits nothing.
-        positions: ``all``, also while generated tokens are read; or ``prompt``, only while the
-            prompt is.
-        batch_tokens: tokens kept at once, padding and those to be generated included, halved when
-            memory runs out; by default 1024 on a CPU and 8192 on a GPU. It changes logits by
-            rounding only.
+        new_tokens: tokens to generate; fewer if the model ends the text earlier.
+        edits: returns the edits for the prompts of a batch, given their numbers; None edits
+            nothing.
+        positions: ``all`` edits neurons at prompt and generated tokens; ``prompt`` only at prompt
+            tokens.
+        batch_tokens: tokens in a batch, with padding and the tokens to generate, halved when memory
+            runs out; by default 1024 on a CPU and 8192 on a GPU. It changes logits by rounding
+            only.
 
     Returns:
-        The generated ids of each prompt, without the token that ends a text.
+        The generated ids of each prompt, without the end-of-text token.
 
     Raises:
         NeuroglotError: an encoder-decoder; an empty prompt; more tokens than the model can read;
@@ -90,7 +90,7 @@ def _batch(
     ids, real = pad(prompts, left=True)
     ends = torch.tensor(sorted(end_of_text(model)), dtype=torch.long)
     ended = torch.zeros(len(prompts), dtype=torch.bool)
-    columns: list[Tensor] = []  # of generated tokens, [item]
+    columns: list[Tensor] = []  # generated tokens, [item] each
     context = Context.empty(model, len(prompts))
     with intervened(model, edits):
         context = context.read(ids[:, :-1], real[:, :-1])
@@ -106,7 +106,7 @@ def _batch(
 
 
 def _likeliest(logits: Tensor) -> Tensor:
-    """The token of the highest logit, [item]."""
+    """The token with the highest logit, [item]."""
     highest, tokens = logits.max(-1)
     if not torch.isfinite(highest).all():
         raise NeuroglotError(
@@ -122,10 +122,10 @@ def _until(row: Tensor, ends: Tensor) -> list[int]:
 
 
 def continued(tokenizer: "Tokenizer", prompt: Sequence[int], generated: Sequence[int]) -> str:
-    """What generated tokens add to a prompt's text.
+    """The text that generated tokens add to a prompt.
 
-    Both are decoded together: a prompt may end within a character, or before a space that a
-    tokenizer writes between tokens only.
+    Prompt and generated tokens are decoded together: a prompt may end within a character, or before
+    a space that the tokenizer writes only between tokens.
     """
     whole = tokenizer.decode([*prompt, *generated])
     begun = tokenizer.decode(list(prompt)).rstrip(_REPLACEMENT)

@@ -1,4 +1,4 @@
-"""Turns final states into what is asked of their logits, a block of the vocabulary at a time."""
+"""Computes log-sum-exp, maximum and chosen logits of final states, by blocks of the vocabulary."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -18,9 +18,9 @@ class Predictions:
     """What a model predicts, without its logits.
 
     Attributes:
-        total: float64 ``[row]``, the log-sum-exp of a row's logits.
-        highest: float32 ``[row]``, the largest of them.
-        chosen: float32 ``[pair]``, the logits that were asked for.
+        total: float64 ``[row]``, the log-sum-exp of each row's logits.
+        highest: float32 ``[row]``, each row's largest logit.
+        chosen: float32 ``[pair]``, the requested logits.
     """
 
     total: Tensor
@@ -29,16 +29,16 @@ class Predictions:
 
 
 def predict(model: Any, states: Tensor, rows: Tensor, tokens: Tensor) -> Predictions:
-    """Let a model turn states into logits, of which those of some (row, token) are kept.
+    """Compute the logits of states; keep the logits of some (row, token) pairs.
 
-    Logits are the model's own, in its precision; their log-sum-exp is float32 within a block of
-    the vocabulary and float64 over the blocks. Memory holds the logits of one block.
+    Logits are the model's own, in its precision. Their log-sum-exp is float32 within a block of
+    the vocabulary and float64 over the blocks. Only one block's logits are in memory.
 
     Args:
         model: a causal language model with its head.
-        states: what the head reads, after the final norm, ``[row, hidden]``.
-        rows: int64 ``[pair]``.
-        tokens: int64 ``[pair]``.
+        states: the states that the head reads, after the final norm, ``[row, hidden]``.
+        rows: the pairs' rows, int64 ``[pair]``.
+        tokens: the pairs' tokens, int64 ``[pair]``.
 
     Raises:
         NeuroglotError: the head is not in memory, or the model does not call its decoder.
@@ -59,7 +59,7 @@ def predict(model: Any, states: Tensor, rows: Tensor, tokens: Tensor) -> Predict
             pairs = order[first:last]
             chosen[pairs] = logits[rows[pairs], tokens[pairs] - start]
             own = logits.amax(1)
-            # As logsumexp, whose four passes over the logits take twice as long.
+            # Equals logsumexp, which makes four passes over the logits and takes twice as long.
             shifted = logits.sub_(own[:, None]).exp_().sum(1).log_().add_(own)
             total = torch.logaddexp(total, shifted.double())
             highest = torch.maximum(highest, own)
@@ -67,10 +67,10 @@ def predict(model: Any, states: Tensor, rows: Tensor, tokens: Tensor) -> Predict
 
 
 def _block(rows: int, device: torch.device) -> int:
-    """Tokens of the vocabulary at a time.
+    """Number of vocabulary tokens in a block: 1 MB of logits on a CPU, 1 GB on a GPU.
 
-    On a CPU 1 MB of logits, which stay in its cache: with Gemma 3 270M and its 262 144 tokens a
-    quarter more tokens per second than with all logits at once. On a GPU 1 GB.
+    1 MB fits a CPU's cache. With Gemma 3 270M and its 262 144 tokens this gives a quarter more
+    tokens per second than all logits at once.
     """
     return max(1024, (1 << 18 if device.type == "cpu" else 1 << 28) // max(1, rows))
 
@@ -79,12 +79,12 @@ def _block(rows: int, device: torch.device) -> int:
 def _head(model: Any, states: Tensor) -> Iterator[Callable[[slice], Tensor]]:
     """Let a model turn ``states`` into the logits of a part of the vocabulary.
 
-    The model's own forward pass runs, with the final states ``[position, hidden]`` given instead of
-    computed and the head cut to that part. So scaling and soft-capping are the model's; they work
-    on each logit by itself in every architecture of the table.
+    The model's own forward pass runs, but its decoder returns the given states
+    ``[position, hidden]``, and its head is cut to the part. So scaling and soft-capping are the
+    model's own; in every architecture of the table they act on each logit separately.
 
     Yields:
-        From a slice of the vocabulary to logits ``[position, token]``.
+        A function from a slice of the vocabulary to logits ``[position, token]``.
 
     Raises:
         NeuroglotError: the head is not in memory, or the model does not call its decoder.

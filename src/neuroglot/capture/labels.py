@@ -1,4 +1,4 @@
-"""What stands beside the numbers of a recording: names, units, and the axes they lie along."""
+"""Names, units and axes of the arrays in a recording."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from neuroglot.measures.axes import LAYERS, width_axis
 from neuroglot.models.ffn import FFN
 from neuroglot.store import SITES
 
-# Of a statistic: its unit, and what it is of a site's values ``{site}``.
+# By statistic: its unit, and its description for a site ``{site}``.
 STATISTICS = {
     "count": ("tokens", "tokens at which {site} fires"),
     "gelu_count": ("tokens", "tokens at which GELU of {site} fires"),
@@ -24,7 +24,7 @@ STATISTICS = {
 
 
 def statistic(name: str, ndim: int, over: Over) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Dimensions and attributes of a statistic ``{site}_{statistic}``, by fold or not."""
+    """Dimensions and attributes of a statistic ``{site}_{statistic}`` or its sums by fold."""
     site, _, kind = name.removesuffix(BY_FOLD).partition("_")
     units, text = STATISTICS[kind]
     by_fold = name.endswith(BY_FOLD)
@@ -36,7 +36,7 @@ def statistic(name: str, ndim: int, over: Over) -> tuple[tuple[str, ...], dict[s
 def layer_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
     """Coordinates ``layer``, ``stack(layer)`` and ``stack_layer(layer)``.
 
-    Of a model whose layers differ in width also ``layer_neurons(layer)``.
+    If layers differ in width, also ``layer_neurons(layer)``.
     """
     values: dict[str, Any] = {
         "layer": np.arange(len(blocks)),

@@ -1,4 +1,4 @@
-"""How well a model predicts held-out text."""
+"""Computes a model's perplexity on held-out text."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def windows(tokens: Tokens, window: int, most: int | None) -> NDArray[np.int64]:
-    """Cut a corpus into windows: its tokens in order, segments joined, what is left over dropped.
+    """Join a corpus' segments and cut the tokens into windows; drop an incomplete last window.
 
     Args:
-        tokens: of the corpus; special tokens are not among them.
+        tokens: the corpus' tokens, without special tokens.
         window: tokens in a window.
-        most: windows to keep, from the first; None keeps all.
+        most: how many windows, from the first, are kept; None keeps all.
 
     Returns:
         Token ids ``[window, position]``.
@@ -44,13 +44,13 @@ def windows(tokens: Tokens, window: int, most: int | None) -> NDArray[np.int64]:
 def predicted(windows: NDArray[np.int64], before: Sequence[int]) -> int:
     """The number of tokens that are predicted in each window.
 
-    These are all if a special token stands before them, and all but the first if none does.
+    All tokens are predicted if a special token precedes them, else all but the first.
     """
     return int(windows.shape[1]) - (0 if before else 1)
 
 
 def perplexity(nll: NDArray[np.float64], tokens: int) -> float:
-    """``exp(sum of nll / tokens)``, with ``nll`` in nats and the number of predicted tokens."""
+    """``exp(sum of nll / tokens)``: ``nll`` in nats, ``tokens`` the number of predicted tokens."""
     return math.exp(float(nll.sum()) / tokens)
 
 
@@ -63,10 +63,10 @@ def negative_log_likelihood(
 ) -> NDArray[np.float64]:
     """``-sum_t ln p(token t | tokens before it)`` of every window, in nats ``[window]``.
 
-    The model reads ``before`` and one window at a time, and predicts the window's tokens (without
-    ``before``, all but the first). Logits are the model's own, in its precision; their log-sum-exp
-    is float32 within a block of the vocabulary and float64 over the blocks. Memory holds the
-    logits of one block.
+    The model reads ``before`` and then a window, and predicts the window's tokens (all but the
+    first if ``before`` is empty). Logits are the model's own, in its precision. Their log-sum-exp
+    is float32 within a block of the vocabulary and float64 over the blocks. Only one block's
+    logits are in memory.
 
     Args:
         model: a causal language model with its head.
@@ -74,7 +74,7 @@ def negative_log_likelihood(
         before: special tokens that the tokenizer puts before a text.
         batch_tokens: tokens run at once, halved when memory runs out; by default 512 on a CPU and
             8192 on a GPU. It changes the result by rounding only.
-        update: called with the number of tokens that were read, special ones not counted.
+        update: called with the number of tokens that were read, without special tokens.
 
     Raises:
         NeuroglotError: an encoder-decoder; windows that are too long for the model or leave nothing
@@ -90,7 +90,7 @@ def negative_log_likelihood(
     device = next(model.parameters()).device
     start = np.tile(np.asarray(before, np.int64), (len(windows), 1))
     sequences = torch.from_numpy(np.concatenate([start, windows], axis=1))
-    # More than a recording's: every batch reads the head's weights once, which often are the most.
+    # Larger than in recording: every batch reads the head's weights, often most of the model's.
     budget = batch_budget(model, 512, batch_tokens)
     losses = np.zeros(len(windows))
 
@@ -114,12 +114,12 @@ def negative_log_likelihood(
 
 
 def check_readable(model: Any, length: int, advice: str) -> None:
-    """Refuse what a model cannot read from left to right in one go.
+    """Refuse a text that a model cannot read from left to right at once.
 
     Args:
-        model: to be asked.
-        length: tokens to be read, special ones included.
-        advice: what to do where they are too many.
+        model: the model.
+        length: tokens to be read, special tokens included.
+        advice: what the error message suggests if there are too many tokens.
 
     Raises:
         NeuroglotError: an encoder-decoder, or more tokens than its context window holds.
@@ -139,7 +139,7 @@ def check_readable(model: Any, length: int, advice: str) -> None:
 
 
 def _window_losses(model: Any, ids: "Tensor", first: int) -> "Tensor":
-    """``[window]``, float64: the summed losses of the tokens from position ``first`` on."""
+    """Sum the losses of the tokens from position ``first`` on, float64 ``[window]``."""
     import torch
 
     from neuroglot.capture.head import predict

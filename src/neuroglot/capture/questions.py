@@ -1,4 +1,4 @@
-"""Turns task items into token ids: prompts, and what their answers add to them."""
+"""Turns task items into token ids of prompts and answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class Question:
     """An item as token ids.
 
     Attributes:
-        prompt: what the model reads, special tokens before it included.
-        gold: the right answer first, then its other spellings.
-        candidates: the answers to choose from, the right one among them.
+        prompt: the prompt, with the special tokens before it.
+        gold: the right answer, then its other spellings.
+        candidates: the answers to choose from, including the right answer.
     """
 
     prompt: list[int]
@@ -27,19 +27,19 @@ class Question:
 
     @property
     def complete(self) -> bool:
-        """Whether the prompt and every answer have tokens: without them none can be judged."""
+        """Whether the prompt and every answer have tokens; only then can the item be judged."""
         return bool(self.gold) and all([self.prompt, *self.gold, *self.candidates])
 
     def judgeable(self, scoring: Scoring) -> bool:
-        """Say whether a right answer can be told from wrong ones.
+        """Whether the right answer can be told from wrong answers.
 
-        Not where a prompt or an answer has no token, nor, where first tokens are ranked, if the
-        right answer begins with the same token as all other candidates.
+        It cannot if the prompt or an answer has no token. If first tokens are ranked, it also
+        cannot if all candidates begin with the same token.
         """
         return self.complete and (scoring != "rank" or len(self._first_tokens) > 1)
 
     def chance(self, scoring: Scoring) -> float:
-        """How often a guess among the candidates is right; 0 where the answer is written freely."""
+        """Probability that a random candidate is right; 0 if the model writes its answer freely."""
         if scoring == "exact":
             return 0.0
         return 1 / len(self._first_tokens if scoring == "rank" else self.candidates)
@@ -54,19 +54,19 @@ def encode(
 ) -> list[Question]:
     """Turn items into token ids.
 
-    An answer's ids are those that it adds to the prompt's; where the prompt's last tokens change
-    with what follows, they are the ids of the answer alone. An answer may come out without ids.
+    An answer's ids are the ids that it adds to the prompt's. If the answer changes the prompt's
+    last tokens, they are the ids of the answer tokenised alone. An answer may have no ids.
 
     Args:
-        tokenizer: of the model.
+        tokenizer: the model's tokenizer.
         before: special tokens that the tokenizer puts before a text, as ``Tokens.before``.
-        items: of one language.
-        window: tokens the model can read at once, special tokens included.
+        items: items of one language.
+        window: the most tokens that the model can read at once, special tokens included.
 
     Raises:
         NeuroglotError: a prompt and its longest answer do not fit into the window.
     """
-    tokenizer.no_truncation()  # both may be left over in a tokenizer's file
+    tokenizer.no_truncation()  # a tokenizer's file may set both
     tokenizer.no_padding()
     questions = [_question(tokenizer, before, item) for item in items]
     for item, question in zip(items, questions, strict=True):

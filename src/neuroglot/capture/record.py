@@ -1,4 +1,4 @@
-"""Records what a model does with texts: of each, the groups of statistics or rows it lacks."""
+"""Records the groups of statistics or rows that are missing for a model's texts."""
 
 import json
 import shutil
@@ -35,24 +35,25 @@ from neuroglot.provenance import digest
 from neuroglot.tasks.base import read_items
 from neuroglot.tokens import ROW, Prefix, Tokens, as_tokens, read_tokens, token_labels, tokenise
 
-# In a store, what the pass that is under way records: what its progress is of.
+# In a store: the groups that the current pass records, to which the saved progress belongs.
 UNDER_WAY = "under-way.json"
 LABELS = ("model", "corpus", "language")
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is wanted of one text in one language.
+    """The groups to record of one text in one language.
 
     Attributes:
-        source: a corpus' token store; a task's ``{task}/{language}.parquet``; of ``states`` a
+        source: a corpus' token store; a task's ``{task}/{language}.parquet``; for ``states`` a
             corpus' ``{corpus}/{language}.parquet``.
-        kind: what ``source`` is read for.
-        store: where to, ``{corpus or task}/{language}.zarr``; each group is a folder in it.
-        groups: each with the key that stands for everything it is made from, text, model, settings
-            and code, but for the group's own fields, which ``Group.satisfied_by`` compares.
-        long_segments: of ``states``, whether what exceeds the model's window is left out or
-            refused.
+        kind: the kind of ``source``.
+        store: the store to write, ``{corpus or task}/{language}.zarr``; each group is a folder in
+            it.
+        groups: the groups with their keys. A key stands for text, model, settings and code, but not
+            for the group's own fields, which ``Group.satisfied_by`` compares.
+        long_segments: for ``states``, whether segments longer than the model's window are truncated
+            or refused.
     """
 
     source: Path
@@ -63,11 +64,11 @@ class Wanted:
 
 
 def missing(held: Mapping[str, store.Record], groups: Mapping[Group, str]) -> dict[Group, str]:
-    """Those of the wanted groups that a store does not hold, or holds out of date.
+    """The groups that a store lacks or holds out of date.
 
     Args:
-        held: what ``store.held`` tells of the store.
-        groups: what is wanted, with keys.
+        held: the store's records, from ``store.held``.
+        groups: the wanted groups, with keys.
     """
     return {
         group: key
@@ -84,21 +85,21 @@ def record(
     settings: CaptureSettings,
     execution: ExecutionSettings,
 ) -> None:
-    """Record what is missing of several texts, each in one pass, and leave the rest as it is.
+    """Record the missing groups of several texts, in one pass for each text.
 
-    The model is loaded once, and only if anything is missing. A pass that was killed goes on.
+    The model is loaded once, and only if a group is missing. An interrupted pass is continued.
 
     Args:
-        model: its folder.
-        wanted: of each text.
-        settings: how the model is run and rows are kept. States are stored as float32 whatever
-            these say: residual streams exceed float16, and cosines between centroids lie too close
-            for bfloat16.
+        model: the model's folder.
+        wanted: the groups to record of each text.
+        settings: how the model is run and rows are stored. States are always stored as float32:
+            residual streams exceed float16, and bfloat16 is too coarse for cosines between
+            centroids.
         execution: how much to do at a time.
 
     Raises:
-        NeuroglotError: a text that is missing, or was tokenised for another model or does not fit
-            this one; a site that the model does not have; activations that cannot be stored.
+        NeuroglotError: a text is missing, was tokenised for another model or does not fit this
+            model; the model lacks a site; activations cannot be stored.
     """
     card = read_card(model)
     engine: Engine | None = None
@@ -124,7 +125,7 @@ def tokenised(
     long_segments: Literal["truncate", "refuse"],
     prefix: Prefix = "subword",
 ) -> Tokens:
-    """Tokenise the segments of ``source``, with a warning where some are truncated.
+    """Tokenise the segments of ``source``, with a warning if some are truncated.
 
     Raises:
         NeuroglotError: as ``tokens.tokenise``; names ``source``.
@@ -150,7 +151,7 @@ def _tokenizer(model: Path) -> Tokenizer:
 
 @dataclass(frozen=True)
 class _Text:
-    """A text: what recordings of it tell of it, and how it is read once it is needed."""
+    """A text: its part of a recording's origin, and a function that reads its tokens."""
 
     origin: dict[str, Any]
     read: Callable[[], Tokens]
@@ -191,9 +192,9 @@ class _Part:
     """A group that is to be recorded of a text.
 
     Attributes:
-        group: what is meant in this model.
+        group: the group, with ``auto`` replaced by the model's site.
         key: see ``Wanted``.
-        origin: for its completion record.
+        origin: the origin in its completion record.
         recording: what to keep of the forward pass.
     """
 
@@ -211,7 +212,7 @@ class _Part:
         settings: CaptureSettings,
         card: ModelCard,
     ) -> "_Part":
-        """Say of a group what is recorded of a text, under these settings, by this model."""
+        """Make the part of a group and a text, for these settings and this model."""
         if isinstance(group, PromptsGroup):
             if group.site == "gate" and not card.gated:
                 raise NeuroglotError(
@@ -233,7 +234,7 @@ class _Part:
 
     @property
     def fingerprint(self) -> str:
-        """Of the record that the group will have."""
+        """Fingerprint of the group's completion record."""
         return store.Record(kind="activations", origin=self.origin, key=self.key).fingerprint
 
 
@@ -244,16 +245,16 @@ def _collectors(group: Group, gated: bool) -> list[Collector]:
 
 
 def _clear(path: Path) -> None:
-    """Remove what an earlier version left, which kept a text's whole recording as one store."""
+    """Remove a recording of an earlier version, which kept a whole text in one store."""
     if (path / store.ORIGIN).is_file():
         shutil.rmtree(path)
 
 
 def _begin(path: Path, parts: Sequence[_Part]) -> list[_Part]:
-    """Get a store ready for the groups that it lacks, and say which these are."""
+    """Prepare a store for the groups that it lacks, and return these groups."""
     wanted = missing(store.held(path), {part.group: part.key for part in parts})
     lacking = []
-    there = True  # what progress is of
+    there = True  # whether all groups that the progress belongs to were begun
     for part in parts:
         if part.group in wanted:
             folder = path / part.group.name
@@ -269,11 +270,11 @@ def _begin(path: Path, parts: Sequence[_Part]) -> list[_Part]:
         shutil.rmtree(path / store.PROGRESS, ignore_errors=True)
     names = {part.group.name: part.fingerprint for part in lacking}
     store.write_json(path / UNDER_WAY, names)
-    for folder in path.iterdir():  # begun by a pass that wanted more, and not wanted any more
+    for folder in path.iterdir():  # groups that an earlier pass began and that are not wanted now
         begun_only = (folder / store.ORIGIN).is_file() and not (folder / store.RECORD).is_file()
         if begun_only and folder.name not in names:
             shutil.rmtree(folder)
-    # Until the pass is done the store shows what stays.
+    # Until the pass is done, the store's metadata list only the complete groups.
     store.consolidate(path, _attributes(lacking[0].origin))
     return lacking
 
@@ -289,7 +290,7 @@ def _under_way(path: Path) -> dict[str, str]:
 def _pass(
     engine: Engine, tokenizer: Tokenizer, tokens: Tokens, path: Path, parts: Sequence[_Part]
 ) -> None:
-    """Run the model over a text into groups that were begun, and complete them."""
+    """Run the model over a text, write the begun groups and complete them."""
     recordings: dict[str, Recording] = {part.group.name: part.recording for part in parts}
     label = " ".join(parts[0].origin[key] for key in LABELS)
     sums = engine.run_together(tokens, recordings, path, label)
@@ -314,7 +315,7 @@ def _dataset(
     part: _Part,
     sums: Mapping[str, NDArray[Any]],
 ) -> xr.Dataset:
-    """What a group holds beside its raw rows: their coordinates, or its statistics."""
+    """A group's statistics, or the coordinates of its raw rows."""
     rows, over = part.recording.rows(tokens), part.recording.over
     folds = min(FOLDS, len(tokens.segment_ids))
     data: dict[str, Any] = {}

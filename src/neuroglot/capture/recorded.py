@@ -1,4 +1,4 @@
-"""Opens the recordings a reduction compares, and refuses those that cannot be compared."""
+"""Opens recordings for a reduction, and refuses recordings that cannot be compared."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -24,11 +24,11 @@ class Recorded:
     """One group of one language's recorded activations.
 
     Attributes:
-        path: of the group.
+        path: the group's folder.
         model, corpus, language: ids.
         data: statistics ``{site}_{statistic}``, or the coordinates of raw rows.
-        counts: ``rows`` that statistics are over or that are stored, and ``segments`` of the text.
-        sample_segments: of a sample, the segments, from the first, that are looked at.
+        counts: number of ``rows``, summed or stored, and of the text's ``segments``.
+        sample_segments: for a sample, how many segments, from the first, are used.
     """
 
     path: Path
@@ -41,9 +41,9 @@ class Recorded:
 
     @cached_property
     def sample(self) -> xr.Dataset:
-        """``segment``, its id, ``segment_index`` and ``end`` of the sampled prefixes, ``[row]``.
+        """``segment`` (its id), ``segment_index`` and ``end`` of the sampled prefixes, ``[row]``.
 
-        ``row`` is their index among the stored rows.
+        ``row`` is a prefix's index among the stored rows.
         """
         rows = self.data[["segment", "segment_index", "end"]].reset_coords()
         chosen = rows["segment_index"].values < self.sample_segments
@@ -51,7 +51,7 @@ class Recorded:
         return found.assign_coords(row=np.arange(chosen.size)).isel(row=np.flatnonzero(chosen))
 
     def width(self, site: str, layer: int) -> int | None:
-        """How wide a layer is if it is narrower than others; None: as wide as what is stored."""
+        """A layer's width if layers differ in width, else None (the width of the stored array)."""
         if store.SITES[site].width != "neuron" or LAYER_NEURONS not in self.data.coords:
             return None
         return int(self.data[LAYER_NEURONS][layer])
@@ -60,12 +60,13 @@ class Recorded:
         """Read a statistic's sums over each fold of segments, float32 or float64.
 
         Args:
-            name: of the statistic in ``data``.
-            layer: whose.
+            name: the statistic's name in ``data``.
+            layer: one layer, or several.
 
         Returns:
-            ``[fold, neuron]`` (or hidden, or nothing behind ``fold``) of one layer, as wide as it
-            is; ``[layer, fold, neuron]`` of several, NaN where one has no neuron.
+            For one layer ``[fold, neuron]``, as wide as the layer; ``[fold, hidden]`` or ``[fold]``
+            for other statistics. For several layers ``[layer, fold, neuron]``, NaN beyond a layer's
+            width.
         """
         values = store.read_layers(self.path, f"{name}{BY_FOLD}", layer)
         if not isinstance(layer, slice) and values.ndim > 1:
@@ -73,19 +74,19 @@ class Recorded:
         return values
 
     def fold_rows(self) -> NDArray[np.int64]:
-        """The rows of each fold that the statistics are over, ``[fold]``."""
+        """Number of rows of each fold in the statistics, ``[fold]``."""
         rows: NDArray[np.int64] = self.data["fold_rows"].values
         return rows
 
     def raw(self, site: Site, layers: Sequence[int], most: int | None = None) -> xr.DataArray:
         """Read the sample's rows of some layers, ``[layer, row, neuron]`` (or hidden), float32.
 
-        They are as wide as the widest of these layers, NaN where one has no neuron.
+        Rows are as wide as the widest of these layers, NaN beyond a layer's width.
 
         Args:
-            site: whose.
-            layers: which.
-            most: rows to read, from the first; None reads all.
+            site: the site.
+            layers: the layers to read.
+            most: how many rows, from the first, are read; None reads all.
         """
         sample = self.sample.isel(row=slice(most))
         rows = sample["row"].values
@@ -103,26 +104,27 @@ class Recorded:
         )
 
     def rows(self, site: str, layer: int, rows: slice = slice(None)) -> NDArray[np.float32]:
-        """Read raw rows of a layer, float32 ``[row, neuron]`` (or hidden), as wide as it is."""
+        """Read a layer's raw rows, float32 ``[row, neuron]`` (or hidden), as wide as the layer."""
         return store.read_rows(self.path, site, layer, rows)[:, : self.width(site, layer)]
 
 
 def open_recorded(paths: Iterable[Path], sample_segments: int | None = None) -> list[Recorded]:
-    """Open one group of the recordings of texts, of one or more models.
+    """Open the same group of several recordings, of one or more models.
 
     Args:
-        paths: of the group, such as ``…/de.zarr/firing``, in each store.
-        sample_segments: segments, from the first, that are looked at of a sample; more may have
+        paths: the group's folder in each store, such as ``…/de.zarr/firing``.
+        sample_segments: for a sample, how many segments, from the first, are used; more may have
             been recorded. None: as many as were recorded of every text.
 
     Raises:
-        NeuroglotError: one is missing, incomplete or damaged, or two were recorded differently.
+        NeuroglotError: a recording is missing, incomplete or damaged, or two were recorded
+            differently.
     """
     records = {path: store.read_record(path, "activations") for path in paths}
     if not records:
         raise NeuroglotError("this step reads recordings; it was given none")
     samples = [record for record in records.values() if record.origin["name"] == "sample"]
-    # Of samples some may hold more segments than others.
+    # Samples may differ in their number of segments.
     store.require_same(records, ["settings", *([] if samples else ["group"])])
     for model in {record.origin["model"] for record in records.values()}:
         same = {path: r for path, r in records.items() if r.origin["model"] == model}
@@ -144,15 +146,15 @@ def open_recorded(paths: Iterable[Path], sample_segments: int | None = None) -> 
 
 
 def _small(path: Path) -> xr.Dataset:
-    """What a group holds but for raw rows and sums by fold, which are read layer by layer."""
+    """Read a group without raw rows and sums by fold, which are read layer by layer."""
     names = [folder.name for folder in path.iterdir() if folder.is_dir()]
     large = [name for name in names if name in store.SITES or name.endswith(BY_FOLD)]
     data = store.open_dataset(path, "activations", without=[*large, "token"])
-    # What is computed from them is something else than their attributes say.
+    # The attributes would be wrong for quantities computed from these variables.
     return data.drop_attrs(deep=True)
 
 
 def _sampled_segments(record: store.Record) -> int:
-    """Segments that a sample holds; one of a whole text has as many as anybody wants."""
+    """Number of segments in a sample; unlimited if the sample holds the whole text."""
     wanted = int(record.origin["group"]["segments"])
     return wanted if wanted < record.counts["segments"] else sys.maxsize

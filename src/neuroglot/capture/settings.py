@@ -1,4 +1,4 @@
-"""What a user may set about recording activations."""
+"""The settings of recording, and the groups of statistics and rows that can be recorded."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -71,14 +71,14 @@ class ExecutionSettings(BaseModel):
 
 
 class Group(BaseModel):
-    """Something that is recorded of a text, written, kept and replaced on its own.
+    """Statistics or raw rows of a text that are recorded, kept and replaced together.
 
-    Groups are values: what an analysis wants recorded, what a store's folder ``name`` holds and
-    what its completion record tells under ``group``.
+    A group's value says what an analysis wants recorded. The group's completion record keeps the
+    value under ``group``.
 
     Attributes:
-        name: of the group's folder in a store.
-        over: the tokens that it has statistics or rows of.
+        name: the name of the group's folder in a store.
+        over: the tokens that the statistics or rows cover.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,25 +88,25 @@ class Group(BaseModel):
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """Whose raw rows it has; see ``capture.engine.Recording``."""
+        """The sites of the group's raw rows; see ``capture.engine.Recording``."""
         return ()
 
     @property
     def first_segments(self) -> int | None:
-        """How many segments, from the first, it is of; None for all."""
+        """How many segments, from the first, are recorded; None for all."""
         return None
 
     def satisfied_by(self, record: Record) -> bool:
-        """Whether what was recorded under this name holds what is wanted."""
+        """Whether the recorded group of this name holds all that this group asks for."""
         return bool(record.origin["group"] == self.model_dump())
 
     def united(self, other: "Group") -> "Group | None":
-        """One group of this name that serves both wishes; None where none does."""
+        """One group of this name that contains both groups; None if there is none."""
         return self if self == other else None
 
 
 class RolesGroup(Group):
-    """Statistics of the roles paper, over the tokens that end a prefix."""
+    """The statistics of the roles paper, over the tokens that end a prefix."""
 
     name: ClassVar[GroupName] = "roles"
     over: ClassVar[Over] = "prefixes"
@@ -116,7 +116,7 @@ class RolesGroup(Group):
 
 
 class FiringGroup(Group):
-    """How often every neuron is positive, over every token."""
+    """Number of tokens at which each neuron is positive, over every token."""
 
     name: ClassVar[GroupName] = "firing"
     over: ClassVar[Over] = "every token"
@@ -125,7 +125,7 @@ class FiringGroup(Group):
 class SampleGroup(Group):
     """Raw rows of ``act`` and ``out`` of the prefixes of the first segments.
 
-    More segments than are wanted, and all that a text has, satisfy a wish.
+    A recorded sample is sufficient if it has at least as many segments, or all of the text's.
     """
 
     name: ClassVar[GroupName] = "sample"
@@ -135,21 +135,21 @@ class SampleGroup(Group):
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """Whose raw rows it has."""
+        """The sites of the group's raw rows."""
         return ("act", "out")
 
     @property
     def first_segments(self) -> int | None:
-        """How many segments, from the first, it is of."""
+        """How many segments, from the first, are recorded."""
         return self.segments
 
     def satisfied_by(self, record: Record) -> bool:
-        """Whether the first segments are there, or all that the text has."""
+        """Whether enough segments, or all of the text's, were recorded."""
         held = int(record.origin["group"]["segments"])
         return held >= min(self.segments, record.counts["segments"])
 
     def united(self, other: Group) -> "SampleGroup":
-        """The sample of more segments."""
+        """The sample with more segments."""
         assert isinstance(other, SampleGroup)
         return max(self, other, key=lambda one: one.segments)
 
@@ -162,16 +162,16 @@ class RowsGroup(Group):
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """Whose raw rows it has."""
+        """The sites of the group's raw rows."""
         return ("act",)
 
 
 class PromptsGroup(Group):
-    """What neurons do at the last token of a task's prompts.
+    """Raw rows at the last token of a task's prompts.
 
-    Raw rows of ``act`` and of the site that says whether a neuron fires, and that one's ``peak``,
-    the largest value at any token of the prompt. ``auto`` is ``gate`` in a gated model and ``act``
-    in another.
+    The rows are those of ``act``, of the site that says whether a neuron fires (``site``), and of
+    ``peak``, the largest value of ``site`` at any token of the prompt. ``auto`` stands for ``gate``
+    in gated models and for ``act`` in others.
     """
 
     name: ClassVar[GroupName] = "prompts"
@@ -181,27 +181,27 @@ class PromptsGroup(Group):
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """Whose raw rows it has."""
+        """The sites of the group's raw rows."""
         return tuple(dict.fromkeys(("act", self.site, "peak")))
 
     def of(self, gated: bool) -> "PromptsGroup":
-        """The group with the site that is meant in a model that is gated, or not."""
+        """This group with ``auto`` replaced by the model's site."""
         return PromptsGroup(site="gate" if gated and self.site != "act" else "act")
 
     def satisfied_by(self, record: Record) -> bool:
-        """Whether the site is the one that is meant in the recorded model."""
+        """Whether the recorded site is the one that this group asks for."""
         return bool(record.origin["group"] == self.of(record.origin["gated"]).model_dump())
 
 
 class StatesGroup(Group):
-    """Raw rows of ``act``, ``mid`` and ``state`` at segments' last tokens, and ``state``'s mean."""
+    """Raw rows of ``act``, ``mid`` and ``state`` at segments' last tokens; means of ``state``."""
 
     name: ClassVar[GroupName] = "states"
     over: ClassVar[Over] = "last token of each segment"
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """Whose raw rows it has."""
+        """The sites of the group's raw rows."""
         return ("act", "mid", "state", "mean")
 
 
@@ -212,10 +212,10 @@ GROUPS: dict[str, type[Group]] = {
 
 
 def group_of(name: str, fields: Mapping[str, Any]) -> Group:
-    """The group of a name with these fields.
+    """Make the group ``name`` with these fields.
 
     Raises:
-        NeuroglotError: there is none of this name.
+        NeuroglotError: there is no group of this name.
     """
     if name not in GROUPS:
         raise NeuroglotError(unknown_name("group", name, list(GROUPS)))

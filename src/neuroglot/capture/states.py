@@ -1,4 +1,4 @@
-"""Hidden states of whole segments, in memory, while neurons are edited."""
+"""Computes hidden states of segments in memory, while neurons are edited."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -28,25 +28,26 @@ def represent(
     positions: Literal["all", "last"] = "all",
     batch_tokens: int | None = None,
 ) -> NDArray[np.float32]:
-    """The residual stream that stands for each segment, read while neurons are edited.
+    """Compute the residual stream that represents each segment, while neurons are edited.
 
-    Without edits these are the rows ``state`` and ``mean`` that ``capture.record``
-    stores, up to rounding where other segments share a batch.
+    Without edits the result equals the rows ``state`` or ``mean`` that ``capture.record`` stores,
+    up to rounding, because batches may differ.
 
     Args:
         model: in evaluation mode, with or without its head.
         text: the segments.
-        pool: the state of a segment's last token, or the mean over its tokens; special tokens
-            belong to neither.
-        edits: what happens to neurons, the same for every segment or each segment's own, as
-            ``Edit`` says, segments being its items.
-        positions: edited tokens: every one the model reads, special ones too, or each segment's
-            last. An encoder-decoder's decoder reads the segment again.
+        pool: ``last``, the state of a segment's last token, or ``mean``, the mean over its tokens.
+            Special tokens do not count.
+        edits: edits for all segments alike or for each segment; the items of an ``Edit`` are the
+            segments.
+        positions: the edited tokens: ``all`` tokens that the model reads, special tokens included,
+            or each segment's ``last``. An encoder-decoder's decoder reads the segment again.
         batch_tokens: tokens run at once, halved when memory runs out; by default as in a recording.
 
     Returns:
-        ``[state, segment, hidden]``: state 0 is the embeddings' output, state l + 1 that of layer
-        l, before the final norm; of an encoder-decoder the encoder's and then the decoder's.
+        ``[state, segment, hidden]``: state 0 is the embeddings' output, and state l + 1 the output
+        of layer l, before the final norm. An encoder-decoder has the encoder's states, then the
+        decoder's.
 
     Raises:
         NeuroglotError: an unknown pool or unknown positions; an edit that does not fit; states that
@@ -81,15 +82,15 @@ def represent_variants(
     positions: Literal["all", "last"] = "all",
     batch_tokens: int | None = None,
 ) -> NDArray[np.float32]:
-    """``represent`` under several sets of edits, ``[variant, state, segment, hidden]``.
+    """Run ``represent`` under several sets of edits: ``[variant, state, segment, hidden]``.
 
-    Where a causal model's last tokens are both edited and looked at, the tokens before them are
-    read once, and every variant goes on from what was kept of them.
+    If ``positions`` and ``pool`` are both ``last`` and the model is causal, the tokens before the
+    last are read once, and every variant continues from their keys and values.
 
     Args:
         model: as for ``represent``.
         text: the segments.
-        variants: edits of each variant.
+        variants: the edits of each variant.
         pool: as for ``represent``.
         positions: as for ``represent``.
         batch_tokens: as for ``represent``.
@@ -138,7 +139,7 @@ def _from_last_tokens(
 
 @contextmanager
 def _at_rows(engine: Engine, edits: Sequence[Edit], batch: Batch) -> Iterator[None]:
-    """Edit neurons at the recorded tokens alone, which stand elsewhere in each stack."""
+    """Edit neurons at the recorded tokens only; their positions differ between stacks."""
     with ExitStack() as stacks:
         for stack, times in batch.picked["rows"].times.items():
             mask = torch.zeros_like(batch.text[stack]).flatten()
@@ -149,6 +150,6 @@ def _at_rows(engine: Engine, edits: Sequence[Edit], batch: Batch) -> Iterator[No
 
 
 def _of_stack(edit: Edit, ffns: Sequence[FFN], stack: str) -> Edit:
-    """What an edit does to the neurons of one stack."""
+    """Restrict an edit to the neurons of one stack."""
     layers = np.array([ffn.stack == stack for ffn in ffns])
     return replace(edit, neurons=edit.neurons & layers[:, None])

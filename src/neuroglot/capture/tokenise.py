@@ -13,7 +13,7 @@ CODE = f"{__name__}:write_tokens"
 
 
 def write_tokens(model: Path, corpus: Path, output: Path, chosen: Tokenising) -> None:
-    """Write the token store of ``results/corpora/{corpus}/{language}.parquet``."""
+    """Write the token store of a corpus file ``results/corpora/{corpus}/{language}.parquet``."""
     card = read_card(model)
     segments = read_parquet(corpus).segments
     origin = {

@@ -1,4 +1,4 @@
-"""A thread that puts batches of raw rows in their places and writes whole shards to Zarr."""
+"""A thread that collects raw rows into shards and writes the shards to Zarr."""
 
 import queue
 import threading
@@ -25,11 +25,11 @@ UNSIGNED = {"float16": np.uint16, "bfloat16": np.uint16, "float32": np.uint32}
 
 @dataclass(frozen=True)
 class RowBatch:
-    """Raw rows of one batch.
+    """The raw rows of one batch.
 
     Attributes:
-        values: ``[row, width]`` by recording, site and layer, in the precision to store.
-        places: ``[row]`` by recording, their indices in the block.
+        values: ``[row, width]`` by recording, site and layer, in the precision of the store.
+        places: the rows' indices in the block, ``[row]`` by recording.
         ready: waits until the copies from the device have arrived.
     """
 
@@ -40,7 +40,7 @@ class RowBatch:
 
 @dataclass(frozen=True)
 class Rows:
-    """Where the rows of a block stand among all: the first, and how many there are."""
+    """A block's rows: the first row's index among all rows, and the number of rows."""
 
     start: int
     size: int
@@ -48,7 +48,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Shard:
-    """The end of a block, whose rows by recording are whole."""
+    """The end of a block: all of its rows, by recording, have been put."""
 
     rows: dict[str, Rows]
 
@@ -57,7 +57,7 @@ Save = Callable[[], None]
 
 
 class Writer:
-    """Takes row batches, ends of blocks and what saves progress in order.
+    """Handles row batches, ends of blocks and savings of progress, in order.
 
     At most two of them wait in memory. Errors of the thread are raised by the next ``put`` or at
     the end of the ``with`` block.
@@ -69,18 +69,18 @@ class Writer:
         most_rows: Mapping[str, int],
         name: Path,
     ) -> None:
-        """Get ready.
+        """Prepare the buffers and the thread.
 
         Args:
-            arrays: by recording and site, as ``store.create_rows`` makes them.
-            most_rows: rows of the largest block, by recording.
-            name: of the store, for errors.
+            arrays: arrays from ``store.create_rows``, by recording and site.
+            most_rows: number of rows of the largest block, by recording.
+            name: the store, for error messages.
         """
         self._arrays = arrays
         self._name = name
         self._queue: queue.Queue[RowBatch | Shard | Save | None] = queue.Queue(maxsize=2)
         self._error: BaseException | None = None
-        self._recorded = threading.Event()  # set while no progress waits to be saved
+        self._recorded = threading.Event()  # set if no saving of progress is waiting
         self._recorded.set()
         self._dtypes = {
             key: cast(StoreDtype, array.attrs["dtype"]) for key, array in arrays.items()
@@ -88,7 +88,7 @@ class Writer:
         self._buffers = {
             key: np.full(
                 (array.shape[0], most_rows[key[0]], array.shape[2]),
-                NAN[self._dtypes[key]],  # beyond the width of a layer that is narrower than others
+                NAN[self._dtypes[key]],  # stays beyond the width of narrower layers
                 UNSIGNED[self._dtypes[key]],
             )
             for key, array in arrays.items()
@@ -111,9 +111,9 @@ class Writer:
             raise self._error
 
     def put(self, item: RowBatch | Shard | Save) -> None:
-        """Hand over work; waits while the writer is two items or a whole saving behind.
+        """Queue an item; wait while two are queued. A saving also waits for the saving before it.
 
-        So a kill costs no more than what is being written and what is being computed.
+        So a killed run loses only the rows being written and the rows being computed.
         """
         if not isinstance(item, RowBatch | Shard):
             self._recorded.wait()
@@ -132,7 +132,7 @@ class Writer:
                         self._write(item)
                     else:
                         item()
-            except BaseException as error:  # handed to the thread that records
+            except BaseException as error:  # raised again in the recording thread
                 self._error = error
             finally:
                 if not isinstance(item, RowBatch | Shard):
@@ -160,7 +160,7 @@ class Writer:
 
 
 def widened(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """The values of bfloat16's bits, of which float32 has as many again behind them."""
+    """Turn bits of bfloat16 values into float32, whose lower 16 bits are zero."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
@@ -174,6 +174,6 @@ def as_bits(values: "torch.Tensor") -> NDArray[Any]:
 
 
 def finite(bits: NDArray[Any], dtype: StoreDtype) -> bool:
-    """Say whether no value is infinite or NaN: those have every bit of the exponent set."""
+    """Whether no value is infinite or NaN, whose exponent bits are all set."""
     mask = UNSIGNED[dtype](EXPONENT[dtype])
     return not bool(((bits & mask) == mask).any())

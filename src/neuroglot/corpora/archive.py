@@ -1,4 +1,4 @@
-"""Read members of downloaded tarballs and wheels in memory; nothing is ever unpacked to disk."""
+"""Reads members of downloaded tarballs and wheels in memory; nothing is unpacked to disk."""
 
 import gzip
 import tarfile
@@ -10,13 +10,13 @@ from pathlib import Path, PurePosixPath
 from neuroglot.errors import NeuroglotError
 from neuroglot.packages import UNREADABLE
 
-LARGEST_MEMBER = 16 * 1024 * 1024  # bytes; far above any catalogue, far below a bomb
-LARGEST_READ = LARGEST_MEMBER  # bytes at once; tarfile reads headers as long as they say they are
-LARGEST_ARCHIVE = 512 * 1024 * 1024  # bytes of all members of a tarball, of those read of a wheel
+LARGEST_MEMBER = 16 * 1024 * 1024  # bytes; far above any catalogue, far below a zip bomb
+LARGEST_READ = LARGEST_MEMBER  # bytes at once; tarfile trusts the sizes in headers
+LARGEST_ARCHIVE = 512 * 1024 * 1024  # bytes: a tarball's members, or the members read from a wheel
 
 
 class _Gzip(gzip.GzipFile):
-    """A stream of which one call reads no more than a member has."""
+    """A gzip stream that refuses to read more than LARGEST_READ bytes in one call."""
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or not 0 <= size <= LARGEST_READ:
@@ -31,8 +31,8 @@ def read_tar(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
         Contents by member name.
 
     Raises:
-        NeuroglotError: The file is no such tarball, or holds a link, a device, an absolute path
-            or a path with `..`, wanted or not.
+        NeuroglotError: The file is not such a tarball or too large; or any member is a link, a
+            device or too large, or has an absolute path or a path with `..`.
     """
     found = {}
     try:
@@ -48,7 +48,7 @@ def read_tar(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
                 content = tar.extractfile(member) if wanted(member.name) else None
                 if content is not None:
                     found[member.name] = content.read()
-            if len(stream.read(LARGEST_READ)) == LARGEST_READ:  # to the checksum at its end
+            if len(stream.read(LARGEST_READ)) == LARGEST_READ:  # checks the checksum at the end
                 raise tarfile.ReadError("it goes on after its end")
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise NeuroglotError(f"{archive}: cannot be read as a tarball: {error}") from error
@@ -62,7 +62,8 @@ def read_zip(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
         Contents by member name.
 
     Raises:
-        NeuroglotError: The file is no zip archive, or holds an absolute path or one with `..`.
+        NeuroglotError: The file is not a zip archive; a member has an absolute path or a path with
+            `..`; a wanted member, or all together, are too large.
     """
     found, size = {}, 0
     try:

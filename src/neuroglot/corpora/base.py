@@ -1,4 +1,4 @@
-"""What every source of text shares: its settings, its reading and the reading's Parquet file."""
+"""The base class of corpora: settings, reading, and the Parquet file of a reading."""
 
 import json
 from abc import abstractmethod
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SHOWN_IDS = 20
-LONGEST_ID = 1000  # ids are stored with the width of the longest
-CHUNK_SEGMENTS = 1 << 16  # an Arrow array of text ends at 2 GiB
+LONGEST_ID = 1000  # all ids are stored with the width of the longest id
+CHUNK_SEGMENTS = 1 << 16  # an Arrow array of text holds at most 2 GiB
 
 
 class Segment(NamedTuple):
-    """One aligned piece of text: its id, the same in every language, and its text."""
+    """A piece of aligned text, with an id that is the same in every language."""
 
     id: str
     text: str
@@ -35,7 +35,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """One language's segments in corpus order, and notes on what was left out or joined."""
+    """One language's segments in corpus order, and notes on segments left out or joined."""
 
     segments: tuple[Segment, ...]
     notes: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ class Corpus(Source):
 
     @property
     def last_segment(self) -> int | None:
-        """How many segments with text need to be read; None for all."""
+        """Number of segments with text to read; None for all."""
         if self.max_segments is None or self.segment_ids is not None:
             return None
         return self.skip_segments + self.max_segments
@@ -93,24 +93,24 @@ class Corpus(Source):
         return None
 
     def origin(self) -> dict[str, Any]:
-        """Return which text it is, with the package that holds it."""
+        """Return the settings that identify the text, and the package that holds it."""
         package = self.package()
         return {**super().origin(), **({"package": str(package)} if package else {})}
 
     @abstractmethod
     def segments(self, language_id: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
-        """Read one language's segments as the source has them, and notes."""
+        """Read one language's segments as they are in the source, and notes."""
 
     def read(self, language_id: str, archive: Path | None = None) -> Reading:
         """Read one language.
 
         Args:
             language_id: The language's id.
-            archive: The downloaded file of `package()`, where there is one.
+            archive: The downloaded file of `package()`, if there is one.
 
         Raises:
-            NeuroglotError: The source cannot be read, lacks the language, names a segment twice,
-                or has fewer than two segments, of those that match and after those skipped.
+            NeuroglotError: The source cannot be read, lacks the language or repeats a segment's id;
+                or fewer than two segments are left after choosing and skipping.
         """
         found, notes = self.segments(language_id, archive)
         kept = list(self._cleaned(found))
@@ -168,7 +168,7 @@ def _check_segments(language_id: str, segments: Sequence[Segment]) -> None:
 
 
 def check_parallel(corpus: str, segment_ids: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a corpus in which two languages have no segment in common.
+    """Refuse a corpus in which two languages share no segment.
 
     Args:
         corpus: The corpus's id, for the message.
@@ -188,7 +188,7 @@ def check_parallel(corpus: str, segment_ids: Mapping[str, Sequence[str]]) -> Non
 
 
 def write_parquet(reading: Reading, path: Path) -> None:
-    """Write a reading as columns `segment` and `text`, notes in the schema's metadata.
+    """Write a reading as columns `segment` and `text`, with notes in the schema's metadata.
 
     The file appears complete or not at all; equal readings give equal bytes.
     """
@@ -210,7 +210,7 @@ def write_parquet(reading: Reading, path: Path) -> None:
 
 
 def _strings(texts: Sequence[str]) -> "pa.ChunkedArray":
-    """Make a column of text; `pa.array` would import pandas for it, half of a command's time."""
+    """Make a column of text. `pa.array` would import pandas, half of a command's time."""
     import pyarrow as pa
 
     builder, chunks = pa.lib.StringBuilder(), []
@@ -221,7 +221,7 @@ def _strings(texts: Sequence[str]) -> "pa.ChunkedArray":
 
 
 def read_parquet(path: Path) -> Reading:
-    """Read a reading back.
+    """Read a reading from its Parquet file.
 
     Raises:
         NeuroglotError: The file is missing, damaged or was not written by `write_parquet`.
@@ -230,7 +230,7 @@ def read_parquet(path: Path) -> Reading:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:  # read_table imports a quarter of a second more
+        with pq.ParquetFile(path) as file:  # read_table needs imports of a quarter of a second
             table = file.read()
         notes = json.loads((table.schema.metadata or {})[b"notes"])
         content = (table.schema.metadata or {})[b"content"].decode()

@@ -1,4 +1,4 @@
-"""What tables and Hub datasets share: which columns hold the segment, the text and the language."""
+"""Base class of tables and Hub datasets: the columns of segment, text and language."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
@@ -56,10 +56,11 @@ class ColumnCorpus(TemplateCorpus):
     def pick(
         self, origin: str, rows: Iterable[Mapping[str, Any]], language_id: str
     ) -> list[Segment]:
-        """Take a language's segments out of rows, no further than `last_segment` texts.
+        """Take a language's segments from rows; stop after `last_segment` segments with text.
 
         Raises:
-            NeuroglotError: A column is missing, a text is not text, or no row has the language.
+            NeuroglotError: A column is missing, a text is not a string, an id is empty, or no row
+                has the language.
         """
         text_column = self.spell(self.text_column, language_id)
         segments: list[Segment] = []

@@ -1,7 +1,7 @@
-"""Sentences of GNU gettext catalogues, aligned by message: a package's or the user's own.
+"""Sentences of GNU gettext catalogues, from a package or the user's files, aligned by message.
 
-Only messages that read as sentences are kept: five words or more, no placeholders, no markup, no
-plural forms, no context.
+Only messages that look like sentences are kept: at least five words, no placeholders, markup,
+plural forms or context.
 """
 
 import hashlib
@@ -62,14 +62,14 @@ class GettextCorpus(Corpus):
         return None
 
     def inputs(self, language_id: str) -> list[Path]:
-        """Return the catalogues of one language; all of them for the source language."""
+        """Return the catalogues of one language; for the source language all catalogues."""
         if self.folder is None or language_id == self.source_language:
             return self._files()
         locale = self._locale(language_id, {path.parents[1].name for path in self._files()})
         return [path for path in self._files() if path.parents[1].name == locale]
 
     def package(self) -> PinnedPackage | None:
-        """Return the pinned package, or None with a folder."""
+        """Return the pinned package; None if a folder is given."""
         return None if self.folder is not None else self.release
 
     def segments(self, language_id: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
@@ -125,7 +125,7 @@ def _locale_of(name: str) -> str:
 
 
 def _by_language(locales: set[str]) -> dict[str, str]:
-    """Map language ids to locale folders; folders that name no language are left out."""
+    """Map language ids to locale folders; leave out folders that are not named after a language."""
     found = {}
     for locale in sorted(locales):
         tag = locale.replace("@latin", "-Latn").replace("@cyrillic", "-Cyrl")
@@ -137,7 +137,7 @@ def _by_language(locales: set[str]) -> dict[str, str]:
 
 
 def segment_id(message: str) -> str:
-    """Name a message's segment: its first words, to be readable, and a digest of all of it."""
+    """Make a segment's id: the message's first words, and a digest of the whole message."""
     words = re.findall(r"[a-z0-9]+", message.lower())[:6]
     digest = hashlib.sha256(message.encode()).hexdigest()[:8]
     return "-".join([*words, digest])
@@ -146,12 +146,12 @@ def segment_id(message: str) -> str:
 def parse_mo(content: bytes, name: str) -> Iterator[tuple[str, str]]:
     """Read the messages and translations of a compiled catalogue.
 
-    The standard library's reader compiles the header's plural formula to Python code; this one
-    reads the two tables of offsets and nothing else (GNU gettext manual, "The Format of GNU MO
-    Files").
+    The standard library's reader would compile the header's plural formula to Python code. This
+    one reads only the two tables of strings (GNU gettext manual, "The Format of GNU MO Files").
 
     Raises:
-        NeuroglotError: The file is no catalogue, or an offset points outside it.
+        NeuroglotError: The file is not a catalogue, an offset points outside it, its messages
+            overlap, or its text cannot be decoded.
     """
     order = next((o for o in "<>" if content[:4] == struct.pack(f"{o}I", MO_MAGIC)), None)
     if order is None or len(content) < 20:
@@ -167,7 +167,7 @@ def parse_mo(content: bytes, name: str) -> Iterator[tuple[str, str]]:
         return content[start : start + length]
 
     pairs = []
-    left = 2 * len(content)  # strings that overlap could make terabytes of a small file
+    left = 2 * len(content)  # overlapping strings could turn a small file into terabytes
     for index in range(count):
         pairs.append((string(messages, index), string(translations, index)))
         left -= sum(map(len, pairs[-1]))
@@ -180,7 +180,7 @@ def parse_mo(content: bytes, name: str) -> Iterator[tuple[str, str]]:
         for message, text in pairs:
             if message:
                 decoded = message.decode(encoding), text.decode(encoding)
-                "".join(decoded).encode()  # some encodings give half a surrogate pair
+                "".join(decoded).encode()  # some encodings decode to half a surrogate pair
                 yield decoded
     except (UnicodeError, LookupError) as error:
         raise NeuroglotError(f"{name}: its text is not {encoding}: {error}") from error

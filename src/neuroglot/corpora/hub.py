@@ -1,4 +1,4 @@
-"""Datasets of the Hugging Face Hub, pinned to a commit, or a local folder of such a dataset."""
+"""Datasets of the Hugging Face Hub, pinned to a commit, or in a local folder."""
 
 import os
 from collections.abc import Iterator
@@ -37,18 +37,18 @@ class HubCorpus(ColumnCorpus):
         return self
 
     def available(self) -> None:
-        """Return None: only reading the dataset tells."""
+        """Return None: the languages are known only after reading the dataset."""
 
     def inputs(self, language_id: str) -> list[Path]:  # noqa: ARG002 (one folder for all)
         """Return the files of a local dataset."""
         return local_files(self.path)
 
     def leaf(self, language_id: str) -> dict[str, Any]:
-        """Return what a language is read from, with the names of a local dataset's files."""
+        """Return the inputs of a language, with the names of a local dataset's files."""
         return {**super().leaf(language_id), "files": self.file_names()}
 
     def file_names(self) -> list[str]:
-        """Return the names in a local dataset: they say which file is a split or fits a pattern."""
+        """Return the file names in a local dataset, which decide about splits and patterns."""
         return [path.relative_to(self.path).as_posix() for path in local_files(self.path)]
 
     def segments(
@@ -60,7 +60,7 @@ class HubCorpus(ColumnCorpus):
         return self.pick(self.path, self.rows(language_id), language_id), []
 
     def rows(self, language_id: str) -> Iterator[dict[str, Any]]:
-        """Stream one language's rows, so that only what is read is downloaded, and nothing cached.
+        """Stream one language's rows: only rows that are read are downloaded, and none are cached.
 
         Raises:
             NeuroglotError: The dataset cannot be read.
@@ -86,12 +86,12 @@ class HubCorpus(ColumnCorpus):
 
 
 def local_files(folder: str) -> list[Path]:
-    """List the files of a local dataset; none of a dataset of the Hub."""
+    """List the files of a local dataset; the list is empty for a dataset of the Hub."""
     return sorted(path for path in Path(folder).rglob("*") if path.is_file())
 
 
 def check_pinned(path: str, revision: str | None) -> None:
-    """Refuse a dataset that may change: one that is neither a folder nor pinned to a commit.
+    """Refuse a dataset that is neither a folder nor pinned to a commit, because it may change.
 
     Raises:
         ValueError: for pydantic, which adds the key's location.

@@ -10,10 +10,10 @@ _WORD = re.compile(rf"[^\s{ETHIOPIC_WORDSPACE}]+")
 
 
 def is_punctuation(character: str) -> bool:
-    """Tell whether a character is a punctuation mark: category P, less two that are not marks.
+    """Whether a character is a punctuation mark: Unicode category P with two exceptions.
 
-    The Ethiopic wordspace stands for a space and the Tibetan tsheg for a syllable's end; Unicode
-    counts both as punctuation. Vowel signs and other combining marks (M) never are.
+    The exceptions are the Ethiopic wordspace, which is a space, and the Tibetan tsheg, which ends a
+    syllable. Vowel signs and other combining marks (M) are not punctuation.
     """
     return (
         unicodedata.category(character).startswith("P")
@@ -23,9 +23,9 @@ def is_punctuation(character: str) -> bool:
 
 
 def strip_punctuation(text: str) -> str:
-    """Remove all punctuation but a last mark that ends the text, and surplus white space.
+    """Remove surplus white space, and all punctuation except a mark at the text's end.
 
-    Marks inside a word are deleted without a trace, as in the roles paper's example, so that
+    Marks inside a word are deleted without a space, as in the roles paper's example, so that
     "co-operation" stays one word.
 
     Example:

@@ -1,4 +1,4 @@
-"""Tables shipped with the package: which file of a text package holds a language."""
+"""Tables shipped with the package: the file of each language in a text package."""
 
 import csv
 from collections.abc import Iterable
@@ -17,6 +17,6 @@ def shipped_table(name: str) -> dict[str, str]:
 
 
 def find_id(language_id: str, ids: Iterable[str]) -> str | None:
-    """Find a language among ids that may spell its script out or not (`zh`, `zh-hans`)."""
+    """Find a language among ids, which may or may not contain the script (`zh`, `zh-hans`)."""
     by_script = {with_script(identifier): identifier for identifier in ids}
     return by_script.get(with_script(language_id))

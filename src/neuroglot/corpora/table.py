@@ -1,4 +1,4 @@
-"""The user's own Parquet or JSON-lines tables: one per language, or one for all."""
+"""The user's own Parquet or JSON-lines tables: one per language, or one for all languages."""
 
 import json
 import os
@@ -28,7 +28,7 @@ class TableCorpus(ColumnCorpus):
         return [self.path]
 
     def available(self) -> frozenset[str] | None:
-        """Return the languages that have a file; None where one file holds all."""
+        """Return the languages that have a file; None if one file holds all languages."""
         return self.spelt(self.path) if PLACE in self.path else None
 
     def problems(self, language_ids: Iterable[str]) -> list[str]:
@@ -54,10 +54,10 @@ class TableCorpus(ColumnCorpus):
 
 
 def table_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Read the rows of a .parquet or .jsonl file, of Parquet only some columns.
+    """Read the rows of a .parquet or .jsonl file; from Parquet, only `columns`.
 
     Raises:
-        NeuroglotError: The file cannot be read, or it is Parquet and lacks a column.
+        NeuroglotError: The file cannot be read, or a Parquet file lacks a column.
     """
     return _parquet(path, columns) if path.suffix == ".parquet" else _json_lines(path)
 
@@ -74,7 +74,7 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
                     raise NeuroglotError(f"{path}: {message}")
             for batch in file.iter_batches(columns=list(columns)):
                 yield from batch.to_pylist()
-    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:  # of single values too
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:  # or single values
         raise NeuroglotError(f"{path}: cannot be read as Parquet: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""Sources of the user's own whose paths or columns name the language as `{language}`."""
+"""Corpora of the user's own, with `{language}` in their paths or column names."""
 
 import glob
 import os
@@ -22,7 +22,7 @@ class TemplateCorpus(Corpus):
     )
 
     def code(self, identifier: str) -> str:
-        """Return the code that the corpus has for a language."""
+        """Return the corpus's code for a language."""
         return self.codes.get(identifier, identifier)
 
     def spell(self, template: str, identifier: str) -> str:
@@ -30,7 +30,7 @@ class TemplateCorpus(Corpus):
         return template.replace(PLACE, self.code(identifier))
 
     def spelt(self, template: str) -> frozenset[str]:
-        """Return the languages for which a file with the templated path exists."""
+        """Return the languages for which the template's file exists."""
         first, *rest = map(re.escape, template.split(PLACE))
         pattern = re.compile(first + "".join(["([^/\\\\]+)", "\\1".join(rest)]) if rest else first)
         ids = {code: identifier for identifier, code in self.codes.items()}
@@ -55,7 +55,7 @@ class TemplateCorpus(Corpus):
 
 
 def _as_id(code: str) -> set[str]:
-    """Return a file name's language if it is spelt as an id, as `spell` would spell it."""
+    """Return the code if it is a language's id, as `spell` would write it; else nothing."""
     try:
         return {code} if language_id(code) == code else set()
     except NeuroglotError:

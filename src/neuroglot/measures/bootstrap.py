@@ -1,4 +1,4 @@
-"""Percentile bootstrap over items: intervals of means, from the same resamples for all of them."""
+"""Percentile bootstrap over items or folds, with the same resamples for all variables."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from neuroglot.errors import NeuroglotError
 
 FOLDS = 32
-"""Parts that a text's segments are dealt to in turn: segment ``i`` lies in fold ``i % FOLDS``."""
+"""Number of folds of a text's segments: segment ``i`` is in fold ``i % FOLDS``."""
 
 ENDS = ("_low", "_high")
-"""What the names of a variable's lower and upper bound have behind the variable's own."""
+"""Suffixes of a variable's name for its lower and upper bound."""
 
 Bound = TypeVar("Bound")
 VARIABLES = 1 << 12  # means at a time: 4,096 x 1,000 replicates are 32 MB
@@ -25,20 +25,20 @@ def interval(
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Bound the mean over items by the percentile bootstrap (Efron 1979; Efron 1981).
 
-    In each replicate as many items are drawn with replacement as there are, and the mean is taken
-    of those that have a value; the bounds are the (1 ± level) / 2 quantiles of these means. How
-    often an item is drawn is its weight, so that all means are one matrix product. Every variable
-    is averaged with the same weights: languages and variants are compared on the same items.
+    Each replicate draws as many items as there are, with replacement, and averages the drawn items
+    that have a value. The bounds are the (1 ± level) / 2 quantiles of these means. An item's weight
+    is the number of times that it is drawn, so all means are one matrix product. Every variable
+    has the same weights: languages and variants are compared on the same items.
 
     Args:
         values: one value per item, [..., item]; NaN where an item has none.
-        replicates: resamples of the items.
+        replicates: number of resamples.
         level: share of the means between the bounds, above 0 and below 1.
-        seed: of the resamples.
+        seed: seed of the resamples.
 
     Returns:
-        low and high, float64 without the dimension ``item``; equal where all values are, NaN
-        where no item has a value. ``attrs``: ``values``'s and the three settings.
+        low and high, float64 without the dimension ``item``; equal if all values are equal, NaN if
+        no item has a value. ``attrs``: those of ``values`` and the three settings.
 
     Raises:
         NeuroglotError: there is no dimension ``item`` or no item, a value is infinite, or a
@@ -66,23 +66,22 @@ def ratio_interval(
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Bound a ratio of two sums over folds, such as a share, by the percentile bootstrap.
 
-    In each replicate as many folds are drawn with replacement as there are, and both sums are
-    taken over those drawn; see ``interval``, of whose draws these are for as many items.
+    Each replicate draws as many folds as there are, with replacement, and sums both variables over
+    the drawn folds. The draws are those of ``interval`` for as many items.
 
     Args:
-        part: what is summed above, [..., fold].
-        whole: what is summed below, of ``part``'s dimensions or some of them; 0 where a fold is
-            empty.
-        replicates: resamples of the folds.
+        part: the numerator, [..., fold].
+        whole: the denominator, with all or some of ``part``'s dimensions; 0 in empty folds.
+        replicates: number of resamples.
         level: share of the ratios between the bounds, above 0 and below 1.
-        seed: of the resamples.
+        seed: seed of the resamples.
 
     Returns:
         low and high, float64 with ``part``'s dimensions without ``fold``; NaN where ``whole`` is 0
         in every fold.
 
     Raises:
-        NeuroglotError: as ``interval``, of folds.
+        NeuroglotError: as ``interval``, for folds.
     """
     ordered = part.transpose(..., "fold")
     _check(ordered.rename(fold="item"), replicates, level)
@@ -109,18 +108,18 @@ def perplexity_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Bound perplexities by the percentile bootstrap over windows, the same draws for all of them.
+    """Bound perplexities by the percentile bootstrap over windows, the same for all variants.
 
     Args:
         nll: negative log-likelihood in nats, [variant, draw, window]; NaN where a variant has no
-            such draw. A variant's perplexity is the mean of its draws'.
-        tokens: predicted in each window.
-        replicates: resamples of the windows.
+            such draw. A variant's perplexity is the mean of the perplexities of its draws.
+        tokens: number of predicted tokens in each window.
+        replicates: number of resamples.
         level: share of the perplexities between the bounds.
-        seed: of the resamples.
+        seed: seed of the resamples.
 
     Returns:
-        low and high, [bound, variant]; NaN where there is one window, which has no spread.
+        low and high, [bound, variant]; NaN if there is only one window, which has no spread.
     """
     variants, draws, windows = nll.shape
     if windows == 1:
@@ -133,7 +132,7 @@ def perplexity_interval(
 
 
 def resample_weights(items: int, replicates: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Draw how often each item is in each resample, in blocks [replicate, item] of float64.
+    """Draw how often each item is in each resample: float64 blocks [replicate, item].
 
     Each row is multinomial: ``items`` draws with equal chances.
     """
@@ -151,7 +150,7 @@ def fold_weights(folds: int, replicates: int, seed: int = 0) -> NDArray[np.float
 
 
 def _means(rows: NDArray[np.float64], replicates: int, seed: int) -> NDArray[np.float64]:
-    """Average [variable, item] in each resample, [variable, replicate]; NaN where none is there."""
+    """Average [variable, item] in each resample, [variable, replicate]; NaN without values."""
     known = ~np.isnan(rows)
     filled, there = np.where(known, rows, 0), known.astype(np.float64)
     means = np.empty((len(rows), replicates))
@@ -162,17 +161,17 @@ def _means(rows: NDArray[np.float64], replicates: int, seed: int) -> NDArray[np.
         some = slice(start, start + len(weights))
         means[:, some] = total / np.where(drawn > 0, drawn, np.nan)
         start += len(weights)
-    # A mean of equal numbers need not be equal to them once it is rounded.
+    # Rounding may make a mean of equal numbers differ from them.
     lowest = np.where(known, rows, np.inf).min(axis=1, keepdims=True)
     highest = np.where(known, rows, -np.inf).max(axis=1, keepdims=True)
     return np.clip(means, lowest, highest, out=means)
 
 
 def percentiles(values: NDArray[np.float64], level: float = 0.95) -> NDArray[np.float64]:
-    """Bound each variable, [bound, variable], over the replicates that have a value.
+    """Bound each variable over the replicates that have a value: [bound, variable].
 
     Args:
-        values: ``[variable, replicate]``, NaN where a replicate has none.
+        values: ``[variable, replicate]``, NaN where a replicate has no value.
         level: share of the values between the bounds.
     """
     at = [(1 - level) / 2, (1 + level) / 2]
@@ -187,7 +186,7 @@ def percentiles(values: NDArray[np.float64], level: float = 0.95) -> NDArray[np.
 def centred_percentiles(
     values: NDArray[np.float64], estimate: NDArray[np.float64], level: float = 0.95
 ) -> NDArray[np.float64]:
-    """Bound statistics that are not means, [bound, variable], by percentiles around the estimate.
+    """Bound statistics that are not means: [bound, variable], percentiles around the estimate.
 
     A resample repeats some segments and lacks others, so it is noisier than the text. Noise
     raises some statistics (a spread) and lowers others (a correlation), and it does so in every
@@ -195,8 +194,8 @@ def centred_percentiles(
     say how far the statistic would vary over other texts of the same length.
 
     Args:
-        values: ``[variable, replicate]``, NaN where a replicate has none.
-        estimate: ``[variable]``, of all folds.
+        values: ``[variable, replicate]``, NaN where a replicate has no value.
+        estimate: the statistics over all folds, ``[variable]``.
         level: share of the values between the bounds.
 
     Returns:
@@ -209,29 +208,28 @@ def centred_percentiles(
 
 
 def with_bounds(*names: str) -> list[str]:
-    """Name variables and their bounds, as a table has them beside each other."""
+    """List the names of variables and their bounds, in the order of a table's columns."""
     return [name + end for name in names for end in ("", *ENDS)]
 
 
 def named_bounds(name: str, bounds: Iterable[Bound]) -> dict[str, Bound]:
-    """Name the lower and the upper bound of a variable."""
+    """Map the names of a variable's lower and upper bound to the bounds."""
     return {name + end: bound for end, bound in zip(ENDS, bounds, strict=True)}
 
 
 def bounded(
     name: str, estimate: xr.DataArray, bounds: Iterable[xr.DataArray | NDArray[np.floating]]
 ) -> dict[str, xr.DataArray]:
-    """Name an estimate and its bounds, ``{name}``, ``{name}_low`` and ``{name}_high``.
+    """Map ``{name}``, ``{name}_low`` and ``{name}_high`` to an estimate and its bounds.
 
     Args:
-        name: of the estimate.
-        estimate: what is bounded.
-        bounds: the lower and the upper one: values in the order of the estimate's dimensions, such
-            as [bound, ...] of ``percentiles`` in its shape, or arrays with dimensions of their own,
-            such as ``interval`` gives.
+        name: the estimate's name.
+        estimate: the estimate.
+        bounds: the lower and the upper bound, either as numpy arrays in the estimate's shape (from
+            ``percentiles``) or as DataArrays (from ``interval``).
 
     Returns:
-        The three, in the order of ``with_bounds``; the estimate's ``attrs`` are the bounds' too.
+        The three arrays, in the order of ``with_bounds``. The bounds get the estimate's ``attrs``.
     """
     found = named_bounds(name, bounds)
     return {name: estimate} | {
@@ -243,7 +241,7 @@ def bounded(
 
 
 def bounded_mean(name: str, values: xr.DataArray, replicates: int) -> dict[str, xr.DataArray]:
-    """Average over ``item`` what there is, and bound the mean by ``interval``: see ``bounded``."""
+    """Average over ``item``, without NaN, and bound the mean by ``interval``; see ``bounded``."""
     return bounded(name, values.mean("item", keep_attrs=True), interval(values, replicates))
 
 

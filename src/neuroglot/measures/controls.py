@@ -1,7 +1,7 @@
-"""The random control: as many neurons, or experts, of every layer as are chosen there.
+"""Random controls: as many random neurons, or experts, in every layer as are chosen there.
 
-Whatever is done to chosen ones is done to these as well: what the chosen ones' change brings about
-beyond theirs is not a matter of how many they are, and in which layers.
+The control gets the same edit as the chosen neurons. Both have the same number of neurons in every
+layer (pool ``others`` may have fewer), so their effects differ for other reasons than numbers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,19 +20,20 @@ def matched_random(
     pool: Pool,
     widths: Sequence[int] | None = None,
 ) -> Mask:
-    """Draw as many random members of each layer as are chosen there, all of a pool as likely.
+    """Draw as many random neurons (or experts) of each layer as are chosen there, from a pool.
 
     Args:
         chosen: bool [layer, neuron], or [layer, expert].
-        generator: what is drawn with, layer after layer.
-        pool: what is drawn from. ``others``: those that are not chosen; where more than half of a
-            layer is, all the others are taken, which are fewer. ``others first``: these run out
-            too, and the rest, drawn from the chosen ones, keeps the number the same. ``all``:
-            chosen or not.
-        widths: how many members each layer has, [layer]; None if as many as ``chosen`` is wide.
+        generator: random generator, used layer after layer.
+        pool: the neurons to draw from, uniformly. ``others``: neurons that are not chosen; if more
+            than half of a layer is chosen, all others are taken, which are fewer. ``others first``:
+            if the others run out, the rest is drawn from the chosen neurons, so that the number is
+            the same. ``all``: all neurons, chosen or not.
+        widths: number of neurons in each layer, [layer]; None if all layers are as wide as
+            ``chosen``.
 
     Returns:
-        bool, as ``chosen``.
+        bool, in the shape of ``chosen``.
     """
     drawn = np.zeros_like(chosen)
     whole = [chosen.shape[1]] * len(chosen)
@@ -47,13 +48,13 @@ def random_like(
     items: Sequence[int] | NDArray[np.integer[Any]],
     widths: Sequence[int] | None = None,
 ) -> Mask:
-    """Draw as many random neurons of each layer as are chosen there for an item, others first.
+    """Draw ``matched_random`` neurons for each item, from the pool ``others first``.
 
     Args:
         chosen: bool [item, layer, neuron].
-        seed: of the draw.
-        items: the items' numbers. Each has a draw of its own, so that it does not matter which
-            other items are in a batch.
+        seed: seed of the draws.
+        items: the items' numbers. An item's draw depends only on the seed and its number, not on
+            the other items of a batch.
         widths: as ``matched_random``.
 
     Returns:

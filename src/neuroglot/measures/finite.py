@@ -1,4 +1,4 @@
-"""The check that activations have not overflown, for measures of any kind of array."""
+"""Checks that arrays of numpy or torch are finite."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def check_finite(values: Any, what: str) -> None:
 
     Args:
         values: an array of numpy or torch.
-        what: one of them, such as ``an activation``.
+        what: a value's name for the message, such as ``an activation``.
 
     Raises:
         NeuroglotError: a value is not finite.

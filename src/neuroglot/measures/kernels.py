@@ -1,8 +1,8 @@
-"""Per-row kernels that run alike on numpy arrays and torch tensors of any device.
+"""Per-row kernels for numpy arrays and for torch tensors on any device.
 
-Everywhere ``x`` is [row, width]: one recorded position per row, one neuron (or hidden dimension)
-per column. Half precision is widened to float32 first and sums accumulate in float64, so the
-device must have float64. All functions leave ``x`` as it was.
+``x`` is always [row, width]: one recorded position per row, one neuron (or hidden dimension) per
+column. Half precision is widened to float32 first. Sums accumulate in float64, so the device must
+support float64. No function changes ``x``.
 """
 
 from collections.abc import Iterator
@@ -20,27 +20,27 @@ Array: TypeAlias = Any
 
 RULES: tuple[Rule, ...] = ("nonzero", "positive", "above")
 
-# On a CPU, temporaries that fit the cache make every pass several times quicker than whole-batch
-# ones; on a GPU the launches cost more than the memory traffic.
+# Values in a block. On a CPU, temporaries that fit the cache make every pass several times faster.
+# On a GPU, kernel launches cost more than memory traffic, so blocks are larger.
 CPU_BLOCK = 1 << 18
 DEVICE_BLOCK = 1 << 26
 
 
 def fires(x: Array, rule: Rule, threshold: float = 0.0) -> Array:
-    """Say where a neuron fires, bool of the shape of ``x``.
+    """Whether a neuron fires, bool of the shape of ``x``.
 
     Args:
         x: activations.
-        rule: ``nonzero`` is the paper's (roles, section 4.1); ``positive`` is x > 0; ``above`` is
-            x > ``threshold``, which the other two ignore.
+        rule: ``nonzero`` is the rule of the paper (roles, section 4.1); ``positive`` is x > 0;
+            ``above`` is x > ``threshold``. The first two ignore the threshold.
         threshold: in units of activation.
 
     Raises:
-        NeuroglotError: the rule is none of these.
+        NeuroglotError: the rule is unknown.
     """
     xp = array_namespace(x)
     if rule == "nonzero":
-        return xp.astype(x, xp.bool)  # several times quicker in torch than x != 0
+        return xp.astype(x, xp.bool)  # several times faster in torch than x != 0
     if rule == "positive":
         return x > 0
     if rule == "above":
@@ -49,11 +49,11 @@ def fires(x: Array, rule: Rule, threshold: float = 0.0) -> Array:
 
 
 def fire_count_by_fold(x: Array, folds: Array, rule: Rule, threshold: float = 0.0) -> Array:
-    """Count the rows of each fold in which each neuron fires; counts of parts of rows add up.
+    """Count the rows of each fold in which each neuron fires.
 
     Args:
         x: activations [row, width].
-        folds: float32 [fold, row], 1 where the row is of the fold and 0 elsewhere.
+        folds: float32 [fold, row], 1 if the row is in the fold, else 0.
         rule: see ``fires``.
         threshold: see ``fires``.
 
@@ -70,11 +70,11 @@ def fire_count_by_fold(x: Array, folds: Array, rule: Rule, threshold: float = 0.
 def gelu(x: Array) -> Array:
     """Compute the exact GELU x·Φ(x), always in float32.
 
-    In float32 Φ(x) = (1 + erf(x/√2))/2 rounds to exactly 0 below x ≈ -5.54, and so does GELU. These
-    zeros, which in exact arithmetic do not exist, are all the sparsity that the published figure 3
-    (roles, section 4.1) can see in an affine output: a wider type would find less of it. erf is
-    evaluated in float64 and then rounded, because the float32 erf of each library and device
-    reaches -1 somewhere else.
+    In float32 Φ(x) = (1 + erf(x/√2))/2 rounds to exactly 0 below x ≈ -5.54, and so does GELU. In
+    exact arithmetic GELU has no such zeros. They are the only sparsity that the published figure 3
+    (roles, section 4.1) can show for an affine output; a wider type would give less of it. erf is
+    evaluated in float64 and then rounded, because float32 erf reaches -1 at different values in
+    different libraries and devices.
     """
     return array_namespace(x).concat([_gelu(block) for block in _row_blocks(x)])
 
@@ -102,29 +102,29 @@ def flatness(x: Array) -> Array:
     xp = array_namespace(x)
     scaled = scale(x)
     tiny = xp.finfo(scaled.dtype).smallest_normal
-    scaled *= xp.log2(xp.clip(scaled, min=tiny))  # the clip makes 0 log 0 a 0 times a finite number
+    scaled *= xp.log2(xp.clip(scaled, min=tiny))  # the clip makes 0 log 0 equal to 0
     return -xp.sum(scaled, axis=1, dtype=xp.float64) / x.shape[1]
 
 
 def row_statistics(
     x: Array, rule: Rule, threshold: float = 0.0, folds: Array | None = None
 ) -> dict[str, Array]:
-    """Sum over rows what the measures need: the same numbers from a batch, a shard or a store.
+    """Sum the statistics that the measures need over rows.
 
-    Statistics of disjoint sets of rows add up, key by key, to those of their union; of no rows at
-    all they are zero.
+    The statistics of disjoint sets of rows add up, key by key, to those of their union. Without
+    rows they are zero.
 
     Args:
         x: activations [row, width] with width at least 1.
         rule: see ``fires``.
         threshold: see ``fires``.
-        folds: float32 [fold, row], 1 where the row is of the fold and 0 elsewhere.
+        folds: float32 [fold, row], 1 if the row is in the fold, else 0.
 
     Returns:
         ``count`` [width] int64: rows in which the neuron fires; ``sum`` and ``sum_of_squares``
-        [width] float64; ``argmax_count`` [width] int64: rows whose maximum the neuron is (the
-        first of equals); ``flatness_sum`` float64 scalar: equation 1. With ``folds`` also
-        ``count_by_fold`` and ``sum_by_fold`` [fold, width] float32, of seven digits, and
+        [width] float64; ``argmax_count`` [width] int64: rows in which the neuron is the maximum
+        (the first of equals); ``flatness_sum`` float64 scalar: equation 1. With ``folds`` also
+        ``count_by_fold`` and ``sum_by_fold`` [fold, width] float32 (seven digits), and
         ``flatness_sum_by_fold`` [fold] float64.
 
     Raises:
@@ -170,7 +170,7 @@ def _block_statistics(
     if folds is None:
         return sums
     return sums | {
-        # Float32 is several times quicker, and enough for the width of an interval.
+        # Float32 is several times faster, and exact enough for the width of an interval.
         "count_by_fold": folds @ xp.astype(firing, xp.float32),
         "sum_by_fold": folds @ xp.astype(x, xp.float32),
         "flatness_sum_by_fold": xp.astype(folds, xp.float64) @ flat,
@@ -183,13 +183,13 @@ def _widened(x: Array) -> Array:
 
 
 def _row_blocks(x: Array) -> Iterator[Array]:
-    """Cut ``x`` into blocks of whole rows; no rows make one empty block."""
+    """Cut ``x`` into blocks of whole rows; without rows there is one empty block."""
     rows = _rows_of_block(x)
     return (x[start : start + rows] for start in range(0, max(1, x.shape[0]), rows))
 
 
 def _column_blocks(folds: Array | None, x: Array) -> Iterator[Array | None]:
-    """Cut ``folds`` [fold, row] where ``_row_blocks`` cuts ``x``."""
+    """Cut ``folds`` [fold, row] into the blocks of ``_row_blocks``."""
     rows = _rows_of_block(x)
     for start in range(0, max(1, x.shape[0]), rows):
         yield None if folds is None else folds[:, start : start + rows]

@@ -5,14 +5,14 @@ from numpy.typing import NDArray
 
 
 def highest(score: NDArray[np.float64], n: int) -> NDArray[np.bool_]:
-    """Choose the n highest of ``score``; NaN is never chosen.
+    """Choose at most the n neurons with the highest ``score``; NaN is never chosen.
 
-    Of equals that only some could be chosen of, none is: an order such as that of the layers
-    would choose by what has nothing to do with the score. So fewer than n may be chosen.
+    If a tie crosses the limit, none of the tied neurons is chosen: choosing some of them would
+    depend on their order, not on the score. So fewer than n may be chosen.
 
     Args:
-        score: of any shape.
-        n: how many at most.
+        score: scores, of any shape.
+        n: the largest number of neurons to choose.
 
     Returns:
         bool of the same shape.
@@ -20,4 +20,4 @@ def highest(score: NDArray[np.float64], n: int) -> NDArray[np.bool_]:
     ranked = np.sort(score[~np.isnan(score)])[::-1]
     if ranked.size <= n:
         return ~np.isnan(score)
-    return np.asarray(score > ranked[n])  # what equals the first one left out stays out with it
+    return np.asarray(score > ranked[n])  # leaves out ties with the first score beyond n

@@ -1,9 +1,9 @@
-"""The one table that says where each architecture keeps its feed-forward networks.
+"""The table that says where each architecture keeps its feed-forward networks.
 
 To support an architecture, add one entry to ``ARCHITECTURES`` and one tiny configuration to
-``tests/tiny_models.py``; the tests then check every claim the entry makes. A model is made
-again when its own entry changes, and no other model is. For that, what depends on a configuration
-is an ``attrgetter`` or a function with a name, whose code ``architecture_digest`` can read.
+``tests/tiny_models.py``; the tests then check every field of the entry. If an entry changes, only
+the models of that architecture are made again. Fields that depend on a configuration are
+therefore ``attrgetter`` objects or named functions, whose code ``architecture_digest`` can read.
 """
 
 import ast
@@ -24,8 +24,8 @@ class Stack:
     Attributes:
         name: ``encoder`` or ``decoder``.
         module: path from the base model to the module that holds the layers; "" is the base model.
-        layers: attribute of that module with the list of layers.
-        final_norm: attribute of that module with the norm after the last layer, or None.
+        layers: that module's attribute that holds the list of layers.
+        final_norm: that module's attribute that holds the norm after the last layer, or None.
         depth: number of layers, from the configuration.
         width: neurons per layer, from the configuration.
     """
@@ -40,7 +40,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs from an architecture's entry in models whose configuration says so."""
+    """Changes to an architecture's entry for models whose configuration satisfies ``when``."""
 
     when: Callable[[Any], bool]
     changes: Mapping[str, Any]
@@ -48,25 +48,25 @@ class Variant:
 
 @dataclass(frozen=True)
 class Architecture:
-    """Where a layer keeps its FFN; every path starts at the layer, integers index lists.
+    """Where a layer keeps its FFN. Paths start at the layer; integers in them index lists.
 
     Attributes:
         w_in: input projection (plain FFN) or up projection (gated FFN).
         w_out: output projection; neuron i is coordinate i of its input.
         activation: the activation function's module.
-        w_gate: gate projection; equal to ``w_in`` where one module computes the gate and, after it,
-            the up projection; None in plain FFNs.
+        w_gate: gate projection; None in plain FFNs. It equals ``w_in`` if one module computes both
+            projections, with the gate's outputs first.
         norm_before: norm on the FFN's input, outside the residual stream.
         norm_after: norm on the FFN's output before it is added to the residual stream.
         norm_sum: norm on the residual stream after the FFN's output was added (post-norm layers).
-        parallel: attention and FFN read the same state and are added together.
+        parallel: attention and FFN read the same state, and both outputs are added to it.
         conv1d: weights are stored [in, out] instead of [out, in].
         out_overwritten: the layer adds to the FFN's output in place after computing it.
         activation_name: the activation function's name, from the configuration.
-        text_config: attribute of the configuration that describes the language model, where a
-            multimodal configuration wraps it.
+        text_config: in a multimodal configuration, the attribute that holds the language model's
+            configuration.
         variants: applied in order to the entry.
-        refusals: (condition on the configuration, reason) of settings that cannot be recorded.
+        refusals: (condition on the configuration, reason) for models that cannot be recorded.
     """
 
     w_in: str
@@ -97,7 +97,7 @@ class Architecture:
 
 
 def _inner_or_four_times(config: Any) -> int:
-    """Neurons of GPT-2 and GPT-J, whose ``n_inner`` is null unless it differs from 4 x hidden."""
+    """Neurons of GPT-2 and GPT-J: ``n_inner``, or 4 x hidden if it is null."""
     return int(config.n_inner or 4 * config.hidden_size)
 
 
@@ -110,22 +110,22 @@ def _tanh_gelu(_config: Any) -> str:
 
 
 def _sliced(config: Any) -> bool:
-    """BLOOM computes the output projection in slices, as it was trained."""
+    """Whether BLOOM computes the output projection in slices, as in training."""
     return bool(config.slow_but_exact and config.pretraining_tp > 1)
 
 
 def _sequential(config: Any) -> bool:
-    """Falcon's FFN follows attention, as in its smallest models."""
+    """Whether Falcon's FFN follows attention, as in its smallest models."""
     return not config.parallel_attn and not config.new_decoder_architecture
 
 
 def _own_norm(config: Any) -> bool:
-    """Falcon's FFN has a norm of its own beside attention's."""
+    """Whether Falcon's attention and FFN have separate norms."""
     return bool(config.new_decoder_architecture and config.num_ln_in_parallel_attn in (None, 2))
 
 
 def _norm_after(config: Any) -> bool:
-    """OPT adds before it norms, as in its 350M model."""
+    """Whether OPT applies its norms after each addition, as in its 350M model."""
     return not config.do_layer_norm_before
 
 
@@ -178,7 +178,7 @@ _BLOOM = Architecture(
     norm_before="post_attention_layernorm",
     activation_name=_tanh_gelu,
     variants=(
-        # The normed state is then the residual stream itself.
+        # Here the norm's output is the residual stream.
         Variant(attrgetter("apply_residual_connection_post_layernorm"), {"norm_before": None}),
     ),
     refusals=(
@@ -344,20 +344,20 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 
 
 def architecture_digest(model_type: str) -> str:
-    """Fingerprint one entry of the table: all of it that decides a number.
+    """Fingerprint the fields of a table entry that can change a result.
 
-    Fields that are None, False or empty do not count, so that a new one changes no entry that does
-    not use it; nor do refusals, which no recorded model has met.
+    Fields that are None, False or empty do not count, so that a new field changes only the entries
+    that use it. Refusals do not count, because they never apply to a recorded model.
 
     Returns:
-        16 hexadecimal digits, or "" where the table has no such entry.
+        16 hexadecimal digits, or "" if the table has no such entry.
     """
     entry = ARCHITECTURES.get(model_type)
     return "" if entry is None else digest(_plain(replace(entry, refusals=())))
 
 
 def _plain(value: Any) -> Any:
-    """Write a part of an entry as JSON can hold it."""
+    """Turn a part of an entry into values that JSON can hold."""
     if is_dataclass(value):
         parts = {field.name: getattr(value, field.name) for field in fields(value)}
         return {name: _plain(part) for name, part in parts.items() if part}

@@ -1,4 +1,4 @@
-"""The model card: what later steps know of a normalised model without loading it."""
+"""The model card: facts about a normalised model that later steps read without loading it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ CARD = "card.json"
 TOKENIZER = "tokenizer.json"
 BLOCK_BYTES = 1 << 24
 
-# The names under which architectures keep the number of positions a model was built for.
+# Configuration keys for the number of positions of a model.
 _WINDOW_KEYS = (
     "max_position_embeddings",
     "n_positions",
@@ -26,20 +26,27 @@ _WINDOW_KEYS = (
     "max_sequence_length",
     "n_ctx",
 )
-# Relative position biases have no last position; their n_positions is a leftover of the format.
+# These models have relative position biases and no last position; n_positions is unused.
 _UNBOUNDED = frozenset({"t5", "mt5", "umt5"})
 
 
 class ModelCard(BaseModel):
-    """What a normalised model is; ``card.json`` is written last and so marks a folder complete.
+    """Facts about a normalised model; ``card.json`` is written last, so it marks a complete folder.
 
-    ``architecture`` is the digest of the entry in the table of architectures that it was made with,
-    ``architectures`` are the classes its configuration names, ``stacks`` maps ``encoder`` and
-    ``decoder`` to their number of layers, ``layers`` is their sum, ``neurons`` the widths of their
-    FFNs' hidden layers, ``hidden`` that of the residual stream, ``vocabulary`` the number of rows
-    of the embedding, ``context_window`` the number of positions (None without a bound), ``dtype``
-    the one most ``parameters`` are stored in, ``files`` the ``checksums`` of all other files,
-    ``sha256`` the ``digest`` of the folder, and ``check`` the fingerprint of all the rest.
+    Attributes:
+        architecture: digest of the architecture's table entry when the model was made.
+        architectures: the classes that the configuration names.
+        stacks: number of layers of ``encoder`` and ``decoder``.
+        layers: number of layers over all stacks.
+        neurons: number of FFN neurons of each layer.
+        hidden: width of the residual stream.
+        vocabulary: number of rows of the embedding.
+        context_window: number of positions; None without a bound.
+        dtype: the precision in which most parameters are stored.
+        parameters: number of parameters.
+        files: ``checksums`` of all other files.
+        sha256: ``digest`` of the folder.
+        check: fingerprint of all other fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,12 +72,12 @@ class ModelCard(BaseModel):
 
     @property
     def widest(self) -> int:
-        """Neurons of the widest layer: what arrays ``[layer, neuron]`` are as wide as."""
+        """Neurons of the widest layer, which is the width of arrays ``[layer, neuron]``."""
         return max(self.neurons)
 
 
 def write_card(folder: Path, card: ModelCard) -> ModelCard:
-    """Write a card with what it is checked by, and return it."""
+    """Write a card with its ``check``, and return it."""
     card = card.model_copy(update={"check": _check(card)})
     (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", "utf-8")
     return card
@@ -84,8 +91,8 @@ def read_card(folder: Path) -> ModelCard:
     """Read the card of a normalised model.
 
     Raises:
-        NeuroglotError: the folder holds no card, so it is not complete, or one of another format,
-            or a damaged one.
+        NeuroglotError: the card is missing (the folder is incomplete), damaged or of another
+            format.
     """
     path = folder / CARD
     try:
@@ -102,7 +109,7 @@ def read_card(folder: Path) -> ModelCard:
 
 
 def is_current(folder: Path) -> bool:
-    """Whether a folder holds a complete model whose architecture's entry is still what it was."""
+    """Whether a folder holds a complete model whose architecture's entry has not changed."""
     try:
         card = read_card(folder)
     except NeuroglotError:
@@ -111,14 +118,14 @@ def is_current(folder: Path) -> bool:
 
 
 def check_files(folder: Path, *names: str) -> None:
-    """Refuse a model whose files are not those its card was written for.
+    """Refuse a model whose files differ from its card.
 
     Args:
-        folder: of the model.
+        folder: the model's folder.
         names: the files to check; all if left out.
 
     Raises:
-        NeuroglotError: names the first file that is missing or another.
+        NeuroglotError: names the first file that is missing or differs.
     """
     files = read_card(folder).files
     for name in names or files:
@@ -141,17 +148,17 @@ def read_tokenizer(folder: Path) -> "Tokenizer":
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """CRC32C of every file of a model but its card, by name.
+    """CRC32C of every file of a model except its card, by name.
 
-    These find damage at every load, which SHA-256 would make noticeably slower.
+    They are checked at every load; SHA-256 would make loading noticeably slower.
     """
     return {path.name: _crc32c(path) for path in _files(folder)}
 
 
 def digest(folder: Path) -> str:
-    """One SHA-256 over the name and content of every file of a model but its card, by name.
+    """One SHA-256 over the names and contents of all files of a model except its card.
 
-    These are the weights, the tokenizer and the configuration: all that decides an activation.
+    It covers the weights, the tokenizer and the configuration, which together fix every activation.
     """
     total = hashlib.sha256()
     for path in _files(folder):
@@ -176,7 +183,7 @@ def _crc32c(path: Path) -> str:
 
 
 def context_window(config: Mapping[str, Any]) -> int | None:
-    """The number of positions a transformers configuration allows, or None without a bound."""
+    """The number of positions that a transformers configuration allows; None without a bound."""
     if config.get("model_type") in _UNBOUNDED:
         return None
     return next((int(config[key]) for key in _WINDOW_KEYS if config.get(key)), None)

@@ -1,4 +1,4 @@
-"""What a model's configuration alone says: whether it can be used, and its sizes."""
+"""Reads from a model's configuration whether the model can be used, and its sizes."""
 
 from dataclasses import replace
 from typing import Any, TypedDict
@@ -16,7 +16,7 @@ EXPERT_KEYS = (
 
 
 class Description(TypedDict):
-    """A model's sizes: ``layers`` over all stacks and the ``neurons`` of each."""
+    """A model's sizes: ``layers`` over all stacks, and ``neurons`` of each layer."""
 
     stacks: dict[str, int]
     layers: int
@@ -57,8 +57,8 @@ def check_supported(config: Any) -> None:
         config: a Hugging Face model configuration; no weights are needed.
 
     Raises:
-        NeuroglotError: for a mixture of experts, for an architecture that is not in the table, for
-            stacks of different width, and for settings that bypass the output projection.
+        NeuroglotError: the model is a mixture of experts; the architecture is not in the table, or
+            its entry refuses the configuration; stacks have different widths.
     """
     name = config.model_type
     if experts := _experts(config):
@@ -86,7 +86,7 @@ def check_supported(config: Any) -> None:
 
 
 def _experts(config: Any) -> str | None:
-    """What gives a configuration away as a mixture of experts, or None."""
+    """The sign that a configuration is a mixture of experts, or None."""
     for part in (config, getattr(config, "text_config", None), getattr(config, "ffn_config", None)):
         for key in EXPERT_KEYS:
             count = getattr(part, key, None)
@@ -96,7 +96,7 @@ def _experts(config: Any) -> str | None:
 
 
 def describe(config: Any) -> Description:
-    """Sizes of a model from its configuration alone, for the model card.
+    """Read a model's sizes from its configuration, for the model card.
 
     Args:
         config: a Hugging Face model configuration.

@@ -1,4 +1,4 @@
-"""Find a model's feed-forward networks and record what passes through them."""
+"""Finds a model's feed-forward networks and records their activations."""
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -32,13 +32,13 @@ class FFN:
         hidden: width of the residual stream.
         block: the transformer layer.
         w_in: module of the input (plain) or up (gated) projection.
-        w_gate: module of the gate projection, ``w_in`` itself where the two are fused, else None.
+        w_gate: module of the gate projection (``w_in`` if the two are fused); None in plain FFNs.
         w_out: module of the output projection.
         activation: module of the activation function.
         norm_before: norm on the FFN's input, if any.
-        norm_after: norm on its output before it is added to the residual stream, if any.
+        norm_after: norm on the FFN's output before it is added to the residual stream, if any.
         norm_sum: norm on the residual stream after that addition (post-norm layers), if any.
-        architecture: the table's entry this was found by.
+        architecture: the table's entry for the model.
     """
 
     stack: str
@@ -115,8 +115,8 @@ def ffns(model: Any) -> list[FFN]:
         model: a Hugging Face model, with or without its language-modelling head.
 
     Raises:
-        NeuroglotError: as ``check_supported``, and if the model lacks a module that the table
-            names.
+        NeuroglotError: as ``check_supported``; or the model lacks a module that the table names, or
+            has another number of layers than its configuration.
     """
     entry, sizes = architecture(model.config), describe(model.config)
     found = [
@@ -151,13 +151,13 @@ def ffns(model: Any) -> list[FFN]:
 
 
 def _inputs(projection: nn.Module, described: int) -> int:
-    """Width of what an output projection reads, or what is ``described`` where it does not say."""
+    """Input width of an output projection; ``described`` if the module does not state it."""
     found = (getattr(projection, name, None) for name in ("in_features", "nx"))
     return next((width for width in found if isinstance(width, int)), described)
 
 
 def final_norms(model: Any) -> dict[str, nn.Module | None]:
-    """Each stack's norm between its last state and its output; None where there is none."""
+    """Each stack's norm after its last layer, or None."""
     return {
         stack.name: getattr(_stack_module(model, stack), stack.final_norm)
         if stack.final_norm
@@ -167,10 +167,10 @@ def final_norms(model: Any) -> dict[str, nn.Module | None]:
 
 
 def backbone(model: Any) -> Any:
-    """The module to call where logits are not needed: the model without its head.
+    """The model without its head, to call if logits are not needed.
 
-    Where a model keeps its stacks beside its head (T5, mT5, UMT5) the backbone is a new module
-    around the same stacks; hooks on the one are hooks on the other.
+    T5, mT5 and UMT5 with a head have no such module. For them the backbone is a new module around
+    the same stacks, so hooks on the model's stacks also work in the backbone.
 
     Raises:
         NeuroglotError: if the model has no backbone that shares its modules.
@@ -193,11 +193,12 @@ def backbone(model: Any) -> Any:
 def record(
     model: Any, sites: Collection[str], sink: Sink, layers: Iterable[int] | None = None
 ) -> Iterator[None]:
-    """Hand what passes through a model's FFNs to ``sink`` during every forward pass.
+    """Pass activations of a model's FFNs to ``sink`` during every forward pass.
 
-    ``sink(site, stack, layer, value)`` receives live tensors [batch, time, width], not copies: what
-    it keeps it must copy. It must not write to them. Recording changes no output bit. Hooks that
-    were registered before see and change values before they are recorded.
+    ``sink(site, stack, layer, value)`` receives the model's own tensors [batch, time, width]. It
+    must copy the tensors that it keeps, and must not write into them. Recording does not change the
+    output, bit for bit. Hooks that were registered earlier run first, so their changes are
+    recorded.
 
     Sites:
         act: input of the output projection [neuron].
@@ -205,21 +206,20 @@ def record(
         up: ``W_up x`` [neuron], gated models only.
         out: output of the output projection, with bias, before any norm and before it is added to
             the residual stream [hidden]. (A copy in Falcon, whose layers overwrite it.)
-        state: the residual stream [hidden]. ``layer`` is the state's number: 0 is what enters the
-            stack's first layer, l + 1 what leaves layer l, before the final norm. State 0 comes
-            with the stack's layer 0.
-        mid: the residual stream just before the FFN's contribution is added, attention already
-            added [hidden]. With ``contribution = norm_after(out)``, or ``out`` where there is no
-            such norm, ``state l + 1 = mid + contribution``, to which post-norm layers (BART,
-            Marian, OPT 350M) then apply ``norm_sum``. Layers that run attention and FFN in parallel
-            have no such point; there ``mid`` is the layer's output minus the contribution, a new
-            tensor.
+        state: the residual stream [hidden]. ``layer`` is the state's number: state 0 is the input
+            of the stack's first layer, state l + 1 the output of layer l, before the final norm.
+            State 0 is recorded with layer 0.
+        mid: the residual stream after attention, just before the FFN's contribution is added
+            [hidden]. The contribution is ``norm_after(out)``, or ``out`` without such a norm.
+            ``state l + 1 = mid + contribution``; post-norm layers (BART, Marian, OPT 350M) then
+            apply ``norm_sum``. Layers that run attention and FFN in parallel have no such point;
+            there ``mid`` is the layer's output minus the contribution, a new tensor.
 
     Args:
         model: a model in evaluation mode, with or without its head.
         sites: which of the sites above.
         sink: called as (site, stack, layer within the stack, value).
-        layers: flat numbers of the layers to record, as ``FFN.index``; all of them by default.
+        layers: the layers to record, by ``FFN.index``; all by default.
 
     Raises:
         NeuroglotError: on entry for an unknown site or layer, a gated site in a plain model or a
@@ -270,7 +270,7 @@ def _stack_module(model: Any, stack: Stack) -> Any:
 
 
 def _descend(module: nn.Module, path: str) -> Any:
-    """The module at a dotted ``path``; integers, also negative, index lists."""
+    """The module at a dotted ``path``; integers index lists and may be negative."""
     found: Any = module
     for part in path.split(".") if path else ():
         found = found[int(part)] if part.lstrip("-").isdigit() else getattr(found, part, None)

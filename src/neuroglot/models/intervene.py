@@ -21,13 +21,13 @@ Positions = Tensor | Literal["all", "last"]
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """What happens to chosen neurons: ``act = value``, ``act * value`` or ``act + value``.
+    """An edit of chosen neurons: ``act = value``, ``act * value`` or ``act + value``.
 
     Attributes:
-        neurons: whether a neuron is chosen, ``[layer, neuron]`` for every item alike or
-            ``[item, layer, neuron]``; layers in the order of ``FFN.index``, and as many neurons as
-            the widest layer has, of which narrower ones use the first.
-        kind: ``set``, ``scale`` or ``add``. To ablate is to set to 0.
+        neurons: true for chosen neurons, ``[layer, neuron]`` for all items alike or
+            ``[item, layer, neuron]``. Layers are in the order of ``FFN.index``. The array is as
+            wide as the widest layer; beyond a narrower layer's width it is false.
+        kind: ``set``, ``scale`` or ``add``. Setting to 0 ablates.
         value: the same for all chosen neurons.
     """
 
@@ -36,7 +36,7 @@ class Edit:
     value: float = 0.0
 
     def rows(self, items: NDArray[np.integer[Any]]) -> "Edit":
-        """The edit for a batch whose rows are these items, each as often as it is named."""
+        """The edit for a batch of these items; an item may be given several times."""
         return self if self.neurons.ndim == 2 else replace(self, neurons=self.neurons[items])
 
 
@@ -44,22 +44,22 @@ class Edit:
 def intervened(model: Any, edits: Sequence[Edit], positions: Positions = "all") -> Iterator[None]:
     """Edit neurons in every forward pass inside the block.
 
-    Edits of one layer are made in their order. An edit with neurons of its own for each item needs
-    batches of just these items. Nested blocks as in ``changed``, the outer one first: that is how
-    two stacks are edited at different positions. Without a chosen neuron the model is left, and
-    every bit of its output, as it is.
+    Edits of a layer are applied in their order. An edit with ``[item, layer, neuron]`` needs
+    batches of exactly these items. Blocks can be nested, and the outer block's edits come first.
+    Use nested blocks to edit two stacks at different positions. If no neuron is chosen, the model's
+    output is bit-identical.
 
     Args:
         model: a model in evaluation mode, with or without its head.
-        edits: what to change.
+        edits: the edits to apply.
         positions: ``all``; ``last``, the last column of each pass, which is the last token of a
-            prompt padded on the left and then every generated token; or a bool mask
+            prompt padded on the left, and then every generated token; or a bool mask
             ``[item, time]``, for passes of that shape.
 
     Raises:
-        NeuroglotError: on entry for an edit that does not fit the model's layers, an unknown kind
-            or a mask that is none; during a pass for a batch that does not fit the edits or the
-            mask; and as ``changed``.
+        NeuroglotError: on entry if an edit does not fit the model's layers, its kind is unknown or
+            the mask is not bool ``[item, time]``; during a pass if the batch does not fit the edits
+            or the mask; and as ``changed``.
 
     Example:
         >>> shared = Edit(neurons)  # [item, layer, neuron]  # doctest: +SKIP
@@ -94,26 +94,26 @@ def intervened(model: Any, edits: Sequence[Edit], positions: Positions = "all") 
 def changed(model: Any, changes: Mapping[int, Change]) -> Iterator[None]:
     """Let ``changes`` replace ``act`` in every forward pass inside the block.
 
-    A change gets a layer's ``act`` [item, time, neuron] and returns what the output projection
-    reads instead; it must not write to what it gets, which other modules may still use. Weights
-    are neither copied nor changed. Blocks may be nested: the outer change comes first. ``record``
-    hands over the changed values if it was entered inside the block, and the original ones outside
-    it. Without changes the model is left as it is.
+    A change takes a layer's ``act`` [item, time, neuron] and returns the tensor that the output
+    projection reads instead. It must not write into ``act``, which other modules may still use.
+    Weights are neither copied nor changed. Blocks can be nested: the outer change comes first.
+    ``record`` gets the changed values if it is entered inside the block, and the original values
+    if it is entered outside. Without changes the model is not touched.
 
     Args:
         model: a model in evaluation mode, with or without its head.
-        changes: by flat number of the layer, as ``FFN.index``.
+        changes: functions by the layer's number over all stacks, ``FFN.index``.
 
     Raises:
         NeuroglotError: on entry for an unknown layer or a model in training mode; on exit if a
-            stack ran without reaching a layer that was to be changed.
+            stack ran without reaching a layer of ``changes``.
     """
     if not changes:
         yield
         return
     handles: list[RemovableHandle] = []
     try:
-        # Recording knows the layers there are, and which of them the forward passes missed.
+        # ``record`` checks the layers' numbers, and whether the forward passes reached them.
         with record(model, {"act"}, lambda *_: None, changes):
             for ffn in ffns(model):
                 if ffn.index in changes:
@@ -128,13 +128,14 @@ def changed(model: Any, changes: Mapping[int, Change]) -> Iterator[None]:
 def deactivated(model: Any, neurons: Mapping[int, NDArray[np.integer[Any]]]) -> Iterator[None]:
     """Set neurons to zero: ``act[i] = 0`` at every position of every forward pass in the block.
 
-    In a gated FFN that is ``f(W_gate x) * (W_up x) = 0``, so the neuron adds nothing to the
-    residual stream. Nested blocks add up; ``record`` as in ``changed``.
+    In a gated FFN ``act`` is ``f(W_gate x) * (W_up x)``, so the neuron adds nothing to the residual
+    stream. Nested blocks deactivate the union of their neurons. ``record`` behaves as in
+    ``changed``.
 
     Args:
         model: a model in evaluation mode, with or without its head.
-        neurons: indices of neurons by flat number of the layer, as ``FFN.index``. None at all
-            leaves the model, and every bit of its output, as it is.
+        neurons: indices of neurons by the layer's number over all stacks, ``FFN.index``. Without
+            neurons the model's output is bit-identical.
 
     Raises:
         NeuroglotError: an unknown layer or neuron; and as ``changed``.
@@ -158,8 +159,8 @@ def deactivated(model: Any, neurons: Mapping[int, NDArray[np.integer[Any]]]) -> 
 
 @contextmanager
 def forward_replaced(module: nn.Module, replacement: Callable[..., Any]) -> Iterator[None]:
-    """Let ``replacement`` stand in for a module's forward pass inside the block."""
-    own = module.__dict__.get("forward")  # set where accelerate moves inputs between devices
+    """Replace a module's forward pass inside the block."""
+    own = module.__dict__.get("forward")  # set if accelerate moves inputs between devices
     module.forward = replacement
     try:
         yield
@@ -170,10 +171,10 @@ def forward_replaced(module: nn.Module, replacement: Callable[..., Any]) -> Iter
 
 
 def check_neurons(ffn: FFN, indices: NDArray[Any]) -> None:
-    """Refuse what does not name neurons of a layer.
+    """Refuse ``indices`` that do not name neurons of a layer.
 
     Raises:
-        NeuroglotError: ``indices`` are not one row of integers from 0 to below ``ffn.neurons``.
+        NeuroglotError: ``indices`` are not a 1-D array of integers from 0 to ``ffn.neurons - 1``.
     """
     if indices.ndim != 1 or not (np.issubdtype(indices.dtype, np.integer) or not indices.size):
         raise NeuroglotError(
@@ -195,7 +196,7 @@ def _zero(ffn: FFN, indices: NDArray[Any]) -> Change:
 
     def change(act: Tensor) -> Tensor:
         nonlocal off
-        off = off.to(act.device)  # known once it runs: weights may be spread over devices
+        off = off.to(act.device)  # known only now: weights may be spread over devices
         return act.masked_fill(off, 0)
 
     return change
@@ -222,7 +223,7 @@ def _hooks(ffn: FFN, change: Change) -> list[RemovableHandle]:
 
 
 def _edited(layer: int, edits: list[tuple[Tensor, Edit]], positions: Positions) -> Change:
-    """Make ``edits``, each with its neurons [neuron] or [item, neuron], one after the other."""
+    """Make the change that applies ``edits`` in order; neurons are [neuron] or [item, neuron]."""
     chosen = [neurons for neurons, _ in edits]
 
     def change(act: Tensor) -> Tensor:
@@ -236,7 +237,7 @@ def _edited(layer: int, edits: list[tuple[Tensor, Edit]], positions: Positions) 
 
 
 def _columns(act: Tensor, positions: Positions) -> Tensor | None:
-    """The chosen columns of a pass, to be broadcast to [item, time, neuron]; None for all."""
+    """Mask of the edited columns, broadcastable to [item, time, neuron]; None for all."""
     items, time = act.shape[:2]
     if isinstance(positions, str):
         if positions == "all" or time == 1:
@@ -251,7 +252,7 @@ def _columns(act: Tensor, positions: Positions) -> Tensor | None:
 
 
 def _places(layer: int, act: Tensor, neurons: Tensor, columns: Tensor | None) -> Tensor:
-    """Where an edit applies, to be broadcast to [item, time, neuron]."""
+    """Mask of the edited values, broadcastable to [item, time, neuron]."""
     if neurons.ndim == 2:
         if len(neurons) != len(act):
             raise NeuroglotError(

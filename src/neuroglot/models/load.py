@@ -1,4 +1,4 @@
-"""Loads a normalised model onto the device and in the precision the settings ask for."""
+"""Loads a normalised model onto a device, in a given precision."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,9 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
     """Load a model from its folder, in evaluation mode.
 
     Args:
-        folder: with safetensors and ``config.json``.
-        device: ``cpu``, ``cuda``, or ``auto``, which is ``cuda`` where there is a GPU. Of several
-            it takes one if the weights fit it with a fifth to spare, and all if they do not.
+        folder: a folder with safetensors and ``config.json``.
+        device: ``cpu``, ``cuda``, or ``auto``, which means ``cuda`` if there is a GPU. With several
+            GPUs, one is used if 1.2 times the weights fit its free memory, else all.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``. ``auto`` is float32 on a CPU and
             the checkpoint's precision elsewhere.
 
@@ -54,7 +54,7 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
 
 
 def _place(folder: Path, device: str) -> str:
-    """Choose accelerate's ``device_map``: one device, or ``auto`` to spread over several GPUs."""
+    """Choose accelerate's ``device_map``: one device, or ``auto`` for several GPUs."""
     import torch
 
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):

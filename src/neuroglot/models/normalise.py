@@ -1,4 +1,4 @@
-"""Turns any source of a model, once, into safetensors, tokenizer.json, config.json and a card."""
+"""Turns a model from any source into safetensors, tokenizer.json, config.json and a card."""
 
 import json
 import math
@@ -24,7 +24,7 @@ from neuroglot.models.source import (
     checkpoint_weights,
 )
 
-# Counts that transformers makes lists for while it reads them, by a part of their keys.
+# Upper limits of configuration values for which transformers makes lists, by a part of the key.
 _LARGEST = {"layer": 1000, "num_labels": 100_000}
 _WEIGHTS_ON_HUB = (WEIGHTS, WEIGHTS_INDEX, "model-*-of-*.safetensors")
 
@@ -32,15 +32,15 @@ _WEIGHTS_ON_HUB = (WEIGHTS, WEIGHTS_INDEX, "model-*-of-*.safetensors")
 def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
     """Write the model of ``settings`` into ``destination``, its card last.
 
-    Weights keep the precision they are published in; those of a GGUF file are dequantised to
-    float32. A folder's weights are copied, so that later changes to the folder cannot alter a
-    result; the Hub's are hard-linked from its cache, whose files never change, where the file
-    system allows. All is prepared in a hidden folder beside ``destination``, which then takes its
-    place, so that an interrupted run leaves nothing that could be taken for a model.
+    Weights keep their published precision; a GGUF file's weights are dequantised to float32. A
+    folder's weights are copied, so that later changes to the folder do not matter. The Hub's
+    weights are hard-linked from its cache, whose files never change, if the file system allows it.
+    The model is prepared in a hidden folder, which is then renamed to ``destination``. So an
+    interrupted run leaves no incomplete model there.
 
     Raises:
-        NeuroglotError: the source cannot be obtained, is not safe to read, is damaged or
-            incomplete, or its architecture's neurons cannot be located.
+        NeuroglotError: the source cannot be obtained, is unsafe, damaged or incomplete, or its
+            architecture's neurons cannot be located.
     """
     if settings.kind == "folder" and settings.folder.resolve() == destination.resolve():
         raise NeuroglotError(f"{destination} cannot be both a model's source and its result")
@@ -89,7 +89,7 @@ def _take_from_hub(settings: ModelSettings, work: Path) -> str:
                 allow_patterns=[*CHECKPOINT_SETTINGS, *_WEIGHTS_ON_HUB],
             )
         )
-    except Exception as error:  # the Hub client passes on whatever its HTTP library raises
+    except Exception as error:  # the Hub client passes on any error of its HTTP library
         reason = str(error).strip().partition("\n")[0]
         raise NeuroglotError(
             f"cannot get {settings.hub_id} at revision {revision} from the Hub: {reason} "
@@ -104,7 +104,7 @@ def _take_from_hub(settings: ModelSettings, work: Path) -> str:
 
 
 def _take_checkpoint(folder: Path, work: Path, link: bool = False) -> None:
-    """Copy a checkpoint's files, after its configuration is known to be usable."""
+    """Check a checkpoint's configuration, then copy its files."""
     shards = checkpoint_weights(folder)
     check_supported(_read_config(folder))
     for path in checkpoint_settings(folder):
@@ -117,7 +117,7 @@ def _take_checkpoint(folder: Path, work: Path, link: bool = False) -> None:
 
 
 def _read_config(folder: Path) -> Any:
-    """The folder's transformers configuration, without running code of the checkpoint's authors."""
+    """Read the folder's transformers configuration without running the checkpoint's own code."""
     from transformers import AutoConfig
 
     path = folder / "config.json"
@@ -130,7 +130,7 @@ def _read_config(folder: Path) -> Any:
             raise ValueError(f"architectures: must be a list of names, found {str(names)[:80]}")
         _check_counts(written)
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # checks of values are spread over transformers and the Hub client
+    except Exception as error:  # bad values raise many kinds of error
         reason = " ".join(str(error).split())[:500]
         if isinstance(error, ValueError) and "custom code" in reason:
             reason = (
@@ -148,7 +148,7 @@ def _read_config(folder: Path) -> Any:
 
 
 def _check_counts(written: Any, key: str = "") -> None:
-    """Refuse numbers of layers and labels that no model has, before any list is made for them."""
+    """Refuse impossible numbers of layers and labels, before transformers makes lists for them."""
     if isinstance(written, dict):
         for name, value in written.items():
             _check_counts(value, name)
@@ -159,7 +159,7 @@ def _check_counts(written: Any, key: str = "") -> None:
 
 
 def _copy_settings(source: Path, target: Path) -> None:
-    """Copy a small file; ``auto_map``, which names code to load, is left out of JSON."""
+    """Copy a small file; remove ``auto_map``, which names code to load, from JSON."""
     content = source.read_bytes()
     if source.suffix == ".json" and b'"auto_map"' in content:
         try:
@@ -182,10 +182,10 @@ def _copy_weights(source: Path, target: Path, link: bool) -> None:
 
 
 def _check_complete(folder: Path, work: Path) -> None:
-    """Refuse weights that leave a parameter unset or have another shape than the model's.
+    """Refuse weights that lack a parameter of the model or have another shape.
 
     transformers would fill such a parameter with random numbers and only warn. The model is built
-    without memory for its parameters, so the weights are not read.
+    on the meta device, so the weights are not read.
     """
     import transformers
 
@@ -204,7 +204,7 @@ def _check_complete(folder: Path, work: Path) -> None:
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
-    except Exception as error:  # any value of the configuration can make the model's parts fail
+    except Exception as error:  # any value of the configuration can make building the model fail
         reason = " ".join(str(error).split())[:500]
         raise NeuroglotError(f"{folder}: the weights cannot be loaded: {reason}") from error
     for fault, names in (
@@ -220,19 +220,19 @@ def _check_complete(folder: Path, work: Path) -> None:
 
 
 def _check_header(named: Path, path: Path) -> int:
-    """Read a file's header and return the number of values in it."""
+    """Read a safetensors file's header and return the number of values in the file."""
     from safetensors import safe_open
 
     try:
         with safe_open(path, framework="pt") as weights:
             shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118
             return sum(map(math.prod, shapes))
-    except Exception as error:  # the safetensors library and Python's mmap have errors of their own
+    except Exception as error:  # safetensors and Python's mmap raise different errors
         raise NeuroglotError(f"{named} is not a whole safetensors file: {error}") from error
 
 
 def _ensure_tokenizer(work: Path, source: str) -> None:
-    """See that ``tokenizer.json`` exists, made from the tokenizer's other files if need be."""
+    """Make ``tokenizer.json`` from the tokenizer's other files if it is missing, and check it."""
     import transformers
     from tokenizers import Tokenizer
 
@@ -241,7 +241,7 @@ def _ensure_tokenizer(work: Path, source: str) -> None:
             tokenizer = transformers.AutoTokenizer.from_pretrained(work, trust_remote_code=False)
             if tokenizer.is_fast:
                 tokenizer.save_pretrained(work)
-        except Exception as error:  # of Rust, C++ and protobuf, each with errors of its own
+        except Exception as error:  # Rust, C++ and protobuf raise different errors
             raise NeuroglotError(f"{source}: its tokenizer cannot be read: {error}") from error
         if not tokenizer.is_fast:
             raise NeuroglotError(
@@ -249,10 +249,10 @@ def _ensure_tokenizer(work: Path, source: str) -> None:
                 "tokenizer.json beside it, which tells the characters each token covers"
             )
     try:
-        Tokenizer.from_file(str(work / "tokenizer.json")).encode("text")  # where some faults show
+        Tokenizer.from_file(str(work / "tokenizer.json")).encode("text")  # finds more faults
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a panic of Rust is no Exception, and others are nothing more
+    except BaseException as error:  # a Rust panic is a BaseException only
         raise NeuroglotError(f"{source}: its tokenizer.json cannot be read: {error}") from error
 
 
@@ -276,7 +276,7 @@ def _describe(work: Path, source: str) -> ModelCard:
 
 
 def _check_numbers(work: Path, source: str) -> tuple[str, int]:
-    """The stored precision of most parameters and their number, all seen to be finite."""
+    """Check that all parameters are finite; return the commonest precision and their number."""
     import torch
     from safetensors import safe_open
 

@@ -1,4 +1,4 @@
-"""Reads off a norm what it does to a vector: its gain, its epsilon and whether it centres."""
+"""Finds a norm's gain, its epsilon and whether it subtracts the mean."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-_LARGE = 4096.0  # leaves nothing to a norm's epsilon
-_SMALL = 2.0**-10  # so small that the epsilon counts
+_LARGE = 4096.0  # so large that epsilon does not matter
+_SMALL = 2.0**-10  # so small that epsilon matters
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +18,7 @@ class NormForm:
 
     Attributes:
         gain: float32 [hidden].
-        epsilon: what keeps the division from zero.
+        epsilon: keeps the divisor above zero.
         center: whether the mean is subtracted.
     """
 
@@ -28,16 +28,16 @@ class NormForm:
 
 
 def norm_form(norm: nn.Module, hidden: int) -> NormForm:
-    """Find what a LayerNorm or RMSNorm computes from what it makes of probes.
+    """Find the form of a LayerNorm or RMSNorm from its outputs on probe vectors.
 
-    And not from its attributes, whose names and meanings differ: the weight is the gain in most
+    Attributes are not used, because their meanings differ: ``weight`` is the gain in most
     architectures, the gain minus one in Gemma's, and absent in OLMo's.
 
     Args:
         norm: on any device, in any precision; it is copied, not changed.
         hidden: its width.
     """
-    # In float64, as the bias may be large; a probe without mean is its own centring.
+    # In float64, because the bias may be large. The probe's mean is 0, so centring keeps it.
     norm = deepcopy(norm).cpu().double()
     probe = torch.ones(hidden, dtype=torch.float64)
     probe[1::2] = -1
@@ -56,12 +56,12 @@ def _epsilon(norm: nn.Module, probe: Tensor, gain: Tensor) -> float:
     at = int(gain.abs().argmax())
     found = _odd_part(norm, probe)[at]
     if found == 0:
-        return 0.0  # without gain there is nothing to divide
+        return 0.0  # the gain is zero everywhere
     return max(0.0, float((gain[at] * probe[at] / found).square() - probe.square().mean()))
 
 
 def _odd_part(norm: nn.Module, probe: Tensor) -> Tensor:
-    """What a norm makes of a probe, without its bias, which both signs have in common."""
+    """A norm's output on a probe without the bias, which is the same for both signs."""
     with torch.no_grad():
         found: Tensor = (norm(probe[None])[0] - norm(-probe[None])[0]) / 2
     return found

@@ -1,7 +1,7 @@
-"""Projects neurons onto the vocabulary: the tokens the last layer's write most and least, or any.
+"""Projects neurons onto the vocabulary: the tokens whose logits they raise and lower most.
 
-Weights only, no forward pass. One block of tokens at a time, so that the neuron x vocabulary
-matrix never stands in memory.
+Only weights are used, without a forward pass. Tokens are projected in blocks, so that the
+neuron x vocabulary matrix is never in memory.
 """
 
 import math
@@ -21,11 +21,11 @@ from neuroglot.models.norms import norm_form
 STACK = "decoder"
 SIGNS = ("positive", "negative")
 SOURCE = "lexicon, section 3"
-BLOCK_VALUES = 1 << 24  # 64 MiB of products at a time
-CHUNK = 64  # tokens whose greatest product is compared first: few chunks need a second look
+BLOCK_VALUES = 1 << 24  # products at a time: 64 MiB
+CHUNK = 64  # tokens; most chunks are ruled out by their largest product alone
 
 Ranking: TypeAlias = tuple[Tensor, Tensor]
-"""Weights, descending, and tokens [neuron, rank]: each neuron's best of the blocks so far."""
+"""Each neuron's best tokens so far: weights, descending, and tokens, both [neuron, rank]."""
 
 
 def top_tokens(
@@ -33,35 +33,35 @@ def top_tokens(
 ) -> xr.Dataset:
     """Find the k tokens whose logits each last-layer neuron raises and lowers most (section 3).
 
-    ``logit_weight[neuron, token] = W_out[:, neuron] · W_U[token]`` with the output projection of
-    the decoder's last FFN and the unembedding, tied or not. In OPT 350M, whose unembedding is
-    narrower than its layers, ``project_out`` stands between the two.
+    ``logit_weight[neuron, token] = W_out[:, neuron] · W_U[token]``, where ``W_out`` is the output
+    projection of the decoder's last FFN and ``W_U`` the unembedding, tied or not. OPT 350M's
+    unembedding is narrower than its layers; there ``project_out`` is applied between the two.
 
-    Left out are all biases, what only scales or squashes logits (Cohere's scale, T5's, Gemma 2's
-    cap) and all norms: the one on the FFN's output or after the addition, where there is one, and
-    the final one. Folding multiplies the final norm's gain into ``W_U``; its division by the
-    state's size, which all neurons share, and a LayerNorm's subtraction of the mean stay out.
+    The projection ignores all biases, the scaling of logits (Cohere, T5), Gemma 2's cap on logits,
+    and all norms: on the FFN's output, after the addition, and the final norm. Folding multiplies
+    the final norm's gain into ``W_U``. It still ignores the norm's division, which is the same for
+    all neurons, and a LayerNorm's subtraction of the mean.
 
     Products are float32 whatever the weights' precision. Tokens of equal weight are ranked by id,
-    lowest first, whatever the block. Where equal weights come from a matrix product's rounding,
-    not from equal numbers, another block or machine may round them apart.
+    lowest first, whatever the block. Weights that are equal only by rounding may differ with
+    another block size or machine.
 
     Args:
         model: a Hugging Face model with its language-modelling head, on any device.
-        k: tokens to keep of each neuron and sign.
+        k: tokens to keep for each neuron and sign.
         fold_final_norm: whether to multiply the final norm's gain into ``W_U``.
-        block_tokens: tokens projected at once; by default as many as make 64 MiB of products.
+        block_tokens: tokens projected at once; by default 64 MiB of products.
 
     Returns:
         ``top_token(sign, neuron, rank)`` int32 and ``top_weight(sign, neuron, rank)`` float32, in
         logits per unit of activation. Sign ``positive`` starts at the largest weight, ``negative``
-        at the most negative. ``attrs``: the ``layer`` within the decoder, ``vocabulary`` and
-        ``fold_final_norm``.
+        at the most negative. ``attrs``: the ``layer`` within the decoder, ``vocabulary`` (its size)
+        and ``fold_final_norm``.
 
     Raises:
-        NeuroglotError: the model has no head, its weights are not floating-point numbers in
-            memory, or not finite; there is no final norm to fold; or k is not between 1 and the
-            size of the vocabulary.
+        NeuroglotError: the model has no head; its weights are not in memory, not floating-point or
+            not finite; there is no final norm to fold; k is not between 1 and the size of the
+            vocabulary.
     """
     last = [ffn for ffn in ffns(model) if ffn.stack == STACK][-1]
     unembedding = _unembedding(model)
@@ -103,19 +103,19 @@ def top_tokens(
 def written_tokens(
     model: Any, neurons: Mapping[int, NDArray[np.intp]], k: int
 ) -> NDArray[np.int32]:
-    """Find the k tokens whose logits each of some neurons of any layers would raise most.
+    """Find the k tokens whose logits given neurons of any layer would raise most.
 
-    As ``top_tokens`` with positive sign, as if the neuron's layer were the last: what later layers
-    make of its value vector is left out, as are biases and norms. An encoder's neurons are
-    projected by the decoder's unembedding too.
+    This is ``top_tokens`` with positive sign, computed as if the neuron's layer were the last: the
+    effect of later layers, biases and norms are ignored. The decoder's unembedding is used for an
+    encoder's neurons too.
 
     Args:
         model: see ``top_tokens``.
-        neurons: numbers of neurons by number of the layer over all stacks.
-        k: tokens of each, at most the vocabulary's.
+        neurons: indices of neurons by the layer's number over all stacks.
+        k: tokens for each neuron, at most the size of the vocabulary.
 
     Returns:
-        [neuron, rank], layer by layer in the order of ``neurons``.
+        Token ids [neuron, rank], layer by layer in the order of ``neurons``.
 
     Raises:
         NeuroglotError: as ``top_tokens``.
@@ -135,7 +135,7 @@ def written_tokens(
 
 
 def final_norm_gain(model: Any) -> Tensor:
-    """What the decoder's final norm multiplies each dimension by, float32 [hidden].
+    """The gain of the decoder's final norm, float32 [hidden].
 
     Raises:
         NeuroglotError: there is no final norm.
@@ -167,7 +167,7 @@ def _unembedding(model: Any) -> Tensor:
 
 
 def _through_project_out(model: Any, values: Tensor, width: int) -> Tensor:
-    """Take value vectors [neuron, hidden] to what the unembedding reads [neuron, width]."""
+    """Map value vectors [neuron, hidden] to the unembedding's width, [neuron, width]."""
     if values.shape[1] == width:
         return values
     between = getattr(getattr(model.base_model, STACK, None), "project_out", None)
@@ -183,7 +183,7 @@ def _through_project_out(model: Any, values: Tensor, width: int) -> Tensor:
 def extreme_products(
     values: Tensor, unembedding: Tensor, k: int, block_tokens: int
 ) -> tuple[Ranking, Ranking]:
-    """Keep the k largest and the k smallest of each row of ``values @ unembedding.T``.
+    """Find the k largest and the k smallest values of each row of ``values @ unembedding.T``.
 
     Args:
         values: float32 [neuron, hidden].
@@ -192,8 +192,8 @@ def extreme_products(
         block_tokens: rows of the unembedding multiplied at once.
 
     Returns:
-        (weights, tokens) [neuron, k], from the largest down and from the smallest up; of equal
-        weights the lowest token first.
+        (weights, tokens), both [neuron, k], of the largest in descending order and of the smallest
+        in ascending order. Equal weights are ordered by token, lowest first.
 
     Raises:
         NeuroglotError: ``values`` or ``unembedding`` hold NaN or infinity.
@@ -223,10 +223,10 @@ def extreme_products(
 def _candidates(block: Tensor, floor: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
     """Find a block's products above each neuron's k-th best so far, ``floor`` [neuron, 1].
 
-    An equal product comes from a higher token than those before it, and so stays out.
+    Products equal to the floor are left out: their tokens have higher ids and so a lower rank.
 
     Returns:
-        neuron, token within the block, and product, by neuron and then by token.
+        neuron, token within the block, and product, ordered by neuron and then by token.
     """
     if block.shape[1] > k and bool(torch.isneginf(floor).any()):
         kth = block.topk(k, dim=1).values[:, -1:]
@@ -240,7 +240,7 @@ def _candidates(block: Tensor, floor: Tensor, k: int) -> tuple[Tensor, Tensor, T
 
 
 def _merge(best: Ranking, neuron: Tensor, token: Tensor, product: Tensor, first: int) -> None:
-    """Sort candidates into the rankings; a stable sort leaves the lower of equals' tokens first."""
+    """Merge candidates into the rankings; the sort is stable, so lower tokens win ties."""
     weights, tokens = best
     k = weights.shape[1]
     count = torch.bincount(neuron, minlength=len(weights))

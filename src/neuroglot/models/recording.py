@@ -1,4 +1,4 @@
-"""The hooks that hand what passes through feed-forward networks to a sink."""
+"""Hooks that pass the activations of feed-forward networks to a sink."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Sink = Callable[[str, str, int, Tensor], None]
 
 @dataclass
 class Recorder:
-    """The hooks of one ``record`` and what they have seen."""
+    """The hooks of one ``record``, and the sites that they have reached."""
 
     sites: frozenset[str]
     sink: Sink
@@ -26,10 +26,10 @@ class Recorder:
     expected: set[tuple[str, str, int]] = field(default_factory=set)
     seen: set[tuple[str, str, int]] = field(default_factory=set)
     rows: tuple[int, int] = (0, 0)  # batch and time of the layer that is running
-    contribution: Tensor | None = None  # of a parallel layer that is running
+    contribution: Tensor | None = None  # the FFN's, while a parallel layer runs
 
     def watch(self, stack: str, module: nn.Module) -> None:
-        """Note when ``module``, which holds the layers of ``stack``, completes a forward pass."""
+        """Note that ``stack`` has run when ``module``, which holds its layers, has run."""
         self._after(module, lambda _value: self.ran.add(stack))
 
     def attach(self, ffn: "FFN") -> None:
@@ -71,10 +71,10 @@ class Recorder:
         self._after(ffn.block, subtract)
 
     def check(self, name: str) -> None:
-        """Raise if a stack of the model called ``name`` ran without reaching every hook.
+        """Check that every stack of the model ``name`` that ran has reached all its hooks.
 
         Raises:
-            NeuroglotError: with the first place that was missed.
+            NeuroglotError: names the first site and layer that were not reached.
         """
         missing = sorted(k for k in self.expected - self.seen if k[1] in self.ran)
         if missing:
@@ -114,5 +114,5 @@ class Recorder:
 
 
 def _kept(out: Tensor, ffn: "FFN") -> Tensor:
-    """An FFN's output, safe from the layer that adds to it in place."""
+    """An FFN's output, copied if the layer later adds to it in place."""
     return out.clone() if ffn.architecture.out_overwritten else out

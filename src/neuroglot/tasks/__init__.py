@@ -1,4 +1,4 @@
-"""Tasks: questions with known answers. A new one is a file here and an entry in `TaskSettings`."""
+"""Tasks: questions with known answers. A new task is a file here and an entry in `TaskSettings`."""
 
 from typing import Annotated
 

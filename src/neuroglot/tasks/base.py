@@ -1,4 +1,4 @@
-"""Questions with known answers, the same in every language: their form, and how a task is read."""
+"""The base class of tasks: questions with known answers, the same in every language."""
 
 import json
 from abc import abstractmethod
@@ -25,14 +25,14 @@ BETWEEN_EXAMPLES = "\n\n"
 class Item:
     """One question in one language.
 
-    Answers are written as they continue the prompt: a blank that separates them from it is theirs,
-    so ``prompt + answer`` is the text to be judged.
+    Answers include the blank that separates them from the prompt, so ``prompt + answer`` is the
+    text to be judged.
 
     Attributes:
         id: the same in every language.
         prompt: what the model reads.
-        gold: the right answer first, then other spellings of it that also count.
-        candidates: all answers to choose from, the right one among them.
+        gold: the right answer, then other accepted spellings.
+        candidates: all answers to choose from, including the right answer.
     """
 
     id: str
@@ -77,7 +77,7 @@ class Task(Source):
         """
 
     def read_in(self, language_ids: Iterable[str]) -> list[str]:
-        """Choose the configured languages that the task is read in."""
+        """Choose the configured languages in which the task is read."""
         if self.languages is not None:
             return list(self.languages)
         held = self.available()
@@ -88,14 +88,15 @@ class Task(Source):
 
     @abstractmethod
     def items(self, language_id: str) -> tuple[list[Item], list[str]]:
-        """Read one language's items as the source has them, and notes."""
+        """Read one language's items as they are in the source, and notes."""
 
     def read(self, language_id: str) -> TaskReading:
         """Read one language.
 
         Raises:
-            NeuroglotError: the source cannot be read, lacks the language, names an item twice, has
-                an item without prompt, answer or candidates, or too few items for the examples.
+            NeuroglotError: the source cannot be read or lacks the language; an item is repeated, or
+                lacks its prompt, its answer, or the answer among its candidates; no item is left
+                after the examples.
         """
         found, notes = self.items(language_id)
         _check_items(language_id, found)
@@ -137,16 +138,16 @@ def _check_items(language_id: str, items: Sequence[Item]) -> None:
 
 
 def check_same_items(task: str, items: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a task whose languages do not all have the same items in the same order.
+    """Refuse a task unless all its languages have the same items in the same order.
 
-    Neurons are compared within an item, so an item that one language lacks cannot be judged.
+    Neurons are compared within an item, so an item missing in one language cannot be judged.
 
     Args:
         task: the task's id, for the message.
         items: item ids by language.
 
     Raises:
-        NeuroglotError: an item is missing in a language, or stands elsewhere.
+        NeuroglotError: an item is missing in a language, or the order differs.
     """
     for one, other in combinations(items, 2):
         missing = sorted(set(items[one]) ^ set(items[other]))
@@ -194,7 +195,7 @@ def write_items(reading: TaskReading, path: Path) -> None:
 
 
 def read_items(path: Path) -> TaskReading:
-    """Read items back.
+    """Read items from a file of `write_items`.
 
     Raises:
         NeuroglotError: the file is missing, damaged or was not written by `write_items`.

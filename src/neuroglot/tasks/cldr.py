@@ -1,9 +1,9 @@
-"""Names of countries and their capitals in ten languages, from the CLDR data that Babel carries.
+"""Names of countries and their capitals in ten languages, from Babel's CLDR data.
 
-CLDR names capitals as the exemplar cities of time zones. `data/capitals.csv` holds the zones whose
-exemplar city is a country's undisputed capital. A country is left out there if a language's name
-of it needs an article in English or Spanish, or if CLDR's name of the country or the capital is
-wrong or hardly recognisable in one of the languages (read one by one in Babel 2.18).
+CLDR names cities as the exemplar cities of time zones. `data/capitals.csv` lists the zones whose
+exemplar city is a country's undisputed capital. It leaves out a country if its English or Spanish
+name needs an article, or if CLDR's name of the country or the capital is wrong or hardly
+recognisable in one of the languages (all names were checked in Babel 2.18).
 """
 
 import csv
@@ -24,7 +24,7 @@ _SCRIPTS = {"Latn": "LATIN", "Deva": "DEVANAGARI", "Beng": "BENGALI", "Thai": "T
 
 @dataclass(frozen=True)
 class Capital:
-    """A country and its capital as one language names them.
+    """The names of a country and its capital in one language.
 
     Attributes:
         territory: the country's ISO 3166 code, in lower case.
@@ -38,10 +38,10 @@ class Capital:
 
 
 def shipped_language(language_id: str) -> str:
-    """Return the one of `LANGUAGES` that an id means (`zh-hans` is `zh`).
+    """Return the language of `LANGUAGES` for an id (`zh` for `zh-hans`).
 
     Raises:
-        NeuroglotError: it is none of them.
+        NeuroglotError: there is no such language.
     """
     found = find_id(language_id, LANGUAGES)
     if found is None:
@@ -50,9 +50,9 @@ def shipped_language(language_id: str) -> str:
 
 
 def capitals(language_id: str) -> tuple[Capital, ...]:
-    """Name the countries that all ten languages can name, in order of their codes.
+    """Name the countries and capitals in one language, in order of the countries' codes.
 
-    The countries are the same whichever languages are asked for, see `usable`.
+    The countries are the same for every language; see `usable`.
 
     Raises:
         NeuroglotError: the language is not one of `LANGUAGES`.
@@ -67,13 +67,13 @@ def _usable() -> tuple[str, ...]:
 
 
 def usable(named: Mapping[str, Mapping[str, Capital]]) -> tuple[str, ...]:
-    """Return the territories whose question every language can ask and answer, sorted.
+    """Return the territories that are usable in every language, sorted.
 
-    In every language both names must be there and be written in the language's script, the capital
-    must not be named as the country is, and no other country's capital may be named as it is.
+    In every language both names must exist and be in the language's script. The capital's name must
+    differ from the country's name and from the names of all other capitals.
 
     Args:
-        named: by language, capitals by territory.
+        named: capitals by language and territory.
     """
     kept = set[str].intersection(*(set(ours) for ours in named.values()))
     for language_id, ours in named.items():
@@ -90,9 +90,9 @@ def usable(named: Mapping[str, Mapping[str, Capital]]) -> tuple[str, ...]:
 
 
 def in_script(name: str, script: str) -> bool:
-    """Whether all letters of a name are of a script (ISO 15924) and no character is a soft hyphen.
+    """Whether all letters of a name are in a script (ISO 15924), without soft hyphens.
 
-    CLDR hyphenates a few names softly, which would split their tokens.
+    A few names in CLDR have soft hyphens, which would split their tokens.
     """
     letters = [character for character in name if unicodedata.category(character)[0] in "LM"]
     return (
@@ -124,15 +124,15 @@ def city_name(
 ) -> str | None:
     """Name a zone's city in a language.
 
-    CLDR leaves a name out where it equals what the zone's id says (`Europe/Paris`), but a gap looks
-    the same, and an id has no diacritics (`America/Bogota`). So the id's spelling is taken only in
-    the languages for which the table says that it is right.
+    CLDR leaves out a name that equals the city in the zone's id (`Europe/Paris`). But an unknown
+    name is left out too, and ids have no diacritics (`America/Bogota`). So the id's spelling is
+    used only for the languages that the table lists.
 
     Args:
         language_id: the language.
         zone: the zone's id.
-        own: what the language's CLDR data has, if anything.
-        spelt_as_zone: the languages that spell the city as the zone's id does.
+        own: the name in the language's CLDR data, if any.
+        spelt_as_zone: the languages that spell the city as in the zone's id.
     """
     if own is None and language_id in spelt_as_zone:
         return zone.rpartition("/")[2].replace("_", " ")

@@ -1,4 +1,4 @@
-"""Knowledge editing across languages: a false capital told in one, asked for in another."""
+"""Cross-lingual knowledge editing: state a false capital in one language, ask in another."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -34,15 +34,15 @@ class PivotTask(Task):
 
     @property
     def scoring(self) -> Scoring:
-        """Greedy decoding must write the answer that the context gives."""
+        """Greedy decoding must write the answer that is stated in the context."""
         return "exact"
 
     def context_language(self, language_id: str) -> str:
-        """Return the language in which a language's items tell the edit."""
+        """Return the language in which a language's items state the edit."""
         return self.pivot if self.direction == "from_pivot" else language_id
 
     def question_language(self, language_id: str) -> str:
-        """Return the language in which a language's items ask, and are answered."""
+        """Return the language of the question and the answer in a language's items."""
         return language_id if self.direction == "from_pivot" else self.pivot
 
     def read_with(self, language_id: str) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ class PivotTask(Task):
         return (language_id, self.pivot)
 
     def problems(self, language_ids: Iterable[str]) -> list[str]:
-        """Word one message for each language that it is known to lack, the pivot included."""
+        """Word one message for each missing language, including the pivot."""
         missing = super().problems([self.pivot])
         return [f"pivot: {message}" for message in missing] + super().problems(language_ids)
 
@@ -66,7 +66,7 @@ class EditsTask(PivotTask):
         return frozenset(LANGUAGES)
 
     def items(self, language_id: str) -> tuple[list[Item], list[str]]:
-        """State every country's false capital and ask for it: an item is `fr`."""
+        """State every country's false capital and ask for it; an item's id is such as `fr`."""
         told_in = self.context_language(language_id)
         asked_in = self.question_language(language_id)
         told, asked = capitals(told_in), capitals(asked_in)
@@ -88,7 +88,7 @@ class EditsTask(PivotTask):
         return items, []
 
     def shipped(self, language_id: str) -> dict[str, Any]:
-        """Return the words that tell in one language and ask in the other."""
+        """Return the shipped statements, cities, questions and layout of the two languages."""
         told_in = self.context_language(language_id)
         asked_in = self.question_language(language_id)
         return {
@@ -106,30 +106,30 @@ class EditsTask(PivotTask):
 
 @cache
 def shipped_layouts() -> dict[str, str]:
-    """Read how languages lay a question out, with the slot `{question}`."""
+    """Read the languages' question layouts, with the slot `{question}`."""
     path = files("neuroglot.tasks").joinpath("data/question_layouts.json")
     found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
 def statement(language_id: str, fact: Capital, city: str) -> str:
-    """State in the first shipped wording that a city is a country's capital."""
+    """State that a city is a country's capital, in the first shipped wording."""
     wording = prompts(language_id)
     opening = wording["statements"][0].replace(COUNTRY, fact.country)
     return f"{opening}{answer_blank(language_id)}{city}{wording['closing']}"
 
 
 def edit_prompt(context: str, question: str, layout: str) -> str:
-    """Lay a prompt out as the sharing paper does, A.2: `{context} Question: {question} Answer:`."""
+    """Make a prompt as in the sharing paper, A.2: `{context} Question: {question} Answer:`."""
     return f"{context} {layout.replace(QUESTION, question)}"
 
 
 def derangement(count: int, seed: int) -> Sequence[int]:
-    """Draw a permutation without fixed points: one cycle through all, in shuffled order.
+    """Draw a permutation without fixed points: one cycle through all elements, shuffled.
 
     Args:
         count: number of elements, at least two.
-        seed: of the shuffle.
+        seed: seed of the shuffle.
     """
     order = np.random.default_rng(seed).permutation(count)
     other = np.empty(count, int)

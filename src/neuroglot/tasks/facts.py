@@ -53,7 +53,7 @@ class FactsTask(Task):
 
     @property
     def scoring(self) -> Scoring:
-        """The capital's first token against those of all other capitals."""
+        """The capital's first token is compared with those of all other capitals."""
         return "rank"
 
     def available(self) -> frozenset[str]:
@@ -61,14 +61,14 @@ class FactsTask(Task):
         return frozenset(LANGUAGES)
 
     def problems(self, language_ids: Iterable[str]) -> list[str]:
-        """Word one message for each language that it lacks or that has too few wordings."""
+        """Word one message for each language that is missing or has too few wordings."""
         ids = list(language_ids)
         unknown = super().problems(ids)
         known = [language_id for language_id in ids if find_id(language_id, LANGUAGES)]
         return unknown + [message for message in map(self._too_few, known) if message]
 
     def items(self, language_id: str) -> tuple[list[Item], list[str]]:
-        """Ask for every capital in every wording: items are `fr-1`, `fr-2`."""
+        """Ask for every capital in every wording; item ids are such as `fr-1`."""
         facts, texts = capitals(language_id), self._texts(language_id)
         if message := self._too_few(language_id):
             raise NeuroglotError(message)
@@ -87,7 +87,7 @@ class FactsTask(Task):
         return items, []
 
     def shipped(self, language_id: str) -> dict[str, Any]:
-        """Return the wordings, shipped or the user's own, and the names of countries."""
+        """Return the wordings, shipped or the user's own, and the countries and capitals."""
         return {
             "wordings": self._texts(language_id)[: self.paraphrases],
             "capitals": [astuple(fact) for fact in capitals(language_id)],
@@ -112,8 +112,8 @@ def prompts(language_id: str) -> dict[str, Any]:
     """Return a language's shipped wordings.
 
     Returns:
-        `statements`, a list of texts with the slot `{country}` that end where the capital follows;
-        `closing`, what ends the first statement after the capital; and `question`, with the slot.
+        `statements`, a list of texts with the slot `{country}`, to be followed by the capital;
+        `closing`, the end of the first statement after the capital; and `question`, with the slot.
 
     Raises:
         NeuroglotError: the language is not one of the ten.
@@ -129,7 +129,7 @@ def _shipped_prompts() -> dict[str, dict[str, Any]]:
 
 
 def answer_blank(language_id: str) -> str:
-    """Return what stands between a prompt and its answer: a blank, or nothing in unspaced scripts.
+    """Return the text between a prompt and its answer: a blank, or nothing in unspaced scripts.
 
     Example:
         >>> answer_blank("de"), answer_blank("th")

@@ -1,4 +1,4 @@
-"""Fact probing with mParaRel (Fierro & Søgaard, 2022), from the folders its authors publish."""
+"""Fact probing with mParaRel (Fierro & Søgaard, 2022), from its published folders."""
 
 import json
 import unicodedata
@@ -21,7 +21,7 @@ Key = tuple[str, str]  # Wikidata ids of subject and object
 
 
 class Pair(NamedTuple):
-    """What a language calls the subject and the object of a fact."""
+    """The names of a fact's subject and object in a language."""
 
     subject: str
     object: str
@@ -48,7 +48,7 @@ class MpararelTask(Task):
 
     @property
     def scoring(self) -> Scoring:
-        """The object's first token against those of all other objects."""
+        """The object's first token is compared with those of all other objects."""
         return "rank"
 
     def _files(self, kind: str) -> TextCorpus:
@@ -82,7 +82,7 @@ class MpararelTask(Task):
         return patterns + [path for one in sorted(self.languages) for path in tuples.inputs(one)]
 
     def shipped(self, language_id: str) -> dict[str, Any]:
-        """Return the languages of the tuples, in their files' order."""
+        """Return the languages of the tuples, in the order of their files, and the blank."""
         return {"tuples": sorted(self.languages), "blank": answer_blank(language_id)}
 
     def items(self, language_id: str) -> tuple[list[Item], list[str]]:
@@ -128,14 +128,14 @@ class MpararelTask(Task):
 
 
 def read_wordings(path: Path, blank: str) -> list[str]:
-    """Read the distinct patterns that end where the object goes, those checked by a human first.
+    """Read the distinct patterns that end with the object; human-checked patterns come first.
 
-    Punctuation after the object is dropped. Where the script has no blanks between words, those
-    that machine translation left around the slots are dropped too.
+    Punctuation after the object is dropped. In unspaced scripts, blanks are dropped too; machine
+    translation left some around the slots.
 
     Args:
         path: a file of mParaRel's `patterns`.
-        blank: what stands before an answer: a blank, or nothing in unspaced scripts.
+        blank: the text before an answer: a blank, or nothing in unspaced scripts.
 
     Raises:
         NeuroglotError: a line is not JSON, or its pattern does not have each slot once.

@@ -87,7 +87,7 @@ class MzsreTask(PivotTask):
         return missing + [m for m in map(self._no_layout, asked) if m]
 
     def inputs(self, language_id: str) -> list[Path]:
-        """Return the files of the language, of the pivot and of the one that gives English."""
+        """Return the files of the language, of the pivot and of `english_from`."""
         ids = (self._english_from(), *map(self._held_by, (language_id, self.pivot)))
         return list(dict.fromkeys(path for one in ids for path in self._files().inputs(one)))
 
@@ -103,7 +103,7 @@ class MzsreTask(PivotTask):
         return found[0]
 
     def items(self, language_id: str) -> tuple[list[Item], list[str]]:
-        """Read one language's items; their ids are their numbers in the files, from 0."""
+        """Read one language's items; an item's id is its number in the files, from 0."""
         asked_in = self.question_language(language_id)
         if message := self._no_layout(asked_in):
             raise NeuroglotError(message)
@@ -122,12 +122,12 @@ class MzsreTask(PivotTask):
         return items, []
 
     def shipped(self, language_id: str) -> dict[str, Any]:
-        """Return how the question is laid out, shipped or the user's own."""
+        """Return the question's layout, shipped or the user's own, and the blank before answers."""
         asked_in = self.question_language(language_id)
         return {"layout": self._layout(asked_in), "blank": answer_blank(asked_in)}
 
     def _texts(self, language_id: str) -> Sequence[Side]:
-        """Read a language's side of its file, whose English must be that of `english_from`."""
+        """Read a language's texts in its file, whose English must equal that of `english_from`."""
         (reference_path,) = self._files().inputs(self._english_from())
         (path,) = self._files().inputs(self._held_by(language_id))
         if path != reference_path:
@@ -154,10 +154,10 @@ def _is_english(language_id: str) -> bool:
 
 
 def check_same_english(path: Path, reference: Path) -> None:
-    """Refuse a file whose English is not that of another, item by item.
+    """Refuse a file whose English differs from that of another file in any item.
 
     Raises:
-        NeuroglotError: an item differs or is missing, with the first that does and their number.
+        NeuroglotError: items are missing or differ; names the first that differs and their number.
     """
     ours, theirs = read_side(path, ENGLISH), read_side(reference, ENGLISH)
     if len(ours) != len(theirs):
@@ -178,7 +178,7 @@ def check_same_english(path: Path, reference: Path) -> None:
 
 
 def read_side(path: Path, key: str) -> Sequence[Side]:
-    """Read one language's texts from a file, by the fields that prompts are made of.
+    """Read one language's texts from a file: the fields that prompts use.
 
     Args:
         path: a file of MzsRE: a list of items, each with a language's fields under its code.

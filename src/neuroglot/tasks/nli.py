@@ -1,4 +1,4 @@
-"""Natural-language inference asked as in the sharing paper, over sentence pairs shipped here.
+"""Natural-language inference with the sharing paper's prompt, on shipped sentence pairs.
 
 Source: section 4 and appendix A.2; the prompt is translated for each language.
 """
@@ -40,7 +40,7 @@ class LabelWords(BaseModel):
         return self
 
     def answers(self, blank: str) -> tuple[str, ...]:
-        """Return the words as they continue a prompt, in the order of `LABELS`."""
+        """Return the words as answers, with the blank before them, in the order of `LABELS`."""
         return tuple(blank + getattr(self, label).strip() for label in LABELS)
 
 
@@ -80,7 +80,7 @@ class InferenceTask(Task):
         """Return a language's prompt template and label words.
 
         Raises:
-            NeuroglotError: neither the settings nor the package have them.
+            NeuroglotError: neither the settings nor the package has them.
         """
         shipped_template, shipped_labels = _shipped_wording(language_id)
         template = _of(language_id, self.template) or shipped_template
@@ -95,10 +95,10 @@ class InferenceTask(Task):
 
     @abstractmethod
     def sentences(self, language_id: str) -> Iterator[tuple[str, str, str, int]]:
-        """Read id, premise, hypothesis and label number of a language's items, in order."""
+        """Yield id, premise, hypothesis and label number of a language's items, in order."""
 
     def items(self, language_id: str) -> tuple[list[Item], list[str]]:
-        """Put one language's sentences into its prompt, no further than `max_items` needs."""
+        """Put one language's sentences into its prompt; read only as many as `max_items` needs."""
         template, words = self.wording(language_id)
         answers = words.answers(answer_blank(language_id))
         return [
@@ -135,7 +135,7 @@ class NliTask(InferenceTask):
             yield row["item"], row["premise"], row["hypothesis"], LABELS.index(row["label"])
 
     def shipped(self, language_id: str) -> dict[str, Any]:
-        """Return the items too, as many as are asked for."""
+        """Return also the items, as many as are used."""
         return {**super().shipped(language_id), "items": list(self._needed(language_id))}
 
 
@@ -163,13 +163,13 @@ def _shipped_wording(language_id: str) -> tuple[str, LabelWords] | tuple[None, N
 
 
 def _fill(template: str, premise: str, hypothesis: str) -> str:
-    """Put both sentences in at once, so that braces in the first are left alone."""
+    """Put both sentences in at once, so that braces in the premise are not replaced."""
     sentences = {"premise": premise, "hypothesis": hypothesis}
     return SENTENCE.sub(lambda place: sentences[place[1]], template)
 
 
 def tab_separated(origin: str, lines: Iterable[str]) -> Iterator[dict[str, str]]:
-    """Read rows under a line of column names; quotation marks mean nothing, as in XNLI's files."""
+    """Read rows below a line of column names; quotation marks are plain text, as in XNLI."""
     first, *others = lines
     columns = first.split("\t")
     for number, line in enumerate(others, start=2):

@@ -1,4 +1,4 @@
-"""The user's own tasks: Parquet or JSON-lines files in the layout of the workflow's task files."""
+"""The user's own tasks: Parquet or JSON-lines files with the columns of the task files."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ class TableTask(Task):
     `gold`. Answers are written as they continue the prompt, with the blank before them.
     """
 
-    # `scoring` is a property of every task; here the setting of that name stands behind it.
+    # Every task has the property `scoring`. Here it returns the setting `scoring` (`judged_by`).
     model_config = ConfigDict(serialize_by_alias=True)
 
     not_read = Task.not_read | {"judged_by"}
@@ -42,7 +42,7 @@ class TableTask(Task):
 
     @property
     def scoring(self) -> Scoring:
-        """How an answer is judged, as the settings say."""
+        """How an answer is judged, from the settings."""
         return self.judged_by
 
     def available(self) -> frozenset[str] | None:
@@ -65,9 +65,9 @@ class TableTask(Task):
 
 
 def files_of(path: str, codes: Mapping[str, str]) -> TableCorpus:
-    """Return the corpus with these files, which knows how to spell and to find them.
+    """Return a corpus with these files, whose methods find them.
 
-    It is not validated as a corpus, since its columns are not a corpus's.
+    It is not validated, because its columns are not those of a corpus.
     """
     return TableCorpus.model_construct(source="table", path=path, codes=dict(codes))
 

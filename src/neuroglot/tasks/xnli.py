@@ -1,4 +1,4 @@
-"""XNLI's rows, or rows like them: the user's own files or a dataset of the Hub."""
+"""Rows of XNLI or of similar data, from the user's own files or a dataset of the Hub."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -77,7 +77,7 @@ class XnliTask(InferenceTask):
         return self
 
     def _dataset(self) -> HubCorpus:
-        """Return the corpus of the same dataset, which knows how to find its rows."""
+        """Return a corpus of the same dataset, whose methods read its rows."""
         assert self.hub is not None
         return HubCorpus.model_construct(
             source="hub",
@@ -90,7 +90,7 @@ class XnliTask(InferenceTask):
         )
 
     def available(self) -> frozenset[str] | None:
-        """Return the languages that have a file; None where only reading tells."""
+        """Return the languages that have a file; None if they are known only after reading."""
         return files_of(self.path, self.codes).available() if self.path else None
 
     def problems(self, language_ids: Iterable[str]) -> list[str]:
@@ -111,7 +111,7 @@ class XnliTask(InferenceTask):
         return files_of(self.path, self.codes).inputs(language_id)
 
     def leaf(self, language_id: str) -> dict[str, Any]:
-        """Return what a language is read from, with the names of a local dataset's files."""
+        """Return the inputs of a language, with the names of a local dataset's files."""
         names = [] if self.hub is None else self._dataset().file_names()
         return {**super().leaf(language_id), "files": names}
 
@@ -166,7 +166,7 @@ def _text(where: str, row: Mapping[str, Any], column: str) -> str:
 
 
 def _label(where: str, row: Mapping[str, Any], column: str) -> int:
-    """Read a label, written as a word or as XNLI's number of it."""
+    """Read a label, written as a word or as XNLI's number."""
     value = _cell(where, row, column)
     written = [*LABELS, *map(str, range(len(LABELS)))]
     if str(value) not in written:
