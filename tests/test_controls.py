@@ -17,7 +17,7 @@ def drawn(own: np.ndarray, seed: int, pool: str) -> np.ndarray:
 
 
 def test_others_are_as_many_but_others():
-    own = masks((2, 40))
+    own = masks((3, 40))
     control = drawn(own, 3, "others")
     assert own.any()
     assert control.dtype == bool

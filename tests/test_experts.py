@@ -473,6 +473,12 @@ def test_shared_by_and_its_histogram_by_hand():
     assert histogram.dtype == np.int64
 
 
+def test_high_frequency_begins_at_the_threshold():
+    frequency = xr.DataArray([[0.05, 0.0499, 0.9, 0.0, np.nan]], dims=("layer", "expert"))
+    high = experts.high_frequency(frequency, 0.05)
+    assert high.values.tolist() == [[True, False, True, False, False]]
+
+
 def test_shared_by_sums_the_languages_high_frequency_experts():
     frequency = frequencies()
     high = [experts.high_frequency(one, 0.1) for one in frequency]

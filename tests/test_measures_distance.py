@@ -13,6 +13,7 @@ from neuroglot.analyses.roles.measures.distance import (
     representation_distance,
 )
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.bootstrap import fold_weights
 
 
 def recorded(values: np.ndarray, segment: list, width: str = "neuron") -> xr.DataArray:
@@ -66,7 +67,7 @@ def scaled_slowly(rows: xr.DataArray) -> xr.DataArray:
 
 
 A = language(1, ["s1", "s1", "s0", "s0", "s0", "s3"])
-B = language(2, ["s0", "s0", "s1", "s1", "s1", "s2", "s2"])
+B = language(2, ["s0", "s0", "s0", "s1", "s1", "s1", "s2", "s2"])
 
 
 def test_by_hand():
@@ -94,7 +95,7 @@ def test_both_directions_are_the_two_single_ones():
     forth, back = both_directions(prepare(A), prepare(B))
     xr.testing.assert_identical(forth, representation_distance(A, B))
     xr.testing.assert_allclose(back, representation_distance(B, A), rtol=1e-12)
-    assert back["prefixes"] == 5
+    assert (forth["prefixes"], back["prefixes"]) == (5, 6)
     assert abs(forth["distance"] - back["distance"]).min() > 0.01
 
 
@@ -146,6 +147,30 @@ def test_matrix_holds_every_ordered_pair():
             for name in expected:
                 np.testing.assert_allclose(found[name], expected[name], rtol=1e-12, atol=1e-6)
     assert (matrix["distance"].sel(language_a="en", language_b="en") == 0).all()
+
+
+def test_bounds_are_those_of_the_segments_that_two_languages_share():
+    """Each replicate draws from all segments; a pair takes its own segments' draws."""
+    rows = {"hi": A, "cs": B, "en": language(4, ["s0", "s1", "s1", "s3"])}
+    matrix = distance_matrix(rows, replicates=50)
+    labels = ["s0", "s1", "s2", "s3"]
+    draws = fold_weights(len(labels), 50)
+    for a, b in (("hi", "cs"), ("cs", "hi"), ("hi", "en"), ("en", "cs")):
+        source, target = rows[a], rows[b]
+        shared = sorted(set(source["segment"].values) & set(target["segment"].values))
+        means = []
+        for draw in draws:
+            times = {label: draw[labels.index(label)] for label in shared}
+            prefixes = sum(times[label] * (source["segment"] == label).sum() for label in shared)
+            parts = [
+                np.multiply(times[label], slow(source[:, source["segment"] == label], target))
+                for label in shared
+            ]
+            means.append(sum(parts) / float(prefixes) if prefixes else [np.nan] * 2)
+        low, high = np.nanquantile(means, [0.025, 0.975], axis=0)
+        found = matrix.sel(language_a=a, language_b=b)
+        np.testing.assert_allclose(found["distance_mean_low"], low, rtol=1e-10)
+        np.testing.assert_allclose(found["distance_mean_high"], high, rtol=1e-10)
 
 
 def test_order_of_languages_changes_no_bit():

@@ -21,6 +21,7 @@ from neuroglot.analyses.transfer.measures.latent import (
 )
 from neuroglot.analyses.transfer.measures.lists import (
     by_layer,
+    controls,
     list_length,
     listed,
     ranked,
@@ -192,3 +193,12 @@ class TestCloseness:
         for one, expected in zip(found.values(), (values.mean("segment"), low, high), strict=True):
             np.testing.assert_array_equal(one, expected)
             assert one.attrs["units"] == "share"
+
+
+def test_every_language_and_seed_has_a_draw_of_its_own() -> None:
+    own = np.zeros((2, 40), bool)
+    own[:, :10] = True
+    draws = [one for language in ("de", "fr") for one in controls(own, language, seeds=2)]
+    assert len({one.tobytes() for one in draws}) == 4
+    assert all((one.sum(1) == 10).all() and not (one & own).any() for one in draws)
+    np.testing.assert_array_equal(controls(own, "fr", seeds=1)[0], draws[2])

@@ -13,6 +13,7 @@ import xarray as xr
 from neuroglot import layout, store
 from neuroglot.analyses.base import LanguageFacts, Run, Scope
 from neuroglot.analyses.sharing import SHARING
+from neuroglot.analyses.sharing.measures.kinds import kinds
 from neuroglot.analyses.sharing.settings import (
     ComparisonInputs,
     ComparisonSettings,
@@ -20,7 +21,7 @@ from neuroglot.analyses.sharing.settings import (
     InterventionsSettings,
     SharingSettings,
 )
-from neuroglot.analyses.sharing.steps import comparison, interventions
+from neuroglot.analyses.sharing.steps import answers, comparison, interventions
 from neuroglot.analyses.sharing.steps.answers import VARIANTS
 from neuroglot.capture.settings import CaptureSettings, PromptsGroup
 from neuroglot.measures.bootstrap import with_bounds
@@ -95,6 +96,52 @@ def test_kinds_are_told_apart_in_every_shown_task_and_answers_given_to_the_chose
     assert (settings.device, settings.dtype) == ("cpu", "float32")
     inputs, _ = of_step("interventions", Scope(("one",)))
     assert inputs.answers["nli"] == layout.reduction("sharing", "answers", "one", "nli")
+
+
+def test_each_question_is_edited_in_its_own_neurons():
+    """Every variant against plain sums over the languages in which a neuron is active."""
+    generator, widths = np.random.default_rng(0), [11, 6]
+    on = generator.random((3, 4, 2, 11)) < 0.5  # [language, item, layer, neuron]
+    on[:, :, 1, 6:] = False
+    active = np.packbits(on, axis=-1, bitorder="little")
+    judgeable = np.array([[True, True, False, True], [True] * 4, [False, True, True, True]])
+    questions = {
+        language: [SimpleNamespace(judgeable=lambda _, this=bool(one): this) for one in own]
+        for language, own in zip(("en", "de", "fr"), judgeable, strict=True)
+    }
+    asked = answers._Asked("facts", "rank", questions, kinds(active, 11), active, widths)
+    variants = list(asked.variants(0.3, seeds=2))
+    names = [name for name, _ in variants]
+    assert set(names) == set(VARIANTS)
+    assert all(names.count(name) == 1 + name.startswith("random") for name in names)
+
+    places = np.array([1, 8, 4, 0, 9])
+    languages, items = np.argwhere(judgeable)[places].T
+    speakers = on.sum(0)[items]
+    of_kind = {
+        "all_shared": speakers == 3,
+        "partial_shared": speakers == 2,
+        "specific": speakers == 1,
+    }
+    silent = ~on[languages, items]
+    expected = {f"without_{kind}": mask for kind, mask in of_kind.items()} | {
+        "converted_specific": of_kind["specific"] & silent,
+        "converted_partial_shared": of_kind["partial_shared"] & silent,
+        "converted_both": (of_kind["specific"] | of_kind["partial_shared"]) & silent,
+    }
+    drawn: dict[str, list[bytes]] = {}
+    for name, variant in variants[1:]:
+        [edit] = variant(places)
+        assert (edit.kind, edit.value) == ("set", 0.3 if "converted" in name else 0.0), name
+        if not name.startswith("random_"):
+            np.testing.assert_array_equal(edit.neurons, expected[name], name)
+            continue
+        name = name.removeprefix("random_")
+        own = expected.get(name, expected.get(f"without_{name}"))
+        np.testing.assert_array_equal(edit.neurons.sum(-1), own.sum(-1), name)
+        assert not edit.neurons[:, 1, 6:].any(), name
+        drawn.setdefault(name, []).append(edit.neurons.tobytes())
+    assert all(first != second for first, second in drawn.values()), "a seed is a draw"
 
 
 def test_models_are_those_there_are():
