@@ -268,13 +268,13 @@ def test_absurd_sizes_take_neither_time_nor_memory(checkpoint, tmp_path):
         "from neuroglot.models.normalise import normalise\n"
         "from neuroglot.models.source import ModelSettings\n"
         f"for number in range({len(cases)}):\n"
-        "    start = time.monotonic()\n"
+        "    start = time.process_time()\n"
         "    try:\n"
         "        normalise(ModelSettings(source=f'./c{number}'), Path('models/m'))\n"
         "        print(number, 'accepted')\n"
         "    except NeuroglotError as error:\n"
         "        print(number, 'refused', str(error)[:200].replace(chr(10), ' '))\n"
-        "    assert time.monotonic() - start < 20\n"
+        "    assert time.process_time() - start < 20\n"
     )
     ended = hostile.limited("each.py", cwd=tmp_path, program=hostile.PYTHON)
     assert ended.status == 0, ended.errors[-3000:]
@@ -584,7 +584,7 @@ def test_damaged_gguf_files_are_refused(gguf_file, tmp_path):
         "from neuroglot.errors import NeuroglotError\n"
         "from neuroglot.models.gguf import convert\n"
         f"for number in range({len(damaged)}):\n"
-        "    start = time.monotonic()\n"
+        "    start = time.process_time()\n"
         "    out = Path(f'out{number}')\n"
         "    out.mkdir()\n"
         "    try:\n"
@@ -593,7 +593,7 @@ def test_damaged_gguf_files_are_refused(gguf_file, tmp_path):
         "    except NeuroglotError as error:\n"
         "        print(number, 'refused', str(error)[:300].replace(chr(10), ' '), flush=True)\n"
         "        assert not list(out.iterdir())\n"
-        "    assert time.monotonic() - start < 20\n"
+        "    assert time.process_time() - start < 20\n"
     )
     ended = hostile.limited("each.py", cwd=tmp_path, program=hostile.PYTHON)
     lines = ended.output.splitlines()
