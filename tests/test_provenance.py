@@ -50,6 +50,7 @@ def forget() -> None:
         definitions.origins,
         definitions.reading,
         provenance._remembered,
+        provenance._state_before,
     ):
         cached.cache_clear()
 
@@ -709,6 +710,35 @@ def remembered(package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         patch.setattr(provenance, "_closure", None)
         package.fingerprint("one:f")  # reads no module
     return package
+
+
+def test_a_module_that_is_written_while_others_are_read_is_not_remembered(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(provenance, "TICK", -1)
+    package.write(**TWO)
+    package.fingerprint("one:f")
+    package.edit("return 2", "return 3")
+    provenance.remember()
+    assert not layout.CODE.exists()
+
+
+def test_a_linked_folder_counts_and_an_editor_s_lock_does_not(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(provenance, "TICK", -1)
+    elsewhere = tmp_path.parent / f"{tmp_path.name} elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "one.py").write_text("def f():\n    return 1")
+    (tmp_path / "linked").symlink_to(elsewhere)
+    (tmp_path / ".#one.py").symlink_to("me@host.123")
+    before = package.fingerprint("linked.one:f")
+    provenance.remember()
+    assert layout.CODE.exists()
+    (elsewhere / "one.py").write_text("def f():\n    return 2")
+    assert package.fingerprint("linked.one:f") != before
 
 
 @pytest.mark.parametrize("change", ["another", "edited", "added", "renamed", "damaged", "none"])

@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from glob import glob
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,10 +152,15 @@ def module(name: str) -> Module | None:
     return found
 
 
+def files(root: Path) -> list[Path]:
+    """The modules' files, behind linked folders too; not the hidden locks of editors."""
+    return [root / name for name in glob("**/*.py", root_dir=root, recursive=True)]
+
+
 @cache
 def modules() -> tuple[str, ...]:
     """Name all modules of this package."""
-    stems = (path.relative_to(ROOT).with_suffix("") for path in ROOT.rglob("*.py"))
+    stems = (path.relative_to(ROOT).with_suffix("") for path in files(ROOT))
     parts = ((*stem.parts[:-1], *({stem.name} - {"__init__"})) for stem in stems)
     return tuple(sorted(".".join((PACKAGE, *part)) for part in parts))
 

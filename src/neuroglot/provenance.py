@@ -69,6 +69,7 @@ def fingerprint(*targets: str) -> str:
         ModuleNotFoundError: there is no such module.
         LookupError: the module does not define the name, or the table has no such entry.
     """
+    _state_before(definitions.ROOT)
     name = " ".join(targets)
     found = _remembered(definitions.ROOT).get(name)
     if found is None:
@@ -82,7 +83,9 @@ def remember() -> None:
 
     The file only saves time: reading all modules takes each job half a second.
     """
-    state = _state(definitions.ROOT)
+    state = _state_before(definitions.ROOT)
+    if not state or state != _state(definitions.ROOT):
+        return  # a module was written while others were read
     written = max(max(one["mtime"], one["ctime"]) for one in state.values())
     if time.time_ns() - written > TICK:
         known = {"modules": digest(state), "fingerprints": _taken}
@@ -94,15 +97,24 @@ def _remembered(root: Path) -> dict[str, str]:
     """The saved fingerprints, if no module has changed since."""
     try:
         known = json.loads(layout.CODE.read_text("utf-8"))
-        unchanged = known["modules"] == digest(_state(root))
+        unchanged = known["modules"] == digest(_state_before(root))
         return dict(known["fingerprints"]) if unchanged else {}
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}
 
 
+@cache
+def _state_before(root: Path) -> dict[str, dict[str, int]]:
+    """The state of all modules' files before this process read the first one."""
+    return _state(root)
+
+
 def _state(root: Path) -> dict[str, dict[str, int]]:
     """The state of all modules' files, to see whether one was written, added or removed."""
-    return {str(path): state_of(path) for path in root.rglob("*.py")}
+    try:
+        return {str(path): state_of(path) for path in definitions.files(root)}
+    except OSError:
+        return {}  # a file was removed just now
 
 
 def reached(*targets: str) -> frozenset[str]:
