@@ -411,6 +411,23 @@ def test_kept_configuration_names_what_made_the_results(finished: Workplace) -> 
     assert kept["versions"]["torch"] in report
 
 
+def test_results_that_came_without_their_history_are_refused(
+    finished: Workplace, tmp_path: Path
+) -> None:
+    """Snakemake would take them for up to date, whatever has changed; said to be, they are."""
+    place = finished.copy(tmp_path / "place")
+    shutil.rmtree(place.folder / ".snakemake")
+    plan = place.plan()
+    assert plan.status != 0
+    assert "snakemake --cores all --touch --forceall" in plan.output
+    assert "Traceback" not in plan.output
+    run = place.run("--touch", "--forceall")
+    assert run.status == 0, run.output
+    assert wanted(place) == set()
+    place.configure(roles={**place.config["roles"], "heatmap_rows": 5})
+    assert wanted(place) == {message_of("roles", "heatmap"), "roles: figures of heatmap"}
+
+
 def test_another_text_under_the_same_id_is_refused(finished: Workplace) -> None:
     with changed(finished, "config.yaml"):
         corpora = finished.config["corpora"]

@@ -130,6 +130,25 @@ def clashes(results: Path, files: Sequence[Path], named: Sections) -> list[str]:
     return found
 
 
+def lost_history(results: Path) -> list[str]:
+    """Word a message if there are results, but no record of how Snakemake made them.
+
+    Snakemake keeps the settings and code of every finished job in ``.snakemake``, beside the
+    results. Without it, Snakemake takes all results for up to date.
+    """
+    history = results.parent / ".snakemake"
+    known = [*history.glob("metadata/*"), *history.glob("incomplete/*")]
+    if known or not any(_there(results, read_kept(results))):
+        return []
+    return [
+        f"{results} holds results, but {history}, where Snakemake keeps what they were made with, "
+        "is missing or empty: no change since then would be noticed. Bring it along with "
+        f"{results}; or run in another folder (--directory FOLDER); or remove {results}; or, if "
+        "nothing has changed since, take the results as they are: snakemake --cores all --touch "
+        "--forceall"
+    ]
+
+
 def _elsewhere(files: Sequence[Path], what: ModelSettings | Source) -> str:
     """The command that runs a configuration in another folder."""
     options = [part for file in files for part in ("--configfile", str(file))]

@@ -1,5 +1,7 @@
 """Reads the configuration, and saves it with the results."""
 
+import sys
+
 from snakemake.exceptions import WorkflowError
 
 from neuroglot import layout, ownership, provenance, recordings
@@ -25,9 +27,11 @@ try:
     keys = Keys(settings)
     needed = Recordings(settings, keys)
     if workflow.is_main_process:
-        taken = ownership.clashes(layout.RESULTS, files, by_id)
-        if taken:
-            raise NeuroglotError("\n".join(taken))
+        refused = ownership.clashes(layout.RESULTS, files, by_id)
+        if not {"--touch", "-t"}.intersection(sys.argv):
+            refused += ownership.lost_history(layout.RESULTS)
+        if refused:
+            raise NeuroglotError("\n".join(refused))
         due = needed.missing()
     else:
         due = recordings.remembered()
