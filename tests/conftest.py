@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workplace:
     """Every analysis of one model, made in full, once for all processes of the tests.
 
-    Tests leave it as it is, or put back what they change; what runs anything runs it in a copy.
+    Tests leave it as it is: what changes or runs anything does so in a copy.
     """
     shared = tmp_path_factory.getbasetemp()
     if worker_id != "master":

@@ -21,6 +21,12 @@ PROMPTS = "facts/prompts, edits/prompts, facts-1-shot/prompts"
 ENDS = {"every configured analysis is done", "report: figures and tables with captions"}
 
 
+@pytest.fixture(scope="module")
+def finished(finished: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """A copy, since changes are made in it, and other files' tests run beside these."""
+    return finished.copy(tmp_path_factory.mktemp("reruns") / "place")
+
+
 @contextmanager
 def changed(place: Workplace, *files: str) -> Iterator[None]:
     """Put files back as they were, time stamps too, when the block ends."""
