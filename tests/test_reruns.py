@@ -427,6 +427,8 @@ def test_results_that_came_without_their_history_are_refused(
     assert plan.status != 0
     assert "snakemake --cores all --touch --forceall" in plan.output
     assert "Traceback" not in plan.output
+    kept_elsewhere = place.plan("--persistence-backend", "db")
+    assert kept_elsewhere.status == 0, kept_elsewhere.output
     run = place.run("--touch", "--forceall")
     assert run.status == 0, run.output
     assert wanted(place) == set()

@@ -81,7 +81,7 @@ def fingerprint(*targets: str) -> str:
 def remember() -> None:
     """Save this process's fingerprints for its jobs and the next run, until a module changes.
 
-    The file only saves time: reading all modules takes each job half a second.
+    The file only saves time: reading all modules takes each job a third of a second.
     """
     state = _state_before(definitions.ROOT)
     if not state or state != _state(definitions.ROOT):

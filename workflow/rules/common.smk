@@ -28,7 +28,8 @@ try:
     needed = Recordings(settings, keys)
     if workflow.is_main_process:
         refused = ownership.clashes(layout.RESULTS, files, by_id)
-        if not {"--touch", "-t"}.intersection(sys.argv):
+        in_files = workflow.workflow_settings.persistence_backend.name == "FILE"
+        if in_files and not {"--touch", "-t"}.intersection(sys.argv):
             refused += ownership.lost_history(layout.RESULTS)
         if refused:
             raise NeuroglotError("\n".join(refused))
