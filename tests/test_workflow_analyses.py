@@ -27,6 +27,9 @@ def test_a_target_makes_that_analysis_alone_and_the_same_numbers(
         alone = pd.read_csv(table)
         together = pd.read_csv(finished.folder / table.relative_to(place.folder))
         pd.testing.assert_frame_equal(together, alone, rtol=1e-5)
+    others = place.plan("lape", "lexicon", "experts").jobs
+    assert "lape: language-specific neurons of one" in others
+    assert not {job for job in others if job.startswith("recordings of") and "plain" in job}
 
 
 def test_every_variable_says_what_it_is_and_every_dataset_of_what(finished: Workplace) -> None:
