@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 
+from neuroglot import layout
 from tiny_workflow import Workplace, add_analyses, make_workplace
 
 # Results that hold a measured time, and so differ from run to run.
@@ -170,7 +171,7 @@ class Run:
         """Whether a job runs."""
         with contextlib.suppress(psutil.Error):
             jobs = psutil.Process(self.process.pid).children(recursive=True)
-            return any("--output" in job.cmdline() for job in jobs)
+            return any(str(layout.CONFIGURATION) in job.cmdline() for job in jobs)
         return False
 
     def kill(self) -> None:
@@ -260,6 +261,7 @@ def disturb(
     """
     chance, found = random.Random(seed), Killed()
     while True:
+        assert found.runs < 10 * (kills + 1), "runs end before they are killed"
         aimed = len(found.kills) % 2 == 0
         moment = within_write(chance.randint(1, 12)) if aimed else after(chance.uniform(1, longest))
         before = len(read_log(place))
