@@ -14,3 +14,21 @@ def tidy(data: xr.Dataset) -> pd.DataFrame:
     for layer in table.columns.intersection(LAYERS):
         table[layer] += 1  # tables, like figures, count layers from 1
     return table
+
+
+def valued(data: xr.Dataset, name: str, **chosen: str) -> pd.DataFrame:
+    """Make a tidy table of one variable, for figures.
+
+    Args:
+        data: has ``name`` and perhaps its interval's ends, ``{name}_low`` and ``{name}_high``.
+        name: name of the variable.
+        chosen: labels to select, by dimension, for example ``site="act"``.
+
+    Returns:
+        The variable's dimensions, and the columns ``value`` and, if there is an interval, ``low``
+        and ``high``. Layers count from 1. Rows without a value are left out.
+    """
+    columns = {name: "value", f"{name}_low": "low", f"{name}_high": "high"}
+    found = {old: new for old, new in columns.items() if old in data}
+    selected = data[[*found]].sel(chosen).reset_coords(drop=True).rename(found)
+    return tidy(selected).dropna(subset="value").reset_index(drop=True)

@@ -113,7 +113,7 @@ def draw_figures(analysis: Analysis[Any], family: Figures, scope: Scope, folder:
     module = importlib.import_module(f"{analysis.package}.figures.{family.name}")
     folder.mkdir(parents=True, exist_ok=True)
     for stem in family.drawn(len(scope.models)):
-        save(module.FIGURES[stem](data), folder / stem)
+        save(module.FIGURES[stem].draw(data), folder / stem)
 
 
 def merged(parts: list[xr.Dataset]) -> xr.Dataset:

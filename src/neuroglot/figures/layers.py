@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
+from pandas import DataFrame
 from xarray import Dataset
 
 GAP = 1.5
@@ -58,6 +59,25 @@ class LayerAxis:
             start = x[-1] + 1 + GAP
         return cls(tuple(stacks), word)
 
+    @property
+    def size(self) -> int:
+        """Number of layers or states."""
+        return sum(stack.layers.size for stack in self.stacks)
+
+    def placed(self, table: DataFrame) -> DataFrame:
+        """Sort a table by layer or state, and add the columns ``x`` and ``stack``.
+
+        Args:
+            table: has ``layer``, counted from 1, or ``state``, counted from 0.
+        """
+        first = 1 if self.word == "layer" else 0
+        x = np.full(self.size, np.nan)
+        names = np.full(self.size, "", dtype=object)
+        for stack in self.stacks:
+            x[stack.layers], names[stack.layers] = stack.x, stack.name
+        flat = table[self.word].to_numpy() - first
+        return table.assign(x=x[flat], stack=names[flat]).sort_values("x", kind="stable")
+
     def plot(self, ax: Axes, values: Values, **line: Any) -> None:
         """Draw ``values[layer]`` as one separate line per stack, with gaps for NaN."""
         for stack in self.stacks:
@@ -87,6 +107,15 @@ class LayerAxis:
         ax.tick_params(axis="x", which="minor", length=0, pad=17, labelsize="medium")
         for left in self.stacks[:-1]:
             ax.axvline(left.x[-1] + (1 + GAP) / 2, color="#888888", linewidth=0.8)
+
+    def number(self, ax: Axes, stack: Stack) -> None:
+        """Number the layers below a heat map of one stack, whose cells are centred at i + 0.5."""
+        shown = ticks(stack.numbers, max(2, MOST_TICKS // (2 * len(self.stacks))))
+        ax.set_xticks(shown + 0.5, [str(number) for number in stack.numbers[shown]], rotation=0)
+
+    def label(self, stack: Stack) -> str:
+        """The label of a stack's axis: "layer" or, with two stacks, "encoder layer"."""
+        return LABELS[self.word] if len(self.stacks) == 1 else f"{stack.name} {self.word}"
 
     def chosen(self) -> tuple[int, ...]:
         """Flat indices of each stack's first, middle and last layer, without repetition."""

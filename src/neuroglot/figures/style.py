@@ -55,13 +55,14 @@ PNG_BYTES = 200_000
 LAYOUT_DIGITS = 9  # digits of positions, as shares of a figure's width and height
 
 THEME: dict[str, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "figure.titlesize": 11,
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "figure.titlesize": 8.5,
+    "figure.labelsize": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
@@ -73,8 +74,8 @@ THEME: dict[str, Any] = {
     "lines.markersize": 3.8,
     "legend.frameon": False,
     "legend.handlelength": 2.6,
-    "figure.constrained_layout.h_pad": 0.07,
-    "figure.constrained_layout.w_pad": 0.07,
+    "figure.constrained_layout.h_pad": 0.04,
+    "figure.constrained_layout.w_pad": 0.04,
     "image.interpolation": "nearest",
     "svg.hashsalt": "neuroglot",
 }
@@ -88,6 +89,21 @@ FONTS = (
 )
 
 Draw = Callable[[Dataset], Figure]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How one figure is drawn, and what it shows in this run.
+
+    Attributes:
+        draw: makes the figure from a dataset.
+        finding: says in a sentence or two, with numbers, what the figure shows; "" if nothing.
+    """
+
+    draw: Draw
+    finding: Callable[[Dataset], str]
+
+
 P = ParamSpec("P")
 
 

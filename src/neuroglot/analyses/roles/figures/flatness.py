@@ -1,17 +1,23 @@
 """Figures 4 and 6: how evenly the neurons of each layer fire, language by language."""
 
+import math
 from functools import partial
 
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from neuroglot.figures import panels, style
-from neuroglot.figures.layers import LayerAxis
+from neuroglot.figures import languages, sheets, style
+from neuroglot.figures.findings import extremes
+from neuroglot.figures.sheets import Facet
+from neuroglot.figures.texts import corpora_of
+
+CEILING = math.log2(math.e) / math.e
+"""The largest flatness, of a layer all of whose neurons have S = 1 / e."""
 
 
 @style.styled
 def flatness(ds: Dataset, site: str) -> Figure:
-    """Mean activation flatness per prefix (equation 2) by layer, one column per corpus.
+    """Mean activation flatness per prefix (equation 2) by layer, one panel per corpus.
 
     The published sum over prefixes (equation 1) grows with the number of prefixes, which differs
     between languages. The step's table has this sum.
@@ -21,29 +27,26 @@ def flatness(ds: Dataset, site: str) -> Figure:
             ``_high``, and ``rows(corpus, language)``.
         site: ``act`` for figure 4, ``out`` for figure 6.
     """
-    values = ds["flatness_mean"].sel(site=site)
-    corpora = panels.held(values, "corpus")
-    if not corpora:
+    at_site = ds.sel(site=site)
+    panels = corpora_of(at_site, "flatness_mean")
+    if not panels:
         return style.empty(f"no activation flatness of {style.SITES[site]}")
-    languages = style.Languages.of(ds)
-    axis = LayerAxis.of(ds)
-    handles = style.language_handles(languages, panels.held(values, "language"))
-    figure, body = panels.sheet(
-        len(corpora) * panels.PANEL_WIDTH, 1.3 * panels.PANEL_HEIGHT, handles
-    )
-    axes = body.subplots(1, len(corpora), squeeze=False, sharey=True)[0]
-    for ax, corpus in zip(axes, corpora, strict=True):
-        of_corpus = ds.sel(site=site, corpus=corpus)
-        low, high = of_corpus["flatness_mean_low"], of_corpus["flatness_mean_high"]
-        panels.language_bands(ax, axis, languages, low, high)
-        panels.language_lines(ax, axis, languages, values.sel(corpus=corpus))
-        ax.set_title(f"{corpus}\n{panels.prefixes(ds['rows'].sel(corpus=corpus))}")
-    axes[0].set_ylabel("mean activation flatness\n(bits per neuron)")
-    style.title(figure, ds, site, "activation flatness")
+    unit = f"mean activation flatness (bits per neuron; at most {CEILING:.3f})"
+    figure = languages.by_layer(at_site, "flatness_mean", unit, panels)
+    sheets.title(figure, ds, f"{style.SITES[site]}, activation flatness")
     return figure
 
 
-FIGURES: dict[str, style.Draw] = {
-    "figure_04_detector_flatness": partial(flatness, site="act"),
-    "figure_06_combinator_flatness": partial(flatness, site="out"),
+def finding(ds: Dataset, site: str) -> str:
+    """Say where flatness is lowest and highest."""
+    return extremes(ds["flatness_mean"].sel(site=site), "Flatness", "bits per neuron", ".3f")
+
+
+FIGURES: dict[str, style.Drawing] = {
+    "figure_04_detector_flatness": style.Drawing(
+        partial(flatness, site="act"), partial(finding, site="act")
+    ),
+    "figure_06_combinator_flatness": style.Drawing(
+        partial(flatness, site="out"), partial(finding, site="out")
+    ),
 }

@@ -1,0 +1,50 @@
+"""Quantities by language and layer: lines for few languages, a heat map for many."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from xarray import Dataset
+
+from neuroglot.figures import heat, lines, series, sheets
+from neuroglot.figures.layers import LayerAxis
+from neuroglot.figures.sheets import Facet
+from neuroglot.tables import valued
+
+
+def by_layer(
+    ds: Dataset,
+    name: str,
+    label: str,
+    panels: Facet | None = None,
+    whole: bool = False,
+    signed: bool = False,
+    word: str = "layer",
+) -> Figure:
+    """Draw a quantity of each language by layer or state.
+
+    Up to four languages are lines with their intervals; more are rows of a heat map, whose
+    intervals are in the table.
+
+    Args:
+        ds: ``name(language, layer, …)`` with ``{name}_low`` and ``{name}_high``.
+        name: name of the variable.
+        label: what it is, with unit.
+        panels: dimension of ``ds`` whose levels are panels of their own.
+        whole: the quantity is a share, drawn from 0 to 100 %.
+        signed: the quantity is a difference, with zero in the middle of the colours.
+        word: ``layer`` or ``state``.
+    """
+    axis = LayerAxis.of(ds, word)
+    table = valued(ds, name)
+    drawn = series.languages(ds).only(table["language"])
+    if len(drawn) <= lines.MOST_COLOURED:
+        figure = lines.by_layer(table, axis, drawn, label, columns=panels)
+        sheets.legend(figure, sheets.line_handles(drawn))
+        if whole:
+            sheets.as_shares(figure.axes)
+        if signed:
+            sheets.guide(figure.axes, 0)
+        return figure
+    limits: dict[str, Any] = {"limits": (0.0, 1.0)} if whole else {}
+    scale = heat.Scale.of(ds[name].values, label, signed=signed, **limits)
+    return heat.by_layer(ds[name], axis, drawn, scale, panels)

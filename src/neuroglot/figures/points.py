@@ -1,0 +1,102 @@
+"""Points and ranges by language, in panels, from a tidy table."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn.objects as so
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from neuroglot.figures import sheets
+from neuroglot.figures.lines import drawn, faceted, nominal
+from neuroglot.figures.series import Series
+from neuroglot.figures.sheets import ABREAST, Facet
+
+LINE = 0.135
+"""Inches of a line of text; a level with several points takes more."""
+MEAN = "mean of languages"
+
+
+def by_level(
+    table: DataFrame,
+    levels: Series,
+    series: Series,
+    label: str,
+    rows: Facet | None = None,
+    columns: Facet | None = None,
+    mean: bool = False,
+    share_x: bool | str = True,
+) -> Figure:
+    """Draw a point, and its range, for each language (down) and each level of ``series``.
+
+    Args:
+        table: columns ``value``; ``low`` and ``high`` if there are ranges; and the columns of
+            ``levels``, ``series``, ``rows`` and ``columns``.
+        levels: what the lines of each panel are, in most figures languages.
+        series: what colours and markers are.
+        label: label of the x axis, with unit.
+        rows: what the rows of panels are.
+        columns: what the columns of panels are; without ``rows``, more than four are wrapped.
+        mean: draw below the last level the mean over the levels that have every point of a panel.
+        share_x: which panels have a common x axis: all (true), ``row``, ``col``, or none (false).
+
+    Returns:
+        The figure. Its axes are the panels, row by row; level ``i`` is at height ``i``.
+    """
+    named = {level: levels.label(level) for level in levels}
+    if mean and len(levels) > 1:
+        table = with_means(table, levels, series, rows, columns)
+        named[MEAN] = MEAN
+    wrap = ABREAST if rows is None and columns is not None and len(columns) > ABREAST else None
+    down = -(-len(columns or [0]) // wrap) if wrap else len(rows or [0])  # type: ignore[arg-type]
+    line = max(LINE, 0.07 * len(series))
+    figure = sheets.sheet(
+        0.9 + down * (0.4 + line * len(named)),
+        len(columns or [0]),  # type: ignore[arg-type]
+    )
+    plot = so.Plot(table, x="value", y=levels.column, color=series.column, marker=series.column)
+    plot = faceted(plot, rows, columns, wrap)
+    dodge = so.Dodge(empty="keep", gap=0.1)
+    if "low" in table:
+        ends = so.Range(linewidth=0.9)
+        plot = plot.add(ends, dodge, xmin="low", xmax="high", marker=None, legend=False)
+    dot = so.Dot(pointsize=3.5, edgewidth=0.8)
+    plot = plot.add(dot, dodge, fill=series.column, legend=False)
+    plot = plot.scale(
+        y=so.Nominal(order=[*named]),
+        color=nominal(series, "color"),
+        marker=nominal(series, "marker"),
+        fill=nominal(series, "filled"),
+    ).share(x=share_x, y=True)
+
+    def decorate(ax: Axes) -> None:
+        ax.set_yticks(range(len(named)), [*named.values()])
+        ax.set_ylim(len(named) - 0.5, -0.5)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="y", visible=False)
+        ax.grid(axis="x", visible=True)
+        for level in range(0, len(named), 2):
+            ax.axhspan(level - 0.5, level + 0.5, color=sheets.STRIPE, linewidth=0, zorder=0)
+        if MEAN in named:
+            ax.axhline(len(named) - 1.5, color=sheets.GUIDE, linewidth=0.6)
+
+    return drawn(plot, figure, decorate, rows, columns, x=label)
+
+
+def with_means(
+    table: DataFrame, levels: Series, series: Series, rows: Facet | None, columns: Facet | None
+) -> DataFrame:
+    """Add the means over the levels of each panel that have a value of every series there."""
+    panel = [facet.column for facet in (rows, columns) if facet]
+    present = table[np.isfinite(table["value"])]
+    wide = present.pivot_table(
+        index=[*panel, levels.column], columns=series.column, values="value", observed=True
+    ).dropna()
+    if wide.empty:
+        return table
+    means = wide.groupby(panel, observed=True).mean() if panel else wide.mean().to_frame().T
+    added: Any = means.reset_index().melt(panel, var_name=series.column, value_name="value")
+    both: DataFrame = pd.concat([table, added.assign(**{levels.column: MEAN})], ignore_index=True)
+    return both

@@ -1,0 +1,110 @@
+"""How lines and points look: one look per language, kind or method, the same in all figures."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from xarray import Dataset
+
+# Paul Tol's "muted" hues and black; sand is a little darker, to be visible on white paper. Any two
+# hues are at least 15 CIELAB units apart under protanopia, deuteranopia and tritanopia.
+HUES = (
+    "#332288",
+    "#CC6677",
+    "#117733",
+    "#88CCEE",
+    "#999933",
+    "#882255",
+    "#44AA99",
+    "#CCBB44",
+    "#AA4499",
+    "#000000",
+)
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1, 1)),
+    (0, (5, 1, 1, 1)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", ">", "p")
+
+
+@dataclass(frozen=True)
+class Look:
+    """The look of one line or of one group of points, and its name for readers."""
+
+    label: str
+    color: str
+    linestyle: Any = "-"
+    marker: str = "o"
+    filled: bool = True
+
+
+@dataclass(frozen=True)
+class Series:
+    """A column of a table whose levels are drawn as lines or points of their own.
+
+    Attributes:
+        column: name of the column.
+        looks: the levels in drawing order, each with its look.
+    """
+
+    column: str
+    looks: Mapping[str, Look]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.looks)
+
+    def __len__(self) -> int:
+        return len(self.looks)
+
+    def only(self, levels: Iterable[str]) -> "Series":
+        """The series with some of its levels only, in its own order."""
+        kept = set(levels)
+        return Series(self.column, {k: look for k, look in self.looks.items() if k in kept})
+
+    def label(self, level: str) -> str:
+        """The name of a level for readers."""
+        return self.looks[level].label
+
+    def values(self, attribute: str) -> dict[str, Any]:
+        """One attribute of every level's look, for example ``color``."""
+        return {level: getattr(look, attribute) for level, look in self.looks.items()}
+
+
+def language_look(position: int, label: str) -> Look:
+    """The look of the language at ``position`` in the configured list.
+
+    After 10 languages the hues repeat with another line style. Neighbours have different markers,
+    so that hue and marker together are unique for the first 110 languages.
+    """
+    return Look(
+        label,
+        color=HUES[position % len(HUES)],
+        linestyle=DASHES[position // len(HUES) % len(DASHES)],
+        marker=MARKERS[position % len(MARKERS)],
+    )
+
+
+def languages(ds: Dataset, dimension: str = "language") -> Series:
+    """The languages along ``dimension`` of a dataset.
+
+    A look depends on the position in ``attrs["language_names"]`` (JSON), which lists the configured
+    languages in their order. Adding a language at the end, or leaving a language out of an
+    analysis, does not change other languages' looks. Languages outside this list come after it.
+    """
+    ids = [str(language) for language in ds[dimension].values]
+    names: dict[str, str] = json.loads(ds.attrs.get("language_names", "{}"))
+    looks = {
+        language: language_look(position, names.get(language, language))
+        for position, language in enumerate(dict.fromkeys([*names, *ids]))
+    }
+    return Series(dimension, looks).only(ids)
+
+
+def pivot(ds: Dataset, among: Series) -> str:
+    """The pivot language: ``attrs["pivot"]``, or the first language."""
+    named = str(ds.attrs.get("pivot", ""))
+    return named if named in among.looks else next(iter(among))

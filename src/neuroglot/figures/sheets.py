@@ -1,0 +1,129 @@
+"""Sheets of paper: figures at their printed size, with title, panels, legend and guides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib as mpl
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from xarray import Dataset
+
+from neuroglot.figures.series import Look, Series
+
+COLUMN, WIDTH, HEIGHT = 3.5, 7.2, 9.0
+"""Inches: width of a printed column, of a page, and height of a page."""
+ABREAST = 4
+"""Panels that fit side by side on a page."""
+GUIDE = "#888888"
+PALE = "#CCCCCC"
+STRIPE = "#F3F3F3"
+THEMED = ("axes", "font", "grid", "lines", "patch", "xtick", "ytick", "legend", "figure", "text")
+
+Side = Literal["x", "y"]
+
+
+@dataclass(frozen=True)
+class Facet:
+    """A column of a table whose levels are panels of their own.
+
+    Attributes:
+        column: name of the column.
+        titles: the levels in drawing order, each with its panel's title.
+    """
+
+    column: str
+    titles: Mapping[str, str]
+
+    def __len__(self) -> int:
+        return len(self.titles)
+
+    @classmethod
+    def of(cls, series: Series) -> "Facet":
+        """One panel for each level of a series."""
+        return cls(series.column, series.values("label"))
+
+
+def sheet(height: float, columns: int = ABREAST) -> Figure:
+    """Make an empty figure, as wide as a printed column for one panel, or else as a page."""
+    width = COLUMN if columns == 1 else WIDTH
+    return Figure(figsize=(width, max(1.6, height)), layout="constrained")
+
+
+def title(figure: Figure, ds: Dataset, subject: str, note: str = "") -> None:
+    """Write the title at the left: the model, the subject and, below, a note in small print.
+
+    Args:
+        figure: the figure.
+        ds: the figure's dataset; ``attrs["model"]`` if it is of one model.
+        subject: what is drawn, in a few words.
+        note: corpus, number of items, and what bands and whiskers are.
+    """
+    head = ": ".join(filter(None, [str(ds.attrs.get("model", "")), subject]))
+    text = f"{head}\n{note}" if note else head
+    figure.suptitle(text, x=0.01, ha="left", wrap=True)
+
+
+def legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Put a legend below all panels, in as many columns as fit."""
+    if handles:
+        longest = max(len(str(one.get_label())) for one in handles)
+        columns = int(figure.get_figwidth() / (0.45 + 0.055 * longest))
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=max(1, min(columns, len(handles))),
+        )
+
+
+def line_handles(series: Series) -> list[Line2D]:
+    """Legend entries of lines."""
+    return [
+        Line2D([], [], label=look.label, color=look.color, linestyle=look.linestyle)
+        for look in series.looks.values()
+    ]
+
+
+def point_handles(series: Series) -> list[Line2D]:
+    """Legend entries of points."""
+    return [
+        Line2D([], [], label=look.label, linestyle="none", **point(look))
+        for look in series.looks.values()
+    ]
+
+
+def point(look: Look) -> dict[str, Any]:
+    """Keyword arguments of matplotlib for a point in a look."""
+    return {
+        "color": look.color,
+        "marker": look.marker,
+        "markerfacecolor": look.color if look.filled else "white",
+    }
+
+
+def as_shares(axes: Sequence[Axes], which: Side = "y", whole: bool = True) -> None:
+    """Write an axis in per cent; with ``whole`` from 0 to 100 %."""
+    for ax in axes:
+        (ax.yaxis if which == "y" else ax.xaxis).set_major_formatter(PercentFormatter(1, None))
+        if whole:
+            (ax.set_ylim if which == "y" else ax.set_xlim)(-0.02, 1.02)
+
+
+def guide(axes: Sequence[Axes], value: float, which: Side = "y", **line: Any) -> None:
+    """Draw a thin line across panels, for example at zero or at chance."""
+    for ax in axes:
+        draw = ax.axhline if which == "y" else ax.axvline
+        draw(value, **{"color": GUIDE, "linewidth": 0.8, "zorder": 0.5, **line})
+
+
+def whole_numbers(most: int) -> MaxNLocator:
+    """Ticks for counts: at most about ``most``, at round whole numbers."""
+    return MaxNLocator(most, integer=True, steps=(1, 2, 5, 10))
+
+
+def seaborn_theme() -> dict[str, Any]:
+    """The current settings of matplotlib, because ``seaborn.objects`` has a theme of its own."""
+    return {key: mpl.rcParams[key] for key in mpl.rcParams if key.partition(".")[0] in THEMED}
