@@ -8,7 +8,6 @@ from xarray import Dataset
 
 from neuroglot.figures import languages, sheets, style
 from neuroglot.figures.findings import extremes
-from neuroglot.figures.sheets import Facet
 from neuroglot.figures.texts import corpora_of
 
 CEILING = math.log2(math.e) / math.e
