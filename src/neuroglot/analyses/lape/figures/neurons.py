@@ -31,16 +31,15 @@ def language_neurons(ds: xr.Dataset) -> Figure:
     rows = {
         row: replace(look, label=f"{look.label}: {total(ds, row)}") for row, look in looks.items()
     }
-    label = "neurons of a layer"
-    scale = heat.Scale.of(values.values, label, dark_is_low=False)
+    scale = heat.Scale.of(values.values, "neurons of a layer", dark_is_low=False)
     figure = heat.by_layer(values, LayerAxis.of(ds), series.Series("language", rows), scale)
     sheets.title(figure, ds, "language-specific neurons", f"{about(ds)}; totals: 95 % intervals")
     return figure
 
 
 def found(ds: xr.Dataset) -> bool:
-    """Whether there are neurons of two or more languages."""
-    return bool(ds["neurons"].any("layer").sum() > 1)
+    """Whether there are neurons, and languages to tell apart."""
+    return ds.sizes["language"] > 1 and bool(ds["neurons"].any())
 
 
 def total(ds: xr.Dataset, row: str) -> str:
@@ -64,17 +63,17 @@ def several_languages(ds: xr.Dataset) -> Figure:
         ds: ``shared_by_languages(count)``, counts from 0 languages; ``tokens(language)``;
             ``language_neuron(language, layer, neuron)``.
     """
-    histogram = ds["shared_by_languages"].values
     if not found(ds):
         return style.empty(NONE)
-    languages, both = series.languages(ds), shared(ds)
-    similarity = jaccard(both)
-    order = heat.order_of(similarity)
-    names = [languages.label([*languages][place]) for place in order]
+    both, histogram = shared(ds["language_neuron"]), ds["shared_by_languages"].values
+    own = np.diag(both)
+    jaccard = both / np.maximum(own[:, None] + own - both, 1)
+    order, links = heat.order_of(jaccard), heat.tree_of(jaccard)
+    names = [[*series.languages(ds).values("label").values()][place] for place in order]
     figure = sheets.sheet(1.9 + heat.side(len(order)), 2)
     grid = figure.add_gridspec(2, 2, width_ratios=(0.4, 1), height_ratios=(0.15, 1))
     bars, tree, matrix = (figure.add_subplot(grid[at]) for at in ((1, 0), (0, 1), (1, 1)))
-    numbers = np.arange(1, np.flatnonzero(histogram)[-1] + 1)
+    numbers = np.arange(int(not histogram[0]), np.flatnonzero(histogram)[-1] + 1)
     drawn = bars.barh(numbers, histogram[numbers], color="#4477AA")
     bars.bar_label(drawn, [f"{count:,.0f}" for count in histogram[numbers]], padding=2, fontsize=7)
     bars.set(xlabel="selected neurons", ylabel="languages that a neuron belongs to")
@@ -83,33 +82,28 @@ def several_languages(ds: xr.Dataset) -> Figure:
     bars.xaxis.set_major_locator(sheets.whole_numbers(3))
     bars.margins(x=0.3)
     bars.grid(axis="y", visible=False)
-    heat.draw_tree(tree, heat.tree_of(similarity))
+    heat.draw_tree(tree, links)
     cells = np.where(np.tri(len(order), k=-1), both[np.ix_(order, order)], np.nan)
-    rows = [f"{name}: {both[at, at]:,}" for name, at in zip(names, order, strict=True)]
+    rows = [f"{name}: {own[at]:,}" for name, at in zip(names, order, strict=True)]
     scale = heat.Scale.of(cells, "neurons of both languages", dark_is_low=False)
     heat.matrix(matrix, cells, rows, names, scale, ",.0f")
-    matrix.collections[0].set_alpha(np.tri(len(order), k=-1))
+    matrix.collections[0].set_alpha(np.tri(len(order), k=-1).tolist())
     matrix.set_facecolor("white")
     scale.bar(figure, [matrix])
     sheets.title(figure, ds, "languages that share their neurons", about(ds))
     return figure
 
 
-def shared(ds: xr.Dataset) -> NDArray[np.int64]:
-    """Count the neurons that two languages share, [language, language]."""
-    own = ds["language_neuron"].astype(np.int64)
-    counts: NDArray[np.int64] = (
-        xr.dot(own, own.rename(language="other"), dim=["layer", "neuron"])
-        .transpose("language", "other")
-        .values
-    )
-    return counts
+def shared(language_neuron: xr.DataArray) -> NDArray[np.int64]:
+    """Count the neurons that two languages share, [language, language].
 
-
-def jaccard(both: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Compute the Jaccard index of two languages' neurons; 0 if neither has any."""
-    own = np.diag(both)
-    return np.asarray(both / np.maximum(own[:, None] + own - both, 1))
+    Args:
+        language_neuron: bool ``(language, layer, neuron)``.
+    """
+    ordered = language_neuron.transpose("language", "layer", "neuron").values
+    flat = ordered.reshape(len(ordered), -1)
+    named = flat[:, flat.any(0)].astype(np.int64)
+    return np.asarray(named @ named.T)
 
 
 def most_and_fewest(ds: xr.Dataset) -> str:
@@ -118,23 +112,21 @@ def most_and_fewest(ds: xr.Dataset) -> str:
         return ""
     totals = ds["all_layers"].to_series()
     most, fewest = (
-        f"{total(ds, tag)} in {series.languages(ds).label(tag)}"
+        f"{total(ds, str(tag))} in {series.languages(ds).label(str(tag))}"
         for tag in (totals.idxmax(), totals.idxmin())
     )
     return f"Language-specific neurons: {most}, {fewest}; by chance {total(ds, CHANCE)}."
 
 
 def how_specific(ds: xr.Dataset) -> str:
-    """Say how many neurons belong to one language, and which two languages share the most."""
-    histogram, languages = ds["shared_by_languages"].values, series.languages(ds)
+    """Say how many neurons belong to one language and how many to several."""
     if not found(ds):
         return ""
-    alone = f"Of {histogram.sum():,.0f} selected neurons {histogram[1]:,.0f} belong to one language"
-    both = np.tril(shared(ds), -1)
-    if not both.any():
-        return f"{alone}; no two languages share any."
-    pair = [languages.label([*languages][at]) for at in np.unravel_index(both.argmax(), both.shape)]
-    return f"{alone}; {' and '.join(pair)} share the most, {both.max():,}."
+    histogram = ds["shared_by_languages"].values
+    return (
+        f"Of {histogram.sum():,.0f} selected neurons {histogram[1]:,.0f} belong to one language "
+        f"and {histogram[2:].sum():,.0f} to several."
+    )
 
 
 FIGURES: dict[str, style.Drawing] = {
