@@ -16,8 +16,8 @@ from neuroglot.figures.texts import counted
 
 NAMES = {"lape": "LAPE", "type1": "type 1", "type2": "type 2"}
 SIGNIFICANT = 0.05
-STRIP = 0.24
-"""Inches of the dots of a pair of methods."""
+DOT = 0.02
+"""Inches from a language's dot to the next one's."""
 
 
 @style.styled
@@ -32,14 +32,15 @@ def agreement_by_language(ds: xr.Dataset) -> Figure:
     if not drawn.sizes["pair"]:
         return style.empty("no two methods name neurons for the same language in the same layers")
     languages, rows = series.languages(ds), np.arange(drawn.sizes["pair"])
-    figure = sheets.sheet(1.5 + STRIP * rows.size, 2)
+    figure = sheets.sheet(1.5 + max(0.24, DOT * len(languages)) * rows.size, 2)
     ax = figure.subplots()
-    for tag, offset in zip(languages, np.linspace(-0.36, 0.36, len(languages)), strict=True):
+    for place, tag in enumerate(languages):
         of_language = drawn.sel(language=tag)
+        y = rows + 0.8 * ((place + 0.5) / len(languages) - 0.5)
         for filled in (True, False):
             shown = of_language["ratio"].where(of_language["significant"] == filled)
             look = replace(languages.looks[tag], filled=filled)
-            ax.plot(shown, rows + offset, linestyle="none", **sheets.point(look))
+            ax.plot(shown, y, linestyle="none", **sheets.point(look))
     for row in rows[::2]:
         ax.axhspan(row - 0.5, row + 0.5, color=sheets.STRIPE, linewidth=0, zorder=0)
     sheets.guide([ax], 1, "x", color="black")
@@ -128,11 +129,14 @@ def finding_by_language(ds: xr.Dataset) -> str:
     drawn = over_layers(ds)
     if not drawn.sizes["pair"]:
         return ""
+    compared = int(drawn["ratio"].notnull().sum())
+    if not drawn["significant"].any():
+        return f"None of {compared} comparisons has more overlap than chance gives."
     median = drawn["ratio"].median("language").to_series()
     return (
-        f"{int(drawn['significant'].sum())} of {int(drawn['ratio'].notnull().sum())} comparisons "
-        f"show more overlap than chance. By the median of languages, {median.idxmax()} overlap most, "
-        f"{median.max():.3g} times as much as by chance."
+        f"{int(drawn['significant'].sum())} of {compared} comparisons have more overlap than "
+        f"chance gives; by the median of languages, {median.idxmax()} have the most, "
+        f"{median.max():.3g} times chance."
     )
 
 

@@ -87,7 +87,7 @@ def several_languages(ds: xr.Dataset) -> Figure:
     rows = [f"{name}: {own[at]:,}" for name, at in zip(names, order, strict=True)]
     scale = heat.Scale.of(cells, "neurons of both languages", dark_is_low=False)
     heat.matrix(matrix, cells, rows, names, scale, ",.0f")
-    matrix.collections[0].set_alpha(np.tri(len(order), k=-1).tolist())
+    matrix.collections[0].set(alpha=np.tri(len(order), k=-1))  # grey is for missing cells
     matrix.set_facecolor("white")
     scale.bar(figure, [matrix])
     sheets.title(figure, ds, "languages that share their neurons", about(ds))
