@@ -58,7 +58,7 @@ def test_rows_are_deactivated_and_columns_are_read() -> None:
             "German",
             "French",
         ]
-        cells = np.ma.asarray(ax.collections[0].get_array()).reshape(2, 3)
+        cells = np.reshape(np.asarray(ax.collections[0].get_array(), float), (2, 3))
         assert cells[1, 2] == 1.5
         frames = {patch.get_xy() for patch in ax.patches if isinstance(patch, Rectangle)}
         assert frames == {(2, 0), (1, 1)}

@@ -77,7 +77,7 @@ def several_languages(ds: xr.Dataset) -> Figure:
     drawn = bars.barh(numbers, histogram[numbers], color="#4477AA")
     bars.bar_label(drawn, [f"{count:,.0f}" for count in histogram[numbers]], padding=2, fontsize=7)
     bars.set(xlabel="selected neurons", ylabel="languages that a neuron belongs to")
-    bars.set_ylim(numbers[-1] + 0.6, 0.4)
+    bars.set_ylim(numbers[-1] + 0.6, numbers[0] - 0.6)
     bars.yaxis.set_major_locator(sheets.whole_numbers(10))
     bars.xaxis.set_major_locator(sheets.whole_numbers(3))
     bars.margins(x=0.3)
