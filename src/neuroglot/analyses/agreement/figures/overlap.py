@@ -81,7 +81,7 @@ def agreement_by_layer(ds: xr.Dataset) -> Figure:
     figure = heat.by_layer(powers, axis, rows, scale)
     *panels, bar = figure.axes
     bar.yaxis.set_major_locator(sheets.whole_numbers(5))
-    bar.yaxis.set_major_formatter(FuncFormatter(lambda power, _: f"{2**power:g}"))
+    bar.yaxis.set_major_formatter(FuncFormatter(lambda power, _: f"{2**power:.2g}"))
     for ax, stack in zip(panels, axis.stacks, strict=True):
         for row, column in np.argwhere((ratio == 0).values[:, stack.layers]):
             ax.text(column + 0.5, row + 0.5, "0", ha="center", va="center", fontsize=7)
@@ -132,7 +132,8 @@ def finding_by_language(ds: xr.Dataset) -> str:
     compared = int(drawn["ratio"].notnull().sum())
     if not drawn["significant"].any():
         return f"None of {compared} comparisons has more overlap than chance gives."
-    median = drawn["ratio"].median("language").to_series()
+    telling = drawn["significant"].any("language")
+    median = drawn["ratio"].median("language").where(telling).to_series()
     return (
         f"{int(drawn['significant'].sum())} of {compared} comparisons have more overlap than "
         f"chance gives; by the median of languages, {median.idxmax()} have the most, "
