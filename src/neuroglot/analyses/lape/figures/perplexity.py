@@ -62,10 +62,12 @@ def perplexity_without(ds: xr.Dataset) -> Figure:
         points.plot(drawn["change"], middle, linestyle="none", **sheets.point(look))
     sheets.guide([points], 0, "x")
     points.tick_params(axis="y", length=0)
-    points.set(title="change with interval", xlabel="nats per token")
+    points.set(title="change of own and others", xlabel="nats per token")
     sheets.legend(figure, sheets.point_handles(MARKS))
     tokens = counted(ds["predicted_tokens"].values, "predicted tokens a language")
-    note = f"held-out text, {tokens}; whiskers: 95 % intervals over windows"
+    several = bool((ds["change_high"] > ds["change_low"]).any())
+    whiskers = "whiskers: 95 % intervals over windows" if several else "one window: no intervals"
+    note = f"held-out text, {tokens}; {whiskers}"
     sheets.title(figure, ds, "perplexity without a language's neurons", note)
     return figure
 
