@@ -202,6 +202,8 @@ def tasks_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> 
     size = (len(TASKS), len(TASK_VARIANTS), len(others))
     worse = np.array([1, 0.5, 0.8, 0.95, 0.97])[:, None]
     accuracy = rng.uniform(0.35, 0.6, (len(TASKS), 1, len(others))) * worse
+    excess = accuracy - accuracy[:, [0, 3, 4, 3, 4]]
+    excess[:, [0, 3, 4]] = np.nan
     log_probability = -5 / accuracy
     difference = log_probability - log_probability[:, :1]
     dims, by_language = ("task", "variant", "language"), ("task", "language")
@@ -212,13 +214,16 @@ def tasks_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> 
             "accuracy": (dims, accuracy),
             "accuracy_low": (dims, accuracy - 0.06),
             "accuracy_high": (dims, accuracy + 0.06),
-            "accuracy_excess_low": (dims, accuracy - 0.5),
-            "accuracy_excess_high": (dims, accuracy + 0.1),
+            "exact_accuracy": (dims, accuracy / 3),
+            "accuracy_excess": (dims, excess),
+            "accuracy_excess_low": (dims, excess - 0.06),
+            "accuracy_excess_high": (dims, excess + 0.06),
             "log_probability_difference": (dims, difference),
             "log_probability_difference_low": (dims, difference - 1.5),
             "log_probability_difference_high": (dims, difference + 1.5),
-            "log_probability_excess_low": (dims, difference - 2.5),
-            "log_probability_excess_high": (dims, difference - 0.5),
+            "log_probability_excess": (dims, 10 * excess),
+            "log_probability_excess_low": (dims, 10 * excess - 1.5),
+            "log_probability_excess_high": (dims, 10 * excess + 1.5),
             "neurons": (dims, np.broadcast_to(neurons, size).copy()),
             "items": (by_language, np.full((len(TASKS), len(others)), 120)),
             "excluded": (by_language, np.zeros((len(TASKS), len(others)), np.int64)),
@@ -268,8 +273,7 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
         case "mutual_knn":
             return (ds["mutual_knn"] - ds["mutual_knn_chance"]).isel(state=later).values
         case "parallel_similarity":
-            difference = ds["parallel"] - ds["non_parallel"]
-            return np.stack([difference, difference / (1 - ds["non_parallel"])])
+            return ((ds["parallel"] - ds["non_parallel"]) / (1 - ds["non_parallel"])).values
         case "similarity_without_type1":
             return ds["excess"].values
         case "mutual_knn_without_type1":
@@ -285,7 +289,7 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
                 [ratio.sel(type=one) - ratio.sel(type=f"random_{one}") for one in LISTS[:2]]
             )
         case "task_accuracy":
-            return ds["accuracy"].values
+            return ds["accuracy_excess"].values
         case "task_log_probability":
-            return ds["log_probability_difference"].values
+            return ds["log_probability_excess"].values
     raise KeyError(stem)

@@ -20,7 +20,7 @@ CHANGES = Series(
     "variant",
     {
         "without_type1": Look("without Type 1", looks.TYPES.looks["type1"].color),
-        "random": Look("without as many random", "#888888", filled=False),
+        "random": Look("without as many random", "#777777", filled=False),
         "excess": Look("Type 1 minus random", "#AA3377", marker="D"),
     },
 )
@@ -33,9 +33,8 @@ def excess(ds: Dataset) -> tuple[Dataset, Facet]:
     Args:
         ds: ``excess(pair, state, language)`` with ``_low`` and ``_high``.
     """
-    values = ds[[f"excess{end}" for end in looks.ENDS]]
-    pairs = Facet("pair", {pair: PAIRS[pair] for pair in held(ds, "excess", "pair")})
-    return values.rename({f"excess{end}": f"value{end}" for end in looks.ENDS}), pairs
+    pairs = {pair: PAIRS[pair] for pair in held(ds, "excess", "pair")}
+    return looks.valued(ds, "excess"), Facet("pair", pairs)
 
 
 def neighbours(ds: Dataset) -> tuple[Dataset, Facet]:
@@ -48,10 +47,13 @@ def neighbours(ds: Dataset) -> tuple[Dataset, Facet]:
     """
     shared = told(ds)
     overlap = shared["mutual_knn"].sel(variant="without_type1", drop=True)
-    random = shared["mutual_knn"].sel(variant="random", drop=True)
-    low, high = (shared[f"mutual_knn_control_{end}"] for end in ("high", "low"))
-    values = {"value": overlap - random, "value_low": overlap - low, "value_high": overlap - high}
-    return Dataset(values), looks.numbers(Dataset(values), "k", "k = {:,}")
+    random = {
+        "value": shared["mutual_knn"].sel(variant="random", drop=True),
+        "value_low": shared["mutual_knn_control_high"],
+        "value_high": shared["mutual_knn_control_low"],
+    }
+    values = overlap - Dataset(random)
+    return values, looks.numbers(values, "k", "k = {:,}")
 
 
 def in_one_state(ds: Dataset) -> tuple[Dataset, Facet]:
@@ -79,8 +81,7 @@ def effect(ds: Dataset) -> Figure:
     values, pairs = in_one_state(ds)
     if not pairs.titles:
         return style.empty("no effect of Type 1 neurons")
-    changes = ds[[f"effect{end}" for end in looks.ENDS]].sel(state=values["state"])
-    changes = changes.rename({f"effect{end}": f"value{end}" for end in looks.ENDS})
+    changes = looks.valued(ds.sel(state=values["state"]), "effect")
     both = [changes.drop_sel(variant="baseline"), values.expand_dims(variant=["excess"])]
     table = valued(xr.concat(both, "variant"), "value")
     drawn = series.languages(ds).only(table["language"])
@@ -89,8 +90,8 @@ def effect(ds: Dataset) -> Figure:
     sheets.guide(figure.axes, 0, "x")
     sheets.legend(figure, sheets.point_handles(CHANGES))
     place = LayerAxis.of(ds, "state").name(int(values["state"][0]))
-    note = looks.note(ds, "lines: 95 % intervals")
-    sheets.title(figure, ds, f"what Type 1 neurons change in {place}", note)
+    subject = f"what Type 1 neurons change in {place}"
+    sheets.title(figure, ds, subject, looks.note(ds, "whiskers: 95 % intervals"))
     return figure
 
 

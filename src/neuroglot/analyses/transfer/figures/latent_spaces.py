@@ -7,7 +7,6 @@ from xarray import DataArray, Dataset
 
 from neuroglot.analyses.transfer.figures import looks
 from neuroglot.figures import heat, series, sheets, style
-from neuroglot.figures.findings import span
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Series
 from neuroglot.figures.sheets import Facet
@@ -69,8 +68,15 @@ def cloud(ax: Axes, values: DataArray, drawn: Series, pivot: str) -> None:
 def explained(ds: Dataset) -> str:
     """Say how much of the variance the two components hold."""
     shares = ds["explained"].sum("component", min_count=1)
-    held_by_two = f"Two components hold {{}} of a state's variance."
-    return held_by_two.format(span(shares, ".0%")) if shares.notnull().any() else ""
+    return in_states(ds, shares, "Share of the variance that two components hold", ".0%")
+
+
+def in_states(ds: Dataset, values: DataArray, what: str, form: str) -> str:
+    """Tell ``values(state)`` of each stack's first, middle and last state."""
+    axis = LayerAxis.of(ds, "state")
+    known = [state for state in axis.chosen() if values[state].notnull()]
+    parts = [f"{float(values[state]):{form}} in {axis.name(state)}" for state in known]
+    return f"{what}: {', '.join(parts)}." if parts else ""
 
 
 def components(ds: Dataset) -> tuple[Dataset, Facet]:
@@ -131,15 +137,13 @@ def centroid_similarity(ds: Dataset) -> Figure:
     return figure
 
 
-def closest(ds: Dataset) -> str:
+def uncentred(ds: Dataset) -> str:
     """Say how similar two centroids are on average before their mean is taken off."""
-    axis = LayerAxis.of(ds, "state")
+    if ds.sizes["language"] < FEWEST:
+        return ""
     pairs = ds["centroid_similarity"].where(ds["language"] != ds["language_other"])
     means = pairs.mean(["language", "language_other"])
-    if means.isnull().all() or ds.sizes["language"] < FEWEST:
-        return ""
-    parts = [f"{float(means[state]):.3f} in {axis.name(state)}" for state in axis.chosen()]
-    return f"Mean cosine of two languages' centroids as they are: {', '.join(parts)}."
+    return in_states(ds, means, "Mean cosine of two languages' centroids as they are", ".3f")
 
 
 FIGURES: dict[str, style.Drawing] = {
@@ -147,5 +151,5 @@ FIGURES: dict[str, style.Drawing] = {
     "principal_components": looks.by_state(
         components, "principal components of each language", "number of components", ""
     ),
-    "centroid_similarity": style.Drawing(centroid_similarity, closest),
+    "centroid_similarity": style.Drawing(centroid_similarity, uncentred),
 }

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 from matplotlib.figure import Figure
-from xarray import DataArray, Dataset
+from xarray import Dataset
 
-from neuroglot.figures import languages, series, sheets, style
+from neuroglot.figures import languages, sheets, style
 from neuroglot.figures.findings import span
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
@@ -20,7 +20,12 @@ FEWEST = 30
 """Segments below which a finding names no trend."""
 
 Measure = Callable[[Dataset], tuple[Dataset, Facet]]
-"""Gives ``value(language, state, …)``, perhaps its ends, and what the panels are, if any."""
+"""Gives ``value(language, state, …)``, perhaps with ends, and what its panels are, if any."""
+
+
+def segments(ds: Dataset) -> int:
+    """Number of parallel segments, from the dimension or the attribute."""
+    return ds.sizes["segment"] if "segment" in ds.dims else int(ds.attrs["segments"])
 
 
 def note(ds: Dataset, more: str = "") -> str:
@@ -29,9 +34,9 @@ def note(ds: Dataset, more: str = "") -> str:
     return f"{texts}, {segments(ds):,} parallel segments" + (f"; {more}" if more else "")
 
 
-def segments(ds: Dataset) -> int:
-    """Number of parallel segments, from the dimension or the attribute."""
-    return ds.sizes["segment"] if "segment" in ds.dims else int(ds.attrs["segments"])
+def valued(ds: Dataset, name: str) -> Dataset:
+    """A variable and its interval as ``value``, ``value_low`` and ``value_high``."""
+    return Dataset({f"value{end}": ds[f"{name}{end}"] for end in ENDS})
 
 
 def numbers(values: Dataset, dimension: str, form: str) -> Facet:
@@ -40,26 +45,17 @@ def numbers(values: Dataset, dimension: str, form: str) -> Facet:
     return Facet(dimension, {number: form.format(number) for number in kept})
 
 
-def by_state(measure: Measure, subject: str, label: str, bands: str) -> style.Drawing:
-    """Figure and finding of a quantity by language and state, signed if it has bands.
-
-    Args:
-        measure: gives the quantity and its panels.
-        subject: what is drawn, for the title.
-        label: the quantity with its unit.
-        bands: what bands are; "" for none.
-    """
+def by_state(measure: Measure, subject: str, label: str, bands: str = "") -> style.Drawing:
+    """Figure and finding of a quantity by language and state; it is signed if it has bands."""
 
     @style.styled
     def draw(ds: Dataset) -> Figure:
         values, panels = measure(ds)
         if not panels.titles:
             return style.empty(f"{segments(ds):,} segments do not tell {subject}")
-        values = values.assign_attrs(ds.attrs)
-        figure = languages.by_layer(
-            values, "value", label, panels, signed=bool(bands), word="state"
-        )
-        sheets.title(figure, ds, subject, note(ds, bands))
+        data, signed = values.assign_attrs(ds.attrs), bool(bands)
+        figure = languages.by_layer(data, "value", label, panels, signed=signed, word="state")
+        sheets.title(figure, ds, subject, note(ds, bands if figure.legends else ""))
         return figure
 
     return style.Drawing(draw, lambda ds: finding(ds, measure))
@@ -69,7 +65,7 @@ def finding(ds: Dataset, measure: Measure) -> str:
     """Say where a quantity's mean over languages is largest in size, panel by panel."""
     values, panels = measure(ds)
     if panels.titles and segments(ds) < FEWEST:
-        return f"Cannot be told at this size: {segments(ds):,} segments."
+        return f"Cannot be told at this size, of {segments(ds):,} segments."
     axis = LayerAxis.of(ds, "state")
     parts = {title: values.sel({panels.column: one}) for one, title in panels.titles.items()}
     return " ".join(peak(part, axis, title) for title, part in parts.items())
@@ -77,13 +73,12 @@ def finding(ds: Dataset, measure: Measure) -> str:
 
 def peak(ds: Dataset, axis: LayerAxis, name: str) -> str:
     """Say where the mean over languages of ``value(language, layer or state)`` is largest."""
-    means: DataArray = np.abs(ds["value"].mean("language"))
-    place = int(means.argmax(axis.word))
-    there = ds.isel({axis.word: place}).dropna("language", subset=["value"])
+    there = ds.isel({axis.word: int(np.abs(ds["value"].mean("language")).argmax(axis.word))})
+    there = there.dropna("language", subset=["value"])
     mean = format(float(there["value"].mean()), ".3g").replace("-", "−")
-    said = f"{name}: largest in size at {axis.name(int(means[axis.word][place]))}, {mean} on "
-    said += f"average over languages ({span(there['value'])})"
+    said = f"{name}: peak in {axis.name(int(there[axis.word]))}, {mean} on average over "
+    said += f"{there.sizes['language']} languages ({span(there['value'])})"
     if "value_low" in ds:
         clear = int(((there["value_low"] > 0) | (there["value_high"] < 0)).sum())
-        said += f"; the band leaves out zero in {clear} of {there.sizes['language']}"
+        said += f", of which {clear} have bands apart from zero"
     return f"{said}."

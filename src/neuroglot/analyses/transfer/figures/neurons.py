@@ -32,7 +32,7 @@ def by_layer(ds: Dataset) -> Figure:
     axis, either = LayerAxis.of(ds), counts.sum("type", min_count=1, keep_attrs=True)
     figure = languages.by_layer(either, "value", "neurons of a list")
     last = int(counts["value"].sel(type="type1").notnull().any("language").sum()) - 1
-    note = looks.note(ds, f"Type 1 up to {axis.name(last)}, Type 2 from the next")
+    note = looks.note(ds, f"Type 1 up to {axis.name(last)}")
     sheets.title(figure, ds, f"where each type's {ds.attrs['top_n']:,} neurons are", note)
     return figure
 
