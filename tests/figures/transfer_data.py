@@ -178,6 +178,8 @@ def correlation_dataset(languages: int = 10, stacks: dict[str, int] | None = Non
     fade = np.array([1, 0.8, 0.5])
     size = (len(LISTS), 2, len(others), len(TOPS))
     mean = level * np.array([1, 0.7])[:, None, None] * fade * rng.uniform(0.7, 1.3, size)
+    if len({FAMILIES.get(one) for one in ids_of(languages)}) == 1:
+        mean[:, 1] = np.nan  # all are of one family
     dims = ("type", "grouping", "language", "top")
     random = np.array([one.startswith("random") for one in LISTS])[:, None, None, None]
     return xr.Dataset(

@@ -130,7 +130,7 @@ def centroid_similarity(ds: Dataset) -> Figure:
         heat.draw_tree(ax, tree)
     for ax, state, square in zip(grid[1:].flat, states, squares, strict=True):
         heat.matrix(ax, square[np.ix_(order, order)], names, names, scale)
-        ax.set_title(axis.name(state))
+        ax.set(title=axis.name(state), xlabel="language")
         ax.label_outer()
     scale.bar(figure, grid.ravel())
     sheets.title(figure, ds, "similarity of the languages' centroids", looks.note(ds))

@@ -80,5 +80,5 @@ def peak(ds: Dataset, axis: LayerAxis, name: str) -> str:
     said += f"{there.sizes['language']} languages ({span(there['value'])})"
     if "value_low" in ds:
         clear = int(((there["value_low"] > 0) | (there["value_high"] < 0)).sum())
-        said += f", of which {clear} have bands apart from zero"
+        said += f", {clear} of them apart from zero"
     return f"{said}."
