@@ -55,7 +55,7 @@ def correlation_ratio(ds: Dataset) -> Figure:
     figure = points.by_level(table, drawn, looks.TYPES, "η², list minus random", columns=tops)
     sheets.guide(figure.axes, 0, "x")
     sheets.legend(figure, sheets.point_handles(looks.TYPES))
-    note = "lines: range over random draws; below, families and their numbers of languages"
+    note = "whiskers: range over random draws; families with their numbers of languages"
     sheets.title(figure, ds, "variance of transfer neurons that languages explain", note)
     return figure
 

@@ -1,5 +1,7 @@
 """Languages in the latent space: principal components and centroids by state."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -51,15 +53,13 @@ def cloud(ax: Axes, values: DataArray, drawn: Series, pivot: str) -> None:
     order = sorted(drawn, key=lambda language: language == pivot)
     rows = values.sel(language=order).transpose("language", "segment", "component").values
     means, width = rows.mean(1), np.ptp(rows, axis=(0, 1)).max()
-    for language, of_language in zip(order, rows, strict=True):
+    for language, of_language, mean in zip(order, rows, means, strict=True):
         look = drawn.looks[language]
-        ax.scatter(*of_language.T, s=4, c=look.color, marker=look.marker, alpha=0.4, linewidths=0)
-    for language, mean in zip(order, means, strict=True):
-        look = drawn.looks[language]
+        small: dict[str, Any] = {"markersize": 2, "markeredgewidth": 0, "rasterized": True}
+        ax.plot(*of_language.T, look.marker, color=look.color, alpha=0.4, **small)
         face = "white" if language == pivot else look.color
-        ax.plot(*mean, look.marker, color=look.color, markerfacecolor=face, markersize=6)
-        others = np.linalg.norm(means - mean, axis=1) > APART * width
-        if others.sum() == len(order) - 1:
+        ax.plot(*mean, look.marker, color=look.color, markerfacecolor=face, zorder=3)
+        if np.sum(np.linalg.norm(means - mean, axis=1) < APART * width) == 1:
             ax.annotate(language, mean, (5, 0), textcoords="offset points", va="center")
     ax.set_aspect("equal", adjustable="datalim")
     ax.locator_params(nbins=3)
@@ -123,16 +123,19 @@ def centroid_similarity(ds: Dataset) -> Figure:
     names = [drawn.label([*drawn][place]) for place in order]
     across = min(2, len(states))
     down, side = -(-len(states) // across), max(1.6, heat.side(len(names), written=False))
-    figure = sheets.sheet(1.3 + down * (side + 0.3) + 0.07 * max(map(len, names)), across)
+    height = 1.3 + down * (side + 0.3) + 0.07 * max(map(len, names))
+    figure = sheets.sheet(min(height, sheets.HEIGHT), across)
     grid = figure.subplots(1 + down, across, squeeze=False, height_ratios=[0.3, *[side] * down])
     scale = heat.Scale.of(squares, "cosine of deviations from the mean", True, limits=(-1, 1))
     for ax in grid[0]:
         heat.draw_tree(ax, tree)
-    for ax, state, square in zip(grid[1:].flat, states, squares, strict=True):
+    for ax, state, square in zip(grid[1:].flat, states, squares, strict=False):
         heat.matrix(ax, square[np.ix_(order, order)], names, names, scale)
         ax.set(title=axis.name(state), xlabel="language")
         ax.label_outer()
-    scale.bar(figure, grid.ravel())
+    for ax in grid[1:].flat[len(states) :]:
+        ax.remove()
+    scale.bar(figure, figure.axes)
     sheets.title(figure, ds, "similarity of the languages' centroids", looks.note(ds))
     return figure
 
@@ -149,7 +152,7 @@ def uncentred(ds: Dataset) -> str:
 FIGURES: dict[str, style.Drawing] = {
     "principal_coordinates": style.Drawing(principal_coordinates, explained),
     "principal_components": looks.by_state(
-        components, "principal components of each language", "number of components", ""
+        components, "principal components of each language", "number of components"
     ),
     "centroid_similarity": style.Drawing(centroid_similarity, uncentred),
 }

@@ -73,8 +73,8 @@ def finding(ds: Dataset, measure: Measure) -> str:
 
 def peak(ds: Dataset, axis: LayerAxis, name: str) -> str:
     """Say where the mean over languages of ``value(language, layer or state)`` is largest."""
-    there = ds.isel({axis.word: int(np.abs(ds["value"].mean("language")).argmax(axis.word))})
-    there = there.dropna("language", subset=["value"])
+    means = abs(ds["value"].mean("language"))
+    there = ds.isel({axis.word: int(means.argmax(axis.word))}).dropna("language", subset=["value"])
     mean = format(float(there["value"].mean()), ".3g").replace("-", "−")
     said = f"{name}: peak in {axis.name(int(there[axis.word]))}, {mean} on average over "
     said += f"{there.sizes['language']} languages ({span(there['value'])})"
