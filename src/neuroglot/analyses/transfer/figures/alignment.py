@@ -1,6 +1,6 @@
 """Alignment of each language's segments with the pivot's parallel segments, by state."""
 
-from xarray import Dataset
+from xarray import DataArray, Dataset
 
 from neuroglot.analyses.transfer.figures import looks
 from neuroglot.figures import style
@@ -14,13 +14,13 @@ SAME = 1e-4
 FORMULA = "(parallel − others) ÷ (1 − others)"
 
 
-def told(ds: Dataset) -> Dataset:
-    """The data without embeddings, which may coincide, and without too many neighbours.
+def told(ds: Dataset) -> DataArray:
+    """Where neighbours tell something: after a layer, as embeddings coincide, and if ``k`` is few.
 
     Args:
         ds: coordinates ``k`` and ``stack_state(state)``; ``mutual_knn_chance(k)``.
     """
-    return ds.where((ds["stack_state"] > 0) & (ds["mutual_knn_chance"] <= MOST_CHANCE))
+    return (ds["stack_state"] > 0) & (ds["mutual_knn_chance"] <= MOST_CHANCE)
 
 
 def neighbours(ds: Dataset) -> tuple[Dataset, Facet]:
@@ -29,7 +29,8 @@ def neighbours(ds: Dataset) -> tuple[Dataset, Facet]:
     Args:
         ds: ``mutual_knn(k, state, language)`` with its interval; ``mutual_knn_chance(k)``.
     """
-    values = looks.valued(told(ds), "mutual_knn") - ds["mutual_knn_chance"]
+    beyond_chance = looks.valued(ds, "mutual_knn") - ds["mutual_knn_chance"]
+    values = beyond_chance.where(told(ds))
     return values, looks.numbers(values, "k", "k = {:,}")
 
 

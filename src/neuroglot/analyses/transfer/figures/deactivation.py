@@ -45,14 +45,13 @@ def neighbours(ds: Dataset) -> tuple[Dataset, Facet]:
             ``mutual_knn_control_low(k, state, language)`` and ``…_high``;
             ``mutual_knn_chance(k)``.
     """
-    shared = told(ds)
-    overlap = shared["mutual_knn"].sel(variant="without_type1", drop=True)
+    overlap = ds["mutual_knn"].sel(variant="without_type1", drop=True)
     random = {
-        "value": shared["mutual_knn"].sel(variant="random", drop=True),
-        "value_low": shared["mutual_knn_control_high"],
-        "value_high": shared["mutual_knn_control_low"],
+        "value": ds["mutual_knn"].sel(variant="random", drop=True),
+        "value_low": ds["mutual_knn_control_high"],
+        "value_high": ds["mutual_knn_control_low"],
     }
-    values = overlap - Dataset(random)
+    values = (overlap - Dataset(random)).where(told(ds))
     return values, looks.numbers(values, "k", "k = {:,}")
 
 
