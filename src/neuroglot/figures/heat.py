@@ -23,6 +23,8 @@ from neuroglot.figures.sheets import Facet
 MISSING = "#BBBBBB"
 CELL = 0.13
 """Inches of a row with a name of 7 points."""
+HEAD = 0.55
+"""Inches of a panel's title, numbers of layers, and label."""
 WRITTEN_CELL = 0.36
 MOST_WRITTEN = 12
 """Levels of a matrix up to which numbers are written into its cells."""
@@ -130,6 +132,7 @@ def by_layer(
     scale: Scale,
     panels: Facet | None = None,
     abreast: int = 2,
+    cell: float = CELL,
 ) -> Figure:
     """Draw levels (down) by layers or states (across), one panel for each level of ``panels``.
 
@@ -140,6 +143,7 @@ def by_layer(
         scale: the scale of colours.
         panels: what the panels are.
         abreast: panels in a row.
+        cell: inches of a row; a panel is at least as high as four rows with names.
 
     Returns:
         The figure. Its axes are the panels' stacks, row by row, and the colour bar.
@@ -147,7 +151,7 @@ def by_layer(
     count = len(panels) if panels else 1
     across = min(abreast, count)
     down = -(-count // across)
-    figure = sheets.sheet(0.8 + down * (0.55 + CELL * max(4, len(levels))), 2)
+    figure = sheets.sheet(0.8 + down * (HEAD + max(4 * CELL, cell * len(levels))), 2)
     widths = [stack.layers.size for stack in axis.stacks]
     grid = figure.subplots(down, across * len(widths), squeeze=False, width_ratios=widths * across)
     for place in range(down * across):
@@ -214,6 +218,13 @@ def matrix(
     cells(ax, values, scale, **texts)
     name_rows(ax, rows)
     name_columns(ax, columns)
+
+
+def leave_blank(ax: Axes) -> None:
+    """Draw no missing cells: those of a matrix that do not exist."""
+    drawn = ax.collections[0]
+    drawn.set_cmap(drawn.get_cmap().with_extremes(bad="none"))
+    ax.set_facecolor("none")
 
 
 def triangle(values: Values) -> Values:

@@ -1,20 +1,14 @@
 """Number of experts with high frequency in only one language, by layer and by chance."""
 
-from typing import Any
-
-import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from xarray import Dataset
 
-from neuroglot.figures import panels, style
+from neuroglot.analyses.experts.figures import chance
+from neuroglot.figures import lines, series, sheets, style
 from neuroglot.figures.layers import LayerAxis, plain_numbers
 
-OWN: dict[str, Any] = {"color": style.HUES[0], "marker": "o"}
-CHANCE: dict[str, Any] = {"color": "#888888"}
-PALE = 0.3
-LINE = 0.24
+FEWEST_FOLDS = 30
+"""Folds of segments from which numbers of specific experts are compared with chance."""
 
 
 @style.styled
@@ -28,49 +22,43 @@ def specific_experts(ds: Dataset) -> Figure:
             ``_null``, ``_null_low`` and ``_null_high``; ``attrs["high_frequency"]``;
             ``attrs["folds"]``, the number of folds of segments.
     """
-    if not ds.sizes["expert"] or not style.present(ds["expert_frequency"]):
-        return style.empty("no experts")
-    names = style.Languages.of(ds).names
-    languages = [str(language) for language in ds["language"].values]
-    handles = [
-        Line2D([], [], label="experts of one language", **OWN),
-        Patch(
-            color=OWN["color"],
-            alpha=panels.BAND_ALPHA,
-            label=f"95 % interval (n = {ds.attrs['folds']})",
-        ),
-        Line2D([], [], linestyle="--", label="by chance, mean", **CHANCE),
-        Patch(color=CHANCE["color"], alpha=PALE, label="by chance, 95 %"),
-    ]
-    figure, body = panels.sheet(7.6, max(2.6, 0.8 + LINE * len(languages)), handles)
-    left, right = body.subplots(1, 2)
-    heights = np.arange(len(languages))
-    null = ds["specific_null_low"].values, ds["specific_null_high"].values
-    left.hlines(heights, *null, color=CHANCE["color"], alpha=PALE, linewidth=6)
-    left.plot(ds["specific_null"].values, heights, "|", markersize=7, **CHANCE)
-    left.hlines(heights, ds["specific_low"].values, ds["specific_high"].values, OWN["color"])
-    left.plot(ds["specific"].values, heights, linestyle="none", **OWN)
-    left.set_yticks(heights, [names[one] for one in languages])
-    left.set_ylim(len(languages) - 0.4, -0.6)
-    left.tick_params(axis="y", length=0)
+    if not bool(ds["expert_frequency"].notnull().any()):
+        return style.empty("no activation frequency of experts")
+    languages, axis = series.languages(ds), LayerAxis.of(ds)
+    figure = sheets.sheet(1.0 + max(2.0, 0.22 * len(languages)), 2)
+    left, right = figure.subplots(1, 2)
+    chance.draw(left, ds, "specific")
+    left.set_yticks(range(len(languages)), [languages.label(language) for language in languages])
     left.set_xlabel("experts of all layers")
-    by_layer = {
-        end: ds[f"specific_by_layer{end}"].values.astype(np.float64)
-        for end in ("", "_low", "_high", "_null", "_null_low", "_null_high")
-    }
-    axis = LayerAxis.of(ds)
-    pale: dict[str, Any] = {"color": CHANCE["color"], "alpha": PALE, "linewidth": 0}
-    axis.fill(right, by_layer["_null_low"], by_layer["_null_high"], **pale)
-    axis.plot(right, by_layer["_null"], linestyle="--", **CHANCE)
-    band: dict[str, Any] = {"color": OWN["color"], "alpha": panels.BAND_ALPHA, "linewidth": 0}
-    axis.fill(right, by_layer["_low"], by_layer["_high"], **band)
-    axis.plot(right, by_layer[""], **OWN)
+    for suffix, look in chance.LOOKS.looks.items():
+        middle, low, high = (
+            ds[f"specific_by_layer{suffix}{end}"].values.astype(float)
+            for end in ("", "_low", "_high")
+        )
+        axis.fill(right, low, high, color=look.color, alpha=lines.BAND_ALPHA, linewidth=0)
+        axis.plot(right, middle, color=look.color, linestyle=look.linestyle)
     axis.decorate(right)
     right.set_ylabel("experts of a layer, all languages")
     plain_numbers(right)
-    threshold = f"frequency of at least {ds.attrs['high_frequency']:g} in one language only"
-    figure.suptitle(f"{ds.attrs['model']}: experts with a {threshold}", wrap=True)
+    sheets.legend(figure, chance.handles())
+    subject = f"experts with a frequency of at least {ds.attrs['high_frequency']:g} in one language"
+    sheets.title(figure, ds, f"{subject} only", f"intervals over {ds.attrs['folds']} folds")
     return figure
 
 
-FIGURES: dict[str, style.Draw] = {"specific_experts": specific_experts}
+def finding(ds: Dataset) -> str:
+    """Say which language has most specific experts, and how many languages more than by chance."""
+    if not bool(ds["expert_frequency"].notnull().any()):
+        return ""
+    if (folds := ds.attrs["folds"]) < FEWEST_FOLDS:
+        return f"Whether languages have experts of their own cannot be told from {folds} folds."
+    most = ds.isel(language=int(ds["specific"].argmax()))
+    above = int((ds["specific"] > ds["specific_null_high"]).sum())
+    return (
+        f"{series.languages(ds).label(most['language'].item())} has the most experts of its own: "
+        f"{int(most['specific']):,}, by chance {float(most['specific_null']):.3g}. "
+        f"{above} of {ds.sizes['language']} languages have more than the range of chance."
+    )
+
+
+FIGURES: dict[str, style.Drawing] = {"specific_experts": style.Drawing(specific_experts, finding)}
