@@ -26,6 +26,8 @@ CELL = 0.13
 HEAD = 0.55
 """Inches of a panel's title, numbers of layers, and label."""
 WRITTEN_CELL = 0.36
+TREE = 0.35
+"""Inches of a tree above a matrix."""
 MOST_WRITTEN = 12
 """Levels of a matrix up to which numbers are written into its cells."""
 MOST_VECTOR = 4000
@@ -143,7 +145,7 @@ def by_layer(
         scale: the scale of colours.
         panels: what the panels are.
         abreast: panels in a row.
-        cell: inches of a row; a panel is at least as high as four rows with names.
+        cell: inches of a row; if too low for names, only the first and the last row are named.
 
     Returns:
         The figure. Its axes are the panels' stacks, row by row, and the colour bar.
@@ -173,7 +175,10 @@ def by_layer(
             lowest = place + across >= count
             ax.set_xlabel(axis.label(stack) if lowest else "")
         if column == 0:
-            name_rows(axes[0], [levels.label(level) for level in levels])
+            names = [levels.label(level) for level in levels]
+            if cell < CELL:
+                names[1:-1] = [""] * len(names[1:-1])
+            name_rows(axes[0], names)
     scale.bar(figure, figure.axes)
     return figure
 
@@ -218,6 +223,32 @@ def matrix(
     cells(ax, values, scale, **texts)
     name_rows(ax, rows)
     name_columns(ax, columns)
+
+
+def under_tree(
+    above: Axes,
+    below: Axes,
+    values: Values,
+    names: Sequence[str],
+    scale: Scale,
+    tree: Values | None,
+    form: str | None = None,
+) -> None:
+    """Draw a square matrix with its colour bar, below the tree that its levels are ordered by.
+
+    Args:
+        above: axes of the tree, ``TREE`` inches high.
+        below: axes of the matrix, ``side`` inches wide and high.
+        values: ``[row, column]``; NaN, such as the diagonal, is not drawn.
+        names: names of rows and columns, in the order of the tree's leaves.
+        scale: the scale of colours.
+        tree: result of ``tree_of``.
+        form: as in ``matrix``.
+    """
+    draw_tree(above, tree)
+    matrix(below, values, names, names, scale, form)
+    leave_blank(below)
+    scale.bar(above.figure, [below])
 
 
 def leave_blank(ax: Axes) -> None:

@@ -7,9 +7,16 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    PercentFormatter,
+    StrMethodFormatter,
+)
 from xarray import Dataset
 
 from neuroglot.figures.series import Look, Series
@@ -122,6 +129,15 @@ def guide(axes: Sequence[Axes], value: float, which: Side = "y", **line: Any) ->
 def whole_numbers(most: int) -> MaxNLocator:
     """Ticks for counts: at most about ``most``, at round whole numbers."""
     return MaxNLocator(most, integer=True, steps=(1, 2, 5, 10))
+
+
+def plain_log(axis: Axis) -> None:
+    """Number a logarithmic axis 1, 2, 5, 10, … or, if its ends are less than 10-fold, evenly."""
+    low, high = axis.get_view_interval()
+    wide = high >= 10 * low
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8) if wide else MaxNLocator(4))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def seaborn_theme() -> dict[str, Any]:

@@ -11,9 +11,6 @@ from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
 from neuroglot.figures.texts import counted, held
 
-BODY = 7.9
-"""Inches that the panels may be high together."""
-
 
 @style.styled
 def expert_frequency(ds: Dataset) -> Figure:
@@ -21,34 +18,28 @@ def expert_frequency(ds: Dataset) -> Figure:
 
     In each layer, experts are sorted by their mean frequency over all languages, the most frequent
     on top. A cell is therefore the same expert in every panel. Colours follow the square root,
-    because most experts are active at a few per cent of the tokens and few at nearly all. A line in
-    the colour bar marks the threshold of a high-frequency expert.
+    because most experts are active at a few per cent of the tokens and few at nearly all.
 
     Args:
         ds: ``expert_frequency(language, layer, expert)``, a share of tokens; ``tokens(language)``;
-            ``attrs["high_frequency"]``.
+            ``attrs["high_frequency"]``, the threshold, which is marked in the colour bar.
     """
     languages = series.languages(ds).only(held(ds, "expert_frequency", "language"))
     if not languages:
         return style.empty("no activation frequency of experts")
-    axis, count = LayerAxis.of(ds), ds.sizes["expert"]
-    values = by_mean(ds["expert_frequency"].sel(language=[*languages]))
-    ends = {"1": "1", str(count): str(count)}
-    ranks = {
-        str(rank): Look(ends.get(str(rank), ""), sheets.GUIDE) for rank in values["expert"].values
-    }
-    label = "share of tokens\n(square-root scale)"
+    axis, values = LayerAxis.of(ds), by_mean(ds["expert_frequency"].sel(language=[*languages]))
+    experts = Series("expert", {rank: Look(rank, sheets.GUIDE) for rank in values["expert"].values})
     norm = PowerNorm(0.5, 0, float(values.max()))
+    label = "share of tokens\n(square-root scale)"
     scale = heat.Scale(norm, mpl.colormaps["viridis"], "neither", label)
     abreast = sheets.ABREAST // len(axis.stacks)
-    panel = min(1.8, BODY / -(-len(languages) // abreast) - heat.HEAD)
-    experts, panels = Series("expert", ranks), sheets.Facet.of(languages)
-    figure = heat.by_layer(values, axis, experts, scale, panels, abreast, cell=panel / count)
+    panel = min(1.8, (sheets.HEIGHT - 1) / -(-len(languages) // abreast) - heat.HEAD)
+    panels = sheets.Facet.of(languages)
+    figure = heat.by_layer(values, axis, experts, scale, panels, abreast, panel / len(experts))
     figure.axes[-1].axhline(ds.attrs["high_frequency"], color="white")
     figure.supylabel("experts of a layer, by mean frequency")
-    sheets.title(
-        figure, ds, "activation frequency of experts", counted(ds["tokens"].values, "tokens")
-    )
+    note = f"{counted(ds['tokens'].values, 'tokens')} a language"
+    sheets.title(figure, ds, "activation frequency of experts", note)
     return figure
 
 
@@ -61,21 +52,18 @@ def by_mean(frequency: DataArray) -> DataArray:
 
 
 def finding(ds: Dataset) -> str:
-    """Say how frequent experts are, and where the most frequent one is."""
-    values = ds["expert_frequency"]
-    if not bool(values.notnull().any()):
+    """Say how frequent experts are."""
+    values = ds["expert_frequency"].values[ds["expert_frequency"].notnull().values]
+    if not values.size:
         return ""
-    top = values.isel(values.argmax(...))  # type: ignore[arg-type]
-    language = series.languages(ds).label(str(top["language"].item()))
     threshold = ds.attrs["high_frequency"]
-    high = float((values >= threshold).sum() / values.notnull().sum())
+    half, top, high = 100 * np.array(
+        [np.median(values), values.max(), (values >= threshold).mean()]
+    )
     return (
-        f"Half of the frequencies are below {float(values.median()):.1%}; the highest is "
-        f"{float(top):.0%} ({LayerAxis.of(ds).name(int(top['layer']))}, {language}). "
-        f"{high:.0%} reach the threshold of {threshold:.0%}."
+        f"Half of the frequencies are below {half:.2g} % of tokens; the highest is {top:.3g} %. "
+        f"{high:.2g} % reach the threshold of {100 * threshold:g} %."
     )
 
 
-FIGURES: dict[str, style.Drawing] = {
-    "figure_01_expert_frequency": style.Drawing(expert_frequency, finding)
-}
+FIGURES = {"figure_01_expert_frequency": style.Drawing(expert_frequency, finding)}

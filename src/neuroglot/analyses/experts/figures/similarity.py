@@ -11,15 +11,11 @@ from neuroglot.figures import heat, series, sheets, style
 from neuroglot.figures.texts import counted, held
 
 MEASURES = {
-    "euclidean": ("Euclidean distance", "Euclidean distance"),
-    "kl_divergence": ("KL divergence (nats)", "KL divergence (nats)\nof row from column"),
-    "pearson": ("Pearson correlation", "Pearson correlation"),
+    "euclidean": "Euclidean distance",
+    "kl_divergence": "KL divergence (nats)",
+    "pearson": "Pearson correlation",
 }
 RELATIONS = ("different families", "same family", "same genus")
-TREE, NAMES = 0.35, 1.2
-"""Inches of the tree, and of a language's name."""
-FEWEST = 3
-"""Pairs of languages whose median is told."""
 
 
 @style.styled
@@ -34,32 +30,30 @@ def similarity(ds: Dataset, metric: str) -> Figure:
             and ``genus(language)``; ``tokens(language)``.
         metric: ``euclidean`` for figure 2, ``kl_divergence`` for figure 5, ``pearson`` for 6.
     """
-    short, label = MEASURES[metric]
     values, tree = pairs(ds, metric)
     if not values.size:
-        return style.empty(f"no two languages with a {short}")
-    looks, cells = series.languages(ds), values.values
-    names = [looks.label(str(language)) for language in values["language_a"].values]
+        return style.empty(f"no two languages with a {MEASURES[metric]}")
+    names = [series.languages(ds).label(language) for language in values["language_a"].values]
     log, side = metric == "kl_divergence", heat.side(len(names))
-    figure = sheets.sheet(side + TREE + NAMES + 0.5, 2)
-    ratios = {"height_ratios": (TREE, side), "width_ratios": (side, max(1.5, 4 - side))}
-    (above, blank), (left, right) = figure.subplots(2, 2, **ratios)  # type: ignore[arg-type]
-    blank.remove()
-    heat.draw_tree(above, tree)
-    scale = heat.Scale.of(cells, label, log=log, dark_is_low=metric == "pearson")
-    heat.matrix(left, cells, names, names, scale, ".2f" if metric == "pearson" else ".3g")
-    heat.leave_blank(left)
-    scale.bar(figure, [left])
+    figure = sheets.sheet(side + 2, 2)
+    grid = figure.add_gridspec(2, 2, width_ratios=(side, 5 - side), height_ratios=(heat.TREE, side))
+    above, below, ax = (figure.add_subplot(grid[place]) for place in ((0, 0), (1, 0), (1, 1)))
+    scale = heat.Scale.of(values.values, MEASURES[metric], log=log, dark_is_low=metric == "pearson")
+    form = ".2f" if metric == "pearson" else ".3g"
+    heat.under_tree(above, below, values.values, names, scale, tree, form)
     for place, related in enumerate(by_relation(ds, values)):
         heights = place + np.linspace(-0.3, 0.3, related.size)
-        right.plot(related, heights, "o", color=sheets.GUIDE, markerfacecolor="none")
-        right.plot([np.median(related)] if related.size else [], [place], "k|", markersize=14)
-    right.set_yticks(range(len(RELATIONS)), RELATIONS)
-    right.set_ylim(-0.5, len(RELATIONS) - 0.5)
-    right.set_xscale("log" if log else "linear")
-    right.set_xlabel(short)
+        ax.plot(related, heights, "o", color=sheets.GUIDE, markerfacecolor="none")
+        if related.size:
+            ax.plot(np.median(related), place, "k|", markersize=14)
+    ax.set_yticks(range(3), RELATIONS)
+    ax.set_xlabel(MEASURES[metric])
+    if log:
+        ax.set_xscale("log")
+        sheets.plain_log(ax.xaxis)
+        sheets.plain_log(figure.axes[-1].yaxis)
     note = f"{counted(ds['tokens'].values, 'tokens')} a language; right: all pairs and their median"
-    sheets.title(figure, ds, f"similarity of languages over experts, {short}", note)
+    sheets.title(figure, ds, f"similarity of languages over experts, {MEASURES[metric]}", note)
     return figure
 
 
@@ -73,46 +67,34 @@ def pairs(ds: Dataset, metric: str) -> tuple[DataArray, NDArray[np.float64] | No
     every = ds["similarity"].transpose("metric", "language_a", "language_b")
     every = every.where(every["language_a"] != every["language_b"])
     languages = held(every.sel(metric=metric).to_dataset(), "similarity", "language_a")
-    values = every.sel(language_a=languages, language_b=languages)
-    alike = values.sel(metric="pearson").values
+    every = every.sel(language_a=languages, language_b=languages)
+    alike = every.sel(metric="pearson").values
     order = heat.order_of(alike)
-    values = values.sel(metric=metric)[order, order]
-    if metric != "kl_divergence":
-        values = values.where(np.tri(len(order), k=-1) > 0)
-    return values, heat.tree_of(alike)
+    values = every.sel(metric=metric)[order, order]
+    directed = metric == "kl_divergence"
+    return values.where(directed | (np.tri(len(order), k=-1) > 0)), heat.tree_of(alike)
 
 
 def by_relation(ds: Dataset, values: DataArray) -> list[NDArray[np.float64]]:
     """The values of ``pairs`` for each of ``RELATIONS`` between two languages."""
-    facts = ds[["family", "genus"]].sel(language=values["language_a"].values)
-    common = sum((facts[rank].values[:, None] == facts[rank].values).astype(int) for rank in facts)
-    return [values.values[(common == i) & values.notnull().values] for i in range(3)]
+    facts = [
+        ds[rank].sel(language=values["language_a"].values).values for rank in ("family", "genus")
+    ]
+    common = np.sum([fact[:, None] == fact for fact in facts], axis=0)
+    return [values.values[(common == i) & values.notnull().values] for i in range(len(RELATIONS))]
 
 
 def finding(ds: Dataset, metric: str) -> str:
-    """Say which languages are the most and the least similar, and what relation gives."""
+    """Say the median of the pairs of each relation."""
     values, _ = pairs(ds, metric)
-    if not values.size:
-        return ""
-    looks = series.languages(ds)
-    sign = 1 if metric == "pearson" else -1
-    ends = [values.isel(end) for end in ((sign * values).argmax(...), (sign * values).argmin(...))]
-    most, least = (
-        f"{looks.label(end['language_a'].item())} and {looks.label(end['language_b'].item())} "
-        f"({float(end):.3g})"
-        for end in ends
-    )
-    groups = zip(RELATIONS, by_relation(ds, values), strict=True)
-    medians = [f"{np.median(v):.3g} in {name}" for name, v in groups if v.size >= FEWEST]
-    told = (
-        f" Medians of pairs: {', '.join(medians)}."
-        if len(medians) > 1
-        else (" Related and unrelated languages cannot be compared with so few pairs.")
-    )
-    return f"{MEASURES[metric][0]}: most similar are {most}, least {least}.{told}"
+    groups = [
+        group for group in zip(RELATIONS, by_relation(ds, values), strict=True) if group[1].size
+    ]
+    medians = [f"{np.median(group):.3g} ({name}, {group.size} pairs)" for name, group in groups]
+    return f"{MEASURES[metric]}, medians of pairs: {', '.join(medians)}." if medians else ""
 
 
-FIGURES: dict[str, style.Drawing] = {
+FIGURES = {
     stem: style.Drawing(partial(similarity, metric=metric), partial(finding, metric=metric))
     for stem, metric in (
         ("figure_02_euclidean", "euclidean"),
