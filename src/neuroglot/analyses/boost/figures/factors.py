@@ -104,8 +104,8 @@ def texts_written(ds: Dataset) -> str:
         return f"Whether the model writes more of a language cannot be told from {prompts} prompts."
     boosted, random = (100 * float(last.sel(variant=name).mean()) for name in MULTIPLIED)
     return (
-        f"With a language's neurons multiplied by {float(last['factor']):g}, {boosted:.0f} % of the "
-        f"texts from its own prompts are in it; with as many random neurons {random:.0f} %."
+        f"With a language's neurons multiplied by {float(last['factor']):g}, {boosted:.0f} % of "
+        f"the texts from its own prompts are in it; with as many random neurons {random:.0f} %."
     )
 
 
