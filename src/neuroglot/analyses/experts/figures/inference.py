@@ -61,7 +61,7 @@ def speed(ds: Dataset) -> Figure:
 
 def by_language(ds: Dataset, values: Dataset, subject: str, note: str) -> Figure:
     """Draw languages down; a panel for each variable of ``values``, and for the two shares."""
-    languages = series.languages(ds).only(held(values, [*values][0], "language"))
+    languages = series.languages(ds).only(held(values, next(iter(values)), "language"))
     if not languages:
         return style.empty(f"no {subject}")
     shares = ds[["expert_share", "parameters_saved"]].expand_dims(variant=["high_frequency"])

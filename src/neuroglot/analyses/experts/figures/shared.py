@@ -58,8 +58,8 @@ def finding(ds: Dataset) -> str:
     count = ds["shared_histogram"].values
     none, one, every = (f"{100 * count[i] / count.sum():.2g} %" for i in (0, 1, -1))
     return (
-        f"Of {count.sum():,} experts, {every} have a high frequency in every language, {one} in one "
-        f"only and {none} in none."
+        f"Of {count.sum():,} experts, {every} have a high frequency in every language, {one} in "
+        f"one only and {none} in none."
     )
 
 

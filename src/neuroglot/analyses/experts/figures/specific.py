@@ -53,8 +53,8 @@ def finding(ds: Dataset) -> str:
         return f"Whether languages have experts of their own cannot be told from {folds} folds."
     above = int((ds["specific"] > ds["specific_null_high"]).sum())
     return (
-        f"{above} of {ds.sizes['language']} languages have more experts of their own than the range "
-        f"of chance: {int(ds['specific'].sum()):,} in all, by chance "
+        f"{above} of {ds.sizes['language']} languages have more experts of their own than the "
+        f"range of chance: {int(ds['specific'].sum()):,} in all, by chance "
         f"{float(ds['specific_null'].sum()):.3g}."
     )
 
