@@ -61,7 +61,7 @@ def by_level(
     )
     plot = so.Plot(table, x="value", y=levels.column, color=series.column, marker=series.column)
     plot = faceted(plot, rows, columns, wrap)
-    dodge = so.Dodge(empty="keep", gap=0.1)
+    dodge = so.Dodge(empty="keep", gap=0.1, by=["color"])
     if "low" in table:
         ends = so.Range(linewidth=0.9)
         plot = plot.add(ends, dodge, xmin="low", xmax="high", marker=None, legend=False)

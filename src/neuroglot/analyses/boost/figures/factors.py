@@ -84,7 +84,7 @@ def by_factor(ds: Dataset, values: Dataset, rows: dict[str, str], label: str, no
         ax.plot(plain.sel(prompted=row), range(len(named)), linestyle="none", **marks)
     sheets.legend(figure, sheets.point_handles(PLAIN) + sheets.point_handles(variants))
     note = f"{note}; in brackets: number of neurons"
-    sheets.title(figure, ds, f"neurons multiplied ({ds.attrs['method']})", note)
+    sheets.title(figure, ds, f"{label}, neurons multiplied ({ds.attrs['method']})", note)
     return figure
 
 

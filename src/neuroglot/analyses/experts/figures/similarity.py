@@ -47,6 +47,7 @@ def similarity(ds: Dataset, metric: str) -> Figure:
         if related.size:
             ax.plot(np.median(related), place, "k|", markersize=14)
     ax.set_yticks(range(3), RELATIONS)
+    ax.set_ylim(-0.5, 2.5)
     ax.set_xlabel(MEASURES[metric])
     if log:
         ax.set_xscale("log")
