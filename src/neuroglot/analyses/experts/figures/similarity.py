@@ -16,6 +16,8 @@ MEASURES = {
     "pearson": "Pearson correlation",
 }
 RELATIONS = ("different families", "same family", "same genus")
+FEWEST_PAIRS = 3
+"""Pairs of a relation whose median is told."""
 
 
 @style.styled
@@ -88,11 +90,17 @@ def by_relation(ds: Dataset, values: DataArray) -> list[NDArray[np.float64]]:
 def finding(ds: Dataset, metric: str) -> str:
     """Say the median of the pairs of each relation."""
     values, _ = pairs(ds, metric)
-    groups = [
-        group for group in zip(RELATIONS, by_relation(ds, values), strict=True) if group[1].size
+    if not values.size:
+        return ""
+    groups = zip(RELATIONS, by_relation(ds, values), strict=True)
+    medians = [
+        f"{np.median(group):.3g} ({name}, {group.size} pairs)"
+        for name, group in groups
+        if group.size >= FEWEST_PAIRS
     ]
-    medians = [f"{np.median(group):.3g} ({name}, {group.size} pairs)" for name, group in groups]
-    return f"{MEASURES[metric]}, medians of pairs: {', '.join(medians)}." if medians else ""
+    if len(medians) < 2:
+        return "Whether related languages are more similar cannot be told from so few pairs."
+    return f"{MEASURES[metric]}, medians of pairs: {', '.join(medians)}."
 
 
 FIGURES = {
