@@ -25,6 +25,8 @@ COLUMN, WIDTH, HEIGHT = 3.5, 7.2, 9.0
 """Inches: width of a printed column, of a page, and height of a page."""
 ABREAST = 4
 """Panels that fit side by side on a page."""
+LEGEND_LINE = 0.16
+"""Inches of a line of a legend."""
 GUIDE = "#888888"
 PALE = "#CCCCCC"
 STRIPE = "#F3F3F3"
@@ -75,15 +77,14 @@ def title(figure: Figure, ds: Dataset, subject: str, note: str = "") -> None:
 
 
 def legend(figure: Figure, handles: Sequence[Artist]) -> None:
-    """Put a legend below all panels, in as many columns as fit."""
+    """Put a legend below all panels, in as many columns as fit; more lines make a higher figure."""
     if handles:
         longest = max(len(str(one.get_label())) for one in handles)
         columns = int(figure.get_figwidth() / (0.45 + 0.055 * longest))
-        figure.legend(
-            handles=handles,
-            loc="outside lower center",
-            ncols=max(1, min(columns, len(handles))),
-        )
+        columns = max(1, min(columns, len(handles)))
+        more = LEGEND_LINE * (-(-len(handles) // columns) - 1)
+        figure.set_figheight(min(HEIGHT, figure.get_figheight() + more))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def line_handles(series: Series) -> list[Line2D]:
