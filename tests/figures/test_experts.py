@@ -59,5 +59,5 @@ def test_little_text_gives_no_finding_but_says_so() -> None:
     one_window = text.assign(
         windows=text["windows"] * 0 + 1, perplexity_low=np.nan * text["perplexity_low"]
     )
-    assert "cannot be told from 1 window" in inference.loss_added(one_window)
+    assert "cannot be told (windows of text: 1)" in inference.loss_added(one_window)
     assert not reading.overlaps(inference.perplexity(one_window))

@@ -15,10 +15,10 @@ from neuroglot.tables import valued
 
 FEWEST_PROMPTS, FEWEST_TOKENS = 20, 1000
 """Prompts from which counts have intervals, and tokens from which losses are compared."""
-PLAIN = Series("variant", {"plain": Look("model as it is", "black", marker="X")})
+PLAIN = Series("variant", {"plain": Look("as it is", "black", marker="X")})
 MULTIPLIED = {
-    "boosted": Look("the language's neurons multiplied", "#4477AA"),
-    "random": Look("as many random neurons multiplied", sheets.GUIDE, filled=False),
+    "boosted": Look("its neurons multiplied", "#4477AA"),
+    "random": Look("as many random ones", sheets.GUIDE, filled=False),
 }
 
 
@@ -32,7 +32,7 @@ def share_of_text(ds: Dataset) -> Figure:
     """
     prompts, rows = ds.attrs["prompts"], {"own": "own", "pivot": "pivot"}
     names = ["share", "share_low", "share_high"][: 3 if prompts >= FEWEST_PROMPTS else 1]
-    note = f"{prompts} prompts of the language (own) and {prompts} of the pivot"
+    note = f"{prompts} prompts of each kind"
     label = f"texts in the language, of {prompts}"
     figure = by_factor(ds, ds[names] * prompts, rows, label, note)
     for ax in figure.axes:
@@ -49,7 +49,7 @@ def perplexity_boosted(ds: Dataset) -> Figure:
         ds: ``perplexity(variant, factor, language)``, with factor 1;
             ``predicted_tokens(language)``; and as ``by_factor``.
     """
-    note = f"{counted(ds['predicted_tokens'].values, 'tokens')} of held-out text a language"
+    note = f"{counted(ds['predicted_tokens'].values, 'tokens')} a language"
     values = change(ds).expand_dims(prompted=["own"]).to_dataset(name="change")
     return by_factor(ds, values, {"own": ""}, "change of loss (bits per token)", note)
 
@@ -70,7 +70,7 @@ def by_factor(ds: Dataset, values: Dataset, rows: dict[str, str], label: str, no
         return style.empty(f"no {label}")
     neurons = ds["neurons"].to_series()
     named = {
-        one: replace(look, label=f"{look.label} ({neurons[one]:,})")
+        one: replace(look, label=f"{look.label} ({neurons[one]:,.0f})")
         for one, look in languages.looks.items()
     }
     plain = values[name].sel(factor=1, variant="boosted", language=[*named])
@@ -83,8 +83,8 @@ def by_factor(ds: Dataset, values: Dataset, rows: dict[str, str], label: str, no
         marks = sheets.point(PLAIN.looks["plain"])
         ax.plot(plain.sel(prompted=row), range(len(named)), linestyle="none", **marks)
     sheets.legend(figure, sheets.point_handles(PLAIN) + sheets.point_handles(variants))
-    note = f"{note}; in brackets: number of neurons"
-    sheets.title(figure, ds, f"{label}, neurons multiplied ({ds.attrs['method']})", note)
+    note = f"{note}; in brackets: neurons"
+    sheets.title(figure, ds, f"neurons of {ds.attrs['method']} multiplied", note)
     return figure
 
 

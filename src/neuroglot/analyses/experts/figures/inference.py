@@ -40,7 +40,7 @@ def perplexity(ds: Dataset) -> Figure:
             ``perplexity_low(language, variant)`` and ``perplexity_high``, NaN with only one window
             of text; ``windows(language)`` and ``predicted_tokens(language)``; and as ``speed``.
     """
-    windows, tokens = counted(ds["windows"].values, "windows"), ds["predicted_tokens"].values
+    windows, tokens = counted(ds["windows"].values, "window(s)"), ds["predicted_tokens"].values
     note = f"{windows} and {counted(tokens, 'tokens')} a language; lines: 95 % intervals"
     values = losses(ds)
     values["added"] = values["added"].where(values["variant"] == "high_frequency")
@@ -95,7 +95,7 @@ def loss_added(ds: Dataset) -> str:
     if not bool(added.notnull().any()):
         return ""
     if windows < FEWEST_WINDOWS:
-        return f"What leaving out experts costs cannot be told from {counted(windows, 'windows')}."
+        return f"What leaving out experts costs cannot be told (windows of text: {windows})."
     high, random = (span(added.sel(variant=name), ".2f") for name in [*VARIANTS][1:])
     return (
         f"With a language's high-frequency experts alone, {high} bits per token are added to the "
