@@ -15,7 +15,7 @@ from neuroglot.tables import valued
 
 FEWEST_PROMPTS, FEWEST_TOKENS = 20, 1000
 """Prompts from which counts have intervals, and tokens from which losses are compared."""
-PLAIN = Series("variant", {"plain": Look("as it is", "black", marker="X")})
+PLAIN = Series("variant", {"plain": Look("model as it is", "black", marker="X")})
 MULTIPLIED = {
     "boosted": Look("its neurons multiplied", "#4477AA"),
     "random": Look("as many random ones", sheets.GUIDE, filled=False),
