@@ -67,7 +67,7 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray[Any, Any]:
     """Numbers that the figure must draw."""
     if stem == "share_of_text":
         shares = [ds[name].values for name in ("share", "share_low", "share_high")]
-        return np.stack(shares) * ds.attrs["prompts"]
+        return np.asarray(np.stack(shares) * ds.attrs["prompts"])
     plain = list(ds["factor"].values).index(1)
     loss = np.log2(ds["perplexity"].values)
     return np.asarray(loss - loss[:, [plain]])

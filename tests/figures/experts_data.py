@@ -104,7 +104,7 @@ def frequencies(
         ]
     )
     scaled = np.exp(depth * logits)
-    return np.minimum(0.098 * scaled / scaled.mean(axis=(1, 2), keepdims=True), 1)
+    return np.asarray(np.minimum(0.098 * scaled / scaled.mean(axis=(1, 2), keepdims=True), 1))
 
 
 def similarities(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage, optimal_leaf_ordering
 from xarray import DataArray
@@ -95,7 +95,7 @@ class Scale:
         cmap = mpl.colormaps[name].with_extremes(bad=MISSING)
         return cls(norm, cmap, extend, label)  # type: ignore[arg-type]
 
-    def bar(self, figure: Figure, axes: Sequence[Axes], **more: Any) -> None:
+    def bar(self, figure: FigureBase, axes: Sequence[Axes], **more: Any) -> None:
         """Draw the colour bar right of some axes."""
         shown = ScalarMappable(self.norm, self.cmap)
         size = {"fraction": 0.04, "aspect": 25, "pad": 0.02}

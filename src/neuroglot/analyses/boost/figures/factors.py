@@ -90,9 +90,8 @@ def by_factor(ds: Dataset, values: Dataset, rows: dict[str, str], label: str, no
 
 def change(ds: Dataset) -> DataArray:
     """What a factor adds to the loss in bits per token, ``[variant, factor, language]``."""
-    loss = np.log2(ds["perplexity"])
-    added: DataArray = loss - loss.sel(factor=1)
-    return added
+    loss = ds[["perplexity"]].map(np.log2)["perplexity"]
+    return loss - loss.sel(factor=1)
 
 
 def texts_written(ds: Dataset) -> str:

@@ -61,7 +61,7 @@ def speed(ds: Dataset) -> Figure:
 
 def by_language(ds: Dataset, values: Dataset, subject: str, note: str) -> Figure:
     """Draw languages down; a panel for each variable of ``values``, and for the two shares."""
-    languages = series.languages(ds).only(held(values, next(iter(values)), "language"))
+    languages = series.languages(ds).only(held(values, str(next(iter(values))), "language"))
     if not languages:
         return style.empty(f"no {subject}")
     shares = ds[["expert_share", "parameters_saved"]].expand_dims(variant=["high_frequency"])
@@ -77,7 +77,7 @@ def by_language(ds: Dataset, values: Dataset, subject: str, note: str) -> Figure
 
 def losses(ds: Dataset) -> Dataset:
     """Losses with their intervals, and what variants add to the full model's."""
-    loss = np.log2(ds[["perplexity", "perplexity_low", "perplexity_high"]])
+    loss = ds[["perplexity", "perplexity_low", "perplexity_high"]].map(np.log2)
     full = loss["perplexity"].sel(variant="full").isel(seed=0, drop=True)
     return loss.assign(added=loss["perplexity"] - full)
 
