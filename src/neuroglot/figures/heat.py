@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage, optimal_leaf_ordering
 from xarray import DataArray
@@ -23,7 +23,11 @@ from neuroglot.figures.sheets import Facet
 MISSING = "#BBBBBB"
 CELL = 0.13
 """Inches of a row with a name of 7 points."""
+HEAD = 0.55
+"""Inches of a panel's title, numbers of layers, and label."""
 WRITTEN_CELL = 0.36
+TREE = 0.35
+"""Inches of a tree above a matrix."""
 MOST_WRITTEN = 12
 """Levels of a matrix up to which numbers are written into its cells."""
 MOST_VECTOR = 4000
@@ -91,7 +95,7 @@ class Scale:
         cmap = mpl.colormaps[name].with_extremes(bad=MISSING)
         return cls(norm, cmap, extend, label)  # type: ignore[arg-type]
 
-    def bar(self, figure: Figure, axes: Sequence[Axes], **more: Any) -> None:
+    def bar(self, figure: FigureBase, axes: Sequence[Axes], **more: Any) -> None:
         """Draw the colour bar right of some axes."""
         shown = ScalarMappable(self.norm, self.cmap)
         size = {"fraction": 0.04, "aspect": 25, "pad": 0.02}
@@ -130,6 +134,7 @@ def by_layer(
     scale: Scale,
     panels: Facet | None = None,
     abreast: int = 2,
+    cell: float = CELL,
 ) -> Figure:
     """Draw levels (down) by layers or states (across), one panel for each level of ``panels``.
 
@@ -140,6 +145,7 @@ def by_layer(
         scale: the scale of colours.
         panels: what the panels are.
         abreast: panels in a row.
+        cell: inches of a row; if too low for names, only the first and the last row are named.
 
     Returns:
         The figure. Its axes are the panels' stacks, row by row, and the colour bar.
@@ -147,7 +153,7 @@ def by_layer(
     count = len(panels) if panels else 1
     across = min(abreast, count)
     down = -(-count // across)
-    figure = sheets.sheet(0.8 + down * (0.55 + CELL * max(4, len(levels))), 2)
+    figure = sheets.sheet(0.8 + down * (HEAD + max(4 * CELL, cell * len(levels))), 2)
     widths = [stack.layers.size for stack in axis.stacks]
     grid = figure.subplots(down, across * len(widths), squeeze=False, width_ratios=widths * across)
     for place in range(down * across):
@@ -169,7 +175,10 @@ def by_layer(
             lowest = place + across >= count
             ax.set_xlabel(axis.label(stack) if lowest else "")
         if column == 0:
-            name_rows(axes[0], [levels.label(level) for level in levels])
+            names = [levels.label(level) for level in levels]
+            if cell < CELL:
+                names[1:-1] = [""] * len(names[1:-1])
+            name_rows(axes[0], names)
     scale.bar(figure, figure.axes)
     return figure
 
@@ -214,6 +223,39 @@ def matrix(
     cells(ax, values, scale, **texts)
     name_rows(ax, rows)
     name_columns(ax, columns)
+
+
+def under_tree(
+    above: Axes,
+    below: Axes,
+    values: Values,
+    names: Sequence[str],
+    scale: Scale,
+    tree: Values | None,
+    form: str | None = None,
+) -> None:
+    """Draw a square matrix with its colour bar, below the tree that its levels are ordered by.
+
+    Args:
+        above: axes of the tree, ``TREE`` inches high.
+        below: axes of the matrix, ``side`` inches wide and high.
+        values: ``[row, column]``; NaN, such as the diagonal, is not drawn.
+        names: names of rows and columns, in the order of the tree's leaves.
+        scale: the scale of colours.
+        tree: result of ``tree_of``.
+        form: as in ``matrix``.
+    """
+    draw_tree(above, tree)
+    matrix(below, values, names, names, scale, form)
+    leave_blank(below)
+    scale.bar(above.figure, [below])
+
+
+def leave_blank(ax: Axes) -> None:
+    """Draw no missing cells: those of a matrix that do not exist."""
+    drawn = ax.collections[0]
+    drawn.set_cmap(drawn.get_cmap().with_extremes(bad="none"))
+    ax.set_facecolor("none")
 
 
 def triangle(values: Values) -> Values:

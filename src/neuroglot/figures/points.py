@@ -1,5 +1,6 @@
 """Points and ranges by language, in panels, from a tidy table."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,13 @@ import seaborn.objects as so
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
+from xarray import Dataset
 
 from neuroglot.figures import sheets
 from neuroglot.figures.lines import drawn, faceted, nominal
 from neuroglot.figures.series import Series
 from neuroglot.figures.sheets import ABREAST, Facet
+from neuroglot.tables import valued
 
 LINE = 0.135
 """Inches of a line of text; a level with several points takes more, if there is room."""
@@ -97,6 +100,29 @@ def by_level(
             ax.axhline(len(named) - 1.5, color=sheets.GUIDE, linewidth=0.6)
 
     return drawn(plot, figure, decorate, rows, columns, x=label)
+
+
+def by_quantity(
+    values: Dataset, labels: Mapping[str, str], levels: Series, series: Series
+) -> Figure:
+    """Draw several quantities of each level, each in a panel with an axis of its own.
+
+    Args:
+        values: the quantities, with the dimensions ``levels.column`` and ``series.column``, and
+            ``{name}_low`` and ``{name}_high`` if they have ranges.
+        labels: labels of the x axes, with units, by the names of the quantities.
+        levels: what the lines of each panel are, in most figures languages.
+        series: what colours and markers are.
+
+    Returns:
+        The figure, as ``by_level`` gives it.
+    """
+    table = pd.concat([valued(values, name).assign(panel=name) for name in labels])
+    panels = Facet("panel", dict.fromkeys(labels, ""))
+    figure = by_level(table, levels, series, "", columns=panels, share_x=False)
+    for ax, label in zip(figure.axes, labels.values(), strict=True):
+        ax.set_xlabel(label)
+    return figure
 
 
 def with_means(table: DataFrame, levels: Series, series: list[str], panel: list[str]) -> DataFrame:
