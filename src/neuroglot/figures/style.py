@@ -12,7 +12,6 @@ from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, FigureBase
@@ -21,6 +20,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 from xarray import DataArray, Dataset
 
+from neuroglot.figures import fonts
 from neuroglot.figures.palette import in_few_colours
 from neuroglot.files import write_whole
 
@@ -79,14 +79,6 @@ THEME: dict[str, Any] = {
     "image.interpolation": "nearest",
     "svg.hashsalt": "neuroglot",
 }
-FONTS = (
-    "DejaVu Sans",
-    "Noto Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans Devanagari",
-    "Noto Sans Arabic",
-    "Arial Unicode MS",
-)
 
 Draw = Callable[[Dataset], Figure]
 
@@ -107,17 +99,10 @@ class Drawing:
 P = ParamSpec("P")
 
 
-@functools.cache
-def fonts() -> list[str]:
-    """The installed fonts of ``FONTS``; matplotlib would log a missing font at every text."""
-    installed = set(font_manager.fontManager.get_font_names())
-    return [name for name in FONTS if name in installed] or ["sans-serif"]
-
-
 @contextmanager
 def theme() -> Iterator[None]:
     """Apply the theme, and restore the caller's matplotlib settings afterwards."""
-    settings: Any = THEME | {"font.family": fonts()}
+    settings: Any = THEME | {"font.family": [*fonts.chosen()]}
     with mpl.rc_context(settings):
         yield
 
