@@ -3,7 +3,7 @@
 import functools
 import unicodedata
 from collections.abc import Iterable
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 from fontTools.unicodedata import Scripts, script, script_name
@@ -42,6 +42,8 @@ LETTERS = 40
 """Letters by which a font is judged: it draws a script if it has half of them."""
 LAST_RESORT = "last resort"
 """In the names of fonts that have a box for every character."""
+LEFT_TO_RIGHT = "\u200e"
+"""Unseen; keeps texts that run from right to left in their order."""
 
 
 def noto(code: str) -> str:
@@ -153,3 +155,26 @@ def inches(text: str, points: float) -> float:
     """Width of a text in a size, in the fonts of the figures."""
     font = FontProperties(family=[*chosen()], size=points)
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
+
+
+def filled(texts: Iterable[str], points: float, width: float, most: int) -> list[str]:
+    """Fill lines with texts side by side, in their order, as far as they fit.
+
+    Args:
+        texts: short texts, such as tokens; those that no font draws are named by script.
+        points: size of the letters.
+        width: width of a line in inches.
+        most: maximum number of lines.
+    """
+    lines = [""]
+    for text, alike in groupby(map(shown, texts)):
+        times = len([*alike])
+        word = f"{LEFT_TO_RIGHT}{text}" + (f" ×{times}" if times > 1 else "")
+        longer = f"{lines[-1]}  {word}" if lines[-1] else word
+        if inches(longer, points) <= width:
+            lines[-1] = longer
+        elif len(lines) < most and inches(word, points) <= width:
+            lines.append(word)
+        else:
+            break
+    return lines
