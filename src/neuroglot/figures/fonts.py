@@ -42,8 +42,8 @@ LETTERS = 40
 """Letters by which a font is judged: it draws a script if it has half of them."""
 LAST_RESORT = "last resort"
 """In the names of fonts that have a box for every character."""
-LEFT_TO_RIGHT = "\u200e"
-"""Unseen; keeps texts that run from right to left in their order."""
+LEFT_TO_RIGHT, RIGHT_TO_LEFT = "\u200e", "\u200f"
+"""Unseen marks: texts stand from left to right, whatever the direction within each."""
 
 
 def noto(code: str) -> str:
@@ -169,7 +169,9 @@ def filled(texts: Iterable[str], points: float, width: float, most: int) -> list
     lines = [""]
     for text, alike in groupby(map(shown, texts)):
         times = len([*alike])
-        word = f"{LEFT_TO_RIGHT}{text}" + (f" ×{times}" if times > 1 else "")
+        backwards = any(unicodedata.bidirectional(character) in ("R", "AL") for character in text)
+        mark = RIGHT_TO_LEFT if backwards else ""
+        word = f"{LEFT_TO_RIGHT}{mark}{text}{mark}" + (f" ×{times}" if times > 1 else "")
         longer = f"{lines[-1]}  {word}" if lines[-1] else word
         if inches(longer, points) <= width:
             lines[-1] = longer

@@ -61,8 +61,8 @@ def neurons(ds: Dataset, sign: str, subject: str) -> Figure:
             parse_math=False,
             transform=beside.transAxes,
         )
-    sheets.as_shares(grid[:, 0], "x")
-    sheets.guide(grid[:, 0], 1 / ds.sizes["language"], "x", linestyle="--")
+    sheets.as_shares([*grid[:, 0]], "x")
+    sheets.guide([*grid[:, 0]], 1 / ds.sizes["language"], "x", linestyle="--")
     grid[-1, 0].set_xlabel("share of the language")
     sheets.legend(figure, sheets.point_handles(MEASURES))
     sheets.title(figure, ds, subject, f"{text_of(ds)}; brackets: 95 % intervals; dashed: even")
