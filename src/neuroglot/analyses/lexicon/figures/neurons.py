@@ -1,6 +1,7 @@
 """Figures 8 to 14: the languages and the tokens of selected neurons."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,11 +21,10 @@ LOOKS = {
     "tfidf": Look("TF-IDF, divided by its sum", "#EE6677", marker="D", filled=False),
 }
 TOO_FEW = "From so few, its languages cannot be told."
-MEASURES = Series("measure", LOOKS)
 
 
 @style.styled
-def neurons(ds: Dataset, sign: str, subject: str) -> Figure:
+def neurons(ds: Dataset, sign: str) -> Figure:
     """Draw five languages and the rest, and write the first tokens, of each neuron.
 
     Args:
@@ -34,38 +34,35 @@ def neurons(ds: Dataset, sign: str, subject: str) -> Figure:
             place)`` and ``drawn_highest(sign)``, numbers of neurons, -1 for none.
         sign: ``positive`` or ``negative``: the neurons of lowest entropy; ``""``: the neuron of
             highest entropy of each sign.
-        subject: the neurons in words.
     """
     chosen = choose(ds, sign)
     if not chosen:
         least = f"{ds.attrs['minimum_coverage']:.0%}"
         return style.empty(f"no neuron has {least} of its top tokens in the text")
     figure = sheets.sheet(1.2 + ROW * len(chosen), 2)
-    grid = figure.subplots(len(chosen), 2, squeeze=False, sharex="col", width_ratios=(1, 2))
+    grid = figure.subplots(len(chosen), 2, squeeze=False, sharex="col", width_ratios=(1, 2.4))
     for (ax, beside), neuron in zip(grid, chosen, strict=True):
         names, values = largest(neuron)
         for share, look, side in zip(values, LOOKS.values(), (-0.15, 0.15), strict=True):
-            ax.plot(
-                share, np.arange(len(names)) + side, ls="none", clip_on=False, **sheets.point(look)
-            )
+            places = np.arange(len(names)) + side
+            ax.plot(share, places, linestyle="none", clip_on=False, **sheets.point(look))
         ax.set_yticks(range(len(names)), names)
         ax.set_ylim(LANGUAGES + 0.6, -0.6)
         ax.tick_params(axis="y", length=0)
         beside.set_axis_off()
-        beside.text(
-            0,
-            1,
-            described(neuron),
-            fontsize=POINTS,
-            va="top",
-            parse_math=False,
-            transform=beside.transAxes,
-        )
+        within: Any = {"transform": beside.transAxes, "verticalalignment": "top"}
+        beside.text(0, 1, described(neuron), fontsize=POINTS, parse_math=False, **within)
     sheets.as_shares([*grid[:, 0]], "x")
     sheets.guide([*grid[:, 0]], 1 / ds.sizes["language"], "x", linestyle="--")
-    grid[-1, 0].set_xlabel("share of the language")
-    sheets.legend(figure, sheets.point_handles(MEASURES))
-    sheets.title(figure, ds, subject, f"{text_of(ds)}; brackets: 95 % intervals; dashed: even")
+    grid[-1, 0].set_xlabel("share of the association or TF-IDF")
+    sheets.legend(figure, sheets.point_handles(Series("measure", LOOKS)))
+    subject = f"lowest entropy, {SIGNS.label(sign)}" if sign else "highest entropy"
+    sheets.title(
+        figure,
+        ds,
+        f"neurons of {subject}",
+        f"{text_of(ds)}; brackets: 95 % intervals; dashed: even",
+    )
     return figure
 
 
@@ -130,18 +127,10 @@ def finding(ds: Dataset, sign: str) -> str:
 
 
 FIGURES = {
-    stem: style.Drawing(partial(neurons, sign=sign, subject=subject), partial(finding, sign=sign))
-    for stem, sign, subject in (
-        (
-            "figure_08_lowest_entropy_positive",
-            "positive",
-            "neurons of lowest entropy, highest weights",
-        ),
-        (
-            "figure_10_lowest_entropy_negative",
-            "negative",
-            "neurons of lowest entropy, lowest weights",
-        ),
-        ("figure_14_highest_entropy", "", "neurons of highest entropy"),
+    stem: style.Drawing(partial(neurons, sign=sign), partial(finding, sign=sign))
+    for stem, sign in (
+        ("figure_08_lowest_entropy_positive", "positive"),
+        ("figure_10_lowest_entropy_negative", "negative"),
+        ("figure_14_highest_entropy", ""),
     )
 }
