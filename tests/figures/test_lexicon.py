@@ -28,7 +28,7 @@ def test_shares_of_a_neuron_add_up_to_one() -> None:
 
 
 def test_neurons_that_are_missing_get_no_row() -> None:
-    ds = dataset()
+    ds = dataset().copy(deep=True)
     ds["drawn"][0, 2:] = -1
     assert int(neurons.choose(ds, "positive")[0]["neuron"]) == 0
     assert len(neurons.choose(ds, "positive")) == 2
@@ -38,7 +38,7 @@ def test_neurons_that_are_missing_get_no_row() -> None:
 
 def test_a_neuron_is_described_with_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fonts, "shown", lambda text: "[Any]" if text == "हिन्दी" else text)
-    ds = dataset()
+    ds = dataset().copy(deep=True)
     ds["top_text"][:] = [*"$ab", "हिन्दी", "हिन्दी"] * 4
     [first, *_] = [word for word in reading.words(LOWEST.draw(ds)) if word.startswith("neuron 0")]
     assert first.replace(fonts.LEFT_TO_RIGHT, "").startswith(
