@@ -48,9 +48,9 @@ def entropy_and_coverage(ds: Dataset) -> Figure:
     scale.bar(figure, below, ticks=(1, 3, 10, 30, 100, 300, 1000), format="{x:g}")
     by_coverage = [above[1], *below]
     sheets.as_shares(by_coverage, "x", whole=False)
-    sheets.guide(by_coverage, least, "x", linestyle=":")
+    sheets.guide(by_coverage, least, "x", linestyle=":", zorder=2)
     sheets.guide(above[:1], most, "x", linestyle="--")
-    sheets.guide(below, most, linestyle="--")
+    sheets.guide(below, most, linestyle="--", zorder=2)
     sheets.legend(figure, sheets.line_handles(SIGNS))
     note = f"{text_of(ds)}; dashed: even; dotted: least coverage to be ranked"
     sheets.title(figure, ds, "neurons of the last layer", note)

@@ -85,12 +85,17 @@ def largest(neuron: Dataset) -> tuple[list[str], NDArray[np.float64]]:
     values = np.stack([neuron["association"], neuron["tfidf"] / total.where(total > 0)])
     count = min(LANGUAGES, int((values[0] > 0).sum()))
     order = np.argsort(-values[0], kind="stable")
-    label = series.languages(neuron).label
-    ids, genera = neuron["language"].values[order], neuron["genus"].values[order]
-    names = [f"{label(str(one))}, {genus}" for one, genus in zip(ids, genera, strict=True)][:count]
+    names = [name(neuron.isel(language=at)) for at in order[:count]]
     rest = [f"{order.size - count} other languages"] if order.size > count else []
     groups = np.add.reduceat(values[:, order], np.arange(count + len(rest)), axis=1)
     return names + rest, groups
+
+
+def name(one: Dataset) -> str:
+    """The name of one language, with its genus if this is another word."""
+    label = series.languages(one.expand_dims("language")).label(str(one["language"].values))
+    genus = str(one["genus"].values)
+    return label if genus in label else f"{label}, {genus}"
 
 
 def described(neuron: Dataset) -> str:
