@@ -1,7 +1,5 @@
 """Languages clustered by the neurons that write them, with the languages' families."""
 
-from itertools import pairwise
-
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import cophenet, dendrogram, leaves_list
@@ -36,21 +34,16 @@ def language_tree(ds: Dataset) -> Figure:
     least = ds.attrs["minimum_coverage"]
     known = covered_association(ds["association"].sel(prior="uniform"), ds["coverage"], least)
     often = clade_support(tree, known, REPLICATES) >= SUPPORTED
+    colours = np.where(often, "black", sheets.PALE).tolist()
     groups, looks, order = families.groups(ds), families.series(), leaves_list(tree)
     drawn, columns = looks.only(groups), -(-count // MOST_LINES)
     ends = np.linspace(0, count, columns + 1).round().astype(int)
     height = 1.6 + LINE * max(np.diff(ends)) + 0.07 * len(drawn)
     figure = sheets.sheet(min(height, sheets.HEIGHT), columns)
-    for ax, (first, end) in zip(
-        figure.subplots(1, columns, squeeze=False)[0], pairwise(ends), strict=True
-    ):
-        dendrogram(
-            tree,
-            ax=ax,
-            orientation="left",
-            no_labels=True,
-            link_color_func=lambda node: "black" if often[node - count] else sheets.PALE,
-        )
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    for ax, first, end in zip(axes, ends[:-1], ends[1:], strict=True):
+        look = {"no_labels": True, "link_color_func": lambda at: colours[at - count]}
+        dendrogram(tree, ax=ax, orientation="left", **look)
         deepest = tree[:, 2].max() or 1.0
         places = LEAF * np.arange(first, end) + LEAF / 2
         for place, leaf in zip(places, order[first:end], strict=True):
@@ -62,7 +55,7 @@ def language_tree(ds: Dataset) -> Figure:
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="y", visible=False)
         ax.spines["left"].set_visible(False)
-        ax.set_xlabel(f"{ds['linkage'].units}")
+        ax.set_xlabel(ds["linkage"].units)
     sheets.legend(figure, sheets.point_handles(drawn))
     note = f"{text_of(ds)}; black: in at least {SUPPORTED:.0%} of {REPLICATES} resamples of neurons"
     sheets.title(figure, ds, "languages by their neurons", note)
