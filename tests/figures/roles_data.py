@@ -218,7 +218,61 @@ def dataset(family: str, **case: Any) -> xr.Dataset:
 def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
     """Numbers that the figure must draw."""
     site = "act" if "detector" in stem else "out"
-    match stem.split("_")[1]:
-        case "04" | "06":
+    number = int(stem.split("_")[1])
+    match number:
+        case 2:
+            return np.array([ds["mean"].sel(site="act"), ds["std"].sel(site="act")])
+        case 3:
+            return np.array([ds["mean"].sel(site="out_gelu"), ds["std"].sel(site="out_gelu")])
+        case 4 | 6:
             return ds["flatness_mean"].sel(site=site).values
+        case 5 | 7:
+            return strongest(ds[f"scaled_{site}"].values)
+        case 8:
+            return np.nanmean(ds["scaled_out"].values[:, 0], axis=1)
+        case 9 | 10:
+            first = different(ds["distance_mean"].sel(site=site).values[0])
+            if np.isnan(first).all():
+                return first
+            ratios = np.log2(first / np.nanmedian(first, axis=(0, 1)))
+            pivot = ds["language_a"].values.tolist().index(ds.attrs["pivot"])
+            return np.array([ratios[pivot], ratios[:, pivot]])
+        case 11:
+            models = ds["rsa"].sel(site=site)
+            a, b = models["model_a"].values[:2]
+            return models.sel(model_a=a, model_b=b).mean("language").values
+        case 12 | 13 if stem.endswith("pairs"):
+            first = different(ds["rank_correlation"].sel(site=site).values)
+            likeness = np.tril(np.nanmean(first[0], axis=-1)) if len(first[0]) > 1 else np.array([])
+            best = np.unravel_index(np.argmax(likeness), likeness.shape) if likeness.size else ()
+            return first[:, *best] if best else likeness
+        case 12 | 13:
+            last = ds["rank_correlation"].sel(site=site).values[0, ..., -1]
+            return np.tril(last, -1)[np.tril_indices(len(last), -1)]
+        case 14 | 15:
+            return ds["same_language"].sel(site=site).values[:, 0, 1]
+        case 16:
+            return np.array([ds["sentence_overlap"][:, 0, 1], ds["token_overlap"][:, 1, 0]])
+        case 17 | 18:
+            of_pivot = ds["rank_correlation"].sel(site=site, language_a=ds.attrs["pivot"])
+            return of_pivot.where(of_pivot["language_b"] != ds.attrs["pivot"]).values
     raise KeyError(stem)
+
+
+def different(values: np.ndarray) -> np.ndarray:
+    """Without the diagonal of ``[..., language, language, layer]``."""
+    kept = values.copy()
+    kept[..., np.arange(values.shape[-2]), np.arange(values.shape[-2]), :] = np.nan
+    return kept
+
+
+def strongest(scaled: np.ndarray) -> np.ndarray:
+    """Robust z of each language's strongest neuron, of the first block of prefixes.
+
+    Args:
+        scaled: ``[language, layer, prefix, neuron]``.
+    """
+    block = scaled[:, :, : np.isfinite(scaled[..., 0]).sum(axis=-1).min() // 5]
+    apart = block - np.median(block, axis=-1, keepdims=True)
+    z = apart / (1.4826 * np.median(np.abs(apart), axis=-1, keepdims=True))
+    return z.mean(axis=2).max(axis=-1)[:1]
