@@ -242,10 +242,10 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
             a, b = models["model_a"].values[:2]
             return models.sel(model_a=a, model_b=b).mean("language").values
         case 12 | 13 if stem.endswith("pairs"):
-            first = different(ds["rank_correlation"].sel(site=site).values)
-            likeness = np.tril(np.nanmean(first[0], axis=-1)) if len(first[0]) > 1 else np.array([])
-            best = np.unravel_index(np.argmax(likeness), likeness.shape) if likeness.size else ()
-            return first[:, *best] if best else likeness
+            values = ds["rank_correlation"].sel(site=site).values
+            lower = np.tril(values[0].mean(axis=-1), -1) + np.triu(np.full(values.shape[1:3], -2))
+            best = np.unravel_index(lower.argmax(), lower.shape)
+            return values[:, *best] if lower.max() > -2 else np.array([])
         case 12 | 13:
             last = ds["rank_correlation"].sel(site=site).values[0, ..., -1]
             return np.tril(last, -1)[np.tril_indices(len(last), -1)]
@@ -267,12 +267,14 @@ def different(values: np.ndarray) -> np.ndarray:
 
 
 def strongest(scaled: np.ndarray) -> np.ndarray:
-    """Robust z of each language's strongest neuron, of the first block of prefixes.
+    """Robust z of the first language's strongest neuron in each layer, mean of a fifth of the rows.
 
     Args:
-        scaled: ``[language, layer, prefix, neuron]``.
+        scaled: ``[language, layer, prefix, neuron]``; the first language has every prefix.
     """
-    block = scaled[:, :, : np.isfinite(scaled[..., 0]).sum(axis=-1).min() // 5]
+    block = scaled[0, :, : scaled.shape[2] // 5]
+    if np.isnan(block).all():
+        return np.array([])
     apart = block - np.median(block, axis=-1, keepdims=True)
     z = apart / (1.4826 * np.median(np.abs(apart), axis=-1, keepdims=True))
-    return z.mean(axis=2).max(axis=-1)[:1]
+    return z.mean(axis=1).max(axis=-1)
