@@ -252,7 +252,7 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
         case 14 | 15:
             return ds["same_language"].sel(site=site).values[:, 0, 1]
         case 16:
-            return np.array([ds["sentence_overlap"][:, 0, 1], ds["token_overlap"][:, 1, 0]])
+            return np.array([ds["sentence_overlap"][:, 0, 1], ds["token_overlap"][:, 0, 1]])
         case 17 | 18:
             of_pivot = ds["rank_correlation"].sel(site=site, language_a=ds.attrs["pivot"])
             return of_pivot.where(of_pivot["language_b"] != ds.attrs["pivot"]).values

@@ -1,5 +1,7 @@
 """Figures 5, 7 and 8: activations of every prefix in chosen layers, and one layer closely."""
 
+from itertools import pairwise
+
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -46,7 +48,8 @@ def robust_z(values: Values) -> Values:
 
 def pooled(z: Values) -> Values:
     """Means of blocks of prefixes; then, of neighbouring neurons, the value farthest from 0."""
-    lines = np.stack([z[rows].mean(0) for rows in np.array_split(np.arange(len(z)), BLOCKS)])
+    edges = np.linspace(0, len(z), BLOCKS + 1).astype(int)
+    lines = np.stack([z[a : max(a + 1, b)].mean(0) for a, b in pairwise(edges)])
     width = -(-z.shape[1] // COLUMNS)
     cells = np.pad(lines, ((0, 0), (0, -z.shape[1] % width))).reshape(BLOCKS, -1, width)
     farthest = np.abs(cells).argmax(2, keepdims=True)
@@ -93,7 +96,7 @@ def activations(ds: Dataset, site: str) -> Figure:
         ax.set_title(LayerAxis.of(ds).name(place), loc="left")
         if place % across == 0:
             ax.set_yticks((np.arange(len(names)) + 0.5) * BLOCKS, names, rotation=0)
-    figure.supxlabel(f"{NEURONS[site]} (from 0; those that stand out are numbered)")
+    figure.supxlabel(f"{NEURONS[site]}, numbered from 0")
     scale.bar(figure, axes)
     sheets.title(figure, ds, f"{style.SITES[site]}, activations", sample(ds, layers[0]))
     return figure
