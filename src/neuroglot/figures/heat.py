@@ -1,5 +1,6 @@
 """Heat maps: levels by layer, and levels by levels, on one scale of colours a figure."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,6 +22,8 @@ from neuroglot.figures.series import Series
 from neuroglot.figures.sheets import Facet
 
 MISSING = "#BBBBBB"
+CHARACTER = 0.065
+"""Inches of a character of 8 points."""
 CELL = 0.13
 """Inches of a row with a name of 7 points."""
 WRITTEN_CELL = 0.36
@@ -96,7 +99,8 @@ class Scale:
         shown = ScalarMappable(self.norm, self.cmap)
         size = {"fraction": 0.04, "aspect": 25, "pad": 0.02}
         bar = figure.colorbar(shown, ax=list(axes), extend=self.extend, **(size | more))
-        bar.set_label(self.label)
+        room = int((figure.get_figheight() - 0.7) / CHARACTER)
+        bar.set_label(textwrap.fill(self.label, max(16, room)))
         bar.outline.set_visible(False)
 
 

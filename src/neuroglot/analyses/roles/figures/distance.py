@@ -33,7 +33,7 @@ def distance(ds: Dataset, site: str) -> Figure:
     first = values.isel(corpus=0)
     named = series.languages(ds, "language_a")
     pivot = series.pivot(ds, named)
-    ratios = np.log2(first / first[NAME].median(PAIR))
+    ratios = (first / first[NAME].median(PAIR)).map(np.log2)
     both = [
         ratios.sel({pair[0]: pivot}, drop=True).rename({pair[1]: "language"})
         for pair in (PAIR, PAIR[::-1])

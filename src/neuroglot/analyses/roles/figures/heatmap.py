@@ -92,7 +92,9 @@ def activations(ds: Dataset, site: str) -> Figure:
             ax.axhline(edge, color="white", linewidth=0.8)
         mean = np.mean([one.mean(0) for one in z[place]], axis=0)
         peaks = peaks_of(mean)
-        ax.set_xticks((np.array(peaks) + 0.5) * values.shape[1] / len(mean), peaks, rotation=0)
+        ax.set_xticks(
+            (np.array(peaks) + 0.5) * values.shape[1] / len(mean), map(str, peaks), rotation=0
+        )
         ax.set_title(LayerAxis.of(ds).name(place), loc="left")
         if place % across == 0:
             ax.set_yticks((np.arange(len(names)) + 0.5) * BLOCKS, names, rotation=0)
@@ -134,14 +136,14 @@ def early_layer(ds: Dataset, site: str) -> Figure:
         return style.empty(f"no activations of {style.SITES[site]}")
     languages = series.languages(ds).only(rows)
     figure, axes = sheets.grid(len(rows), sheets.ABREAST, 1.5)
-    for ax, (language, look) in zip(axes, languages.looks.items(), strict=True):
+    for place, (ax, (language, look)) in enumerate(zip(axes, languages.looks.items(), strict=True)):
         values = rows[language]
         low, high = np.quantile(values, (0.05, 0.95), axis=0)
         ax.fill_between(range(len(low)), low, high, color=look.color, alpha=0.3, rasterized=True)
         ax.plot(values.mean(0), color=look.color, linewidth=0.7, rasterized=True)
         (top, share), variable = most_often_maximum(values), int(values.std(0).argmax())
         ax.plot(top, 1.1, "v", color="black")
-        ax.set_yticks([0, 0.5, 1], [0, 0.5, 1] if ax is axes[0] else [])
+        ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"] if place % sheets.ABREAST == 0 else [])
         ax.plot(variable, 1.25, "d", color="black", markerfacecolor="white")
         ax.set_title(f"{look.label}\n▼ {top} ({share:.0%})  ◇ {variable}")
     figure.supxlabel(f"{NEURONS[site]} (from 0)")

@@ -43,7 +43,7 @@ def same_language(ds: Dataset, site: str) -> Figure:
 
 
 def with_baseline(ds: Dataset, site: str) -> Dataset:
-    """``same_language(sets, language, layer)``, its interval, and the baseline without interval."""
+    """``same_language(sets, language, layer)``, its interval, and last the same languages' baseline."""
     own = ds[[SAME, f"{SAME}_low", f"{SAME}_high"]].sel(site=site, drop=True)
     others = compared(ds, NAME, site)[NAME].mean(["corpus", "language_b"]).drop_vars("site")
     baseline = others.rename(language_a="language").reindex(language=ds["language"])
@@ -52,7 +52,7 @@ def with_baseline(ds: Dataset, site: str) -> Dataset:
         for a, b in combinations(ds["corpus_a"].values, 2)
     } | {BASELINE: Dataset(dict.fromkeys(own, baseline))}
     joined = concat(panels.values(), "sets").assign_coords(sets=[*panels])
-    return joined.assign_attrs(ds.attrs)
+    return joined.where(joined[SAME][:-1].notnull().any("sets")).assign_attrs(ds.attrs)
 
 
 def same_finding(ds: Dataset, site: str) -> str:
@@ -87,7 +87,7 @@ def overlap(ds: Dataset) -> Figure:
     figure = sheets.sheet(2.4 + 0.18 * len(names), 1 if table.sizes["shared"] < 4 else 2)
     ax = figure.subplots()
     scale = heat.Scale.of(table.values, "share", limits=(0, float(table.max())))
-    heat.matrix(ax, table.values, names, table["shared"].values, scale, ".0%")
+    heat.matrix(ax, table.values, names, [*table["shared"].values], scale, ".0%")
     ax.set_xlabel("what is shared")
     scale.bar(figure, [ax], format=PercentFormatter(1, 0))
     sheets.title(figure, ds, "overlap of parallel sets")

@@ -1,6 +1,7 @@
 """Figure 11: representational similarity between the layers of two models."""
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +13,13 @@ from neuroglot.figures.layers import ticks
 from neuroglot.figures.texts import counted
 
 MOST_PANELS = 16
-OUTLINE = {"marker": "s", "s": 4, "facecolors": "none", "edgecolors": "black", "linewidth": 0.5}
+OUTLINE: Any = {
+    "marker": "s",
+    "s": 4,
+    "facecolors": "none",
+    "edgecolors": "black",
+    "linewidth": 0.5,
+}
 
 
 @style.styled
