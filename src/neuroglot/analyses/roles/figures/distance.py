@@ -27,13 +27,13 @@ def distance(ds: Dataset, site: str) -> Figure:
             ``segments(corpus, language_a, language_b)``.
         site: ``act`` for figure 9, ``out`` for figure 10.
     """
-    values = compared(ds, NAME, site)
+    values = compared(ds, NAME, site, "segments")
     if not values.sizes["corpus"]:
         return style.empty(f"no two languages with distances between their {style.SITES[site]}")
     first = values.isel(corpus=0)
     named = series.languages(ds, "language_a")
     pivot = series.pivot(ds, named)
-    ratios = (first / first[NAME].median(PAIR)).map(np.log2)
+    ratios = (first.drop_vars("segments") / first[NAME].median(PAIR)).map(np.log2)
     both = [
         ratios.sel({pair[0]: pivot}, drop=True).rename({pair[1]: "language"})
         for pair in (PAIR, PAIR[::-1])
@@ -41,26 +41,21 @@ def distance(ds: Dataset, site: str) -> Figure:
     titles = {word: f"{word} {named.label(pivot)}" for word in ("from", "to")}
     joined = concat(both, "direction").assign_coords(direction=[*titles]).assign_attrs(ds.attrs)
     figure = languages.by_layer(joined, NAME, UNIT, Facet("direction", titles), signed=True)
-    corpus = str(first["corpus"].item())
-    note = f"{corpus}, {counted(segments(ds, corpus), 'parallel segments')}"
+    number = counted(first["segments"].fillna(0).values, "parallel segments")
+    note = f"{first['corpus'].item()}, {number}"
     sheets.title(figure, ds, f"{style.SITES[site]}, distance of parallel prefixes", note)
     return figure
 
 
-def segments(ds: Dataset, corpus: str) -> np.ndarray:
-    """Numbers of parallel segments of every two languages of a text."""
-    numbers = ds["segments"].where(ds["language_a"] != ds["language_b"], 0)
-    return np.asarray(numbers.sel(corpus=corpus).fillna(0).values)
-
-
 def finding(ds: Dataset, site: str) -> str:
     """Say in which layer of the first text languages lie nearest and farthest."""
-    for values in compared(ds, NAME, site)[NAME].transpose("corpus", ...):
-        corpus = str(values["corpus"].item())
-        quantity = f"On {corpus}, the median distance per prefix over all pairs"
-        found = extremes(values.median(PAIR).drop_vars(["site", "corpus"]), quantity, "")
-        return settled(found, int(segments(ds, corpus).max()), "parallel segments")
-    return ""
+    values = compared(ds, NAME, site, "segments")
+    if not values.sizes["corpus"]:
+        return ""
+    first = values.isel(corpus=0).drop_vars("site")
+    quantity = f"On {first['corpus'].item()}, the median distance per prefix over all pairs"
+    found = extremes(first[NAME].median(PAIR).drop_vars("corpus"), quantity, "")
+    return settled(found, int(first["segments"].max()), "parallel segments")
 
 
 FIGURES = {

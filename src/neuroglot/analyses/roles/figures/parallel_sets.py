@@ -43,7 +43,7 @@ def same_language(ds: Dataset, site: str) -> Figure:
 
 
 def with_baseline(ds: Dataset, site: str) -> Dataset:
-    """``same_language(sets, language, layer)``, its interval, and last the same languages' baseline."""
+    """``same_language(sets, language, layer)``, its interval, and last the languages' baseline."""
     own = ds[[SAME, f"{SAME}_low", f"{SAME}_high"]].sel(site=site, drop=True)
     others = compared(ds, NAME, site)[NAME].mean(["corpus", "language_b"]).drop_vars("site")
     baseline = others.rename(language_a="language").reindex(language=ds["language"])
