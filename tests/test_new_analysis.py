@@ -117,25 +117,27 @@ FILES = {
         from matplotlib.figure import Figure
         from xarray import Dataset
 
-        from neuroglot.figures import style
+        from neuroglot.figures import languages, sheets, style
+        from neuroglot.figures.findings import extremes
 
 
         @style.styled
         def rate_by_layer(ds: Dataset) -> Figure:
-            """A line for each language."""
-            figure = Figure(figsize=(3.5, 2.5), layout="constrained")
-            axes = figure.subplots()
-            for language in ds["language"].values:
-                axes.plot(ds["layer"] + 1, ds["rate"].sel(language=language), label=str(language))
-            axes.set(xlabel="layer", ylabel="rate (share of tokens)", title=ds.attrs["model"])
-            axes.legend()
+            """Rates of each language."""
+            figure = languages.by_layer(ds, "rate", "rate (share of tokens)")
+            sheets.title(figure, ds, "firing of all neurons")
             return figure
 
 
-        FIGURES = {"rate_by_layer": rate_by_layer}
+        def finding(ds: Dataset) -> str:
+            """Where neurons fire least and most."""
+            return extremes(ds["rate"], "The rate", "of tokens")
+
+
+        FIGURES = {"rate_by_layer": style.Drawing(rate_by_layer, finding)}
     ''',
-    "captions/table.rst": "Rates of ``{{ snakemake.wildcards.m }}``.",
-    "captions/rate_by_layer.rst": "Rates by layer of ``{{ snakemake.wildcards.m }}``.",
+    "captions/table.rst": "Rates of {{ model }}.",
+    "captions/rate_by_layer.rst": "{{ finding }}\n\nRates by layer. {{ texts }}",
 }
 
 

@@ -11,7 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage, optimal_leaf_ordering
 from xarray import DataArray
@@ -26,7 +26,11 @@ CHARACTER = 0.065
 """Inches of a character of 8 points."""
 CELL = 0.13
 """Inches of a row with a name of 7 points."""
+HEAD = 0.55
+"""Inches of a panel's title, numbers of layers, and label."""
 WRITTEN_CELL = 0.36
+TREE = 0.35
+"""Inches of a tree above a matrix."""
 MOST_WRITTEN = 12
 """Levels of a matrix up to which numbers are written into its cells."""
 MOST_VECTOR = 4000
@@ -94,7 +98,7 @@ class Scale:
         cmap = mpl.colormaps[name].with_extremes(bad=MISSING)
         return cls(norm, cmap, extend, label)  # type: ignore[arg-type]
 
-    def bar(self, figure: Figure, axes: Sequence[Axes], **more: Any) -> None:
+    def bar(self, figure: FigureBase, axes: Sequence[Axes], **more: Any) -> None:
         """Draw the colour bar right of some axes."""
         shown = ScalarMappable(self.norm, self.cmap)
         size = {"fraction": 0.04, "aspect": 25, "pad": 0.02}
@@ -134,6 +138,7 @@ def by_layer(
     scale: Scale,
     panels: Facet | None = None,
     abreast: int = 2,
+    cell: float = CELL,
 ) -> Figure:
     """Draw levels (down) by layers or states (across), one panel for each level of ``panels``.
 
@@ -147,6 +152,7 @@ def by_layer(
         scale: the scale of colours.
         panels: what the panels are.
         abreast: panels in a row.
+        cell: inches of a row; if too low for names, only the first and the last row are named.
 
     Returns:
         The figure. Its axes are the panels' stacks, row by row, and the colour bar.
@@ -154,7 +160,7 @@ def by_layer(
     count = len(panels) if panels else 1
     across = min(abreast, count)
     down = -(-count // across)
-    figure = sheets.sheet(0.8 + down * (0.55 + CELL * max(4, len(levels))), 2)
+    figure = sheets.sheet(0.8 + down * (HEAD + max(4 * CELL, cell * len(levels))), 2)
     widths = [stack.layers.size for stack in axis.stacks]
     grid = figure.subplots(down, across * len(widths), squeeze=False, width_ratios=widths * across)
     for place in range(down * across):
@@ -180,6 +186,8 @@ def by_layer(
             axis.number(ax, stack)
             lowest = place + across >= count
             ax.set_xlabel(axis.label(stack) if lowest else "")
+        if cell < CELL:
+            names[1:-1] = [""] * len(names[1:-1])
         if column == 0 or names != [text.get_text() for text in grid[row, 0].get_yticklabels()]:
             name_rows(axes[0], names)
     scale.bar(figure, figure.axes)
@@ -227,10 +235,42 @@ def matrix(
         texts |= {"annot": True, "fmt": form, "annot_kws": {"fontsize": 7}}
     cells(ax, values, scale, **texts)
     if lower:
-        steps = np.arange(len(values) + 1)
-        ax.fill_between(steps, 0, np.minimum(steps + 1, len(values)), step="post", color="white")
+        leave_blank(ax)
     name_rows(ax, rows)
     name_columns(ax, columns)
+
+
+def under_tree(
+    above: Axes,
+    below: Axes,
+    values: Values,
+    names: Sequence[str],
+    scale: Scale,
+    tree: Values | None,
+    form: str | None = None,
+) -> None:
+    """Draw a square matrix with its colour bar, below the tree that its levels are ordered by.
+
+    Args:
+        above: axes of the tree, ``TREE`` inches high.
+        below: axes of the matrix, ``side`` inches wide and high.
+        values: ``[row, column]``; NaN, such as the diagonal, is not drawn.
+        names: names of rows and columns, in the order of the tree's leaves.
+        scale: the scale of colours.
+        tree: result of ``tree_of``.
+        form: as in ``matrix``.
+    """
+    draw_tree(above, tree)
+    matrix(below, values, names, names, scale, form)
+    leave_blank(below)
+    scale.bar(above.figure, [below])
+
+
+def leave_blank(ax: Axes) -> None:
+    """Draw no missing cells: those of a matrix that do not exist."""
+    drawn = ax.collections[0]
+    drawn.set_cmap(drawn.get_cmap().with_extremes(bad="none"))
+    ax.set_facecolor("none")
 
 
 def triangle(values: Values) -> Values:

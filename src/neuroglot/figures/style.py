@@ -78,6 +78,7 @@ THEME: dict[str, Any] = {
     "figure.constrained_layout.w_pad": 0.04,
     "image.interpolation": "nearest",
     "svg.hashsalt": "neuroglot",
+    "text.hinting": "no_hinting",  # texts are as wide at any resolution, so that layouts hold
 }
 FONTS = (
     "DejaVu Sans",
