@@ -36,7 +36,7 @@ def activation_frequency(ds: Dataset, site: str) -> Figure:
     unit = "activation frequency (share of prefixes)"
     figure = languages.by_layer(joined, "frequency", unit, Facet("panel", titles), whole=True)
     always = float(at_site["mean"].min()) > ALWAYS
-    note = "All neurons are active at all prefixes: no value is exactly zero." if always else ""
+    note = "Neurons are active at practically all prefixes." if always else ""
     sheets.title(figure, ds, f"{style.SITES[site]}, activation frequency", note)
     return figure
 
@@ -49,6 +49,8 @@ def drawn_site(ds: Dataset, site: str) -> str:
 def finding(ds: Dataset, site: str) -> str:
     """Say where neurons are active least and most often."""
     at_site = ds.sel(site=drawn_site(ds, site), drop=True)
+    if float(at_site["mean"].min()) > ALWAYS:
+        return "In every layer and language, neurons are active at practically all prefixes."
     found = extremes(at_site["mean"], "The mean activation frequency", "", ".1%")
     return found and f"{found} Its SD over neurons is {span(at_site['std'], '.1%')}."
 

@@ -121,7 +121,11 @@ def finding(ds: Dataset, site: str) -> str:
     if not found:
         return ""
     name = max(found, key=lambda one: abs(found[one]))
-    text = f"{name} stands out most: its mean robust z over languages is {found[name]:.1f}."
+    text = (
+        f"{name} stands out most: its mean robust z over languages is {found[name]:.1f}.".replace(
+            "-", "−"
+        )
+    )
     return settled(text, ds.sizes["row"], "prefixes")
 
 
