@@ -103,7 +103,8 @@ class Scale:
         shown = ScalarMappable(self.norm, self.cmap)
         size = {"fraction": 0.04, "aspect": 25, "pad": 0.02}
         bar = figure.colorbar(shown, ax=list(axes), extend=self.extend, **(size | more))
-        room = int((figure.get_figheight() - 0.7) / CHARACTER)
+        paper: Any = axes[0].get_figure(root=True)
+        room = int((paper.get_figheight() - 0.7) / CHARACTER)
         bar.set_label(textwrap.fill(self.label, max(16, room)))
         bar.outline.set_visible(False)
 

@@ -121,11 +121,8 @@ def finding(ds: Dataset, site: str) -> str:
     if not found:
         return ""
     name = max(found, key=lambda one: abs(found[one]))
-    text = (
-        f"{name} stands out most: its mean robust z over languages is {found[name]:.1f}.".replace(
-            "-", "−"
-        )
-    )
+    z = format(found[name], ".1f").replace("-", "−")
+    text = f"{name} stands out most: its mean robust z over languages is {z}."
     return settled(text, ds.sizes["row"], "prefixes")
 
 
