@@ -1,6 +1,7 @@
 """Heat maps: levels by layer, and levels by levels, on one scale of colours a figure."""
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ from neuroglot.figures.series import Series
 from neuroglot.figures.sheets import Facet
 
 MISSING = "#BBBBBB"
+CHARACTER = 0.065
+"""Inches of a character of 8 points."""
 CELL = 0.13
 """Inches of a row with a name of 7 points."""
 HEAD = 0.55
@@ -100,7 +103,9 @@ class Scale:
         shown = ScalarMappable(self.norm, self.cmap)
         size = {"fraction": 0.04, "aspect": 25, "pad": 0.02}
         bar = figure.colorbar(shown, ax=list(axes), extend=self.extend, **(size | more))
-        bar.set_label(self.label)
+        paper: Any = axes[0].get_figure(root=True)
+        room = int((paper.get_figheight() - 0.7) / CHARACTER)
+        bar.set_label(textwrap.fill(self.label, max(16, room)))
         bar.outline.set_visible(False)
 
 
@@ -138,6 +143,9 @@ def by_layer(
 ) -> Figure:
     """Draw levels (down) by layers or states (across), one panel for each level of ``panels``.
 
+    A panel has only the levels that have a number in it. Panels with other levels than the first
+    have names of their own.
+
     Args:
         values: dimensions ``layer`` or ``state``, ``levels.column`` and ``panels.column``.
         axis: the x axis; stacks of layers are drawn apart.
@@ -168,16 +176,20 @@ def by_layer(
             level = [*panels.titles][place]
             panel = values.sel({panels.column: level})
             axes[0].set_title(panels.titles[level], loc="left")
-        drawn = panel.sel({levels.column: [*levels]}).transpose(levels.column, axis.word).values
+        panel = panel.sel({levels.column: [*levels]}).transpose(levels.column, axis.word)
+        panel = panel.dropna(levels.column, how="all")
+        names = [levels.label(str(level)) for level in panel[levels.column].values]
+        drawn = np.asarray(panel.values, dtype=np.float64)
         for ax, stack in zip(axes, axis.stacks, strict=True):
-            cells(ax, np.asarray(drawn[:, stack.layers], dtype=np.float64), scale)
+            cells(ax, drawn[:, stack.layers], scale)
+            ax.set_facecolor("none")
+            ax.set_ylim(len(levels), 0)
             axis.number(ax, stack)
             lowest = place + across >= count
             ax.set_xlabel(axis.label(stack) if lowest else "")
-        if column == 0:
-            names = [levels.label(level) for level in levels]
-            if cell < CELL:
-                names[1:-1] = [""] * len(names[1:-1])
+        if cell < CELL:
+            names[1:-1] = [""] * len(names[1:-1])
+        if column == 0 or names != [text.get_text() for text in grid[row, 0].get_yticklabels()]:
             name_rows(axes[0], names)
     scale.bar(figure, figure.axes)
     return figure
@@ -205,6 +217,7 @@ def matrix(
     columns: Sequence[str],
     scale: Scale,
     form: str | None = None,
+    lower: bool = False,
 ) -> None:
     """Draw a matrix with named rows and columns.
 
@@ -215,12 +228,15 @@ def matrix(
         columns: names of the columns.
         scale: the scale of colours.
         form: format of the numbers in the cells, such as ``.2f``; none beyond 12 columns.
+        lower: draw only what lies below the diagonal, of a symmetric matrix.
     """
     written = form is not None and len(columns) <= MOST_WRITTEN
-    texts: Mapping[str, Any] = {}
+    texts: dict[str, Any] = {"mask": triangle(values)} if lower else {}
     if written:
-        texts = {"annot": True, "fmt": form, "annot_kws": {"fontsize": 7}}
+        texts |= {"annot": True, "fmt": form, "annot_kws": {"fontsize": 7}}
     cells(ax, values, scale, **texts)
+    if lower:
+        leave_blank(ax)
     name_rows(ax, rows)
     name_columns(ax, columns)
 
@@ -280,6 +296,7 @@ def tree_of(similarity: Values) -> Values | None:
     distance = (filled + filled.T) / -2
     condensed = distance[np.triu_indices(len(distance), 1)]
     condensed = condensed - float(condensed.min())
+    condensed = condensed + 0.1 * float(condensed.max())  # the nearest leaves have stems
     links: Values = optimal_leaf_ordering(linkage(condensed, "average"), condensed)
     return links
 

@@ -57,9 +57,29 @@ class Facet:
 
 
 def sheet(height: float, columns: int = ABREAST) -> Figure:
-    """Make an empty figure, as wide as a printed column for one panel, or else as a page."""
+    """Make an empty figure, as wide as a printed column for one panel, or else as a page.
+
+    A figure that would be higher than a page is as high as a page.
+    """
     width = COLUMN if columns == 1 else WIDTH
-    return Figure(figsize=(width, max(1.6, height)), layout="constrained")
+    return Figure(figsize=(width, min(HEIGHT, max(1.6, height))), layout="constrained")
+
+
+def grid(count: int, across: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Make a figure with panels row by row.
+
+    Args:
+        count: number of panels.
+        across: panels in a row, at most; of a single row, no more than there are panels.
+        height: inches of a panel with its title and numbers.
+    """
+    across = min(across, count)
+    down = -(-count // across)
+    figure = sheet(1 + down * height, across)
+    axes = [*figure.subplots(down, across, squeeze=False).flat]
+    for ax in axes[count:]:
+        ax.remove()
+    return figure, axes[:count]
 
 
 def title(figure: Figure, ds: Dataset, subject: str, note: str = "") -> None:

@@ -96,6 +96,13 @@ class Drawing:
     draw: Draw
     finding: Callable[[Dataset], str]
 
+    @classmethod
+    def of(
+        cls, draw: Callable[..., Figure], finding: Callable[..., str], **chosen: Any
+    ) -> "Drawing":
+        """Give some arguments, such as a site, to both functions."""
+        return cls(functools.partial(draw, **chosen), functools.partial(finding, **chosen))
+
 
 P = ParamSpec("P")
 
