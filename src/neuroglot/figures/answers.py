@@ -1,31 +1,35 @@
-"""Draws how well a model answers with edited neurons, and with as many random neurons edited."""
+"""Answers with edited neurons, and how they differ from those with random neurons edited."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from pandas import DataFrame
 from xarray import Dataset
 
-from neuroglot.figures import dots, grids, panels, style
+from neuroglot.figures import points, series, sheets, style
+from neuroglot.figures.series import Look, Series
+from neuroglot.figures.sheets import ABREAST, Facet
+from neuroglot.figures.texts import counted, tasks_of
+from neuroglot.measures.answers import BASELINE
+from neuroglot.tables import tidy, valued
 
-BASELINE: dict[str, Any] = {"color": "black", "marker": "X", "label": "model as it is"}
-STAR: dict[str, Any] = {
-    "color": "#444444",
-    "marker": "*",
-    "markersize": 7,
-    "linestyle": "none",
-    "label": "change and control differ\n(95 % of resamples)",
-}
-CHANCE: dict[str, Any] = {"color": "#888888", "marker": "|", "markersize": 11, "linestyle": "none"}
-SCORINGS = {
-    "rank": "first token among candidates",
-    "exact": "exact match of the continuation",
-    "string": "likeliest candidate string",
-}
-PANEL_WIDTH = 2.7
+FEW = 20
+"""Items below which accuracies are counts without intervals, and nothing has a star."""
+TELLING = 30
+"""Items of a language below which the finding leaves it out."""
+LEAST = 0.05
+"""Least end of an axis of differences between accuracies."""
+LEVEL, EXCESS, GUESS = "level", "excess", "chance"
+AS_IT_IS = Look("model as it is", "#000000", marker="X")
+WRITTEN = Look("exact match of it", "#000000", marker="X", filled=False)
+CHANCE = Look("chance", "#777777", marker="|")
+RANDOM = Look("as many random neurons", "#777777", filled=False)
+STAR = Look("interval leaves out zero", "#777777", marker="*")
+SCORINGS = {"rank": "first token ranked", "string": "answers ranked", "exact": "exact match"}
 
 
 @dataclass(frozen=True)
@@ -34,181 +38,211 @@ class Change:
 
     variant: str
     control: str
-    look: dict[str, Any]
+    look: Look
 
 
 @style.styled
 def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
-    """Accuracy of the unedited model, with changed neurons, and with random neurons changed.
+    """Accuracy by language with changes (above), and less that of their controls (below).
+
+    Tasks of fewer than ``FEW`` items are drawn in numbers of items, without intervals.
 
     Args:
-        ds: ``accuracy(task, variant, language)`` with ``accuracy_low`` and ``accuracy_high``;
-            ``accuracy_excess_low`` and ``accuracy_excess_high``, which bound the difference
-            between a variant and its control; ``neurons(task, variant, language)``,
-            ``items(task, language)``, ``excluded(task, language)``, ``chance(task, language)``;
-            coordinate ``scoring(task)``.
-        changes: the changes, one per column.
+        ds: ``accuracy(task, variant, language)`` and ``accuracy_excess``, the difference between a
+            variant and its control, both with ``_low`` and ``_high``; ``exact_accuracy`` and
+            ``neurons`` of the same dimensions; ``items(task, language)`` and ``chance``; coordinate
+            ``scoring(task)``.
+        changes: what is drawn.
         subject: words for the changes in the title.
     """
-    tasks = panels.held(ds["accuracy"], "task")
-    if not tasks:
+    tasks = tasks_of(ds, "accuracy")
+    if tasks is None:
         return style.empty("no answers to judge")
-    chance = Line2D([], [], label="chance", **CHANCE)
-    figure, axes = grid(ds, "accuracy", tasks, changes, [chance])
-    for row, task in zip(axes, tasks, strict=True):
-        of_task = ds.sel(task=task)
-        drawn = panels.held(of_task["accuracy"], "language")
-        for ax, change in zip(row, changes, strict=True):
-            at_chance = of_task["chance"].sel(language=drawn).values
-            ax.plot(at_chance, range(len(drawn)), zorder=1, **CHANCE)
-            points(ax, of_task, "accuracy", drawn, change)
-            stars(ax, of_task, "accuracy_excess", drawn, change)
-            ax.xaxis.set_major_formatter(grids.per_cent())
-            ax.set_xlabel(f"accuracy\n({SCORINGS[str(of_task['scoring'].item())]})")
-        high = min(1.02, max(0.1, row[0].get_xlim()[1]))
-        row[0].set_xlim(-0.03 * high, high)
-    grids.title(figure, ds, f"accuracy {subject}")
+    scoring, size = ds["scoring"].to_series(), ds["items"].max("language").to_series()
+    written = valued(ds, "exact_accuracy", variant=BASELINE).drop(
+        columns="variant", errors="ignore"
+    )
+    marks = {
+        BASELINE: written[written["task"].map(scoring) != "exact"],
+        GUESS: valued(ds, "chance"),
+    }
+    marked = pd.concat([part.assign(change=name) for name, part in marks.items()])
+    marked = marked.assign(row=LEVEL, hollow=True).merge(tidy(ds[["items"]]))
+    table = compared(ds, "accuracy", "accuracy_excess", changes)
+    table = pd.concat([table, marked], ignore_index=True)
+    table.loc[table["items"] < FEW, ["low", "high"]] = np.nan
+    excess = table.loc[table["row"] == EXCESS, ["value", "low", "high"]]
+    end = 1.15 * float(np.nanmax([LEAST, *excess.abs().max()]))
+    table["star"] *= 0.95 * end
+    unit = table["items"].where(table["task"].map(size) < FEW, 1)
+    numbers = ["value", "low", "high", "star"]
+    table[numbers] = table[numbers].mul(unit, axis=0)
+    titles = {one: f"{name}\n{SCORINGS[scoring[one]]}" for one, name in tasks.titles.items()}
+    looks = {GUESS: CHANCE, BASELINE: AS_IT_IS} | with_neurons(ds, changes)
+    figure, panels = grid(ds, table, looks, Facet("task", titles))
+    for (row, task), ax in panels.items():
+        counts = size[task] < FEW
+        most = size[task] if counts else 1
+        ends = (-0.04, 1.04) if row == LEVEL else (-end, end)
+        ax.set_xlim(ends[0] * most, ends[1] * most)
+        label(ax, row, "right answers", f"items of {most:.0f}" if counts else "share of items")
+        if counts:
+            ax.xaxis.set_major_locator(sheets.whole_numbers(4))
+        else:
+            sheets.as_shares([ax], "x", whole=False)
+        if row == EXCESS:
+            sheets.guide([ax], 0, "x")
+    sheets.title(figure, ds, f"accuracy {subject}", "whiskers: 95 % intervals over items")
     return figure
 
 
 @style.styled
 def log_probability(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
-    """Change of the right answer's log probability with changed neurons, and with the control.
+    """Change of the right answer's log probability (above), and less the controls' (below).
 
     Args:
-        ds: ``log_probability_difference(task, variant, language)`` from the unedited model, with
-            ``…_low`` and ``…_high``; ``log_probability_excess_low`` and ``…_high``, which bound the
-            difference between a variant and its control; ``neurons(task, variant, language)``,
-            ``items(task, language)``, ``excluded(task, language)``.
-        changes: the changes, one per column.
+        ds: ``log_probability_difference(task, variant, language)``, from the model as it is, and
+            ``log_probability_excess``, from the variant's control, both in nats with ``_low`` and
+            ``_high``; ``neurons`` of the same dimensions; ``items(task, language)``.
+        changes: what is drawn.
         subject: words for the changes in the title.
     """
-    quantity = "log_probability_difference"
-    tasks = panels.held(ds[quantity], "task")
-    if not tasks:
+    tasks = tasks_of(ds, "log_probability_difference")
+    if tasks is None:
         return style.empty("no log probability of right answers")
-    figure, axes = grid(ds, quantity, tasks, changes, [])
-    for row, task in zip(axes, tasks, strict=True):
-        of_task = ds.sel(task=task)
-        drawn = panels.held(of_task[quantity], "language")
-        for ax, change in zip(row, changes, strict=True):
-            ax.axvline(0, color="#888888", linewidth=0.8, zorder=0)
-            points(ax, of_task, quantity, drawn, change)
-            stars(ax, of_task, "log_probability_excess", drawn, change)
-            ax.set_xlabel("change in ln probability\nof the right answer (nats)")
-    grids.title(figure, ds, f"log probability of the right answer {subject}")
+    table = compared(ds, "log_probability_difference", "log_probability_excess", changes)
+    numbers = table[["value", "low", "high"]].to_numpy()
+    low, high = min(0.0, np.nanmin(numbers)), max(0.0, np.nanmax(numbers))
+    room = 0.12 * max(high - low, 0.1)
+    table["star"] *= high + 0.8 * room
+    table = table[table["change"] != BASELINE]  # zero by definition
+    figure, panels = grid(ds, table, with_neurons(ds, changes), tasks)
+    sheets.guide([*panels.values()], 0, "x")
+    for (row, _), ax in panels.items():
+        ax.set_xlim(low - room, high + room)
+        label(ax, row, "change of ln p", "nats")
+    subject = f"log probability of the right answer {subject}"
+    sheets.title(figure, ds, subject, "whiskers: 95 % intervals over items")
     return figure
 
 
-def grid(
-    ds: Dataset,
-    quantity: str,
-    tasks: list[str],
-    changes: tuple[Change, ...],
-    handles: list[Line2D],
-) -> tuple[Figure, grids.Panels]:
-    """Make a figure with one row per task, one column per change, and one line per language.
+def compared(ds: Dataset, level: str, excess: str, changes: tuple[Change, ...]) -> DataFrame:
+    """Make the table of levels and of their differences from the controls.
 
     Args:
-        ds: dataset of the figures.
-        quantity: variable to draw; rows list the languages that have it.
-        tasks: tasks of the rows.
-        changes: changes of the columns; a panel's title has the number of changed neurons.
-        handles: legend entries apart from the points' entries.
+        ds: ``level(task, variant, language)`` and ``excess``, with ``_low`` and ``_high``, and
+            ``items(task, language)``.
+        level: name of the variable in the upper row of panels.
+        excess: name of the variable in the lower row.
+        changes: variants with their controls; others are left out.
 
     Returns:
-        The figure and its axes, row by row.
+        ``task``, ``language``, ``value``, ``low``, ``high`` and ``items``; ``row``; ``change``, the
+        variant, also of its control; ``hollow``, whether of the control; ``star``, 1 where the
+        interval of a difference leaves out zero and items are not few, or else NaN.
     """
-    names = style.Languages.of(ds).names
-    languages = [panels.held(ds[quantity].sel(task=task), "language") for task in tasks]
-    heights = [dots.height(len(drawn)) for drawn in languages]
-    size = (1.7 + PANEL_WIDTH * len(changes), sum(heights))
-    figure, body = panels.sheet(*size, [*point_handles(changes), *handles])
-    axes: grids.Panels = body.subplots(
-        len(tasks),
-        len(changes),
-        squeeze=False,
-        sharex="row",
-        sharey="row",
-        height_ratios=heights,
-    ).tolist()
-    for row, task, drawn in zip(axes, tasks, languages, strict=True):
-        of_task = ds.sel(task=task)
-        dots.name_rows(row, [f"{names[one]} ({judged(of_task, one)})" for one in drawn])
-        row[0].set_ylabel(grids.row_label(task))
-        for ax, change in zip(row, changes, strict=True):
-            ax.set_title(f"{change.look['label']}\n{changed(of_task, change)}")
-    return figure, axes
+    edited = {change.variant: change.variant for change in changes}
+    drawn = edited | {change.control: change.variant for change in changes}
+    parts = {LEVEL: valued(ds, level), EXCESS: valued(ds, excess)}
+    table = pd.concat([part.assign(row=row) for row, part in parts.items()], ignore_index=True)
+    table["change"] = table["variant"].map({BASELINE: BASELINE} | drawn)
+    table["hollow"] = ~table["variant"].isin([BASELINE, *edited])
+    table = table.dropna(subset="change").drop(columns="variant").merge(tidy(ds[["items"]]))
+    table.loc[table["hollow"], ["low", "high"]] = np.nan  # lest it hide the change's interval
+    apart = ((table["low"] > 0) | (table["high"] < 0)) & (table["items"] >= FEW)
+    return table.assign(star=np.where(apart & (table["row"] == EXCESS), 1.0, np.nan))
 
 
-def point_handles(changes: tuple[Change, ...]) -> list[Line2D]:
-    """Legend entries of the unedited model, the changes, and their controls."""
-    hollow = {"color": "black", "marker": "o", **dots.HOLLOW}
-    return [
-        Line2D([], [], linestyle="none", **BASELINE),
-        *(Line2D([], [], linestyle="none", **change.look) for change in changes),
-        Line2D([], [], linestyle="none", label="hollow: as many random", **hollow),
-        Line2D([], [], **STAR),
-    ]
+def grid(
+    ds: Dataset, table: DataFrame, looks: dict[str, Look], tasks: Facet
+) -> tuple[Figure, dict[tuple[str, str], Axes]]:
+    """Draw levels above differences, or only these where both do not fit on a page.
+
+    Args:
+        ds: has ``language``.
+        table: as from ``compared``.
+        looks: what is drawn in a language, by ``change``.
+        tasks: columns of panels.
+
+    Returns:
+        The figure, and its panels by row and task.
+    """
+    languages = series.languages(ds).only(table["language"])
+    rows = {LEVEL: "", EXCESS: ""}
+    margin = 2.0 if len(tasks) > 1 else 2.9  # the legend of a narrow figure is high
+    height = margin + 2 * (points.HEAD + points.LINE * (len(languages) + 1))
+    wrapped = len(tasks) > ABREAST
+    if wrapped or height > sheets.HEIGHT:
+        rows.pop(LEVEL)
+    table = table[table["row"].isin(rows)]
+    drawn = Series("change", looks).only(table["change"])
+    facet = None if wrapped else Facet("row", rows)
+    figure = points.by_level(
+        table,
+        languages,
+        drawn,
+        label="",
+        rows=facet,
+        columns=tasks,
+        mean=True,
+        share_x=False,
+        hollow="hollow",
+        margin=margin,
+    )
+    exact = drawn.looks.get(BASELINE) and table["change"].eq(BASELINE) & table["hollow"]
+    marks = [WRITTEN] * bool(np.any(exact)) + [RANDOM] * (LEVEL in rows)
+    marks += [STAR] * bool(table["star"].notna().any())
+    named = {look.label: look for look in [*drawn.looks.values(), *marks]}
+    sheets.legend(figure, sheets.point_handles(Series("mark", named)))
+    return figure, dict(zip(product(rows, tasks.titles), figure.axes, strict=True))
 
 
-def judged(ds: Dataset, language: str) -> str:
-    """Number of judged items in a language, and of all items if some were not judged."""
-    items, excluded = (int(ds[name].sel(language=language)) for name in ("items", "excluded"))
-    return f"{items:,}" if not excluded else f"{items:,} of {items + excluded:,}"
+def label(ax: Axes, row: str, quantity: str, unit: str) -> None:
+    """Label the x axis of a panel."""
+    what = quantity if row == LEVEL else "less that of random"
+    ax.set_xlabel(f"{what}\n({unit})")
 
 
-def changed(ds: Dataset, change: Change) -> str:
-    """Number of neurons that a change edits in an item, as a range over languages."""
-    counts = ds["neurons"].sel(variant=change.variant)
-    if not style.present(counts):
+def with_neurons(ds: Dataset, changes: tuple[Change, ...]) -> dict[str, Look]:
+    """The changes' looks by variant; labels have the number of changed neurons in an item."""
+    looks = {}
+    for change in changes:
+        neurons = counted(np.round(ds["neurons"].sel(variant=change.variant).values), "neurons")
+        looks[change.variant] = replace(change.look, label=f"{change.look.label} ({neurons})")
+    return looks
+
+
+def finding_of_accuracy(ds: Dataset, changes: tuple[Change, ...]) -> str:
+    """Say how far changes move accuracy beyond their controls."""
+    return finding(ds, "accuracy", "accuracy", changes, 100, "points")
+
+
+def finding_of_log_probability(ds: Dataset, changes: tuple[Change, ...]) -> str:
+    """Say how far changes move the right answer's log probability beyond their controls."""
+    name = "log_probability"
+    return finding(ds, f"{name}_difference", name, changes, 1, "nats")
+
+
+def finding(
+    ds: Dataset, level: str, name: str, changes: tuple[Change, ...], factor: float, unit: str
+) -> str:
+    """Tell each change's median difference from its control, over languages of all tasks."""
+    table = compared(ds, level, f"{name}_excess", changes)
+    table = table[table["row"] == EXCESS]
+    if table.empty:
         return ""
-    low, high = round(float(counts.min())), round(float(counts.max()))
-    return f"{low:,} neurons" if low == high else f"{low:,} to {high:,} neurons"
-
-
-def points(ax: Axes, ds: Dataset, quantity: str, languages: list[str], change: Change) -> None:
-    """Draw the unedited model, the change, and its control, with intervals, by language.
-
-    The mean is over the languages that have all three.
-
-    Args:
-        ax: axes with language ``i`` at height ``i``, and the mean below the last language.
-        ds: ``quantity(variant, language)`` with ``quantity_low`` and ``quantity_high``.
-        quantity: name of the variable.
-        languages: languages to draw.
-        change: change to draw.
-    """
-    drawn = {
-        "baseline": BASELINE,
-        change.variant: change.look,
-        change.control: change.look | dots.HOLLOW,
-    }
-    means, lows, highs = (
-        ds[quantity + part]
-        .sel(variant=[*drawn], language=languages)
-        .transpose("variant", "language")
-        .values
-        for part in ("", "_low", "_high")
+    table = table[table["items"] >= TELLING]
+    if table.empty:
+        return f"What the changes do cannot be told at this size, of under {TELLING} items."
+    parts = []
+    for change in changes:
+        own = table[table["change"] == change.variant]
+        if not own.empty:
+            median = f"{factor * own['value'].median():.2f} {unit}".replace("-", "−")
+            stars = f"{own['star'].notna().sum()} of {len(own)}"
+            parts.append(f"{change.look.label} {median} ({stars})")
+    what = name.replace("_", " ").capitalize()
+    return (
+        f"{what} less that with as many random neurons, the median over tasks and languages (and "
+        f"in how many of them the interval leaves out zero): {'; '.join(parts)}."
     )
-    dots.points(ax, list(drawn.values()), means, lows, highs)
-
-
-def stars(ax: Axes, ds: Dataset, excess: str, languages: list[str], change: Change) -> None:
-    """Mark languages in which the change differs significantly from its control.
-
-    Args:
-        ax: axes of ``points``; the marks are at the right.
-        ds: ``excess_low(variant, language)`` and ``excess_high``.
-        excess: name of the variable.
-        languages: the drawn languages.
-        change: the drawn change.
-    """
-    low, high = (
-        ds[excess + end].sel(variant=change.variant, language=languages).values
-        for end in ("_low", "_high")
-    )
-    apart = np.flatnonzero((low > 0) | (high < 0))
-    if apart.size:
-        at_right = ax.get_yaxis_transform()
-        ax.plot(np.ones(apart.size), apart, transform=at_right, clip_on=False, zorder=3, **STAR)
