@@ -1,113 +1,104 @@
 """Figures 2 to 6, 11 to 19 and 22: which neurons languages share, layer by layer."""
 
 from functools import partial
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
-from xarray import DataArray, Dataset
+from xarray import Dataset
 
 from neuroglot.analyses.sharing.figures import looks
-from neuroglot.figures import grids, panels, style
+from neuroglot.analyses.sharing.figures.looks import BANDS, KINDS, by_kind, told
+from neuroglot.figures import languages, lines, points, sheets, style
+from neuroglot.figures.findings import extremes, span
 from neuroglot.figures.layers import LayerAxis
+from neuroglot.figures.series import MARKERS, Look, Series
+from neuroglot.figures.sheets import Facet
+from neuroglot.figures.texts import tasks_of
+from neuroglot.tables import valued
 
-GREY = "#777777"
-BAR_HEIGHT = 0.38
+ACTIVE = "active"
 
 
 @style.styled
 def neuron_kinds(ds: Dataset) -> Figure:
-    """Share of each kind (left) and of active neurons by language (right), one row per task.
+    """Share of each kind (left) and of active neurons (right), one row per task.
 
     Args:
-        ds: ``kind_share(task, layer, kind)`` and ``active_share(task, layer, language)``, each
-            with ``…_low`` and ``…_high``, which bound the mean over items; ``items(task)``.
+        ds: ``kind_share(task, layer, kind)`` with ``_low`` and ``_high``, which bound the mean over
+            items; ``active_share(task, layer, language)``, drawn as mean and range of languages;
+            ``items(task)``.
     """
-    share, active = ds["kind_share"], ds["active_share"]
-    tasks = panels.held(share, "task")
-    if not tasks:
+    tasks = looks.task_rows(ds, "kind_share")
+    if tasks is None:
         return style.empty("no shares of kinds of neurons")
-    languages, axis = style.Languages.of(ds), LayerAxis.of(ds)
-    figure, axes = grids.rows(
-        looks.counted(ds, tasks),
-        ("neurons of each kind", "active neurons by language"),
+    active = ds["active_share"]
+    of_languages = {"": active.mean, "_low": active.min, "_high": active.max}
+    active = Dataset({ACTIVE + end: mean("language") for end, mean in of_languages.items()})
+    table = pd.concat(
         [
-            *looks.kind_handles(),
-            *grids.language_handles(languages, panels.held(active, "language")),
+            valued(ds, "kind_share").assign(panel="kind"),
+            valued(active, ACTIVE).assign(panel=ACTIVE, kind=ACTIVE),
         ],
-        sharey="col",
+        ignore_index=True,
     )
-    for (left, right), task in zip(axes, tasks, strict=True):
-        bounds = ds.sel(task=task)
-        looks.kind_bands(left, axis, bounds["kind_share_low"], bounds["kind_share_high"])
-        looks.kind_lines(left, axis, share.sel(task=task))
-        panels.language_bands(
-            right, axis, languages, bounds["active_share_low"], bounds["active_share_high"]
-        )
-        panels.language_lines(right, axis, languages, active.sel(task=task))
-    looks.as_shares(grids.flat(axes))
-    grids.finish(axes)
-    grids.title(figure, ds, "share of a layer's neurons")
+    mean = {ACTIVE: Look("active neurons (band: lowest to highest language)", "#000000")}
+    drawn = Series("kind", KINDS.looks | mean)
+    figure = lines.by_layer(
+        table,
+        LayerAxis.of(ds),
+        drawn,
+        "share of a layer's neurons",
+        rows=tasks,
+        columns=Facet("panel", {"kind": "neurons of each kind", ACTIVE: "active neurons"}),
+        dashes=drawn,
+        height=looks.height(tasks),
+    )
+    sheets.as_shares(figure.axes)
+    sheets.legend(figure, sheets.line_handles(drawn))
+    sheets.title(figure, ds, "kinds of neurons by layer", BANDS)
     return figure
 
 
 @style.styled
 def behaviour_repeating(ds: Dataset) -> Figure:
-    """Share of neurons with the same kind in all items, and mean share of the kind.
+    """Share of neurons of a kind in an item, in every item, and in every one by chance.
 
-    One row per task. Left: both shares, averaged over layers. Right: the first share by layer.
+    All are means over layers. By chance, items are independent draws, and the share is the kind's
+    share to the power of the number of items.
 
     Args:
         ds: ``overlap(task, layer, kind)``, ``kind_share(task, layer, kind)``, ``items(task)``.
     """
-    overlap = ds["overlap"]
-    tasks = panels.held(overlap, "task")
-    if not tasks:
+    tasks = tasks_of(ds, "overlap")
+    if tasks is None:
         return style.empty("no kinds of neurons in several items")
-    axis = LayerAxis.of(ds)
-    bars = [
-        Patch(label="average: of the kind in an item", facecolor=GREY, edgecolor=GREY),
-        Patch(label="overlap: of it in every item", facecolor="white", edgecolor=GREY),
-    ]
-    figure, axes = grids.rows(
-        looks.counted(ds, tasks),
-        ("mean over layers", "overlap by layer"),
-        [*bars, *looks.kind_handles()],
+    of_chance = ds["kind_share"] ** ds["items"]
+    shares = {"average": ds["kind_share"], "overlap": ds["overlap"], "chance": of_chance}
+    table = pd.concat(
+        [
+            valued(share.mean("layer").to_dataset(name=name), name).assign(share=name)
+            for name, share in shares.items()
+        ],
+        ignore_index=True,
     )
-    for (left, right), task in zip(axes, tasks, strict=True):
-        draw_bars(left, ds["kind_share"].sel(task=task), overlap.sel(task=task))
-        looks.kind_lines(right, axis, overlap.sel(task=task))
-    looks.as_shares([right for _, right in axes])
-    grids.finish(axes)
-    grids.title(figure, ds, "neurons that repeat their behaviour")
+    drawn = Series(
+        "share",
+        {
+            "average": Look("of the kind in an item", "#000000"),
+            "overlap": Look("of it in every item", "#000000", filled=False),
+            "chance": Look("of it in every item by chance", "#888888", marker="|"),
+        },
+    )
+    label = "share of neurons, mean over layers"
+    figure = points.by_level(table, KINDS, drawn, label, columns=tasks)
+    sheets.as_shares(figure.axes, "x")
+    sheets.legend(figure, sheets.point_handles(drawn))
+    sheets.title(figure, ds, "neurons that repeat their behaviour")
     return figure
-
-
-def draw_bars(ax: Axes, average: DataArray, overlap: DataArray) -> None:
-    """Draw two bars for each kind, with their numbers: the means of both shares over layers."""
-    kinds = panels.held(average, "kind")
-    places = np.arange(len(kinds))
-    colours = [looks.KINDS[kind]["color"] for kind in kinds]
-    for values, offset, filled in ((average, -0.5, True), (overlap, 0.5, False)):
-        means = values.mean("layer").sel(kind=kinds).values
-        bars = ax.barh(
-            places + offset * BAR_HEIGHT,
-            means,
-            height=BAR_HEIGHT,
-            color=colours if filled else "white",
-            edgecolor=colours,
-        )
-        ax.bar_label(bars, [f"{share:.2%}" for share in means], padding=2, fontsize=7)
-    ax.set_yticks(places, [looks.KINDS[kind]["label"] for kind in kinds])
-    ax.set_ylim(len(kinds) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="y", visible=False)
-    ax.margins(x=0.25)  # room for the numbers at long bars
-    ax.xaxis.set_major_locator(MaxNLocator(5))
-    ax.xaxis.set_major_formatter(grids.per_cent())
-    ax.set_xlabel("share of neurons")
 
 
 @style.styled
@@ -117,32 +108,16 @@ def dead(ds: Dataset) -> Figure:
     Args:
         ds: ``dead(task, layer, language)`` with ``dead_low`` and ``dead_high``, ``items(task)``.
     """
-    values = ds["dead"]
-    tasks = panels.held(values, "task")
-    if not tasks:
+    tasks = tasks_of(ds, "dead")
+    if tasks is None:
         return style.empty("no non-activated neurons")
-    languages, axis = style.Languages.of(ds), LayerAxis.of(ds)
-    columns = 1 if len(tasks) == 1 else 2
-    figure, body = panels.sheet(
-        columns * panels.PANEL_WIDTH,
-        0.5 + panels.PANEL_HEIGHT * -(-len(tasks) // columns),
-        grids.language_handles(languages, panels.held(values, "language")),
-    )
-    axes = panels.wrapped(body, len(tasks), columns, sharex=True, sharey=True)
-    for ax, task in zip(axes, tasks, strict=True):
-        low, high = (ds[f"dead{end}"].sel(task=task) for end in ("_low", "_high"))
-        panels.language_bands(ax, axis, languages, low, high)
-        panels.language_lines(ax, axis, languages, values.sel(task=task))
-        ax.set_title(f"{task}\n{int(ds['items'].sel(task=task)):,} items")
-        ax.set_xlabel("layer" if ax in axes[-columns:] else "")
-    looks.as_shares(axes)
-    body.supylabel("share of non-activated neurons", fontsize="medium")
-    grids.title(figure, ds, "non-activated neurons that are inactive at every token")
+    figure = languages.by_layer(ds, "dead", "share of non-activated neurons", tasks, whole=True)
+    sheets.title(figure, ds, "non-activated neurons that are inactive at every token", BANDS)
     return figure
 
 
 @style.styled
-def sweep(ds: Dataset, share: str, dimension: str, words: tuple[str, str]) -> Figure:
+def sweep(ds: Dataset, share: str, dimension: str, words: str, most: int) -> Figure:
     """Share of each kind (columns) in each task (rows), one line per step of a sweep.
 
     Args:
@@ -150,50 +125,100 @@ def sweep(ds: Dataset, share: str, dimension: str, words: tuple[str, str]) -> Fi
             ``items(task)``.
         share: name of the variable.
         dimension: name of the sweep's dimension; its coordinate holds the steps' numbers.
-        words: name of the numbers, and the words for the kinds in the figure's title.
+        words: name of the numbers.
+        most: number of tasks, from the first, that are drawn.
     """
-    values = ds[share]
-    tasks = panels.held(values, "task")
-    if not tasks:
-        return style.empty(f"no shares of kinds {words[1]}")
-    axis = LayerAxis.of(ds)
-    kinds = [str(kind) for kind in values["kind"].values]
-    lines = looks.steps(words[0], values[dimension].values.tolist())
-    figure, axes = grids.rows(
-        looks.counted(ds, tasks),
-        [looks.KINDS[kind]["label"] for kind in kinds],
-        lines,
-        sharey="col",
+    tasks = looks.task_rows(ds, share)
+    if tasks is None:
+        return style.empty(f"no shares of kinds by {words}")
+    tasks = Facet("task", dict([*tasks.titles.items()][:most]))
+    table = valued(ds, share)
+    table = table[table["task"].isin(tasks.titles)]
+    table[dimension] = table[dimension].map("{:g}".format)
+    drawn = steps(dimension, ds[dimension].values, words)
+    figure = lines.by_layer(
+        table,
+        LayerAxis.of(ds),
+        drawn,
+        "share of a layer's neurons",
+        rows=tasks,
+        columns=Facet.of(KINDS),
+        share_y="col",
+        height=looks.height(tasks),
     )
-    for row, task in zip(axes, tasks, strict=True):
-        for ax, kind in zip(row, kinds, strict=True):
-            drawn = ds[[share, f"{share}_low", f"{share}_high"]].sel(task=task, kind=kind)
-            for place, handle in enumerate(lines[1:]):
-                step = drawn.isel({dimension: place})
-                looks.banded_line(ax, axis, step, share, handle)
-            axis.decorate(ax)
-    looks.as_shares(grids.flat(axes))
-    for ax in grids.flat(axes):
-        ax.yaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 2.5, 5, 10)))
-    grids.finish(axes)
-    grids.title(figure, ds, f"share of a layer's neurons {words[1]}")
+    sheets.as_shares(figure.axes, whole=False)
+    for ax in figure.axes:
+        ax.set_ylim(bottom=0)
+    sheets.legend(figure, sheets.line_handles(drawn))
+    sheets.title(figure, ds, f"kinds of neurons by {words}", f"{BANDS}; columns differ in scale")
     return figure
 
 
-FIGURES: dict[str, style.Draw] = {
-    "figures_02_04_11_18_kinds": neuron_kinds,
-    "figure_05_behaviour_repeating": behaviour_repeating,
-    "figure_06_dead": dead,
-    "figure_19_language_count": partial(
-        sweep,
-        share="language_count_share",
-        dimension="languages",
-        words=("number of languages", "by number of languages"),
-    ),
-    "figure_22_threshold": partial(
-        sweep,
-        share="threshold_share",
-        dimension="threshold",
-        words=("active above", "by activation threshold"),
-    ),
+def steps(column: str, values: np.ndarray, words: str) -> Series:
+    """Looks of a sweep's steps, from dark to light."""
+    shades = mpl.colormaps["viridis"](np.linspace(0, 0.88, len(values)))
+    named = [f"{value:g}" for value in values]
+    return Series(
+        column,
+        {
+            name: Look(f"{words} {name}", to_hex(shade), marker=marker)
+            for name, shade, marker in zip(named, shades, MARKERS, strict=False)
+        },
+    )
+
+
+def kinds_finding(ds: Dataset) -> str:
+    """Say how frequent the kinds are."""
+    sentence = "Mean share over layers, by task: {}.".format
+    return told(ds, "kind_share", lambda ds: sentence(by_kind(ds["kind_share"])))
+
+
+def repeating_finding(ds: Dataset) -> str:
+    """Say how frequent kinds are that a neuron has in every item."""
+    sentence = "Of the same kind in every item, mean over layers, by task: {}.".format
+    return told(ds, "overlap", lambda ds: sentence(by_kind(ds["overlap"])))
+
+
+def dead_finding(ds: Dataset) -> str:
+    """Say where the share of silent neurons is lowest and highest."""
+    quantity = "The share of non-activated neurons that no token activates"
+    return told(ds, "dead", lambda ds: extremes(ds["dead"], quantity, "", ".1%"))
+
+
+def sweep_finding(ds: Dataset, share: str, dimension: str, words: str, most: int) -> str:
+    """Say how frequent all-shared neurons are at the ends of a sweep."""
+
+    def sentence(ds: Dataset) -> str:
+        means = ds[share].isel(task=slice(most)).sel(kind="all_shared").mean("layer")
+        ends = [
+            f"{span(means.isel({dimension: end}), '.1%')} of neurons with {words} "
+            f"{float(means[dimension][end]):g}"
+            for end in (0, -1)
+        ]
+        return f"All-shared are, mean over layers, {ends[0]}, and {ends[1]}."
+
+    return told(ds, share, sentence)
+
+
+SWEEPS: dict[str, dict[str, Any]] = {
+    "figure_19_language_count": {
+        "share": "language_count_share",
+        "dimension": "languages",
+        "words": "number of languages",
+        "most": 2,
+    },
+    "figure_22_threshold": {
+        "share": "threshold_share",
+        "dimension": "threshold",
+        "words": "threshold",
+        "most": 5,
+    },
+}
+FIGURES: dict[str, style.Drawing] = {
+    "figures_02_04_11_18_kinds": style.Drawing(neuron_kinds, kinds_finding),
+    "figure_05_behaviour_repeating": style.Drawing(behaviour_repeating, repeating_finding),
+    "figure_06_dead": style.Drawing(dead, dead_finding),
+} | {
+    stem: style.Drawing(partial(sweep, **told), partial(sweep_finding, **told))
+    for stem, told in SWEEPS.items()
 }

@@ -1,157 +1,67 @@
-"""How the four kinds of neurons, sweeps and shares look in every figure."""
+"""The four kinds of neurons and the tasks, alike in all figures."""
 
-import math
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable
+from textwrap import fill
 
-import matplotlib as mpl
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
-from matplotlib.lines import Line2D
-from matplotlib.scale import SymmetricalLogScale
-from matplotlib.ticker import FuncFormatter, MaxNLocator, SymmetricalLogLocator
 from xarray import DataArray, Dataset
 
-from neuroglot.figures import grids, panels, style
-from neuroglot.figures.layers import LayerAxis
+from neuroglot.figures import sheets
+from neuroglot.figures.findings import span
+from neuroglot.figures.series import Look, Series
+from neuroglot.figures.sheets import Facet
+from neuroglot.figures.texts import counted, held, tasks_of
 
-# Any two colours are 20 CIELAB units apart under protanopia, deuteranopia and tritanopia.
-KINDS: dict[str, dict[str, Any]] = {
-    "all_shared": {"label": "all-shared", "color": "#117733", "marker": "o"},
-    "partial_shared": {
-        "label": "partial-shared",
-        "color": "#DDAA33",
-        "marker": "s",
-        "linestyle": (0, (5, 1.5)),
+FLOOR = 30
+"""Items of a task below which nothing is told of it."""
+BANDS = "bands: 95 % intervals over items"
+
+# Any two colours are 24 CIELAB units apart under protanopia, deuteranopia and tritanopia, and 35
+# from the colours of the first six languages.
+KINDS = Series(
+    "kind",
+    {
+        "all_shared": Look("all-shared", "#D55E00", "-", "o"),
+        "partial_shared": Look("partial-shared", "#E6B800", (0, (5, 1.5)), "s"),
+        "specific": Look("specific", "#0072B2", (0, (1, 1)), "^"),
+        "non_activated": Look("non-activated", "#5F5F5F", (0, (5, 1, 1, 1)), "D"),
     },
-    "specific": {
-        "label": "specific",
-        "color": "#AA3377",
-        "marker": "^",
-        "linestyle": (0, (1, 1)),
-    },
-    "non_activated": {
-        "label": "non-activated",
-        "color": "#77AADD",
-        "marker": "D",
-        "linestyle": (0, (5, 1, 1, 1)),
-    },
-}
-LARGEST_LINEAR_RATIO = 30.0
-RANGE_ALPHA = 0.13  # from the lowest to the highest language
-BAND_ALPHA = 0.35  # interval of a mean over items
+)
 
 
-def kind_handles(**changed: Any) -> list[Line2D]:
-    """Legend entries of the four kinds; ``changed`` overrides parts of their look."""
-    entries = [Line2D([], [], **(look | changed)) for look in KINDS.values()]
-    return [grids.heading("kind of neurons"), *entries]
+def task_rows(ds: Dataset, name: str) -> Facet | None:
+    """One row of panels for each task that has any value of a variable; None if there is none."""
+    tasks = tasks_of(ds, name)
+    if tasks is None:
+        return None
+    parts = {task: title.partition("\n") for task, title in tasks.titles.items()}
+    titles = {task: f"{fill(n, 18)}\n{items}".strip() for task, (n, _, items) in parts.items()}
+    return Facet("task", titles)
 
 
-def steps(word: str, values: Sequence[float]) -> list[Line2D]:
-    """Legend entries of a sweep's steps, from dark to light; ``word`` names the steps."""
-    shades = mpl.colormaps["viridis"](np.linspace(0, 0.88, len(values)))
-    markers = [style.MARKERS[i % len(style.MARKERS)] for i in range(len(values))]
-    return [
-        grids.heading(word),
-        *(
-            Line2D([], [], label=f"{value:g}", color=to_hex(shade), marker=marker)
-            for value, shade, marker in zip(values, shades, markers, strict=True)
-        ),
-    ]
+def height(rows: Facet) -> float:
+    """Inches of a panel, so that all rows fit on a page."""
+    return min(1.45, (sheets.HEIGHT - 1.1) / len(rows))
 
 
-def line_of(handle: Line2D) -> dict[str, Any]:
-    """Keyword arguments for a line that looks like a legend entry."""
-    return {
-        "label": handle.get_label(),
-        "color": handle.get_color(),
-        "marker": handle.get_marker(),
-        "linestyle": handle.get_linestyle(),
-    }
-
-
-def band_of(handle: Line2D) -> dict[str, Any]:
-    """Keyword arguments for the band of a line that looks like a legend entry."""
-    return {"color": handle.get_color(), "alpha": panels.BAND_ALPHA, "linewidth": 0}
-
-
-def banded_line(ax: Axes, axis: LayerAxis, ds: Dataset, name: str, handle: Line2D) -> None:
-    """Draw ``name(layer)`` like a legend entry, with a band from ``name_low`` to ``name_high``."""
-    line, low, high = (ds[name + end].values.astype(np.float64) for end in ("", "_low", "_high"))
-    if np.isfinite(line).any():
-        axis.fill(ax, low, high, **band_of(handle))
-        axis.plot(ax, line, **line_of(handle))
-
-
-def counted(ds: Dataset, tasks: Sequence[str]) -> list[str]:
-    """Row labels of the ``tasks``, with the numbers of items from ``items(task)``."""
-    counts = [int(ds["items"].sel(task=task)) for task in tasks]
-    return [grids.row_label(task, f"{n:,} items") for task, n in zip(tasks, counts, strict=True)]
-
-
-def kind_lines(ax: Axes, axis: LayerAxis, values: DataArray) -> None:
-    """Draw ``values(layer, kind)`` as one line per kind that has any value."""
-    for kind in panels.held(values, "kind"):
-        axis.plot(ax, values.sel(kind=kind).values.astype(np.float64), **KINDS[kind])
-    axis.decorate(ax)
-
-
-def kind_bands(
-    ax: Axes, axis: LayerAxis, low: DataArray, high: DataArray, alpha: float = BAND_ALPHA
-) -> None:
-    """Fill from ``low(layer, kind)`` to ``high`` in each kind's colour."""
-    for kind in panels.held(low, "kind"):
-        ends = (one.sel(kind=kind).values.astype(np.float64) for one in (low, high))
-        axis.fill(ax, *ends, color=KINDS[kind]["color"], alpha=alpha, linewidth=0)
-
-
-def kind_ranges(ax: Axes, axis: LayerAxis, ds: Dataset, name: str, positive: bool = False) -> None:
-    """Draw each kind's mean over languages with two bands: its interval and the languages' range.
+def told(ds: Dataset, name: str, sentence: Callable[[Dataset], str]) -> str:
+    """Say what a figure shows of the tasks that have enough items.
 
     Args:
-        ax: axes to draw on.
-        axis: axis of the layers.
-        ds: ``name(language, layer, kind)``, and ``name_of_languages_low(layer, kind)`` and
-            ``…_high``, which bound the mean over languages.
-        name: name of the variable.
-        positive: whether to leave out values that a logarithmic axis cannot show.
+        ds: ``name(task, …)`` and ``items(task)``.
+        name: the variable that the figure draws.
+        sentence: told of the tasks with at least ``FLOOR`` items.
     """
-    values, low, high = (
-        ds[part].where(ds[part] > 0) if positive else ds[part]
-        for part in (name, f"{name}_of_languages_low", f"{name}_of_languages_high")
-    )
-    kind_bands(ax, axis, *extremes(values), alpha=RANGE_ALPHA)
-    kind_bands(ax, axis, low, high)
-    kind_lines(ax, axis, values.mean("language"))
+    ds = ds.sel(task=held(ds, name, "task"))
+    enough = (ds["items"] >= FLOOR).values
+    if not ds.sizes["task"]:
+        return ""
+    if not enough.any():
+        return f"Of {counted(ds['items'].values, 'items')} a task, it cannot be told at this size."
+    return sentence(ds.isel(task=enough))
 
 
-def extremes(values: DataArray) -> tuple[DataArray, DataArray]:
-    """Minimum and maximum of ``values`` over languages."""
-    return values.min("language"), values.max("language")
-
-
-def as_shares(axes: Sequence[Axes]) -> None:
-    """Label the y axes in per cent, from zero; call this after all lines are drawn."""
-    for ax in axes:
-        ax.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
-        ax.yaxis.set_major_formatter(grids.per_cent())
-        ax.set_ylim(bottom=0)
-
-
-def signed_log(axes: Sequence[Axes], which: Literal["x", "y"], least: float) -> None:
-    """Make a shared axis symmetric-logarithmic, linear up to the power of ten of ``least``."""
-    unit = 10.0 ** math.floor(math.log10(least))
-    axes[0].set(**{f"{which}scale": SymmetricalLogScale(None, linthresh=unit)})
-    axes[0].autoscale(axis=which)
-    for ax in axes:
-        axis = ax.xaxis if which == "x" else ax.yaxis
-        axis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=unit))
-        axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("-", "−")))
-
-
-def far_apart(values: DataArray) -> bool:
-    """Whether the positive ``values`` differ too much for a linear axis."""
-    positive = values.where(values > 0)
-    return float(positive.max()) > LARGEST_LINEAR_RATIO * float(positive.min())
+def by_kind(share: DataArray) -> str:
+    """List the mean share of each kind over layers, as a range over tasks and other dimensions."""
+    means = share.mean("layer")
+    parts = [f"{KINDS.label(kind)} {span(means.sel(kind=kind), '.1%')}" for kind in KINDS]
+    return ", ".join(parts)
