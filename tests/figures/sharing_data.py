@@ -245,6 +245,20 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
             return ds["language_count_share"].isel(task=slice(2)).values
         case "figure_22_threshold":
             return ds["threshold_share"].values
+        case "figures_08_23_26_top":
+            return numbers(ds["kind_share"], ds["top_share"].mean("language"))
+        case "figure_09_contribution":
+            return numbers(ds["mean"].mean("language"), ds["sum"].mean("language"))
+        case "figures_10_27_29_effective":
+            highest = ds["max_by_layer"].mean("language")
+            return numbers(highest.where(highest > 0))
+        case "tables_01_04_effective":
+            return numbers(ds["max"].where(ds["max"] > 0))
+        case "figures_07_20_models":
+            return numbers(ds["kind_share"].sel(task=list(TASKS)))
+        case "figure_21_few_shot":
+            share = ds["kind_share"]
+            return numbers(share.isel(task=slice(len(TASKS), None)) - share.sel(task="edits"))
     raise KeyError(stem)
 
 

@@ -1,19 +1,27 @@
-"""The four kinds of neurons and the tasks, alike in all figures."""
+"""The four kinds of neurons by layer, alike in all figures."""
 
-from collections.abc import Callable
 from textwrap import fill
+from typing import Any
 
-from xarray import DataArray, Dataset
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from xarray import Dataset
 
-from neuroglot.figures import sheets
+from neuroglot.figures import lines, sheets, style
 from neuroglot.figures.findings import span
+from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
 from neuroglot.figures.sheets import Facet
 from neuroglot.figures.texts import counted, held, tasks_of
+from neuroglot.tables import valued
 
 FLOOR = 30
 """Items of a task below which nothing is told of it."""
 BANDS = "bands: 95 % intervals over items"
+SHARE = "share of a layer's neurons"
 
 # Any two colours are 24 CIELAB units apart under protanopia, deuteranopia and tritanopia, and 35
 # from the colours of the first six languages.
@@ -28,40 +36,93 @@ KINDS = Series(
 )
 
 
-def task_rows(ds: Dataset, name: str) -> Facet | None:
-    """One row of panels for each task that has any value of a variable; None if there is none."""
-    tasks = tasks_of(ds, name)
-    if tasks is None:
-        return None
-    parts = {task: title.partition("\n") for task, title in tasks.titles.items()}
-    titles = {task: f"{fill(n, 18)}\n{items}".strip() for task, (n, _, items) in parts.items()}
-    return Facet("task", titles)
-
-
-def height(rows: Facet) -> float:
-    """Inches of a panel, so that all rows fit on a page."""
-    return min(1.45, (sheets.HEIGHT - 1.1) / len(rows))
-
-
-def told(ds: Dataset, name: str, sentence: Callable[[Dataset], str]) -> str:
-    """Say what a figure shows of the tasks that have enough items.
+def kinds(
+    ds: Dataset,
+    columns: dict[str, str],
+    subject: str,
+    drawn: Series = KINDS,
+    log: str = "",
+    **more: Any,
+) -> Figure:
+    """Draw variables (columns) of each task (rows) as lines by layer, one per kind.
 
     Args:
-        ds: ``name(task, …)`` and ``items(task)``.
-        name: the variable that the figure draws.
-        sentence: told of the tasks with at least ``FLOOR`` items.
+        ds: the variables, ``(task, layer, kind)`` or, of one line that is named as the variable,
+            ``(task, layer)``, with ``_low`` and ``_high``; ``items(task)`` if known.
+        columns: titles by variable.
+        subject: what is drawn, for the title.
+        drawn: what the lines are.
+        log: a variable on a logarithmic axis, which has no zeros; the others are shares.
+        **more: arguments of ``grid``.
     """
-    ds = ds.sel(task=held(ds, name, "task"))
-    enough = (ds["items"] >= FLOOR).values
+    tasks = tasks_of(ds, next(iter(columns)))
+    if tasks is None:
+        return style.empty(f"no {subject}")
+    parts = []
+    for name in columns:
+        part = valued(ds, name)
+        part = part[part["value"] > 0] if name == log else part
+        parts.append(part.assign(**{"kind": name, "panel": name, **part.filter(["kind"])}))
+    table, facet = pd.concat(parts, ignore_index=True), Facet("panel", columns)
+    figure = grid(table, LayerAxis.of(ds), drawn, tasks, facet, dashes=drawn, **more)
+    for place, ax in enumerate(figure.axes):
+        if [*columns][place % len(columns)] == log:
+            ax.set_yscale("log")
+        else:
+            sheets.as_shares([ax])
+    sheets.title(figure, ds, subject, BANDS)
+    return figure
+
+
+def grid(
+    table: pd.DataFrame,
+    axis: LayerAxis,
+    drawn: Series,
+    rows: Facet,
+    columns: Facet,
+    label: str = SHARE,
+    **more: Any,
+) -> Figure:
+    """Draw lines by layer in rows and columns of panels that fit on a page, with a legend."""
+    parts = {row: title.partition("\n") for row, title in rows.titles.items()}
+    titles = {row: f"{fill(name, 18)}\n{rest}".strip() for row, (name, _, rest) in parts.items()}
+    rows, height = Facet(rows.column, titles), min(1.45, (sheets.HEIGHT - 1.2) / len(rows))
+    figure = lines.by_layer(table, axis, drawn, label, rows, columns, height=height, **more)
+    sheets.legend(figure, sheets.line_handles(drawn))
+    return figure
+
+
+def steps(column: str, names: list[str], words: str) -> Series:
+    """Looks of a sweep's steps, from dark to light; ``words`` with the name is the label."""
+    shades = mpl.colormaps["viridis"](np.linspace(0, 0.88, len(names)))
+    looks = zip(names, shades, strict=True)
+    return Series(column, {name: Look(f"{words} {name}", to_hex(shade)) for name, shade in looks})
+
+
+def told(ds: Dataset, name: str, words: str, along: str = "", most: int | None = None) -> str:
+    """Say how large a share is, mean over layers, as a range over tasks with enough items.
+
+    Args:
+        ds: ``name(task, layer, …)`` and, if known, ``items(task)``.
+        name: the variable that the figure draws, perhaps by kind.
+        words: what it is, to begin the sentence.
+        along: dimension along which the change from first to last is told.
+        most: number of tasks, from the first.
+    """
+    ds = ds.sel(task=held(ds, name, "task")[:most])
     if not ds.sizes["task"]:
         return ""
-    if not enough.any():
-        return f"Of {counted(ds['items'].values, 'items')} a task, it cannot be told at this size."
-    return sentence(ds.isel(task=enough))
-
-
-def by_kind(share: DataArray) -> str:
-    """List the mean share of each kind over layers, as a range over tasks and other dimensions."""
-    means = share.mean("layer")
-    parts = [f"{KINDS.label(kind)} {span(means.sel(kind=kind), '.1%')}" for kind in KINDS]
-    return ", ".join(parts)
+    if "items" in ds:
+        enough = (ds["items"] >= FLOOR).values
+        if not enough.any():
+            return f"Of {counted(ds['items'].values, 'items')}, it cannot be told at this size."
+        ds = ds.isel(task=enough)
+    means = ds[name].mean("layer")
+    if along:
+        first, last = [f"{float(value):g}" for value in ds[along].values[[0, -1]]]
+        means = means.isel({along: -1}) - means.isel({along: 0})
+        words = f"{words} from {first} to {last}"
+    parts = [span(means, ".1%")]
+    if "kind" in means.dims:
+        parts = [f"{KINDS.label(one)} {span(means.sel(kind=one), '.1%')}" for one in KINDS]
+    return f"{words}, mean over layers: {', '.join(parts)}."
