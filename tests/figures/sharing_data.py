@@ -232,10 +232,7 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
             names = ["log_probability_difference", "log_probability_excess"]
             return ds[names].sel(variant=variants).to_array().values
         case "figures_02_04_11_18_kinds":
-            active = ds["active_share"]
-            ranges = [active.mean("language"), active.min("language"), active.max("language")]
-            names = ["kind_share", "kind_share_low", "kind_share_high"]
-            return numbers(*(ds[name] for name in names), *ranges)
+            return numbers(ds["kind_share"], ds["active_share"].mean("language"))
         case "figure_05_behaviour_repeating":
             chance = ds["kind_share"] ** ds["items"]
             return numbers(*(x.mean("layer") for x in (ds["kind_share"], ds["overlap"], chance)))

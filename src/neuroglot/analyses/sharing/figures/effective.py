@@ -13,7 +13,7 @@ from neuroglot.figures.texts import tasks_of
 from neuroglot.tables import valued
 
 HIGHEST = "max_by_layer_of_languages"
-LABEL = "highest effective score (logits)"
+LABEL = "score (logits)"
 
 
 @style.styled
@@ -26,7 +26,8 @@ def by_layer(ds: Dataset) -> Figure:
     """
     subject = "highest effective scores"
     columns = {HIGHEST: "mean of languages"}
-    return looks.kinds(ds, columns, subject, log=HIGHEST, label=LABEL)
+    note = "bands: 97.5 % of resamples of items reach above"
+    return looks.kinds(ds, columns, subject, log=HIGHEST, note=note, label=LABEL)
 
 
 @style.styled

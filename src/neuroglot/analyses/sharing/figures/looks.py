@@ -42,6 +42,7 @@ def kinds(
     subject: str,
     drawn: Series = KINDS,
     log: str = "",
+    note: str = BANDS,
     **more: Any,
 ) -> Figure:
     """Draw variables (columns) of each task (rows) as lines by layer, one per kind.
@@ -53,6 +54,7 @@ def kinds(
         subject: what is drawn, for the title.
         drawn: what the lines are.
         log: a variable on a logarithmic axis, which has no zeros; the others are shares.
+        note: what bands are.
         **more: arguments of ``grid``.
     """
     tasks = tasks_of(ds, next(iter(columns)))
@@ -70,7 +72,7 @@ def kinds(
             ax.set_yscale("log")
         else:
             sheets.as_shares([ax])
-    sheets.title(figure, ds, subject, BANDS)
+    sheets.title(figure, ds, subject, note)
     return figure
 
 
