@@ -84,7 +84,7 @@ def few_shot(ds: Dataset) -> Figure:
     figure = looks.grid(table, Depth(()), drawn, rows, Facet.of(KINDS), label=label)
     sheets.guide(figure.axes, 0)
     sheets.as_shares(figure.axes, whole=False)
-    sheets.title(figure, ds, f"kinds with examples less those without")
+    sheets.title(figure, ds, "kinds with examples less those without")
     return figure
 
 

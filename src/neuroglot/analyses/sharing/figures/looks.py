@@ -50,19 +50,19 @@ def kinds(
     Args:
         ds: the variables, ``(task, layer, kind)`` or, of one line that is named as the variable,
             ``(task, layer)``, with ``_low`` and ``_high``; ``items(task)`` if known.
-        columns: titles by variable.
+        columns: titles by variable; the last one's tasks are drawn.
         subject: what is drawn, for the title.
         drawn: what the lines are.
         log: a variable on a logarithmic axis, which has no zeros; the others are shares.
         note: what bands are.
         **more: arguments of ``grid``.
     """
-    tasks = tasks_of(ds, next(iter(columns)))
+    tasks = tasks_of(ds, [*columns][-1])
     if tasks is None:
         return style.empty(f"no {subject}")
     parts = []
     for name in columns:
-        part = valued(ds, name)
+        part = valued(ds.sel(task=[*tasks.titles]), name)
         part = part[part["value"] > 0] if name == log else part
         parts.append(part.assign(**{"kind": name, "panel": name, **part.filter(["kind"])}))
     table, facet = pd.concat(parts, ignore_index=True), Facet("panel", columns)
