@@ -19,7 +19,7 @@ from neuroglot.measures.answers import BASELINE
 from neuroglot.tables import tidy, valued
 
 FEW = 20
-"""Items below which accuracies are counts without intervals, and nothing has a star."""
+"""Items below which there are no intervals and no stars, and accuracies are counts."""
 TELLING = 30
 """Items of a language below which the finding leaves it out."""
 LEAST = 0.05
@@ -68,7 +68,6 @@ def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
     ds["accuracy"].loc[{"variant": EXACT}] = exact
     ds["accuracy"].loc[{"variant": GUESS}] = ds["chance"]
     table = compared(ds, "accuracy", "accuracy_excess", changes)
-    table.loc[table["items"] < FEW, ["low", "high"]] = np.nan
     excess = table.loc[table["row"] == EXCESS, ["value", "low", "high"]]
     reach = 1.15 * float(np.nanmax([LEAST, *excess.abs().max()]))
     table["star"] *= 0.95 * reach
@@ -138,8 +137,9 @@ def compared(ds: Dataset, level: str, excess: str, changes: tuple[Change, ...]) 
     table = pd.concat(parts, ignore_index=True).merge(tidy(ds[["items"]]))
     table["change"] = table["variant"].map(drawn | hollow)
     table["hollow"] = table["variant"].isin(hollow)
-    table.loc[table["hollow"], ["low", "high"]] = np.nan  # lest it hide the change's interval
-    star = (table["row"] == EXCESS) & apart(table) & (table["items"] >= FEW)
+    # A control's interval would hide that of the change; one over few items says little.
+    table.loc[table["hollow"] | (table["items"] < FEW), ["low", "high"]] = np.nan
+    star = (table["row"] == EXCESS) & apart(table)
     return table.assign(star=np.where(star, 1.0, np.nan)).dropna(subset="change")
 
 
@@ -185,7 +185,7 @@ def grid(
     }
     shown = drawn.looks | {name: look for name, (look, there) in marks.items() if there}
     sheets.legend(figure, sheets.point_handles(Series("mark", shown)))
-    sheets.title(figure, ds, subject, "whiskers: 95 % intervals over items")
+    sheets.title(figure, ds, subject, f"whiskers: 95 % intervals over {FEW} items or more")
     panels = dict(zip(product(rows, tasks.titles), figure.axes, strict=True))
     sheets.guide([ax for (row, _), ax in panels.items() if row == EXCESS], 0, "x")
     for ax in figure.axes:
