@@ -59,7 +59,8 @@ def shares(rng: np.random.Generator, tasks: int, depth: int) -> np.ndarray:
         axis=-1,
     )
     noisy = weights * rng.uniform(0.7, 1.3, (tasks, depth, 4))
-    return noisy / noisy.sum(-1, keepdims=True)
+    divided: np.ndarray = noisy / noisy.sum(-1, keepdims=True)
+    return divided
 
 
 def of_languages(ds: xr.Dataset, *names: str) -> xr.Dataset:
@@ -224,13 +225,12 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
     variants = [one for one in CHANGES if one.startswith(word)]
     match stem:
         case "tables_02_05_06_accuracy" | "table_03_converted":
-            few = (ds["items"].max("language") < 20).rename("few")
+            few = ds["items"].max("language") < 20
             part = ds[["accuracy", "accuracy_excess"]].sel(variant=variants)
-            part = xr.where(few, part * ds["items"], part)
-            return part.to_array().values
+            return numbers(*(part * ds["items"].where(few, 1)).values())
         case "log_probability_without" | "log_probability_converted":
             names = ["log_probability_difference", "log_probability_excess"]
-            return ds[names].sel(variant=variants).to_array().values
+            return numbers(*ds[names].sel(variant=variants).values())
         case "figures_02_04_11_18_kinds":
             return numbers(ds["kind_share"], ds["active_share"].mean("language"))
         case "figure_05_behaviour_repeating":

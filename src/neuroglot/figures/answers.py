@@ -183,8 +183,9 @@ def grid(
         "random": (RANDOM, LEVEL in rows),
         "star": (STAR, table["star"].notna().any()),
     }
-    shown = drawn.looks | {name: look for name, (look, there) in marks.items() if there}
-    sheets.legend(figure, sheets.point_handles(Series("mark", shown)))
+    shown = {name: look for name, (look, there) in marks.items() if there}
+    legend = Series("mark", {**drawn.looks, **shown})
+    sheets.legend(figure, sheets.point_handles(legend))
     sheets.title(figure, ds, subject, f"whiskers: 95 % intervals over {FEW} items or more")
     panels = dict(zip(product(rows, tasks.titles), figure.axes, strict=True))
     sheets.guide([ax for (row, _), ax in panels.items() if row == EXCESS], 0, "x")

@@ -96,12 +96,11 @@ def examples(ds: Dataset) -> dict[str, int]:
 
 def changes(ds: Dataset) -> Dataset:
     """Shares of the tasks of the sweep less that of the first: ``change(model, shots, …)``."""
-    first, *others = [*examples(ds)] or [None]
-    share = ds["kind_share"].sel(task=others)
-    change = share - ds["kind_share"].sel(task=first, drop=True) if others else share
-    shots = [str(examples(ds)[task]) for task in others]
-    named = change.drop_vars("shots").rename(task="shots").assign_coords(shots=shots)
-    return named.to_dataset(name="change")
+    tasks = examples(ds)
+    share = ds["kind_share"].sel(task=[*tasks]).drop_vars("shots").rename(task="shots")
+    share = share.assign_coords(shots=[str(shots) for shots in tasks.values()])
+    first = share.isel(shots=slice(1)).sum("shots", skipna=False)
+    return (share - first).isel(shots=slice(1, None)).to_dataset(name="change")
 
 
 def few_shot_finding(ds: Dataset) -> str:

@@ -8,7 +8,8 @@ from neuroglot.figures import answers, style
 from neuroglot.figures.answers import Change
 from neuroglot.figures.series import Look
 
-LOOKS = KINDS.looks | {"both": Look("specific and partial-shared", "#009E73", marker="v")}
+BOTH = Look("specific and partial-shared", "#009E73", marker="v")
+LOOKS = {**KINDS.looks, "both": BOTH}
 
 
 def change(word: str, control: str, kind: str) -> Change:

@@ -39,7 +39,7 @@ def neuron_kinds(ds: Dataset) -> Figure:
     ends = {"": active.mean, "_low": active.min, "_high": active.max}
     ds = ds.assign({f"active{end}": of("language") for end, of in ends.items()})
     columns = {"kind_share": "neurons of each kind", "active": "active neurons"}
-    return looks.kinds(ds, columns, "kinds of neurons", Series("kind", KINDS.looks | ACTIVE))
+    return looks.kinds(ds, columns, "kinds of neurons", Series("kind", {**KINDS.looks, **ACTIVE}))
 
 
 @style.styled

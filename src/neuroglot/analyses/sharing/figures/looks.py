@@ -64,7 +64,8 @@ def kinds(
     for name in columns:
         part = valued(ds.sel(task=[*tasks.titles]), name)
         part = part[part["value"] > 0] if name == log else part
-        parts.append(part.assign(**{"kind": name, "panel": name, **part.filter(["kind"])}))
+        part = part if "kind" in part else part.assign(kind=name)
+        parts.append(part.assign(panel=name))
     table, facet = pd.concat(parts, ignore_index=True), Facet("panel", columns)
     figure = grid(table, LayerAxis.of(ds), drawn, tasks, facet, dashes=drawn, **more)
     for place, ax in enumerate(figure.axes):
