@@ -35,6 +35,15 @@ def test_stars_and_intervals_where_items_are_many(quantity: str) -> None:
     assert table.loc[~few & ~table["hollow"], ["low", "high"]].notna().all(axis=None)
 
 
+def test_no_bands_over_few_items() -> None:
+    data = sharing_data.kinds(languages=3)
+    figure = kinds.FIGURES["figure_22_threshold"].draw(data)
+    bands = [len(ax.patches) for ax in figure.axes]
+    assert [count > 0 for count in bands] == [
+        items >= 20 for items in (4, 30, 65, 120) for _ in range(4)
+    ]
+
+
 def test_nothing_is_told_of_few_items() -> None:
     answered, told = sharing_data.interventions(languages=3), sharing_data.kinds(languages=3)
     for data, drawings in ((answered, interventions.FIGURES), (told, kinds.FIGURES)):

@@ -60,7 +60,7 @@ def models(ds: Dataset) -> Figure:
     rows, subject = Facet("task", dict(zip(tasks, tasks, strict=True))), "kinds by model"
     figure = looks.grid(table, Depth(()), Series("model", drawn), rows, Facet.of(KINDS))
     sheets.as_shares(figure.axes)
-    sheets.title(figure, ds, subject, looks.BANDS)
+    sheets.title(figure, ds, subject, "bands: 95 % intervals over items")
     return figure
 
 

@@ -21,7 +21,7 @@ def top(ds: Dataset) -> Figure:
     fraction = f"top {100 * ds.attrs['top_fraction']:g} % by contribution, mean of languages"
     columns = {"kind_share": "all neurons", "top_share_of_languages": fraction}
     subject = "kinds of the neurons that contribute most"
-    return looks.kinds(ds, columns, subject, label="share of neurons")
+    return looks.kinds(looks.trusted(ds), columns, subject, label="share of neurons")
 
 
 @style.styled
@@ -38,7 +38,7 @@ def mean_and_sum(ds: Dataset) -> Figure:
     }
     subject, label = "contribution to the FFN's output, mean of languages", "share of the output"
     log = "mean_of_languages"
-    return looks.kinds(ds, columns, subject, log=log, label=label, share_y="col")
+    return looks.kinds(looks.trusted(ds), columns, subject, log=log, label=label, share_y="col")
 
 
 FIGURES: dict[str, style.Drawing] = {

@@ -35,7 +35,7 @@ def neuron_kinds(ds: Dataset) -> Figure:
             items; ``active_share(task, layer, language)``, drawn as mean and range of languages;
             ``items(task)``.
     """
-    active = ds["active_share"]
+    ds, active = looks.trusted(ds), ds["active_share"]
     ends = {"": active.mean, "_low": active.min, "_high": active.max}
     ds = ds.assign({f"active{end}": of("language") for end, of in ends.items()})
     columns = {"kind_share": "neurons of each kind", "active": "active neurons"}
@@ -75,7 +75,8 @@ def dead(ds: Dataset) -> Figure:
     tasks = tasks_of(ds, "dead")
     if tasks is None:
         return style.empty("no non-activated neurons")
-    figure = languages.by_layer(ds, "dead", "share of non-activated neurons", tasks, whole=True)
+    unit, shown = "share of non-activated neurons", looks.trusted(ds)
+    figure = languages.by_layer(shown, "dead", unit, tasks, whole=True)
     note = looks.BANDS if len(held(ds, "dead", "language")) <= lines.MOST_COLOURED else ""
     sheets.title(figure, ds, "non-activated neurons that no token activates", note)
     return figure
@@ -93,7 +94,7 @@ def sweep(ds: Dataset, share: str, dimension: str, words: str, most: int | None)
         words: name of the numbers.
         most: number of tasks, from the first, that are drawn; None: all.
     """
-    ds = ds.isel(task=slice(most))
+    ds = looks.trusted(ds).isel(task=slice(most))
     tasks = tasks_of(ds, share)
     if tasks is None:
         return style.empty(f"no shares of kinds by {words}")

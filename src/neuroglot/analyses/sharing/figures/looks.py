@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from neuroglot.figures import lines, sheets, style
+from neuroglot.figures.answers import FEW
 from neuroglot.figures.findings import span
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
@@ -20,7 +21,7 @@ from neuroglot.tables import valued
 
 FLOOR = 30
 """Items of a task below which nothing is told of it."""
-BANDS = "bands: 95 % intervals over items"
+BANDS = f"bands: 95 % intervals over {FEW} items or more"
 SHARE = "share of a layer's neurons"
 
 # Any two colours are 24 CIELAB units apart under protanopia, deuteranopia and tritanopia, and 35
@@ -75,6 +76,12 @@ def kinds(
             sheets.as_shares([ax])
     sheets.title(figure, ds, subject, note)
     return figure
+
+
+def trusted(ds: Dataset) -> Dataset:
+    """Leave out intervals over few items: ``…_low`` and ``…_high``; ``items(task)``."""
+    ends = [name for name in ds if str(name).endswith(("_low", "_high"))]
+    return ds.assign({name: ds[name].where(ds["items"] >= FEW) for name in ends})
 
 
 def grid(
