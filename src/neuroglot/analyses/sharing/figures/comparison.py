@@ -52,15 +52,16 @@ def models(ds: Dataset) -> Figure:
     tasks = held(ds, "kind_share", "task")
     if not tasks:
         return style.empty("no kinds of neurons to compare models by")
-    drawn = {
+    looked = {
         model: Look(model, HUES[i % len(HUES)], DASHES[i % len(DASHES)])
         for i, model in enumerate(held(ds, "kind_share", "model"))
     }
+    drawn, columns = Series("model", looked), Facet.of(KINDS)
     table = valued(ds, "kind_share").merge(tidy(ds[["layers"]]))
-    rows, subject = Facet("task", dict(zip(tasks, tasks, strict=True))), "kinds by model"
-    figure = looks.grid(table, Depth(()), Series("model", drawn), rows, Facet.of(KINDS))
+    rows = Facet("task", dict(zip(tasks, tasks, strict=True)))
+    figure = looks.grid(table, Depth(()), drawn, rows, columns, dashes=drawn)
     sheets.as_shares(figure.axes)
-    sheets.title(figure, ds, subject, "bands: 95 % intervals over items")
+    sheets.title(figure, ds, "kinds by model", "bands: 95 % intervals over items")
     return figure
 
 
