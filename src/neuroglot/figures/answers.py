@@ -1,6 +1,7 @@
 """Answers with edited neurons, and how they differ from those with random neurons edited."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -18,15 +19,17 @@ from neuroglot.measures.answers import BASELINE
 from neuroglot.tables import tidy, valued
 
 FEW = 20
-"""Items below which accuracies are counts without intervals, and nothing has a star."""
+"""Items below which there are no intervals and no stars, and accuracies are counts."""
 TELLING = 30
 """Items of a language below which the finding leaves it out."""
 LEAST = 0.05
-"""Least end of an axis of differences between accuracies."""
-LEVEL, EXCESS, GUESS = "level", "excess", "chance"
-AS_IT_IS = Look("model as it is", "#000000", marker="X")
-WRITTEN = Look("exact match of it", "#000000", marker="X", filled=False)
-CHANCE = Look("chance", "#777777", marker="|")
+"""Least reach of an axis of differences between accuracies."""
+LEVEL, EXCESS, EXACT, GUESS = "level", "excess", "exact", "chance"
+OTHERS = {
+    GUESS: Look("chance", "#777777", marker="|"),
+    BASELINE: Look("model as it is", "#000000", marker="X"),
+}
+MATCH = Look("its exact matches", "#000000", marker="X", filled=False)
 RANDOM = Look("as many random neurons", "#777777", filled=False)
 STAR = Look("interval leaves out zero", "#777777", marker="*")
 SCORINGS = {"rank": "first token ranked", "string": "answers ranked", "exact": "exact match"}
@@ -59,40 +62,29 @@ def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
     if tasks is None:
         return style.empty("no answers to judge")
     scoring, size = ds["scoring"].to_series(), ds["items"].max("language").to_series()
-    written = valued(ds, "exact_accuracy", variant=BASELINE).drop(
-        columns="variant", errors="ignore"
-    )
-    marks = {
-        BASELINE: written[written["task"].map(scoring) != "exact"],
-        GUESS: valued(ds, "chance"),
-    }
-    marked = pd.concat([part.assign(change=name) for name, part in marks.items()])
-    marked = marked.assign(row=LEVEL, hollow=True).merge(tidy(ds[["items"]]))
-    table = compared(ds, "accuracy", "accuracy_excess", changes)
-    table = pd.concat([table, marked], ignore_index=True)
-    table.loc[table["items"] < FEW, ["low", "high"]] = np.nan
-    excess = table.loc[table["row"] == EXCESS, ["value", "low", "high"]]
-    end = 1.15 * float(np.nanmax([LEAST, *excess.abs().max()]))
-    table["star"] *= 0.95 * end
-    unit = table["items"].where(table["task"].map(size) < FEW, 1)
-    numbers = ["value", "low", "high", "star"]
-    table[numbers] = table[numbers].mul(unit, axis=0)
     titles = {one: f"{name}\n{SCORINGS[scoring[one]]}" for one, name in tasks.titles.items()}
-    looks = {GUESS: CHANCE, BASELINE: AS_IT_IS} | with_neurons(ds, changes)
-    figure, panels = grid(ds, table, looks, Facet("task", titles))
+    exact = ds["exact_accuracy"].sel(variant=BASELINE).where(ds["scoring"] != "exact")
+    ds = ds.reindex(variant=[*ds["variant"].values, EXACT, GUESS])
+    ds["accuracy"].loc[{"variant": EXACT}] = exact
+    ds["accuracy"].loc[{"variant": GUESS}] = ds["chance"]
+    table = compared(ds, "accuracy", "accuracy_excess", changes)
+    excess = table.loc[table["row"] == EXCESS, ["value", "low", "high"]]
+    reach = 1.15 * float(np.nanmax([LEAST, *excess.abs().max()]))
+    table["star"] *= 0.95 * reach
+    unit = table["items"].where(table["task"].map(size) < FEW, 1)
+    table[["value", "low", "high"]] = table[["value", "low", "high"]].mul(unit, axis=0)
+    figure, panels = grid(ds, table, changes, Facet("task", titles), f"accuracy {subject}")
     for (row, task), ax in panels.items():
-        counts = size[task] < FEW
-        most = size[task] if counts else 1
-        ends = (-0.04, 1.04) if row == LEVEL else (-end, end)
-        ax.set_xlim(ends[0] * most, ends[1] * most)
-        label(ax, row, "right answers", f"items of {most:.0f}" if counts else "share of items")
-        if counts:
-            ax.xaxis.set_major_locator(sheets.whole_numbers(4))
-        else:
+        most = size[task] if size[task] < FEW else 1
+        ends = np.array([-0.04, 1.04] if row == LEVEL else [-reach, reach])
+        what = "right answers" if row == LEVEL else "less those with random"
+        if most == 1:
             sheets.as_shares([ax], "x", whole=False)
-        if row == EXCESS:
-            sheets.guide([ax], 0, "x")
-    sheets.title(figure, ds, f"accuracy {subject}", "whiskers: 95 % intervals over items")
+            ax.set_xlabel(f"{what}\n(share of items)")
+        else:
+            ax.xaxis.set_major_locator(sheets.whole_numbers(4))
+            ax.set_xlabel(f"{what}\n(of {most:.0f} items)")
+        ax.set_xlim(*most * ends)
     return figure
 
 
@@ -110,19 +102,17 @@ def log_probability(ds: Dataset, changes: tuple[Change, ...], subject: str) -> F
     tasks = tasks_of(ds, "log_probability_difference")
     if tasks is None:
         return style.empty("no log probability of right answers")
-    table = compared(ds, "log_probability_difference", "log_probability_excess", changes)
-    numbers = table[["value", "low", "high"]].to_numpy()
-    low, high = min(0.0, np.nanmin(numbers)), max(0.0, np.nanmax(numbers))
+    edited = ds.drop_sel(variant=BASELINE)  # whose change is zero by definition
+    table = compared(edited, "log_probability_difference", "log_probability_excess", changes)
+    numbers = np.append(table[["value", "low", "high"]].to_numpy(), 0)
+    low, high = np.nanmin(numbers), np.nanmax(numbers)
     room = 0.12 * max(high - low, 0.1)
     table["star"] *= high + 0.8 * room
-    table = table[table["change"] != BASELINE]  # zero by definition
-    figure, panels = grid(ds, table, with_neurons(ds, changes), tasks)
-    sheets.guide([*panels.values()], 0, "x")
-    for (row, _), ax in panels.items():
-        ax.set_xlim(low - room, high + room)
-        label(ax, row, "change of ln p", "nats")
     subject = f"log probability of the right answer {subject}"
-    sheets.title(figure, ds, subject, "whiskers: 95 % intervals over items")
+    figure, panels = grid(ds, table, changes, tasks, subject)
+    for (row, _), ax in panels.items():
+        ax.set_xlabel("change of ln p\n(nats)" if row == LEVEL else "less that with random\n(nats)")
+        ax.set_xlim(low - room, high + room)
     return figure
 
 
@@ -134,115 +124,95 @@ def compared(ds: Dataset, level: str, excess: str, changes: tuple[Change, ...]) 
             ``items(task, language)``.
         level: name of the variable in the upper row of panels.
         excess: name of the variable in the lower row.
-        changes: variants with their controls; others are left out.
+        changes: variants with their controls; other edits are left out.
 
     Returns:
         ``task``, ``language``, ``value``, ``low``, ``high`` and ``items``; ``row``; ``change``, the
         variant, also of its control; ``hollow``, whether of the control; ``star``, 1 where the
         interval of a difference leaves out zero and items are not few, or else NaN.
     """
-    edited = {change.variant: change.variant for change in changes}
-    drawn = edited | {change.control: change.variant for change in changes}
-    parts = {LEVEL: valued(ds, level), EXCESS: valued(ds, excess)}
-    table = pd.concat([part.assign(row=row) for row, part in parts.items()], ignore_index=True)
-    table["change"] = table["variant"].map({BASELINE: BASELINE} | drawn)
-    table["hollow"] = ~table["variant"].isin([BASELINE, *edited])
-    table = table.dropna(subset="change").drop(columns="variant").merge(tidy(ds[["items"]]))
-    table.loc[table["hollow"], ["low", "high"]] = np.nan  # lest it hide the change's interval
-    apart = ((table["low"] > 0) | (table["high"] < 0)) & (table["items"] >= FEW)
-    return table.assign(star=np.where(apart & (table["row"] == EXCESS), 1.0, np.nan))
+    drawn = {one.variant: one.variant for one in changes} | {one: one for one in OTHERS}
+    hollow = {one.control: one.variant for one in changes} | {EXACT: BASELINE}
+    parts = [valued(ds, level).assign(row=LEVEL), valued(ds, excess).assign(row=EXCESS)]
+    table = pd.concat(parts, ignore_index=True).merge(tidy(ds[["items"]]))
+    table["change"] = table["variant"].map(drawn | hollow)
+    table["hollow"] = table["variant"].isin(hollow)
+    # A control's interval would hide that of the change; one over few items says little.
+    table.loc[table["hollow"] | (table["items"] < FEW), ["low", "high"]] = np.nan
+    star = (table["row"] == EXCESS) & apart(table)
+    return table.assign(star=np.where(star, 1.0, np.nan)).dropna(subset="change")
+
+
+def apart(table: DataFrame) -> "pd.Series[bool]":
+    """Whether intervals leave out zero."""
+    return (table["low"] > 0) | (table["high"] < 0)
 
 
 def grid(
-    ds: Dataset, table: DataFrame, looks: dict[str, Look], tasks: Facet
+    ds: Dataset, table: DataFrame, changes: tuple[Change, ...], tasks: Facet, subject: str
 ) -> tuple[Figure, dict[tuple[str, str], Axes]]:
     """Draw levels above differences, or only these where both do not fit on a page.
-
-    Args:
-        ds: has ``language``.
-        table: as from ``compared``.
-        looks: what is drawn in a language, by ``change``.
-        tasks: columns of panels.
 
     Returns:
         The figure, and its panels by row and task.
     """
     languages = series.languages(ds).only(table["language"])
-    rows = {LEVEL: "", EXCESS: ""}
     margin = 2.0 if len(tasks) > 1 else 2.9  # the legend of a narrow figure is high
-    height = margin + 2 * (points.HEAD + points.LINE * (len(languages) + 1))
-    wrapped = len(tasks) > ABREAST
-    if wrapped or height > sheets.HEIGHT:
-        rows.pop(LEVEL)
+    high = margin + 2 * (points.HEAD + points.LINE * (len(languages) + 1)) > sheets.HEIGHT
+    rows = {EXCESS: ""} if high or len(tasks) > ABREAST else {LEVEL: "", EXCESS: ""}
     table = table[table["row"].isin(rows)]
+    looks = {**OTHERS}
+    for one in changes:
+        neurons = counted(np.round(ds["neurons"].sel(variant=one.variant).values), "neurons")
+        looks[one.variant] = replace(one.look, label=f"{one.look.label} ({neurons})")
     drawn = Series("change", looks).only(table["change"])
-    facet = None if wrapped else Facet("row", rows)
     figure = points.by_level(
         table,
         languages,
         drawn,
         label="",
-        rows=facet,
+        rows=Facet("row", rows) if len(tasks) <= ABREAST else None,
         columns=tasks,
         mean=True,
         share_x=False,
         hollow="hollow",
         margin=margin,
     )
-    exact = drawn.looks.get(BASELINE) and table["change"].eq(BASELINE) & table["hollow"]
-    marks = [WRITTEN] * bool(np.any(exact)) + [RANDOM] * (LEVEL in rows)
-    marks += [STAR] * bool(table["star"].notna().any())
-    named = {look.label: look for look in [*drawn.looks.values(), *marks]}
-    sheets.legend(figure, sheets.point_handles(Series("mark", named)))
-    return figure, dict(zip(product(rows, tasks.titles), figure.axes, strict=True))
+    marks = {
+        EXACT: (MATCH, (table["variant"] == EXACT).any()),
+        "random": (RANDOM, LEVEL in rows),
+        "star": (STAR, table["star"].notna().any()),
+    }
+    shown = {name: look for name, (look, there) in marks.items() if there}
+    legend = Series("mark", {**drawn.looks, **shown})
+    sheets.legend(figure, sheets.point_handles(legend))
+    sheets.title(figure, ds, subject, f"whiskers: 95 % intervals over {FEW} items or more")
+    panels = dict(zip(product(rows, tasks.titles), figure.axes, strict=True))
+    sheets.guide([ax for (row, _), ax in panels.items() if row == EXCESS], 0, "x")
+    for ax in figure.axes:
+        ax.xaxis.label.set_visible(True)
+    return figure, panels
 
 
-def label(ax: Axes, row: str, quantity: str, unit: str) -> None:
-    """Label the x axis of a panel."""
-    what = quantity if row == LEVEL else "less that of random"
-    ax.set_xlabel(f"{what}\n({unit})")
-
-
-def with_neurons(ds: Dataset, changes: tuple[Change, ...]) -> dict[str, Look]:
-    """The changes' looks by variant; labels have the number of changed neurons in an item."""
-    looks = {}
-    for change in changes:
-        neurons = counted(np.round(ds["neurons"].sel(variant=change.variant).values), "neurons")
-        looks[change.variant] = replace(change.look, label=f"{change.look.label} ({neurons})")
-    return looks
-
-
-def finding_of_accuracy(ds: Dataset, changes: tuple[Change, ...]) -> str:
-    """Say how far changes move accuracy beyond their controls."""
-    return finding(ds, "accuracy", "accuracy", changes, 100, "points")
-
-
-def finding_of_log_probability(ds: Dataset, changes: tuple[Change, ...]) -> str:
-    """Say how far changes move the right answer's log probability beyond their controls."""
-    name = "log_probability"
-    return finding(ds, f"{name}_difference", name, changes, 1, "nats")
-
-
-def finding(
-    ds: Dataset, level: str, name: str, changes: tuple[Change, ...], factor: float, unit: str
-) -> str:
-    """Tell each change's median difference from its control, over languages of all tasks."""
-    table = compared(ds, level, f"{name}_excess", changes)
-    table = table[table["row"] == EXCESS]
+def finding(ds: Dataset, changes: tuple[Change, ...], name: str, factor: float, unit: str) -> str:
+    """Tell each change's median difference from its control, over languages and tasks."""
+    table = valued(ds, f"{name}_excess").merge(tidy(ds[["items"]]))
     if table.empty:
         return ""
-    table = table[table["items"] >= TELLING]
-    if table.empty:
+    told = table[(table["items"] >= TELLING) & table["variant"].isin([c.variant for c in changes])]
+    if told.empty:
         return f"What the changes do cannot be told at this size, of under {TELLING} items."
     parts = []
     for change in changes:
-        own = table[table["change"] == change.variant]
-        if not own.empty:
-            median = f"{factor * own['value'].median():.2f} {unit}".replace("-", "−")
-            stars = f"{own['star'].notna().sum()} of {len(own)}"
-            parts.append(f"{change.look.label} {median} ({stars})")
-    what = name.replace("_", " ").capitalize()
+        own = told[told["variant"] == change.variant]
+        median = f"{factor * own['value'].median():.2f}".replace("-", "−")
+        parts.append(f"{median} {change.look.label} ({apart(own).sum()} of {len(own)})")
     return (
-        f"{what} less that with as many random neurons, the median over tasks and languages (and "
-        f"in how many of them the interval leaves out zero): {'; '.join(parts)}."
+        f"{name.replace('_', ' ').capitalize()} less that with as many random neurons, in {unit}, "
+        "median over tasks and languages (and in how many the 95 % interval leaves out zero): "
+        f"{', '.join(parts)}."
     )
+
+
+finding_of_accuracy = partial(finding, name="accuracy", factor=100, unit="points")
+finding_of_log_probability = partial(finding, name="log_probability", factor=1, unit="nats")
