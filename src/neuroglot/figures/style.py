@@ -100,7 +100,7 @@ def present(values: DataArray) -> bool:
 
 def empty(reason: str) -> Figure:
     """Make a figure that says why there is nothing to draw, so that every run makes all files."""
-    figure = Figure(figsize=(5, 1.2))
+    figure = Figure(figsize=(3.5, 1))
     figure.text(0.5, 0.5, f"nothing to draw: {reason}", ha="center", va="center", wrap=True)
     return figure
 
