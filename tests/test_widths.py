@@ -34,7 +34,7 @@ from neuroglot.analyses.lape.settings import (
 )
 from neuroglot.analyses.lape.steps import neurons, perplexity
 from neuroglot.analyses.lexicon import naming as lexicon_naming
-from neuroglot.analyses.roles.figures.heatmap import of_layer, pooled
+from neuroglot.analyses.roles.figures.heatmap import pooled, rows_of
 from neuroglot.analyses.roles.measures.dominance import dominant_neurons as dominant_measure
 from neuroglot.analyses.roles.measures.frequency import layer_spread_interval
 from neuroglot.analyses.roles.measures.ranks import rank_correlation as correlation_measure
@@ -346,8 +346,9 @@ def test_a_heatmap_is_as_wide_as_its_layer(place: Place) -> None:
         rows[:, layer, :, :width] = np.linspace(0, 1, width)
     dims = ("language", "layer", "row", "neuron")
     scaled = xr.DataArray(rows, {"layer_neurons": ("layer", list(WIDTHS))}, dims)
+    scaled = scaled.assign_coords(language=["en"]).to_dataset(name="scaled_act")
     for layer, width in enumerate(WIDTHS):
-        cells = pooled(of_layer(scaled, layer).isel(language=0))
+        cells = pooled(rows_of(scaled, "act", layer)["en"])
         assert cells.shape[1] == width
         assert np.isfinite(cells).all()
 
