@@ -348,6 +348,10 @@ class Analysis(Generic[Configured]):
         """The folder that holds the analysis."""
         return Path(__file__).parent / self.name
 
+    def caption(self, stem: str) -> Path:
+        """The template of the caption of a figure or, with ``table``, of the tables."""
+        return self.folder / "captions" / f"{stem}.rst"
+
     def step(self, name: str) -> Step[Configured, Any, Any]:
         """The step with this name."""
         [found] = [step for step in self.steps if step.name == name]

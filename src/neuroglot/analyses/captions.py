@@ -17,7 +17,7 @@ A value is shown as it is: its characters are neither markup of reStructuredText
 import html
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +88,7 @@ def caption(
             reStructuredText.
     """
     return rendered(
-        template(analysis, stem),
+        analysis.caption(stem),
         {
             "model": model or "",
             "finding": finding,
@@ -100,11 +100,6 @@ def caption(
             "perplexity": run.perplexity,
         },
     )
-
-
-def template(analysis: Analysis[Any], stem: str) -> Path:
-    """The file of a caption."""
-    return analysis.folder / "captions" / f"{stem}.rst"
 
 
 # --- what was read ---------------------------------------------------------------------------
@@ -176,7 +171,7 @@ def _job(
 def texts_sentence(run: Run, read: Mapping[str, Reading], counted: Counted) -> str:
     """Name texts and tasks with source, size and number of languages; "" for none."""
     named = [
-        f"{text} ({source_of(run, text)}; {size(text in run.tasks, reading, text, counted)})"
+        f"{text} ({source_of(run, text)}: {size(run, text, reading.languages, counted)})"
         for text, reading in read.items()
     ]
     return f"Read: {listed(named)}." if named else ""
@@ -185,19 +180,20 @@ def texts_sentence(run: Run, read: Mapping[str, Reading], counted: Counted) -> s
 def source_of(run: Run, text: str) -> str:
     """The source of a text or task, with its place if it has one."""
     origin = {**run.corpora, **run.tasks}[text].origin()
-    return " ".join(str(origin[key]) for key in ("source", *PLACES) if key in origin)
+    return ", ".join(str(origin[key]) for key in ("source", *PLACES) if key in origin)
 
 
-def size(is_task: bool, reading: Reading, text: str, counted: Counted) -> str:
-    """Write how many segments or items were read in how many languages."""
-    counts = [counted(text, language) for language in reading.languages]
+def size(run: Run, text: str, languages: Sequence[str], counted: Counted) -> str:
+    """Write how many segments or items a text or task has in how many languages."""
+    counts = [counted(text, language) for language in languages]
     low, high = min(counts), max(counts)
     span = number(low) if low == high else f"{number(low)} to {number(high)}"
-    languages = len(reading.languages)
-    return (
-        f"{span} {_plural('item' if is_task else 'segment', high)} "
-        f"in {languages} {_plural('language', languages)}"
-    )
+    noun = "item" if text in run.tasks else "segment"
+    return f"{span} {_plural(noun, high)} in {_counted(len(languages), 'language')}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{number(count)} {_plural(noun, count)}"
 
 
 def _plural(noun: str, count: int) -> str:
@@ -216,9 +212,9 @@ def rows_sentences(run: Run, read: Mapping[str, Reading]) -> str:
         if way == "prefixes":
             sentences += _prefixes(run, {text: read[text] for text in names})
         elif way == WINDOWS and names and run.perplexity:
-            windows, window = run.perplexity.windows, number(run.perplexity.window)
-            which = "all windows" if windows is None else f"at most {number(windows)} windows"
-            sentences.append(f"Of each language of {listed(names)}, {which} of {window} tokens are read.")
+            windows, window = run.perplexity.windows, _counted(run.perplexity.window, "token")
+            which = "all windows" if windows is None else f"at most {_counted(windows, 'window')}"
+            sentences.append(f"Models are judged on {which} of {window} a language of {names[0]}.")
         elif way == WHOLE and corpora:
             sentences.append(f"Every token of {listed(corpora)} is counted.")
         elif way == "every token" and names:

@@ -1,6 +1,7 @@
-"""What a configuration asks for: an analysis' steps and figures, and the models they are made of."""
+"""What a configuration asks of an analysis: steps and figures, and on which models."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from neuroglot.analyses.base import Analysis, Figures, Run, Scope, Step
@@ -29,6 +30,13 @@ def families(run: Run, analysis: Analysis[Any]) -> list[Figures]:
 def drawn(run: Run, analysis: Analysis[Any], family: Figures) -> tuple[str, ...]:
     """The figures of a family that are drawn for this number of models."""
     return family.drawn(len(run.models_of(analysis.name)))
+
+
+def captions(run: Run, analysis: Analysis[Any]) -> list[Path]:
+    """The templates of the captions of all figures, and of the tables if there are any."""
+    stems = [stem for family in families(run, analysis) for stem in drawn(run, analysis, family)]
+    tables = ["table"] if any(step.tables for step in steps(run, analysis)) else []
+    return [analysis.caption(stem) for stem in stems + tables]
 
 
 def scopes(run: Run, analysis: Analysis[Any], names: Iterable[str]) -> dict[str | None, Scope]:

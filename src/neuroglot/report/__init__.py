@@ -25,7 +25,6 @@ def write_report(config: Config, path: Path) -> None:
         NeuroglotError: a result or a caption is missing, or a caption cannot be rendered; all such
             captions are named.
     """
-    results = Results(config, path.parent)
     environment = Environment(
         loader=PackageLoader(__name__, "."),
         autoescape=True,
@@ -33,7 +32,6 @@ def write_report(config: Config, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    analyses = list(results.analyses())
-    results.check()
+    analyses = Results(config, path.parent).sections()
     page = environment.get_template(PAGE).render(analyses=analyses, **overview(config))
     write_whole(path, page.encode())

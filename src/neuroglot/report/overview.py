@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from neuroglot import layout, ownership, store
-from neuroglot.analyses.captions import Counted, Reading, number, size, source_of
+from neuroglot.analyses.captions import Counted, number, size, source_of
 from neuroglot.config import Config
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_card
@@ -109,7 +109,7 @@ def _texts(config: Config) -> Iterator[Text]:
             id=text,
             kind="task" if task else "text",
             source=source_of(config, text),
-            size=size(task, Reading(languages, ""), text, counted),
+            size=size(config, text, languages, counted),
             columns=["items" if task else "segments", *(f"tokens of {one}" for one in models)],
             rows=[
                 [facts.name, number(counted(text, language))]

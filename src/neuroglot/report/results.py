@@ -3,7 +3,7 @@
 import base64
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -16,15 +16,15 @@ from PIL import Image
 from neuroglot import layout, store
 from neuroglot.analyses import ANALYSES, wanted
 from neuroglot.analyses.base import Analysis, Figures, Scope, Step
-from neuroglot.analyses.captions import caption, number, readings
+from neuroglot.analyses.captions import Reading, caption, number, readings
 from neuroglot.analyses.run import data_of, drawing
 from neuroglot.config import Config
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.bootstrap import ENDS
 from neuroglot.report.overview import as_yaml, counter
 
 SHOWN_ROWS = 20
-EFFORT = 4  # of Pillow's, from 0 to 6, to make a picture small
+# Lossless WebP: more effort takes forty times as long to save 2 %.
+SMALL: dict[str, Any] = {"lossless": True, "method": 3, "quality": 50}
 
 
 class Picture(NamedTuple):
@@ -63,12 +63,17 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The first rows of a table; ``link`` is its CSV file, from the report's folder."""
+    """The first rows of a table.
+
+    Attributes:
+        length: number of all rows.
+        link: the CSV file, from the report's folder.
+    """
 
     title: str
     columns: list[Column]
     rows: list[list[str]]
-    count: str
+    length: str
     link: str
 
 
@@ -101,166 +106,134 @@ class Results:
     """Reads the results of a run, and renders its captions."""
 
     def __init__(self, config: Config, folder: Path) -> None:
-        """Show results of ``config`` in a report in ``folder``."""
+        """Read the results of ``config``, for a report in ``folder``."""
         self._config = config
         self._folder = folder
         self._counted = counter(config)
         self._faults: dict[str, None] = {}
 
-    def analyses(self) -> Iterator[Section]:
-        """Every configured analysis with all of its figures and tables."""
-        for name in self._config.analyses:
-            analysis = ANALYSES[name]
-            yield Section(
-                name=name,
-                title=analysis.title,
-                settings=as_yaml(self._config.section(name).model_dump(mode="json")),
-                parts=[
-                    part
-                    for model in (*self._config.models_of(name), None)
-                    if (part := self._part(analysis, model))
-                ],
-            )
-
-    def check(self) -> None:
-        """Refuse a report that lacks a caption.
+    def sections(self) -> list[Section]:
+        """Every configured analysis with all of its figures and tables.
 
         Raises:
-            NeuroglotError: names all captions that could not be rendered, with the reasons.
+            NeuroglotError: a result is missing, or captions cannot be rendered; names them all.
         """
+        sections = [self._section(ANALYSES[name]) for name in self._config.analyses]
         if self._faults:
             raise NeuroglotError("\n".join(self._faults))
+        return sections
 
-    def _part(self, analysis: Analysis[Any], model: str | None) -> Part | None:
-        """The results of a model, or with None those of several; None if there are none."""
+    def _section(self, analysis: Analysis[Any]) -> Section:
+        places = (*self._config.models_of(analysis.name), None)
+        parts = [self._part(analysis, model) for model in places]
+        settings = self._config.section(analysis.name).model_dump(mode="json")
+        return Section(
+            name=analysis.name,
+            title=analysis.title,
+            settings=as_yaml(settings),
+            parts=[part for part in parts if part.figures or part.tables or part.files],
+        )
+
+    def _part(self, analysis: Analysis[Any], model: str | None) -> Part:
+        """The results of one model or, without one, of comparisons between models."""
         families = [
-            (family, scopes[model])
+            (family, scope)
             for family in wanted.families(self._config, analysis)
-            if model in (scopes := wanted.scopes(self._config, analysis, family.steps))
+            if (scope := self._scope(analysis, family.steps, model))
         ]
-        steps = [
-            (step, scopes[model])
+        steps = {
+            step: scope
             for step in wanted.steps(self._config, analysis)
-            if model in (scopes := wanted.scopes(self._config, analysis, [step.name]))
+            if (scope := self._scope(analysis, [step.name], model))
+        }
+        figures = [
+            figure
+            for family, scope in families
+            for figure in self._figures(analysis, family, model, scope)
         ]
-        front = model in (None, self._config.models_of(analysis.name)[0])
-        with_tables = [(step, scope) for step, scope in steps if step.tables]
-        files = [
-            (file, self._link(self._path(analysis, step, model, file)))
-            for step, _ in steps
-            for file in step.files
-        ]
-        if not (families or with_tables or files):
-            return None
+        tables, about_tables = self._tables(analysis, steps, model)
         return Part(
             place=f"{analysis.name}.{model or ''}",
             title=model or "all models",
-            figures=[
-                figure
-                for family, scope in families
-                for figure in self._figures(analysis, family, model, scope, front)
+            figures=figures,
+            tables=tables,
+            about_tables=about_tables,
+            files=[
+                (file, self._link(_dataset(analysis, step, model).with_name(file)))
+                for step in steps
+                for file in step.files
             ],
-            tables=[
-                self._table(analysis, step, model, table)
-                for step, _ in with_tables
-                for table in step.tables
-            ],
-            about_tables=self._about_tables(analysis, with_tables, model),
-            files=files,
         )
 
+    def _scope(
+        self, analysis: Analysis[Any], steps: Iterable[str], model: str | None
+    ) -> Scope | None:
+        """The scope of steps for one or no model; None if they are not made for it."""
+        return wanted.scopes(self._config, analysis, steps).get(model)
+
     def _figures(
-        self,
-        analysis: Analysis[Any],
-        family: Figures,
-        model: str | None,
-        scope: Scope,
-        front: bool,
+        self, analysis: Analysis[Any], family: Figures, model: str | None, scope: Scope
     ) -> Iterator[Shown]:
         data = data_of(analysis, family, scope)
+        read = readings(self._config, analysis, family.steps, scope)
+        folder = layout.figures(analysis.name, model)
+        first = model in (None, self._config.models_of(analysis.name)[0])
         for stem in wanted.drawn(self._config, analysis, family):
-            finding = drawing(analysis, family, stem).finding(data)
             title = stem.replace("_", " ")
-            path = layout.figures(analysis.name, model) / stem
+            finding = drawing(analysis, family, stem).finding(data)
             yield Shown(
                 place=f"{analysis.name}.{model or ''}.{stem}",
                 title=title,
-                picture=picture(path.with_name(f"{stem}.png")),
+                picture=picture(folder / f"{stem}.png"),
                 alternative=f"{title} of {model or 'all models'}. {finding}".strip(),
-                caption=self._caption(analysis, stem, family.steps, model, scope, data, finding),
-                link=self._link(path.with_name(f"{stem}.svg")),
-                front=front and stem in family.front,
+                caption=self._caption(analysis, stem, read, model, data, finding),
+                link=self._link(folder / f"{stem}.svg"),
+                front=first and stem in family.front,
             )
+
+    def _tables(
+        self, analysis: Analysis[Any], steps: Mapping[Step[Any, Any, Any], Scope], model: str | None
+    ) -> tuple[list[Table], Markup]:
+        """The tables of some steps, and a caption for all of them."""
+        tables: list[Table] = []
+        about = Markup()
+        read: dict[str, Reading] = {}
+        for step, scope in steps.items():
+            if step.tables:
+                path = _dataset(analysis, step, model)
+                data = store.open_dataset(path, "reduction")
+                files = [path.with_name(f"{name}.csv") for name in step.tables]
+                tables += [table(file, data, self._link(file)) for file in files]
+                read |= readings(self._config, analysis, [step.name], scope)
+        if tables:
+            about = self._caption(analysis, "table", read, model, data)
+        return tables, about
 
     def _caption(
         self,
         analysis: Analysis[Any],
         stem: str,
-        steps: tuple[str, ...],
+        read: Mapping[str, Reading],
         model: str | None,
-        scope: Scope,
         data: xr.Dataset,
         finding: str = "",
     ) -> Markup:
-        """A caption as HTML; a fault is noted for ``check``."""
-        read = readings(self._config, analysis, steps, scope)
+        """A caption as HTML; why it cannot be rendered is noted."""
+        run, counted = self._config, self._counted
         try:
-            rendered = caption(
-                self._config,
-                analysis,
-                stem,
-                read,
-                self._counted,
-                model=model,
-                data=data,
-                finding=finding,
+            return Markup(
+                caption(run, analysis, stem, read, counted, model=model, data=data, finding=finding)
             )
         except NeuroglotError as error:
             self._faults[str(error)] = None
             return Markup()
-        return Markup(rendered)
-
-    def _about_tables(
-        self,
-        analysis: Analysis[Any],
-        steps: list[tuple[Step[Any, Any, Any], Scope]],
-        model: str | None,
-    ) -> Markup:
-        """The words on the tables of a model."""
-        if not steps:
-            return Markup()
-        first, scope = steps[0]
-        data = self._data(analysis, first, model)
-        names = tuple(step.name for step, _ in steps)
-        return self._caption(analysis, "table", names, model, scope, data)
-
-    def _table(
-        self, analysis: Analysis[Any], step: Step[Any, Any, Any], model: str | None, name: str
-    ) -> Table:
-        path = self._path(analysis, step, model, f"{name}.csv")
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        data = self._data(analysis, step, model)
-        return Table(
-            title=name.replace("_", " "),
-            columns=[column(data, str(label)) for label in table.columns],
-            rows=table.head(SHOWN_ROWS).values.tolist(),
-            count=number(len(table)),
-            link=self._link(path),
-        )
-
-    def _data(
-        self, analysis: Analysis[Any], step: Step[Any, Any, Any], model: str | None
-    ) -> xr.Dataset:
-        return store.open_dataset(layout.reduction(analysis.name, step.name, model), "reduction")
-
-    def _path(
-        self, analysis: Analysis[Any], step: Step[Any, Any, Any], model: str | None, file: str
-    ) -> Path:
-        """A file beside the dataset of a step."""
-        return layout.reduction(analysis.name, step.name, model).with_name(file)
 
     def _link(self, path: Path) -> str:
         return quote(Path(os.path.relpath(path, self._folder)).as_posix())
+
+
+def _dataset(analysis: Analysis[Any], step: Step[Any, Any, Any], model: str | None) -> Path:
+    return layout.reduction(analysis.name, step.name, model)
 
 
 def picture(path: Path) -> Picture:
@@ -268,9 +241,21 @@ def picture(path: Path) -> Picture:
     with Image.open(path) as image:
         pixels = image.convert("RGB")
     buffer = io.BytesIO()
-    pixels.save(buffer, "WEBP", lossless=True, method=EFFORT)
+    pixels.save(buffer, "WEBP", **SMALL)
     content = base64.b64encode(buffer.getvalue()).decode()
     return Picture(f"data:image/webp;base64,{content}", *pixels.size)
+
+
+def table(path: Path, data: xr.Dataset, link: str) -> Table:
+    """Read the first rows of a CSV file, with what the dataset says of the columns."""
+    read = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return Table(
+        title=path.stem.replace("_", " "),
+        columns=[column(data, str(label)) for label in read.columns],
+        rows=read.head(SHOWN_ROWS).values.tolist(),
+        length=number(len(read)),
+        link=link,
+    )
 
 
 def column(data: xr.Dataset, name: str) -> Column:
