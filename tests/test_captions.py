@@ -151,16 +151,16 @@ class TestEveryCaption:
             for one in read:
                 assert f"{one} (" in text
                 assert f"{SIZES[one]} " in text
-        ways = {reading.way for reading in read.values()}
+        over = {one for reading in read.values() for one in reading.over}
         if "rows" in source:
-            assert ("A row is a prefix" in text) == ("prefixes" in ways)
-            assert ("A row is a token" in text) == ("every token" in ways)
-            assert ("Models are judged on" in text) == ("windows" in ways)
+            assert ("Counted are prefixes" in text) == ("prefixes" in over)
+            assert ("Counted is every token" in text) == ("every token" in over)
+            assert ("Models are judged on" in text) == ("windows" in over)
             removed = [run.corpora[one].strip_punctuation for one in read if one in run.corpora]
             assert ("was removed" in text) == any(removed)
             assert ("Punctuation was kept" in text) == (not all(removed))
         if stem != "table":
-            assert "prefix" not in text or "prefixes" in ways
+            assert "prefix" not in text or "prefixes" in over
 
     @every_caption
     def test_its_settings_are_those_of_the_run(
@@ -201,34 +201,60 @@ def others(settings: BaseModel, key: str) -> list[Any]:
 
 WORD = "the text up to the end of each word, at the word's last subword"
 ROWS = {
-    ("roles", "flatness", "punctuation removed"): f"A row is a prefix of udhr and django: {WORD} "
+    (
+        "roles",
+        "flatness",
+        "punctuation removed",
+    ): f"Counted are prefixes of udhr and django: {WORD} "
     "(in Thai: up to each subword). Prefixes of one subword are left out. All punctuation but a "
     "segment's last mark was removed.",
-    ("roles", "flatness", "punctuation kept"): f"A row is a prefix of udhr and django: {WORD} "
+    ("roles", "flatness", "punctuation kept"): f"Counted are prefixes of udhr and django: {WORD} "
     "(in Thai: up to each subword). Prefixes of one subword are left out. Punctuation was kept.",
-    ("roles", "flatness", "punctuation kept in one"): "A row is a prefix of udhr and django: "
+    ("roles", "flatness", "punctuation kept in one"): "Counted are prefixes of udhr and django: "
     f"{WORD} (in Thai: up to each subword). Prefixes of one subword are left out. All punctuation "
     "but a segment's last mark was removed from udhr. Punctuation was kept in django.",
-    ("roles", "flatness", "prefixes at subwords"): "A row is a prefix of udhr and django: the text "
+    (
+        "roles",
+        "flatness",
+        "prefixes at subwords",
+    ): "Counted are prefixes of udhr and django: the text "
     "up to each subword. Prefixes of one subword are left out. All punctuation but a segment's "
     "last mark was removed.",
-    ("roles", "rsa", "one text"): f"A row is a prefix of django: {WORD}. Prefixes of one subword "
+    (
+        "roles",
+        "rsa",
+        "one text",
+    ): f"Counted are prefixes of django: {WORD}. Prefixes of one subword "
     "are left out. All punctuation but a segment's last mark was removed.",
-    ("lape", "neurons", "punctuation kept"): "A row is a token of udhr; special tokens are left "
-    "out. Punctuation was kept.",
-    ("lape", "perplexity", "punctuation removed"): "A row is a token of udhr; special tokens are "
+    (
+        "lape",
+        "neurons",
+        "punctuation kept",
+    ): "Counted is every token of udhr; special tokens are left out. Punctuation was kept.",
+    (
+        "lape",
+        "perplexity",
+        "punctuation removed",
+    ): "Counted is every token of udhr; special tokens are "
     "left out. Models are judged on at most 6 windows of 32 tokens a language of held-out. All "
     "punctuation but a segment's last mark was removed.",
-    ("lape", "perplexity", "one text"): "A row is a token of udhr; special tokens are left out. "
+    (
+        "lape",
+        "perplexity",
+        "one text",
+    ): "Counted is every token of udhr; special tokens are left out. "
     "Models are judged on all windows of 48 tokens a language of held-out. All punctuation but a "
     "segment's last mark was removed.",
-    ("experts", "frequency", "punctuation kept"): "A row is a token of udhr; special tokens are "
-    "left out. Punctuation was kept.",
-    ("lexicon", "association", "punctuation kept"): "Every token of udhr is counted. Punctuation "
-    "was kept.",
-    ("sharing", "kinds", "punctuation kept"): "A row is the last token of a prompt of facts and "
+    (
+        "experts",
+        "frequency",
+        "punctuation kept",
+    ): "Counted is every token of udhr; special tokens are left out. Punctuation was kept.",
+    ("lexicon", "association", "punctuation kept"): "Counted is every token of udhr; "
+    "special tokens are left out. Punctuation was kept.",
+    ("sharing", "kinds", "punctuation kept"): "Counted are last tokens of prompts of facts and "
     "edits.",
-    ("transfer", "neurons", "punctuation kept"): "A row is the last token of a segment of "
+    ("transfer", "neurons", "punctuation kept"): "Counted are last tokens of segments of "
     "sentences. Punctuation was kept.",
 }
 
@@ -257,16 +283,16 @@ def test_texts_are_named_with_source_and_size() -> None:
 def test_what_other_analyses_read_counts() -> None:
     run = RUNS["punctuation removed"]
     assert {
-        name: {text: one.way for text, one in read_by(run, name, (step,)).items()}
+        name: {text: one.over for text, one in read_by(run, name, (step,)).items()}
         for name, step in (("agreement", "agreement"), ("boost", "boost"))
     } == {
         "agreement": {
-            "udhr": "every token",
-            "sentences": "last token of each segment",
-            "facts": "last prompt token",
-            "edits": "last prompt token",
+            "udhr": ("every token",),
+            "sentences": ("last token of each segment",),
+            "facts": ("last prompt token",),
+            "edits": ("last prompt token",),
         },
-        "boost": {"udhr": "every token", "held-out": "windows"},
+        "boost": {"udhr": ("every token",), "held-out": ("windows",)},
     }
 
 

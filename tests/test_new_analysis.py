@@ -183,7 +183,7 @@ def test_it_runs_to_its_figure_and_the_report(place: Workplace) -> None:
     report = (place.folder / "results/report.html").read_text("utf-8")
     assert "Rates are at most " in report
     assert "no lower than 0 %" in report
-    assert "A row is a token of plain; special tokens are left out." in report
+    assert "Counted is every token of plain; special tokens are left out." in report
 
 
 def test_it_is_a_target_with_settings_that_are_checked(place: Workplace, tmp_path: Path) -> None:

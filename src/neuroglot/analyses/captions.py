@@ -39,12 +39,14 @@ if TYPE_CHECKING:
 Counted = Callable[[str, str], int]
 """Gives the number of segments or items of a text or task, of its id and a language's."""
 
-WINDOWS, WHOLE = "windows", "whole"
-# How a text may be read. Of several ways, rows are what the first of them says.
-WAYS = (
-    *("prefixes", "last token of each segment", "last prompt token", "every token"),
-    *(WINDOWS, WHOLE),
-)
+# What may be read of a text: what recordings are over, or what a step reads without recordings.
+RECORDED = ("prefixes", "last token of each segment", "last prompt token", "every token")
+WINDOWS, TEXT, ITEMS = "windows", "text", "items"
+COUNTED = {
+    "last token of each segment": "Counted are last tokens of segments of {}.",
+    "last prompt token": "Counted are last tokens of prompts of {}.",
+    "every token": "Counted is every token of {}; special tokens are left out.",
+}
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,11 @@ class Reading:
 
     Attributes:
         languages: ids, in drawing order.
-        way: the first of ``WAYS`` in which it was read.
+        over: the tokens that count, as ``RECORDED`` names them, or ``WINDOWS`` of them.
     """
 
     languages: tuple[str, ...]
-    way: str
+    over: tuple[str, ...]
 
 
 def caption(
@@ -121,32 +123,41 @@ def readings(
     """
     found: dict[str, dict[str, set[str]]] = {}
     for name in steps:
-        for text, language, way in _read_by(run, analysis, analysis.step(name), scope):
-            found.setdefault(text, {}).setdefault(language, set()).add(way)
+        for text, language, what in _read_by(run, analysis, analysis.step(name), scope):
+            found.setdefault(text, {}).setdefault(language, set()).add(what)
     return {
         text: Reading(
             languages=tuple(one for one in run.all_languages if one in found[text]),
-            way=min(set.union(*found[text].values()), key=WAYS.index),
+            over=_over(set.union(*found[text].values())),
         )
         for text in (*run.corpora, *run.tasks)
         if text in found
     }
 
 
+def _over(read: set[str]) -> tuple[str, ...]:
+    """The tokens that count: those of recordings and, only without any, those of the text."""
+    if recorded := tuple(one for one in RECORDED if one in read):
+        return recorded
+    if WINDOWS in read:
+        return (WINDOWS,)
+    return ("every token",) if TEXT in read else ()
+
+
 def _read_by(
     run: Run, analysis: Analysis[Any], step: Step[Any, Any, Any], scope: Scope
 ) -> Iterator[tuple[str, str, str]]:
-    """Text, language and way of all that a job of a step reads, directly or not."""
+    """Text, language, and what of it a job of a step reads, directly or not."""
     inputs = step.inputs(run, run.section(analysis.name), scope)
     for path in dict.fromkeys(inputs.paths()):
         match path.relative_to(layout.RESULTS).parts:
             case ["models", _]:
                 pass
-            case ["corpora" | "tasks", text, file]:
-                yield text, Path(file).stem, WHOLE
+            case ["corpora" | "tasks" as kind, text, file]:
+                yield text, Path(file).stem, TEXT if kind == "corpora" else ITEMS
             case ["tokens", _, text, store]:
                 judged = run.perplexity is not None and text == run.perplexity.corpus
-                yield text, Path(store).stem, WINDOWS if judged else "every token"
+                yield text, Path(store).stem, WINDOWS if judged else TEXT
             case ["activations" | "states", _, text, store, group]:
                 yield text, Path(store).stem, GROUPS[group].over
             case [name, *folders, store]:
@@ -202,27 +213,19 @@ def _plural(noun: str, count: int) -> str:
 
 def rows_sentences(run: Run, read: Mapping[str, Reading]) -> str:
     """Say which tokens count, and in which texts punctuation was removed; "" for no text."""
-    by_way: dict[str, list[str]] = {}
+    over: dict[str, list[str]] = {}
     for text, reading in read.items():
-        by_way.setdefault(reading.way, []).append(text)
-    sentences: list[str] = []
-    for way in WAYS:
-        names = by_way.get(way, [])
-        corpora = [text for text in names if text in run.corpora]
-        if way == "prefixes":
-            sentences += _prefixes(run, {text: read[text] for text in names})
-        elif way == WINDOWS and names and run.perplexity:
-            windows, window = run.perplexity.windows, _counted(run.perplexity.window, "token")
-            which = "all windows" if windows is None else f"at most {_counted(windows, 'window')}"
-            sentences.append(f"Models are judged on {which} of {window} a language of {names[0]}.")
-        elif way == WHOLE and corpora:
-            sentences.append(f"Every token of {listed(corpora)} is counted.")
-        elif way == "every token" and names:
-            sentences.append(f"A row is a token of {listed(names)}; special tokens are left out.")
-        elif way == "last token of each segment" and names:
-            sentences.append(f"A row is the last token of a segment of {listed(names)}.")
-        elif way == "last prompt token" and names:
-            sentences.append(f"A row is the last token of a prompt of {listed(names)}.")
+        for one in reading.over:
+            over.setdefault(one, []).append(text)
+    sentences = [
+        *_prefixes(run, {text: read[text] for text in over.get("prefixes", [])}),
+        *(form.format(listed(over[one])) for one, form in COUNTED.items() if one in over),
+    ]
+    if WINDOWS in over and run.perplexity:
+        windows, window = run.perplexity.windows, _counted(run.perplexity.window, "token")
+        which = "all windows" if windows is None else f"at most {_counted(windows, 'window')}"
+        where = listed(over[WINDOWS])
+        sentences.append(f"Models are judged on {which} of {window} a language of {where}.")
     return " ".join([*sentences, *_punctuation(run, read)])
 
 
@@ -244,7 +247,7 @@ def _prefixes(run: Run, read: Mapping[str, Reading]) -> Iterator[str]:
         elif by_subword:
             names = [facts.name for facts in run.facts(by_subword).values()]
             where = f"{where} (in {listed(names)}: up to each subword)"
-        yield f"A row is a prefix of {listed(texts)}: the text {where}."
+        yield f"Counted are prefixes of {listed(texts)}: the text {where}."
     if by_setting:
         yield "Prefixes of one subword are left out."
 
@@ -264,7 +267,7 @@ def _punctuation(run: Run, read: Mapping[str, Reading]) -> Iterator[str]:
 
 
 def number(value: Any) -> str:
-    """Write a number: a whole one or one above 1000 in full, others to four digits."""
+    """Write a number: whole ones and those from 1000 without decimals, others to four digits."""
     plain = value.item() if hasattr(value, "item") else value
     if isinstance(plain, float) and math.isnan(plain):
         return "unknown"
