@@ -218,13 +218,13 @@ ROWS = {
         "roles",
         "flatness",
         "punctuation removed",
-    ): f"Counted are prefixes of udhr and django: {WORD} "
-    "(in Thai: up to each subword). Prefixes of one subword are left out. All punctuation but a "
+    ): f"Counted are prefixes of udhr and django: {WORD}; "
+    "in Thai, up to each subword. Prefixes of one subword are left out. All punctuation but a "
     "segment's last mark was removed.",
-    ("roles", "flatness", "punctuation kept"): f"Counted are prefixes of udhr and django: {WORD} "
-    "(in Thai: up to each subword). Prefixes of one subword are left out. Punctuation was kept.",
+    ("roles", "flatness", "punctuation kept"): f"Counted are prefixes of udhr and django: {WORD}; "
+    "in Thai, up to each subword. Prefixes of one subword are left out. Punctuation was kept.",
     ("roles", "flatness", "punctuation kept in one"): "Counted are prefixes of udhr and django: "
-    f"{WORD} (in Thai: up to each subword). Prefixes of one subword are left out. All punctuation "
+    f"{WORD}; in Thai, up to each subword. Prefixes of one subword are left out. All punctuation "
     "but a segment's last mark was removed from udhr. Punctuation was kept in django.",
     (
         "roles",

@@ -24,7 +24,7 @@ rule report:
         "results/logs/report.log",
     localrule: True
     params:
-        configuration=json.dumps(config, sort_keys=True, default=str),
+        configuration=digest(json.dumps(config, sort_keys=True, default=str)),
         versions=dict(ownership.versions()),
         words=lambda wildcards: digest(
             [path.read_text("utf-8") for path in templates()]

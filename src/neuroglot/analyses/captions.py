@@ -246,7 +246,7 @@ def _prefixes(run: Run, read: Mapping[str, Reading]) -> Iterator[str]:
             where = "up to each subword"
         elif by_subword:
             names = [facts.name for facts in run.facts(by_subword).values()]
-            where = f"{where} (in {listed(names)}: up to each subword)"
+            where = f"{where}; in {listed(names)}, up to each subword"
         yield f"Counted are prefixes of {listed(texts)}: the text {where}."
     if by_setting:
         yield "Prefixes of one subword are left out."
