@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import pandas as pd
 import xarray as xr
-from markupsafe import Markup
 from PIL import Image
 
 from neuroglot import layout, store
@@ -41,6 +40,7 @@ class Shown(NamedTuple):
     Attributes:
         place: id of its element; unique in the report.
         alternative: what it shows, for who does not see it.
+        caption: HTML.
         link: the SVG, from the report's folder.
         front: whether the first section shows it too.
     """
@@ -49,7 +49,7 @@ class Shown(NamedTuple):
     title: str
     picture: Picture
     alternative: str
-    caption: Markup
+    caption: str
     link: str
     front: bool
 
@@ -82,6 +82,7 @@ class Part(NamedTuple):
 
     Attributes:
         place: id of its element; unique in the report.
+        about_tables: HTML, a caption for all tables.
         files: names and links of files that are neither figures nor tables.
     """
 
@@ -89,7 +90,7 @@ class Part(NamedTuple):
     title: str
     figures: list[Shown]
     tables: list[Table]
-    about_tables: Markup
+    about_tables: str
     files: list[tuple[str, str]]
 
 
@@ -193,10 +194,10 @@ class Results:
 
     def _tables(
         self, analysis: Analysis[Any], steps: Mapping[Step[Any, Any, Any], Scope], model: str | None
-    ) -> tuple[list[Table], Markup]:
+    ) -> tuple[list[Table], str]:
         """The tables of some steps, and a caption for all of them."""
         tables: list[Table] = []
-        about = Markup()
+        about = ""
         read: dict[str, Reading] = {}
         for step, scope in steps.items():
             if step.tables:
@@ -217,16 +218,16 @@ class Results:
         model: str | None,
         data: xr.Dataset,
         finding: str = "",
-    ) -> Markup:
+    ) -> str:
         """A caption as HTML; why it cannot be rendered is noted."""
         run, counted = self._config, self._counted
         try:
-            return Markup(
-                caption(run, analysis, stem, read, counted, model=model, data=data, finding=finding)
+            return caption(
+                run, analysis, stem, read, counted, model=model, data=data, finding=finding
             )
         except NeuroglotError as error:
             self._faults[str(error)] = None
-            return Markup()
+            return ""
 
     def _link(self, path: Path) -> str:
         return quote(Path(os.path.relpath(path, self._folder)).as_posix())
