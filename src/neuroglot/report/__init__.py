@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from neuroglot.config import Config
 from neuroglot.files import write_whole
-from neuroglot.report.overview import overview
+from neuroglot.report.overview import about
 from neuroglot.report.results import Results
 
 PAGE = "page.html"
@@ -33,5 +33,5 @@ def write_report(config: Config, path: Path) -> None:
         lstrip_blocks=True,
     )
     analyses = Results(config, path.parent).sections()
-    page = environment.get_template(PAGE).render(analyses=analyses, **overview(config))
+    page = environment.get_template(PAGE).render(analyses=analyses, **about(config))
     write_whole(path, page.encode())

@@ -43,7 +43,7 @@ class Text(NamedTuple):
     rows: list[list[str]]
 
 
-def overview(config: Config) -> dict[str, Any]:
+def about(config: Config) -> dict[str, Any]:
     """What the first section of the report shows, by its names in the template."""
     kept = ownership.read_kept(layout.RESULTS)
     main = config.facts(config.languages)
