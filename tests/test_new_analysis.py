@@ -117,30 +117,27 @@ FILES = {
         from matplotlib.figure import Figure
         from xarray import Dataset
 
-        from neuroglot.figures import style
+        from neuroglot.figures import languages, sheets, style
+        from neuroglot.figures.findings import extremes
 
 
         @style.styled
         def rate_by_layer(ds: Dataset) -> Figure:
-            """A line for each language."""
-            figure = Figure(figsize=(3.5, 2.5), layout="constrained")
-            axes = figure.subplots()
-            for language in ds["language"].values:
-                axes.plot(ds["layer"] + 1, ds["rate"].sel(language=language), label=str(language))
-            axes.set(xlabel="layer", ylabel="rate (share of tokens)", title=ds.attrs["model"])
-            axes.legend()
+            """Rates of each language."""
+            figure = languages.by_layer(ds, "rate", "rate (share of tokens)")
+            sheets.title(figure, ds, "firing of all neurons")
             return figure
 
 
         def finding(ds: Dataset) -> str:
-            """Say how high rates are."""
-            return f"Rates are at most {float(ds['rate'].max()):.2f}."
+            """Where neurons fire least and most."""
+            return extremes(ds["rate"], "The rate", "of tokens")
 
 
         FIGURES = {"rate_by_layer": style.Drawing(rate_by_layer, finding)}
     ''',
-    "captions/table.rst": "Rates of ``{{ model }}``, no lower than {{ section.floor | percent }}.",
-    "captions/rate_by_layer.rst": "Rates by layer of ``{{ model }}``. {{ finding }} {{ rows }}",
+    "captions/table.rst": "Rates of {{ model }}, no lower than {{ section.floor | percent }}.",
+    "captions/rate_by_layer.rst": "{{ finding }}\n\nRates by layer. {{ texts }} {{ rows }}",
 }
 
 
@@ -181,7 +178,7 @@ def test_it_runs_to_its_figure_and_the_report(place: Workplace) -> None:
     assert sorted(table["layer"].unique()) == list(range(1, len(table["layer"].unique()) + 1))
     assert (results / "figures/rate_by_layer.png").stat().st_size > 5000
     report = (place.folder / "results/report.html").read_text("utf-8")
-    assert "Rates are at most " in report
+    assert "The rate is lowest (" in report
     assert "no lower than 0 %" in report
     assert "Counted is every token of plain; special tokens are left out." in report
 

@@ -1,5 +1,6 @@
 """Prints at the end of a run where the results are."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from neuroglot import layout
@@ -34,6 +35,32 @@ def run(config: Path) -> None:
         ]
         if left_out:
             print(f"  left out: {', '.join(left_out)}; they compare models, and there is one")
+    for line in without_font(settings.language(one).script for one in settings.all_languages):
+        print(line)
+
+
+def without_font(scripts: Iterable[str]) -> list[str]:
+    """Say which scripts no installed font draws, and how to get fonts; empty if there is none.
+
+    Args:
+        scripts: ISO 15924 codes of the languages' scripts.
+    """
+    import matplotlib
+
+    from neuroglot.figures.fonts import debian_package, missing_scripts
+
+    missing = missing_scripts(scripts)
+    if not missing:
+        return []
+    fonts = sorted({*missing.values()})
+    packages = sorted({debian_package(font) for font in fonts})
+    return [
+        f"No installed font draws these scripts: {', '.join(missing)}.",
+        f"  Figures write [{next(iter(missing))}] instead of such a token; the tables have it.",
+        f"  Fonts to install: {', '.join(fonts)}; on Debian: apt install {' '.join(packages)}.",
+        f"  Then remove {matplotlib.get_cachedir()}/fontlist-*.json and the figures of tokens, and "
+        "run make again.",
+    ]
 
 
 def _count(folder: Path) -> int:

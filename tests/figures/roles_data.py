@@ -218,7 +218,63 @@ def dataset(family: str, **case: Any) -> xr.Dataset:
 def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
     """Numbers that the figure must draw."""
     site = "act" if "detector" in stem else "out"
-    match stem.split("_")[1]:
-        case "04" | "06":
+    number = int(stem.split("_")[1])
+    match number:
+        case 2:
+            return np.array([ds["mean"].sel(site="act"), ds["std"].sel(site="act")])
+        case 3:
+            return np.array([ds["mean"].sel(site="out_gelu"), ds["std"].sel(site="out_gelu")])
+        case 4 | 6:
             return ds["flatness_mean"].sel(site=site).values
+        case 5 | 7:
+            return strongest(ds[f"scaled_{site}"].values)
+        case 8:
+            return np.nanmean(ds["scaled_out"].values[:, 0], axis=1)
+        case 9 | 10:
+            first = different(ds["distance_mean"].sel(site=site).values[0])
+            if np.isnan(first).all():
+                return first
+            ratios = np.log2(first / np.nanmedian(first, axis=(0, 1)))
+            pivot = ds["language_a"].values.tolist().index(ds.attrs["pivot"])
+            return np.array([ratios[pivot], ratios[:, pivot]])
+        case 11:
+            models = ds["rsa"].sel(site=site)
+            a, b = models["model_a"].values[:2]
+            return models.sel(model_a=a, model_b=b).mean("language").values
+        case 12 | 13 if stem.endswith("pairs"):
+            values = ds["rank_correlation"].sel(site=site).values
+            lower = np.tril(values[0].mean(axis=-1), -1) + np.triu(np.full(values.shape[1:3], -2))
+            best = np.unravel_index(lower.argmax(), lower.shape)
+            return values[:, *best] if lower.max() > -2 else np.array([])
+        case 12 | 13:
+            last = ds["rank_correlation"].sel(site=site).values[0, ..., -1]
+            return np.tril(last, -1)[np.tril_indices(len(last), -1)]
+        case 14 | 15:
+            return ds["same_language"].sel(site=site).values[:, 0, 1]
+        case 16:
+            return np.array([ds["sentence_overlap"][:, 0, 1], ds["token_overlap"][:, 0, 1]])
+        case 17 | 18:
+            of_pivot = ds["rank_correlation"].sel(site=site, language_a=ds.attrs["pivot"])
+            return of_pivot.where(of_pivot["language_b"] != ds.attrs["pivot"]).values
     raise KeyError(stem)
+
+
+def different(values: np.ndarray) -> np.ndarray:
+    """Without the diagonal of ``[..., language, language, layer]``."""
+    kept = values.copy()
+    kept[..., np.arange(values.shape[-2]), np.arange(values.shape[-2]), :] = np.nan
+    return kept
+
+
+def strongest(scaled: np.ndarray) -> np.ndarray:
+    """Robust z of the first language's strongest neuron in each layer, mean of a fifth of the rows.
+
+    Args:
+        scaled: ``[language, layer, prefix, neuron]``; the first language has every prefix.
+    """
+    block = scaled[0, :, : scaled.shape[2] // 5]
+    if np.isnan(block).all():
+        return np.array([])
+    apart = block - np.median(block, axis=-1, keepdims=True)
+    z = apart / (1.4826 * np.median(np.abs(apart), axis=-1, keepdims=True))
+    return z.mean(axis=1).max(axis=-1)

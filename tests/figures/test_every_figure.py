@@ -82,8 +82,14 @@ def test_some_case_draws_something(analysis: str, family: str, stem: str) -> Non
 @pytest.mark.parametrize(("analysis", "family", "stem"), FIGURES)
 def test_says_so_where_there_is_nothing(analysis: str, family: str, stem: str) -> None:
     ds = dataset(analysis, family, "three languages")
-    numeric = [name for name, variable in ds.data_vars.items() if variable.dtype.kind == "f"]
-    nothing = ds.assign({name: ds[name] * np.nan for name in numeric})
+    none = {"f": np.nan, "i": 0, "b": False}  # no number, nothing counted, nothing found
+    nothing = ds.assign(
+        {
+            name: xr.full_like(variable, none[variable.dtype.kind])
+            for name, variable in ds.data_vars.items()
+            if variable.dtype.kind in none
+        }
+    )
     drawn = drawing(analysis, family, stem)
     assert is_empty(drawn.draw(nothing))
     assert drawn.finding(nothing) == ""

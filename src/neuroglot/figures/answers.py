@@ -1,31 +1,38 @@
-"""Draws how well a model answers with edited neurons, and with as many random neurons edited."""
+"""Answers with edited neurons, and how they differ from those with random neurons edited."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from pandas import DataFrame
 from xarray import Dataset
 
-from neuroglot.figures import dots, grids, panels, style
+from neuroglot.figures import points, series, sheets, style
+from neuroglot.figures.series import Look, Series
+from neuroglot.figures.sheets import ABREAST, Facet
+from neuroglot.figures.texts import counted, tasks_of
+from neuroglot.measures.answers import BASELINE
+from neuroglot.tables import tidy, valued
 
-BASELINE: dict[str, Any] = {"color": "black", "marker": "X", "label": "model as it is"}
-STAR: dict[str, Any] = {
-    "color": "#444444",
-    "marker": "*",
-    "markersize": 7,
-    "linestyle": "none",
-    "label": "change and control differ\n(95 % of resamples)",
+FEW = 20
+"""Items below which there are no intervals and no stars, and accuracies are counts."""
+TELLING = 30
+"""Items of a language below which the finding leaves it out."""
+LEAST = 0.05
+"""Least reach of an axis of differences between accuracies."""
+LEVEL, EXCESS, EXACT, GUESS = "level", "excess", "exact", "chance"
+OTHERS = {
+    GUESS: Look("chance", "#777777", marker="|"),
+    BASELINE: Look("model as it is", "#000000", marker="X"),
 }
-CHANCE: dict[str, Any] = {"color": "#888888", "marker": "|", "markersize": 11, "linestyle": "none"}
-SCORINGS = {
-    "rank": "first token among candidates",
-    "exact": "exact match of the continuation",
-    "string": "likeliest candidate string",
-}
-PANEL_WIDTH = 2.7
+MATCH = Look("its exact matches", "#000000", marker="X", filled=False)
+RANDOM = Look("as many random neurons", "#777777", filled=False)
+STAR = Look("interval leaves out zero", "#777777", marker="*")
+SCORINGS = {"rank": "first token ranked", "string": "answers ranked", "exact": "exact match"}
 
 
 @dataclass(frozen=True)
@@ -34,181 +41,178 @@ class Change:
 
     variant: str
     control: str
-    look: dict[str, Any]
+    look: Look
 
 
 @style.styled
 def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
-    """Accuracy of the unedited model, with changed neurons, and with random neurons changed.
+    """Accuracy by language with changes (above), and less that of their controls (below).
+
+    Tasks of fewer than ``FEW`` items are drawn in numbers of items, without intervals.
 
     Args:
-        ds: ``accuracy(task, variant, language)`` with ``accuracy_low`` and ``accuracy_high``;
-            ``accuracy_excess_low`` and ``accuracy_excess_high``, which bound the difference
-            between a variant and its control; ``neurons(task, variant, language)``,
-            ``items(task, language)``, ``excluded(task, language)``, ``chance(task, language)``;
-            coordinate ``scoring(task)``.
-        changes: the changes, one per column.
+        ds: ``accuracy(task, variant, language)`` and ``accuracy_excess``, the difference between a
+            variant and its control, both with ``_low`` and ``_high``; ``exact_accuracy`` and
+            ``neurons`` of the same dimensions; ``items(task, language)`` and ``chance``; coordinate
+            ``scoring(task)``.
+        changes: what is drawn.
         subject: words for the changes in the title.
     """
-    tasks = panels.held(ds["accuracy"], "task")
-    if not tasks:
+    tasks = tasks_of(ds, "accuracy")
+    if tasks is None:
         return style.empty("no answers to judge")
-    chance = Line2D([], [], label="chance", **CHANCE)
-    figure, axes = grid(ds, "accuracy", tasks, changes, [chance])
-    for row, task in zip(axes, tasks, strict=True):
-        of_task = ds.sel(task=task)
-        drawn = panels.held(of_task["accuracy"], "language")
-        for ax, change in zip(row, changes, strict=True):
-            at_chance = of_task["chance"].sel(language=drawn).values
-            ax.plot(at_chance, range(len(drawn)), zorder=1, **CHANCE)
-            points(ax, of_task, "accuracy", drawn, change)
-            stars(ax, of_task, "accuracy_excess", drawn, change)
-            ax.xaxis.set_major_formatter(grids.per_cent())
-            ax.set_xlabel(f"accuracy\n({SCORINGS[str(of_task['scoring'].item())]})")
-        high = min(1.02, max(0.1, row[0].get_xlim()[1]))
-        row[0].set_xlim(-0.03 * high, high)
-    grids.title(figure, ds, f"accuracy {subject}")
+    scoring, size = ds["scoring"].to_series(), ds["items"].max("language").to_series()
+    titles = {one: f"{name}\n{SCORINGS[scoring[one]]}" for one, name in tasks.titles.items()}
+    exact = ds["exact_accuracy"].sel(variant=BASELINE).where(ds["scoring"] != "exact")
+    ds = ds.reindex(variant=[*ds["variant"].values, EXACT, GUESS])
+    ds["accuracy"].loc[{"variant": EXACT}] = exact
+    ds["accuracy"].loc[{"variant": GUESS}] = ds["chance"]
+    table = compared(ds, "accuracy", "accuracy_excess", changes)
+    excess = table.loc[table["row"] == EXCESS, ["value", "low", "high"]]
+    reach = 1.15 * float(np.nanmax([LEAST, *excess.abs().max()]))
+    table["star"] *= 0.95 * reach
+    unit = table["items"].where(table["task"].map(size) < FEW, 1)
+    table[["value", "low", "high"]] = table[["value", "low", "high"]].mul(unit, axis=0)
+    figure, panels = grid(ds, table, changes, Facet("task", titles), f"accuracy {subject}")
+    for (row, task), ax in panels.items():
+        most = size[task] if size[task] < FEW else 1
+        ends = np.array([-0.04, 1.04] if row == LEVEL else [-reach, reach])
+        what = "right answers" if row == LEVEL else "less those with random"
+        if most == 1:
+            sheets.as_shares([ax], "x", whole=False)
+            ax.set_xlabel(f"{what}\n(share of items)")
+        else:
+            ax.xaxis.set_major_locator(sheets.whole_numbers(4))
+            ax.set_xlabel(f"{what}\n(of {most:.0f} items)")
+        ax.set_xlim(*most * ends)
     return figure
 
 
 @style.styled
 def log_probability(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
-    """Change of the right answer's log probability with changed neurons, and with the control.
+    """Change of the right answer's log probability (above), and less the controls' (below).
 
     Args:
-        ds: ``log_probability_difference(task, variant, language)`` from the unedited model, with
-            ``…_low`` and ``…_high``; ``log_probability_excess_low`` and ``…_high``, which bound the
-            difference between a variant and its control; ``neurons(task, variant, language)``,
-            ``items(task, language)``, ``excluded(task, language)``.
-        changes: the changes, one per column.
+        ds: ``log_probability_difference(task, variant, language)``, from the model as it is, and
+            ``log_probability_excess``, from the variant's control, both in nats with ``_low`` and
+            ``_high``; ``neurons`` of the same dimensions; ``items(task, language)``.
+        changes: what is drawn.
         subject: words for the changes in the title.
     """
-    quantity = "log_probability_difference"
-    tasks = panels.held(ds[quantity], "task")
-    if not tasks:
+    tasks = tasks_of(ds, "log_probability_difference")
+    if tasks is None:
         return style.empty("no log probability of right answers")
-    figure, axes = grid(ds, quantity, tasks, changes, [])
-    for row, task in zip(axes, tasks, strict=True):
-        of_task = ds.sel(task=task)
-        drawn = panels.held(of_task[quantity], "language")
-        for ax, change in zip(row, changes, strict=True):
-            ax.axvline(0, color="#888888", linewidth=0.8, zorder=0)
-            points(ax, of_task, quantity, drawn, change)
-            stars(ax, of_task, "log_probability_excess", drawn, change)
-            ax.set_xlabel("change in ln probability\nof the right answer (nats)")
-    grids.title(figure, ds, f"log probability of the right answer {subject}")
+    edited = ds.drop_sel(variant=BASELINE)  # whose change is zero by definition
+    table = compared(edited, "log_probability_difference", "log_probability_excess", changes)
+    numbers = np.append(table[["value", "low", "high"]].to_numpy(), 0)
+    low, high = np.nanmin(numbers), np.nanmax(numbers)
+    room = 0.12 * max(high - low, 0.1)
+    table["star"] *= high + 0.8 * room
+    subject = f"log probability of the right answer {subject}"
+    figure, panels = grid(ds, table, changes, tasks, subject)
+    for (row, _), ax in panels.items():
+        ax.set_xlabel("change of ln p\n(nats)" if row == LEVEL else "less that with random\n(nats)")
+        ax.set_xlim(low - room, high + room)
     return figure
 
 
-def grid(
-    ds: Dataset,
-    quantity: str,
-    tasks: list[str],
-    changes: tuple[Change, ...],
-    handles: list[Line2D],
-) -> tuple[Figure, grids.Panels]:
-    """Make a figure with one row per task, one column per change, and one line per language.
+def compared(ds: Dataset, level: str, excess: str, changes: tuple[Change, ...]) -> DataFrame:
+    """Make the table of levels and of their differences from the controls.
 
     Args:
-        ds: dataset of the figures.
-        quantity: variable to draw; rows list the languages that have it.
-        tasks: tasks of the rows.
-        changes: changes of the columns; a panel's title has the number of changed neurons.
-        handles: legend entries apart from the points' entries.
+        ds: ``level(task, variant, language)`` and ``excess``, with ``_low`` and ``_high``, and
+            ``items(task, language)``.
+        level: name of the variable in the upper row of panels.
+        excess: name of the variable in the lower row.
+        changes: variants with their controls; other edits are left out.
 
     Returns:
-        The figure and its axes, row by row.
+        ``task``, ``language``, ``value``, ``low``, ``high`` and ``items``; ``row``; ``change``, the
+        variant, also of its control; ``hollow``, whether of the control; ``star``, 1 where the
+        interval of a difference leaves out zero and items are not few, or else NaN.
     """
-    names = style.Languages.of(ds).names
-    languages = [panels.held(ds[quantity].sel(task=task), "language") for task in tasks]
-    heights = [dots.height(len(drawn)) for drawn in languages]
-    size = (1.7 + PANEL_WIDTH * len(changes), sum(heights))
-    figure, body = panels.sheet(*size, [*point_handles(changes), *handles])
-    axes: grids.Panels = body.subplots(
-        len(tasks),
-        len(changes),
-        squeeze=False,
-        sharex="row",
-        sharey="row",
-        height_ratios=heights,
-    ).tolist()
-    for row, task, drawn in zip(axes, tasks, languages, strict=True):
-        of_task = ds.sel(task=task)
-        dots.name_rows(row, [f"{names[one]} ({judged(of_task, one)})" for one in drawn])
-        row[0].set_ylabel(grids.row_label(task))
-        for ax, change in zip(row, changes, strict=True):
-            ax.set_title(f"{change.look['label']}\n{changed(of_task, change)}")
-    return figure, axes
+    drawn = {one.variant: one.variant for one in changes} | {one: one for one in OTHERS}
+    hollow = {one.control: one.variant for one in changes} | {EXACT: BASELINE}
+    parts = [valued(ds, level).assign(row=LEVEL), valued(ds, excess).assign(row=EXCESS)]
+    table = pd.concat(parts, ignore_index=True).merge(tidy(ds[["items"]]))
+    table["change"] = table["variant"].map(drawn | hollow)
+    table["hollow"] = table["variant"].isin(hollow)
+    # A control's interval would hide that of the change; one over few items says little.
+    table.loc[table["hollow"] | (table["items"] < FEW), ["low", "high"]] = np.nan
+    star = (table["row"] == EXCESS) & apart(table)
+    return table.assign(star=np.where(star, 1.0, np.nan)).dropna(subset="change")
 
 
-def point_handles(changes: tuple[Change, ...]) -> list[Line2D]:
-    """Legend entries of the unedited model, the changes, and their controls."""
-    hollow = {"color": "black", "marker": "o", **dots.HOLLOW}
-    return [
-        Line2D([], [], linestyle="none", **BASELINE),
-        *(Line2D([], [], linestyle="none", **change.look) for change in changes),
-        Line2D([], [], linestyle="none", label="hollow: as many random", **hollow),
-        Line2D([], [], **STAR),
-    ]
+def apart(table: DataFrame) -> "pd.Series[bool]":
+    """Whether intervals leave out zero."""
+    return (table["low"] > 0) | (table["high"] < 0)
 
 
-def judged(ds: Dataset, language: str) -> str:
-    """Number of judged items in a language, and of all items if some were not judged."""
-    items, excluded = (int(ds[name].sel(language=language)) for name in ("items", "excluded"))
-    return f"{items:,}" if not excluded else f"{items:,} of {items + excluded:,}"
+def grid(
+    ds: Dataset, table: DataFrame, changes: tuple[Change, ...], tasks: Facet, subject: str
+) -> tuple[Figure, dict[tuple[str, str], Axes]]:
+    """Draw levels above differences, or only these where both do not fit on a page.
 
-
-def changed(ds: Dataset, change: Change) -> str:
-    """Number of neurons that a change edits in an item, as a range over languages."""
-    counts = ds["neurons"].sel(variant=change.variant)
-    if not style.present(counts):
-        return ""
-    low, high = round(float(counts.min())), round(float(counts.max()))
-    return f"{low:,} neurons" if low == high else f"{low:,} to {high:,} neurons"
-
-
-def points(ax: Axes, ds: Dataset, quantity: str, languages: list[str], change: Change) -> None:
-    """Draw the unedited model, the change, and its control, with intervals, by language.
-
-    The mean is over the languages that have all three.
-
-    Args:
-        ax: axes with language ``i`` at height ``i``, and the mean below the last language.
-        ds: ``quantity(variant, language)`` with ``quantity_low`` and ``quantity_high``.
-        quantity: name of the variable.
-        languages: languages to draw.
-        change: change to draw.
+    Returns:
+        The figure, and its panels by row and task.
     """
-    drawn = {
-        "baseline": BASELINE,
-        change.variant: change.look,
-        change.control: change.look | dots.HOLLOW,
+    languages = series.languages(ds).only(table["language"])
+    margin = 2.0 if len(tasks) > 1 else 2.9  # the legend of a narrow figure is high
+    high = margin + 2 * (points.HEAD + points.LINE * (len(languages) + 1)) > sheets.HEIGHT
+    rows = {EXCESS: ""} if high or len(tasks) > ABREAST else {LEVEL: "", EXCESS: ""}
+    table = table[table["row"].isin(rows)]
+    looks = {**OTHERS}
+    for one in changes:
+        neurons = counted(np.round(ds["neurons"].sel(variant=one.variant).values), "neurons")
+        looks[one.variant] = replace(one.look, label=f"{one.look.label} ({neurons})")
+    drawn = Series("change", looks).only(table["change"])
+    figure = points.by_level(
+        table,
+        languages,
+        drawn,
+        label="",
+        rows=Facet("row", rows) if len(tasks) <= ABREAST else None,
+        columns=tasks,
+        mean=True,
+        share_x=False,
+        hollow="hollow",
+        margin=margin,
+    )
+    marks = {
+        EXACT: (MATCH, (table["variant"] == EXACT).any()),
+        "random": (RANDOM, LEVEL in rows),
+        "star": (STAR, table["star"].notna().any()),
     }
-    means, lows, highs = (
-        ds[quantity + part]
-        .sel(variant=[*drawn], language=languages)
-        .transpose("variant", "language")
-        .values
-        for part in ("", "_low", "_high")
+    shown = {name: look for name, (look, there) in marks.items() if there}
+    legend = Series("mark", {**drawn.looks, **shown})
+    sheets.legend(figure, sheets.point_handles(legend))
+    sheets.title(figure, ds, subject, f"whiskers: 95 % intervals over {FEW} items or more")
+    panels = dict(zip(product(rows, tasks.titles), figure.axes, strict=True))
+    sheets.guide([ax for (row, _), ax in panels.items() if row == EXCESS], 0, "x")
+    for ax in figure.axes:
+        ax.xaxis.label.set_visible(True)
+    return figure, panels
+
+
+def finding(ds: Dataset, changes: tuple[Change, ...], name: str, factor: float, unit: str) -> str:
+    """Tell each change's median difference from its control, over languages and tasks."""
+    table = valued(ds, f"{name}_excess").merge(tidy(ds[["items"]]))
+    if table.empty:
+        return ""
+    told = table[(table["items"] >= TELLING) & table["variant"].isin([c.variant for c in changes])]
+    if told.empty:
+        return f"What the changes do cannot be told at this size, of under {TELLING} items."
+    parts = []
+    for change in changes:
+        own = told[told["variant"] == change.variant]
+        median = f"{factor * own['value'].median():.2f}".replace("-", "−")
+        parts.append(f"{median} {change.look.label} ({apart(own).sum()} of {len(own)})")
+    return (
+        f"{name.replace('_', ' ').capitalize()} less that with as many random neurons, in {unit}, "
+        "median over tasks and languages (and in how many the 95 % interval leaves out zero): "
+        f"{', '.join(parts)}."
     )
-    dots.points(ax, list(drawn.values()), means, lows, highs)
 
 
-def stars(ax: Axes, ds: Dataset, excess: str, languages: list[str], change: Change) -> None:
-    """Mark languages in which the change differs significantly from its control.
-
-    Args:
-        ax: axes of ``points``; the marks are at the right.
-        ds: ``excess_low(variant, language)`` and ``excess_high``.
-        excess: name of the variable.
-        languages: the drawn languages.
-        change: the drawn change.
-    """
-    low, high = (
-        ds[excess + end].sel(variant=change.variant, language=languages).values
-        for end in ("_low", "_high")
-    )
-    apart = np.flatnonzero((low > 0) | (high < 0))
-    if apart.size:
-        at_right = ax.get_yaxis_transform()
-        ax.plot(np.ones(apart.size), apart, transform=at_right, clip_on=False, zorder=3, **STAR)
+finding_of_accuracy = partial(finding, name="accuracy", factor=100, unit="points")
+finding_of_log_probability = partial(finding, name="log_probability", factor=1, unit="nats")

@@ -49,3 +49,14 @@ def span(values: DataArray, form: str = ".3g") -> str:
     finite = values.values[np.isfinite(values.values)]
     ends = [format(float(end), form).replace("-", "−") for end in (finite.min(), finite.max())]
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
+FLOOR = 30
+"""Units, such as segments or prefixes, below which no difference is claimed."""
+
+
+def settled(sentence: str, units: int, what: str) -> str:
+    """Give a sentence if it rests on enough units, or else one that says that there are too few."""
+    if units >= FLOOR or not sentence:
+        return sentence
+    return f"With {units} {what}, differences cannot be told at this size."

@@ -1,6 +1,7 @@
 """Heat maps: levels by layer, and levels by levels, on one scale of colours a figure."""
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage, optimal_leaf_ordering
 from xarray import DataArray
@@ -21,9 +22,15 @@ from neuroglot.figures.series import Series
 from neuroglot.figures.sheets import Facet
 
 MISSING = "#BBBBBB"
+CHARACTER = 0.065
+"""Inches of a character of 8 points."""
 CELL = 0.13
 """Inches of a row with a name of 7 points."""
+HEAD = 0.55
+"""Inches of a panel's title, numbers of layers, and label."""
 WRITTEN_CELL = 0.36
+TREE = 0.35
+"""Inches of a tree above a matrix."""
 MOST_WRITTEN = 12
 """Levels of a matrix up to which numbers are written into its cells."""
 MOST_VECTOR = 4000
@@ -91,12 +98,14 @@ class Scale:
         cmap = mpl.colormaps[name].with_extremes(bad=MISSING)
         return cls(norm, cmap, extend, label)  # type: ignore[arg-type]
 
-    def bar(self, figure: Figure, axes: Sequence[Axes], **more: Any) -> None:
+    def bar(self, figure: FigureBase, axes: Sequence[Axes], **more: Any) -> None:
         """Draw the colour bar right of some axes."""
         shown = ScalarMappable(self.norm, self.cmap)
         size = {"fraction": 0.04, "aspect": 25, "pad": 0.02}
         bar = figure.colorbar(shown, ax=list(axes), extend=self.extend, **(size | more))
-        bar.set_label(self.label)
+        paper: Any = axes[0].get_figure(root=True)
+        room = int((paper.get_figheight() - 0.7) / CHARACTER)
+        bar.set_label(textwrap.fill(self.label, max(16, room)))
         bar.outline.set_visible(False)
 
 
@@ -130,8 +139,12 @@ def by_layer(
     scale: Scale,
     panels: Facet | None = None,
     abreast: int = 2,
+    cell: float = CELL,
 ) -> Figure:
     """Draw levels (down) by layers or states (across), one panel for each level of ``panels``.
+
+    A panel has only the levels that have a number in it. Panels with other levels than the first
+    have names of their own.
 
     Args:
         values: dimensions ``layer`` or ``state``, ``levels.column`` and ``panels.column``.
@@ -140,6 +153,7 @@ def by_layer(
         scale: the scale of colours.
         panels: what the panels are.
         abreast: panels in a row.
+        cell: inches of a row; if too low for names, only the first and the last row are named.
 
     Returns:
         The figure. Its axes are the panels' stacks, row by row, and the colour bar.
@@ -147,7 +161,7 @@ def by_layer(
     count = len(panels) if panels else 1
     across = min(abreast, count)
     down = -(-count // across)
-    figure = sheets.sheet(0.8 + down * (0.55 + CELL * max(4, len(levels))), 2)
+    figure = sheets.sheet(0.8 + down * (HEAD + max(4 * CELL, cell * len(levels))), 2)
     widths = [stack.layers.size for stack in axis.stacks]
     grid = figure.subplots(down, across * len(widths), squeeze=False, width_ratios=widths * across)
     for place in range(down * across):
@@ -162,14 +176,21 @@ def by_layer(
             level = [*panels.titles][place]
             panel = values.sel({panels.column: level})
             axes[0].set_title(panels.titles[level], loc="left")
-        drawn = panel.sel({levels.column: [*levels]}).transpose(levels.column, axis.word).values
+        panel = panel.sel({levels.column: [*levels]}).transpose(levels.column, axis.word)
+        panel = panel.dropna(levels.column, how="all")
+        names = [levels.label(str(level)) for level in panel[levels.column].values]
+        drawn = np.asarray(panel.values, dtype=np.float64)
         for ax, stack in zip(axes, axis.stacks, strict=True):
-            cells(ax, np.asarray(drawn[:, stack.layers], dtype=np.float64), scale)
+            cells(ax, drawn[:, stack.layers], scale)
+            ax.set_facecolor("none")
+            ax.set_ylim(len(levels), 0)
             axis.number(ax, stack)
             lowest = place + across >= count
             ax.set_xlabel(axis.label(stack) if lowest else "")
-        if column == 0:
-            name_rows(axes[0], [levels.label(level) for level in levels])
+        if cell < CELL:
+            names[1:-1] = [""] * len(names[1:-1])
+        if column == 0 or names != [text.get_text() for text in grid[row, 0].get_yticklabels()]:
+            name_rows(axes[0], names)
     scale.bar(figure, figure.axes)
     return figure
 
@@ -196,6 +217,7 @@ def matrix(
     columns: Sequence[str],
     scale: Scale,
     form: str | None = None,
+    lower: bool = False,
 ) -> None:
     """Draw a matrix with named rows and columns.
 
@@ -206,14 +228,50 @@ def matrix(
         columns: names of the columns.
         scale: the scale of colours.
         form: format of the numbers in the cells, such as ``.2f``; none beyond 12 columns.
+        lower: draw only what lies below the diagonal, of a symmetric matrix.
     """
     written = form is not None and len(columns) <= MOST_WRITTEN
-    texts: Mapping[str, Any] = {}
+    texts: dict[str, Any] = {"mask": triangle(values)} if lower else {}
     if written:
-        texts = {"annot": True, "fmt": form, "annot_kws": {"fontsize": 7}}
+        texts |= {"annot": True, "fmt": form, "annot_kws": {"fontsize": 7}}
     cells(ax, values, scale, **texts)
+    if lower:
+        leave_blank(ax)
     name_rows(ax, rows)
     name_columns(ax, columns)
+
+
+def under_tree(
+    above: Axes,
+    below: Axes,
+    values: Values,
+    names: Sequence[str],
+    scale: Scale,
+    tree: Values | None,
+    form: str | None = None,
+) -> None:
+    """Draw a square matrix with its colour bar, below the tree that its levels are ordered by.
+
+    Args:
+        above: axes of the tree, ``TREE`` inches high.
+        below: axes of the matrix, ``side`` inches wide and high.
+        values: ``[row, column]``; NaN, such as the diagonal, is not drawn.
+        names: names of rows and columns, in the order of the tree's leaves.
+        scale: the scale of colours.
+        tree: result of ``tree_of``.
+        form: as in ``matrix``.
+    """
+    draw_tree(above, tree)
+    matrix(below, values, names, names, scale, form)
+    leave_blank(below)
+    scale.bar(above.figure, [below])
+
+
+def leave_blank(ax: Axes) -> None:
+    """Draw no missing cells: those of a matrix that do not exist."""
+    drawn = ax.collections[0]
+    drawn.set_cmap(drawn.get_cmap().with_extremes(bad="none"))
+    ax.set_facecolor("none")
 
 
 def triangle(values: Values) -> Values:
@@ -238,6 +296,7 @@ def tree_of(similarity: Values) -> Values | None:
     distance = (filled + filled.T) / -2
     condensed = distance[np.triu_indices(len(distance), 1)]
     condensed = condensed - float(condensed.min())
+    condensed = condensed + 0.1 * float(condensed.max())  # the nearest leaves have stems
     links: Values = optimal_leaf_ordering(linkage(condensed, "average"), condensed)
     return links
 

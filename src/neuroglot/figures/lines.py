@@ -58,11 +58,14 @@ def by_layer(
     down = -(-len(columns or [0]) // wrap) if wrap else len(rows or [0])  # type: ignore[arg-type]
     figure = sheets.sheet(down * height + 0.9, len(columns or [0]))  # type: ignore[arg-type]
     mark: dict[str, Any] = {"marker": "o", "pointsize": 3} if axis.size <= MOST_MARKED else {}
-    plot = so.Plot(axis.placed(table), x="x", y="value", color=series.column)
+    placed = axis.placed(table)
+    panel = [facet.column for facet in (rows, columns) if facet]
+    placed["line"] = placed[[series.column, *panel, "stack"]].astype(str).agg(" ".join, axis=1)
+    plot = so.Plot(placed, x="x", y="value", color=series.column)
     plot = faceted(plot, rows, columns, wrap)
     if others:
         grey = so.Path(color=sheets.PALE, linewidth=0.7, marker="none")
-        apart: Any = {"group": series.column, "color": None, "col": None, "row": None}
+        apart: Any = {"group": "line", "color": None, "col": None, "row": None}
         plot = plot.add(grey, legend=False, **apart)
     if "low" in table:
         band = so.Band(alpha=BAND_ALPHA, edgewidth=0)

@@ -1,5 +1,6 @@
 """Points and ranges by language, in panels, from a tidy table."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,14 +9,20 @@ import seaborn.objects as so
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
+from xarray import Dataset
 
 from neuroglot.figures import sheets
 from neuroglot.figures.lines import drawn, faceted, nominal
 from neuroglot.figures.series import Series
 from neuroglot.figures.sheets import ABREAST, Facet
+from neuroglot.tables import valued
 
 LINE = 0.135
-"""Inches of a line of text; a level with several points takes more."""
+"""Inches of a line of text; a level with several points takes more, if there is room."""
+HEAD = 0.4
+"""Inches above a panel."""
+STAR = "star"
+"""Column with the places of stars, NaN where there is none."""
 MEAN = "mean of languages"
 
 
@@ -28,12 +35,15 @@ def by_level(
     columns: Facet | None = None,
     mean: bool = False,
     share_x: bool | str = True,
+    hollow: str | None = None,
+    margin: float = 0.9,
 ) -> Figure:
     """Draw a point, and its range, for each language (down) and each level of ``series``.
 
     Args:
-        table: columns ``value``; ``low`` and ``high`` if there are ranges; and the columns of
-            ``levels``, ``series``, ``rows`` and ``columns``.
+        table: columns ``value``; ``low`` and ``high`` if there are ranges; ``star``, the x of a
+            star, if there are stars; and the columns of ``levels``, ``series``, ``rows``,
+            ``columns`` and ``hollow``.
         levels: what the lines of each panel are, in most figures languages.
         series: what colours and markers are.
         label: label of the x axis, with unit.
@@ -41,34 +51,41 @@ def by_level(
         columns: what the columns of panels are; without ``rows``, more than four are wrapped.
         mean: draw below the last level the mean over the levels that have every point of a panel.
         share_x: which panels have a common x axis: all (true), ``row``, ``col``, or none (false).
+        hollow: column that says which points are hollow, on the line of the filled ones; without
+            it, the looks say so.
+        margin: inches for the title, the x label and the legend.
 
     Returns:
         The figure. Its axes are the panels, row by row; level ``i`` is at height ``i``.
     """
     named = {level: levels.label(level) for level in levels}
+    panel = [facet.column for facet in (rows, columns) if facet]
     if mean and len(levels) > 1:
-        table = with_means(table, levels, series, rows, columns)
+        table = with_means(table, levels, [series.column, *([hollow] if hollow else [])], panel)
         named[MEAN] = MEAN
     wrap = ABREAST if rows is None and columns is not None and len(columns) > ABREAST else None
     down = -(-len(columns or [0]) // wrap) if wrap else len(rows or [0])  # type: ignore[arg-type]
-    line = max(LINE, 0.07 * len(series))
-    figure = sheets.sheet(
-        0.9 + down * (0.4 + line * len(named)),
-        len(columns or [0]),  # type: ignore[arg-type]
-    )
+    room = (sheets.HEIGHT - margin - down * HEAD) / (down * len(named))
+    line = min(room, max(LINE, 0.07 * len(series)))
+    height = margin + down * (HEAD + line * len(named))
+    figure = sheets.sheet(height, len(columns or [0]))  # type: ignore[arg-type]
     plot = so.Plot(table, x="value", y=levels.column, color=series.column, marker=series.column)
     plot = faceted(plot, rows, columns, wrap)
-    dodge = so.Dodge(empty="keep", gap=0.1)
+    dodge = so.Dodge(empty="keep", gap=0.1, by=["color"])
     if "low" in table:
         ends = so.Range(linewidth=0.9)
         plot = plot.add(ends, dodge, xmin="low", xmax="high", marker=None, legend=False)
     dot = so.Dot(pointsize=3.5, edgewidth=0.8)
-    plot = plot.add(dot, dodge, fill=series.column, legend=False)
+    plot = plot.add(dot, dodge, fill=hollow or series.column, legend=False)
+    if STAR in table:
+        star = so.Dot(marker="*", pointsize=5, edgewidth=0)
+        plot = plot.add(star, dodge, x=STAR, marker=None, legend=False)
+    filled: Any = so.Nominal({True: False, False: True}) if hollow else nominal(series, "filled")
     plot = plot.scale(
         y=so.Nominal(order=[*named]),
         color=nominal(series, "color"),
         marker=nominal(series, "marker"),
-        fill=nominal(series, "filled"),
+        fill=filled,
     ).share(x=share_x, y=True)
 
     def decorate(ax: Axes) -> None:
@@ -85,18 +102,39 @@ def by_level(
     return drawn(plot, figure, decorate, rows, columns, x=label)
 
 
-def with_means(
-    table: DataFrame, levels: Series, series: Series, rows: Facet | None, columns: Facet | None
-) -> DataFrame:
+def by_quantity(
+    values: Dataset, labels: Mapping[str, str], levels: Series, series: Series
+) -> Figure:
+    """Draw several quantities of each level, each in a panel with an axis of its own.
+
+    Args:
+        values: the quantities, with the dimensions ``levels.column`` and ``series.column``, and
+            ``{name}_low`` and ``{name}_high`` if they have ranges.
+        labels: labels of the x axes, with units, by the names of the quantities.
+        levels: what the lines of each panel are, in most figures languages.
+        series: what colours and markers are.
+
+    Returns:
+        The figure, as ``by_level`` gives it.
+    """
+    table = pd.concat([valued(values, name).assign(panel=name) for name in labels])
+    panels = Facet("panel", dict.fromkeys(labels, ""))
+    figure = by_level(table, levels, series, "", columns=panels, share_x=False)
+    for ax, label in zip(figure.axes, labels.values(), strict=True):
+        ax.set_xlabel(label)
+    return figure
+
+
+def with_means(table: DataFrame, levels: Series, series: list[str], panel: list[str]) -> DataFrame:
     """Add the means over the levels of each panel that have a value of every series there."""
-    panel = [facet.column for facet in (rows, columns) if facet]
     present = table[np.isfinite(table["value"])]
-    wide = present.pivot_table(
-        index=[*panel, levels.column], columns=series.column, values="value", observed=True
-    ).dropna()
-    if wide.empty:
+    complete: list[Any] = []
+    for _, own in present.groupby(panel, observed=True) if panel else [((), present)]:
+        wide = own.pivot_table(index=levels.column, columns=series, values="value").dropna()
+        there = own[own[levels.column].isin(wide.index)]
+        complete.append(there.groupby([*panel, *series], observed=True)["value"].mean())
+    if not complete:
         return table
-    means = wide.groupby(panel, observed=True).mean() if panel else wide.mean().to_frame().T
-    added: Any = means.reset_index().melt(panel, var_name=series.column, value_name="value")
-    both: DataFrame = pd.concat([table, added.assign(**{levels.column: MEAN})], ignore_index=True)
+    means = pd.concat(complete).reset_index().assign(**{levels.column: MEAN})
+    both: DataFrame = pd.concat([table, means], ignore_index=True)
     return both

@@ -7,9 +7,16 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    PercentFormatter,
+    StrMethodFormatter,
+)
 from xarray import Dataset
 
 from neuroglot.figures.series import Look, Series
@@ -18,6 +25,8 @@ COLUMN, WIDTH, HEIGHT = 3.5, 7.2, 9.0
 """Inches: width of a printed column, of a page, and height of a page."""
 ABREAST = 4
 """Panels that fit side by side on a page."""
+LEGEND_LINE = 0.16
+"""Inches of a line of a legend."""
 GUIDE = "#888888"
 PALE = "#CCCCCC"
 STRIPE = "#F3F3F3"
@@ -48,9 +57,29 @@ class Facet:
 
 
 def sheet(height: float, columns: int = ABREAST) -> Figure:
-    """Make an empty figure, as wide as a printed column for one panel, or else as a page."""
+    """Make an empty figure, as wide as a printed column for one panel, or else as a page.
+
+    A figure that would be higher than a page is as high as a page.
+    """
     width = COLUMN if columns == 1 else WIDTH
-    return Figure(figsize=(width, max(1.6, height)), layout="constrained")
+    return Figure(figsize=(width, min(HEIGHT, max(1.6, height))), layout="constrained")
+
+
+def grid(count: int, across: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Make a figure with panels row by row.
+
+    Args:
+        count: number of panels.
+        across: panels in a row, at most; of a single row, no more than there are panels.
+        height: inches of a panel with its title and numbers.
+    """
+    across = min(across, count)
+    down = -(-count // across)
+    figure = sheet(1 + down * height, across)
+    axes = [*figure.subplots(down, across, squeeze=False).flat]
+    for ax in axes[count:]:
+        ax.remove()
+    return figure, axes[:count]
 
 
 def title(figure: Figure, ds: Dataset, subject: str, note: str = "") -> None:
@@ -68,15 +97,14 @@ def title(figure: Figure, ds: Dataset, subject: str, note: str = "") -> None:
 
 
 def legend(figure: Figure, handles: Sequence[Artist]) -> None:
-    """Put a legend below all panels, in as many columns as fit."""
+    """Put a legend below all panels, in as many columns as fit; more lines make a higher figure."""
     if handles:
         longest = max(len(str(one.get_label())) for one in handles)
         columns = int(figure.get_figwidth() / (0.45 + 0.055 * longest))
-        figure.legend(
-            handles=handles,
-            loc="outside lower center",
-            ncols=max(1, min(columns, len(handles))),
-        )
+        columns = max(1, min(columns, len(handles)))
+        more = LEGEND_LINE * (-(-len(handles) // columns) - 1)
+        figure.set_figheight(min(HEIGHT, figure.get_figheight() + more))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def line_handles(series: Series) -> list[Line2D]:
@@ -122,6 +150,15 @@ def guide(axes: Sequence[Axes], value: float, which: Side = "y", **line: Any) ->
 def whole_numbers(most: int) -> MaxNLocator:
     """Ticks for counts: at most about ``most``, at round whole numbers."""
     return MaxNLocator(most, integer=True, steps=(1, 2, 5, 10))
+
+
+def plain_log(axis: Axis) -> None:
+    """Number a logarithmic axis 1, 2, 5, 10, … or, if its ends are less than 10-fold, evenly."""
+    low, high = axis.get_view_interval()
+    wide = high >= 10 * low
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8) if wide else MaxNLocator(4))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def seaborn_theme() -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, FigureBase
@@ -21,6 +20,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 from xarray import DataArray, Dataset
 
+from neuroglot.figures import fonts
 from neuroglot.figures.palette import in_few_colours
 from neuroglot.files import write_whole
 
@@ -78,15 +78,8 @@ THEME: dict[str, Any] = {
     "figure.constrained_layout.w_pad": 0.04,
     "image.interpolation": "nearest",
     "svg.hashsalt": "neuroglot",
+    "text.hinting": "no_hinting",  # texts are as wide at any resolution, so that layouts hold
 }
-FONTS = (
-    "DejaVu Sans",
-    "Noto Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans Devanagari",
-    "Noto Sans Arabic",
-    "Arial Unicode MS",
-)
 
 Draw = Callable[[Dataset], Figure]
 
@@ -103,21 +96,21 @@ class Drawing:
     draw: Draw
     finding: Callable[[Dataset], str]
 
+    @classmethod
+    def of(
+        cls, draw: Callable[..., Figure], finding: Callable[..., str], **chosen: Any
+    ) -> "Drawing":
+        """Give some arguments, such as a site, to both functions."""
+        return cls(functools.partial(draw, **chosen), functools.partial(finding, **chosen))
+
 
 P = ParamSpec("P")
-
-
-@functools.cache
-def fonts() -> list[str]:
-    """The installed fonts of ``FONTS``; matplotlib would log a missing font at every text."""
-    installed = set(font_manager.fontManager.get_font_names())
-    return [name for name in FONTS if name in installed] or ["sans-serif"]
 
 
 @contextmanager
 def theme() -> Iterator[None]:
     """Apply the theme, and restore the caller's matplotlib settings afterwards."""
-    settings: Any = THEME | {"font.family": fonts()}
+    settings: Any = THEME | {"font.family": [*fonts.chosen()]}
     with mpl.rc_context(settings):
         yield
 

@@ -16,7 +16,7 @@ def corpora_of(ds: Dataset, name: str) -> Facet | None:
     corpora = held(ds, name, "corpus")
     titles = {corpus: corpus for corpus in corpora}
     if "rows" in ds:
-        titles = {one: f"{one} ({prefixes(ds['rows'].sel(corpus=one).values)})" for one in corpora}
+        titles = {one: f"{one}\n{prefixes(ds['rows'].sel(corpus=one).values)}" for one in corpora}
     return Facet("corpus", titles) if corpora else None
 
 

@@ -1,185 +1,159 @@
 """Overlap between the neurons that methods name for a language, compared with chance."""
 
-import math
+from dataclasses import replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
+import xarray as xr
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-from numpy.typing import NDArray
-from xarray import DataArray, Dataset
+from matplotlib.ticker import FuncFormatter
 
-from neuroglot.figures import panels, style
-from neuroglot.figures.layers import LayerAxis, plain_numbers
-from neuroglot.figures.matrices import heat, signed_colour_map
+from neuroglot.figures import heat, series, sheets, style
+from neuroglot.figures.layers import LayerAxis
+from neuroglot.figures.series import Look, Series
+from neuroglot.figures.texts import counted
 
-NAMES = {
-    "lape": "LAPE",
-    "sharing": "sharing",
-    "type1": "type 1",
-    "type2": "type 2",
-    "experts": "experts",
-    "lexicon": "lexicon",
-}
-CELL = 0.36
+NAMES = {"lape": "LAPE", "type1": "type 1", "type2": "type 2"}
 SIGNIFICANT = 0.05
-LEAST_COLOUR = 1.0  # least end of the colour scale in powers of two: a doubling
-MOST_COLUMNS = 6
-OBSERVED: dict[str, Any] = {"color": style.HUES[0], "marker": "o", "markersize": 2.8}
-CHANCE: dict[str, Any] = {"color": "#777777", "linestyle": (0, (3, 1.5)), "marker": "_"}
-
-Values = NDArray[np.float64]
+DOT = 0.02
+"""Inches from a language's dot to the next one's."""
 
 
 @style.styled
-def agreement_by_language(ds: Dataset) -> Figure:
-    """One panel per language: two methods' overlap over all layers, compared with chance.
-
-    Below the diagonal: the observed Jaccard overlap divided by the expected overlap, on a
-    logarithmic colour scale, grey if no neuron is shared, with a star if significant. On the
-    diagonal: the number of neurons that a method names. Above the diagonal: the number of neurons
-    that two methods share.
+def agreement_by_language(ds: xr.Dataset) -> Figure:
+    """One strip per two methods, one dot per language: overlap over all layers, against chance.
 
     Args:
         ds: ``jaccard_all``, ``expected_all`` and ``p_value_holm``
-            ``(method, method_other, language)``, ``shared(…, layer)``,
-            ``neurons(method, language, layer)``, ``looked_at(method, layer)``.
+            ``(method, method_other, language)``, ``neurons(method, language, layer)``.
     """
-    drawn = panels.held(ds["jaccard_all"], "language")
-    if not drawn:
+    drawn = over_layers(ds)
+    if not drawn.sizes["pair"]:
         return style.empty("no two methods name neurons for the same language in the same layers")
-    methods = [str(method) for method in ds["method"].values]
-    names = style.Languages.of(ds).names
-    ratio = ds["jaccard_all"] / ds["expected_all"]
-    exponents = np.abs(np.log2(ratio.where(ratio > 0).values))
-    largest = float(np.nanmax(exponents, initial=LEAST_COLOUR))
-    columns = min(len(drawn), MOST_COLUMNS, math.ceil(math.sqrt(1.6 * len(drawn))))
-    side = max(1.3, CELL * len(methods))
-    lines = -(-len(drawn) // columns)
-    figure = panels.page(2.2 + columns * (side + 0.3), 1.4 + lines * (side + 0.35))
-    figure.set_layout_engine("compressed")  # the constrained layout for square panels
-    axes = panels.wrapped(figure, len(drawn), columns, sharex=True, sharey=True)
-    for ax, language in zip(axes, drawn, strict=True):
-        image = _triangle(ax, ds.sel(language=language), ratio.sel(language=language), largest)
-        ax.set_title(names[language])
-    labels = [NAMES.get(method, method) for method in methods]
-    for ax in axes:
-        ax.set_xticks(range(len(methods)), labels, rotation=90, fontsize=7)
-        ax.set_yticks(range(len(methods)), labels, fontsize=7)
-        ax.tick_params(length=0)
-    figure.colorbar(
-        image,
-        ax=axes,
-        label=f"Jaccard overlap, observed over expected\n(* p < {SIGNIFICANT:g} after Holm)",
-        format=FuncFormatter(_times),
-        ticks=MaxNLocator(7, integer=True),
-        fraction=0.03,
-        aspect=30,
-    )
-    figure.suptitle(f"{ds.attrs['model']}: neurons that methods name alike", wrap=True)
+    languages, rows = series.languages(ds), np.arange(drawn.sizes["pair"])
+    figure = sheets.sheet(1.5 + max(0.24, DOT * len(languages)) * rows.size, 2)
+    ax = figure.subplots()
+    for place, tag in enumerate(languages):
+        of_language = drawn.sel(language=tag)
+        y = rows + 0.8 * ((place + 0.5) / len(languages) - 0.5)
+        for filled in (True, False):
+            shown = of_language["ratio"].where(of_language["significant"] == filled)
+            look = replace(languages.looks[tag], filled=filled)
+            ax.plot(shown, y, linestyle="none", **sheets.point(look))
+    for row in rows[::2]:
+        ax.axhspan(row - 0.5, row + 0.5, color=sheets.STRIPE, linewidth=0, zorder=0)
+    sheets.guide([ax], 1, "x", color="black")
+    ratios = drawn["ratio"].values
+    least = 10 ** np.floor(np.log10(np.min(ratios[ratios > 0], initial=0.1)))
+    ax.set_xscale("symlog", linthresh=least, linscale=0.4, subs=(2, 5))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
+    ax.set_xlim(left=-0.1 * least)
+    ax.set_yticks(rows, drawn["pair"].values)
+    ax.set_ylim(rows.size - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("overlap, observed ÷ expected by chance (0: no neuron of both)")
+    sheets.legend(figure, sheets.point_handles(languages))
+    filled_if = f"filled: more than by chance (p < {SIGNIFICANT:g} after Holm)"
+    sheets.title(figure, ds, "neurons that two methods name alike", f"{about(ds)}\n{filled_if}")
     return figure
-
-
-def _triangle(ax: Axes, ds: Dataset, ratio: DataArray, largest: float) -> AxesImage:
-    """Draw one language's pairs of methods."""
-    order = ("method", "method_other")
-    values = ratio.transpose(*order).values
-    below = np.tril(np.ones(values.shape, bool), -1) & np.isfinite(values)
-    cells = np.log2(values, out=np.full(values.shape, np.nan), where=below & (values > 0))
-    image = heat(ax, cells, -largest, largest, signed_colour_map().with_extremes(bad="white"))
-    ax.set_aspect("equal")
-    # A ratio of 0 has no logarithm. It is common where chance would share less than one neuron.
-    for row, column in zip(*np.nonzero(below & (values == 0)), strict=True):
-        ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=style.ABSENT))
-    both = ds["looked_at"] & ds["looked_at"].rename(method="method_other")
-    shared = ds["shared"].where(both).sum("layer").transpose(*order).values.astype(int)
-    sizes = ds["neurons"].sum("layer").values
-    significant = ds["p_value_holm"].transpose(*order).values < SIGNIFICANT
-    texts = {(i, i): f"{size:,}" for i, size in enumerate(sizes)}
-    for row, column in zip(*np.nonzero(below), strict=True):
-        star = "*" if significant[row, column] else ""
-        texts[row, column] = f"{_ratio(values[row, column])}{star}"
-        texts[column, row] = f"{shared[row, column]:,}"
-    for (row, column), text in texts.items():
-        dark = row > column and abs(cells[row, column]) > 0.6 * largest
-        look: dict[str, Any] = {"color": "white" if dark else "black"}
-        if row == column:
-            look["weight"] = "bold"
-        ax.text(column, row, text, ha="center", va="center", fontsize=6, **look)
-    return image
-
-
-def _ratio(value: float) -> str:
-    """Format a ratio in a few characters: 0, 0.42, 3.1, 27."""
-    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
-
-
-def _times(exponent: float, _: int) -> str:
-    return f"×{2**exponent:g}" if exponent >= 0 else f"÷{2**-exponent:g}"
 
 
 @style.styled
-def agreement_by_layer(ds: Dataset) -> Figure:
-    """One panel per two methods: Jaccard overlap by layer, observed and by chance.
+def agreement_by_layer(ds: xr.Dataset) -> Figure:
+    """Overlap of every two methods by layer, against chance: pairs down, layers across.
 
-    The line is the mean over the languages for which both methods name neurons in the layer. The
-    band reaches from the lowest to the highest language. Pairs of methods with neurons in only one
-    common layer are left out.
+    A cell is the mean over languages of the overlap divided by the mean of the expected overlap.
+    Pairs of methods with neurons in only one common layer are left out.
 
     Args:
-        ds: ``jaccard`` and ``expected_jaccard`` ``(method, method_other, language, layer)``.
+        ds: ``jaccard`` and ``expected_jaccard`` ``(method, method_other, language, layer)``,
+            ``neurons(method, language, layer)``.
     """
-    methods = [str(method) for method in ds["method"].values]
-    drawn = [pair for pair in combinations(methods, 2) if _layers(ds, *pair) > 1]
-    if not drawn:
+    ratio = by_layer(ds)
+    if not ratio.sizes["pair"]:
         return style.empty("no two methods name neurons in the same two layers")
-    axis = LayerAxis.of(ds)
-    handles = [
-        Line2D([], [], label="observed, mean of languages", **OBSERVED),
-        Patch(label="lowest to highest language", color=OBSERVED["color"], alpha=0.2),
-        Line2D([], [], label="by chance, mean of languages", **CHANCE),
-    ]
-    columns = min(3, len(drawn))
-    lines = -(-len(drawn) // columns)
-    figure, body = panels.sheet(3.2 * columns + 0.3, 2.1 * lines + 0.4, handles)
-    axes = panels.wrapped(body, len(drawn), columns, sharex=True)
-    for ax, (first, second) in zip(axes, drawn, strict=True):
-        pair = ds.sel({"method": first, "method_other": second})
-        _lines(ax, axis, pair["jaccard"], pair["expected_jaccard"])
-        ax.set_title(f"{NAMES.get(first, first)} and {NAMES.get(second, second)}")
-        ax.set_xlabel("layer" if ax in axes[-columns:] else "")
-    body.supylabel("Jaccard overlap", fontsize="medium")
-    figure.suptitle(
-        f"{ds.attrs['model']}: neurons that methods name alike through the layers", wrap=True
-    )
+    axis, pairs = LayerAxis.of(ds), [str(pair) for pair in ratio["pair"].values]
+    powers: xr.DataArray = xr.apply_ufunc(np.log2, ratio.where(ratio != 0, 1))
+    scale = heat.Scale.of(powers.values, "observed ÷ expected", signed=True)
+    rows = Series("pair", {pair: Look(pair, "black") for pair in pairs})
+    figure = heat.by_layer(powers, axis, rows, scale)
+    *panels, bar = figure.axes
+    bar.yaxis.set_major_locator(sheets.whole_numbers(5))
+    bar.yaxis.set_major_formatter(FuncFormatter(lambda power, _: f"{2**power:.2g}"))
+    for ax, stack in zip(panels, axis.stacks, strict=True):
+        for row, column in np.argwhere((ratio == 0).values[:, stack.layers]):
+            ax.text(column + 0.5, row + 0.5, "0", ha="center", va="center", fontsize=7)
+    note = f"{about(ds)}\nmean of languages; 0: no neuron of both; grey: nothing to compare"
+    sheets.title(figure, ds, "neurons that two methods name alike, by layer", note)
     return figure
 
 
-def _layers(ds: Dataset, first: str, second: str) -> int:
-    """Count the layers in which any language has neurons of both methods."""
-    jaccard = ds["jaccard"].sel({"method": first, "method_other": second})
-    return int(jaccard.notnull().any("language").sum())
+def paired(ds: xr.Dataset, *names: str) -> xr.Dataset:
+    """Variables of every two methods once, along ``pair`` instead of the methods."""
+    pairs = [*combinations(ds["method"].values.tolist(), 2)]
+    parts = [ds[[*names]].sel({"method": a, "method_other": b}, drop=True) for a, b in pairs]
+    labels = [" and ".join(NAMES.get(name, name) for name in pair) for pair in pairs]
+    return xr.concat(parts, pd.Index(labels, name="pair"))
 
 
-def _lines(ax: Axes, axis: LayerAxis, observed: DataArray, expected: DataArray) -> None:
-    """Draw ``observed(language, layer)`` and ``expected``, the overlap by chance."""
-    low, high = (one.values for one in (observed.min("language"), observed.max("language")))
-    axis.fill(ax, low, high, color=OBSERVED["color"], alpha=0.2, linewidth=0)
-    for values, look in ((expected, CHANCE), (observed, OBSERVED)):
-        mean = values.mean("language").values
-        for stack in axis.stacks:  # markers show isolated layers, which have no line
-            ax.plot(stack.x, mean[stack.layers], **look)
-    axis.decorate(ax)
-    plain_numbers(ax)
-    ax.set_ylim(bottom=0)
+def over_layers(ds: xr.Dataset) -> xr.Dataset:
+    """Give ``ratio(pair, language)`` to chance, and whether it is ``significant``."""
+    found = paired(ds, "jaccard_all", "expected_all", "p_value_holm")
+    ratio = found["jaccard_all"] / found["expected_all"]
+    both = xr.Dataset({"ratio": ratio, "significant": found["p_value_holm"] < SIGNIFICANT})
+    return both.sel(pair=ratio.notnull().any("language"))
 
 
-FIGURES: dict[str, style.Draw] = {
-    "agreement_by_language": agreement_by_language,
-    "agreement_by_layer": agreement_by_layer,
+def by_layer(ds: xr.Dataset) -> xr.DataArray:
+    """Give the ratio to chance ``(pair, layer)`` of the pairs that meet in two or more layers."""
+    mean = paired(ds, "jaccard", "expected_jaccard").mean("language")
+    ratio = (mean["jaccard"] / mean["expected_jaccard"]).transpose("pair", "layer")
+    return ratio.sel(pair=ratio.notnull().sum("layer") > 1)
+
+
+def about(ds: xr.Dataset) -> str:
+    """Say how many neurons each method names for a language."""
+    sizes = ds["neurons"].sum("layer").transpose("method", "language")
+    named = [
+        counted(row.values, f"by {NAMES.get(str(method), str(method))}")
+        for method, row in zip(ds["method"].values, sizes, strict=True)
+        if row.any()
+    ]
+    return f"neurons named for a language: {', '.join(named)}"
+
+
+def finding_by_language(ds: xr.Dataset) -> str:
+    """Say which two methods agree most, and how many comparisons are significant."""
+    drawn = over_layers(ds)
+    if not drawn.sizes["pair"]:
+        return ""
+    compared = int(drawn["ratio"].notnull().sum())
+    if not drawn["significant"].any():
+        return f"None of {compared} comparisons has more overlap than chance gives."
+    telling = drawn["significant"].any("language")
+    median = drawn["ratio"].median("language").where(telling).to_series()
+    return (
+        f"{int(drawn['significant'].sum())} of {compared} comparisons have more overlap than "
+        f"chance gives; by the median of languages, {median.idxmax()} have the most, "
+        f"{median.max():.3g} times chance."
+    )
+
+
+def finding_by_layer(ds: xr.Dataset) -> str:
+    """Say what is usual, and in how many layers nothing is shared."""
+    ratio = by_layer(ds)
+    if not ratio.sizes["pair"]:
+        return ""
+    return (
+        f"Over {int(ratio.notnull().sum())} pairs of methods in a layer, the median is "
+        f"{float(ratio.median()):.3g} times chance; in {int((ratio == 0).sum())} of them no "
+        "neuron is named by both methods."
+    )
+
+
+FIGURES: dict[str, style.Drawing] = {
+    "agreement_by_language": style.Drawing(agreement_by_language, finding_by_language),
+    "agreement_by_layer": style.Drawing(agreement_by_layer, finding_by_layer),
 }

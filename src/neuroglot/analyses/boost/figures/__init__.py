@@ -1,1 +1,1 @@
-"""The figures of the boost analysis, one module per family: ``FIGURES``, functions by stem."""
+"""The figures of the boost analysis, one module per family: ``FIGURES``, drawings by stem."""

@@ -1,141 +1,128 @@
-"""Share of generated text in a language, and its perplexity, by factor of its neurons."""
+"""Generated text in a language, and its loss, by the factor of the language's neurons."""
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from xarray import DataArray, Dataset
 
-from neuroglot.figures import grids, panels, style
+from neuroglot.figures import points, series, sheets, style
+from neuroglot.figures.findings import span
+from neuroglot.figures.series import Look, Series
+from neuroglot.figures.sheets import Facet
+from neuroglot.figures.texts import counted
+from neuroglot.tables import valued
 
-COLUMNS = 5
-WIDTH, HEIGHT = 1.9, 1.8  # inches of a language's panel
-OFFSET = 0.09
-PROMPTED: dict[str, dict[str, Any]] = {
-    "own": {"color": "#0077BB", "marker": "o", "label": "prompts of the language"},
-    "pivot": {"color": "#EE7733", "marker": "D", "label": "prompts of {pivot}"},
-}
-VARIANTS: dict[str, dict[str, Any]] = {
-    "boosted": {"linestyle": "-", "label": "the language's neurons"},
-    "random": {"linestyle": "--", "markerfacecolor": "white", "label": "as many random neurons"},
+FEWEST_PROMPTS, FEWEST_TOKENS = 20, 1000
+"""Prompts from which counts have intervals, and tokens from which losses are compared."""
+PLAIN = Series("variant", {"plain": Look("model as it is", "black", marker="X")})
+MULTIPLIED = {
+    "boosted": Look("its neurons multiplied", "#4477AA"),
+    "random": Look("as many random ones", sheets.GUIDE, filled=False),
 }
 
 
 @style.styled
 def share_of_text(ds: Dataset) -> Figure:
-    """Share of generated texts in each language by factor, one panel per language.
+    """Number of texts in each language, with intervals from 20 prompts on.
 
     Args:
-        ds: ``share(prompted, variant, factor, language)`` with ``share_low`` and ``share_high``,
-            ``neurons(language)``; ``attrs``: ``pivot``, ``prompts``, ``new_tokens`` and
-            ``unidentified``, the languages without a share.
+        ds: ``share(prompted, variant, factor, language)`` with ``share_low`` and ``share_high``;
+            ``attrs``: ``prompts``, ``new_tokens`` and ``pivot``; and as ``by_factor``.
     """
-    drawn = panels.held(ds["share"], "language")
-    if not drawn:
-        return style.empty("no text in a language that can be identified")
-    names = style.Languages.of(ds).names
-    columns = min(COLUMNS, len(drawn))
-    size = max(4.0, 0.6 + WIDTH * columns), 0.5 + HEIGHT * -(-len(drawn) // columns)
-    figure, body = panels.sheet(*size, share_handles(ds))
-    axes = panels.wrapped(body, len(drawn), columns, sharex=True, sharey=True)
-    for ax, language in zip(axes, drawn, strict=True):
-        own = ds.sel(language=language)
-        ax.set_title(f"{names[language]}\n{int(own['neurons']):,} neurons")
-        for place, (prompted, variant) in enumerate((p, v) for p in PROMPTED for v in VARIANTS):
-            line = own.sel(prompted=prompted, variant=variant)
-            with_intervals(ax, line, OFFSET * (place - 1.5), PROMPTED[prompted] | VARIANTS[variant])
-        name_factors(ax, ds)
-    axes[0].set_ylim(-0.05, 1.05)
-    axes[0].yaxis.set_major_formatter(grids.per_cent())
-    body.supxlabel("activations multiplied by", fontsize="medium")
-    body.supylabel("texts in the language", fontsize="medium")
-    figure.suptitle(
-        f"{ds.attrs['model']}: {ds.attrs['prompts']} texts of {ds.attrs['new_tokens']} tokens "
-        f"with neurons multiplied ({ds.attrs['method']}){left_out(ds)}",
-        wrap=True,
-    )
+    prompts, rows = ds.attrs["prompts"], {"own": "own", "pivot": "pivot"}
+    names = ["share", "share_low", "share_high"][: 3 if prompts >= FEWEST_PROMPTS else 1]
+    note = f"{prompts} prompts of each kind"
+    label = f"texts in the language, of {prompts}"
+    figure = by_factor(ds, ds[names] * prompts, rows, label, note)
+    for ax in figure.axes:
+        ax.set_xlim(-0.05 * prompts, 1.05 * prompts)
+        ax.xaxis.set_major_locator(sheets.whole_numbers(4))
     return figure
 
 
 @style.styled
 def perplexity_boosted(ds: Dataset) -> Figure:
-    """Perplexity of each language's held-out text by factor, relative to the unedited model.
+    """Change of the loss of each language's held-out text, in bits per token.
 
     Args:
-        ds: ``perplexity(variant, factor, language)``, with factor 1.
+        ds: ``perplexity(variant, factor, language)``, with factor 1;
+            ``predicted_tokens(language)``; and as ``by_factor``.
     """
-    ratio = ds["perplexity"] / ds["perplexity"].sel(factor=1)
-    drawn = panels.held(ratio, "language")
-    if not drawn:
-        return style.empty("no perplexity on held-out text")
-    languages = style.Languages.of(ds)
-    size = panels.PANEL_WIDTH * len(VARIANTS), panels.PANEL_HEIGHT + 0.4
-    figure, body = panels.sheet(*size, style.language_handles(languages, drawn))
-    axes = body.subplots(1, len(VARIANTS), sharey=True)
-    for ax, (variant, look) in zip(axes, VARIANTS.items(), strict=True):
-        ax.axhline(1, color="#888888", linewidth=0.8, zorder=0)
-        for language in drawn:
-            values = ratio.sel(variant=variant, language=language).values
-            ax.plot(range(len(values)), values, **languages.line(language))
-        name_factors(ax, ds)
-        ax.set_xlabel("activations multiplied by")
-        ax.set_title(look["label"])
-    scale_ratio(axes[0], ratio)
-    axes[0].set_ylabel("perplexity over that\nof the model as it is")
-    figure.suptitle(
-        f"{ds.attrs['model']}: perplexity with neurons multiplied ({ds.attrs['method']})", wrap=True
-    )
+    note = f"{counted(ds['predicted_tokens'].values, 'tokens')} a language"
+    values = change(ds).expand_dims(prompted=["own"]).to_dataset(name="change")
+    return by_factor(ds, values, {"own": ""}, "change of loss (bits per token)", note)
+
+
+def by_factor(ds: Dataset, values: Dataset, rows: dict[str, str], label: str, note: str) -> Figure:
+    """Draw a quantity of each language: a panel for each factor, and the model as it is.
+
+    Args:
+        ds: ``neurons(language)``, the numbers of neurons; ``attrs["method"]``.
+        values: the quantity, ``(prompted, variant, factor, language)``, first.
+        rows: titles of the rows of panels, by ``prompted``.
+        label: what the quantity is, with unit.
+        note: numbers of items, for the title.
+    """
+    name = str(next(iter(values)))
+    languages = series.languages(ds).only(valued(values, name)["language"])
+    if not languages:
+        return style.empty(f"no {label}")
+    neurons = ds["neurons"].to_series()
+    named = {
+        one: replace(look, label=f"{look.label} ({neurons[one]:,.0f})")
+        for one, look in languages.looks.items()
+    }
+    plain = values[name].sel(factor=1, variant="boosted", language=[*named])
+    table = valued(values.sel(factor=values["factor"] != 1), name)
+    table["factor"] = table["factor"].map("times {:g}".format)
+    columns = Facet("factor", {factor: factor for factor in table["factor"]})
+    levels, variants = Series("language", named), Series("variant", MULTIPLIED)
+    figure = points.by_level(table, levels, variants, label, Facet("prompted", rows), columns)
+    for row, ax in zip(np.repeat([*rows], len(columns)), figure.axes, strict=True):
+        marks = sheets.point(PLAIN.looks["plain"])
+        ax.plot(plain.sel(prompted=row), range(len(named)), linestyle="none", **marks)
+    sheets.legend(figure, sheets.point_handles(PLAIN) + sheets.point_handles(variants))
+    note = f"{note}; in brackets: neurons"
+    sheets.title(figure, ds, f"neurons of {ds.attrs['method']} multiplied", note)
     return figure
 
 
-def share_handles(ds: Dataset) -> list[Line2D]:
-    """Legend entries of the prompts, and of the neurons that are multiplied."""
-    pivot = style.language_names(ds).get(ds.attrs["pivot"], ds.attrs["pivot"])
-    prompts = [look | {"label": look["label"].format(pivot=pivot)} for look in PROMPTED.values()]
-    black = {"color": "black", "marker": "o"}
-    return [
-        *(Line2D([], [], **look) for look in prompts),
-        *(Line2D([], [], **black | look) for look in VARIANTS.values()),
-    ]
+def change(ds: Dataset) -> DataArray:
+    """What a factor adds to the loss in bits per token, ``[variant, factor, language]``."""
+    loss = ds[["perplexity"]].map(np.log2)["perplexity"]
+    return loss - loss.sel(factor=1)
 
 
-def with_intervals(ax: Axes, line: Dataset, offset: float, look: dict[str, Any]) -> None:
-    """Draw ``share(factor)`` with its intervals, shifted by ``offset``."""
-    places = np.arange(line.sizes["factor"]) + offset
-    ax.vlines(places, line["share_low"], line["share_high"], color=look["color"], linewidth=0.9)
-    ax.plot(places, line["share"].values, **look)
+def texts_written(ds: Dataset) -> str:
+    """Say how many texts are in the language at the largest factor, in the mean of languages."""
+    last = ds["share"].sel(prompted="own").isel(factor=-1)
+    if not bool(last.notnull().any()):
+        return ""
+    if (prompts := ds.attrs["prompts"]) < FEWEST_PROMPTS:
+        return f"Whether the model writes more of a language cannot be told from {prompts} prompts."
+    boosted, random = (100 * float(last.sel(variant=name).mean()) for name in MULTIPLIED)
+    return (
+        f"With a language's neurons multiplied by {float(last['factor']):g}, {boosted:.0f} % of "
+        f"the texts from its own prompts are in it; with as many random neurons {random:.0f} %."
+    )
 
 
-def name_factors(ax: Axes, ds: Dataset) -> None:
-    """Place the factors in their order, at equal distances."""
-    factors = ds["factor"].values
-    ax.set_xticks(range(len(factors)), [f"{factor:g}" for factor in factors])
-    ax.set_xlim(-0.4, len(factors) - 0.6)
-    ax.grid(axis="x", visible=False)
+def loss_changed(ds: Dataset) -> str:
+    """Say what the largest factor adds to the loss."""
+    last, tokens = change(ds).isel(factor=-1), int(ds["predicted_tokens"].min())
+    if not bool(last.notnull().any()):
+        return ""
+    if tokens < FEWEST_TOKENS:
+        return f"Changes of the loss cannot be told from {tokens} tokens."
+    boosted, random = (span(last.sel(variant=name), ".2f") for name in MULTIPLIED)
+    return (
+        f"A language's neurons multiplied by {float(last['factor']):g} add {boosted} bits per "
+        f"token to its loss; as many random neurons {random}."
+    )
 
 
-def scale_ratio(ax: Axes, ratio: DataArray) -> None:
-    """Make the y axis logarithmic, with plain ticks if the values differ by less than 100 times."""
-    low, high = float(ratio.min()), float(ratio.max())
-    ax.set_yscale("log")
-    ax.set_ylim(low * 0.9, high * 1.1)
-    if high / low < 100:
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low > 3 else "all"))
-        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
-
-
-def left_out(ds: Dataset) -> str:
-    """Name the languages that the identifier does not know."""
-    names = style.Languages.of(ds).names
-    unknown = [names[one] for one in ds.attrs["unidentified"]]
-    return f"; not identified: {', '.join(unknown)}" if unknown else ""
-
-
-FIGURES: dict[str, style.Draw] = {
-    "share_of_text": share_of_text,
-    "perplexity_boosted": perplexity_boosted,
+FIGURES = {
+    "share_of_text": style.Drawing(share_of_text, texts_written),
+    "perplexity_boosted": style.Drawing(perplexity_boosted, loss_changed),
 }

@@ -3,90 +3,111 @@
 from functools import partial
 
 import numpy as np
-from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
-from xarray import Dataset
+from numpy.typing import NDArray
+from xarray import DataArray, Dataset
 
-from neuroglot.figures import panels, style
-from neuroglot.figures.matrices import (
-    cluster_order,
-    decimals,
-    different_languages,
-    family_order,
-    limits,
-    matrix,
-    name_width,
-    part_families,
-    write_cells,
-    written_side,
-)
+from neuroglot.figures import heat, series, sheets, style
+from neuroglot.figures.texts import counted, held
 
-BRIGHT = "\n(brighter is more similar)"
-LABELS = {
+MEASURES = {
     "euclidean": "Euclidean distance",
-    "kl_divergence": "KL divergence of a (down)\nfrom b (across), nats",
-    "pearson": "Pearson correlation,\nmean over layers",
-}
-TITLES = {
-    "euclidean": "Euclidean distance",
-    "kl_divergence": "KL divergence",
+    "kl_divergence": "KL divergence (nats)",
     "pearson": "Pearson correlation",
 }
+RELATIONS = ("different families", "same family", "same genus")
+FEWEST_PAIRS = 3
+"""Pairs of a relation whose median is told."""
 
 
 @style.styled
 def similarity(ds: Dataset, metric: str) -> Figure:
-    """One language × language matrix in two orders: clustered, and by family and genus.
+    """A matrix of languages in the order of a tree, and the pairs of languages by relation.
 
-    Bright cells are similar languages for every metric: the colours of distances are reversed.
+    All three figures have the order of the correlation's tree. Symmetric measures are one triangle.
+    Bright cells are similar languages: the colours of distances are reversed.
 
     Args:
         ds: ``similarity(metric, language_a, language_b)``, with ``a`` as row; ``family(language)``
-            and ``genus(language)``.
+            and ``genus(language)``; ``tokens(language)``.
         metric: ``euclidean`` for figure 2, ``kl_divergence`` for figure 5, ``pearson`` for 6.
     """
-    values = different_languages(ds["similarity"].sel(metric=metric))
-    drawn = panels.held(values, "language_a")
-    if not drawn:
-        return style.empty(f"no two languages with a {TITLES[metric]}")
-    names = style.Languages.of(ds).names
-    square = values.sel(language_a=drawn, language_b=drawn)
-    cells = square.transpose("language_a", "language_b").values.astype(np.float64)
-    families, genera = (
-        [str(name) for name in ds[rank].sel(language=drawn).values] for rank in ("family", "genus")
-    )
-    orders = {
-        "clustered": cluster_order(cells if metric == "pearson" else -cells),
-        "by family and genus": family_order(families, genera),
-    }
-    side, beside = written_side(len(drawn)), name_width([names[one] for one in drawn])
-    width = 2 * (side + beside) + name_width(families) + 1.5
-    figure = panels.page(width, side + beside + 1.0)
-    axes = figure.subplots(1, 2)
-    low, high = limits(cells)
-    for ax, (title, order) in zip(axes, orders.items(), strict=True):
-        labels, ordered = [names[drawn[i]] for i in order], cells[np.ix_(order, order)]
-        image = matrix(ax, ordered, labels, low, high, colours(metric))
-        write_cells(image, ordered, f".{decimals(low, high)}f")
-        ax.set_title(title)
-        ax.set_xlabel("language b")
-    axes[0].set_ylabel("language a")
-    part_families(axes[1], [families[i] for i in order], [genera[i] for i in order])
-    figure.colorbar(image, ax=axes.tolist(), label=LABELS[metric] + BRIGHT, shrink=0.9, aspect=25)
-    figure.suptitle(
-        f"{ds.attrs['model']}: similarity of languages over experts, {TITLES[metric]}",
-        wrap=True,
-    )
+    values, tree = pairs(ds, metric)
+    if not values.size:
+        return style.empty(f"no two languages with a {MEASURES[metric]}")
+    names = [series.languages(ds).label(language) for language in values["language_a"].values]
+    log, side = metric == "kl_divergence", heat.side(len(names))
+    figure = sheets.sheet(side + 2, 2)
+    grid = figure.add_gridspec(2, 2, width_ratios=(side, 5 - side), height_ratios=(heat.TREE, side))
+    above, below, ax = (figure.add_subplot(grid[place]) for place in ((0, 0), (1, 0), (1, 1)))
+    scale = heat.Scale.of(values.values, MEASURES[metric], log=log, dark_is_low=metric == "pearson")
+    form = ".2f" if metric == "pearson" else ".3g"
+    heat.under_tree(above, below, values.values, names, scale, tree, form)
+    for place, related in enumerate(by_relation(ds, values)):
+        heights = place + np.linspace(-0.3, 0.3, related.size)
+        ax.plot(related, heights, "o", color=sheets.GUIDE, markerfacecolor="none")
+        if related.size:
+            ax.plot(np.median(related), place, "k|", markersize=14)
+    ax.set_yticks(range(3), RELATIONS)
+    ax.set_ylim(-0.5, 2.5)
+    ax.set_xlabel(MEASURES[metric])
+    if log:
+        ax.set_xscale("log")
+        sheets.plain_log(ax.xaxis)
+        sheets.plain_log(figure.axes[-1].yaxis)
+    note = f"{counted(ds['tokens'].values, 'tokens')} a language; right: all pairs and their median"
+    sheets.title(figure, ds, f"similarity of languages over experts, {MEASURES[metric]}", note)
     return figure
 
 
-def colours(metric: str) -> Colormap:
-    """The colour map in which similar languages are bright."""
-    return style.colour_map() if metric == "pearson" else style.colour_map().reversed()
+def pairs(ds: Dataset, metric: str) -> tuple[DataArray, NDArray[np.float64] | None]:
+    """Similarities of different languages, in the order of the correlation's tree, and this tree.
+
+    Returns:
+        ``[language_a, language_b]`` of the languages that have any, with NaN on the diagonal and,
+        for symmetric measures, above it; the tree, as in ``heat.tree_of``.
+    """
+    every = ds["similarity"].transpose("metric", "language_a", "language_b")
+    every = every.where(every["language_a"] != every["language_b"])
+    languages = held(every.sel(metric=metric).to_dataset(), "similarity", "language_a")
+    every = every.sel(language_a=languages, language_b=languages)
+    alike = every.sel(metric="pearson").values
+    order = heat.order_of(alike)
+    values = every.sel(metric=metric)[order, order]
+    directed = metric == "kl_divergence"
+    return values.where(directed | (np.tri(len(order), k=-1) > 0)), heat.tree_of(alike)
 
 
-FIGURES: dict[str, style.Draw] = {
-    "figure_02_euclidean": partial(similarity, metric="euclidean"),
-    "figure_05_kl_divergence": partial(similarity, metric="kl_divergence"),
-    "figure_06_pearson": partial(similarity, metric="pearson"),
+def by_relation(ds: Dataset, values: DataArray) -> list[NDArray[np.float64]]:
+    """The values of ``pairs`` for each of ``RELATIONS`` between two languages."""
+    facts = [
+        ds[rank].sel(language=values["language_a"].values).values for rank in ("family", "genus")
+    ]
+    common = np.sum([fact[:, None] == fact for fact in facts], axis=0)
+    return [values.values[(common == i) & values.notnull().values] for i in range(len(RELATIONS))]
+
+
+def finding(ds: Dataset, metric: str) -> str:
+    """Say the median of the pairs of each relation."""
+    values, _ = pairs(ds, metric)
+    if not values.size:
+        return ""
+    groups = zip(RELATIONS, by_relation(ds, values), strict=True)
+    medians = [
+        f"{np.median(group):.3g} ({name}, {group.size} pairs)"
+        for name, group in groups
+        if group.size >= FEWEST_PAIRS
+    ]
+    if len(medians) < 2:
+        return "Whether related languages are more similar cannot be told from so few pairs."
+    return f"{MEASURES[metric]}, medians of pairs: {', '.join(medians)}."
+
+
+FIGURES = {
+    stem: style.Drawing(partial(similarity, metric=metric), partial(finding, metric=metric))
+    for stem, metric in (
+        ("figure_02_euclidean", "euclidean"),
+        ("figure_05_kl_divergence", "kl_divergence"),
+        ("figure_06_pearson", "pearson"),
+    )
 }

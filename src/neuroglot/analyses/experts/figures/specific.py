@@ -1,20 +1,13 @@
 """Number of experts with high frequency in only one language, by layer and by chance."""
 
-from typing import Any
-
-import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from xarray import Dataset
 
-from neuroglot.figures import panels, style
+from neuroglot.figures import chance, lines, series, sheets, style
 from neuroglot.figures.layers import LayerAxis, plain_numbers
 
-OWN: dict[str, Any] = {"color": style.HUES[0], "marker": "o"}
-CHANCE: dict[str, Any] = {"color": "#888888"}
-PALE = 0.3
-LINE = 0.24
+FEWEST_FOLDS = 30
+"""Folds of segments from which numbers of experts are compared with chance."""
 
 
 @style.styled
@@ -25,52 +18,45 @@ def specific_experts(ds: Dataset) -> Figure:
 
     Args:
         ds: ``specific(language)`` and ``specific_by_layer(layer)``, each with ``_low``, ``_high``,
-            ``_null``, ``_null_low`` and ``_null_high``; ``attrs["high_frequency"]``;
-            ``attrs["folds"]``, the number of folds of segments.
+            ``_null``, ``_null_low`` and ``_null_high``; ``attrs["folds"]``, the number of folds of
+            segments; ``attrs["high_frequency"]``.
     """
-    if not ds.sizes["expert"] or not style.present(ds["expert_frequency"]):
-        return style.empty("no experts")
-    names = style.Languages.of(ds).names
-    languages = [str(language) for language in ds["language"].values]
-    handles = [
-        Line2D([], [], label="experts of one language", **OWN),
-        Patch(
-            color=OWN["color"],
-            alpha=panels.BAND_ALPHA,
-            label=f"95 % interval (n = {ds.attrs['folds']})",
-        ),
-        Line2D([], [], linestyle="--", label="by chance, mean", **CHANCE),
-        Patch(color=CHANCE["color"], alpha=PALE, label="by chance, 95 %"),
-    ]
-    figure, body = panels.sheet(7.6, max(2.6, 0.8 + LINE * len(languages)), handles)
-    left, right = body.subplots(1, 2)
-    heights = np.arange(len(languages))
-    null = ds["specific_null_low"].values, ds["specific_null_high"].values
-    left.hlines(heights, *null, color=CHANCE["color"], alpha=PALE, linewidth=6)
-    left.plot(ds["specific_null"].values, heights, "|", markersize=7, **CHANCE)
-    left.hlines(heights, ds["specific_low"].values, ds["specific_high"].values, OWN["color"])
-    left.plot(ds["specific"].values, heights, linestyle="none", **OWN)
-    left.set_yticks(heights, [names[one] for one in languages])
-    left.set_ylim(len(languages) - 0.4, -0.6)
-    left.tick_params(axis="y", length=0)
+    if not bool(ds["expert_frequency"].notnull().any()):
+        return style.empty("no activation frequency of experts")
+    languages, axis = series.languages(ds).values("label"), LayerAxis.of(ds)
+    figure = sheets.sheet(1 + max(2, 0.22 * len(languages)), 2)
+    left, right = figure.subplots(1, 2)
+    chance.draw(left, ds, "specific")
     left.set_xlabel("experts of all layers")
-    by_layer = {
-        end: ds[f"specific_by_layer{end}"].values.astype(np.float64)
-        for end in ("", "_low", "_high", "_null", "_null_low", "_null_high")
-    }
-    axis = LayerAxis.of(ds)
-    pale: dict[str, Any] = {"color": CHANCE["color"], "alpha": PALE, "linewidth": 0}
-    axis.fill(right, by_layer["_null_low"], by_layer["_null_high"], **pale)
-    axis.plot(right, by_layer["_null"], linestyle="--", **CHANCE)
-    band: dict[str, Any] = {"color": OWN["color"], "alpha": panels.BAND_ALPHA, "linewidth": 0}
-    axis.fill(right, by_layer["_low"], by_layer["_high"], **band)
-    axis.plot(right, by_layer[""], **OWN)
+    left.set_yticks(range(len(languages)), languages.values())
+    left.invert_yaxis()
+    for suffix, look in chance.LOOKS.items():
+        ends = (ds[f"specific_by_layer{suffix}{end}"].values for end in ("_low", "_high"))
+        axis.fill(right, *ends, color=look.color, alpha=lines.BAND_ALPHA, linewidth=0)
+        values = ds[f"specific_by_layer{suffix}"].values
+        axis.plot(right, values, color=look.color, linestyle=look.linestyle)
     axis.decorate(right)
     right.set_ylabel("experts of a layer, all languages")
     plain_numbers(right)
-    threshold = f"frequency of at least {ds.attrs['high_frequency']:g} in one language only"
-    figure.suptitle(f"{ds.attrs['model']}: experts with a {threshold}", wrap=True)
+    chance.legend(figure)
+    subject = f"experts with a frequency of at least {ds.attrs['high_frequency']:g} in one language"
+    note = f"lines and bands: 95 % intervals over {ds.attrs['folds']} folds of segments"
+    sheets.title(figure, ds, f"{subject} only", note)
     return figure
 
 
-FIGURES: dict[str, style.Draw] = {"specific_experts": specific_experts}
+def finding(ds: Dataset) -> str:
+    """Say how many languages have more specific experts than chance gives."""
+    if not bool(ds["expert_frequency"].notnull().any()):
+        return ""
+    if (folds := ds.attrs["folds"]) < FEWEST_FOLDS:
+        return f"Whether languages have experts of their own cannot be told from {folds} folds."
+    above = int((ds["specific"] > ds["specific_null_high"]).sum())
+    return (
+        f"{above} of {ds.sizes['language']} languages have more experts of their own than the "
+        f"range of chance: {int(ds['specific'].sum()):,} in all, by chance "
+        f"{float(ds['specific_null'].sum()):.3g}."
+    )
+
+
+FIGURES = {"specific_experts": style.Drawing(specific_experts, finding)}

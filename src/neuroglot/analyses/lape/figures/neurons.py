@@ -1,136 +1,135 @@
 """Language-specific neurons by layer, and the languages that share them."""
 
+from dataclasses import replace
+
 import numpy as np
+import xarray as xr
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from xarray import DataArray, Dataset
 
-from neuroglot.figures import panels, style
+from neuroglot.figures import heat, series, sheets, style
 from neuroglot.figures.layers import LayerAxis
-from neuroglot.figures.matrices import (
-    cluster_order,
-    heat_layers,
-    limits,
-    matrix,
-    name_width,
-    whole_numbers,
-    write_cells,
-    written_side,
-)
+from neuroglot.figures.texts import counted
 
-GREY = "#777777"
-
-Counts = NDArray[np.int64]
+CHANCE = "chance"
+NONE = "no language-specific neurons of two languages"
 
 
 @style.styled
-def language_neurons(ds: Dataset) -> Figure:
-    """Number of language-specific neurons: languages down, layers across, and totals.
+def language_neurons(ds: xr.Dataset) -> Figure:
+    """Number of language-specific neurons: languages down, layers across, chance below.
 
     Args:
-        ds: ``neurons(language, layer)``; ``all_layers(language)`` and ``chance_all_layers`` with
-            ``_low`` and ``_high``; ``attrs["site"]``.
+        ds: ``neurons(language, layer)``, ``chance_neurons(layer)``; ``all_layers(language)`` and
+            ``chance_all_layers`` with ``_low`` and ``_high``; ``tokens(language)``.
     """
-    if not ds.sizes["language"]:
-        return style.empty("no languages")
-    languages = style.Languages.of(ds)
-    axis = LayerAxis.of(ds)
-    counts = ds["neurons"].transpose("language", "layer").values
-    rows = len(languages.ids)
-    width = min(7.0, max(3.2, 0.16 * ds.sizes["layer"]))
-    figure = panels.page(width + 3.6, 1.2 + max(1.6, 0.22 * rows))
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(width, 1.6))
-    image = heat_layers(left, axis, counts.astype(np.float64), 0, max(1, counts.max()))
-    left.set_yticks(range(rows), [languages.names[one] for one in languages])
-    left.set_ylabel("language")
-    for ax in (left, right):
-        ax.tick_params(axis="y", length=0)
-    totals = counts.sum(1)
-    ends = np.abs([totals - ds["all_layers_low"].values, ds["all_layers_high"].values - totals])
-    whisker = {"elinewidth": 0.9, "ecolor": "black"}
-    bars = right.barh(range(rows), totals, color=GREY, height=0.7, xerr=ends, error_kw=whisker)
-    right.bar_label(bars, [f"{n:,}" for n in totals], padding=2, fontsize=7)
-    right.xaxis.set_major_locator(whole_numbers(3))
-    chance, low, high = (float(ds[f"chance_all_layers{end}"]) for end in ("", "_low", "_high"))
-    right.axvline(chance, color="black", linestyle="--", linewidth=0.9)
-    right.set_xlabel(f"neurons of all layers\n(dashed: by chance,\n{low:,.0f} to {high:,.0f})")
-    right.set_xlim(0, 1.45 * max(1, (totals + ends[1]).max(), high))
-    right.grid(axis="y", visible=False)
-    figure.colorbar(
-        image,
-        ax=[left, right],
-        label="language-specific neurons\nof a layer",
-        ticks=whole_numbers(5),
-    )
-    figure.suptitle(heading(ds, "language-specific neurons (LAPE)"), wrap=True)
+    if not found(ds):
+        return style.empty(NONE)
+    by_chance = ds["chance_neurons"].expand_dims(language=[CHANCE])
+    values = xr.concat([ds["neurons"], by_chance], "language", coords="minimal")
+    looks = {**series.languages(ds).looks, CHANCE: series.Look("by chance", "black")}
+    rows = {
+        row: replace(look, label=f"{look.label}: {total(ds, row)}") for row, look in looks.items()
+    }
+    scale = heat.Scale.of(values.values, "neurons of a layer", dark_is_low=False)
+    figure = heat.by_layer(values, LayerAxis.of(ds), series.Series("language", rows), scale)
+    sheets.title(figure, ds, "language-specific neurons", f"{about(ds)}; totals: 95 % intervals")
     return figure
 
 
+def found(ds: xr.Dataset) -> bool:
+    """Whether there are neurons, and languages to tell apart."""
+    return ds.sizes["language"] > 1 and bool(ds["neurons"].any())
+
+
+def total(ds: xr.Dataset, row: str) -> str:
+    """Write a language's number of neurons, or that by chance, with its interval."""
+    name, of = ("chance_all_layers", ds) if row == CHANCE else ("all_layers", ds.sel(language=row))
+    count, low, high = (float(of[name + end]) for end in ("", "_low", "_high"))
+    return f"{count:,.0f} ({low:,.0f} to {high:,.0f})"
+
+
+def about(ds: xr.Dataset) -> str:
+    """Say on what text neurons were selected, and what fires."""
+    tokens = counted(ds["tokens"].values, "tokens a language")
+    return f"LAPE on {', '.join(ds.attrs['corpora'])}: {tokens}, firing: {ds.attrs['site']} > 0"
+
+
 @style.styled
-def several_languages(ds: Dataset) -> Figure:
+def several_languages(ds: xr.Dataset) -> Figure:
     """Number of languages per selected neuron, and number of neurons that two languages share.
 
     Args:
-        ds: ``shared_by_languages(count)``, counts from 0 languages, and
-            ``language_neuron(language, layer, neuron)``; ``attrs["site"]``.
+        ds: ``shared_by_languages(count)``, counts from 0 languages; ``tokens(language)``;
+            ``language_neuron(language, layer, neuron)``.
     """
-    histogram = ds["shared_by_languages"].values
-    if not histogram.any():
-        return style.empty("no language-specific neurons")
-    languages = style.Languages.of(ds)
-    both = shared_neurons(ds["language_neuron"])
-    order = cluster_order(jaccard(both))
-    side = written_side(len(order))
-    names = [languages.names[languages.ids[i]] for i in order]
-    beside = name_width(names)
-    figure = panels.page(4.8 + side + beside, side + beside + 1.4)
-    left, right = figure.subplots(1, 2, width_ratios=(3.0, side + 1.0))
-    numbers = np.arange(1 if not histogram[0] else 0, np.flatnonzero(histogram)[-1] + 1)
-    bars = left.bar(numbers, histogram[numbers], color=GREY)
-    left.bar_label(bars, [f"{n:,}" for n in histogram[numbers]], padding=2, fontsize=7)
-    left.set_xticks(numbers[:: -(-numbers.size // 12)])
-    left.set_xlim(numbers[0] - 0.6, numbers[-1] + 0.6)
-    left.yaxis.set_major_locator(whole_numbers(5))
-    left.grid(axis="x", visible=False)
-    left.set_xlabel("languages that a neuron belongs to")
-    left.set_ylabel("selected neurons")
-    ordered = both[np.ix_(order, order)].astype(np.float64)
-    cells = np.where(np.eye(len(order), dtype=bool), np.nan, ordered)
-    image = matrix(right, cells, names, 0, max(1.0, limits(cells)[1]))
-    write_cells(image, ordered, ",.0f")
-    right.set_title("neurons that two languages share\n(grey: all of one language)")
-    figure.colorbar(image, ax=right, label="neurons of both languages", ticks=whole_numbers(5))
-    figure.suptitle(heading(ds, "language-specific neurons of several languages (LAPE)"), wrap=True)
+    if not found(ds):
+        return style.empty(NONE)
+    both, histogram = shared(ds["language_neuron"]), ds["shared_by_languages"].values
+    own = np.diag(both)
+    jaccard = both / np.maximum(own[:, None] + own - both, 1)
+    order, links = heat.order_of(jaccard), heat.tree_of(jaccard)
+    names = [[*series.languages(ds).values("label").values()][place] for place in order]
+    figure = sheets.sheet(1.9 + heat.side(len(order)), 2)
+    grid = figure.add_gridspec(2, 2, width_ratios=(0.4, 1), height_ratios=(0.15, 1))
+    bars, tree, matrix = (figure.add_subplot(grid[at]) for at in ((1, 0), (0, 1), (1, 1)))
+    numbers = np.arange(int(not histogram[0]), np.flatnonzero(histogram)[-1] + 1)
+    drawn = bars.barh(numbers, histogram[numbers], color="#4477AA")
+    bars.bar_label(drawn, [f"{count:,.0f}" for count in histogram[numbers]], padding=2, fontsize=7)
+    bars.set(xlabel="selected neurons", ylabel="languages that a neuron belongs to")
+    bars.set_ylim(numbers[-1] + 0.6, numbers[0] - 0.6)
+    bars.yaxis.set_major_locator(sheets.whole_numbers(10))
+    bars.xaxis.set_major_locator(sheets.whole_numbers(3))
+    bars.margins(x=0.3)
+    bars.grid(axis="y", visible=False)
+    heat.draw_tree(tree, links)
+    cells = np.where(np.tri(len(order), k=-1), both[np.ix_(order, order)], np.nan)
+    rows = [f"{name}: {own[at]:,}" for name, at in zip(names, order, strict=True)]
+    scale = heat.Scale.of(cells, "neurons of both languages", dark_is_low=False)
+    heat.matrix(matrix, cells, rows, names, scale, ",.0f")
+    matrix.collections[0].set(alpha=np.tri(len(order), k=-1))  # grey is for missing cells
+    matrix.set_facecolor("white")
+    scale.bar(figure, [matrix])
+    sheets.title(figure, ds, "languages that share their neurons", about(ds))
     return figure
 
 
-def heading(ds: Dataset, subject: str) -> str:
-    """Join the model, the subject, and the site whose sign was counted."""
-    return f"{ds.attrs['model']}: {subject}, site {ds.attrs['site']}"
-
-
-def shared_neurons(language_neuron: DataArray) -> Counts:
+def shared(language_neuron: xr.DataArray) -> NDArray[np.int64]:
     """Count the neurons that two languages share, [language, language].
-
-    The diagonal has the number of each language's neurons.
 
     Args:
         language_neuron: bool ``(language, layer, neuron)``.
     """
     ordered = language_neuron.transpose("language", "layer", "neuron").values
     flat = ordered.reshape(len(ordered), -1)
-    flat = flat[:, flat.any(0)].astype(np.int64)
-    return np.asarray(flat @ flat.T)
+    named = flat[:, flat.any(0)].astype(np.int64)
+    return np.asarray(named @ named.T)
 
 
-def jaccard(both: Counts) -> NDArray[np.float64]:
-    """Compute the Jaccard index of two languages' neurons; 0 if neither has any neuron."""
-    own = np.diag(both)
-    either = own[:, None] + own - both
-    return np.asarray(both / np.maximum(either, 1))
+def most_and_fewest(ds: xr.Dataset) -> str:
+    """Say which language has the most neurons and which the fewest, and how many chance gives."""
+    if not found(ds):
+        return ""
+    totals = ds["all_layers"].to_series()
+    most, fewest = (
+        f"{total(ds, str(tag))} in {series.languages(ds).label(str(tag))}"
+        for tag in (totals.idxmax(), totals.idxmin())
+    )
+    return f"Language-specific neurons: {most}, {fewest}; by chance {total(ds, CHANCE)}."
 
 
-FIGURES: dict[str, style.Draw] = {
-    "language_neurons": language_neurons,
-    "several_languages": several_languages,
+def how_specific(ds: xr.Dataset) -> str:
+    """Say how many neurons belong to one language and how many to several."""
+    if not found(ds):
+        return ""
+    histogram = ds["shared_by_languages"].values
+    return (
+        f"Of {histogram.sum():,.0f} selected neurons {histogram[1]:,.0f} belong to one language "
+        f"and {histogram[2:].sum():,.0f} to several."
+    )
+
+
+FIGURES: dict[str, style.Drawing] = {
+    "language_neurons": style.Drawing(language_neurons, most_and_fewest),
+    "several_languages": style.Drawing(several_languages, how_specific),
 }

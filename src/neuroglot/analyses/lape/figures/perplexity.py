@@ -1,72 +1,112 @@
 """Change of every language's perplexity when one language's neurons are deactivated."""
 
 import numpy as np
+import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from xarray import DataArray, Dataset
 
-from neuroglot.figures import panels, style
-from neuroglot.figures.matrices import (
-    decimals,
-    matrix,
-    name_width,
-    signed_colour_map,
-    write_cells,
-    written_side,
+from neuroglot.figures import heat, series, sheets, style
+from neuroglot.figures.series import Look, Series
+from neuroglot.figures.texts import counted, held
+
+MOST = 2.0
+"""Ends of the colours, in nats per token; points are drawn beyond."""
+LEAST_TOKENS = 1_000
+"""Predicted tokens of a language below which nothing is told: about 30 windows."""
+TITLES = {"lape": "without LAPE neurons", "random": "without as many random neurons"}
+OWN, OTHERS = "lape", "others"
+MARKS = Series(
+    "chosen",
+    {
+        OWN: Look("own text without LAPE neurons", "#0072B2"),
+        OTHERS: Look("others' texts without them, mean", "#D55E00", marker="D"),
+        "random": Look("own text without random neurons", "#777777", filled=False),
+    },
 )
-
-TITLES = {
-    "lape": "LAPE neurons deactivated",
-    "random": "as many random neurons deactivated",
-}
 
 
 @style.styled
-def perplexity_without(ds: Dataset) -> Figure:
+def perplexity_without(ds: xr.Dataset) -> Figure:
     """Change of log perplexity: rows by deactivated language, columns by language read.
 
-    Left: LAPE's neurons. Right: the random control. Both have the same scale.
+    Matrices of LAPE's neurons and of the random control; beside them each language's own text.
 
     Args:
-        ds: ``perplexity(chosen, deactivated, language)``, ``baseline(language)``,
-            ``deactivated_neurons(deactivated)``.
+        ds: ``change(chosen, deactivated, language)`` in nats per token, with ``_low`` and
+            ``_high``; ``deactivated_neurons(deactivated)``, ``predicted_tokens(language)``.
     """
-    change = log_change(ds)
-    read, off = panels.held(change, "language"), panels.held(change, "deactivated")
-    if not read:
-        return style.empty("no perplexity with neurons deactivated")
-    names = style.Languages.of(ds).names
-    cells = change.sel(language=read, deactivated=off)
-    largest = float(np.abs(cells).max()) or 0.01
-    side = written_side(max(len(read), len(off)))
-    counts = ds["deactivated_neurons"].sel(deactivated=off).values
-    down = [f"{names.get(one, one)} ({n:,})" for one, n in zip(off, counts, strict=True)]
-    across = [names[one] for one in read]
-    width = 2 * (side + 0.2) + name_width(down) + 1.6
-    figure = panels.page(width, side + name_width(across) + 1.0)
-    axes = figure.subplots(1, len(TITLES), sharey=True)
-    for ax, (chosen, title) in zip(axes, TITLES.items(), strict=True):
-        values = cells.sel(chosen=chosen).values
-        image = matrix(ax, values, across, -largest, largest, signed_colour_map())
-        write_cells(image, values, f"+.{max(2, decimals(-largest, largest))}f")
-        for own in (one for one in read if one in off):
-            corner = (read.index(own) - 0.5, off.index(own) - 0.5)
-            ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=0.8))
-        ax.set_title(title)
-        ax.set_xlabel("language read")
-    axes[0].set_yticks(range(len(off)), down)
-    axes[0].set_ylabel("language whose neurons are deactivated\n(number of neurons)")
-    figure.colorbar(image, ax=axes.tolist(), label="change in ln perplexity", shrink=0.9, aspect=25)
-    figure.suptitle(
-        f"{ds.attrs['model']}: perplexity without a language's neurons (LAPE)", wrap=True
-    )
+    read, off = held(ds, "change", "language"), held(ds, "change", "deactivated")
+    if len(read) < 2:
+        return style.empty("no perplexity of two languages with neurons deactivated")
+    ds = ds.sel(language=read, deactivated=off).transpose(..., "deactivated", "language")
+    columns = [*series.languages(ds).values("label").values()]
+    named = series.languages(ds, "deactivated").values("label").values()
+    numbers = ds["deactivated_neurons"].values
+    rows = [f"{name}: {count:,.0f}" for name, count in zip(named, numbers, strict=True)]
+    figure = sheets.sheet(2.9 + 0.18 * len(off), 2)
+    *matrices, points = figure.subplots(1, 1 + len(TITLES), sharey=True)
+    end = min(MOST, float(np.abs(ds["change"]).max()))
+    label = "change of ln perplexity (nats per token)"
+    scale = heat.Scale.of(ds["change"].values, label, signed=True, limits=(-end, end))
+    for ax, (chosen, title) in zip(matrices, TITLES.items(), strict=True):
+        heat.matrix(ax, ds["change"].sel(chosen=chosen).values, rows, columns, scale)
+        ax.set(title=title, xlabel="language read")
+        for row, column in np.argwhere((ds["deactivated"] == ds["language"]).values):
+            ax.add_patch(Rectangle((column, row), 1, 1, fill=False, linewidth=0.8))
+    matrices[0].set_ylabel("neurons of")
+    scale.bar(figure, matrices, location="bottom", aspect=40)
+    for place, (mark, look) in enumerate(MARKS.looks.items()):
+        drawn = compared(ds).sel(chosen=mark)
+        middle = np.arange(len(off)) + 0.25 * (1 + place)
+        points.hlines(middle, drawn["change_low"], drawn["change_high"], color=look.color)
+        points.plot(drawn["change"], middle, linestyle="none", **sheets.point(look))
+    sheets.guide([points], 0, "x")
+    points.tick_params(axis="y", length=0)
+    points.set(title="change of own and others", xlabel="nats per token")
+    sheets.legend(figure, sheets.point_handles(MARKS))
+    tokens = counted(ds["predicted_tokens"].values, "predicted tokens a language")
+    several = bool((ds["change_high"] > ds["change_low"]).any())
+    whiskers = "whiskers: 95 % intervals over windows" if several else "one window: no intervals"
+    note = f"held-out text, {tokens}; {whiskers}"
+    sheets.title(figure, ds, "perplexity without a language's neurons", note)
     return figure
 
 
-def log_change(ds: Dataset) -> DataArray:
-    """Compute ln(perplexity / baseline), ``(chosen, deactivated, language)``."""
-    ratio = ds["perplexity"] / ds["baseline"]
-    return ratio.copy(data=np.log(ratio.values)).transpose("chosen", "deactivated", "language")
+def compared(ds: xr.Dataset) -> xr.Dataset:
+    """Changes of each language's own text, and of others' on average, by ``MARKS``.
+
+    Args:
+        ds: see ``perplexity_without``.
+
+    Returns:
+        ``change(chosen, deactivated)`` with ``_low`` and ``_high``, which others' mean lacks.
+    """
+    same = ds["deactivated"] == ds["language"]
+    changes = ds[["change", "change_low", "change_high"]]
+    drawn = changes.where(same).mean("language").reindex(chosen=[*MARKS])
+    others = changes["change"].sel(chosen=OWN).where(~same).mean("language")
+    drawn["change"].loc[{"chosen": OTHERS}] = others
+    return drawn
 
 
-FIGURES: dict[str, style.Draw] = {"perplexity_without": perplexity_without}
+def finding(ds: xr.Dataset) -> str:
+    """Say how own and others' perplexity changes without LAPE's and without random neurons."""
+    if len(held(ds, "change", "language")) < 2:
+        return ""
+    tokens = int(ds["predicted_tokens"].min())
+    if tokens < LEAST_TOKENS:
+        return f"With {tokens:,} predicted tokens of a language, effects cannot be told."
+    drawn = compared(ds)
+    means = drawn["change"].mean("deactivated").to_series().map("{:+.2f}".format)
+    apart = drawn["change_low"].sel(chosen=OWN) > drawn["change_high"].sel(chosen="random")
+    return (
+        f"Without its own LAPE neurons, a language's text changes by {means[OWN]} nats per token, "
+        f"other texts by {means[OTHERS]}; without random neurons, by {means['random']}. "
+        f"The intervals of LAPE lie above those of random neurons in {int(apart.sum())} of "
+        f"{apart.size} languages."
+    ).replace("-", "−")
+
+
+FIGURES: dict[str, style.Drawing] = {
+    "perplexity_without": style.Drawing(perplexity_without, finding)
+}

@@ -3,28 +3,16 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
-from matplotlib.colors import LogNorm
+import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
-from numpy.typing import NDArray
+from pandas import DataFrame
 from xarray import Dataset
 
-from neuroglot.analyses.lexicon.figures.text import title
-from neuroglot.figures import style
+from neuroglot.analyses.lexicon.figures.notes import FEWEST, SIGNS, text_of
+from neuroglot.figures import heat, sheets, style
 
 BINS = 40
-LOOKS: dict[str, dict[str, Any]] = {
-    "positive": {"color": style.HUES[0], "linestyle": "-"},
-    "negative": {"color": style.HUES[1], "linestyle": (0, (4, 1.2))},
-}
-ENTROPY = "entropy of the association\n(bits, uniform prior)"
-COVERAGE = "coverage (share of top tokens seen)"
-MOST: dict[str, Any] = {"color": "#555555", "linestyle": "--", "linewidth": 1.0}
-LEAST: dict[str, Any] = {"color": "#555555", "linestyle": ":", "linewidth": 1.4}
-
-Values = NDArray[np.float64]
+ENTROPY, COVERAGE = "entropy (bits, uniform prior)", "share of top tokens in the text"
 
 
 @style.styled
@@ -35,82 +23,57 @@ def entropy_and_coverage(ds: Dataset) -> Figure:
         ds: ``entropy(prior, sign, neuron)`` in bits, NaN where no top token was seen;
             ``coverage(sign, neuron)``; ``attrs["minimum_coverage"]``.
     """
-    entropy = ds["entropy"].sel(prior="uniform")
-    if not style.present(entropy):
+    table, tokens = by_neuron(ds), ds.sizes["rank"]
+    if table[ENTROPY].isna().all():
         return style.empty("no top token of any neuron is in the text")
-    most, least = float(np.log2(ds.sizes["language"])), float(ds.attrs["minimum_coverage"])
-    # rounding may put an entropy just outside the axis
-    entropies = {sign: entropy.sel(sign=sign).clip(0, most).values for sign in LOOKS}
-    coverages = {sign: ds["coverage"].sel(sign=sign).values for sign in LOOKS}
-    edges = coverage_bins(float(ds["coverage"].max()), ds.sizes["rank"]), entropy_bins(most)
-    figure = Figure(figsize=(7.8, 6.4), layout="constrained")
-    axes = figure.subplots(2, 2)
-    histogram(axes[0, 0], entropies, edges[1])
-    histogram(axes[0, 1], coverages, edges[0])
-    counts = {sign: cells(coverages[sign], entropies[sign], edges) for sign in LOOKS}
-    largest = max(float(count.max()) for count in counts.values())
-    for ax, (sign, count) in zip(axes[1], counts.items(), strict=True):
-        image = density(ax, count, edges, largest)
-        ax.set_title(f"{sign} weights\n{described(entropies[sign], coverages[sign], least)}")
-        ax.set_ylabel(ENTROPY)
-        ax.axhline(most, **MOST)
-    axes[0, 0].set_xlabel(ENTROPY)
-    axes[0, 0].axvline(most, label=f"even over {ds.sizes['language']} languages", **MOST)
-    axes[0, 1].axvline(least, label="minimum coverage", **LEAST)
-    for ax in (axes[0, 1], *axes[1]):
-        ax.set_xlabel(COVERAGE)
-        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    for ax in axes[1]:
-        ax.axvline(least, **LEAST)
-    figure.colorbar(image, ax=axes[1].tolist(), label="neurons", format="{x:g}", fraction=0.03)
-    lines = [line for ax in axes[0] for line in ax.get_legend_handles_labels()[0]]
-    lines = list({line.get_label(): line for line in lines}.values())
-    figure.legend(handles=lines, loc="outside lower center", ncols=len(lines))
-    title(figure, ds, "entropy and coverage of the last layer's neurons")
+    most, least = np.log2(ds.sizes["language"]), ds.attrs["minimum_coverage"]
+    each = -(-(tokens + 1) // BINS)  # possible shares in a bin, as many in every one
+    shares = (np.arange(0, tokens + 1 + each, each) - 0.5) / tokens
+    bits = np.linspace(0, max(most, 0.1), BINS + 1)
+    figure = sheets.sheet(5.4)
+    above, below = figure.subplots(2, 2)
+    look: Any = {"element": "step", "fill": False, "palette": SIGNS.values("color")}
+    for ax, name, edges in zip(above, (ENTROPY, COVERAGE), (bits, shares), strict=True):
+        sns.histplot(table, x=name, hue="sign", bins=edges, legend=False, ax=ax, **look)
+        ax.set_ylabel("neurons")
+    scale = heat.Scale.of(
+        np.array([len(table)]), "neurons", log=True, limits=(1, 2 + len(table) / BINS)
+    )
+    white = scale.cmap.with_extremes(bad="white")
+    look = {"norm": scale.norm, "cmap": white, "vmin": None, "vmax": None}
+    for ax, (sign, part) in zip(below, table.groupby("sign", sort=False), strict=True):
+        sns.histplot(part, x=COVERAGE, y=ENTROPY, bins=(shares, bits), ax=ax, **look)
+        ax.set_title(SIGNS.label(str(sign)))
+        ax.grid(visible=False)
+    scale.bar(figure, below, ticks=(1, 3, 10, 30, 100, 300, 1000), format="{x:g}")
+    by_coverage = [above[1], *below]
+    sheets.as_shares(by_coverage, "x", whole=False)
+    sheets.guide(by_coverage, least, "x", linestyle=":", zorder=2)
+    sheets.guide(above[:1], most, "x", linestyle="--")
+    sheets.guide(below, most, linestyle="--", zorder=2)
+    sheets.legend(figure, sheets.line_handles(SIGNS))
+    note = f"{text_of(ds)}; dashed: even; dotted: least coverage to be ranked"
+    sheets.title(figure, ds, "neurons of the last layer", note)
     return figure
 
 
-def coverage_bins(coverage: float, tokens: int) -> Values:
-    """Edges of bins up to ``coverage``; all bins have as many possible shares of ``tokens``."""
-    seen = round(coverage * tokens) + 1
-    size = -(-seen // BINS)
-    return (np.arange(-(-seen // size) + 1) * size - 0.5) / tokens
+def by_neuron(ds: Dataset) -> DataFrame:
+    """Make a table with columns ``sign``, ENTROPY under the uniform prior, and COVERAGE."""
+    bits = ds["entropy"].sel(prior="uniform", drop=True).clip(0, np.log2(ds.sizes["language"]))
+    return Dataset({ENTROPY: bits, COVERAGE: ds["coverage"]}).to_dataframe().reset_index()
 
 
-def entropy_bins(most: float) -> Values:
-    """Edges of bins from 0 to ``most`` bits; with one language, ``most`` is 0."""
-    return np.linspace(0, max(most, 0.1), BINS + 1)
+def finding(ds: Dataset) -> str:
+    """Say how many lists of tokens are covered, and what their median entropy is."""
+    table = by_neuron(ds)
+    if table[ENTROPY].isna().all():
+        return ""
+    bits = table[table[COVERAGE] >= ds.attrs["minimum_coverage"]][ENTROPY].dropna()
+    start = f"{len(bits):,} of {len(table):,} lists of top tokens are covered enough to be ranked"
+    if len(bits) < FEWEST:
+        return f"{start}, too few to tell how their entropies are distributed."
+    most = np.log2(ds.sizes["language"])
+    return f"{start}; their median entropy is {bits.median():.2f} of {most:.2f} bits."
 
 
-def histogram(ax: Axes, values: dict[str, Values], edges: Values) -> None:
-    """Draw one stepped histogram of the finite ``values[neuron]`` per sign."""
-    for sign, of_neurons in values.items():
-        counts, _ = np.histogram(of_neurons[np.isfinite(of_neurons)], edges)
-        ax.stairs(counts, edges, label=f"{sign} weights", linewidth=1.3, **LOOKS[sign])
-    ax.set_ylim(bottom=0)
-    ax.set_ylabel("neurons")
-
-
-def cells(coverage: Values, entropy: Values, edges: tuple[Values, Values]) -> Values:
-    """Count the neurons with an entropy, ``[coverage, entropy]``."""
-    seen = np.isfinite(entropy)
-    return np.asarray(np.histogram2d(coverage[seen], entropy[seen], edges)[0])
-
-
-def density(ax: Axes, counts: Values, edges: tuple[Values, Values], largest: float) -> QuadMesh:
-    """Draw ``counts[coverage, entropy]`` on a logarithmic colour scale; zero is white."""
-    colours = style.colour_map().with_extremes(bad="white")
-    norm = LogNorm(1, max(largest, 2))
-    cells = np.ma.masked_equal(counts.T, 0)
-    ax.grid(visible=False)
-    ax.set_ylim(0, 1.04 * edges[1][-1])
-    return ax.pcolormesh(*edges, cells, cmap=colours, norm=norm, rasterized=True)
-
-
-def described(entropy: Values, coverage: Values, least: float) -> str:
-    """Say how many neurons have enough coverage to be ranked, and how many have none."""
-    enough, unseen = int((coverage >= least).sum()), int((~np.isfinite(entropy)).sum())
-    return f"{enough:,} of {entropy.size:,} covered enough, {unseen:,} not at all"
-
-
-FIGURES: dict[str, style.Draw] = {"entropy_and_coverage": entropy_and_coverage}
+FIGURES = {"entropy_and_coverage": style.Drawing(entropy_and_coverage, finding)}

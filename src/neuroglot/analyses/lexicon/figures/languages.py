@@ -1,106 +1,94 @@
 """Languages clustered by the neurons that write them, with the languages' families."""
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from scipy.cluster.hierarchy import cophenet, dendrogram, leaves_list
 from xarray import Dataset
 
-from neuroglot.analyses.lexicon.figures.text import title
-from neuroglot.figures import families, panels, style
+from neuroglot.analyses.lexicon.figures.notes import FEWEST, text_of
+from neuroglot.analyses.lexicon.measures.lexicon import covered_association
+from neuroglot.analyses.lexicon.measures.support import clade_support
+from neuroglot.figures import families, series, sheets, style
 
-LINE = 0.145
-WIDTH = 6.4
-STRIP = 0.02
-MIXED = "#8A8A8A"
-
-Values = NDArray[np.float64]
+LINE, MOST_LINES = 0.135, 54
+LEAF = 10
+"""Distance of neighbouring leaves as SciPy draws them."""
+REPLICATES, SUPPORTED = 100, 0.9
 
 
 @style.styled
 def language_tree(ds: Dataset) -> Figure:
-    """Draw the dendrogram of all languages, one leaf per line, with the looks of their families.
+    """Draw the tree of all languages, one leaf a line, in as many columns as are needed.
 
-    A branch has the colour of a family if all languages below it belong to that family.
+    Branches are black if 90 % of bootstrap samples of the neurons have the languages below them.
 
     Args:
         ds: ``linkage(merge, column)``, SciPy's linkage of the languages in their order, with
-            units; coordinates ``family(language)``, ``genus(language)`` and ``script(language)``.
+            units; ``association(prior, sign, neuron, language)``, probabilities, and
+            ``coverage(sign, neuron)``, from which it was made; coordinates ``family(language)``,
+            ``genus(language)`` and ``script(language)``; ``attrs["minimum_coverage"]``.
     """
-    tree = np.asarray(ds["linkage"].values, dtype=np.float64)
-    if not len(tree) or not np.isfinite(tree).all():
+    tree, count = ds["linkage"].values, ds.sizes["language"]
+    if not np.isfinite(tree).all() or not len(tree):
         return style.empty("no two languages with associations")
-    groups = list(families.groups(ds).values())
-    order = leaves(tree)
-    figure, body = panels.sheet(WIDTH, 0.9 + LINE * len(order), families.handles(groups))
-    ax = body.subplots()
-    branches(ax, tree, order, groups)
-    deepest = float(tree[:, 2].max()) or 1.0
-    for place, leaf in enumerate(order):
-        patch = families.look(groups[leaf]).patch()
-        ax.barh(place, -STRIP * deepest, height=0.86, left=-0.01 * deepest, **patch)
-    ax.set_xlim(1.03 * deepest, -(STRIP + 0.015) * deepest)
-    ax.set_ylim(len(order) - 0.4, -0.6)
-    labels = [label(ds, leaf) for leaf in order]
-    ax.yaxis.tick_right()
-    ax.set_yticks(range(len(order)), labels, fontsize=7.5)
-    for text, leaf in zip(ax.get_yticklabels(), order, strict=True):
-        text.set_color(families.look(groups[leaf]).ink())
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="y", visible=False)
-    ax.spines["left"].set_visible(False)
-    units = ds["linkage"].attrs["units"]
-    ax.set_xlabel(f"distance between the languages' association profiles\n({units})")
-    title(figure, ds, "languages by the neurons that write them")
+    least = ds.attrs["minimum_coverage"]
+    known = covered_association(ds["association"].sel(prior="uniform"), ds["coverage"], least)
+    often = clade_support(tree, known, REPLICATES) >= SUPPORTED
+    colours = np.where(often, "black", sheets.PALE).tolist()
+    groups, looks, order = families.groups(ds), families.series(), leaves_list(tree)
+    drawn, columns = looks.only(groups), -(-count // MOST_LINES)
+    ends = np.linspace(0, count, columns + 1).round().astype(int)
+    height = 1.6 + LINE * max(np.diff(ends)) + 0.07 * len(drawn)
+    figure = sheets.sheet(min(height, sheets.HEIGHT), columns)
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    for ax, first, end in zip(axes, ends[:-1], ends[1:], strict=True):
+        look = {"no_labels": True, "link_color_func": lambda at: colours[at - count]}
+        dendrogram(tree, ax=ax, orientation="left", **look)
+        deepest = tree[:, 2].max() or 1.0
+        places = LEAF * np.arange(first, end) + LEAF / 2
+        for place, leaf in zip(places, order[first:end], strict=True):
+            ax.plot(-0.04 * deepest, place, **sheets.point(looks.looks[groups[leaf]]))
+        ax.set_xlim(1.03 * deepest, -0.08 * deepest)
+        ax.set_ylim(LEAF * end, LEAF * first)
+        ax.yaxis.tick_right()
+        ax.set_yticks(places, [name(ds, leaf) for leaf in order[first:end]])
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="y", visible=False)
+        ax.spines["left"].set_visible(False)
+        ax.set_xlabel(ds["linkage"].units)
+    sheets.legend(figure, sheets.point_handles(drawn))
+    note = f"{text_of(ds)}; black: in at least {SUPPORTED:.0%} of {REPLICATES} resamples of neurons"
+    sheets.title(figure, ds, "languages by their neurons", note)
     return figure
 
 
-def leaves(tree: Values) -> list[int]:
-    """Order the languages from top to bottom so that no branches cross."""
-    from scipy.cluster.hierarchy import leaves_list
-
-    return [int(leaf) for leaf in leaves_list(tree)]
-
-
-def branches(ax: Axes, tree: Values, order: list[int], groups: list[str]) -> None:
-    """Draw one bracket per merge of ``tree[merge, column]``: both branches and their joint."""
-    place = dict(zip(order, map(float, range(len(order))), strict=True))
-    distance = dict.fromkeys(order, 0.0)
-    of = dict(enumerate(groups))
-    lines, looks = [], []
-    for node, (a, b, height, _) in enumerate(tree, start=len(order)):
-        a, b = int(a), int(b)
-        lines.append(
-            [
-                (distance[a], place[a]),
-                (height, place[a]),
-                (height, place[b]),
-                (distance[b], place[b]),
-            ]
-        )
-        place[node], distance[node] = (place[a] + place[b]) / 2, height
-        of[node] = of[a] if of[a] == of[b] else ""
-        known = of[node] in families.GROUPS
-        looks.append(
-            families.look(of[node]).line() if known else {"color": MIXED, "linestyle": "-"}
-        )
-    ax.add_collection(
-        LineCollection(
-            lines,
-            colors=[one["color"] for one in looks],
-            linestyles=[one["linestyle"] for one in looks],
-            linewidths=1.2,
-        )
-    )
-
-
-def label(ds: Dataset, leaf: int) -> str:
+def name(ds: Dataset, leaf: int) -> str:
     """A language's name, and its ISO 15924 script if the script is not Latin."""
-    names = style.Languages.of(ds).names
-    language, script = str(ds["language"].values[leaf]), str(ds["script"].values[leaf])
-    name = names[language]
-    return name if script == "Latn" or f"({script})" in name else f"{name} [{script}]"
+    label = series.languages(ds).label(str(ds["language"].values[leaf]))
+    script = str(ds["script"].values[leaf])
+    return label if script == "Latn" or f"({script})" in label else f"{label} [{script}]"
 
 
-FIGURES: dict[str, style.Draw] = {"language_tree": language_tree}
+def finding(ds: Dataset) -> str:
+    """Compare how far apart languages are that share a family, a script, or neither."""
+    tree = ds["linkage"].values
+    if not np.isfinite(tree).all() or not len(tree):
+        return ""
+    pairs = np.triu_indices(ds.sizes["language"], 1)
+    family, script = (np.equal(*ds[of].values[np.array(pairs)]) for of in ("family", "script"))
+    kinds = {
+        "of one family in two scripts": family & ~script,
+        "of two families in one script": script & ~family,
+        "that share neither": ~family & ~script,
+    }
+    if min(kind.sum() for kind in kinds.values()) < FEWEST:
+        return "Whether families or scripts explain the tree cannot be told at this size."
+    apart = cophenet(tree)
+    parts = [
+        f"{apart[kind].mean():.2f} between languages {which} ({kind.sum():,} pairs)"
+        for which, kind in kinds.items()
+    ]
+    return f"The mean distance in the tree is {', '.join(parts)}."
+
+
+FIGURES = {"language_tree": style.Drawing(language_tree, finding)}

@@ -1,27 +1,22 @@
 """Section 5.1: the neurons' most associated languages under each prior."""
 
-from typing import Any
-
-import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
-from numpy.typing import NDArray
+from matplotlib.ticker import MaxNLocator
 from xarray import Dataset
 
-from neuroglot.analyses.lexicon.figures.text import title
-from neuroglot.figures import panels, style
+from neuroglot.analyses.lexicon.figures.notes import text_of
+from neuroglot.figures import points, series, sheets, style
+from neuroglot.figures.series import Look, Series
+from neuroglot.tables import valued
 
-SHOWN = 20
-LINE = 0.21
-HOLLOW: dict[str, Any] = {
-    "markersize": 8,
-    "markerfacecolor": "white",
-    "markeredgewidth": 1.6,
-    "clip_on": False,
+MOST = 20
+LOOKS = {
+    "uniform": Look("neurons, uniform prior", "#4477AA"),
+    "corpus": Look("neurons, corpus prior", "#EE6677", marker="D", filled=False),
+    "tokens": Look("the text's tokens", "#228833", marker="^"),
 }
-CORPUS = "share of neurons, corpus prior"
-UNIFORM = "share of neurons, uniform prior"
-TOKENS = "share of the text's tokens"
+PRIORS = Series("prior", LOOKS)
 
 
 @style.styled
@@ -34,41 +29,34 @@ def prior(ds: Dataset) -> Figure:
     """
     if not style.present(ds["top_language_share"]):
         return style.empty("no top token of any neuron is in the text")
-    shares = ds["top_language_share"].transpose("prior", "language").fillna(0)
-    uniform, corpus = shares.sel(prior="uniform").values, shares.sel(prior="corpus").values
-    tokens = (ds["tokens"] / ds["tokens"].sum()).values
-    order = largest_first(np.maximum(uniform, corpus))
-    places = np.arange(order.size)
-    figure = panels.page(7.2, 1.7 + LINE * order.size)
-    ax = figure.subplots()
-    low, high = np.minimum(uniform, corpus)[order], np.maximum(uniform, corpus)[order]
-    ax.hlines(places, low, high, color="#AAAAAA", linewidth=1.2, zorder=1)
-    for one, shift, colour in (("uniform", -0.2, style.HUES[0]), ("corpus", 0.2, style.HUES[1])):
-        ends = [ds[f"top_language_share_{end}"].sel(prior=one).values for end in ("low", "high")]
-        ax.hlines(places + shift, ends[0][order], ends[1][order], color=colour, linewidth=1.0)
-        high = np.fmax(high, ends[1][order])
-    ax.plot(corpus[order], places, "D", color=style.HUES[1], label=CORPUS, **HOLLOW)
-    ax.plot(uniform[order], places, "o", color=style.HUES[0], label=UNIFORM, clip_on=False)
-    ax.plot(tokens[order], places, "|", color="black", markersize=13, label=TOKENS)
-    names = style.Languages.of(ds).names
-    ids = [str(language) for language in ds["language"].values[order]]
-    ax.set_yticks(places, [names[language] for language in ids])
-    ax.set_ylim(order.size - 0.4, -0.6)
-    largest = float(max(high.max(), tokens[order].max()))
-    ax.set_xlim(-0.02 * largest, 1.04 * largest)
-    ax.tick_params(axis="y", length=0)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g}%"))
-    ax.set_xlabel("share of neurons whose most associated language it is, or of all tokens")
-    figure.legend(loc="outside lower center", ncols=3)
-    count, of = order.size, ds.sizes["language"]
-    which = f"{count} of {of} languages" if count < of else f"{of} languages"
-    title(figure, ds, f"most associated language under either prior, {which}")
+    largest = ds["top_language_share"].max("prior").to_series().sort_values(ascending=False)
+    looks = series.languages(ds).looks
+    levels = Series("language", {language: looks[language] for language in largest.index[:MOST]})
+    tokens = (ds["tokens"] / ds["tokens"].sum()).to_series().rename("value").reset_index()
+    table = pd.concat([valued(ds, "top_language_share"), tokens.assign(prior="tokens")])
+    table = table[table["language"].isin([*levels])]
+    figure = points.by_level(table, levels, PRIORS, "share of neurons or tokens")
+    sheets.as_shares(figure.axes, "x", whole=False)
+    figure.axes[0].set_xlim(left=0)
+    figure.axes[0].xaxis.set_major_locator(MaxNLocator(4))
+    sheets.legend(figure, sheets.point_handles(PRIORS))
+    subject = f"neurons' first languages, {len(levels)} drawn"
+    sheets.title(figure, ds, subject, f"{text_of(ds)}; lines: 95 % intervals")
     return figure
 
 
-def largest_first(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Indices of the ``SHOWN`` largest ``values[language]``, largest first."""
-    return np.argsort(-values, kind="stable")[:SHOWN]
+def finding(ds: Dataset) -> str:
+    """Say how much the priors differ, and how unequal the texts are."""
+    shares, tokens = ds["top_language_share"], ds["tokens"]
+    if not style.present(shares):
+        return ""
+    apart = abs(shares.sel(prior="uniform") - shares.sel(prior="corpus"))
+    name = series.languages(ds).label(str(apart.idxmax("language").values))
+    return (
+        f"The two priors differ by at most {100 * float(apart.max()):.1f} percentage points of the "
+        f"neurons ({name}), where the largest text has {float(tokens.max() / tokens.min()):.1f} "
+        "times the tokens of the smallest: with equal texts both priors are the same."
+    )
 
 
-FIGURES: dict[str, style.Draw] = {"section_5_1_prior": prior}
+FIGURES = {"section_5_1_prior": style.Drawing(prior, finding)}

@@ -1,87 +1,64 @@
 """Figures 9 and 10: how far apart parallel segments lie in each layer, in both directions."""
 
-from functools import partial
-
+import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
-from xarray import DataArray, Dataset
+from xarray import Dataset, concat
 
-from neuroglot.figures import panels, style
-from neuroglot.figures.layers import LayerAxis
-from neuroglot.figures.matrices import different_languages, matrices_size, selected_layers
+from neuroglot.analyses.roles.figures.pairs import PAIR, compared
+from neuroglot.figures import languages, series, sheets, style
+from neuroglot.figures.findings import extremes, settled
+from neuroglot.figures.sheets import Facet
+from neuroglot.figures.texts import counted
 
-UNIT = "mean distance per source prefix\n(Euclidean)"
-LARGEST_LINEAR_RATIO = 30.0
+NAME = "distance_mean"
+UNIT = "log₂ of distance ÷ median of the layer's pairs"
 
 
 @style.styled
 def distance(ds: Dataset, site: str) -> Figure:
-    """Distance from and to the pivot by layer, above matrices of all pairs in selected layers.
+    """Distance from and to the pivot by layer, relative to the median over all pairs.
 
-    The figure shows algorithm 1's sum divided by the number of source prefixes. This makes the two
-    directions and all languages comparable. The step's table has the published sum.
+    The first text that has pairs of languages is drawn. The step's table has the published sums
+    over prefixes, and all texts.
 
     Args:
-        ds: ``distance_mean(site, corpus, language_a, language_b, layer)`` from source ``a`` to
-            target ``b``, with ``_low`` and ``_high``; ``attrs["pivot"]``.
+        ds: ``distance_mean(site, corpus, language_a, language_b, layer)``, Euclidean distance per
+            prefix of source ``a``, with ``_low`` and ``_high``; ``attrs["pivot"]``;
+            ``segments(corpus, language_a, language_b)``.
         site: ``act`` for figure 9, ``out`` for figure 10.
     """
-    values, low, high = (
-        different_languages(ds[f"distance_mean{end}"].sel(site=site))
-        for end in ("", "_low", "_high")
-    )
-    corpora = panels.held(values, "corpus")
-    if not corpora:
+    values = compared(ds, NAME, site, "segments")
+    if not values.sizes["corpus"]:
         return style.empty(f"no two languages with distances between their {style.SITES[site]}")
-    values = values.sel(corpus=corpora)
-    languages = style.Languages.of(ds, "language_a")
-    axis = LayerAxis.of(ds)
-    pivot = style.pivot(ds, languages)
-    name = languages.names[pivot]
-    directions = {
-        label: [one.sel({of: pivot}).rename({to: "language"}) for one in (values, low, high)]
-        for label, of, to in (
-            (f"from {name} to …", "language_a", "language_b"),
-            (f"from … to {name}", "language_b", "language_a"),
-        )
-    }
-    drawn = [
-        language
-        for language in languages
-        if any(language in panels.held(lines, "language") for lines, *_ in directions.values())
+    first = values.isel(corpus=0)
+    named = series.languages(ds, "language_a")
+    pivot = series.pivot(ds, named)
+    ratios = (first.drop_vars("segments") / first[NAME].median(PAIR)).map(np.log2)
+    both = [
+        ratios.sel({pair[0]: pivot}, drop=True).rename({pair[1]: "language"})
+        for pair in (PAIR, PAIR[::-1])
     ]
-    handles = style.language_handles(languages, drawn)
-    figure, upper, lower = panels.two_storeys(
-        (len(corpora) * panels.PANEL_WIDTH, 2 * panels.PANEL_HEIGHT),
-        matrices_size(len(languages.ids), len(axis.chosen()), len(corpora)),
-        handles,
-    )
-    axes = upper.subplots(2, len(corpora), squeeze=False, sharey=True)
-    for row, (direction, lines) in enumerate(directions.items()):
-        for ax, corpus in zip(axes[row], corpora, strict=True):
-            line, *ends = (one.sel(corpus=corpus) for one in lines)
-            panels.language_bands(ax, axis, languages, *ends)
-            panels.language_lines(ax, axis, languages, line)
-            ax.set_title(f"{corpus}, {direction}")
-        axes[row, 0].set_ylabel(UNIT)
-    if spread(values) > LARGEST_LINEAR_RATIO:
-        axes[0, 0].set_yscale("log")
-        for ax in axes.flat:
-            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            ax.yaxis.set_minor_formatter(NullFormatter())
-    names = [languages.names[language] for language in languages]
-    selected_layers(lower, values, axis, names, ("source", "target"), UNIT, shared=False)
-    style.title(figure, ds, site, "distance between parallel prefixes")
+    titles = {word: f"{word} {named.label(pivot)}" for word in ("from", "to")}
+    joined = concat(both, "direction").assign_coords(direction=[*titles]).assign_attrs(ds.attrs)
+    figure = languages.by_layer(joined, NAME, UNIT, Facet("direction", titles), signed=True)
+    number = counted(first["segments"].fillna(0).values, "parallel segments")
+    note = f"{first['corpus'].item()}, {number}"
+    sheets.title(figure, ds, f"{style.SITES[site]}, distance of parallel prefixes", note)
     return figure
 
 
-def spread(values: DataArray) -> float:
-    """Return the largest distance divided by the smallest; 1 if the smallest is zero."""
-    low, high = float(values.min()), float(values.max())
-    return high / low if low > 0 else 1.0
+def finding(ds: Dataset, site: str) -> str:
+    """Say in which layer of the first text languages lie nearest and farthest."""
+    values = compared(ds, NAME, site, "segments")
+    if not values.sizes["corpus"]:
+        return ""
+    first = values.isel(corpus=0).drop_vars("site")
+    quantity = f"On {first['corpus'].item()}, the median distance per prefix over all pairs"
+    found = extremes(first[NAME].median(PAIR).drop_vars("corpus"), quantity, "")
+    return settled(found, int(first["segments"].max()), "parallel segments")
 
 
-FIGURES: dict[str, style.Draw] = {
-    "figure_09_detector_distance": partial(distance, site="act"),
-    "figure_10_combinator_distance": partial(distance, site="out"),
+FIGURES = {
+    "figure_09_detector_distance": style.Drawing.of(distance, finding, site="act"),
+    "figure_10_combinator_distance": style.Drawing.of(distance, finding, site="out"),
 }

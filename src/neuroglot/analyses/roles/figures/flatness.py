@@ -1,7 +1,6 @@
 """Figures 4 and 6: how evenly the neurons of each layer fire, language by language."""
 
 import math
-from functools import partial
 
 from matplotlib.figure import Figure
 from xarray import Dataset
@@ -38,14 +37,11 @@ def flatness(ds: Dataset, site: str) -> Figure:
 
 def finding(ds: Dataset, site: str) -> str:
     """Say where flatness is lowest and highest."""
-    return extremes(ds["flatness_mean"].sel(site=site), "Flatness", "bits per neuron", ".3f")
+    values = ds["flatness_mean"].sel(site=site, drop=True)
+    return extremes(values, "Flatness", "bits per neuron", ".3f")
 
 
-FIGURES: dict[str, style.Drawing] = {
-    "figure_04_detector_flatness": style.Drawing(
-        partial(flatness, site="act"), partial(finding, site="act")
-    ),
-    "figure_06_combinator_flatness": style.Drawing(
-        partial(flatness, site="out"), partial(finding, site="out")
-    ),
+FIGURES = {
+    "figure_04_detector_flatness": style.Drawing.of(flatness, finding, site="act"),
+    "figure_06_combinator_flatness": style.Drawing.of(flatness, finding, site="out"),
 }

@@ -1,155 +1,177 @@
-"""Figures 5, 7 and 8: every prefix's scaled activations in chosen layers; one layer in detail."""
+"""Figures 5, 7 and 8: activations of every prefix in chosen layers, and one layer closely."""
 
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from xarray import DataArray, Dataset
+from xarray import Dataset
 
-from neuroglot.figures import panels, style
+from neuroglot.figures import heat, series, sheets, style
+from neuroglot.figures.findings import settled
 from neuroglot.figures.layers import LayerAxis
-from neuroglot.figures.matrices import heat
-from neuroglot.measures.axes import layer_widths, width_dimension
+from neuroglot.figures.texts import held, prefixes
 
-NEURONS = {"act": "detector neuron", "out": "combinator neuron"}
-COLUMNS = 240
-LINES = 18
-SCALED = "scaled activation"
+NEURONS = {"act": "detector", "out": "combinator"}
+COLUMNS = 160
+BLOCKS = 5
+"""Blocks of neighbouring prefixes that are drawn as a line each."""
+PEAKS = 4
+STRONG, LIMIT = 3, 10
+"""Robust z of neurons whose numbers are written, and of the darkest colours."""
+NORMAL = 1.4826
+"""Standard deviations of a normal distribution in one median absolute deviation."""
 
 Values = NDArray[np.float32]
 
 
-@style.styled
-def scaled_activations(ds: Dataset, site: str) -> Figure:
-    """One panel per chosen layer: neurons across, every language's prefixes down.
+def rows_of(ds: Dataset, site: str, layer: int = 0) -> dict[str, Values]:
+    """Scaled activations ``[prefix, neuron]`` of each language that has prefixes."""
+    rows = {}
+    for language in held(ds, f"scaled_{site}", "language"):
+        values = ds[f"scaled_{site}"].sel(language=language).isel(layer=layer).values
+        present = np.isfinite(values)
+        rows[language] = values[np.ix_(present.any(1), present.any(0))]  # without padding
+    return rows
 
-    A panel has fewer cells than the layer has values. A cell takes the maximum over neighbouring
-    neurons, so that a single peak stays visible, and the mean over neighbouring prefixes.
+
+def robust_z(values: Values) -> Values:
+    """Distance from each prefix's median over neurons, in robust standard deviations.
+
+    Where half of the neurons have the same value, these are ordinary standard deviations.
+    """
+    apart = values - np.median(values, axis=1, keepdims=True)
+    deviation = NORMAL * np.median(np.abs(apart), axis=1, keepdims=True)
+    deviation = np.where(deviation > 0, deviation, values.std(axis=1, keepdims=True))
+    return np.asarray(apart / np.where(deviation > 0, deviation, 1), dtype=np.float32)
+
+
+def pooled(z: Values) -> Values:
+    """Means of blocks of prefixes; then, of neighbouring neurons, the value farthest from 0."""
+    edges = np.linspace(0, len(z), BLOCKS + 1).astype(int)
+    lines = np.stack([z[a : max(a + 1, b)].mean(0) for a, b in pairwise(edges)])
+    width = -(-z.shape[1] // COLUMNS)
+    cells = np.pad(lines, ((0, 0), (0, -z.shape[1] % width))).reshape(BLOCKS, -1, width)
+    farthest = np.abs(cells).argmax(2, keepdims=True)
+    return np.take_along_axis(cells, farthest, 2)[..., 0]
+
+
+def peaks_of(mean: Values) -> list[int]:
+    """The neurons that stand out, far enough from each other to write their numbers."""
+    chosen: list[int] = []
+    for neuron in np.argsort(-np.abs(mean), kind="stable").tolist():
+        apart = all(abs(neuron - other) > len(mean) / PEAKS for other in chosen)
+        if apart and abs(mean[neuron]) >= STRONG:
+            chosen.append(neuron)
+    return sorted(chosen)
+
+
+@style.styled
+def activations(ds: Dataset, site: str) -> Figure:
+    """One panel per chosen layer: neurons across, every language's prefixes down.
 
     Args:
         ds: ``scaled_act(language, layer, row, neuron)`` or ``scaled_out(…, hidden)`` in [0, 1].
         site: ``act`` for figure 5, ``out`` for figure 7.
     """
-    scaled = ds[f"scaled_{site}"]
-    drawn = panels.held(scaled, "language")
-    if not drawn:
-        return style.empty(f"no scaled activations of {style.SITES[site]}")
-    names = style.Languages.of(ds).names
-    axis = LayerAxis.of(ds)
-    layers = range(ds.sizes["layer"])
-    columns = min(4, len(layers))
-    lines = -(-len(layers) // columns)
-    figure = panels.page(1.2 + 2.4 * columns, 0.9 + lines * max(1.6, 0.24 * len(drawn)))
-    axes = panels.wrapped(figure, len(layers), columns, sharey=True)
-    for layer in layers:
-        ax, own = axes[layer], of_layer(scaled, layer)
-        width = own.sizes[width_dimension(own)]
-        cells = np.concatenate([pooled(own.sel(language=one)) for one in drawn])
-        image = heat(ax, cells, 0, 1, extent=(0, width, len(cells), 0))
-        for edge in range(LINES, len(cells), LINES):
-            ax.axhline(edge, color="white", linewidth=1.2)
-        ax.set_yticks(np.arange(len(drawn)) * LINES + LINES / 2, [names[one] for one in drawn])
-        ax.tick_params(axis="y", length=0)
-        ax.set_title(axis.name(layer))
-        size = cell_width(width)
-        ax.set_xlabel(NEURONS[site] + (f"\n(largest of each {size})" if size > 1 else ""))
-    for ax in axes[::columns]:
-        ax.set_ylabel("prefixes of each language")
-    figure.colorbar(image, ax=axes, label=SCALED, fraction=0.02, aspect=30)
-    style.title(figure, ds, site, f"scaled activations on {ds.attrs['corpus']}")
+    layers = [rows_of(ds, site, layer) for layer in range(ds.sizes["layer"])]
+    if not layers[0]:
+        return style.empty(f"no activations of {style.SITES[site]}")
+    z = [[robust_z(rows) for rows in layer.values()] for layer in layers]
+    cells = [np.concatenate([pooled(one) for one in layer]) for layer in z]
+    label = "robust z over the layer's neurons"
+    scale = heat.Scale.of(
+        np.concatenate(cells, axis=None), label, signed=True, limits=(-LIMIT, LIMIT)
+    )
+    names = [*series.languages(ds).only(layers[0]).values("label").values()]
+    across = 2 if len(layers) <= 4 else sheets.ABREAST
+    figure, axes = sheets.grid(len(layers), across, 0.5 + heat.CELL * max(6, len(names)))
+    for place, (ax, values) in enumerate(zip(axes, cells, strict=True)):
+        heat.cells(ax, values, scale)
+        for edge in range(BLOCKS, len(values), BLOCKS):
+            ax.axhline(edge, color="white", linewidth=0.8)
+        mean = np.mean([one.mean(0) for one in z[place]], axis=0)
+        peaks = peaks_of(mean)
+        ax.set_xticks(
+            (np.array(peaks) + 0.5) * values.shape[1] / len(mean), map(str, peaks), rotation=0
+        )
+        ax.set_title(LayerAxis.of(ds).name(place), loc="left")
+        if place % across == 0:
+            ax.set_yticks((np.arange(len(names)) + 0.5) * BLOCKS, names, rotation=0)
+    figure.supxlabel(f"{NEURONS[site]}, numbered from 0")
+    scale.bar(figure, axes)
+    sheets.title(figure, ds, f"{style.SITES[site]}, activations", sample(ds, layers[0]))
     return figure
+
+
+def sample(ds: Dataset, rows: dict[str, Values]) -> str:
+    """Name the text and its numbers of prefixes."""
+    return f"{ds.attrs['corpus']}, {prefixes(np.array([*map(len, rows.values())]))} of a language"
+
+
+def finding(ds: Dataset, site: str) -> str:
+    """Say which neuron lies farthest from the others of its layer, of those layers drawn."""
+    found = {}
+    for layer in range(ds.sizes["layer"]):
+        if rows := rows_of(ds, site, layer):
+            mean = np.mean([robust_z(one).mean(0) for one in rows.values()], axis=0)
+            place = int(np.abs(mean).argmax())
+            name = f"{NEURONS[site].capitalize()} {place} of {LayerAxis.of(ds).name(layer)}"
+            found[name] = float(mean[place])
+    if not found:
+        return ""
+    name = max(found, key=lambda one: abs(found[one]))
+    z = format(found[name], ".1f").replace("-", "−")
+    text = f"{name} stands out most: its mean robust z over languages is {z}."
+    return settled(text, ds.sizes["row"], "prefixes")
 
 
 @style.styled
 def early_layer(ds: Dataset, site: str) -> Figure:
-    """Show the first chosen layer in detail: one panel per language, activation against neuron.
+    """The first chosen layer closely, one panel per language: scaled activation of each neuron.
 
-    The band reaches from the smallest to the largest scaled activation over the prefixes. The line
-    is their mean. Two neurons are marked: the neuron that is most often a prefix's maximum, and
-    the neuron whose scaled activation varies most over the prefixes.
+    The line is the mean over prefixes, the band reaches from their 5 % to their 95 % quantile.
     """
-    scaled = of_layer(ds[f"scaled_{site}"], 0)
-    drawn = panels.held(scaled, "language")
-    if not drawn:
-        return style.empty(f"no scaled activations of {style.SITES[site]}")
-    languages = style.Languages.of(ds)
-    columns = 2 if len(drawn) > 1 else 1
-    lines = -(-len(drawn) // columns)
-    figure = panels.page(5.2 * columns, 0.9 + 1.5 * lines)
-    axes = panels.wrapped(figure, len(drawn), columns, sharex=True, sharey=True)
-    for ax, language in zip(axes, drawn, strict=True):
-        profile(ax, present_rows(scaled.sel(language=language)), languages.looks[language].color)
-        ax.set_title(languages.names[language], loc="left")
-    for ax in axes[-columns:]:
-        ax.set_xlabel(NEURONS[site])
-    for ax in axes[::columns]:
-        ax.set_ylabel("scaled activation")
-    layer = LayerAxis.of(ds).name(0)
-    style.title(figure, ds, site, f"{layer} on {ds.attrs['corpus']}")
+    rows = rows_of(ds, site)
+    if not rows:
+        return style.empty(f"no activations of {style.SITES[site]}")
+    languages = series.languages(ds).only(rows)
+    figure, axes = sheets.grid(len(rows), sheets.ABREAST, 1.5)
+    for place, (ax, (language, look)) in enumerate(zip(axes, languages.looks.items(), strict=True)):
+        values = rows[language]
+        low, high = np.quantile(values, (0.05, 0.95), axis=0)
+        ax.fill_between(range(len(low)), low, high, color=look.color, alpha=0.3, rasterized=True)
+        ax.plot(values.mean(0), color=look.color, linewidth=0.7, rasterized=True)
+        (top, share), variable = most_often_maximum(values), int(values.std(0).argmax())
+        ax.plot(top, 1.1, "v", color="black")
+        ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"] if place % sheets.ABREAST == 0 else [])
+        ax.plot(variable, 1.25, "d", color="black", markerfacecolor="white")
+        ax.set_title(f"{look.label}\n▼ {top} ({share:.0%})  ◇ {variable}")
+    figure.supxlabel(f"{NEURONS[site]} (from 0)")
+    figure.supylabel("activation, scaled to [0, 1]")
+    sheets.title(figure, ds, f"{style.SITES[site]}, {LayerAxis.of(ds).name(0)}", sample(ds, rows))
     return figure
 
 
-def of_layer(scaled: DataArray, layer: int) -> DataArray:
-    """Select a layer of ``scaled(language, layer, row, neuron)``, without padding neurons."""
-    own = {"layer": layer, width_dimension(scaled): slice(layer_widths(scaled)[layer])}
-    return scaled.isel(own)
+def most_often_maximum(values: Values) -> tuple[int, float]:
+    """The most frequent maximum of ``values[prefix, neuron]``, and its share of the prefixes."""
+    counts = np.bincount(values.argmax(1))
+    return int(counts.argmax()), float(counts.max() / len(values))
 
 
-def profile(ax: Axes, rows: Values, color: str) -> None:
-    """Draw range and mean of ``rows[row, neuron]`` over the rows; mark the dominant neurons."""
-    places = np.arange(rows.shape[1])
-    ax.fill_between(
-        places, rows.min(0), rows.max(0), color=color, alpha=0.3, linewidth=0, rasterized=True
-    )
-    ax.plot(places, rows.mean(0), color=color, linewidth=0.7, rasterized=True)
-    top, share = most_often_maximum(rows)
-    variable = int(rows.std(0).argmax())
-    ax.set_ylim(0, 1.35)
-    ax.set_yticks([0, 0.5, 1])
-    ax.plot(top, 1.06, "v", color="black")
-    ax.plot(variable, 1.22, "d", color="black", markerfacecolor="white")
-    ax.set_title(
-        f"▼ {top}: maximum of {share:.0%} of prefixes   ◇ {variable}: varies most",
-        loc="right",
-        fontsize="small",
-    )
+def early_finding(ds: Dataset, site: str) -> str:
+    """Say in how many languages the same neuron is most often the largest."""
+    tops = [most_often_maximum(rows)[0] for rows in rows_of(ds, site).values()]
+    if not tops:
+        return ""
+    top = max(tops, key=tops.count)
+    where = f"{NEURONS[site].capitalize()} {top} is most often the largest of"
+    text = f"{where} {LayerAxis.of(ds).name(0)} in {tops.count(top)} of {len(tops)} languages."
+    return settled(text, ds.sizes["row"], "prefixes")
 
 
-def most_often_maximum(rows: Values) -> tuple[int, float]:
-    """Find the most frequent maximum of ``rows[row, neuron]``, and its share of the rows."""
-    counts = np.bincount(rows.argmax(1), minlength=rows.shape[1])
-    return int(counts.argmax()), float(counts.max() / len(rows))
-
-
-def present_rows(scaled: DataArray) -> Values:
-    """``scaled(row, neuron)`` without the padding rows at its end."""
-    values = np.asarray(scaled.values, dtype=np.float32)
-    return values[~np.isnan(values).any(1)]
-
-
-def pooled(scaled: DataArray) -> Values:
-    """Reduce ``scaled(row, neuron)`` to ``LINES`` × at most ``COLUMNS`` cells; NaN without rows."""
-    rows = present_rows(scaled)
-    size = cell_width(rows.shape[1])
-    if not len(rows):
-        return np.full((LINES, -(-rows.shape[1] // size)), np.nan, dtype=np.float32)
-    starts = np.arange(0, rows.shape[1], size)
-    peaks = np.maximum.reduceat(rows, starts, axis=1)
-    edges = np.linspace(0, len(rows), LINES + 1).astype(int)
-    lines = [peaks[a : max(a + 1, b)].mean(0) for a, b in pairwise(edges)]
-    return np.stack(lines)
-
-
-def cell_width(neurons: int) -> int:
-    """How many neighbouring neurons share one column of a heat map."""
-    return -(-neurons // COLUMNS)
-
-
-FIGURES: dict[str, style.Draw] = {
-    "figure_05_detector_heatmap": partial(scaled_activations, site="act"),
-    "figure_07_combinator_heatmap": partial(scaled_activations, site="out"),
-    "figure_08_combinator_early_layer": partial(early_layer, site="out"),
+FIGURES = {
+    "figure_05_detector_heatmap": style.Drawing.of(activations, finding, site="act"),
+    "figure_07_combinator_heatmap": style.Drawing.of(activations, finding, site="out"),
+    "figure_08_combinator_early_layer": style.Drawing.of(early_layer, early_finding, site="out"),
 }

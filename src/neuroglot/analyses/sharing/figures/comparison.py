@@ -1,95 +1,91 @@
 """Figures 7, 20 and 21: kinds of neurons in several models, and with few-shot examples."""
 
 import json
+from functools import partial
 
-import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from pandas import DataFrame
 from xarray import Dataset
 
 from neuroglot.analyses.sharing.figures import looks
-from neuroglot.figures import grids, panels, style
-from neuroglot.figures.layers import MOST_MARKERS, LayerAxis, Stack
+from neuroglot.analyses.sharing.figures.looks import KINDS
+from neuroglot.figures import sheets, style
+from neuroglot.figures.layers import LayerAxis
+from neuroglot.figures.series import DASHES, Look, Series
+from neuroglot.figures.sheets import Facet
+from neuroglot.figures.texts import held
+from neuroglot.tables import tidy, valued
+
+HUES = ("#4477AA", "#EE6677", "#228833", "#AA3377")
+
+
+class Depth(LayerAxis):
+    """The x axis of models with unlike numbers of layers: a layer's number over the last's."""
+
+    size = 100
+
+    def placed(self, table: DataFrame) -> DataFrame:
+        """Sort a table with the columns ``layer`` and ``layers``, and add ``x`` and ``stack``."""
+        return table.assign(x=table["layer"] / table["layers"], stack="").sort_values("x")
+
+    def decorate(self, ax: Axes) -> None:
+        """Label the axis."""
+        ax.set_xlim(0, 1.03)
+        ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+        ax.set_xlabel("layer / layers")
 
 
 @style.styled
 def models(ds: Dataset) -> Figure:
     """Share of each kind (columns) in each task (rows) by relative depth, one line per model.
 
-    Few-shot tasks are left out.
+    Tasks with examples before the question are left out.
 
     Args:
         ds: ``kind_share(model, task, layer, kind)`` with ``kind_share_low`` and
             ``kind_share_high``, NaN beyond a model's depth; ``layers(model)``; coordinate
             ``shots(task)``; ``attrs["few_shot"]``.
     """
-    share = ds["kind_share"]
     with_examples = [task for task, shots in examples(ds).items() if shots]
-    tasks = [task for task in panels.held(share, "task") if task not in with_examples]
+    ds = ds.drop_sel(task=with_examples)
+    tasks = held(ds, "kind_share", "task")
     if not tasks:
         return style.empty("no kinds of neurons to compare models by")
-    kinds, drawn = [str(kind) for kind in ds["kind"].values], panels.held(share, "model")
-    lines = {model: line(i, model) for i, model in enumerate(drawn)}
-    figure, axes = grids.rows(
-        [grids.row_label(task) for task in tasks],
-        [looks.KINDS[kind]["label"] for kind in kinds],
-        [grids.heading("model"), *lines.values()],
-        sharey="col",
-    )
-    for row, task in zip(axes, tasks, strict=True):
-        for ax, kind in zip(row, kinds, strict=True):
-            for model, handle in lines.items():
-                depth = int(ds["layers"].sel(model=model))
-                every = max(1, -(-depth // MOST_MARKERS))
-                x = (np.arange(depth) + 1) / depth
-                shares, low, high = (
-                    ds[f"kind_share{end}"].sel(model=model, task=task, kind=kind).values[:depth]
-                    for end in ("", "_low", "_high")
-                )
-                ax.fill_between(x, low, high, **looks.band_of(handle))
-                ax.plot(x, shares, markevery=every, **looks.line_of(handle))
-            ax.set_xlim(0, 1.03)
-            ax.xaxis.set_major_formatter(grids.per_cent())
-            ax.set_xlabel("relative depth (layer / layers)")
-    looks.as_shares(grids.flat(axes))
-    grids.finish(axes)
-    grids.title(figure, ds, "share of a layer's neurons by model")
+    looked = {
+        model: Look(model, HUES[i % len(HUES)], DASHES[i % len(DASHES)])
+        for i, model in enumerate(held(ds, "kind_share", "model"))
+    }
+    drawn, columns = Series("model", looked), Facet.of(KINDS)
+    table = valued(ds, "kind_share").merge(tidy(ds[["layers"]]))
+    rows = Facet("task", dict(zip(tasks, tasks, strict=True)))
+    figure = looks.grid(table, Depth(()), drawn, rows, columns, dashes=drawn)
+    sheets.as_shares(figure.axes)
+    sheets.title(figure, ds, "kinds by model", "bands: 95 % intervals over items")
     return figure
 
 
 @style.styled
 def few_shot(ds: Dataset) -> Figure:
-    """Share of each kind (columns) in each model (rows), one line per number of examples.
+    """Change of each kind's share (columns) in each model (rows) with examples, by their number.
 
     Args:
-        ds: ``kind_share(model, task, layer, kind)`` with ``kind_share_low`` and
-            ``kind_share_high``, NaN beyond a model's depth; ``layers(model)``; coordinate
-            ``shots(task)``; ``attrs["few_shot"]``, the tasks of the sweep.
+        ds: ``kind_share(model, task, layer, kind)``, NaN beyond a model's depth; ``layers(model)``;
+            coordinate ``shots(task)``; ``attrs["few_shot"]``, the tasks of the sweep, of which the
+            first is what the others are compared with.
     """
-    shots = examples(ds)
-    share = ds["kind_share"].sel(task=[*shots])
-    drawn = panels.held(share, "model")
-    if not drawn:
+    change = changes(ds)
+    if not held(change, "change", "model"):
         return style.empty("no task with examples before the question")
-    kinds = [str(kind) for kind in ds["kind"].values]
-    lines = looks.steps("examples", [*shots.values()])
-    figure, axes = grids.rows(
-        [grids.row_label(model) for model in drawn],
-        [looks.KINDS[kind]["label"] for kind in kinds],
-        lines,
-        sharex=False,
-        sharey="col",
-    )
-    for row, model in zip(axes, drawn, strict=True):
-        axis = layer_axis(int(ds["layers"].sel(model=model)))
-        for ax, kind in zip(row, kinds, strict=True):
-            for task, handle in zip(shots, lines[1:], strict=True):
-                of_kind = ds.sel(model=model, task=task, kind=kind)
-                looks.banded_line(ax, axis, of_kind, "kind_share", handle)
-            axis.decorate(ax)
-    looks.as_shares(grids.flat(axes))
-    grids.finish(axes)
-    grids.title(figure, ds, "share of a layer's neurons by number of examples")
+    names = held(change, "change", "model")
+    rows = Facet("model", dict(zip(names, names, strict=True)))
+    table = valued(change, "change").merge(tidy(ds[["layers"]]))
+    drawn = looks.steps("shots", [*change["shots"].values], "examples:")
+    label = "change of the share of a layer's neurons"
+    figure = looks.grid(table, Depth(()), drawn, rows, Facet.of(KINDS), label=label)
+    sheets.guide(figure.axes, 0)
+    sheets.as_shares(figure.axes, whole=False)
+    sheets.title(figure, ds, "kinds with examples less those without")
     return figure
 
 
@@ -99,21 +95,23 @@ def examples(ds: Dataset) -> dict[str, int]:
     return {task: int(ds["shots"].sel(task=task)) for task in tasks}
 
 
-def line(position: int, model: str) -> Line2D:
-    """Legend entry of the model at ``position``."""
-    look = style.look(position)
-    return Line2D(
-        [], [], label=model, color=look.color, linestyle=look.linestyle, marker=look.marker
-    )
+def changes(ds: Dataset) -> Dataset:
+    """Shares of the tasks of the sweep less that of the first: ``change(model, shots, …)``."""
+    tasks = examples(ds)
+    share = ds["kind_share"].sel(task=[*tasks]).drop_vars("shots").rename(task="shots")
+    share = share.assign_coords(shots=[str(shots) for shots in tasks.values()])
+    first = share.isel(shots=slice(1)).sum("shots", skipna=False)
+    return (share - first).isel(shots=slice(1, None)).to_dataset(name="change")
 
 
-def layer_axis(depth: int) -> LayerAxis:
-    """Give the layer axis of a model with one stack of ``depth`` layers."""
-    layers = np.arange(depth)
-    return LayerAxis((Stack("layers", layers, layers + 1, np.arange(1.0, depth + 1)),))
+def few_shot_finding(ds: Dataset) -> str:
+    """Say how far shares move with examples."""
+    return looks.told(changes(ds).rename(shots="task"), "change", "Change of shares")
 
 
-FIGURES: dict[str, style.Draw] = {
-    "figures_07_20_models": models,
-    "figure_21_few_shot": few_shot,
+FIGURES: dict[str, style.Drawing] = {
+    "figures_07_20_models": style.Drawing(
+        models, partial(looks.told, name="kind_share", words="Shares of neurons")
+    ),
+    "figure_21_few_shot": style.Drawing(few_shot, few_shot_finding),
 }

@@ -1,45 +1,41 @@
 """Tables 2, 3, 5 and 6: answers with a kind of neurons deactivated or converted to all-shared."""
 
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
-from neuroglot.analyses.sharing.figures import looks
+from neuroglot.analyses.sharing.figures.looks import KINDS
 from neuroglot.figures import answers, style
 from neuroglot.figures.answers import Change
+from neuroglot.figures.series import Look
 
-BOTH = {"label": "specific and partial-shared", "color": "#332288", "marker": "v"}
-
-
-def without(kind: str) -> Change:
-    """Describe setting the kind's neurons to zero; the control sets as many random neurons."""
-    look = looked(looks.KINDS[kind], "without ")
-    return Change(f"without_{kind}", f"random_{kind}", look)
+BOTH = Look("specific and partial-shared", "#009E73", marker="v")
+LOOKS = {**KINDS.looks, "both": BOTH}
 
 
-def converted(kind: str) -> Change:
-    """Describe setting the kind's inactive neurons to just above the threshold, and the control."""
-    look = looked(looks.KINDS.get(kind, BOTH), "converted ")
-    return Change(f"converted_{kind}", f"random_converted_{kind}", look)
+def change(word: str, control: str, kind: str) -> Change:
+    """The change that is named after a kind of neurons, and its control."""
+    look = replace(LOOKS[kind], label=f"{word} {LOOKS[kind].label}")
+    return Change(f"{word}_{kind}", f"{control}_{kind}", look)
 
 
-def looked(look: dict[str, Any], before: str) -> dict[str, Any]:
-    """Take the colour and marker of a kind, and put ``before`` in front of its label."""
-    return {"color": look["color"], "marker": look["marker"], "label": before + look["label"]}
+WITHOUT = tuple(
+    change("without", "random", kind) for kind in ("all_shared", "partial_shared", "specific")
+)
+CONVERTED = tuple(
+    change("converted", "random_converted", kind) for kind in ("specific", "partial_shared", "both")
+)
+SUBJECTS = {WITHOUT: "without a kind of neurons", CONVERTED: "with neurons made all-shared"}
+ACCURACY = answers.accuracy, answers.finding_of_accuracy
+LOG_PROBABILITY = answers.log_probability, answers.finding_of_log_probability
 
-
-WITHOUTS = tuple(map(without, ("all_shared", "partial_shared", "specific")))
-CONVERSIONS = tuple(map(converted, ("specific", "partial_shared", "both")))
-
-
-AS_WITHOUT: dict[str, Any] = {"changes": WITHOUTS, "subject": "without a kind of neurons"}
-AS_CONVERTED: dict[str, Any] = {
-    "changes": CONVERSIONS,
-    "subject": "with neurons converted to all-shared",
-}
-
-FIGURES: dict[str, style.Draw] = {
-    "tables_02_05_06_accuracy": partial(answers.accuracy, **AS_WITHOUT),
-    "table_03_converted": partial(answers.accuracy, **AS_CONVERTED),
-    "log_probability_without": partial(answers.log_probability, **AS_WITHOUT),
-    "log_probability_converted": partial(answers.log_probability, **AS_CONVERTED),
+FIGURES: dict[str, style.Drawing] = {
+    stem: style.Drawing(
+        partial(draw, changes=changes, subject=SUBJECTS[changes]), partial(finding, changes=changes)
+    )
+    for stem, (draw, finding), changes in (
+        ("tables_02_05_06_accuracy", ACCURACY, WITHOUT),
+        ("table_03_converted", ACCURACY, CONVERTED),
+        ("log_probability_without", LOG_PROBABILITY, WITHOUT),
+        ("log_probability_converted", LOG_PROBABILITY, CONVERTED),
+    )
 }

@@ -2,112 +2,67 @@
 
 from functools import partial
 
-import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
-from xarray import DataArray, Dataset
+from xarray import Dataset
 
 from neuroglot.analyses.sharing.figures import looks
-from neuroglot.figures import grids, panels, style
+from neuroglot.analyses.sharing.figures.looks import KINDS, told
+from neuroglot.figures import languages, lines, points, sheets, style
 from neuroglot.figures.layers import LayerAxis
+from neuroglot.figures.series import Look, Series
+from neuroglot.figures.sheets import Facet
+from neuroglot.figures.texts import held, tasks_of
+from neuroglot.tables import valued
 
-GREY = "#777777"
-BAR_HEIGHT = 0.38
+ACTIVE = {"active": Look("active neurons (band: lowest to highest language)", "#000000")}
+REPEATED = Series(
+    "share",
+    {
+        "kind_share": Look("of the kind in an item", "#000000"),
+        "overlap": Look("of it in every item", "#000000", filled=False),
+        "chance": Look("of it in every item by chance", "#888888", marker="|"),
+    },
+)
 
 
 @style.styled
 def neuron_kinds(ds: Dataset) -> Figure:
-    """Share of each kind (left) and of active neurons by language (right), one row per task.
+    """Share of each kind (left) and of active neurons (right), one row per task.
 
     Args:
-        ds: ``kind_share(task, layer, kind)`` and ``active_share(task, layer, language)``, each
-            with ``…_low`` and ``…_high``, which bound the mean over items; ``items(task)``.
+        ds: ``kind_share(task, layer, kind)`` with ``_low`` and ``_high``, which bound the mean over
+            items; ``active_share(task, layer, language)``, drawn as mean and range of languages;
+            ``items(task)``.
     """
-    share, active = ds["kind_share"], ds["active_share"]
-    tasks = panels.held(share, "task")
-    if not tasks:
-        return style.empty("no shares of kinds of neurons")
-    languages, axis = style.Languages.of(ds), LayerAxis.of(ds)
-    figure, axes = grids.rows(
-        looks.counted(ds, tasks),
-        ("neurons of each kind", "active neurons by language"),
-        [
-            *looks.kind_handles(),
-            *grids.language_handles(languages, panels.held(active, "language")),
-        ],
-        sharey="col",
-    )
-    for (left, right), task in zip(axes, tasks, strict=True):
-        bounds = ds.sel(task=task)
-        looks.kind_bands(left, axis, bounds["kind_share_low"], bounds["kind_share_high"])
-        looks.kind_lines(left, axis, share.sel(task=task))
-        panels.language_bands(
-            right, axis, languages, bounds["active_share_low"], bounds["active_share_high"]
-        )
-        panels.language_lines(right, axis, languages, active.sel(task=task))
-    looks.as_shares(grids.flat(axes))
-    grids.finish(axes)
-    grids.title(figure, ds, "share of a layer's neurons")
-    return figure
+    ds, active = looks.trusted(ds), ds["active_share"]
+    ends = {"": active.mean, "_low": active.min, "_high": active.max}
+    ds = ds.assign({f"active{end}": of("language") for end, of in ends.items()})
+    columns = {"kind_share": "neurons of each kind", "active": "active neurons"}
+    return looks.kinds(ds, columns, "kinds of neurons", Series("kind", {**KINDS.looks, **ACTIVE}))
 
 
 @style.styled
-def behaviour_repeating(ds: Dataset) -> Figure:
-    """Share of neurons with the same kind in all items, and mean share of the kind.
+def repeating(ds: Dataset) -> Figure:
+    """Share of neurons of a kind in an item, in every item, and in every one by chance.
 
-    One row per task. Left: both shares, averaged over layers. Right: the first share by layer.
+    All are means over layers. By chance, items are independent draws, and the share is the kind's
+    share to the power of the number of items.
 
     Args:
         ds: ``overlap(task, layer, kind)``, ``kind_share(task, layer, kind)``, ``items(task)``.
     """
-    overlap = ds["overlap"]
-    tasks = panels.held(overlap, "task")
-    if not tasks:
+    tasks = tasks_of(ds, "overlap")
+    if tasks is None:
         return style.empty("no kinds of neurons in several items")
-    axis = LayerAxis.of(ds)
-    bars = [
-        Patch(label="average: of the kind in an item", facecolor=GREY, edgecolor=GREY),
-        Patch(label="overlap: of it in every item", facecolor="white", edgecolor=GREY),
-    ]
-    figure, axes = grids.rows(
-        looks.counted(ds, tasks),
-        ("mean over layers", "overlap by layer"),
-        [*bars, *looks.kind_handles()],
-    )
-    for (left, right), task in zip(axes, tasks, strict=True):
-        draw_bars(left, ds["kind_share"].sel(task=task), overlap.sel(task=task))
-        looks.kind_lines(right, axis, overlap.sel(task=task))
-    looks.as_shares([right for _, right in axes])
-    grids.finish(axes)
-    grids.title(figure, ds, "neurons that repeat their behaviour")
+    ds = ds.assign(chance=ds["kind_share"] ** ds["items"])
+    parts = [valued(ds[[name]].mean("layer"), name).assign(share=name) for name in REPEATED]
+    table = pd.concat(parts, ignore_index=True)
+    figure = points.by_level(table, KINDS, REPEATED, "share of neurons", columns=tasks)
+    sheets.as_shares(figure.axes, "x")
+    sheets.legend(figure, sheets.point_handles(REPEATED))
+    sheets.title(figure, ds, "neurons that repeat their behaviour, mean over layers")
     return figure
-
-
-def draw_bars(ax: Axes, average: DataArray, overlap: DataArray) -> None:
-    """Draw two bars for each kind, with their numbers: the means of both shares over layers."""
-    kinds = panels.held(average, "kind")
-    places = np.arange(len(kinds))
-    colours = [looks.KINDS[kind]["color"] for kind in kinds]
-    for values, offset, filled in ((average, -0.5, True), (overlap, 0.5, False)):
-        means = values.mean("layer").sel(kind=kinds).values
-        bars = ax.barh(
-            places + offset * BAR_HEIGHT,
-            means,
-            height=BAR_HEIGHT,
-            color=colours if filled else "white",
-            edgecolor=colours,
-        )
-        ax.bar_label(bars, [f"{share:.2%}" for share in means], padding=2, fontsize=7)
-    ax.set_yticks(places, [looks.KINDS[kind]["label"] for kind in kinds])
-    ax.set_ylim(len(kinds) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="y", visible=False)
-    ax.margins(x=0.25)  # room for the numbers at long bars
-    ax.xaxis.set_major_locator(MaxNLocator(5))
-    ax.xaxis.set_major_formatter(grids.per_cent())
-    ax.set_xlabel("share of neurons")
 
 
 @style.styled
@@ -117,32 +72,18 @@ def dead(ds: Dataset) -> Figure:
     Args:
         ds: ``dead(task, layer, language)`` with ``dead_low`` and ``dead_high``, ``items(task)``.
     """
-    values = ds["dead"]
-    tasks = panels.held(values, "task")
-    if not tasks:
+    tasks = tasks_of(ds, "dead")
+    if tasks is None:
         return style.empty("no non-activated neurons")
-    languages, axis = style.Languages.of(ds), LayerAxis.of(ds)
-    columns = 1 if len(tasks) == 1 else 2
-    figure, body = panels.sheet(
-        columns * panels.PANEL_WIDTH,
-        0.5 + panels.PANEL_HEIGHT * -(-len(tasks) // columns),
-        grids.language_handles(languages, panels.held(values, "language")),
-    )
-    axes = panels.wrapped(body, len(tasks), columns, sharex=True, sharey=True)
-    for ax, task in zip(axes, tasks, strict=True):
-        low, high = (ds[f"dead{end}"].sel(task=task) for end in ("_low", "_high"))
-        panels.language_bands(ax, axis, languages, low, high)
-        panels.language_lines(ax, axis, languages, values.sel(task=task))
-        ax.set_title(f"{task}\n{int(ds['items'].sel(task=task)):,} items")
-        ax.set_xlabel("layer" if ax in axes[-columns:] else "")
-    looks.as_shares(axes)
-    body.supylabel("share of non-activated neurons", fontsize="medium")
-    grids.title(figure, ds, "non-activated neurons that are inactive at every token")
+    unit, shown = "share of non-activated neurons", looks.trusted(ds)
+    figure = languages.by_layer(shown, "dead", unit, tasks, whole=True)
+    note = looks.BANDS if len(held(ds, "dead", "language")) <= lines.MOST_COLOURED else ""
+    sheets.title(figure, ds, "non-activated neurons that no token activates", note)
     return figure
 
 
 @style.styled
-def sweep(ds: Dataset, share: str, dimension: str, words: tuple[str, str]) -> Figure:
+def sweep(ds: Dataset, share: str, dimension: str, words: str, most: int | None) -> Figure:
     """Share of each kind (columns) in each task (rows), one line per step of a sweep.
 
     Args:
@@ -150,50 +91,43 @@ def sweep(ds: Dataset, share: str, dimension: str, words: tuple[str, str]) -> Fi
             ``items(task)``.
         share: name of the variable.
         dimension: name of the sweep's dimension; its coordinate holds the steps' numbers.
-        words: name of the numbers, and the words for the kinds in the figure's title.
+        words: name of the numbers.
+        most: number of tasks, from the first, that are drawn; None: all.
     """
-    values = ds[share]
-    tasks = panels.held(values, "task")
-    if not tasks:
-        return style.empty(f"no shares of kinds {words[1]}")
-    axis = LayerAxis.of(ds)
-    kinds = [str(kind) for kind in values["kind"].values]
-    lines = looks.steps(words[0], values[dimension].values.tolist())
-    figure, axes = grids.rows(
-        looks.counted(ds, tasks),
-        [looks.KINDS[kind]["label"] for kind in kinds],
-        lines,
-        sharey="col",
-    )
-    for row, task in zip(axes, tasks, strict=True):
-        for ax, kind in zip(row, kinds, strict=True):
-            drawn = ds[[share, f"{share}_low", f"{share}_high"]].sel(task=task, kind=kind)
-            for place, handle in enumerate(lines[1:]):
-                step = drawn.isel({dimension: place})
-                looks.banded_line(ax, axis, step, share, handle)
-            axis.decorate(ax)
-    looks.as_shares(grids.flat(axes))
-    for ax in grids.flat(axes):
-        ax.yaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 2.5, 5, 10)))
-    grids.finish(axes)
-    grids.title(figure, ds, f"share of a layer's neurons {words[1]}")
+    ds = looks.trusted(ds).isel(task=slice(most))
+    tasks = tasks_of(ds, share)
+    if tasks is None:
+        return style.empty(f"no shares of kinds by {words}")
+    ds = ds.assign_coords({dimension: [f"{step:g}" for step in ds[dimension].values]})
+    drawn = looks.steps(dimension, ds[dimension].values.tolist(), words)
+    columns, axis = Facet.of(KINDS), LayerAxis.of(ds)
+    figure = looks.grid(valued(ds, share), axis, drawn, tasks, columns, share_y="col")
+    sheets.as_shares(figure.axes, whole=False)
+    for ax in figure.axes:
+        ax.set_ylim(bottom=0)
+    sheets.title(figure, ds, f"kinds by {words}", f"{looks.BANDS}; columns differ in scale")
     return figure
 
 
-FIGURES: dict[str, style.Draw] = {
-    "figures_02_04_11_18_kinds": neuron_kinds,
-    "figure_05_behaviour_repeating": behaviour_repeating,
-    "figure_06_dead": dead,
-    "figure_19_language_count": partial(
-        sweep,
-        share="language_count_share",
-        dimension="languages",
-        words=("number of languages", "by number of languages"),
+def swept(share: str, dimension: str, words: str, most: int | None = None) -> style.Drawing:
+    """The drawing of a sweep, and its finding."""
+    draw = partial(sweep, share=share, dimension=dimension, words=words, most=most)
+    begin = f"Change of shares with the {words}"
+    return style.Drawing(draw, partial(told, name=share, words=begin, along=dimension, most=most))
+
+
+FIGURES: dict[str, style.Drawing] = {
+    "figures_02_04_11_18_kinds": style.Drawing(
+        neuron_kinds, partial(told, name="kind_share", words="Shares of neurons")
     ),
-    "figure_22_threshold": partial(
-        sweep,
-        share="threshold_share",
-        dimension="threshold",
-        words=("active above", "by activation threshold"),
+    "figure_05_behaviour_repeating": style.Drawing(
+        repeating, partial(told, name="overlap", words="Of one kind in every item")
     ),
+    "figure_06_dead": style.Drawing(
+        dead, partial(told, name="dead", words="Share of the non-activated that no token activates")
+    ),
+    "figure_19_language_count": swept(
+        "language_count_share", "languages", "number of languages", most=2
+    ),
+    "figure_22_threshold": swept("threshold_share", "threshold", "threshold"),
 }

@@ -1,157 +1,138 @@
-"""How the four kinds of neurons, sweeps and shares look in every figure."""
+"""The four kinds of neurons by layer, alike in all figures."""
 
-import math
-from collections.abc import Sequence
-from typing import Any, Literal
+from textwrap import fill
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
 from matplotlib.colors import to_hex
-from matplotlib.lines import Line2D
-from matplotlib.scale import SymmetricalLogScale
-from matplotlib.ticker import FuncFormatter, MaxNLocator, SymmetricalLogLocator
-from xarray import DataArray, Dataset
+from matplotlib.figure import Figure
+from xarray import Dataset
 
-from neuroglot.figures import grids, panels, style
+from neuroglot.figures import lines, sheets, style
+from neuroglot.figures.answers import FEW
+from neuroglot.figures.findings import span
 from neuroglot.figures.layers import LayerAxis
+from neuroglot.figures.series import Look, Series
+from neuroglot.figures.sheets import Facet
+from neuroglot.figures.texts import counted, held, tasks_of
+from neuroglot.tables import valued
 
-# Any two colours are 20 CIELAB units apart under protanopia, deuteranopia and tritanopia.
-KINDS: dict[str, dict[str, Any]] = {
-    "all_shared": {"label": "all-shared", "color": "#117733", "marker": "o"},
-    "partial_shared": {
-        "label": "partial-shared",
-        "color": "#DDAA33",
-        "marker": "s",
-        "linestyle": (0, (5, 1.5)),
+FLOOR = 30
+"""Items of a task below which nothing is told of it."""
+BANDS = f"bands: 95 % intervals over {FEW} items or more"
+SHARE = "share of a layer's neurons"
+
+# Any two colours are 24 CIELAB units apart under protanopia, deuteranopia and tritanopia, and 35
+# from the colours of the first six languages.
+KINDS = Series(
+    "kind",
+    {
+        "all_shared": Look("all-shared", "#D55E00", "-", "o"),
+        "partial_shared": Look("partial-shared", "#E6B800", (0, (5, 1.5)), "s"),
+        "specific": Look("specific", "#0072B2", (0, (1, 1)), "^"),
+        "non_activated": Look("non-activated", "#5F5F5F", (0, (5, 1, 1, 1)), "D"),
     },
-    "specific": {
-        "label": "specific",
-        "color": "#AA3377",
-        "marker": "^",
-        "linestyle": (0, (1, 1)),
-    },
-    "non_activated": {
-        "label": "non-activated",
-        "color": "#77AADD",
-        "marker": "D",
-        "linestyle": (0, (5, 1, 1, 1)),
-    },
-}
-LARGEST_LINEAR_RATIO = 30.0
-RANGE_ALPHA = 0.13  # from the lowest to the highest language
-BAND_ALPHA = 0.35  # interval of a mean over items
+)
 
 
-def kind_handles(**changed: Any) -> list[Line2D]:
-    """Legend entries of the four kinds; ``changed`` overrides parts of their look."""
-    entries = [Line2D([], [], **(look | changed)) for look in KINDS.values()]
-    return [grids.heading("kind of neurons"), *entries]
-
-
-def steps(word: str, values: Sequence[float]) -> list[Line2D]:
-    """Legend entries of a sweep's steps, from dark to light; ``word`` names the steps."""
-    shades = mpl.colormaps["viridis"](np.linspace(0, 0.88, len(values)))
-    markers = [style.MARKERS[i % len(style.MARKERS)] for i in range(len(values))]
-    return [
-        grids.heading(word),
-        *(
-            Line2D([], [], label=f"{value:g}", color=to_hex(shade), marker=marker)
-            for value, shade, marker in zip(values, shades, markers, strict=True)
-        ),
-    ]
-
-
-def line_of(handle: Line2D) -> dict[str, Any]:
-    """Keyword arguments for a line that looks like a legend entry."""
-    return {
-        "label": handle.get_label(),
-        "color": handle.get_color(),
-        "marker": handle.get_marker(),
-        "linestyle": handle.get_linestyle(),
-    }
-
-
-def band_of(handle: Line2D) -> dict[str, Any]:
-    """Keyword arguments for the band of a line that looks like a legend entry."""
-    return {"color": handle.get_color(), "alpha": panels.BAND_ALPHA, "linewidth": 0}
-
-
-def banded_line(ax: Axes, axis: LayerAxis, ds: Dataset, name: str, handle: Line2D) -> None:
-    """Draw ``name(layer)`` like a legend entry, with a band from ``name_low`` to ``name_high``."""
-    line, low, high = (ds[name + end].values.astype(np.float64) for end in ("", "_low", "_high"))
-    if np.isfinite(line).any():
-        axis.fill(ax, low, high, **band_of(handle))
-        axis.plot(ax, line, **line_of(handle))
-
-
-def counted(ds: Dataset, tasks: Sequence[str]) -> list[str]:
-    """Row labels of the ``tasks``, with the numbers of items from ``items(task)``."""
-    counts = [int(ds["items"].sel(task=task)) for task in tasks]
-    return [grids.row_label(task, f"{n:,} items") for task, n in zip(tasks, counts, strict=True)]
-
-
-def kind_lines(ax: Axes, axis: LayerAxis, values: DataArray) -> None:
-    """Draw ``values(layer, kind)`` as one line per kind that has any value."""
-    for kind in panels.held(values, "kind"):
-        axis.plot(ax, values.sel(kind=kind).values.astype(np.float64), **KINDS[kind])
-    axis.decorate(ax)
-
-
-def kind_bands(
-    ax: Axes, axis: LayerAxis, low: DataArray, high: DataArray, alpha: float = BAND_ALPHA
-) -> None:
-    """Fill from ``low(layer, kind)`` to ``high`` in each kind's colour."""
-    for kind in panels.held(low, "kind"):
-        ends = (one.sel(kind=kind).values.astype(np.float64) for one in (low, high))
-        axis.fill(ax, *ends, color=KINDS[kind]["color"], alpha=alpha, linewidth=0)
-
-
-def kind_ranges(ax: Axes, axis: LayerAxis, ds: Dataset, name: str, positive: bool = False) -> None:
-    """Draw each kind's mean over languages with two bands: its interval and the languages' range.
+def kinds(
+    ds: Dataset,
+    columns: dict[str, str],
+    subject: str,
+    drawn: Series = KINDS,
+    log: str = "",
+    note: str = BANDS,
+    **more: Any,
+) -> Figure:
+    """Draw variables (columns) of each task (rows) as lines by layer, one per kind.
 
     Args:
-        ax: axes to draw on.
-        axis: axis of the layers.
-        ds: ``name(language, layer, kind)``, and ``name_of_languages_low(layer, kind)`` and
-            ``…_high``, which bound the mean over languages.
-        name: name of the variable.
-        positive: whether to leave out values that a logarithmic axis cannot show.
+        ds: the variables, ``(task, layer, kind)`` or, of one line that is named as the variable,
+            ``(task, layer)``, with ``_low`` and ``_high``; ``items(task)`` if known.
+        columns: titles by variable; the last one's tasks are drawn.
+        subject: what is drawn, for the title.
+        drawn: what the lines are.
+        log: a variable on a logarithmic axis, which has no zeros; the others are shares.
+        note: what bands are.
+        **more: arguments of ``grid``.
     """
-    values, low, high = (
-        ds[part].where(ds[part] > 0) if positive else ds[part]
-        for part in (name, f"{name}_of_languages_low", f"{name}_of_languages_high")
-    )
-    kind_bands(ax, axis, *extremes(values), alpha=RANGE_ALPHA)
-    kind_bands(ax, axis, low, high)
-    kind_lines(ax, axis, values.mean("language"))
+    tasks = tasks_of(ds, [*columns][-1])
+    if tasks is None:
+        return style.empty(f"no {subject}")
+    parts = []
+    for name in columns:
+        part = valued(ds.sel(task=[*tasks.titles]), name)
+        part = part[part["value"] > 0] if name == log else part
+        part = part if "kind" in part else part.assign(kind=name)
+        parts.append(part.assign(panel=name))
+    table, facet = pd.concat(parts, ignore_index=True), Facet("panel", columns)
+    figure = grid(table, LayerAxis.of(ds), drawn, tasks, facet, dashes=drawn, **more)
+    for place, ax in enumerate(figure.axes):
+        if [*columns][place % len(columns)] == log:
+            ax.set_yscale("log")
+        else:
+            sheets.as_shares([ax])
+    sheets.title(figure, ds, subject, note)
+    return figure
 
 
-def extremes(values: DataArray) -> tuple[DataArray, DataArray]:
-    """Minimum and maximum of ``values`` over languages."""
-    return values.min("language"), values.max("language")
+def trusted(ds: Dataset) -> Dataset:
+    """Leave out intervals over few items: ``…_low`` and ``…_high``; ``items(task)``."""
+    ends = [name for name in ds if str(name).endswith(("_low", "_high"))]
+    return ds.assign({name: ds[name].where(ds["items"] >= FEW) for name in ends})
 
 
-def as_shares(axes: Sequence[Axes]) -> None:
-    """Label the y axes in per cent, from zero; call this after all lines are drawn."""
-    for ax in axes:
-        ax.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
-        ax.yaxis.set_major_formatter(grids.per_cent())
-        ax.set_ylim(bottom=0)
+def grid(
+    table: pd.DataFrame,
+    axis: LayerAxis,
+    drawn: Series,
+    rows: Facet,
+    columns: Facet,
+    label: str = SHARE,
+    **more: Any,
+) -> Figure:
+    """Draw lines by layer in rows and columns of panels that fit on a page, with a legend."""
+    parts = {row: title.partition("\n") for row, title in rows.titles.items()}
+    titles = {row: f"{fill(name, 18)}\n{rest}".strip() for row, (name, _, rest) in parts.items()}
+    rows, height = Facet(rows.column, titles), min(1.45, (sheets.HEIGHT - 1.2) / len(rows))
+    figure = lines.by_layer(table, axis, drawn, label, rows, columns, height=height, **more)
+    sheets.legend(figure, sheets.line_handles(drawn))
+    return figure
 
 
-def signed_log(axes: Sequence[Axes], which: Literal["x", "y"], least: float) -> None:
-    """Make a shared axis symmetric-logarithmic, linear up to the power of ten of ``least``."""
-    unit = 10.0 ** math.floor(math.log10(least))
-    axes[0].set(**{f"{which}scale": SymmetricalLogScale(None, linthresh=unit)})
-    axes[0].autoscale(axis=which)
-    for ax in axes:
-        axis = ax.xaxis if which == "x" else ax.yaxis
-        axis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=unit))
-        axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("-", "−")))
+def steps(column: str, names: list[str], words: str) -> Series:
+    """Looks of a sweep's steps, from dark to light; ``words`` with the name is the label."""
+    shades = mpl.colormaps["viridis"](np.linspace(0, 0.88, len(names)))
+    looks = zip(names, shades, strict=True)
+    return Series(column, {name: Look(f"{words} {name}", to_hex(shade)) for name, shade in looks})
 
 
-def far_apart(values: DataArray) -> bool:
-    """Whether the positive ``values`` differ too much for a linear axis."""
-    positive = values.where(values > 0)
-    return float(positive.max()) > LARGEST_LINEAR_RATIO * float(positive.min())
+def told(ds: Dataset, name: str, words: str, along: str = "", most: int | None = None) -> str:
+    """Say how large a share is, mean over layers, as a range over tasks with enough items.
+
+    Args:
+        ds: ``name(task, layer, …)`` and, if known, ``items(task)``.
+        name: the variable that the figure draws, perhaps by kind.
+        words: what it is, to begin the sentence.
+        along: dimension along which the change from first to last is told.
+        most: number of tasks, from the first.
+    """
+    ds = ds.sel(task=held(ds, name, "task")[:most])
+    if not ds.sizes["task"]:
+        return ""
+    if "items" in ds:
+        enough = (ds["items"] >= FLOOR).values
+        if not enough.any():
+            return f"Of {counted(ds['items'].values, 'items')}, it cannot be told at this size."
+        ds = ds.isel(task=enough)
+    means = ds[name].mean("layer")
+    if along:
+        first, last = [f"{float(value):g}" for value in ds[along].values[[0, -1]]]
+        means = means.isel({along: -1}) - means.isel({along: 0})
+        words = f"{words} from {first} to {last}"
+    parts = [span(means, ".1%")]
+    if "kind" in means.dims:
+        parts = [f"{KINDS.label(one)} {span(means.sel(kind=one), '.1%')}" for one in KINDS]
+    return f"{words}, mean over layers: {', '.join(parts)}."

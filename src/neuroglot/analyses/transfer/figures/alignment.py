@@ -1,82 +1,67 @@
 """Alignment of each language's segments with the pivot's parallel segments, by state."""
 
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from xarray import Dataset
+from xarray import DataArray, Dataset
 
 from neuroglot.analyses.transfer.figures import looks
-from neuroglot.figures import grids, panels, style
-from neuroglot.figures.layers import LayerAxis
+from neuroglot.figures import style
+from neuroglot.figures.sheets import Facet
+
+MOST_CHANCE = 0.25
+"""Share of the segments above which so many neighbours tell nothing."""
+SAME = 1e-4
+"""1 − cosine below which segments are all the same, as embeddings of full stops are."""
+
+FORMULA = "(parallel − others) ÷ (1 − others)"
 
 
-@style.styled
-def mutual_knn(ds: Dataset) -> Figure:
-    """Mean overlap of the segments' nearest neighbours with the pivot's, one panel per ``k``.
-
-    Args:
-        ds: ``mutual_knn(k, state, language)`` with ``mutual_knn_low`` and ``mutual_knn_high``;
-            ``mutual_knn_chance(k)``; dimension ``segment``; ``attrs["pivot"]``.
-    """
-    values = ds["mutual_knn"]
-    numbers = [int(k) for k in ds["k"].values]
-    drawn = panels.held(values, "language")
-    if not drawn or not numbers:
-        return style.empty("no neighbours of segments")
-    languages, axis = style.Languages.of(ds), LayerAxis.of(ds, "state")
-    figure, body = panels.sheet(
-        len(numbers) * panels.PANEL_WIDTH,
-        panels.PANEL_HEIGHT,
-        [
-            *grids.language_handles(languages, drawn),
-            Line2D([], [], label="chance", **looks.CHANCE),
-        ],
-    )
-    axes = body.subplots(1, len(numbers), squeeze=False, sharey=True)[0]
-    for ax, k in zip(axes, numbers, strict=True):
-        panels.language_bands(
-            ax, axis, languages, ds["mutual_knn_low"].sel(k=k), ds["mutual_knn_high"].sel(k=k)
-        )
-        panels.language_lines(ax, axis, languages, values.sel(k=k))
-        ax.axhline(float(ds["mutual_knn_chance"].sel(k=k)), **looks.CHANCE)
-        ax.set_title(f"k = {k}")
-    axes[0].set_ylim(bottom=0)
-    axes[0].set_ylabel(f"mutual k-NN with {looks.pivot_name(ds)}\n(share of neighbours)")
-    grids.title(figure, ds, looks.counted(ds, "nearest neighbours"))
-    return figure
-
-
-@style.styled
-def parallel_similarity(ds: Dataset) -> Figure:
-    """Cosine of parallel segments and of non-parallel segments with the pivot's, and difference.
+def told(ds: Dataset) -> DataArray:
+    """Where neighbours tell something: after a layer, as embeddings coincide, and if ``k`` is few.
 
     Args:
-        ds: ``parallel(state, language)`` and ``non_parallel(state, language)``, each with
-            ``_low`` and ``_high``; dimension ``segment``; ``attrs["pivot"]``.
+        ds: coordinates ``k`` and ``stack_state(state)``; ``mutual_knn_chance(k)``.
     """
-    drawn = panels.held(ds["parallel"], "language")
-    if not drawn:
-        return style.empty("no similarity of segments")
-    languages, axis = style.Languages.of(ds), LayerAxis.of(ds, "state")
-    figure, body = panels.sheet(
-        3 * panels.PANEL_WIDTH, panels.PANEL_HEIGHT, grids.language_handles(languages, drawn)
-    )
-    *both, right = body.subplots(1, 3)
-    for ax, (pair, label) in zip(both, looks.PAIRS.items(), strict=True):
-        panels.language_bands(ax, axis, languages, ds[f"{pair}_low"], ds[f"{pair}_high"])
-        panels.language_lines(ax, axis, languages, ds[pair])
-        ax.set_title(label)
-    both[1].sharey(both[0])
-    both[0].autoscale_view()
-    both[0].set_ylabel(f"mean cosine with {looks.pivot_name(ds)}")
-    panels.language_lines(right, axis, languages, ds["parallel"] - ds["non_parallel"])
-    right.axhline(0, color="#888888", linewidth=0.8, zorder=0)
-    right.set_title("parallel minus non-parallel")
-    right.set_ylabel("difference of mean cosines")
-    grids.title(figure, ds, looks.counted(ds, "similarity of segments"))
-    return figure
+    return (ds["stack_state"] > 0) & (ds["mutual_knn_chance"] <= MOST_CHANCE)
 
 
-FIGURES: dict[str, style.Draw] = {
-    "mutual_knn": mutual_knn,
-    "parallel_similarity": parallel_similarity,
+def neighbours(ds: Dataset) -> tuple[Dataset, Facet]:
+    """Share of nearest neighbours in common with the pivot, less chance, one panel per ``k``.
+
+    Args:
+        ds: ``mutual_knn(k, state, language)`` with its interval; ``mutual_knn_chance(k)``.
+    """
+    beyond_chance = looks.valued(ds, "mutual_knn") - ds["mutual_knn_chance"]
+    values = beyond_chance.where(told(ds))
+    return values, looks.numbers(values, "k", "k = {:,}")
+
+
+def closeness(ds: Dataset) -> tuple[Dataset, Facet]:
+    """How much closer parallel segments are than others: (p − o) / (1 − o).
+
+    Args:
+        ds: cosines with the pivot's segments, ``parallel(state, language)`` p and
+            ``non_parallel`` o, with intervals.
+    """
+    opposite = {"": "", "_low": "_high", "_high": "_low"}
+    values = Dataset()
+    for end in looks.ENDS:
+        others = ds[f"non_parallel{opposite[end]}"]
+        distance = (1 - others).where(others < 1 - SAME)
+        values[f"value{end}"] = (ds[f"parallel{end}"] - others) / distance
+    titles = {FORMULA: FORMULA} if values["value"].notnull().any() else {}
+    return values.expand_dims(measure=[FORMULA]), Facet("measure", titles)
+
+
+FIGURES: dict[str, style.Drawing] = {
+    "mutual_knn": looks.by_state(
+        neighbours,
+        "nearest neighbours shared with the pivot",
+        "overlap beyond chance (share)",
+        "bands: 95 % intervals",
+    ),
+    "parallel_similarity": looks.by_state(
+        closeness,
+        "how much closer parallel segments are",
+        "share of other segments' distance",
+        "bands: all that the cosines' 95 % intervals allow",
+    ),
 }

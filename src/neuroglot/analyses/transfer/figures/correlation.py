@@ -1,59 +1,76 @@
 """Share of the transfer neurons' variance that a language, or its family, explains."""
 
-from typing import Any
+import json
 
+import xarray as xr
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from xarray import Dataset
 
 from neuroglot.analyses.transfer.figures import looks
-from neuroglot.figures import dots, grids, panels, style
+from neuroglot.figures import points, series, sheets, style
+from neuroglot.figures.findings import span
+from neuroglot.tables import valued
 
-GROUPINGS = {"language": "in the language\nor not", "family": "in the language's\nfamily or not"}
-PANEL_WIDTH = 2.7  # inches
+
+def beyond_random(ds: Dataset) -> Dataset:
+    """``value(type, language, top)``: correlation ratio less that of random neurons, with ends.
+
+    Below the languages are the families of several languages, each with the mean over its
+    languages' lists.
+
+    Args:
+        ds: ``mean_ratio(type, grouping, language, top)`` for the types and their controls
+            ``random_…``, with the controls' ``mean_ratio_control_low`` and ``…_high``;
+            ``attrs["language_families"]``, JSON.
+    """
+    of_types = ds["mean_ratio"].sel(type=[*looks.TYPES])
+    random = ds.sel(type=[f"random_{kind}" for kind in looks.TYPES])
+    random = random.assign_coords(type=[*looks.TYPES])
+    subtracted = ("mean_ratio", "mean_ratio_control_high", "mean_ratio_control_low")
+    ends = zip(looks.ENDS, subtracted, strict=True)
+    values = Dataset({f"value{end}": of_types - random[name] for end, name in ends})
+    family = json.loads(ds.attrs["language_families"])
+    members = [*family.values()]
+    related = [one for one in ds["language"].values.tolist() if members.count(family[one]) > 1]
+    names = [f"{family[one]} ({members.count(family[one])})" for one in related]
+    of_families = values.sel(grouping="family", drop=True).sel(language=related)
+    of_families = of_families.assign_coords(language=names)
+    parts = [of_families.groupby("language").mean()] if related else []
+    return xr.concat([values.sel(grouping="language", drop=True), *parts], "language")
 
 
 @style.styled
 def correlation_ratio(ds: Dataset) -> Figure:
-    """Mean correlation ratio of each list's first neurons and of as many random neurons.
+    """What languages and families explain of both types' neurons, one panel per length of list.
 
     Args:
-        ds: ``mean_ratio(type, grouping, language, top)``, for the types and their controls
-            ``random_…``; the controls' range ``mean_ratio_control_low`` and
-            ``mean_ratio_control_high``.
+        ds: see ``beyond_random``.
     """
-    values = ds["mean_ratio"]
-    drawn = panels.held(values, "language")
-    groupings = panels.held(values, "grouping")
-    tops = [int(top) for top in panels.held(values, "top")]
-    if not drawn:
+    values = beyond_random(ds).assign_attrs(ds.attrs)
+    tops = looks.numbers(values, "top", "top {:,} of each list")
+    if not tops.titles:
         return style.empty("no correlation ratios")
-    names = style.Languages.of(ds).names
-    series: dict[str, dict[str, Any]] = {}
-    for kind in looks.TYPES:
-        series |= {kind: looks.TYPES[kind], f"random_{kind}": looks.control(kind)}
-    handles = [Line2D([], [], linestyle="none", **look) for look in series.values()]
-    height = dots.height(len(drawn))
-    figure, body = panels.sheet(1.7 + PANEL_WIDTH * len(tops), len(groupings) * height, handles)
-    axes: grids.Panels = body.subplots(
-        len(groupings), len(tops), squeeze=False, sharex=True, sharey=True
-    ).tolist()
-    for row, grouping in zip(axes, groupings, strict=True):
-        dots.name_rows(row, [names[one] for one in drawn])
-        row[0].set_ylabel(GROUPINGS[grouping])
-        for ax, top in zip(row, tops, strict=True):
-            place = {"grouping": grouping, "top": top, "type": [*series], "language": drawn}
-            parts = (
-                ds[f"mean_ratio{part}"].sel(place).transpose("type", "language").values
-                for part in ("", "_control_low", "_control_high")
-            )
-            dots.points(ax, list(series.values()), *parts)
-            ax.set_title(f"top {top:,} of each list")
-            ax.set_xlabel("mean correlation ratio η²")
-            ax.tick_params(labelbottom=True)
-    axes[0][0].set_xlim(left=0)
-    grids.title(figure, ds, "what languages and families explain of transfer neurons' activations")
+    table = valued(values, "value")
+    drawn = series.languages(values).only(table["language"])
+    figure = points.by_level(table, drawn, looks.TYPES, "η², list minus random", columns=tops)
+    sheets.guide(figure.axes, 0, "x")
+    sheets.legend(figure, sheets.point_handles(looks.TYPES))
+    note = "whiskers: range over random draws; families with their numbers of languages"
+    sheets.title(figure, ds, "variance of transfer neurons that languages explain", note)
     return figure
 
 
-FIGURES: dict[str, style.Draw] = {"correlation_ratio": correlation_ratio}
+def finding(ds: Dataset) -> str:
+    """Say how much more a language explains of the longest lists than of random neurons."""
+    values = beyond_random(ds)["value"].sel(language=ds["language"]).dropna("top", how="all")
+    if not values.size:
+        return ""
+    longest = values.isel(top=-1)
+    parts = [f"{looks.TYPES.label(one)} {span(longest.sel(type=one))}" for one in looks.TYPES]
+    return (
+        f"η² of the first {int(longest['top']):,} neurons, minus that of as many random ones, "
+        f"by language: {', '.join(parts)}."
+    )
+
+
+FIGURES: dict[str, style.Drawing] = {"correlation_ratio": style.Drawing(correlation_ratio, finding)}

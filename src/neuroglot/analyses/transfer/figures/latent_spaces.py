@@ -5,177 +5,154 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-from numpy.typing import NDArray
 from xarray import DataArray, Dataset
 
 from neuroglot.analyses.transfer.figures import looks
-from neuroglot.figures import grids, panels, style
+from neuroglot.figures import heat, series, sheets, style
 from neuroglot.figures.layers import LayerAxis
-from neuroglot.figures.matrices import (
-    cluster_order,
-    different_languages,
-    limits,
-    matrix,
-    matrix_side,
-    name_width,
-    whole_numbers,
-)
+from neuroglot.figures.series import Series
+from neuroglot.figures.sheets import Facet
+from neuroglot.figures.texts import held
 
-STATES = 6
-COLUMNS = 3
-SIDE = 2.6  # inches
-POINT: dict[str, Any] = {"linestyle": "none", "markersize": 2.2, "markeredgewidth": 0}
-CENTROID: dict[str, Any] = {
-    "linestyle": "none",
-    "markersize": 7.5,
-    "markeredgecolor": "white",
-    "markeredgewidth": 0.5,
-}
-PIVOT: dict[str, Any] = {"markersize": 10, "markeredgecolor": "black", "markeredgewidth": 1.4}
+ABREAST = 3
+APART = 0.08
+"""Distance of centroids with a direct label from all others, as a share of the cloud's width."""
+FEWEST = 3
+"""Languages below which deviations from their mean have no structure."""
 
 
 @style.styled
 def principal_coordinates(ds: Dataset) -> Figure:
-    """Segments and centroids on the first two principal components, in six states of each stack.
+    """Segments and centroids on two principal components, in each stack's first to last state.
 
     Args:
         ds: ``coordinates(state, language, segment, component)``; share of the variance,
             ``explained(state, component)``; ``attrs["pivot"]``.
     """
-    values = ds["coordinates"]
-    drawn = panels.held(values, "language")
-    if not drawn:
+    drawn = series.languages(ds).only(held(ds, "coordinates", "language"))
+    if not len(drawn):
         return style.empty("no states of segments")
-    languages, axis = style.Languages.of(ds), LayerAxis.of(ds, "state")
-    pivot = style.pivot(ds, languages)
-    states = [int(state) for stack in axis.stacks for state in evenly(stack.layers, STATES)]
-    columns = min(COLUMNS, len(states))
-    handles = [
-        grids.heading("centroids"),
-        *(
-            Line2D([], [], label=languages.names[one], **centroid(languages, one, pivot))
-            for one in drawn
-        ),
-    ]
-    height = 0.4 + SIDE * -(-len(states) // columns)
-    figure, body = panels.sheet(0.2 + columns * SIDE, height, handles)
-    axes = panels.wrapped(body, len(states), columns)
-    for ax, state in zip(axes, states, strict=True):
-        own = values.isel(state=state).sel(language=drawn)
-        cloud(ax, own.transpose("language", "segment", "component"), languages, pivot)
-        ax.set_title(axis.name(state))
+    axis = LayerAxis.of(ds, "state")
+    down = -(-len(axis.chosen()) // ABREAST)
+    figure = sheets.sheet(1.2 + 2.3 * down + 0.04 * len(drawn))
+    for place, state in enumerate(axis.chosen(), 1):
+        ax = figure.add_subplot(down, ABREAST, place)
+        cloud(ax, ds["coordinates"].isel(state=state), drawn, series.pivot(ds, drawn))
         shares = ds["explained"].isel(state=state).values
+        ax.set_title(axis.name(state))
         ax.set_xlabel(f"component 1 ({shares[0]:.0%} of variance)")
         ax.set_ylabel(f"component 2 ({shares[1]:.0%})")
-    grids.title(figure, ds, looks.counted(ds, "languages in the latent space"))
+    sheets.legend(figure, sheets.point_handles(drawn))
+    note = looks.note(ds, "large: means of languages, hollow: of the pivot")
+    sheets.title(figure, ds, "segments of all languages on principal components", note)
     return figure
 
 
-def evenly(states: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """Take at most ``most`` evenly spaced states, including the first and the last."""
-    picks = np.linspace(0, len(states) - 1, min(most, len(states)))
-    return states[np.round(picks).astype(np.intp)]
+def cloud(ax: Axes, values: DataArray, drawn: Series, pivot: str) -> None:
+    """Draw ``values(language, segment, component)`` and their means, the pivot's on top."""
+    order = sorted(drawn, key=lambda language: language == pivot)
+    rows = values.sel(language=order).transpose("language", "segment", "component").values
+    means, width = rows.mean(1), np.ptp(rows, axis=(0, 1)).max()
+    for language, of_language, mean in zip(order, rows, means, strict=True):
+        look = drawn.looks[language]
+        small: dict[str, Any] = {"markersize": 2, "markeredgewidth": 0, "rasterized": True}
+        ax.plot(*of_language.T, look.marker, color=look.color, alpha=0.4, **small)
+        face = "white" if language == pivot else look.color
+        ax.plot(*mean, look.marker, color=look.color, markerfacecolor=face, zorder=3)
+        if np.sum(np.linalg.norm(means - mean, axis=1) < APART * width) == 1:
+            ax.annotate(language, mean, (5, 0), textcoords="offset points", va="center")
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.locator_params(nbins=3)
 
 
-def centroid(languages: style.Languages, language: str, pivot: str) -> dict[str, Any]:
-    """The look of a language's centroid; the pivot's is larger, with a black edge."""
-    look = {key: languages.line(language)[key] for key in ("color", "marker")}
-    return look | CENTROID | (PIVOT if language == pivot else {})
+def explained(ds: Dataset) -> str:
+    """Say how much of the variance the two components hold."""
+    shares = ds["explained"].sum("component", min_count=1)
+    return in_states(ds, shares, "Share of the variance that two components hold", ".0%")
 
 
-def cloud(ax: Axes, values: DataArray, languages: style.Languages, pivot: str) -> None:
-    """Draw ``values(language, segment, component)``: faint segments, and centroids on top.
-
-    The pivot is drawn last, so that nothing hides it.
-    """
-    order = sorted(map(str, values["language"].values), key=lambda one: one == pivot)
-    for language in order:
-        x, y = values.sel(language=language).values.T
-        look = {key: languages.line(language)[key] for key in ("color", "marker")}
-        ax.plot(x, y, alpha=0.45, rasterized=True, **look, **POINT)
-    for language in order:
-        x, y = values.sel(language=language).mean("segment").values
-        ax.plot(x, y, **centroid(languages, language, pivot))
-    for one in (ax.xaxis, ax.yaxis):
-        one.set_major_locator(MaxNLocator(3))
-        one.set_major_formatter(StrMethodFormatter("{x:,g}"))
+def in_states(ds: Dataset, values: DataArray, what: str, form: str) -> str:
+    """Tell ``values(state)`` of each stack's first, middle and last state."""
+    axis = LayerAxis.of(ds, "state")
+    known = [state for state in axis.chosen() if values[state].notnull()]
+    parts = [f"{float(values[state]):{form}} in {axis.name(state)}" for state in known]
+    return f"{what}: {', '.join(parts)}." if parts else ""
 
 
-@style.styled
-def principal_components(ds: Dataset) -> Figure:
-    """Number of principal components that explain a share of a language's variance.
+def components(ds: Dataset) -> tuple[Dataset, Facet]:
+    """Components that explain a share of a language's variance, if that is not limited by n.
 
-    One panel per share.
+    That is if the median is at most half of what there can be, one less than segments.
 
     Args:
-        ds: ``components(state, language, variance)``; ``attrs["pivot"]``.
+        ds: ``components(state, language, variance)``, dimension ``segment``.
     """
-    values = ds["components"]
-    shares = [float(share) for share in ds["variance"].values]
-    drawn = panels.held(values, "language")
-    if not drawn or not shares:
-        return style.empty("no principal components")
-    languages, axis = style.Languages.of(ds), LayerAxis.of(ds, "state")
-    figure, body = panels.sheet(
-        len(shares) * panels.PANEL_WIDTH,
-        panels.PANEL_HEIGHT,
-        grids.language_handles(languages, drawn),
-    )
-    axes = body.subplots(1, len(shares), squeeze=False)[0]
-    for ax, share in zip(axes, shares, strict=True):
-        panels.language_lines(ax, axis, languages, values.sel(variance=share))
-        ax.yaxis.set_major_locator(whole_numbers(6))
-        ax.set_ylim(bottom=0)
-        ax.set_title(f"{100 * share:g} % of the variance")
-    axes[0].set_ylabel("principal components")
-    grids.title(figure, ds, looks.counted(ds, "principal components of each language"))
-    return figure
+    counts = ds["components"]
+    few = counts.median(["state", "language"]) <= (looks.segments(ds) - 1) / 2
+    values = Dataset({"value": counts.where(few)})
+    return values, looks.numbers(values, "variance", "{:.4g} of the variance")
+
+
+def centred(ds: Dataset) -> DataArray:
+    """Cosines of centroids after the mean of their directions is taken off, NaN with themselves.
+
+    Args:
+        ds: cosines before, ``centroid_similarity(state, language, language_other)``.
+    """
+    cosine = ds["centroid_similarity"].transpose("state", "language", "language_other")
+    off = np.eye(ds.sizes["language"]) - 1 / ds.sizes["language"]
+    products = off @ cosine.values @ off
+    length = np.sqrt(np.diagonal(products, axis1=1, axis2=2).clip(np.finfo(float).tiny))
+    scaled = cosine.copy(data=products / length[:, :, None] / length[:, None])
+    return scaled.where(ds["language"] != ds["language_other"])
 
 
 @style.styled
 def centroid_similarity(ds: Dataset) -> Figure:
-    """Cosines between centroids: with the pivot in all states, and of all pairs in some states.
+    """Centred cosines of all languages' centroids, in each stack's middle and last state.
 
     Args:
-        ds: ``centroid_similarity(state, language, language_other)``; ``attrs["pivot"]``.
+        ds: see ``centred``.
     """
-    pairs = ds["centroid_similarity"].rename(language="language_a", language_other="language_b")
-    pairs = different_languages(pairs)
-    if not style.present(pairs):
-        return style.empty("no two languages with centroids")
-    languages, axis = style.Languages.of(ds), LayerAxis.of(ds, "state")
-    pivot = style.pivot(ds, languages)
-    lines = pairs.sel(language_b=pivot, drop=True).rename(language_a="language")
-    drawn, states = panels.held(pairs, "language_a"), axis.chosen()
-    cells = pairs.sel(language_a=drawn, language_b=drawn).isel(state=list(states))
-    squares = cells.transpose("state", "language_a", "language_b").values.astype(np.float64)
-    order = cluster_order(squares.mean(0))
-    names = [languages.names[drawn[i]] for i in order]
-    side, beside = matrix_side(len(names)), name_width(names)
-    columns = min(COLUMNS, len(states))
-    rows = -(-len(states) // columns)
-    figure, upper, lower = panels.two_storeys(
-        (1.6 * panels.PANEL_WIDTH, panels.PANEL_HEIGHT),
-        (columns * (side + 0.3) + beside + 1.7, rows * (side + 0.4) + beside + 0.4),
-        grids.language_handles(languages, panels.held(lines, "language")),
-    )
-    ax = upper.subplots()
-    panels.language_lines(ax, axis, languages, lines)
-    ax.set_ylabel(f"cosine with the centroid\nof {languages.names[pivot]}")
-    axes = panels.wrapped(lower, len(states), columns, sharex=True, sharey=True)
-    low, high = limits(squares)
-    for ax, state, square in zip(axes, states, squares, strict=True):
-        image = matrix(ax, square[np.ix_(order, order)], names, low, high)
-        ax.set_title(axis.name(state))
-    lower.colorbar(image, ax=axes, label="cosine between\nthe centroids", fraction=0.03)
-    grids.title(figure, ds, looks.counted(ds, "similarity of the languages' centroids"))
+    drawn, axis = series.languages(ds), LayerAxis.of(ds, "state")
+    if len(drawn) < FEWEST or not ds["centroid_similarity"].notnull().any():
+        return style.empty(f"centroids of fewer than {FEWEST} languages")
+    states = [state for state in axis.chosen() if ds["stack_state"][state] > 0]
+    squares = centred(ds).isel(state=states).values
+    tree, order = heat.tree_of(squares.mean(0)), heat.order_of(squares.mean(0))
+    names = [drawn.label([*drawn][place]) for place in order]
+    across = min(2, len(states))
+    down, side = -(-len(states) // across), max(1.6, heat.side(len(names), written=False))
+    height = 1.3 + down * (side + 0.3) + 0.07 * max(map(len, names))
+    figure = sheets.sheet(min(height, sheets.HEIGHT), across)
+    grid = figure.subplots(1 + down, across, squeeze=False, height_ratios=[0.3, *[side] * down])
+    scale = heat.Scale.of(squares, "cosine of deviations from the mean", True, limits=(-1, 1))
+    for ax in grid[0]:
+        heat.draw_tree(ax, tree)
+    for ax, state, square in zip(grid[1:].flat, states, squares, strict=False):
+        heat.matrix(ax, square[np.ix_(order, order)], names, names, scale)
+        ax.set(title=axis.name(state), xlabel="language")
+        ax.label_outer()
+    for ax in grid[1:].flat[len(states) :]:
+        ax.remove()
+    scale.bar(figure, figure.axes)
+    sheets.title(figure, ds, "similarity of the languages' centroids", looks.note(ds))
     return figure
 
 
-FIGURES: dict[str, style.Draw] = {
-    "principal_coordinates": principal_coordinates,
-    "principal_components": principal_components,
-    "centroid_similarity": centroid_similarity,
+def uncentred(ds: Dataset) -> str:
+    """Say how similar two centroids are on average before their mean is taken off."""
+    if ds.sizes["language"] < FEWEST:
+        return ""
+    pairs = ds["centroid_similarity"].where(ds["language"] != ds["language_other"])
+    means = pairs.mean(["language", "language_other"])
+    return in_states(ds, means, "Mean cosine of two languages' centroids as they are", ".3f")
+
+
+FIGURES: dict[str, style.Drawing] = {
+    "principal_coordinates": style.Drawing(principal_coordinates, explained),
+    "principal_components": looks.by_state(
+        components, "principal components of each language", "number of components"
+    ),
+    "centroid_similarity": style.Drawing(centroid_similarity, uncentred),
 }

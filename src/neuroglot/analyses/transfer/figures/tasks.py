@@ -1,19 +1,26 @@
 """Answers in each language without its transfer neurons, and without as many random neurons."""
 
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
-from neuroglot.analyses.transfer.figures import looks
+from neuroglot.analyses.transfer.figures.looks import TYPES
 from neuroglot.figures import answers, style
-from neuroglot.figures.answers import Change
 
-WITHOUTS = tuple(
-    Change(f"without_{kind}", f"random_{kind}", look | {"label": f"without {look['label']}"})
-    for kind, look in looks.TYPES.items()
+CHANGES = tuple(
+    answers.Change(
+        f"without_{kind}", f"random_{kind}", replace(look, label=f"without {look.label}")
+    )
+    for kind, look in TYPES.looks.items()
 )
-DRAWN: dict[str, Any] = {"changes": WITHOUTS, "subject": "without transfer neurons"}
+SUBJECT = "without transfer neurons"
 
-FIGURES: dict[str, style.Draw] = {
-    "task_accuracy": partial(answers.accuracy, **DRAWN),
-    "task_log_probability": partial(answers.log_probability, **DRAWN),
+FIGURES: dict[str, style.Drawing] = {
+    "task_accuracy": style.Drawing(
+        partial(answers.accuracy, changes=CHANGES, subject=SUBJECT),
+        partial(answers.finding_of_accuracy, changes=CHANGES),
+    ),
+    "task_log_probability": style.Drawing(
+        partial(answers.log_probability, changes=CHANGES, subject=SUBJECT),
+        partial(answers.finding_of_log_probability, changes=CHANGES),
+    ),
 }

@@ -1,0 +1,24 @@
+"""What is compared between every two languages of a text."""
+
+from xarray import Dataset
+
+from neuroglot.figures.texts import held
+
+PAIR = ["language_a", "language_b"]
+
+
+def compared(ds: Dataset, name: str, site: str | list[str], *more: str) -> Dataset:
+    """Select a variable and its interval's ends, without languages compared with themselves.
+
+    Args:
+        ds: ``name(site, corpus, language_a, language_b, layer)`` with ``_low`` and ``_high``.
+        name: name of the variable.
+        site: one site, or several.
+        more: further variables by pair of languages.
+
+    Returns:
+        The variables, for those texts that have any number.
+    """
+    own = ds[[name, f"{name}_low", f"{name}_high", *more]].sel(site=site)
+    own = own.where(ds["language_a"] != ds["language_b"])
+    return own.sel(corpus=held(own, name, "corpus")).assign_attrs(ds.attrs)
