@@ -34,7 +34,7 @@ TIMED = (
     "experts/one/perplexity.csv",  # a column of it
     "experts/one/figures/sliced_speed.svg",  # drawn from it
     "experts/one/figures/sliced_speed.png",
-    "report.html",  # when and how long each job ran, and the files above
+    "report.html",  # shows the files above
     "logs/*",  # what steps said, and how long they took
     "recordings.json",  # what was still to be recorded when the last run began
     ".digests.json",  # when files were last changed

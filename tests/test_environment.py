@@ -72,7 +72,8 @@ def imported(*folders: str) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 modules.add(node.module.partition(".")[0])
     known = metadata.packages_distributions()
-    modules -= sys.stdlib_module_names | {file.stem for file in files if file.stem not in known}
+    ours = {name for file in files for name in (file.stem, file.parent.name)} - set(known)
+    modules -= sys.stdlib_module_names | ours
     return {
         canonicalize_name(name)
         for module in modules - {"neuroglot"}

@@ -136,8 +136,8 @@ FILES = {
 
         FIGURES = {"rate_by_layer": style.Drawing(rate_by_layer, finding)}
     ''',
-    "captions/table.rst": "Rates of {{ model }}.",
-    "captions/rate_by_layer.rst": "{{ finding }}\n\nRates by layer. {{ texts }}",
+    "captions/table.rst": "Rates of {{ model }}, no lower than {{ section.floor | percent }}.",
+    "captions/rate_by_layer.rst": "{{ finding }}\n\nRates by layer. {{ texts }} {{ rows }}",
 }
 
 
@@ -177,9 +177,10 @@ def test_it_runs_to_its_figure_and_the_report(place: Workplace) -> None:
     assert table["rate"].between(0, 1).all()
     assert sorted(table["layer"].unique()) == list(range(1, len(table["layer"].unique()) + 1))
     assert (results / "figures/rate_by_layer.png").stat().st_size > 5000
-    assert "Rates by layer of" in (place.folder / "results/report.html").read_text(
-        "utf-8", "replace"
-    )
+    report = (place.folder / "results/report.html").read_text("utf-8")
+    assert "The rate is lowest (" in report
+    assert "no lower than 0 %" in report
+    assert "Counted is every token of plain; special tokens are left out." in report
 
 
 def test_it_is_a_target_with_settings_that_are_checked(place: Workplace, tmp_path: Path) -> None:

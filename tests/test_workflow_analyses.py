@@ -6,8 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from neuroglot import store
-from neuroglot.analyses import ANALYSES
+from neuroglot import layout, store
+from neuroglot.analyses import ANALYSES, wanted
+from neuroglot.analyses.captions import readings
+from neuroglot.config import load_file
 from tiny_workflow import Workplace, add_analyses, make_workplace, said_in_vain, unsaid
 
 
@@ -37,6 +39,27 @@ def test_every_variable_says_what_it_is_and_every_dataset_of_what(finished: Work
     assert len(found) >= 20
     assert {name: missing for name, data in found.items() if (missing := unsaid(data))} == {}
     assert {name: vain for name, data in found.items() if (vain := said_in_vain(data))} == {}
+
+
+def test_what_captions_say_was_read_is_what_the_datasets_were_made_from(
+    finished: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished.folder)
+    config = load_file(layout.CONFIGURATION)
+    seen = 0
+    for name in config.analyses:
+        for step in wanted.steps(config, ANALYSES[name]):
+            for model, scope in wanted.scopes(config, ANALYSES[name], [step.name]).items():
+                if step.parts:
+                    continue
+                path = layout.reduction(name, step.name, model)
+                made_from = store.read_record(path, "reduction").origin["made_from"]
+                read = readings(config, ANALYSES[name], [step.name], scope)
+                assert set(read) == {*made_from["corpora"], *made_from["tasks"]}
+                languages = {one for reading in read.values() for one in reading.languages}
+                assert languages == set(made_from["languages"])
+                seen += 1
+    assert seen >= 20
 
 
 TARGETS = ("lexicon: what the", "experts: languages over", "lape: the neurons that")

@@ -202,6 +202,14 @@ def draw(
 
 
 @app.command()
+def report(config: Config = CONFIG) -> None:
+    """Write all figures, with captions, and tables of a finished run into one HTML file."""
+    from neuroglot.commands import make_report
+
+    make_report(_read(config))
+
+
+@app.command()
 def summary(config: Config = Path("config.yaml")) -> None:
     """Say where the results are."""
     from neuroglot.summary import run

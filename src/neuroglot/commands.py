@@ -142,6 +142,13 @@ def make_figures(config: Config, analysis: str, family: str, model: str | None) 
     draw_figures(found, figures, scope, to_write(layout.figures(analysis, model)))
 
 
+def make_report(config: Config) -> None:
+    """Write the report of a finished run."""
+    from neuroglot.report import write_report
+
+    write_report(config, to_write(layout.REPORT))
+
+
 def _configured(config: Config, name: str) -> Analysis:  # type: ignore[type-arg]
     found = _known("analysis", name, ANALYSES)
     if config.section(name) is None:

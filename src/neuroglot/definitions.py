@@ -55,7 +55,7 @@ LOADERS = frozenset(
     {
         f"{PACKAGE}.analyses.named:looked_at",
         f"{PACKAGE}.analyses.named:named_neurons",
-        f"{PACKAGE}.analyses.run:draw_figures",
+        f"{PACKAGE}.analyses.run:drawing",
         f"{PACKAGE}.analyses.run:run_step",
     }
 )

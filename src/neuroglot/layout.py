@@ -10,6 +10,7 @@ DIGESTS = RESULTS / ".digests.json"
 CODE = RESULTS / ".code.json"
 PLAN = RESULTS / "recordings.json"
 REPORT = RESULTS / "report.html"
+REPORT_SNAKEMAKE = RESULTS / "report-snakemake.html"
 LOGS = RESULTS / "logs"
 
 

@@ -46,32 +46,6 @@ def dumped(told):
     return json.dumps(told.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
 
 
-def wanted_steps(analysis):
-    """The steps that the configuration asks for and that have models."""
-    section = settings.section(analysis.name)
-    return [
-        step
-        for step in analysis.steps
-        if step.wanted(settings, section)
-        and settings.models_of(analysis.name, step.causal)
-    ]
-
-
-def wanted_figures(analysis):
-    """Families whose steps are all wanted and that have figures for this number of models."""
-    names = {step.name for step in wanted_steps(analysis)}
-    return [
-        family
-        for family in analysis.figures
-        if names.issuperset(family.steps) and drawn(analysis, family)
-    ]
-
-
-def drawn(analysis, family):
-    """The figures of a family that are drawn for this number of models."""
-    return family.drawn(len(settings.models_of(analysis.name)))
-
-
 def result_place(analysis, step, **wildcards):
     """The path of a step's dataset, with its wildcards."""
     return layout.reduction(
@@ -88,7 +62,7 @@ def figure_paths(analysis, family, m="{m}"):
     folder = layout.figures(analysis.name, None if step.compares_models else m)
     return [
         f"{folder}/{stem}.{kind}"
-        for stem in drawn(analysis, family)
+        for stem in wanted.drawn(settings, analysis, family)
         for kind in ("svg", "png")
     ]
 
@@ -104,12 +78,12 @@ def results_of(name):
             )
         analysis = ANALYSES[name]
         found = []
-        for step in wanted_steps(analysis):
+        for step in wanted.steps(settings, analysis):
             for model in settings.models_of(name, step.causal):
                 folder = result_place(analysis, step, m=model, part="").parent
                 files = [*(f"{table}.csv" for table in step.tables), *step.files]
                 found += [f"{folder}/{file}" for file in files]
-        for family in wanted_figures(analysis):
+        for family in wanted.families(settings, analysis):
             causal = any(analysis.step(step).causal for step in family.steps)
             for model in settings.models_of(name, causal):
                 found += figure_paths(analysis, family, model)
@@ -125,7 +99,7 @@ def value(setting, *arguments):
 
 for analysis in (ANALYSES[name] for name in settings.analyses):
     section = settings.section(analysis.name)
-    for step in wanted_steps(analysis):
+    for step in wanted.steps(settings, analysis):
         place = result_place(analysis, step)
         runs_model = value(step.runs_model, section)
         subject = "all models" if step.compares_models else "{m}"
@@ -145,7 +119,6 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
                 [
                     report(
                         f"{place.parent}/{table}.csv",
-                        caption=str(analysis.folder / "captions" / "table.rst"),
                         category=analysis.name,
                         subcategory=subject,
                         labels={"table": table.replace("_", " ")},
@@ -189,7 +162,7 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
                 "OMP_NUM_THREADS={threads} {NEUROGLOT} --gpus {resources.gpu} step"
                 " {params.command} {params.scope} {CONFIGURATION} 2>&1 | tee {log}"
 
-    for family in wanted_figures(analysis):
+    for family in wanted.families(settings, analysis):
         steps = [analysis.step(name) for name in family.steps]
         across = steps[0].compares_models
         causal = any(step.causal for step in steps)
@@ -205,9 +178,6 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
                     (
                         report(
                             path,
-                            caption=str(
-                                analysis.folder / "captions" / f"{Path(path).stem}.rst"
-                            ),
                             category=analysis.name,
                             subcategory="all models" if across else "{m}",
                             labels={"figure": Path(path).stem.replace("_", " ")},

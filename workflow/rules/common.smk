@@ -5,7 +5,7 @@ import sys
 from snakemake.exceptions import WorkflowError
 
 from neuroglot import layout, ownership, provenance, recordings
-from neuroglot.analyses import ANALYSES
+from neuroglot.analyses import ANALYSES, wanted
 from neuroglot.analyses.base import Scope
 from neuroglot.analyses.run import code_of, code_of_figures
 from neuroglot.config import load
@@ -39,15 +39,10 @@ try:
 except NeuroglotError as error:
     raise WorkflowError(str(error)) from None
 
-as_read = dict(config)
-config["versions"] = dict(
-    ownership.versions()
-)  # the report shows them with the configuration
-
 
 onstart:
     # Jobs read these files, here or on another machine. They also document the results.
-    ownership.remember(layout.RESULTS, as_read, files, by_id)
+    ownership.remember(layout.RESULTS, config, files, by_id)
     recordings.remember(due)
     provenance.remember()
 

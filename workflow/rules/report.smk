@@ -1,6 +1,18 @@
 """The report: all figures and tables of the configured analyses, in one HTML file."""
 
+import itertools
+import json
+
+from neuroglot.provenance import digest, fingerprint
+
 CONFIGFILES = list(map(str, workflow.configfiles))
+
+
+def templates():
+    """The page's template and those of the captions; a change of their words makes the report."""
+    captions = [wanted.captions(settings, ANALYSES[name]) for name in settings.analyses]
+    page = Path(layout.__file__).parent / "report" / "page.html"
+    return [page, *itertools.chain(*captions)]
 
 
 rule report:
@@ -12,9 +24,31 @@ rule report:
         "results/logs/report.log",
     localrule: True
     params:
-        analyses=settings.analyses,
+        configuration=digest(json.dumps(config, sort_keys=True, default=str)),
+        versions=dict(ownership.versions()),
+        words=lambda wildcards: digest(
+            [path.read_text("utf-8") for path in templates()]
+        ),
+        code=fingerprint("neuroglot.report:write_report"),
     message:
         "report: figures and tables with captions"
+    shell:
+        "{NEUROGLOT} report {CONFIGURATION} 2>&1 | tee {log}"
+
+
+# Snakemake's own report, which shows the jobs too; only by its name.
+rule report_snakemake:
+    input:
+        [results_of(analysis) for analysis in settings.analyses],
+    output:
+        str(layout.REPORT_SNAKEMAKE),
+    log:
+        "results/logs/report-snakemake.log",
+    localrule: True
+    params:
+        analyses=settings.analyses,
+    message:
+        "report of Snakemake: figures, tables and jobs"
     shell:
         "snakemake {params.analyses} --nolock --snakefile {workflow.main_snakefile:q}"
         " --configfile {CONFIGFILES:q}"

@@ -16,6 +16,7 @@ from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, Group
 from neuroglot.corpora.base import Corpus
 from neuroglot.settings import ModelId, PerplexitySettings, Section
 from neuroglot.tasks.base import Task
+from neuroglot.tokens import Tokenising
 
 
 class AnalysisSettings(Section):
@@ -137,6 +138,9 @@ class Run(Protocol):
     def held_out_languages(self, corpus: str) -> list[str]:
         """The languages of a corpus that have held-out text."""
 
+    def tokenising(self, corpus: str, language: str) -> Tokenising:
+        """How one language of a corpus is tokenised."""
+
     def facts(self, languages: Iterable[str]) -> dict[str, LanguageFacts]:
         """The facts about some languages."""
 
@@ -237,12 +241,14 @@ class Figures:
         stems: stems of the files; each has its caption in ``captions/{stem}.rst``.
         steps: steps whose merged datasets the functions draw.
         between_models: stems that are drawn only for two or more models.
+        front: stems that are also shown at the start of the report, for the first model.
     """
 
     name: str
     stems: tuple[str, ...]
     steps: tuple[str, ...]
     between_models: tuple[str, ...] = ()
+    front: tuple[str, ...] = ()
 
     def drawn(self, models: int) -> tuple[str, ...]:
         """The stems that are drawn for this number of models."""
@@ -341,6 +347,10 @@ class Analysis(Generic[Configured]):
     def folder(self) -> Path:
         """The folder that holds the analysis."""
         return Path(__file__).parent / self.name
+
+    def caption(self, stem: str) -> Path:
+        """The template of the caption of a figure or, with ``table``, of the tables."""
+        return self.folder / "captions" / f"{stem}.rst"
 
     def step(self, name: str) -> Step[Configured, Any, Any]:
         """The step with this name."""

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import xarray as xr
@@ -21,6 +21,9 @@ from neuroglot.models.card import CARD, read_card
 from neuroglot.packages import file_sha256
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.tables import tidy
+
+if TYPE_CHECKING:
+    from neuroglot.figures.style import Drawing
 
 
 def code_of(analysis: Analysis[Any], step: Step[Any, Any, Any], settings: StepSettings) -> str:
@@ -106,14 +109,25 @@ def draw_figures(analysis: Analysis[Any], family: Figures, scope: Scope, folder:
     """
     from neuroglot.figures.style import save
 
+    data = data_of(analysis, family, scope)
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem in family.drawn(len(scope.models)):
+        save(drawing(analysis, family, stem).draw(data), folder / stem)
+
+
+def drawing(analysis: Analysis[Any], family: Figures, stem: str) -> "Drawing":
+    """How one figure of a family is drawn, and what it shows."""
+    module = importlib.import_module(f"{analysis.package}.figures.{family.name}")
+    found: Drawing = module.FIGURES[stem]
+    return found
+
+
+def data_of(analysis: Analysis[Any], family: Figures, scope: Scope) -> xr.Dataset:
+    """Read and merge the datasets that a family of figures draws."""
     steps = [analysis.step(name) for name in family.steps]
     model = None if steps[0].compares_models else scope.model
     paths = [layout.reduction(analysis.name, step.name, model) for step in steps]
-    data = merged([store.open_dataset(path, "reduction") for path in paths])
-    module = importlib.import_module(f"{analysis.package}.figures.{family.name}")
-    folder.mkdir(parents=True, exist_ok=True)
-    for stem in family.drawn(len(scope.models)):
-        save(module.FIGURES[stem].draw(data), folder / stem)
+    return merged([store.open_dataset(path, "reduction") for path in paths])
 
 
 def merged(parts: list[xr.Dataset]) -> xr.Dataset:

@@ -182,7 +182,12 @@ EXPERTS = Analysis(
             ("figure_02_euclidean", "figure_05_kl_divergence", "figure_06_pearson"),
             ("frequency",),
         ),
-        Figures("shared", ("figure_03_shared_experts",), ("frequency",)),
+        Figures(
+            "shared",
+            ("figure_03_shared_experts",),
+            ("frequency",),
+            front=("figure_03_shared_experts",),
+        ),
         Figures("specific", ("specific_experts",), ("frequency",)),
         Figures("inference", ("table_04_perplexity", "sliced_speed"), ("inference",)),
     ),

@@ -96,7 +96,12 @@ LAPE = Analysis(
     ),
     figures=(
         Figures("neurons", ("language_neurons", "several_languages"), ("neurons",)),
-        Figures("perplexity", ("perplexity_without",), ("perplexity",)),
+        Figures(
+            "perplexity",
+            ("perplexity_without",),
+            ("perplexity",),
+            front=("perplexity_without",),
+        ),
     ),
     naming=(
         Naming(

@@ -92,6 +92,7 @@ LEXICON = Analysis(
                 "figure_14_highest_entropy",
             ),
             ("association",),
+            front=("figure_08_lowest_entropy_positive",),
         ),
         Figures("prior", ("section_5_1_prior",), ("association",)),
         Figures("coverage", ("entropy_and_coverage",), ("association",)),

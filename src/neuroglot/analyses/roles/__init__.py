@@ -222,6 +222,7 @@ ROLES = Analysis(
                 "figure_13_combinator_rank_correlation_pairs",
             ),
             ("rank_correlation",),
+            front=("figure_12_detector_rank_correlation",),
         ),
         Figures(
             "parallel_sets",

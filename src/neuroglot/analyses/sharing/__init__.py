@@ -231,6 +231,7 @@ SHARING = Analysis(
             "contributions",
             ("figures_08_23_26_top", "figure_09_contribution"),
             ("contributions", "kinds"),
+            front=("figures_08_23_26_top",),
         ),
         Figures(
             "effective", ("figures_10_27_29_effective", "tables_01_04_effective"), ("effective",)

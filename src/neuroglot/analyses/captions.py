@@ -1,0 +1,328 @@
+"""Captions: Jinja2 templates in reStructuredText, filled in with what is true of one run.
+
+A template is ``captions/{stem}.rst`` in the analysis' folder. It may use these names:
+
+- ``model``: id of the model; "" for a figure of several models.
+- ``finding``: what the figure shows, as sentences with numbers; "" if nothing.
+- ``data``: the dataset that is drawn.
+- ``section``, ``capture``, ``perplexity``: the settings of the analysis, of recording, and of
+  held-out text (None without).
+- ``texts``: a sentence that names the texts and tasks, with source and size.
+- ``rows``: sentences that say which tokens count, and whether punctuation was removed.
+- the filters ``number`` (1,234), ``percent`` (12.5 %) and ``listed`` (a, b and c).
+
+A value is shown as it is: its characters are neither markup of reStructuredText nor of HTML.
+"""
+
+import html
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docutils.core import publish_parts
+from docutils.utils import SystemMessage
+from jinja2 import Environment, StrictUndefined, TemplateError
+
+from neuroglot import layout
+from neuroglot.analyses import ANALYSES
+from neuroglot.analyses.base import Analysis, Run, Scope, Step
+from neuroglot.capture.settings import GROUPS
+from neuroglot.errors import NeuroglotError
+from neuroglot.sources import PLACES
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Counted = Callable[[str, str], int]
+"""Gives the number of segments or items of a text or task, of its id and a language's."""
+
+# What may be read of a text: what recordings are over, or what a step reads without recordings.
+RECORDED = ("prefixes", "last token of each segment", "last prompt token", "every token")
+WINDOWS, TEXT, ITEMS = "windows", "text", "items"
+COUNTED = {
+    "last token of each segment": "Counted are last tokens of segments of {}.",
+    "last prompt token": "Counted are last tokens of prompts of {}.",
+    "every token": "Counted is every token of {}; special tokens are left out.",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one text or task was read for a dataset.
+
+    Attributes:
+        languages: ids, in drawing order.
+        over: the tokens that count, as ``RECORDED`` names them, or ``WINDOWS`` of them.
+    """
+
+    languages: tuple[str, ...]
+    over: tuple[str, ...]
+
+
+def caption(
+    run: Run,
+    analysis: Analysis[Any],
+    stem: str,
+    read: Mapping[str, Reading],
+    counted: Counted,
+    *,
+    model: str | None,
+    data: "xr.Dataset",
+    finding: str = "",
+) -> str:
+    """Render a caption as HTML.
+
+    Args:
+        run: the configuration.
+        analysis: analysis of the figure or table.
+        stem: stem of the figure, or ``table``.
+        read: how the texts of the dataset were read; see ``readings``.
+        counted: gives the sizes of texts.
+        model: id of the model; None for all.
+        data: the dataset.
+        finding: what the figure shows.
+
+    Raises:
+        NeuroglotError: the template is missing, uses a name that is not there, or is not proper
+            reStructuredText.
+    """
+    return rendered(
+        analysis.caption(stem),
+        {
+            "model": model or "",
+            "finding": finding,
+            "data": data,
+            "section": run.section(analysis.name),
+            "texts": texts_sentence(run, read, counted),
+            "rows": rows_sentences(run, read),
+            "capture": run.capture,
+            "perplexity": run.perplexity,
+        },
+    )
+
+
+# --- what was read ---------------------------------------------------------------------------
+
+
+def readings(
+    run: Run, analysis: Analysis[Any], steps: Iterable[str], scope: Scope
+) -> dict[str, Reading]:
+    """Say how texts and tasks were read for the datasets of some steps, directly or not.
+
+    Args:
+        run: the configuration.
+        analysis: analysis of the steps.
+        steps: names of the steps.
+        scope: the model or models.
+
+    Returns:
+        Readings by the id of the text or task, in the configuration's order.
+    """
+    found: dict[str, dict[str, set[str]]] = {}
+    for name in steps:
+        for text, language, what in _read_by(run, analysis, analysis.step(name), scope):
+            found.setdefault(text, {}).setdefault(language, set()).add(what)
+    return {
+        text: Reading(
+            languages=tuple(one for one in run.all_languages if one in found[text]),
+            over=_over(set.union(*found[text].values())),
+        )
+        for text in (*run.corpora, *run.tasks)
+        if text in found
+    }
+
+
+def _over(read: set[str]) -> tuple[str, ...]:
+    """The tokens that count: those of recordings and, only without any, those of the text."""
+    if recorded := tuple(one for one in RECORDED if one in read):
+        return recorded
+    if WINDOWS in read:
+        return (WINDOWS,)
+    return ("every token",) if TEXT in read else ()
+
+
+def _read_by(
+    run: Run, analysis: Analysis[Any], step: Step[Any, Any, Any], scope: Scope
+) -> Iterator[tuple[str, str, str]]:
+    """Text, language, and what of it a job of a step reads, directly or not."""
+    inputs = step.inputs(run, run.section(analysis.name), scope)
+    for path in dict.fromkeys(inputs.paths()):
+        match path.relative_to(layout.RESULTS).parts:
+            case ["models", _]:
+                pass
+            case ["corpora" | "tasks" as kind, text, file]:
+                yield text, Path(file).stem, TEXT if kind == "corpora" else ITEMS
+            case ["tokens", _, text, store]:
+                judged = run.perplexity is not None and text == run.perplexity.corpus
+                yield text, Path(store).stem, WINDOWS if judged else TEXT
+            case ["activations" | "states", _, text, store, group]:
+                yield text, Path(store).stem, GROUPS[group].over
+            case [name, *folders, store]:
+                yield from _read_by(run, *_job(run, ANALYSES[name], folders, Path(store).stem))
+
+
+def _job(
+    run: Run, analysis: Analysis[Any], folders: list[str], stem: str
+) -> tuple[Analysis[Any], Step[Any, Any, Any], Scope]:
+    """The job that makes a dataset, from its path as ``layout.reduction`` makes it."""
+    match folders:
+        case []:
+            step = analysis.step(stem)
+            return analysis, step, Scope(tuple(run.models_of(analysis.name, step.causal)))
+        case [model]:
+            return analysis, analysis.step(stem), Scope((model,))
+        case [model, step_name]:
+            return analysis, analysis.step(step_name), Scope((model,), stem)
+    raise TypeError(f"no step of {analysis.name} writes {'/'.join([*folders, stem])}")
+
+
+def texts_sentence(run: Run, read: Mapping[str, Reading], counted: Counted) -> str:
+    """Name texts and tasks with source, size and number of languages; "" for none."""
+    named = [
+        f"{text} ({source_of(run, text)}: {size(run, text, reading.languages, counted)})"
+        for text, reading in read.items()
+    ]
+    return f"Read: {listed(named)}." if named else ""
+
+
+def source_of(run: Run, text: str) -> str:
+    """The source of a text or task, with its place if it has one."""
+    origin = {**run.corpora, **run.tasks}[text].origin()
+    return ", ".join(str(origin[key]) for key in ("source", *PLACES) if key in origin)
+
+
+def size(run: Run, text: str, languages: Sequence[str], counted: Counted) -> str:
+    """Write how many segments or items a text or task has in how many languages."""
+    counts = [counted(text, language) for language in languages]
+    low, high = min(counts), max(counts)
+    span = number(low) if low == high else f"{number(low)} to {number(high)}"
+    noun = "item" if text in run.tasks else "segment"
+    return f"{span} {_plural(noun, high)} in {_counted(len(languages), 'language')}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{number(count)} {_plural(noun, count)}"
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"
+
+
+def rows_sentences(run: Run, read: Mapping[str, Reading]) -> str:
+    """Say which tokens count, and in which texts punctuation was removed; "" for no text."""
+    over: dict[str, list[str]] = {}
+    for text, reading in read.items():
+        for one in reading.over:
+            over.setdefault(one, []).append(text)
+    sentences = [
+        *_prefixes(run, {text: read[text] for text in over.get("prefixes", [])}),
+        *(form.format(listed(over[one])) for one, form in COUNTED.items() if one in over),
+    ]
+    if WINDOWS in over and run.perplexity:
+        windows, window = run.perplexity.windows, _counted(run.perplexity.window, "token")
+        which = "all windows" if windows is None else f"at most {_counted(windows, 'window')}"
+        where = listed(over[WINDOWS])
+        sentences.append(f"Models are judged on {which} of {window} a language of {where}.")
+    return " ".join([*sentences, *_punctuation(run, read)])
+
+
+def _prefixes(run: Run, read: Mapping[str, Reading]) -> Iterator[str]:
+    """Define the prefixes of texts, which end at words, at subwords, or at either by language."""
+    by_setting: dict[str, list[str]] = {}
+    for text in read:
+        by_setting.setdefault(run.corpora[text].prefix, []).append(text)
+    for texts in by_setting.values():
+        ends = {
+            language: run.tokenising(text, language).prefix
+            for text in texts
+            for language in read[text].languages
+        }
+        by_subword = [one for one, end in ends.items() if end == "subword"]
+        where = "up to the end of each word, at the word's last subword"
+        if len(by_subword) == len(ends):
+            where = "up to each subword"
+        elif by_subword:
+            names = [facts.name for facts in run.facts(by_subword).values()]
+            where = f"{where}; in {listed(names)}, up to each subword"
+        yield f"Counted are prefixes of {listed(texts)}: the text {where}."
+    if by_setting:
+        yield "Prefixes of one subword are left out."
+
+
+def _punctuation(run: Run, read: Mapping[str, Reading]) -> Iterator[str]:
+    corpora = [text for text in read if text in run.corpora]
+    removed = [text for text in corpora if run.corpora[text].strip_punctuation]
+    kept = [text for text in corpora if text not in removed]
+    if removed:
+        where = f" from {listed(removed)}" if kept else ""
+        yield f"All punctuation but a segment's last mark was removed{where}."
+    if kept:
+        yield f"Punctuation was kept{f' in {listed(kept)}' if removed else ''}."
+
+
+# --- how it is written -----------------------------------------------------------------------
+
+
+def number(value: Any) -> str:
+    """Write a number: whole ones and those from 1000 without decimals, others to four digits."""
+    plain = value.item() if hasattr(value, "item") else value
+    if isinstance(plain, float) and math.isnan(plain):
+        return "unknown"
+    whole = isinstance(plain, int) or 1000 <= abs(plain) < math.inf
+    return (f"{round(plain):,}" if whole else f"{plain:.4g}").replace("-", "−")
+
+
+def percent(share: Any) -> str:
+    """Write a share of 1 as per cent: 0.125 is "12.5 %"."""
+    return f"{number(float(share) * 100)} %"
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Write a list as in a sentence: "a, b and c"."""
+    *first, last = [str(one) for one in names] or ["none"]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+# Values are put into a template as hexadecimal digits between two characters for private use, which
+# are text to docutils wherever they stand, and are read back from its HTML.
+VEIL = re.compile("\ue000([0-9a-f]*)\ue001")
+
+
+def _veiled(value: Any) -> str:
+    if value is None:
+        raise TemplateError("a value is None; ask for it with if")
+    return f"\ue000{str(value).encode().hex()}\ue001"
+
+
+def _unveiled(found: re.Match[str]) -> str:
+    return html.escape(bytes.fromhex(found[1]).decode())
+
+
+TEMPLATES = Environment(undefined=StrictUndefined, finalize=_veiled, autoescape=False)
+TEMPLATES.filters.update(number=number, percent=percent, listed=listed)
+DOCUTILS = {
+    "_disable_config": True,
+    "file_insertion_enabled": False,
+    "raw_enabled": False,
+    "halt_level": 2,  # warnings
+    "warning_stream": False,  # what halts is in the exception
+}
+
+
+def rendered(path: Path, context: Mapping[str, Any]) -> str:
+    """Render a template as HTML.
+
+    Raises:
+        NeuroglotError: it is missing, uses a name that is not there, or is not proper
+            reStructuredText.
+    """
+    try:
+        text = TEMPLATES.from_string(path.read_text("utf-8")).render(context)
+        parts = publish_parts(text, writer="html5", settings_overrides=DOCUTILS)
+    except (OSError, TemplateError, SystemMessage, ValueError, TypeError, LookupError) as error:
+        message = VEIL.sub(lambda found: bytes.fromhex(found[1]).decode(), str(error))
+        raise NeuroglotError(f"{path}: {message}") from error
+    return VEIL.sub(_unveiled, parts["fragment"])
