@@ -1,5 +1,10 @@
-"""Code shared by the benchmarks: the default model, real text, and paired ratios."""
+"""Code shared by the benchmarks: the default model, a text, and paired ratios.
 
+With ``NEUROGLOT_SMOKE``, a folder of a tiny model, in the environment, everything is as small as
+can be: it is only seen whether the benchmarks still run.
+"""
+
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -8,24 +13,41 @@ from pathlib import Path
 import pytest
 import torch
 
+from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.load import load
-from neuroglot.tokens import Tokens, read_tokens
+from neuroglot.tokens import Tokens, as_tokens, tokenise
 
-RESULTS = Path(__file__).parent.parent / "results"
-MODEL = RESULTS / "models" / "gemma-3-270m"
-TOKENS = RESULTS / "tokens" / "gemma-3-270m" / "udhr" / "en.zarr"
+HERE = Path(__file__).parent
+SMOKE = os.environ.get("NEUROGLOT_SMOKE", "")
+MODEL = Path(SMOKE or HERE.parent / "results" / "models" / "gemma-3-270m")
+
+
+def sized(size: int, smoke: int) -> int:
+    """A size of what is measured, or the smallest at which it can be run."""
+    return smoke if SMOKE else size
+
+
+def text() -> Tokens:
+    """The tokens of the benchmarks' own text, one segment a line."""
+    card = read_card(MODEL)
+    lines = (HERE / "text.txt").read_text("utf-8").splitlines()[: sized(1000, 3)]
+    segments = [(f"{number:03d}", line) for number, line in enumerate(lines)]
+    window, vocabulary = card.context_window, card.vocabulary
+    return as_tokens(
+        tokenise(read_tokenizer(MODEL), segments, "word", window, vocabulary, "truncate")
+    )
 
 
 @pytest.fixture(scope="session")
 def model() -> torch.nn.Module:
     if not (MODEL / "card.json").is_file():
-        pytest.exit("the benchmarks use the default run's model and tokens: run make first", 1)
+        pytest.exit("the benchmarks use the default run's model: run make first", 1)
     return load(MODEL, "cpu")
 
 
 @pytest.fixture(scope="session")
 def tokens() -> Tokens:
-    return read_tokens(TOKENS)
+    return text()
 
 
 def ratios(
@@ -44,7 +66,7 @@ def ratios(
         return time.perf_counter() - start
 
     ours(), other()  # warm up
-    pairs = [(seconds(ours), seconds(other)) for _ in range(rounds)]
+    pairs = [(seconds(ours), seconds(other)) for _ in range(sized(rounds, 1))]
     found = [b / a for a, b in pairs]
     return {
         "ratio": statistics.median(found),
@@ -53,6 +75,16 @@ def ratios(
         "seconds": statistics.median(a for a, _ in pairs),
         "other_seconds": statistics.median(b for _, b in pairs),
     }
+
+
+def at_least(measured: float, least: float) -> None:
+    """Fail if what was measured is too small, unless the sizes are not those to be measured."""
+    assert SMOKE or measured >= least
+
+
+def at_most(measured: float, most: float) -> None:
+    """Fail if what was measured is too large, unless the sizes are not those to be measured."""
+    assert SMOKE or measured <= most
 
 
 def pytest_terminal_summary(

@@ -1,4 +1,4 @@
-"""Peak memory of recording the default text once and repeated ten times, in new processes.
+"""Peak memory of recording a text three times to thirty times, in new processes.
 
 Run after `make`: python bench/memory.py. Linux only: ru_maxrss is in kilobytes.
 """
@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-TIMES = (1, 3, 10)
-TEXT = "django"  # long enough to fill a shard once
+TIMES = (3, 9, 30)  # three times the text fill a shard
 
 
 def repeat(tokens, times: int):
@@ -33,15 +32,14 @@ def repeat(tokens, times: int):
 
 def peak(times: int) -> float:
     """Peak resident megabytes of a process that loads the model and records the text."""
-    from conftest import MODEL, TOKENS
+    from conftest import MODEL, text
     from neuroglot import store
     from neuroglot.capture.collectors import role_collectors
     from neuroglot.capture.engine import Engine, Recording
     from neuroglot.models.load import load
-    from neuroglot.tokens import read_tokens
 
     engine = Engine(load(MODEL, "cpu"))
-    tokens = repeat(read_tokens(TOKENS.parent.parent / TEXT / TOKENS.name), times)
+    tokens = repeat(text(), times)
     collectors = tuple(role_collectors("nonzero", 0.0))
     recording = Recording(("act", "out"), "prefixes", collectors)
     folder = Path(tempfile.mkdtemp())

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import sized
 from neuroglot.analyses.experts.measures.clusters import equal_size_clusters
 from neuroglot.models.ffn import ffns
 
-EXPERTS = 256
+EXPERTS = sized(256, 4)
 
 
 def inertia(rows: np.ndarray, cluster: np.ndarray) -> float:
@@ -30,6 +31,8 @@ def test_layer_of_the_default_model(benchmark, model: torch.nn.Module, layer: st
 
 def test_layer_of_the_papers_model(benchmark) -> None:
     """11008 neurons of 4096 weights, as in Llama 2 7B, drawn at random."""
-    rows = np.random.default_rng(0).standard_normal((11008, 4096), dtype=np.float32)
+    rows = np.random.default_rng(0).standard_normal(
+        (43 * EXPERTS, sized(4096, 16)), dtype=np.float32
+    )
     cluster = benchmark.pedantic(lambda: equal_size_clusters(rows, EXPERTS, seed=0), rounds=1)
     assert np.bincount(cluster).tolist() == [43] * EXPERTS

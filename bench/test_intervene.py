@@ -3,14 +3,14 @@
 import numpy as np
 import torch
 
-from conftest import ratios
+from conftest import at_least, ratios, sized
 from neuroglot.capture.answers import judge
 from neuroglot.capture.questions import Question
 from neuroglot.models.ffn import backbone, ffns
 from neuroglot.models.intervene import Edit, intervened
 from neuroglot.tokens import Tokens
 
-ITEMS, PROMPT, ANSWER = 12, 32, 3
+ITEMS, PROMPT, ANSWER = sized(12, 2), 32, 3
 SHARE = 0.3  # share of a layer's neurons that an item edits, as many as all languages share
 
 
@@ -40,7 +40,7 @@ def test_every_item_edits_its_own_neurons(benchmark, model, tokens) -> None:
 
     found = benchmark.pedantic(lambda: ratios(edited, plain), rounds=1)
     benchmark.extra_info.update(found)
-    assert found["ratio"] > 0.8
+    at_least(found["ratio"], 0.8)
 
 
 def test_generation(benchmark, model, tokens) -> None:
@@ -59,7 +59,7 @@ def test_generation(benchmark, model, tokens) -> None:
 
     found = benchmark.pedantic(lambda: ratios(edited, plain), rounds=1)
     benchmark.extra_info.update(found)
-    assert found["ratio"] > 0.8
+    at_least(found["ratio"], 0.8)
 
 
 def test_variants_reuse_what_was_read(benchmark, model, tokens) -> None:
@@ -71,7 +71,7 @@ def test_variants_reuse_what_was_read(benchmark, model, tokens) -> None:
         for row, answer in zip(rows, answers, strict=True)
     ]
     own = own_neurons(model)
-    variants = [lambda items: [Edit(own[items])]] * 10
+    variants = [lambda items: [Edit(own[items])]] * sized(10, 2)
     ids = torch.tensor(rows)
 
     def ours() -> None:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from conftest import ratios
+from conftest import ratios, sized
 from neuroglot.models.projection import BLOCK_VALUES, extreme_products
 
-NEURONS, HIDDEN, VOCABULARY = 2048, 640, 262_144
+NEURONS, HIDDEN, VOCABULARY = sized(2048, 32), sized(640, 16), sized(262_144, 4096)
 K = 100
-BLOCK_TOKENS = BLOCK_VALUES // NEURONS
+BLOCK_TOKENS = min(VOCABULARY, BLOCK_VALUES // NEURONS)
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,16 @@ def bounds_around(values: np.ndarray, estimate: np.ndarray) -> np.ndarray:
     return np.stack([low, high]) - middle + estimate
 
 
+def assert_counts(counts: np.ndarray, values: np.ndarray) -> None:
+    """Counts [layer, neuron] are of the positive values [layer, row, neuron].
+
+    In another batch, a value that is nearly zero may be rounded to the other side of it.
+    """
+    surely, perhaps = ((values > end).sum(1) for end in (1e-6, -1e-6))
+    assert (surely <= counts).all()
+    assert (counts <= perhaps).all()
+
+
 class TestCapture:
     @pytest.mark.parametrize(
         ("lengths", "tokens_per_batch", "raw", "shard"),
@@ -82,15 +92,13 @@ class TestCapture:
             for site in ("act", "out"):
                 found = {n: sums[f"{site}_{n}_by_fold"] for n in ("count", "sum", "flatness_sum")}
                 near = {"rtol": 1e-4, "atol": 1e-5}
-                np.testing.assert_array_equal(found["count"][:, one], (own[site] > 0).sum(1))
+                assert_counts(found["count"][:, one], own[site])
                 np.testing.assert_allclose(found["sum"][:, one], own[site].sum(1), **near)
                 flat = [kernels.flatness(layer).sum() for layer in own[site]]
                 np.testing.assert_allclose(found["flatness_sum"][:, one], flat, **near)
-            gelu = [(kernels.gelu(x) > 0).sum(0) for x in own["out"]]
-            np.testing.assert_array_equal(sums["out_gelu_count_by_fold"][:, one], gelu)
+            assert_counts(sums["out_gelu_count_by_fold"][:, one], own["out"])
             for site in ("act", "gate"):
-                expected = (rows[site][:, fold == one] > 0).sum(1)
-                np.testing.assert_array_equal(sums[f"{site}_positive_by_fold"][:, one], expected)
+                assert_counts(sums[f"{site}_positive_by_fold"][:, one], rows[site][:, fold == one])
         for name in ("act_count", "out_gelu_count", "gate_positive"):
             np.testing.assert_array_equal(sums[name], sums[f"{name}_by_fold"].sum(1))
 

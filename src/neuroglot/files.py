@@ -1,4 +1,4 @@
-"""Writes files whole or not at all, and detects changed files.
+"""Writes files whole or not at all.
 
 Readers and later runs never see half a file.
 """
@@ -7,9 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-# Nanoseconds within which two changes of a file may give it the same times (network file systems).
-TICK = 2_000_000_000
 
 written: list[Path] = []
 """Paths that this process writes, for messages: errors of a full disk rarely name a file."""
@@ -46,14 +43,3 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file's content whole or not at all."""
     with written_whole(path) as temporary:
         temporary.write_bytes(content)
-
-
-def state_of(file: Path) -> dict[str, int]:
-    """A file's state, which changes if it is written or replaced, whatever its mtime is set to."""
-    stat = file.stat()
-    return {
-        "size": stat.st_size,
-        "mtime": stat.st_mtime_ns,
-        "ctime": stat.st_ctime_ns,
-        "inode": stat.st_ino,
-    }

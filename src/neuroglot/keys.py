@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 from neuroglot import layout
 from neuroglot.corpora.base import Corpus
 from neuroglot.errors import NeuroglotError
-from neuroglot.files import TICK, state_of
 from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import CARD, is_current, read_card
 from neuroglot.models.source import ModelSettings, checkpoint_files
 from neuroglot.packages import canonical, file_sha256
-from neuroglot.provenance import digest, fingerprint
+from neuroglot.provenance import TICK, digest, fingerprint, state_of
 from neuroglot.sources import Source
 from neuroglot.store import write_json
 from neuroglot.tasks.base import Task

@@ -43,7 +43,10 @@ from pathlib import Path
 from typing import Any
 
 from neuroglot import definitions, layout
-from neuroglot.files import TICK, state_of, write_whole
+from neuroglot.files import write_whole
+
+# Nanoseconds within which two changes of a file may give it the same times (network file systems).
+TICK = 2_000_000_000
 
 _taken: dict[str, str] = {}  # fingerprints that this process has computed, by their targets
 
@@ -115,6 +118,17 @@ def _state(root: Path) -> dict[str, dict[str, int]]:
         return {str(path): state_of(path) for path in definitions.files(root)}
     except OSError:
         return {}  # a file was removed just now
+
+
+def state_of(file: Path) -> dict[str, int]:
+    """A file's state, which changes if it is written or replaced, whatever its mtime is set to."""
+    stat = file.stat()
+    return {
+        "size": stat.st_size,
+        "mtime": stat.st_mtime_ns,
+        "ctime": stat.st_ctime_ns,
+        "inode": stat.st_ino,
+    }
 
 
 def reached(*targets: str) -> frozenset[str]:
