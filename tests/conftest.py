@@ -6,7 +6,15 @@ from filelock import FileLock
 from tiny_workflow import Workplace, add_analyses, make_workplace
 
 # They take minutes: begun last, one of them would run alone at the end.
-LONG = ("test_workflow", "test_workflow_analyses", "test_reruns", "test_slurm", "test_reached")
+LONG = (
+    "test_workflow",
+    "test_workflow_analyses",
+    "test_reruns",
+    "test_slurm",
+    "test_reached",
+    "test_every_figure",
+    "test_captions",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -128,11 +128,6 @@ def missing_scripts(scripts: Iterable[str]) -> dict[str, str]:
     }
 
 
-def drawable(text: str) -> bool:
-    """Whether the figures' fonts have every character of a text."""
-    return not _undrawn(text)
-
-
 def shown(text: str) -> str:
     """The text, or in brackets the script that no font draws, such as [Thai].
 
