@@ -173,7 +173,9 @@ def _commands(place: Workplace) -> Iterator[list[str]]:
     for line in plan.output.splitlines():
         if " --config " in line and "neuroglot " in line:
             words = shlex.split(line.partition(" 2>&1")[0])
-            yield words[words.index("neuroglot") + 1 :]
+            command = words[words.index("neuroglot") + 1 :]
+            if command[0] != "report":  # it reads figures and tables, which have no checksums
+                yield command
 
 
 def step_named(steps: list[Step], name: str) -> Step:

@@ -338,6 +338,20 @@ def test_a_picture_loses_nothing(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(image.convert("RGB")), pixels)
 
 
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (30, 20), "red").save(path)
+    whole = path.read_bytes()
+    for length in range(whole.index(b"IDAT")):
+        path.write_bytes(whole[:length])
+        with pytest.raises(NeuroglotError, match="a.png: cannot be read as a picture"):
+            picture(path)
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with contextlib.suppress(NeuroglotError):
+            picture(path)
+
+
 def test_figures_of_the_first_section_are_declared() -> None:
     front = {
         name: [stem for family in analysis.figures for stem in family.front]

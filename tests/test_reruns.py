@@ -182,8 +182,8 @@ def test_a_figure_redraws_its_family_only(finished: Workplace) -> None:
     jobs = after(
         finished,
         "src/neuroglot/analyses/roles/figures/flatness.py",
-        "(bits per neuron)",
-        "(bits a neuron)",
+        "(bits per neuron;",
+        "(bits a neuron;",
     )
     assert jobs == {"roles: figures of flatness"}
 

@@ -238,9 +238,18 @@ def _dataset(analysis: Analysis[Any], step: Step[Any, Any, Any], model: str | No
 
 
 def picture(path: Path) -> Picture:
-    """Read a PNG as lossless WebP, which is smaller."""
-    with Image.open(path) as image:
-        pixels = image.convert("RGB")
+    """Read a PNG as lossless WebP, which is smaller.
+
+    Raises:
+        NeuroglotError: the file is missing or damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            pixels = image.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's own are of these kinds
+        raise NeuroglotError(
+            f"{path}: cannot be read as a picture: {error}; delete it and run the same command"
+        ) from error
     buffer = io.BytesIO()
     pixels.save(buffer, "WEBP", **SMALL)
     content = base64.b64encode(buffer.getvalue()).decode()
