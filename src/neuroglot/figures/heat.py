@@ -1,6 +1,5 @@
 """Heat maps: levels by layer, and levels by levels, on one scale of colours a figure."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,8 +21,6 @@ from neuroglot.figures.series import Series
 from neuroglot.figures.sheets import Facet
 
 MISSING = "#BBBBBB"
-CHARACTER = 0.065
-"""Inches of a character of 8 points."""
 CELL = 0.13
 """Inches of a row with a name of 7 points."""
 HEAD = 0.55
@@ -104,8 +101,7 @@ class Scale:
         size = {"fraction": 0.04, "aspect": 25, "pad": 0.02}
         bar = figure.colorbar(shown, ax=list(axes), extend=self.extend, **(size | more))
         paper: Any = axes[0].get_figure(root=True)
-        room = int((paper.get_figheight() - 0.7) / CHARACTER)
-        bar.set_label(textwrap.fill(self.label, max(16, room)))
+        bar.set_label(sheets.broken(self.label, paper.get_figheight() - 0.7))
         bar.outline.set_visible(False)
 
 
@@ -223,7 +219,7 @@ def matrix(
 
     Args:
         ax: axes to draw in.
-        values: ``[row, column]``; NaN is grey, if it is to be drawn at all: see ``triangle``.
+        values: ``[row, column]``; NaN is grey.
         rows: names of the rows.
         columns: names of the columns.
         scale: the scale of colours.

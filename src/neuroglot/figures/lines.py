@@ -1,6 +1,5 @@
 """Lines and bands by layer or state, in panels, from a tidy table."""
 
-import textwrap
 from typing import Any
 
 import seaborn.objects as so
@@ -18,8 +17,6 @@ MOST_COLOURED = 4
 MOST_MARKED = 12
 """Layers up to which a line has a mark at every layer; beyond, it has none."""
 BAND_ALPHA = 0.18
-CHARACTER = 0.065
-"""Inches of a character of 8 points."""
 
 
 def by_layer(
@@ -54,9 +51,8 @@ def by_layer(
     Returns:
         The figure. Its axes are the panels, row by row.
     """
-    wrap = ABREAST if rows is None and columns is not None and len(columns) > ABREAST else None
-    down = -(-len(columns or [0]) // wrap) if wrap else len(rows or [0])  # type: ignore[arg-type]
-    figure = sheets.sheet(down * height + 0.9, len(columns or [0]))  # type: ignore[arg-type]
+    down, across, wrap = sheets.arranged(rows, columns)
+    figure = sheets.sheet(down * height + 0.9, across)
     mark: dict[str, Any] = {"marker": "o", "pointsize": 3} if axis.size <= MOST_MARKED else {}
     placed = axis.placed(table)
     panel = [facet.column for facet in (rows, columns) if facet]
@@ -125,8 +121,7 @@ def drawn(
             ax.set_xlabel(x)
     name_panels(figure.axes, rows, columns)
     if y:
-        room = int((figure.get_figheight() - 0.9) / CHARACTER)
-        figure.supylabel(textwrap.fill(y, max(16, room)))
+        figure.supylabel(sheets.broken(y, figure.get_figheight() - 0.9))
     return figure
 
 

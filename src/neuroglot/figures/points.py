@@ -14,7 +14,7 @@ from xarray import Dataset
 from neuroglot.figures import sheets
 from neuroglot.figures.lines import drawn, faceted, nominal
 from neuroglot.figures.series import Series
-from neuroglot.figures.sheets import ABREAST, Facet
+from neuroglot.figures.sheets import Facet
 from neuroglot.tables import valued
 
 LINE = 0.135
@@ -63,12 +63,11 @@ def by_level(
     if mean and len(levels) > 1:
         table = with_means(table, levels, [series.column, *([hollow] if hollow else [])], panel)
         named[MEAN] = MEAN
-    wrap = ABREAST if rows is None and columns is not None and len(columns) > ABREAST else None
-    down = -(-len(columns or [0]) // wrap) if wrap else len(rows or [0])  # type: ignore[arg-type]
+    down, across, wrap = sheets.arranged(rows, columns)
     room = (sheets.HEIGHT - margin - down * HEAD) / (down * len(named))
     line = min(room, max(LINE, 0.07 * len(series)))
     height = margin + down * (HEAD + line * len(named))
-    figure = sheets.sheet(height, len(columns or [0]))  # type: ignore[arg-type]
+    figure = sheets.sheet(height, across)
     plot = so.Plot(table, x="value", y=levels.column, color=series.column, marker=series.column)
     plot = faceted(plot, rows, columns, wrap)
     dodge = so.Dodge(empty="keep", gap=0.1, by=["color"])

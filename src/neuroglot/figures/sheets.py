@@ -1,5 +1,6 @@
 """Sheets of paper: figures at their printed size, with title, panels, legend and guides."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +26,8 @@ COLUMN, WIDTH, HEIGHT = 3.5, 7.2, 9.0
 """Inches: width of a printed column, of a page, and height of a page."""
 ABREAST = 4
 """Panels that fit side by side on a page."""
+CHARACTER = 0.065
+"""Inches of a character of 8 points."""
 LEGEND_LINE = 0.16
 """Inches of a line of a legend."""
 GUIDE = "#888888"
@@ -80,6 +83,20 @@ def grid(count: int, across: int, height: float) -> tuple[Figure, list[Axes]]:
     for ax in axes[count:]:
         ax.remove()
     return figure, axes[:count]
+
+
+def arranged(rows: Facet | None, columns: Facet | None) -> tuple[int, int, int | None]:
+    """How panels lie: number of rows, number of columns, and where columns without rows wrap."""
+    across = len(columns) if columns else 1
+    if rows:
+        return len(rows), across, None
+    wrap = ABREAST if across > ABREAST else None
+    return -(-across // ABREAST), across, wrap
+
+
+def broken(label: str, height: float) -> str:
+    """Break an upright label into lines that fit a height in inches."""
+    return textwrap.fill(label, max(16, int(height / CHARACTER)))
 
 
 def title(figure: Figure, ds: Dataset, subject: str, note: str = "") -> None:
