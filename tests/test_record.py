@@ -483,7 +483,7 @@ def opened(place: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     store.begin(reduction, "reduction", {})
     store.write_dataset(reduction, data)
     store.complete(reduction, "reduction", {}, {})
-    return {**stores, "tokens": place.tokens, "reduction": reduction}
+    return {**stores, "tokenised": place.tokens, "reduction": reduction}
 
 
 RAW = {
@@ -542,7 +542,7 @@ def test_a_recording_opens_with_one_call(opened: dict[str, Path], kind: str, pla
 
 
 def test_tokens_and_reductions_open_with_one_call(opened: dict[str, Path], place: Place) -> None:
-    data = xr.open_zarr(opened["tokens"]).load()
+    data = xr.open_zarr(opened["tokenised"]).load()
     first = data.isel(row=np.flatnonzero(data["segment"].values == "s0"))
     text = "".join(first["token"].values.tolist()).replace("␣", " ")
     assert text == TEXTS[0]

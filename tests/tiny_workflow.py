@@ -125,7 +125,7 @@ class Workplace:
         results = self.folder / "results"
         found = {}
         for record in sorted(results.rglob("complete.json")):
-            if json.loads(record.read_text("utf-8"))["kind"] == "reduction":
+            if json.loads(record.read_text("utf-8"))["content"] == "reduction":
                 name = record.parent.relative_to(results).with_suffix("").as_posix()
                 found[name] = xr.open_zarr(record.parent)
         return found
