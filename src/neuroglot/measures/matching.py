@@ -1,0 +1,154 @@
+"""Matched controls: other neurons that could have mattered as much as the chosen ones.
+
+Both get the same edit. *Active-matched* neurons are active under the same condition, and
+*contribution-matched* neurons contribute as much to the FFN's output. A control is never filled up
+with chosen neurons: where there are too few like them, it has fewer.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+
+CALIPER = 0.2
+"""Largest difference of two partners, in standard deviations of the log contribution."""
+LEAST_MATCHED = 0.8
+"""With a smaller share of matched neurons, or of their contribution, no like neurons exist."""
+
+
+class Pairs(NamedTuple):
+    """Chosen neurons that have a partner, and the partners: as many in each row.
+
+    Attributes:
+        chosen: bool [..., neuron].
+        control: bool [..., neuron].
+    """
+
+    chosen: Mask
+    control: Mask
+
+
+def as_many(pool: Mask, count: NDArray[np.integer], generator: np.random.Generator) -> Mask:
+    """Draw random neurons of each row from a pool; the whole pool where it has too few.
+
+    Args:
+        pool: neurons to draw from, bool [..., neuron].
+        count: how many to draw, [...].
+        generator: random generator.
+
+    Returns:
+        bool [..., neuron].
+    """
+    order = np.where(pool, generator.random(pool.shape), 2).argsort(axis=-1)
+    drawn = np.zeros_like(pool)
+    within = np.arange(pool.shape[-1]) < np.asarray(count)[..., None]
+    np.put_along_axis(drawn, order, within, axis=-1)
+    drawn &= pool
+    return drawn
+
+
+def active_matched(chosen: Mask, active: Mask, generator: np.random.Generator) -> Mask:
+    """Draw as many other active neurons of each row as it has active chosen ones.
+
+    The comparison tells whether the chosen neurons matter more than others that fire.
+
+    Args:
+        chosen: the chosen neurons, bool [..., neuron].
+        active: neurons that are active under the condition of the comparison, such as one item in
+            one language, bool [..., neuron].
+        generator: random generator.
+
+    Returns:
+        bool [..., neuron].
+    """
+    return as_many(active & ~chosen, (chosen & active).sum(axis=-1), generator)
+
+
+def contribution_matched(
+    chosen: Mask, contribution: NDArray[np.float64], caliper: float = CALIPER
+) -> Pairs:
+    """Pair chosen neurons with others of their row that contribute as much.
+
+    The comparison of the two sets tells whether the chosen neurons matter more than their
+    contribution explains. The closest pair is made first, then the closest of the rest, and so on,
+    without replacement. Two partners differ by at most ``caliper`` standard deviations of the log
+    contributions of their row.
+
+    Args:
+        chosen: the chosen neurons, bool [..., neuron].
+        contribution: |act_i| ‖v_i‖ in any unit, [..., neuron], from text or items that selected no
+            neurons. Neurons that contribute nothing get no partner.
+        caliper: largest difference of two partners, in standard deviations.
+    """
+    paired, control = np.zeros_like(chosen), np.zeros_like(chosen)
+    for row in np.ndindex(chosen.shape[:-1]):
+        contributing = np.flatnonzero(contribution[row] > 0)
+        if len(contributing) < 2:
+            continue
+        level = np.log(contribution[row][contributing])
+        mine = chosen[row][contributing]
+        first, second = _closest_pairs(level[mine], level[~mine], caliper * level.std())
+        paired[row][contributing[mine][first]] = True
+        control[row][contributing[~mine][second]] = True
+    return Pairs(paired, control)
+
+
+def matched_share(
+    matched: Mask, chosen: Mask, weight: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Compute the share of the chosen neurons that have a partner, over all layers.
+
+    Args:
+        matched: ``Pairs.chosen``, bool [..., layer, neuron].
+        chosen: the chosen neurons, bool [..., layer, neuron].
+        weight: what each neuron counts, such as its contribution, [..., layer, neuron]; None
+            counts neurons.
+
+    Returns:
+        [...]; NaN where nothing is chosen.
+    """
+    weight = np.ones(chosen.shape) if weight is None else weight
+    part, whole = ((mask * weight).sum(axis=(-2, -1)) for mask in (matched & chosen, chosen))
+    share: NDArray[np.float64] = part / np.where(whole > 0, whole, np.nan)
+    return share
+
+
+def _closest_pairs(
+    ours: NDArray[np.float64], others: NDArray[np.float64], width: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pair numbers greedily, closest first, if they differ by at most ``width``.
+
+    In each round every number without a partner looks for its nearest free one, and those that are
+    each other's nearest become partners. The closest pair of a round is always made, so the result
+    is that of taking the closest pair, then the closest of the rest, and so on.
+
+    Returns:
+        Indices into ``ours`` and into ``others``, in the order of pairing.
+    """
+    ours_free, others_free = np.argsort(ours, kind="stable"), np.argsort(others, kind="stable")
+    first, second = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
+    while len(ours_free) and len(others_free):
+        nearest = _nearest(ours[ours_free], others[others_free])
+        back = _nearest(others[others_free], ours[ours_free])
+        mutual = back[nearest] == np.arange(len(ours_free))
+        near = np.abs(ours[ours_free] - others[others_free][nearest]) <= width
+        made = mutual & near
+        if not made.any():
+            break
+        first.append(ours_free[made])
+        second.append(others_free[nearest[made]])
+        others_free = np.delete(others_free, nearest[made])
+        ours_free = ours_free[~made & near]  # the nearest free number only moves further away
+    return np.concatenate(first), np.concatenate(second)
+
+
+def _nearest(numbers: NDArray[np.float64], ordered: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Index of the nearest of some ascending numbers, for each number; the lower in a tie."""
+    above = np.searchsorted(ordered, numbers).clip(0, len(ordered) - 1)
+    below = (above - 1).clip(0)
+    nearer: NDArray[np.intp] = np.where(
+        numbers - ordered[below] <= ordered[above] - numbers, below, above
+    )
+    return nearer

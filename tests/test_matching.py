@@ -1,0 +1,118 @@
+"""Matched controls: against a slow reference, and on neurons whose effect is known."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neuroglot.measures.matching import (
+    CALIPER,
+    active_matched,
+    as_many,
+    contribution_matched,
+    matched_share,
+)
+
+RNG = np.random.default_rng
+
+
+def greedy(chosen, contribution, caliper):
+    """The closest pair of all, then the closest of the rest, by looking at every pair."""
+    level = {i: float(np.log(c)) for i, c in enumerate(contribution) if c > 0}
+    width = caliper * np.std([*level.values()] or [0])
+    pairs = sorted(
+        (abs(level[i] - level[j]), i, j)
+        for i in level
+        for j in level
+        if chosen[i] and not chosen[j]
+    )
+    ours, others = set(), set()
+    for distance, i, j in pairs:
+        if distance <= width and i not in ours and j not in others:
+            ours.add(i)
+            others.add(j)
+    return ours, others
+
+
+class TestAsMany:
+    def test_every_row_has_as_many_or_its_whole_pool(self):
+        pool = RNG(0).random((3, 4, 50)) < 0.3
+        count = RNG(1).integers(0, 25, (3, 4))
+        drawn = as_many(pool, count, RNG(2))
+        assert not (drawn & ~pool).any()
+        assert (drawn.sum(-1) == np.minimum(count, pool.sum(-1))).all()
+
+    def test_all_of_the_pool_are_drawn_equally_often(self):
+        pool = np.arange(6) < 4
+        drawn = [as_many(pool, np.array(2), generator) for generator in map(RNG, range(2000))]
+        assert np.mean(drawn, axis=0) == pytest.approx([0.5] * 4 + [0] * 2, abs=0.05)
+
+
+class TestActiveMatched:
+    def test_a_silent_neuron_is_no_control(self):
+        """Half of the layer is silent: a naive control would remove half as much."""
+        active = np.tile(np.arange(100) < 50, (8, 1))
+        chosen = np.tile(np.arange(100) % 5 == 0, (8, 1))
+        control = active_matched(chosen, active, RNG(0))
+        assert (control & active).sum() == control.sum() == 8 * 10
+        assert not (control & chosen).any()
+
+    def test_a_shortage_is_not_filled_up_with_chosen_neurons(self):
+        active = np.ones((1, 10), bool)
+        chosen = np.arange(10)[None] < 8
+        control = active_matched(chosen, active, RNG(0))
+        assert control.tolist() == [[False] * 8 + [True] * 2]
+
+
+class TestContributionMatched:
+    @given(st.integers(0, 10_000), st.integers(2, 40), st.sampled_from([0.05, CALIPER, 1.0]))
+    def test_equals_the_closest_pairs_of_all(self, seed, neurons, caliper):
+        contribution = np.exp(RNG(seed).normal(size=(2, neurons)))
+        contribution[RNG(seed + 1).random((2, neurons)) < 0.2] = 0
+        chosen = RNG(seed + 2).random((2, neurons)) < 0.4
+        pairs = contribution_matched(chosen, contribution, caliper)
+        for row in range(2):
+            ours, others = greedy(chosen[row], contribution[row], caliper)
+            assert set(np.flatnonzero(pairs.chosen[row])) == ours
+            assert set(np.flatnonzero(pairs.control[row])) == others
+
+    def test_both_sets_contribute_the_same_however_strong_the_chosen_are(self):
+        """Chosen neurons contribute twice as much as others. Their partners contribute the same."""
+        generator = RNG(0)
+        chosen = generator.random((20, 2000)) < 0.15
+        contribution = np.exp(generator.normal(size=chosen.shape)) * np.where(chosen, 2, 1)
+        pairs = contribution_matched(chosen, contribution)
+        assert not (pairs.control & chosen).any()
+        assert not (pairs.chosen & ~chosen).any()
+        assert (pairs.chosen.sum(-1) == pairs.control.sum(-1)).all()
+        ours, theirs = ((mask * contribution).sum() for mask in pairs)
+        assert ours / theirs == pytest.approx(1, abs=0.01)
+        share = matched_share(pairs.chosen[:, None], chosen[:, None])
+        assert (share > 0.95).all()
+
+    def test_where_only_chosen_neurons_contribute_no_like_neurons_exist(self):
+        chosen = np.arange(40)[None] < 20
+        contribution = np.where(chosen, 100.0, 0.1) * np.exp(0.01 * RNG(0).normal(size=(1, 40)))
+        pairs = contribution_matched(chosen, contribution)
+        assert not pairs.chosen.any()
+        assert matched_share(pairs.chosen, chosen) == 0
+        assert not contribution_matched(chosen, np.where(chosen, 1.0, 0.0)).chosen.any()
+
+    def test_the_unit_of_contribution_and_the_order_of_neurons_do_not_matter(self):
+        chosen = RNG(0).random((3, 60)) < 0.3
+        contribution = np.exp(RNG(1).normal(size=chosen.shape))
+        pairs, order = contribution_matched(chosen, contribution), RNG(2).permutation(60)
+        scaled = contribution_matched(chosen, contribution * 1024)
+        turned = contribution_matched(chosen[:, order], contribution[:, order])
+        for mask, of_scaled, of_turned in zip(pairs, scaled, turned, strict=True):
+            assert (mask == of_scaled).all()
+            assert (mask[:, order] == of_turned).all()
+
+
+def test_shares_count_neurons_or_what_they_contribute():
+    chosen = np.array([[[True, True, True, False]]])
+    matched = np.array([[[True, False, False, True]]])
+    weight = np.array([[[2.0, 1.0, 1.0, 9.0]]])
+    assert matched_share(matched, chosen).tolist() == [pytest.approx(1 / 3)]
+    assert matched_share(matched, chosen, weight).tolist() == [0.5]
+    assert np.isnan(matched_share(matched, np.zeros_like(chosen)))
