@@ -4,6 +4,7 @@ Bhattacharya and Bojar, "Understanding the role of FFNs in driving multilingual 
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -72,30 +73,12 @@ def _first_sample(run: Run, section: RolesSettings, model: str) -> dict[str, Pat
 
 
 def _told(
-    told: type[Told], run: Run, section: RolesSettings, scope: Scope, pivot: str | None = None
+    run: Run, section: RolesSettings, scope: Scope, told: type[Told], paired: bool = False
 ) -> Told:
+    """Give the settings of a step that reads all corpora; languages may be paired with a pivot."""
     languages = labels(run, run.corpus_languages(*section.corpora))
+    pivot = run.pivot if paired else None
     return told(model=scope.model, pivot=pivot, **languages, **picked(section, told))
-
-
-def _frequency_told(run: Run, section: RolesSettings, scope: Scope) -> ActivationFrequencySettings:
-    return _told(ActivationFrequencySettings, run, section, scope)
-
-
-def _dominant_told(run: Run, section: RolesSettings, scope: Scope) -> DominantNeuronsSettings:
-    return _told(DominantNeuronsSettings, run, section, scope)
-
-
-def _resampled_told(run: Run, section: RolesSettings, scope: Scope) -> ResampledSettings:
-    return _told(ResampledSettings, run, section, scope)
-
-
-def _paired_told(run: Run, section: RolesSettings, scope: Scope) -> ResampledSettings:
-    return _told(ResampledSettings, run, section, scope, run.pivot)
-
-
-def _distance_told(run: Run, section: RolesSettings, scope: Scope) -> DistanceSettings:
-    return _told(DistanceSettings, run, section, scope, run.pivot)
 
 
 def _heatmap_told(run: Run, section: RolesSettings, scope: Scope) -> HeatmapSettings:
@@ -128,14 +111,14 @@ ROLES = Analysis(
             "activation_frequency",
             "activation frequency of {model}",
             _statistics,
-            _frequency_told,
+            partial(_told, told=ActivationFrequencySettings),
             tables=("activation_frequency",),
         ),
         Step(
             "flatness",
             "activation flatness of {model}",
             _statistics,
-            _resampled_told,
+            partial(_told, told=ResampledSettings),
             tables=("flatness",),
         ),
         Step("heatmap", "scaled activations of {model}", _heatmap, _heatmap_told),
@@ -143,28 +126,28 @@ ROLES = Analysis(
             "dominant_neurons",
             "dominant neurons of {model}",
             _statistics,
-            _dominant_told,
+            partial(_told, told=DominantNeuronsSettings),
             tables=("dominant_neurons",),
         ),
         Step(
             "distance",
             "distance between parallel prefixes of {model}",
             _distance,
-            _distance_told,
+            partial(_told, told=DistanceSettings, paired=True),
             tables=("distance",),
         ),
         Step(
             "rank_correlation",
             "rank correlation between languages of {model}",
             _statistics,
-            _paired_told,
+            partial(_told, told=ResampledSettings, paired=True),
             tables=("rank_correlation",),
         ),
         Step(
             "parallel_sets",
             "parallel sets of {model}",
             _parallel_sets,
-            _paired_told,
+            partial(_told, told=ResampledSettings, paired=True),
             tables=("parallel_sets",),
         ),
         Step(
