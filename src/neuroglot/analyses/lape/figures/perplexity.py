@@ -75,11 +75,7 @@ def perplexity_without(ds: xr.Dataset) -> Figure:
 def compared(ds: xr.Dataset) -> xr.Dataset:
     """Changes of each language's own text, and of others' on average, by ``MARKS``.
 
-    Args:
-        ds: see ``perplexity_without``.
-
-    Returns:
-        ``change(chosen, deactivated)`` with ``_low`` and ``_high``, which others' mean lacks.
+    Gives ``change(chosen, deactivated)`` with ``_low`` and ``_high``, which others' mean lacks.
     """
     if len(held(ds, "change", "language")) < 2:
         raise NothingToDraw("no perplexity of two languages with neurons deactivated")

@@ -74,7 +74,7 @@ def activations(ds: Dataset, site: str) -> Figure:
 
     Args:
         ds: ``scaled_act(language, layer, row, neuron)`` or ``scaled_out(…, hidden)`` in [0, 1].
-        site: ``act`` for figure 5, ``out`` for figure 7.
+        site: ``act`` or ``out``.
     """
     layers = [rows_of(ds, site, layer) for layer in range(ds.sizes["layer"])]
     z = [[robust_z(rows) for rows in layer.values()] for layer in layers]

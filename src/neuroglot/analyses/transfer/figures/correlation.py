@@ -43,11 +43,7 @@ def beyond_random(ds: Dataset) -> Dataset:
 
 
 def correlation_ratio(ds: Dataset) -> Figure:
-    """What languages and families explain of both types' neurons, one panel per length of list.
-
-    Args:
-        ds: see ``beyond_random``.
-    """
+    """Values of ``beyond_random`` by language and family, one panel per length of list."""
     values = beyond_random(ds)
     tops = looks.numbers(values, "top", "top {:,} of each list")
     table = valued(values, "value")

@@ -28,7 +28,7 @@ PAIRS = Series.of("pair", {"parallel": "parallel segments", "non_parallel": "oth
 
 
 def excess(ds: Dataset) -> tuple[Dataset, Series]:
-    """What Type 1 neurons change of cosines with the pivot, less what random neurons change.
+    """Change of the cosines with the pivot without Type 1 neurons, less that without random ones.
 
     Args:
         ds: ``excess(pair, state, language)`` with ``_low`` and ``_high``.
@@ -55,9 +55,10 @@ def neighbours(ds: Dataset) -> tuple[Dataset, Series]:
 
 
 def in_one_state(ds: Dataset) -> tuple[Dataset, Series]:
-    """Keep of ``excess`` the state after a layer in which parallel segments are closest.
+    """Select from ``excess`` the state, after a layer, in which parallel segments are closest.
 
-    That is by their cosine less the other segments', mean over languages, in the model as it is.
+    Closest are they where their cosine exceeds other segments' most, mean over languages, in the
+    model as it is.
 
     Args:
         ds: see ``excess``; ``similarity(variant, pair, state, language)``.

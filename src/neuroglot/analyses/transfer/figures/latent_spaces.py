@@ -79,9 +79,9 @@ def in_states(ds: Dataset, values: DataArray, what: str, form: str) -> str:
 
 
 def components(ds: Dataset) -> tuple[Dataset, Series]:
-    """Components that explain a share of a language's variance, if that is not limited by n.
+    """Number of components that explain a share of a language's variance, a panel for each share.
 
-    That is if the median is at most half of what there can be, one less than segments.
+    It is known if its median is at most half of the largest possible number, segments less one.
 
     Args:
         ds: ``components(state, language, variance)``, dimension ``segment``.
@@ -107,11 +107,7 @@ def centred(ds: Dataset) -> DataArray:
 
 
 def centroid_similarity(ds: Dataset) -> Figure:
-    """Centred cosines of all languages' centroids, in each stack's middle and last state.
-
-    Args:
-        ds: see ``centred``.
-    """
+    """Cosines of ``centred`` of all languages, in each stack's middle and last state."""
     languages, axis = series.languages(ds), LayerAxis.of(ds, "state")
     if len(languages) < FEWEST or not ds["centroid_similarity"].notnull().any():
         raise NothingToDraw(f"centroids of fewer than {FEWEST} languages")
@@ -129,7 +125,7 @@ def centroid_similarity(ds: Dataset) -> Figure:
         heat.draw_tree(ax, tree)
     axes = [ax for row in below for ax in row]
     for ax, state, square in zip(axes, states, squares, strict=False):
-        heat.matrix(ax, square[np.ix_(order, order)], names, names, scale, blank=True)
+        heat.matrix(ax, square[np.ix_(order, order)], names, names, scale)
         ax.set(title=axis.name(state), xlabel="language")
         ax.label_outer()
     for ax in axes[len(states) :]:

@@ -10,7 +10,7 @@ from neuroglot.figures.style import Drawing, NothingToDraw
 
 
 def counted(ds: Dataset) -> Dataset:
-    """``value(type, language, layer)``: neurons of the lists; NaN where no type's are sought.
+    """``value(type, language, layer)``: neurons in the lists; NaN where no type's are sought.
 
     Args:
         ds: ``neurons(type, language, layer)``; ``score(type, language, layer, neuron)``, NaN in
@@ -24,11 +24,7 @@ def counted(ds: Dataset) -> Dataset:
 
 
 def by_layer(ds: Dataset) -> Figure:
-    """Transfer neurons of either type in each layer by language.
-
-    Args:
-        ds: see ``counted``; ``attrs["top_n"]``.
-    """
+    """Transfer neurons of either type in each layer by language, ``attrs["top_n"]`` of each."""
     counts, axis = counted(ds), LayerAxis.of(ds)
     either = counts.sum("type", min_count=1, keep_attrs=True)
     figure = languages.by_layer(either, "value", "neurons of a list")
