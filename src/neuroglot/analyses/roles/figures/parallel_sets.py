@@ -80,6 +80,8 @@ def overlap(ds: Dataset) -> Figure:
 def shares(ds: Dataset) -> DataArray:
     """``(language, shared)`` of every two sets: sentences in each direction, then tokens."""
     sets = ds["corpus_a"].values
+    if len(sets) < 2:
+        raise NothingToDraw("no second parallel set")
     columns = {
         f"{a} sentences in {b}": ds["sentence_overlap"].sel(corpus_a=a, corpus_b=b, drop=True)
         for a, b in permutations(sets, 2)
@@ -127,7 +129,7 @@ def with_pivot(ds: Dataset, site: str) -> Dataset:
 def pairs_finding(ds: Dataset, site: str) -> str:
     """Say how far the sets agree on how alike each language and the pivot are."""
     means = with_pivot(ds, site)[NAME].mean("layer").dropna("language")
-    if not means.size:
+    if not means.size or means.sizes["corpus"] < 2:
         return ""
     apart = span(means.max("corpus") - means.min("corpus"), ".2f")
     return f"Between the sets, a language's mean correlation with the pivot differs by {apart}."
