@@ -32,6 +32,7 @@ def distance(ds: Dataset, site: str) -> Figure:
         ds: ``distance_mean(site, corpus, language_a, language_b, layer)``, Euclidean distance per
             prefix of source ``a``, with ``_low`` and ``_high``; ``attrs["pivot"]``;
             ``segments(corpus, language_a, language_b)``.
+        site: ``act`` for figure 9, ``out`` for figure 10.
     """
     first, named = first_text(ds, site), series.languages(ds, "language_a")
     pivot = series.pivot(ds, named)

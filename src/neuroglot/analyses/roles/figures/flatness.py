@@ -22,6 +22,7 @@ def flatness(ds: Dataset, site: str) -> Figure:
     Args:
         ds: ``flatness_mean(site, corpus, language, layer)`` in bits per neuron, with ``_low`` and
             ``_high``, and ``rows(corpus, language)``.
+        site: ``act`` for figure 4, ``out`` for figure 6.
     """
     ds, lacking = ds.sel(site=site), f"no activation flatness of {SITES[site]}"
     panels = texts.panels_of(ds, "flatness_mean", "corpus", lacking)

@@ -30,6 +30,7 @@ def same_language(ds: Dataset, site: str) -> Figure:
         ds: ``same_language(site, language, corpus_a, corpus_b, layer)`` and
             ``rank_correlation(site, corpus, language_a, language_b, layer)``, with ``_low`` and
             ``_high``.
+        site: ``act`` for figure 14, ``out`` for figure 15.
     """
     joined = with_baseline(ds, site)
     figure = languages.by_layer(joined, SAME, UNIT, Series.of("sets", held(joined, SAME, "sets")))
@@ -106,6 +107,7 @@ def parallel_pairs(ds: Dataset, site: str) -> Figure:
     Args:
         ds: ``rank_correlation(site, corpus, language_a, language_b, layer)``, with ``_low`` and
             ``_high``; ``attrs["pivot"]``.
+        site: ``act`` for figure 17, ``out`` for figure 18.
     """
     values = with_pivot(ds, site)
     panels = series.languages(values).only(held(values, NAME, "language"))

@@ -28,6 +28,7 @@ def rank_correlation(ds: Dataset, site: str) -> Figure:
 
     Args:
         ds: ``rank_correlation(site, corpus, language_a, language_b, layer)``.
+        site: ``act`` for figure 12, ``out`` for figure 13.
     """
     values = compared(ds, NAME, ["act", "out"])
     if not values[NAME].size:
