@@ -57,7 +57,7 @@ def neighbours(ds: Dataset) -> tuple[Dataset, Series]:
 def in_one_state(ds: Dataset) -> tuple[Dataset, Series]:
     """Select from ``excess`` the state, after a layer, in which parallel segments are closest.
 
-    Closest are they where their cosine exceeds other segments' most, mean over languages, in the
+    They are closest where their cosine exceeds other segments' most, mean over languages, in the
     model as it is.
 
     Args:
