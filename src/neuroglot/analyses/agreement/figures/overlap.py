@@ -26,17 +26,17 @@ def agreement_by_language(ds: xr.Dataset) -> Figure:
         ds: ``jaccard_all``, ``expected_all`` and ``p_value_holm``
             ``(method, method_other, language)``, ``neurons(method, language, layer)``.
     """
-    ratios = over_layers(ds)
+    ratios, languages = over_layers(ds), series.languages(ds)
     table = valued(ratios, "ratio").merge(tidy(ratios[["by_chance"]]))
     label = "overlap, observed ÷ expected by chance (0: no neuron of both)"
     figure = points.by_level(
         table,
         Series.of("pair", ratios["pair"].values),
-        series.languages(ds),
+        languages,
         label,
         hollow="by_chance",
         margin=1.5,
-        apart=0.02,
+        apart=max(0.02, 0.24 / len(languages)),
         wide=True,
     )
     (ax,) = figure.axes
