@@ -4,7 +4,6 @@ Bhattacharya and Bojar, "Understanding the role of FFNs in driving multilingual 
 """
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -73,12 +72,30 @@ def _first_sample(run: Run, section: RolesSettings, model: str) -> dict[str, Pat
 
 
 def _told(
-    run: Run, section: RolesSettings, scope: Scope, told: type[Told], paired: bool = False
+    told: type[Told], run: Run, section: RolesSettings, scope: Scope, pivot: str | None = None
 ) -> Told:
-    """Give the settings of a step that reads all corpora; languages may be paired with a pivot."""
     languages = labels(run, run.corpus_languages(*section.corpora))
-    pivot = run.pivot if paired else None
     return told(model=scope.model, pivot=pivot, **languages, **picked(section, told))
+
+
+def _frequency_told(run: Run, section: RolesSettings, scope: Scope) -> ActivationFrequencySettings:
+    return _told(ActivationFrequencySettings, run, section, scope)
+
+
+def _dominant_told(run: Run, section: RolesSettings, scope: Scope) -> DominantNeuronsSettings:
+    return _told(DominantNeuronsSettings, run, section, scope)
+
+
+def _resampled_told(run: Run, section: RolesSettings, scope: Scope) -> ResampledSettings:
+    return _told(ResampledSettings, run, section, scope)
+
+
+def _paired_told(run: Run, section: RolesSettings, scope: Scope) -> ResampledSettings:
+    return _told(ResampledSettings, run, section, scope, run.pivot)
+
+
+def _distance_told(run: Run, section: RolesSettings, scope: Scope) -> DistanceSettings:
+    return _told(DistanceSettings, run, section, scope, run.pivot)
 
 
 def _heatmap_told(run: Run, section: RolesSettings, scope: Scope) -> HeatmapSettings:
@@ -111,14 +128,14 @@ ROLES = Analysis(
             "activation_frequency",
             "activation frequency of {model}",
             _statistics,
-            partial(_told, told=ActivationFrequencySettings),
+            _frequency_told,
             tables=("activation_frequency",),
         ),
         Step(
             "flatness",
             "activation flatness of {model}",
             _statistics,
-            partial(_told, told=ResampledSettings),
+            _resampled_told,
             tables=("flatness",),
         ),
         Step("heatmap", "scaled activations of {model}", _heatmap, _heatmap_told),
@@ -126,28 +143,28 @@ ROLES = Analysis(
             "dominant_neurons",
             "dominant neurons of {model}",
             _statistics,
-            partial(_told, told=DominantNeuronsSettings),
+            _dominant_told,
             tables=("dominant_neurons",),
         ),
         Step(
             "distance",
             "distance between parallel prefixes of {model}",
             _distance,
-            partial(_told, told=DistanceSettings, paired=True),
+            _distance_told,
             tables=("distance",),
         ),
         Step(
             "rank_correlation",
             "rank correlation between languages of {model}",
             _statistics,
-            partial(_told, told=ResampledSettings, paired=True),
+            _paired_told,
             tables=("rank_correlation",),
         ),
         Step(
             "parallel_sets",
             "parallel sets of {model}",
             _parallel_sets,
-            partial(_told, told=ResampledSettings, paired=True),
+            _paired_told,
             tables=("parallel_sets",),
         ),
         Step(
