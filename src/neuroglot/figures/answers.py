@@ -45,18 +45,16 @@ class Change:
     look: Look
 
 
-def drawings(stems: tuple[str, str], changes: Sequence[Change], subject: str) -> dict[str, Drawing]:
-    """The figures of accuracy and of log probability with some changes, by their stems.
+def of_accuracy(changes: Sequence[Change], subject: str) -> Drawing:
+    """The figure of accuracies with some changes; ``subject`` says in a few words what changes."""
+    told = partial(finding, name="accuracy", factor=100, unit="points")
+    return Drawing(partial(accuracy, subject=subject), told, changes=changes)
 
-    ``subject`` says in a few words what is changed.
-    """
-    of_accuracy = partial(finding, name="accuracy", factor=100, unit="points")
-    of_log_probability = partial(finding, name="log_probability", factor=1, unit="nats")
-    both = (
-        Drawing(partial(accuracy, subject=subject), of_accuracy, changes=changes),
-        Drawing(partial(log_probability, subject=subject), of_log_probability, changes=changes),
-    )
-    return dict(zip(stems, both, strict=True))
+
+def of_log_probability(changes: Sequence[Change], subject: str) -> Drawing:
+    """The figure of the right answers' log probability, as ``of_accuracy``."""
+    told = partial(finding, name="log_probability", factor=1, unit="nats")
+    return Drawing(partial(log_probability, subject=subject), told, changes=changes)
 
 
 def accuracy(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:

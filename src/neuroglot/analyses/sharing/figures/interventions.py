@@ -23,15 +23,11 @@ CONVERTED = [
     change("converted", "random_converted", kind) for kind in ("specific", "partial_shared", "both")
 ]
 
+DEACTIVATED, MADE_ALL_SHARED = "without a kind of neurons", "with neurons made all-shared"
+
 FIGURES = {
-    **answers.drawings(
-        ("tables_02_05_06_accuracy", "log_probability_without"),
-        WITHOUT,
-        "without a kind of neurons",
-    ),
-    **answers.drawings(
-        ("table_03_converted", "log_probability_converted"),
-        CONVERTED,
-        "with neurons made all-shared",
-    ),
+    "tables_02_05_06_accuracy": answers.of_accuracy(WITHOUT, DEACTIVATED),
+    "table_03_converted": answers.of_accuracy(CONVERTED, MADE_ALL_SHARED),
+    "log_probability_without": answers.of_log_probability(WITHOUT, DEACTIVATED),
+    "log_probability_converted": answers.of_log_probability(CONVERTED, MADE_ALL_SHARED),
 }

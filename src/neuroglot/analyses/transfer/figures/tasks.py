@@ -9,6 +9,9 @@ CHANGES = [
     for name, look in WITHOUT.looks.items()
 ]
 
-FIGURES = answers.drawings(
-    ("task_accuracy", "task_log_probability"), CHANGES, "without transfer neurons"
-)
+SUBJECT = "without transfer neurons"
+
+FIGURES = {
+    "task_accuracy": answers.of_accuracy(CHANGES, SUBJECT),
+    "task_log_probability": answers.of_log_probability(CHANGES, SUBJECT),
+}
