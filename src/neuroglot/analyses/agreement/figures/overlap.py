@@ -42,7 +42,7 @@ def agreement_by_language(ds: xr.Dataset) -> Figure:
     (ax,) = figure.axes
     sheets.guide([ax], 1, "x", color="black")
     positive = table["value"][table["value"] > 0]
-    least = 10 ** np.floor(np.log10(np.min(positive, initial=0.1)))
+    least = 10 ** np.floor(np.log10(min([0.1, *positive])))
     ax.set_xscale("symlog", linthresh=least, linscale=0.4, subs=(2, 5))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
     ax.set_xlim(left=-0.1 * least)
