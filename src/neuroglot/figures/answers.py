@@ -16,10 +16,9 @@ from neuroglot.figures.series import Look, Series
 from neuroglot.figures.sheets import ABREAST, Facet
 from neuroglot.figures.texts import counted, tasks_of
 from neuroglot.measures.answers import BASELINE
+from neuroglot.measures.proportions import FEW
 from neuroglot.tables import tidy, valued
 
-FEW = 20
-"""Items below which there are no intervals and no stars, and accuracies are counts."""
 TELLING = 30
 """Items of a language below which the finding leaves it out."""
 LEAST = 0.05

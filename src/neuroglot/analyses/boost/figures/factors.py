@@ -11,10 +11,11 @@ from neuroglot.figures.findings import span
 from neuroglot.figures.series import Look, Series
 from neuroglot.figures.sheets import Facet
 from neuroglot.figures.texts import counted
+from neuroglot.measures.proportions import FEW
 from neuroglot.tables import valued
 
-FEWEST_PROMPTS, FEWEST_TOKENS = 20, 1000
-"""Prompts from which counts have intervals, and tokens from which losses are compared."""
+FEWEST_TOKENS = 1000
+"""Tokens from which losses are compared."""
 PLAIN = Series("variant", {"plain": Look("model as it is", "black", marker="X")})
 MULTIPLIED = {
     "boosted": Look("its neurons multiplied", "#4477AA"),
@@ -31,7 +32,7 @@ def share_of_text(ds: Dataset) -> Figure:
             ``attrs``: ``prompts``, ``new_tokens`` and ``pivot``; and as ``by_factor``.
     """
     prompts, rows = ds.attrs["prompts"], {"own": "own", "pivot": "pivot"}
-    names = ["share", "share_low", "share_high"][: 3 if prompts >= FEWEST_PROMPTS else 1]
+    names = ["share", "share_low", "share_high"][: 3 if prompts >= FEW else 1]
     note = f"{prompts} prompts of each kind"
     label = f"texts in the language, of {prompts}"
     figure = by_factor(ds, ds[names] * prompts, rows, label, note)
@@ -99,7 +100,7 @@ def texts_written(ds: Dataset) -> str:
     last = ds["share"].sel(prompted="own").isel(factor=-1)
     if not bool(last.notnull().any()):
         return ""
-    if (prompts := ds.attrs["prompts"]) < FEWEST_PROMPTS:
+    if (prompts := ds.attrs["prompts"]) < FEW:
         return f"Whether the model writes more of a language cannot be told from {prompts} prompts."
     boosted, random = (100 * float(last.sel(variant=name).mean()) for name in MULTIPLIED)
     return (

@@ -52,7 +52,8 @@ def selection_interval(
     for place, probability in enumerate(resamples):
         own = np.add.reduceat(_selected(probability, *shares), starts, axis=1, dtype=np.int64)
         drawn[place, :, :-1], drawn[place, :, -1] = own, own.sum(1)
-    bounds = centred_percentiles(drawn.reshape(replicates, -1).T, counted.ravel())
+    folds = min(int((tokens[one] > 0).sum()) for one in languages)
+    bounds = centred_percentiles(drawn.reshape(replicates, -1).T, counted.ravel(), folds)
     return np.maximum(bounds, 0).reshape(2, *counted.shape)
 
 

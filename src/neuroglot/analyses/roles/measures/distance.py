@@ -13,7 +13,12 @@ from neuroglot.analyses.roles.settings import Scale
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.measures import kernels
 from neuroglot.measures.axes import coordinates_of, segment_labels, snapshots
-from neuroglot.measures.bootstrap import fold_weights, named_bounds, percentiles, with_bounds
+from neuroglot.measures.bootstrap import (
+    expanded_percentiles,
+    fold_weights,
+    named_bounds,
+    with_bounds,
+)
 
 SCALES: tuple[Scale, ...] = get_args(Scale)
 SOURCE = "figures 9 and 10, algorithm 1"
@@ -138,8 +143,8 @@ def distance_matrix(
 
     Returns:
         The variables of ``representation_distance`` with the leading dimensions ``language_a``
-        (source) and ``language_b`` (target), and the bounds of the percentile interval of
-        ``distance_mean``. The distance of a language to itself is 0.
+        (source) and ``language_b`` (target), and the bounds of
+        ``distance_mean`` by the bootstrap. The distance of a language to itself is 0.
 
     Raises:
         NeuroglotError: as ``representation_distance``, or there are no languages.
@@ -216,7 +221,7 @@ def _bounds(
     """Bound the distance per prefix, [bound, layer], from each segment's sums and the draws."""
     counted = drawn @ prefixes
     means = (each.T @ drawn.T) / np.where(counted > 0, counted, np.nan)
-    return percentiles(means)
+    return expanded_percentiles(means, len(prefixes))
 
 
 def _squared_distances(a: Prepared, i: slice, b: Prepared, j: slice) -> NDArray[np.float64]:

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from neuroglot.figures import lines, sheets, style
-from neuroglot.figures.answers import FEW
 from neuroglot.figures.findings import span
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
 from neuroglot.figures.sheets import Facet
 from neuroglot.figures.texts import counted, held, tasks_of
+from neuroglot.measures.proportions import FEW
 from neuroglot.tables import valued
 
 FLOOR = 30

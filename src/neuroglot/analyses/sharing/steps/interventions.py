@@ -33,8 +33,12 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
         quantity: with_bounds(quantity, f"{quantity}_difference", f"{quantity}_excess")
         for quantity in ("accuracy", "log_probability")
     }
+    tested, judged = (
+        ("log_probability_excess_p_value", "fewest_facts"),
+        ("items", "excluded", "facts"),
+    )
     accuracy = [*compared["accuracy"], "exact_accuracy", "neurons", "chance"]
     return {
-        "accuracy": tidy(data[[*accuracy, "items", "excluded"]]),
-        "log_probability": tidy(data[[*compared["log_probability"], "items", "excluded"]]),
+        "accuracy": tidy(data[[*accuracy, *judged]]),
+        "log_probability": tidy(data[[*compared["log_probability"], *tested, *judged]]),
     }
