@@ -66,7 +66,9 @@ def perplexity_without(ds: xr.Dataset) -> Figure:
     sheets.legend(figure, sheets.point_handles(MARKS))
     tokens = counted(ds["predicted_tokens"].values, "predicted tokens a language")
     several = bool((ds["change_high"] > ds["change_low"]).any())
-    whiskers = "whiskers: 95 % intervals over windows" if several else "one window: no intervals"
+    whiskers = (
+        "whiskers: 95 % intervals over windows" if several else "too few windows for intervals"
+    )
     note = f"held-out text, {tokens}; {whiskers}"
     sheets.title(figure, ds, "perplexity without a language's neurons", note)
     return figure
