@@ -125,7 +125,7 @@ class Workplace:
         results = self.folder / "results"
         found = {}
         for record in sorted(results.rglob("complete.json")):
-            if json.loads(record.read_text("utf-8"))["kind"] == "reduction":
+            if json.loads(record.read_text("utf-8"))["content"] == "reduction":
                 name = record.parent.relative_to(results).with_suffix("").as_posix()
                 found[name] = xr.open_zarr(record.parent)
         return found
@@ -234,7 +234,7 @@ def unsaid(data: xr.Dataset) -> set[str]:
 
 def said_in_vain(data: xr.Dataset) -> set[str]:
     """What the module of a dataset's step has a sentence for, and the dataset does not have."""
-    analysis, step = data.attrs["paper"], data.attrs["reduction"]
+    analysis, step = data.attrs["analysis"], data.attrs["reduction"]
     module = import_module(f"neuroglot.analyses.{analysis}.steps.{step}")
     bounded = {str(name).removesuffix(end) for name in data.variables for end in ("", *ENDS)}
     return set(getattr(module, "VARIABLES", {})) - bounded
