@@ -123,6 +123,11 @@ class TestOneCell:
             for inside, outside in ((low + 1e-6, low - 1e-6), (high - 1e-6, high + 1e-6)):
                 assert slow_p(differences, inside) >= STAR > slow_p(differences, outside)
 
+    def test_of_random_flips_exactly_one_in_twenty_is_as_extreme_at_an_end(self):
+        differences = labelled(normal((20, 20), 3))
+        for end in difference_interval(differences):
+            np.testing.assert_allclose(difference_p_value(differences - end), 0.05, rtol=1e-12)
+
     def test_a_lower_level(self):
         differences = normal(9, 4).tolist()
         low, _ = difference_interval(labelled(differences), level=0.8)
