@@ -25,6 +25,7 @@ from neuroglot.measures.significance import (
     difference_p_value,
     step_down_p_value,
 )
+from neuroglot.tables import tidy
 
 REPLICATES = 200
 
@@ -239,6 +240,8 @@ def test_a_fact_asked_in_several_wordings_is_one_unit():
     assert (expected > difference_p_value(excess)).any()
     np.testing.assert_array_equal(p.sel(variant="without_specific"), expected)
     assert p.drop_sel(variant="without_specific").isnull().all()
+    elsewhere = once.reindex(language=["en", "de", "fr"])
+    assert set(tidy(elsewhere)["language"]) == {"en", "de"}
     twice = {name: np.c_[own[:, :9], own[:, :9], own[:, 9:]] for name, own in found.items()}
     twice["log_probability"] = twice["log_probability"] + np.repeat([0.5, -0.5, 0], [9, 9, 8])
     questions = {"en": [question()] * 18, "de": [*[question()] * 8, *[question(False)] * 10]}

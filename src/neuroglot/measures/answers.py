@@ -62,8 +62,8 @@ def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
     Returns:
         [variant, language]: ``accuracy``, ``log_probability``, the two comparisons of each,
         ``…_low`` and ``…_high`` of all six, ``log_probability_excess_p_value``, ``exact_accuracy``
-        and ``neurons``; [language]: ``chance``, and the numbers of judged ``items``, of
-        ``excluded`` items and of judged ``facts``; and ``fewest_facts``.
+        and ``neurons``; [language]: ``chance``, the numbers of judged ``items``, of ``excluded``
+        items and of judged ``facts``, and ``fewest_facts``.
     """
     judged = by_item["chance"].notnull().sum("item")
     by_fact = by_item.groupby("fact").mean().rename(fact="item").drop_vars("item")
@@ -80,7 +80,8 @@ def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
         "items": judged.assign_attrs(units="items"),
         "excluded": (by_item.sizes["item"] - judged).assign_attrs(units="items"),
         "facts": by_fact["chance"].notnull().sum("item").assign_attrs(units="facts"),
-        "fewest_facts": xr.DataArray(fewest_units(), attrs={"units": "facts"}),
+        # By language, so that tables leave out languages that the task lacks.
+        "fewest_facts": xr.full_like(judged, fewest_units()).assign_attrs(units="facts"),
     }
     return xr.Dataset(variables)
 

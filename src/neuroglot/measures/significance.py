@@ -6,10 +6,10 @@ likely to have the other sign; so the test compares the sum of the differences w
 other signs give (Fisher 1935). It is exact for up to ``EXACT`` units, and beyond that uses
 ``FLIPS`` random flips, with which it is still valid (Phipson and Smyth 2010).
 
-A *flip* turns the signs of a set of units. The sum after it is as far from zero as that observed
-exactly if the sums of the turned units and of the others do not have the same sign. Likewise, of
-the differences less θ, exactly if θ lies between the means of the turned units and of the others.
-So both the p value and the interval are read from the two sums of every flip.
+A *flip* turns the signs of a set of units. The sum after it is at least as far from zero as the one
+that was observed exactly if the sums of the turned units and of the others do not have the same
+sign. For the differences less θ, this is so exactly if θ lies between the means of the turned units
+and of the others. So both the p value and the interval are read from the two sums of every flip.
 
 A *family* is one question: one outcome and one contrast, in cells such as languages. A star is an
 adjusted p value below ``STAR`` and nothing else.
