@@ -72,10 +72,10 @@ def language_id(tag: str) -> str:
         standard = langcodes.standardize_tag(tag, macro=True) if langcodes.tag_is_valid(tag) else ""
     except ValueError:
         standard = ""
-    found = standard.lower()
-    if not _ID.fullmatch(found) or found.split("-")[0] in _UNDETERMINED:
+    identifier = standard.lower()
+    if not _ID.fullmatch(identifier) or identifier.split("-")[0] in _UNDETERMINED:
         raise NeuroglotError(_unknown_tag(tag))
-    return found
+    return identifier
 
 
 def _language_id(tag: str) -> str:
@@ -96,7 +96,7 @@ _Text = Annotated[str, Field(min_length=1)]
 
 
 class LanguageRow(BaseModel):
-    """A language that the shipped table lacks, or a correction of one it has."""
+    """A row for a language that the shipped table lacks, or that corrects a row of it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
