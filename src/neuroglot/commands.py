@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from neuroglot import layout
 from neuroglot.analyses import ANALYSES
@@ -150,7 +150,7 @@ def make_report(config: Config) -> None:
     write_report(config, to_write(layout.REPORT))
 
 
-def _configured(config: Config, name: str) -> Analysis:  # type: ignore[type-arg]
+def _configured(config: Config, name: str) -> Analysis[Any]:
     analysis = _known("analysis", name, ANALYSES)
     if config.section(name) is None:
         raise NeuroglotError(f"{name}: the configuration has no section {name!r}; add it")
@@ -159,8 +159,8 @@ def _configured(config: Config, name: str) -> Analysis:  # type: ignore[type-arg
 
 def _scope(
     config: Config,
-    analysis: Analysis,  # type: ignore[type-arg]
-    step: Step,  # type: ignore[type-arg]
+    analysis: Analysis[Any],
+    step: Step[Any, Any, Any],
     model: str | None,
     part: str | None,
 ) -> Scope:

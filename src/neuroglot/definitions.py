@@ -716,11 +716,11 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Raise(self, node: ast.Raise) -> Any:
         error = node.exc
-        if isinstance(error, ast.Call) and not self._is_own_class(error.func):
+        if isinstance(error, ast.Call) and not self._is_of_this_package(error.func):
             error = error.func
         return ["Raise", self.visit(error), self.visit(node.cause)]
 
-    def _is_own_class(self, function: ast.expr) -> bool:
+    def _is_of_this_package(self, function: ast.expr) -> bool:
         """Whether an exception is a class of this package, which may use its words."""
         return any(
             isinstance(node, ast.ClassDef)

@@ -47,7 +47,7 @@ class LanguageFacts(Section):
 
 
 class StepSettings(Section):
-    """What a step is told; it is rerun when any of it changes.
+    """The settings of a step; the step is rerun when any of them changes.
 
     Attributes:
         model: id, of a step that reads one model.
@@ -63,7 +63,7 @@ class StepSettings(Section):
 
 
 class RunningSettings(StepSettings):
-    """What a step that runs a model is told beside its own settings."""
+    """Settings that every step has that runs a model."""
 
     device: str
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
@@ -71,7 +71,7 @@ class RunningSettings(StepSettings):
 
 @dataclass(frozen=True)
 class Work:
-    """Folders and execution settings of a step; they change no number.
+    """Folders and execution settings of a step, which change no number.
 
     Attributes:
         execution: how much to do at a time.
