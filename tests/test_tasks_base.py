@@ -89,7 +89,7 @@ def test_examples_must_leave_a_question():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"id": "i0"}, "item 'i0' stands twice"),
+        ({"id": "i0"}, "item id 'i0' stands twice"),
         ({"prompt": " \n"}, "'i1' has no text in its prompt"),
         ({"gold": ()}, "'i1' has no text in .* gold"),
         ({"gold": (" 2", " ")}, "'i1' has no text in .* gold"),

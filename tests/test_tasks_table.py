@@ -110,7 +110,7 @@ def test_a_missing_column_is_named(tmp_path, column, suffix):
         ({"item": 3}, "'item' must hold text, found 3"),
         ({"item": None}, "'item' must hold text, found None"),
         ({"item": " "}, "'item' is empty; every item needs an id"),
-        ({"item": "b"}, "item 'b' stands twice"),
+        ({"item": "b"}, "item id 'b' stands twice"),
         ({"prompt": ["a"]}, r"'prompt' must hold text, found \['a'\]"),
         ({"gold": " klein"}, "'gold' must hold a list of text, found ' klein'"),
         ({"candidates": [1, 2]}, r"'candidates' must hold a list of text, found \[1, 2\]"),
