@@ -88,9 +88,9 @@ def logits(model: Any, ids: list[int], edits: list[Edit], item: int, at: slice) 
             for edit in edits:
                 chosen = edit.neurons[item] if edit.neurons.ndim == 3 else edit.neurons
                 for neuron in np.flatnonzero(chosen[layer]):
-                    if edit.kind == "set":
+                    if edit.operation == "set":
                         rows[at, neuron] = edit.value
-                    elif edit.kind == "scale":
+                    elif edit.operation == "scale":
                         rows[at, neuron] *= edit.value
                     else:
                         rows[at, neuron] += edit.value

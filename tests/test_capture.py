@@ -9,12 +9,13 @@ import torch
 
 import tiny_models
 from neuroglot import store
+from neuroglot.capture.blocks import Recording
 from neuroglot.capture.collectors import (
     CrossLayerCollector,
     firing_collectors,
     role_collectors,
 )
-from neuroglot.capture.engine import Engine, Recording
+from neuroglot.capture.engine import Engine
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels

@@ -1,7 +1,7 @@
-"""Streaming statistics of activations: sums over rows, added up over batches and shards.
+"""Statistics of activations that are sums over rows, so that they can be added up over batches.
 
-Statistics whose name ends in ``_by_fold`` have one sum for each fold of segments (see
-``measures.bootstrap.FOLDS``); intervals are computed from them. The others sum over all rows.
+Statistics whose name ends in ``_by_fold`` have a sum for each fold of segments (see
+``measures.bootstrap.FOLDS``), from which intervals are computed. The others sum over all rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -72,12 +72,12 @@ class Totals:
         key = (name, layer, fold)
         self.sums[key] = self.sums[key] + value if key in self.sums else value
 
-    def collect(self, found: Partial, layer: int, folds: Sequence[int]) -> None:
-        """Add a collector's partial sums; ``folds`` numbers the folds along ``fold``."""
-        for name, value in found.items():
+    def collect(self, partial: Partial, layer: int, folds: Sequence[int]) -> None:
+        """Add a collector's partial sums; ``folds`` are the numbers of the folds along ``fold``."""
+        for name, value in partial.items():
             if name.endswith(BY_FOLD):
-                for fold, one in zip(folds, value, strict=True):
-                    self.add(name, layer, one, fold)
+                for fold, of_fold in zip(folds, value, strict=True):
+                    self.add(name, layer, of_fold, fold)
             else:
                 self.add(name, layer, value)
 
@@ -91,13 +91,13 @@ class Totals:
         Sums by fold are ``[fold, ...]``. All of them have the same folds, because each batch adds
         to every sum.
         """
-        found: dict[str, dict[int, NDArray[Any]]] = {}
+        by_fold: dict[str, dict[int, NDArray[Any]]] = {}
         for (name, layer, fold), value in self.sums.items():
-            found.setdefault(f"{name}/{layer}", {})[fold] = value.cpu().numpy()
+            by_fold.setdefault(f"{name}/{layer}", {})[fold] = value.cpu().numpy()
         folds = sorted({fold for _, _, fold in self.sums} - {ALL})
         arrays = {
-            key: own[ALL] if ALL in own else np.stack([own[fold] for fold in folds])
-            for key, own in found.items()
+            key: sums[ALL] if ALL in sums else np.stack([sums[fold] for fold in folds])
+            for key, sums in by_fold.items()
         }
         return arrays | {f"{FOLD_NUMBERS}/0": np.array(folds, np.int64)}
 
@@ -106,12 +106,12 @@ class Totals:
         """Restore the totals from ``arrays``."""
         import torch
 
-        folds, found = arrays[f"{FOLD_NUMBERS}/0"].tolist(), cls()
+        folds, totals = arrays[f"{FOLD_NUMBERS}/0"].tolist(), cls()
         for key, value in arrays.items():
             name, _, layer = key.rpartition("/")
             if name != FOLD_NUMBERS:
-                found.collect({name: torch.from_numpy(value)}, int(layer), folds)
-        return found
+                totals.collect({name: torch.from_numpy(value)}, int(layer), folds)
+        return totals
 
     def stacked(self) -> dict[str, NDArray[Any]]:
         """Sums ``[layer, ...]`` or ``[layer, FOLDS, ...]``, with 0 in folds without rows."""

@@ -1,4 +1,4 @@
-"""A thread that collects raw rows into shards and writes the shards to Zarr."""
+"""A thread that gathers a block's raw rows and writes them to Zarr, a shard for each array."""
 
 import queue
 import threading
@@ -48,7 +48,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Shard:
-    """The end of a block: all of its rows, by recording, have been put."""
+    """The end of a block, all of whose rows have been put; its rows by recording."""
 
     rows: dict[str, Rows]
 
@@ -80,8 +80,8 @@ class Writer:
         self._name = name
         self._queue: queue.Queue[RowBatch | Shard | Save | None] = queue.Queue(maxsize=2)
         self._error: BaseException | None = None
-        self._recorded = threading.Event()  # set if no saving of progress is waiting
-        self._recorded.set()
+        self._saved = threading.Event()  # set unless a saving of progress is waiting
+        self._saved.set()
         self._dtypes = {
             key: cast(StoreDtype, array.attrs["dtype"]) for key, array in arrays.items()
         }
@@ -101,7 +101,7 @@ class Writer:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
@@ -116,8 +116,8 @@ class Writer:
         So a killed run loses only the rows being written and the rows being computed.
         """
         if not isinstance(item, RowBatch | Shard):
-            self._recorded.wait()
-            self._recorded.clear()
+            self._saved.wait()
+            self._saved.clear()
         if self._error is not None:
             raise self._error
         self._queue.put(item)
@@ -136,7 +136,7 @@ class Writer:
                 self._error = error
             finally:
                 if not isinstance(item, RowBatch | Shard):
-                    self._recorded.set()
+                    self._saved.set()
 
     def _place(self, batch: RowBatch) -> None:
         batch.ready()

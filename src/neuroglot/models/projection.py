@@ -120,12 +120,12 @@ def written_tokens(
     Raises:
         NeuroglotError: as ``top_tokens``.
     """
-    unembedding, found = _unembedding(model), ffns(model)
+    unembedding, networks = _unembedding(model), ffns(model)
     if not sum(map(len, neurons.values())):
         return np.empty((0, k), np.int32)
     values = torch.cat(
         [
-            found[layer].output_matrix()[:, torch.from_numpy(chosen)].to(unembedding.device).T
+            networks[layer].output_matrix()[:, torch.from_numpy(chosen)].to(unembedding.device).T
             for layer, chosen in neurons.items()
         ]
     )

@@ -119,20 +119,20 @@ def parameters_saved(model: Any, keep: Keep) -> Savings:
 
 def _cuts(model: Any, keep: Keep) -> list[_Cut]:
     """Every parameter to slice, once per module that has it."""
-    found = ffns(model)
-    if len(keep) != len(found):
+    networks = ffns(model)
+    if len(keep) != len(networks):
         raise NeuroglotError(
-            f"the model has {len(found)} layers, but neurons to keep were given for {len(keep)}."
+            f"the model has {len(networks)} layers, but neurons to keep were given for {len(keep)}."
         )
     cuts: dict[tuple[int, str, int], _Cut] = {}
     kept_of: dict[int, tuple[FFN, NDArray[np.int64]]] = {}
-    for ffn, indices in zip(found, keep, strict=True):
+    for ffn, indices in zip(networks, keep, strict=True):
         kept = _check_kept(ffn, np.asarray(indices))
         for cut in _layer_cuts(ffn, kept):
-            other, same = kept_of.setdefault(id(cut.parameter), (ffn, kept))
-            if not np.array_equal(same, kept):
+            first, kept_there = kept_of.setdefault(id(cut.parameter), (ffn, kept))
+            if not np.array_equal(kept_there, kept):
                 raise NeuroglotError(
-                    f"layers {other.index} and {ffn.index} share their weights, so they can only "
+                    f"layers {first.index} and {ffn.index} share their weights, so they can only "
                     "keep the same neurons."
                 )
             cuts[id(cut.module), cut.name, cut.dim] = cut
@@ -162,9 +162,9 @@ def _layer_cuts(ffn: FFN, kept: NDArray[np.int64]) -> Iterator[_Cut]:
 def _cut(
     module: nn.Module, name: str, dim: int, index: NDArray[np.int64], sizes: tuple[str, ...]
 ) -> _Cut:
-    own = tuple(size for size in sizes if hasattr(module, size))
     parameter: Any = getattr(module, name)
-    return _Cut(module, name, parameter, dim, index, own)
+    stated = tuple(size for size in sizes if hasattr(module, size))
+    return _Cut(module, name, parameter, dim, index, stated)
 
 
 def _projections(ffn: FFN) -> list[nn.Module]:
