@@ -100,7 +100,7 @@ def judge(
         if update:
             update(len(group) * len(variants))
 
-    in_batches([len(question.prompt) for question in questions], budget, run, "one question")
+    in_batches([len(question.prompt) for question in questions], budget, run, "question {}")
     places = [question.candidates.index(question.gold[0]) for question in questions]
     of_gold = scores[:, np.arange(len(questions)), places][..., None]
     return Answers(gold, scores, (scores > of_gold).sum(-1), written)

@@ -27,7 +27,8 @@ def in_batches(
         lengths: tokens of each text.
         budget: tokens run at once, padding included; a longer text is run alone.
         run: runs a batch, given the numbers of its texts.
-        text: what a text is, for the error message, such as ``one prompt``.
+        text: what a text is, for the error message, such as ``one segment`` or ``question {}``,
+            where {} stands for its number.
         remedy: what the user can do about a text that alone does not fit into memory.
 
     Returns:
@@ -48,8 +49,8 @@ def in_batches(
                 raise
             if size == 1:
                 raise NeuroglotError(
-                    f"not enough memory for {text} of {longest} tokens; {remedy}, or use a device "
-                    "with more memory"
+                    f"not enough memory for {text.format(group[0])} of {longest} tokens; {remedy}, "
+                    "or use a device with more memory"
                 ) from error
             waiting.extendleft(reversed(group))
             budget = max(1, longest * size // 2)

@@ -81,14 +81,14 @@ class Block:
     Attributes:
         stop: index of the token after the block's last token.
         rows: indices of the recorded tokens, by name of the recording.
-        starts: index of the block's first row among all rows, by name of the recording.
+        spans: the block's rows among all rows, by name of the recording.
         segments: two groups of segments, which are batched apart: those with a prefix, and those
             without. Groups of which no row is recorded are left out.
     """
 
     stop: int
     rows: Mapping[str, NDArray[np.int64]]
-    starts: Mapping[str, int]
+    spans: Mapping[str, slice]
     segments: Sequence[NDArray[np.int64]]
 
 
@@ -103,8 +103,11 @@ def cut_into_blocks(tokens: Tokens, recordings: Mapping[str, Recording], size: i
     rows = {name: recording.rows(tokens) for name, recording in recordings.items()}
     blocks = []
     for start, stop in pairwise([*cuts.tolist(), len(tokens.segment)]):
-        spans = {name: np.searchsorted(indices, (start, stop)) for name, indices in rows.items()}
-        inside = {name: rows[name][slice(*span)] for name, span in spans.items()}
+        spans = {
+            name: slice(*np.searchsorted(indices, (start, stop)).tolist())
+            for name, indices in rows.items()
+        }
+        inside = {name: rows[name][span] for name, span in spans.items()}
         tokens_inside = np.arange(start, stop)
         groups = [segments_of(tokens, tokens_inside)]
         if not last:
@@ -113,8 +116,7 @@ def cut_into_blocks(tokens: Tokens, recordings: Mapping[str, Recording], size: i
         recorded = segments_of(tokens, np.concatenate([*inside.values()]))
         groups = [group for group in groups if np.isin(group, recorded).any()]
         if groups:
-            starts = {name: int(span[0]) for name, span in spans.items()}
-            blocks.append(Block(stop, inside, starts, groups))
+            blocks.append(Block(stop, inside, spans, groups))
     return blocks
 
 

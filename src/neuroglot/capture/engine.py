@@ -21,7 +21,7 @@ from neuroglot.capture.blocks import Block, Recording, cut_into_blocks, segments
 from neuroglot.capture.collectors import CrossLayerCollector, Totals
 from neuroglot.capture.context import pad
 from neuroglot.capture.settings import ExecutionSettings
-from neuroglot.capture.writer import RowBatch, Rows, Shard, Writer
+from neuroglot.capture.writer import RowBatch, Shard, Writer
 from neuroglot.errors import NeuroglotError, not_finite
 from neuroglot.files import written_whole
 from neuroglot.measures.bootstrap import FOLDS
@@ -119,7 +119,7 @@ class Engine:
         recordings: Mapping[str, Recording],
         store: Path,
         description: str = "capture",
-        kept: Path | None = None,
+        saved: Path | None = None,
     ) -> dict[str, dict[str, NDArray[Any]]]:
         """Make several recordings in one pass; return their sums by recording and statistic.
 
@@ -133,14 +133,14 @@ class Engine:
                 cannot be mixed with recordings of other tokens.
             store: a folder.
             description: label of the progress bar.
-            kept: folder for the progress of an interrupted call; by default in the store.
+            saved: folder for the progress of an interrupted call; by default in the store.
 
         Raises:
             NeuroglotError: nothing to record; NaN, infinity or overflow; not enough memory.
         """
         size = self._block_size(tokens, recordings.values())
         blocks = cut_into_blocks(tokens, recordings, size)
-        folder = (kept or store / PROGRESS) / f"blocks-of-{size}"
+        folder = (saved or store / PROGRESS) / f"blocks-of-{size}"
         arrays = self._arrays(tokens, recordings, store, size, folder)
         done, totals = _resumed(folder, recordings)
         with_rows = [name for name, recording in recordings.items() if recording.sites]
@@ -161,8 +161,7 @@ class Engine:
                     of_block = self._block(tokens, sequences, recordings, block, put, update)
                     for name, sums in of_block.items():
                         totals[name].merge(sums)
-                    rows = {n: Rows(block.starts[n], len(block.rows[n])) for n in with_rows}
-                    writer.put(Shard(rows))
+                    writer.put(Shard(block.spans))
                 arrays_of_sums = _by_layer(totals)
                 _refuse_nan(arrays_of_sums, store)
                 writer.put(partial(_save, folder, stretch[-1].stop, arrays_of_sums))
@@ -187,7 +186,8 @@ class Engine:
                 _refuse_nan({f"{site}/{layer}": of_layer}, "the recorded rows")
                 by_site[site][layer, batch.places["rows"], : of_layer.shape[1]] = of_layer
 
-        whole = Block(len(tokens.segment), {"rows": rows}, {"rows": 0}, [segments_of(tokens, rows)])
+        spans, segments = {"rows": slice(len(rows))}, [segments_of(tokens, rows)]
+        whole = Block(len(tokens.segment), {"rows": rows}, spans, segments)
         self._block(tokens, tokens.sequences(), {"rows": recording}, whole, keep)
         return by_site
 

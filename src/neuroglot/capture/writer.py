@@ -39,18 +39,14 @@ class RowBatch:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """A block's rows: the first row's index among all rows, and the number of rows."""
-
-    start: int
-    size: int
-
-
-@dataclass(frozen=True)
 class Shard:
-    """The end of a block, all of whose rows have been put; its rows by recording."""
+    """The end of a block, all of whose rows have been put.
 
-    rows: dict[str, Rows]
+    Attributes:
+        rows: by recording, the block's rows among all rows.
+    """
+
+    rows: Mapping[str, slice]
 
 
 Save = Callable[[], None]
@@ -153,10 +149,10 @@ class Writer:
     def _write(self, shard: Shard) -> None:
         for (name, site), array in self._arrays.items():
             rows = shard.rows[name]
-            if rows.size:
-                bits = self._buffers[name, site][:, : rows.size]
+            if size := rows.stop - rows.start:
+                bits = self._buffers[name, site][:, :size]
                 values = widened(bits) if self._dtypes[name, site] == "bfloat16" else bits
-                array[:, rows.start : rows.start + rows.size] = values.view(array.dtype)
+                array[:, rows] = values.view(array.dtype)
 
 
 def widened(bits: NDArray[np.uint16]) -> NDArray[np.float32]:

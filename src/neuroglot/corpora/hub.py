@@ -83,7 +83,6 @@ class HubCorpus(DatasetSource, ColumnCorpus):
         return {**super().leaf(language), "files": file_names(self.path)}
 
     def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:  # noqa: ARG002
-        """Read one language's rows."""
         return self.pick(self.path, self.dataset_rows(self.path, language), language), []
 
 

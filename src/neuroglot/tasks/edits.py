@@ -48,7 +48,6 @@ class PivotTask(Task):
         return language if self.direction == "from_pivot" else self.pivot
 
     def read_with(self, language: str) -> tuple[str, ...]:
-        """Return the language and the pivot."""
         return (language, self.pivot)
 
     def problems(self, languages: Iterable[str]) -> list[str]:
@@ -64,7 +63,6 @@ class EditsTask(PivotTask):
     seed: int = Field(0, ge=0, description="Seed of the exchange of capitals.")
 
     def available(self) -> frozenset[str]:
-        """Return the languages of the shipped wordings."""
         return frozenset(LANGUAGES)
 
     def items(self, language: str) -> tuple[list[Item], list[str]]:
