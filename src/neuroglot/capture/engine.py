@@ -282,9 +282,10 @@ class Engine:
         recordings: Mapping[str, Recording],
         block: Block,
     ) -> Batch:
-        prompts = any(r.over == "last prompt token" for r in recordings.values())
+        prompts = "last prompt token" in {recording.over for recording in recordings.values()}
         before, after = len(tokens.before), len(tokens.after)
-        ids, real = pad([sequences[segment] for segment in group])
+        whole = [sequences[segment] for segment in group]
+        ids, real = pad(whole)
         inputs = {"input_ids": ids, "attention_mask": real}
         text = {"decoder": _without_specials(real, before, after)}
         # By stack: the width of the padded batch, and how far a token's column is from the token's
@@ -292,8 +293,8 @@ class Engine:
         columns: dict[str, tuple[int, int | None]] = {"decoder": (ids.shape[1], 0)}
         if self.model.config.is_encoder_decoder:
             start = self.model.config.decoder_start_token_id
-            plain = (sequences[s][before : len(sequences[s]) - after] for s in group)
-            ids, read = pad([np.array([start, *([] if prompts else own)]) for own in plain])
+            plain = [[] if prompts else ids[before : len(ids) - after] for ids in whole]
+            ids, read = pad([np.array([start, *ids]) for ids in plain])
             inputs |= {"decoder_input_ids": ids, "decoder_attention_mask": read}
             text = {"encoder": text["decoder"], "decoder": read.bool()}
             text["decoder"][:, 0] = prompts  # the start token counts as text only in prompts
@@ -311,12 +312,12 @@ class Engine:
                 return None
             positions = tokens.position[rows[places]]
             times = {
-                stack: items * width + (0 if shift is None else positions + shift)
+                stack: torch.from_numpy(items * width + (0 if shift is None else positions + shift))
                 for stack, (width, shift) in columns.items()
             }
             of_fold = (np.arange(len(folds))[:, None] == of_segment[items]).astype(np.float32)
             return Picked(
-                times=self._on_device({k: torch.from_numpy(v) for k, v in times.items()}),
+                times=self._on_device(times),
                 items=torch.from_numpy(items).to(self._device),
                 of_fold=torch.from_numpy(of_fold).to(self._device),
                 places=places,
@@ -324,7 +325,8 @@ class Engine:
 
         picked: dict[str, Picked] = {}
         for name, rows in block.rows.items():
-            twin = next((n for n in picked if np.array_equal(block.rows[n], rows)), None)
+            twins = (other for other in picked if np.array_equal(block.rows[other], rows))
+            twin = next(twins, None)
             of_recording = picked[twin] if twin else pick(rows)
             if of_recording is not None:
                 picked[name] = of_recording
