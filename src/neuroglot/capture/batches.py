@@ -49,7 +49,7 @@ def in_batches(
                 raise
             if size == 1:
                 raise NeuroglotError(
-                    f"not enough memory for {text.format(group[0])} of {longest} tokens; {remedy}, "
+                    f"not enough memory for {text.format(group[0])} ({longest} tokens); {remedy}, "
                     "or use a device with more memory"
                 ) from error
             waiting.extendleft(reversed(group))

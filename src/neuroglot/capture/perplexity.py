@@ -104,7 +104,7 @@ def negative_log_likelihood(
             update(len(group) * windows.shape[1])
 
     lengths = [sequences.shape[1]] * len(windows)
-    in_batches(lengths, budget, run, "one window", "lower perplexity.window")
+    in_batches(lengths, budget, run, "one window and its special tokens", "lower perplexity.window")
     return losses
 
 

@@ -95,35 +95,30 @@ class ModelSettings(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        check = {
-            "package": self._check_package,
-            "folder": lambda: checkpoint_weights(self.folder),
-            "hub": self._check_hub,
-        }
         try:
-            check[self.source_type]()
+            self._check_source()
         except NeuroglotError as error:
             raise ValueError(str(error)) from None
-        if self.revision is not None and self.source_type != "hub":
-            raise ValueError(f"revision belongs to Hub ids; {self.source} is a {self.source_type}")
-        if self.sha256 is not None and self.source_type != "package":
-            raise ValueError(
-                f"sha256 belongs to packages; {self.source} is a {self.source_type} source"
-            )
+        source_type = self.source_type
+        if self.revision is not None and source_type != "hub":
+            raise ValueError(f"revision belongs to Hub ids; {self.source} is a {source_type}")
+        if self.sha256 is not None and source_type != "package":
+            raise ValueError(f"sha256 belongs to packages; {self.source} is a {source_type} source")
         return self
 
-    def _check_package(self) -> None:
-        if self.package.registry != "pypi":
+    def _check_source(self) -> None:
+        if self.source_type == "folder":
+            checkpoint_weights(self.folder)
+        elif self.source_type == "hub":
+            owner = f"({_HUB_NAME}/)?" if self.source.startswith("hub:") else f"{_HUB_NAME}/"
+            if not re.fullmatch(owner + _HUB_NAME, self.hub_id):
+                raise NeuroglotError(f"{self.source!r} is no source; {_FORMS}")
+        elif self.package.registry != "pypi":
             raise NeuroglotError(f"{self.source}: models come from pypi alone; {_FORMS}")
-        if self.sha256 is None:
+        elif self.sha256 is None:
             raise NeuroglotError(
                 f"{self.source} has no sha256; add that of the GGUF file the package carries"
             )
-
-    def _check_hub(self) -> None:
-        owner = f"({_HUB_NAME}/)?" if self.source.startswith("hub:") else f"{_HUB_NAME}/"
-        if not re.fullmatch(owner + _HUB_NAME, self.hub_id):
-            raise NeuroglotError(f"{self.source!r} is no source; {_FORMS}")
 
 
 def checkpoint_settings(folder: Path) -> list[Path]:
