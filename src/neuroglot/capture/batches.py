@@ -68,12 +68,6 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 def batch_budget(model: Any, on_cpu: int, wanted: int | None) -> int:
-    """Tokens to run at once, padding included.
-
-    Args:
-        model: the model, on the device that it runs on.
-        on_cpu: the default on a CPU; on a GPU it is 8192.
-        wanted: the setting; None for the default.
-    """
+    """Tokens to run at once, padding included: as ``wanted``, or the default for the device."""
     usual = on_cpu if next(model.parameters()).device.type == "cpu" else GPU_TOKENS
     return wanted or usual

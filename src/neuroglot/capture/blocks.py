@@ -121,11 +121,10 @@ def cut_into_blocks(tokens: Tokens, recordings: Mapping[str, Recording], size: i
 
 
 def stretches(blocks: Sequence[Block], with_rows: Sequence[str]) -> list[list[Block]]:
-    """Group blocks; progress is saved after each group. A block with raw rows ends its group.
+    """Group blocks; progress is saved after each group.
 
-    Args:
-        blocks: the blocks of a text.
-        with_rows: names of the recordings whose raw rows are stored.
+    A group ends with a block in which a recording of ``with_rows``, whose raw rows are stored, has
+    rows.
     """
     grouped: list[list[Block]] = [[]]
     for block in blocks:

@@ -217,11 +217,9 @@ class Engine:
         size: int,
         folder: Path,
     ) -> dict[tuple[str, str], Any]:
-        """The arrays of raw rows, by recording and site.
+        """The arrays of raw rows by recording and site: new ones, if ``folder`` has no progress.
 
-        If there is a ``folder`` of progress, the existing arrays are opened, else new ones are
-        made. Progress with another block size lies in another folder and is removed, because its
-        batches were other ones.
+        Progress with another block size, and so other batches, lies in another folder: remove it.
         """
         arrays = {}
         begun = folder.is_dir()
@@ -440,13 +438,7 @@ def _plane_offsets(networks: Sequence[FFN], site: str) -> dict[str, int]:
 
 
 def _without_specials(real: Tensor, before: int, after: int) -> Tensor:
-    """True at tokens that are neither padding nor special tokens, ``[segment, position]``.
-
-    Args:
-        real: 0 at padding, else 1, ``[segment, position]``.
-        before: number of special tokens before a segment.
-        after: number of special tokens after a segment.
-    """
+    """True at tokens that are neither padding nor special, ``[segment, position]`` as ``real``."""
     column, length = torch.arange(real.shape[1]), real.sum(1, keepdim=True)
     return (column >= before) & (column < length - after)
 
@@ -497,11 +489,7 @@ def _resumed(folder: Path, names: Iterable[str]) -> tuple[int, dict[str, Totals]
 
 
 def _refuse_nan(arrays: Mapping[str, NDArray[Any]], where: Path | str) -> None:
-    """Refuse NaN and infinity in arrays whose names end in ``statistic/layer``.
-
-    Raises:
-        NeuroglotError: names the statistic and its layer, counted from 1.
-    """
+    """Refuse NaN and infinity in arrays whose names end in ``statistic/layer``."""
     for key, values in arrays.items():
         if not np.isfinite(values).all():
             *_, name, layer = key.split("/")

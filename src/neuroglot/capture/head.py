@@ -81,13 +81,8 @@ def _head(model: Any, states: Tensor) -> Iterator[Callable[[slice], Tensor]]:
 
     The model's own forward pass runs, but its decoder returns the given states
     ``[position, hidden]``, and its head is cut to the part. So scaling and soft-capping are the
-    model's own; in every architecture of the table they act on each logit separately.
-
-    Yields:
-        A function from a slice of the vocabulary to logits ``[position, token]``.
-
-    Raises:
-        NeuroglotError: the head is not in memory, or the model does not call its decoder.
+    model's own; in every architecture of the table they act on each logit separately. Yields a
+    function from a slice of the vocabulary to logits ``[position, token]``.
     """
     from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 

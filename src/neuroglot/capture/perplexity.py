@@ -109,15 +109,11 @@ def negative_log_likelihood(
 
 
 def check_readable(model: Any, length: int, advice: str) -> None:
-    """Refuse a text that a model cannot read from left to right at once.
-
-    Args:
-        model: the model.
-        length: tokens to be read, special tokens included.
-        advice: what the error message suggests if there are too many tokens.
+    """Refuse a text of ``length`` tokens that a model cannot read from left to right at once.
 
     Raises:
-        NeuroglotError: an encoder-decoder, or more tokens than its context window holds.
+        NeuroglotError: an encoder-decoder, or more tokens, special ones included, than its context
+            window holds; suggests ``advice``.
     """
     if model.config.is_encoder_decoder:
         raise NeuroglotError(

@@ -66,11 +66,9 @@ class Wanted:
 
 
 def missing(held: Mapping[str, store.Completion], groups: Mapping[Group, str]) -> dict[Group, str]:
-    """The groups that a store lacks or holds out of date.
+    """Those of the wanted ``groups`` that a store lacks or holds out of date, with their keys.
 
-    Args:
-        held: the store's completion records, from ``store.held``.
-        groups: the wanted groups, with keys.
+    ``held`` are the store's completion records, from ``store.held``.
     """
     return {
         group: key

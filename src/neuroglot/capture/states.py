@@ -89,18 +89,8 @@ def represent_variants(
     """Run ``represent`` under several sets of edits: ``[variant, state, segment, hidden]``.
 
     If ``positions`` and ``pool`` are both ``last`` and the model is causal, the tokens before the
-    last are read once, and every variant continues from their keys and values.
-
-    Args:
-        model: as for ``represent``.
-        text: the segments.
-        variants: the edits of each variant.
-        pool: as for ``represent``.
-        positions: as for ``represent``.
-        batch_tokens: as for ``represent``.
-
-    Raises:
-        NeuroglotError: as ``represent``.
+    last are read once, and every variant continues from their keys and values. ``variants`` holds
+    the edits of each variant; other arguments and errors are those of ``represent``.
     """
     if positions == "last" and pool == "last" and not model.config.is_encoder_decoder:
         return _from_last_tokens(model, text, variants, batch_tokens)

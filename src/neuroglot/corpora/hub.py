@@ -29,11 +29,7 @@ class DatasetSource(RowSource):
     )
 
     def dataset_rows(self, dataset: str, language: str) -> Iterator[dict[str, Any]]:
-        """Stream one language's rows: only rows that are read are downloaded, and none are cached.
-
-        Args:
-            dataset: Hub id or folder.
-            language: The language's id.
+        """Stream one language's rows of a Hub id or folder; download only those that are read.
 
         Raises:
             NeuroglotError: The dataset cannot be read.

@@ -199,11 +199,7 @@ def check_parameters(config: Any, stored: int) -> None:
 
 
 def _byte_level_split(gguf_file: Path) -> str | None:
-    """The name of a byte-level vocabulary's split; None for other vocabularies.
-
-    Raises:
-        NeuroglotError: neither transformers nor this module knows the split.
-    """
+    """The name of a byte-level vocabulary's split, which must be known; None for others."""
     import gguf
     from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 

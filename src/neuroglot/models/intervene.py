@@ -145,15 +145,16 @@ def deactivated(model: Any, neurons: Mapping[int, NDArray[np.integer[Any]]]) -> 
         ...     logits = model(ids).logits
     """
     networks = ffns(model)
-    changes: dict[int, Change] = {}
+    off = np.zeros((len(networks), max(ffn.neurons for ffn in networks)), bool)
     for layer, indices in neurons.items():
         if not 0 <= layer < len(networks):
             raise NeuroglotError(
                 f"unknown layer {layer}; the model has layers 0 to {len(networks) - 1}."
             )
         if len(indices):
-            changes[layer] = _zero(networks[layer], np.asarray(indices))
-    with changed(model, changes):
+            check_neurons(networks[layer], np.asarray(indices))
+            off[layer, indices] = True
+    with intervened(model, [Edit(off)]):
         yield
 
 
@@ -189,19 +190,6 @@ def check_neurons(ffn: FFN, indices: NDArray[Any]) -> None:
         )
 
 
-def _zero(ffn: FFN, indices: NDArray[Any]) -> Change:
-    check_neurons(ffn, indices)
-    off = torch.zeros(ffn.neurons, dtype=torch.bool)
-    off[torch.from_numpy(indices.astype(np.int64))] = True
-
-    def change(act: Tensor) -> Tensor:
-        nonlocal off
-        off = off.to(act.device)  # known only now: weights may be spread over devices
-        return act.masked_fill(off, 0)
-
-    return change
-
-
 def _hooks(ffn: FFN, change: Change) -> list[RemovableHandle]:
     shape: tuple[int, ...] = ()
 
@@ -229,7 +217,8 @@ def _edited(layer: int, edits: list[tuple[Tensor, Edit]], positions: Positions) 
     def change(act: Tensor) -> Tensor:
         columns = _columns(act, positions)
         for i, (_, edit) in enumerate(edits):
-            chosen[i] = chosen[i].to(act.device)  # as in _zero
+            # The device is known only now: weights may be spread over several.
+            chosen[i] = chosen[i].to(act.device)
             act = _apply(edit, act, _places(layer, act, chosen[i], columns))
         return act
 

@@ -37,7 +37,7 @@ class Savings:
 class _Cut:
     """A module's parameter, and the entries ``index`` along ``dim`` that are kept.
 
-    ``sizes`` names the module's attributes that state the parameter's length along ``dim``.
+    ``sizes`` are the module's attributes that state the parameter's length along ``dim``.
     """
 
     module: nn.Module
@@ -96,15 +96,7 @@ def sliced(model: Any, keep: Keep) -> Iterator[None]:
 
 
 def parameters_saved(model: Any, keep: Keep) -> Savings:
-    """Compute the shares of parameters that ``sliced`` cuts out.
-
-    Args:
-        model: as for ``sliced``.
-        keep: as for ``sliced``.
-
-    Raises:
-        NeuroglotError: as ``sliced``.
-    """
+    """Compute the shares of parameters that ``sliced`` cuts out; arguments and errors as there."""
     removed = sum({id(cut.parameter): cut.removed for cut in _cuts(model, keep)}.values())
     projections = {
         id(parameter): parameter.numel()
@@ -175,10 +167,7 @@ def _projections(ffn: FFN) -> list[nn.Module]:
 
 
 def _bias_only(conv1d: Any) -> AbstractContextManager[None]:
-    """Let a Conv1D without inputs return its bias.
-
-    Its own forward pass fails on empty input; that of Linear does not.
-    """
+    """Let a Conv1D without inputs return its bias; its own forward pass fails, not Linear's."""
     return forward_replaced(
         conv1d, lambda x: conv1d.bias + x.new_zeros(*x.shape[:-1], conv1d.weight.shape[1])
     )

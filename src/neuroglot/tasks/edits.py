@@ -112,12 +112,7 @@ def edit_prompt(context: str, question: str, layout: str) -> str:
 
 
 def derangement(count: int, seed: int) -> Sequence[int]:
-    """Draw a permutation without fixed points: a random cycle through all elements.
-
-    Args:
-        count: number of elements, at least two.
-        seed: seed of the shuffle.
-    """
+    """Draw a permutation of two or more elements without fixed points: a random cycle."""
     order = np.random.default_rng(seed).permutation(count)
     successor = np.empty(count, int)
     successor[order] = np.roll(order, -1)
