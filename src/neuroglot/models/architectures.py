@@ -1,9 +1,10 @@
 """The table that says where each architecture keeps its feed-forward networks.
 
 To support an architecture, add one entry to ``ARCHITECTURES`` and one tiny configuration to
-``tests/tiny_models.py``; the tests then check every field of the entry. If an entry changes, only
-the models of that architecture are made again: ``architecture_digest`` hashes the entry. So that it
-can, fields that depend on a configuration are ``attrgetter`` objects or named functions.
+``tests/support/tiny_models.py``; the tests then check every field of the entry. If an entry
+changes, only the models of that architecture are made again: ``architecture_digest`` hashes the
+entry. So that it can, fields that depend on a configuration are ``attrgetter`` objects or named
+functions.
 """
 
 import ast
