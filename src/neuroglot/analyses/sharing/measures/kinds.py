@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.errors import NeuroglotError
 from neuroglot.measures.kernels import fires
 
 Bits: TypeAlias = NDArray[np.uint8]
@@ -46,24 +46,17 @@ class KindBits:
     non_activated: Bits
 
     def bits(self, kind: str) -> Bits:
-        """Get one kind's packed bits [..., byte].
-
-        Raises:
-            NeuroglotError: ``kind`` is not in ``KINDS``.
-        """
-        if kind not in KINDS:
-            raise NeuroglotError(unknown_name("kind of neuron", kind, KINDS))
-        found: Bits = getattr(self, kind)
-        return found
+        """Get one kind's packed bits [..., byte]."""
+        bits: Bits = getattr(self, kind)
+        return bits
 
     def mask(self, kind: str) -> NDArray[np.bool_]:
-        """Mark the neurons of a kind, bool [..., neuron]; errors as ``bits``."""
+        """Mark the neurons of a kind, bool [..., neuron]."""
         return unpack(self.bits(kind), self.neurons)
 
     def __getitem__(self, index: Any) -> "KindBits":
         """Select along the dimensions before ``byte``: ``kinds[:, 3]`` is layer 3 of every item."""
-        picked = (*(index if isinstance(index, tuple) else (index,)), ..., slice(None))
-        return KindBits(self.neurons, *(self.bits(kind)[picked] for kind in KINDS))
+        return KindBits(self.neurons, *(self.bits(kind)[index] for kind in KINDS))
 
 
 def pack(active: NDArray[np.bool_]) -> Bits:
@@ -114,15 +107,11 @@ def kinds(languages: Iterable[Bits], neurons: int) -> KindBits:
 
     Returns:
         The kinds, with the shape of one language's activity.
-
-    Raises:
-        NeuroglotError: there are no languages, or a language's bits differ in shape from the
-            first's, are not uint8, or are not ceil(neurons / 8) bytes wide.
     """
-    seen = _Seen(neurons)
+    seen = _Seen()
     for active in languages:
         seen.add(active)
-    return seen.kinds()
+    return seen.kinds(neurons)
 
 
 def nested_kinds(
@@ -133,27 +122,16 @@ def nested_kinds(
     Args:
         languages: see ``kinds``; a subset has the first languages in this order.
         neurons: width of a layer.
-        counts: numbers of languages, such as 3, 5, 7 and 9.
+        counts: numbers of languages, such as 3, 5, 7 and 9, at most the number of ``languages``.
 
     Yields:
         Each distinct count in ascending order, and the kinds over that many languages.
-
-    Raises:
-        NeuroglotError: as ``kinds``; or a count is below 1 or above the number of languages.
     """
-    wanted = sorted(set(counts))
-    if wanted and wanted[0] < 1:
-        raise NeuroglotError(f"a subset of {wanted[0]} languages has no kinds; ask for 1 or more")
-    seen, remaining = _Seen(neurons), iter(languages)
-    for count in wanted:
+    seen, remaining = _Seen(), iter(languages)
+    for count in sorted(set(counts)):
         for active in islice(remaining, count - seen.languages):
             seen.add(active)
-        if seen.languages < count:
-            raise NeuroglotError(
-                f"kinds over {count} languages were asked for, but there are {seen.languages}; "
-                "ask for fewer or configure more"
-            )
-        yield count, seen.kinds()
+        yield count, seen.kinds(neurons)
 
 
 def convertible(kinds: KindBits, active: Bits, chosen: Iterable[str]) -> NDArray[np.bool_]:
@@ -169,24 +147,8 @@ def convertible(kinds: KindBits, active: Bits, chosen: Iterable[str]) -> NDArray
     Returns:
         bool [..., neuron].
     """
-    mask = np.logical_or.reduce([kinds.mask(kind) for kind in chosen])
-    mask &= ~unpack(active, kinds.neurons)
-    inactive: NDArray[np.bool_] = mask
-    return inactive
-
-
-def check_shape(values: NDArray[np.floating], kinds: KindBits) -> None:
-    """Check that values [..., neuron] have the items, layers and neurons of ``kinds``.
-
-    Raises:
-        NeuroglotError: the shapes differ.
-    """
-    expected = (*kinds.all_shared.shape[:-1], kinds.neurons)
-    if values.shape != expected:
-        raise NeuroglotError(
-            f"values {list(values.shape)} and kinds {list(expected)} of neurons differ in shape: "
-            "take both of the same items and layers"
-        )
+    bits = np.bitwise_or.reduce([kinds.bits(kind) for kind in chosen])
+    return unpack(bits & ~active, kinds.neurons)
 
 
 def kind_counts(kinds: KindBits) -> NDArray[np.int64]:
@@ -211,9 +173,7 @@ def count_bits(bits: Bits) -> NDArray[np.int64]:
 class _Seen:
     """Neurons active in every language, in at least one and in at least two languages so far."""
 
-    def __init__(self, neurons: int) -> None:
-        self.neurons = neurons
-        self.languages = 0
+    languages = 0
 
     def add(self, active: Bits) -> None:
         """Add one language."""
@@ -221,13 +181,7 @@ class _Seen:
             self.every = np.full(active.shape, 255, np.uint8)
             self.once = np.zeros(active.shape, np.uint8)
             self.twice = np.zeros(active.shape, np.uint8)
-            self.valid = valid(active, self.neurons)
         self.languages += 1
-        if active.dtype != np.uint8 or active.shape != self.every.shape:
-            raise NeuroglotError(
-                f"language {self.languages}: expected bits uint8 {self.every.shape}, found "
-                f"{active.dtype} {active.shape}; pack the same items of every language"
-            )
         again = np.empty(min(BLOCK, active.size), np.uint8)
         flat = (bits.reshape(-1) for bits in (active, self.every, self.once, self.twice))
         for x, every, once, twice in zip(*map(_blocks, flat), strict=True):
@@ -236,16 +190,15 @@ class _Seen:
             once |= x
             every &= x
 
-    def kinds(self) -> KindBits:
+    def kinds(self, neurons: int) -> KindBits:
         """Find the kinds over the languages added so far."""
-        if self.languages == 0:
-            raise NeuroglotError("neurons are told apart by language, and there is none; name some")
+        there = valid(neurons)
         return KindBits(
-            self.neurons,
-            all_shared=self.every & self.valid,
-            partial_shared=self.twice & ~self.every & self.valid,
-            specific=self.once & ~(self.twice | self.every) & self.valid,
-            non_activated=~self.once & self.valid,
+            neurons,
+            all_shared=self.every & there,
+            partial_shared=self.twice & ~self.every & there,
+            specific=self.once & ~(self.twice | self.every) & there,
+            non_activated=~self.once & there,
         )
 
 
@@ -253,16 +206,6 @@ def _blocks(flat: Bits) -> Iterator[Bits]:
     return (flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK))
 
 
-def valid(bits: Bits, neurons: int) -> Bits:
-    """Mark the bits of a row [byte] that belong to neurons, not to padding.
-
-    Raises:
-        NeuroglotError: ``bits`` do not have the width of ``neurons`` neurons.
-    """
-    meant = pack(np.ones(neurons, bool))
-    if bits.shape[-1] != len(meant):
-        raise NeuroglotError(
-            f"{neurons} neurons are packed to {len(meant)} bytes, found {bits.shape[-1]}: "
-            "the activity was recorded of another layer width"
-        )
-    return meant
+def valid(neurons: int) -> Bits:
+    """Mark the bits of a row [byte] that belong to neurons, not to padding."""
+    return pack(np.ones(neurons, bool))

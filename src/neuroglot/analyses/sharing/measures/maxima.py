@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from neuroglot.measures.bootstrap import percentiles, resample_weights
+from neuroglot.measures.bootstrap import fold_weights, percentiles
 
 # The probability that a resample lacks all of the 40 highest items is below e^-40.
 CANDIDATES = 40
@@ -23,14 +23,14 @@ def resampled_maxima(by_item: xr.DataArray, replicates: int = 1000, seed: int = 
     """
     ordered = by_item.transpose(..., "item")
     items = ordered.sizes["item"]
-    drawn = np.concatenate([w > 0 for w in resample_weights(items, replicates, seed)])
+    drawn = fold_weights(items, replicates, seed) > 0
     rows = ordered.fillna(-np.inf).to_numpy().reshape(-1, items)
     candidates = np.argsort(-rows, axis=1, kind="stable")[:, :CANDIDATES]
     maxima = np.empty((len(rows), replicates))
-    for row, first, found in zip(rows, candidates, maxima, strict=True):
-        there = drawn[:, first]  # highest item first
+    for row, highest, of_row in zip(rows, candidates, maxima, strict=True):
+        there = drawn[:, highest]  # highest item first
         there[:, -1] |= ~there.any(axis=1)
-        found[:] = row[first[there.argmax(axis=1)]]
+        of_row[:] = row[highest[there.argmax(axis=1)]]
     maxima[np.isneginf(maxima)] = np.nan
     template = ordered.isel(item=0, drop=True)
     return template.expand_dims(replicate=replicates, axis=-1).copy(

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from neuroglot.analyses.answers import Asked, Examiner, encoded
 from neuroglot.analyses.pieces import Piece, piece
-from neuroglot.analyses.sharing.measures.kinds import Bits, KindBits, convertible, kinds
+from neuroglot.analyses.sharing.measures.kinds import (
+    KINDS,
+    Bits,
+    KindBits,
+    convertible,
+    kinds,
+)
 from neuroglot.analyses.sharing.prompts import open_prompts, recorded_items
 from neuroglot.analyses.sharing.settings import AnswersInputs, AnswersSettings
 from neuroglot.capture.answers import Variant
@@ -45,16 +51,16 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: AnswersInputs, settings: AnswersSettings) -> xr.Dataset:
     """Let the model answer every question unedited, without each kind, and with kinds converted."""
     task = settings.task
-    [one] = open_prompts({task: inputs.prompts}, [task], settings.languages)
-    active = one.active(settings.threshold)
+    [prompts] = open_prompts({task: inputs.prompts}, [task], settings.languages)
+    active = prompts.active(settings.threshold)
     asked = _Asked(
         task,
         settings.scoring,
-        encoded(inputs.model, task, recorded_items(inputs.items, one)),
+        encoded(inputs.model, task, recorded_items(inputs.items, prompts)),
         # Padding neurons of narrower layers are never active, and so never edited.
-        kinds(active.values(), max(one.neurons)),
+        kinds(active.values(), max(prompts.neurons)),
         np.stack(list(active.values())),
-        one.neurons,
+        prompts.neurons,
     )
     by_item = asked.by_item(_answers(inputs, settings, asked), VARIANTS)
     data = answer_statistics(by_item, settings.replicates)
@@ -111,13 +117,13 @@ class _Asked(Asked):
 
 def _answers(inputs: AnswersInputs, settings: AnswersSettings, asked: _Asked) -> Piece:
     """Judge one task's answers, or read earlier judgements."""
-    read = {"threshold", "positions", "converted_offset", "random_seeds", "device", "dtype"}
+    measured = {"threshold", "positions", "converted_offset", "random_seeds", "device", "dtype"}
     origin = digest(
         [
             read_card(inputs.model).sha256,
             *asked.identity(),
             _digest(asked),
-            settings.model_dump(include=read),
+            settings.model_dump(include=measured),
             fingerprint(__name__),
         ]
     )
@@ -137,7 +143,7 @@ def _answers(inputs: AnswersInputs, settings: AnswersSettings, asked: _Asked) ->
 
 def _digest(asked: _Asked) -> str:
     """Hash the kinds and the activity of all neurons."""
-    seen = hashlib.sha256(asked.active.tobytes())
-    for kind in (*WITHOUT, "non_activated"):
-        seen.update(asked.kinds.bits(kind).tobytes())
-    return seen.hexdigest()
+    sha256 = hashlib.sha256(asked.active.tobytes())
+    for kind in KINDS:
+        sha256.update(asked.kinds.bits(kind).tobytes())
+    return sha256.hexdigest()
