@@ -37,14 +37,14 @@ def compute(inputs: PartitionInputs, settings: PartitionSettings) -> xr.Dataset:
     # Keep the stored dtype: clustering reads one matrix at a time.
     layers = ffns(load(inputs.model, "cpu", card.dtype))
     chosen = [ffn for ffn in layers if block_of_layer[ffn.index] == settings.block]
-    found = np.full((len(chosen), card.widest), NO_EXPERT, np.int32)
+    expert = np.full((len(chosen), card.widest), NO_EXPERT, np.int32)
     with progress(len(chosen), "layers", f"{inputs.model.name} experts") as bar:
         for row, ffn in enumerate(chosen):
             weights = ffn.input_matrix().to("cpu", torch.float32).numpy()
-            found[row, : ffn.neurons] = equal_size_clusters(weights, experts, settings.seed)
+            expert[row, : ffn.neurons] = equal_size_clusters(weights, experts, settings.seed)
             bar.update()
     return xr.Dataset(
-        {"expert": (("layer", "neuron"), found, {"units": "index of expert"})},
+        {"expert": (("layer", "neuron"), expert, {"units": "index of expert"})},
         coords={
             "layer": [ffn.index for ffn in chosen],
             "stack": ("layer", [ffn.stack for ffn in chosen]),
