@@ -89,24 +89,6 @@ class RoutingInputs(Inputs):
     model: Path | None = None
     tokens: Path | None = None
 
-    def __post_init__(self) -> None:
-        """Check that either rows, or a model and tokens are given; raises as ``text``."""
-        _ = self.text
-
-    @property
-    def text(self) -> Path | tuple[Path, Path]:
-        """The rows, or the model and the tokens.
-
-        Raises:
-            TypeError: both are given, or neither.
-        """
-        match self.rows, self.model, self.tokens:
-            case Path() as rows, None, None:
-                return rows
-            case None, Path() as model, Path() as tokens:
-                return model, tokens
-        raise TypeError("routing reads either rows, or tokens and the model that reads them")
-
 
 class RoutingSettings(RunningSettings):
     """When an expert is active."""

@@ -16,6 +16,7 @@ from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.measures.controls import matched_random
 from neuroglot.measures.finite import check_finite
 from neuroglot.measures.kernels import Array
+from neuroglot.measures.selection import first_highest
 
 SMOOTHING = 1e-12
 
@@ -73,13 +74,10 @@ def expert_scores(act: Array, members: Array, score: Score = "signed") -> Array:
 
 
 def standardise(scores: Array) -> Array:
-    """Compute each row's z-scores over one layer's experts (experts, section 3).
+    """Compute z-scores over one layer's experts, float64 [row, expert] (experts, section 3).
 
     z = (score - mean) / std with the population standard deviation. If all scores of a layer are
     equal, for example in a silent ReLU layer, the z-scores are 0.
-
-    Args:
-        scores: result of ``expert_scores``, float64 [row, expert].
     """
     xp = array_namespace(scores)
     experts = scores.shape[1]
@@ -107,14 +105,8 @@ def active(z: Array, fraction: float) -> Array:
     Raises:
         NeuroglotError: a z-score is not finite.
     """
-    xp = array_namespace(z)
     check_finite(z, "an expert's score")
-    count = max(1, round(fraction * z.shape[1]))
-    lowest = _highest(z, count)[:, None]
-    above = z > lowest
-    tied = z == lowest
-    places = count - xp.sum(above, axis=1)[:, None]
-    return above | (tied & (xp.cumulative_sum(xp.astype(tied, xp.int64), axis=1) <= places))
+    return first_highest(z, max(1, round(fraction * z.shape[1])))
 
 
 def active_count(z: Array, fraction: float, folds: Array) -> Array:
@@ -253,22 +245,14 @@ def pearson(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
 def high_frequency(frequency: xr.DataArray, threshold: float) -> xr.DataArray:
     """Mark the experts with a frequency of at least ``threshold`` (experts, section 4.3).
 
-    Returns:
-        bool of the shape of ``frequency``; false where there are no tokens.
+    The result, bool of the same shape, is false where there are no tokens.
     """
     high = (frequency >= threshold).rename("high_frequency")
     return high.assign_attrs(units="true or false", source="section 4.3")
 
 
 def shared_by(high: xr.DataArray) -> xr.DataArray:
-    """Count the languages in which each expert has high frequency (experts, figure 3).
-
-    Args:
-        high: result of ``high_frequency``, bool [language, layer, expert].
-
-    Returns:
-        int32 [layer, expert].
-    """
+    """Count the languages in which an expert has ``high_frequency``, [layer, expert] (figure 3)."""
     shared = high.sum("language").astype(np.int32).rename("shared_by")
     return shared.assign_attrs(units="languages", source="figure 3, section 4.3")
 
@@ -293,14 +277,9 @@ def neurons_of(expert: xr.DataArray, chosen: xr.DataArray) -> xr.DataArray:
 
 
 def kept_neurons(expert: xr.DataArray, high: xr.DataArray) -> list[NDArray[np.int64]]:
-    """List the neurons of one language's high-frequency experts (experts, section 4.4).
+    """List each layer's neurons of one language's high-frequency experts (experts, section 4.4).
 
-    Args:
-        expert: each neuron's expert, [layer, neuron]; ``NO_EXPERT`` for padding neurons.
-        high: the experts to keep, bool [layer, expert].
-
-    Returns:
-        The ascending indices of the neurons to keep, by layer.
+    Arguments as ``neurons_of``; indices ascend.
     """
     kept = neurons_of(expert, high).transpose("layer", "neuron")
     return [np.flatnonzero(of_layer) for of_layer in kept]
@@ -309,12 +288,7 @@ def kept_neurons(expert: xr.DataArray, high: xr.DataArray) -> list[NDArray[np.in
 def random_experts(high: xr.DataArray, seed: int) -> xr.DataArray:
     """Draw as many random experts in each layer as in ``high``, the control of section 4.4.
 
-    Args:
-        high: one language's high-frequency experts, bool [layer, expert].
-        seed: seed of the draw.
-
-    Returns:
-        bool [layer, expert].
+    Both are one language's, bool [layer, expert].
     """
     high = high.transpose("layer", "expert")
     drawn = matched_random(high.to_numpy(), np.random.default_rng(seed), "all")
@@ -353,10 +327,3 @@ def _square_root(x: Array) -> Array:
     if is_torch_array(x) and str(device(x)) == "cpu":
         return xp.asarray(np.sqrt(x.numpy()))
     return xp.sqrt(x)
-
-
-def _highest(z: Array, count: int) -> Array:
-    """Get each row's ``count``-th highest value; a full sort would take several times as long."""
-    if is_torch_array(z):
-        return z.topk(count, dim=1, sorted=False).values.amin(dim=1)
-    return np.partition(z, z.shape[1] - count, axis=1)[:, z.shape[1] - count]

@@ -43,11 +43,13 @@ def compute(inputs: RoutingInputs, settings: RoutingSettings) -> xr.Dataset:
         measure.members(expert[expert != measure.NO_EXPERT], settings.experts_per_layer)
         for expert in partition.values
     ]
-    match inputs.text:
-        case Path() as rows:
+    match inputs.rows, inputs.model, inputs.tokens:
+        case Path() as rows, None, None:
             active, tokens, language = _from_rows(rows, members, settings)
-        case model, text:
+        case None, Path() as model, Path() as text:
             active, tokens, language = _from_forward(model, text, inputs.work, members, settings)
+        case _:
+            raise TypeError("routing reads either rows, or tokens and the model that reads them")
     return xr.Dataset(
         {
             "active": (("layer", "fold", "expert"), active, {"units": "tokens"}),

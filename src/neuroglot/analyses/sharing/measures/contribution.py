@@ -18,6 +18,7 @@ from neuroglot.analyses.sharing.measures.kinds import (
     pack,
 )
 from neuroglot.measures.finite import check_finite
+from neuroglot.measures.selection import first_highest
 
 SHARES = ("top_share", "mean", "sum")
 """Statistics of the contributions of each kind's neurons, see ``contribution_by_item``."""
@@ -71,7 +72,7 @@ def top_composition(
         float64 [..., kind]; sums to 1 over kinds. NaN where the layer is silent.
     """
     count = ceil(round(fraction * kinds.neurons, 9))  # 0.07 * 100 is a bit above 7
-    top = pack(_highest(contribution, count))
+    top = pack(first_highest(contribution, count))
     by_kind = np.stack([count_bits(top & kinds.bits(kind)) for kind in KINDS], axis=-1)
     return np.where(_silent(contribution), np.nan, by_kind / count)
 
@@ -162,15 +163,6 @@ def contributions_bounded(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
         ),
         replicates,
     )
-
-
-def _highest(x: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
-    """Mark the ``count`` highest values along the last axis; the first in a tie."""
-    lowest = np.partition(x, x.shape[-1] - count, axis=-1)[..., -count, None]
-    above, tied = x > lowest, x == lowest
-    places = count - above.sum(axis=-1, keepdims=True)
-    highest: NDArray[np.bool_] = above | (tied & (tied.cumsum(axis=-1) <= places))
-    return highest
 
 
 def _silent(contribution: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ Activity is stored as packed bits, uint8 [..., byte] with byte = ceil(neurons / 
 bool [..., neuron]. Padding bits after the last neuron are ignored.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
@@ -17,6 +17,9 @@ from neuroglot.measures.kernels import fires
 
 Bits: TypeAlias = NDArray[np.uint8]
 """Packed bits [..., byte]."""
+
+Seen: TypeAlias = tuple[Bits, Bits, Bits]
+"""Neurons active in every language, in at least one and in at least two languages."""
 
 KINDS = ("all_shared", "partial_shared", "specific", "non_activated")
 
@@ -108,14 +111,12 @@ def kinds(languages: Iterable[Bits], neurons: int) -> KindBits:
     Returns:
         The kinds, with the shape of one language's activity.
     """
-    seen = _Seen()
-    for active in languages:
-        seen.add(active)
-    return seen.kinds(neurons)
+    *_, seen = _seen(languages)
+    return _kinds_of(seen, neurons)
 
 
 def nested_kinds(
-    languages: Iterable[Bits], neurons: int, counts: Iterable[int]
+    languages: Iterable[Bits], neurons: int, counts: Collection[int]
 ) -> Iterator[tuple[int, KindBits]]:
     """Find the kinds over growing subsets of the languages (sharing, appendix A.3.4).
 
@@ -127,11 +128,10 @@ def nested_kinds(
     Yields:
         Each distinct count in ascending order, and the kinds over that many languages.
     """
-    seen, remaining = _Seen(), iter(languages)
-    for count in sorted(set(counts)):
-        for active in islice(remaining, count - seen.languages):
-            seen.add(active)
-        yield count, seen.kinds(neurons)
+    first = islice(languages, max(counts, default=0))
+    for count, seen in enumerate(_seen(first), start=1):
+        if count in counts:
+            yield count, _kinds_of(seen, neurons)
 
 
 def convertible(kinds: KindBits, active: Bits, chosen: Iterable[str]) -> NDArray[np.bool_]:
@@ -170,36 +170,31 @@ def count_bits(bits: Bits) -> NDArray[np.int64]:
     return total.reshape(bits.shape[:-1])
 
 
-class _Seen:
-    """Neurons active in every language, in at least one and in at least two languages so far."""
-
-    languages = 0
-
-    def add(self, active: Bits) -> None:
-        """Add one language."""
-        if self.languages == 0:
-            self.every = np.full(active.shape, 255, np.uint8)
-            self.once = np.zeros(active.shape, np.uint8)
-            self.twice = np.zeros(active.shape, np.uint8)
-        self.languages += 1
+def _seen(languages: Iterable[Bits]) -> Iterator[Seen]:
+    """Give, after each language, what is ``Seen`` so far; the arrays are the same each time."""
+    seen: Seen | None = None
+    for active in languages:
+        if seen is None:
+            seen = np.full_like(active, 255), np.zeros_like(active), np.zeros_like(active)
         again = np.empty(min(BLOCK, active.size), np.uint8)
-        flat = (bits.reshape(-1) for bits in (active, self.every, self.once, self.twice))
+        flat = (bits.reshape(-1) for bits in (active, *seen))
         for x, every, once, twice in zip(*map(_blocks, flat), strict=True):
             np.bitwise_and(once, x, out=again[: x.size])
             twice |= again[: x.size]
             once |= x
             every &= x
+        yield seen
 
-    def kinds(self, neurons: int) -> KindBits:
-        """Find the kinds over the languages added so far."""
-        there = valid(neurons)
-        return KindBits(
-            neurons,
-            all_shared=self.every & there,
-            partial_shared=self.twice & ~self.every & there,
-            specific=self.once & ~(self.twice | self.every) & there,
-            non_activated=~self.once & there,
-        )
+
+def _kinds_of(seen: Seen, neurons: int) -> KindBits:
+    (every, once, twice), there = seen, valid(neurons)
+    return KindBits(
+        neurons,
+        all_shared=every & there,
+        partial_shared=twice & ~every & there,
+        specific=once & ~(twice | every) & there,
+        non_activated=~once & there,
+    )
 
 
 def _blocks(flat: Bits) -> Iterator[Bits]:

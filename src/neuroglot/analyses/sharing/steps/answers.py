@@ -11,13 +11,7 @@ from numpy.typing import NDArray
 
 from neuroglot.analyses.answers import Asked, Examiner, encoded
 from neuroglot.analyses.pieces import Piece, piece
-from neuroglot.analyses.sharing.measures.kinds import (
-    KINDS,
-    Bits,
-    KindBits,
-    convertible,
-    kinds,
-)
+from neuroglot.analyses.sharing.measures.kinds import Bits, KindBits, convertible, kinds
 from neuroglot.analyses.sharing.prompts import open_prompts, recorded_items
 from neuroglot.analyses.sharing.settings import AnswersInputs, AnswersSettings
 from neuroglot.capture.answers import Variant
@@ -122,7 +116,7 @@ def _answers(inputs: AnswersInputs, settings: AnswersSettings, asked: _Asked) ->
         [
             read_card(inputs.model).sha256,
             *asked.identity(),
-            _digest(asked),
+            hashlib.sha256(asked.active.tobytes()).hexdigest(),
             settings.model_dump(include=measured),
             fingerprint(__name__),
         ]
@@ -139,11 +133,3 @@ def _answers(inputs: AnswersInputs, settings: AnswersSettings, asked: _Asked) ->
     return piece(
         inputs.work.pieces / "answers.npz", origin, lambda: examiner.ask(asked, VARIANTS, variants)
     )
-
-
-def _digest(asked: _Asked) -> str:
-    """Hash the kinds and the activity of all neurons."""
-    sha256 = hashlib.sha256(asked.active.tobytes())
-    for kind in KINDS:
-        sha256.update(asked.kinds.bits(kind).tobytes())
-    return sha256.hexdigest()
