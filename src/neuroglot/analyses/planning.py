@@ -39,7 +39,7 @@ def step_settings(
         run: the run.
         section: the analysis' section.
         languages: the languages that the step reads.
-        others: fields that neither has, or that the step is told otherwise, such as ``model``.
+        others: further fields, such as ``model``; they replace those of the section.
     """
     told = picked(section, settings) | labels(run, languages)
     if issubclass(settings, RunningSettings):

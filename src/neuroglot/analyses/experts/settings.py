@@ -29,7 +29,7 @@ class ExpertsSettings(EditingSettings):
         "of 8192.",
     )
     high_frequency: Share = Field(
-        0.05, description="Activation frequency from which an expert is a language's own."
+        0.05, description="Activation frequency from which it counts as high in a language."
     )
     scores_from: Literal["forward", "rows"] = Field(
         "forward",
@@ -37,7 +37,7 @@ class ExpertsSettings(EditingSettings):
         "which are then stored: quicker where another analysis records the same corpus, but far "
         "larger on disk.",
     )
-    seed: int = Field(0, ge=0, description="Of the clustering.")
+    seed: int = Field(0, ge=0, description="Seed of the clustering.")
     clustering_jobs: int = Field(
         4, ge=1, description="Jobs that share a model's layers; changing it clusters again."
     )
@@ -65,7 +65,7 @@ class PartitionInputs(Inputs):
 
 
 class PartitionSettings(StepSettings):
-    """How neurons are clustered, and which block, of how many, the job's layers are."""
+    """How neurons are clustered, and which of ``blocks`` blocks of layers the job clusters."""
 
     experts_per_layer: int
     seed: int
@@ -106,7 +106,7 @@ class FrequencyInputs(Inputs):
 
 
 class FrequencySettings(StepSettings):
-    """From when on an expert is a language's, and how often chance and texts are drawn."""
+    """When a frequency is high, and how often texts and languages' labels are drawn."""
 
     high_frequency: float
     replicates: int

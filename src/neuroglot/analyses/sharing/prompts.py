@@ -93,12 +93,10 @@ class Prompts:
         """Give each layer's activations ``[item, neuron]`` by language, and kinds of neurons."""
         for layers in self.blocks():
             act, bits = self.read("act", layers), signs(self.read(self.site, layers), threshold)
-            found = kinds(bits.values(), self.neurons[layers.start])
+            of_block = kinds(bits.values(), self.neurons[layers.start])
             for place in range(layers.stop - layers.start):
-                yield (
-                    {language: values[:, place] for language, values in act.items()},
-                    found[:, place],
-                )
+                of_layer = {language: values[:, place] for language, values in act.items()}
+                yield of_layer, of_block[:, place]
 
 
 def open_prompts(

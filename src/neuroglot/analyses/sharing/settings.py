@@ -22,7 +22,7 @@ class SharingSettings(EditingSettings):
         "auto",
         description="What says whether a neuron is active: `gate`, the gate alone; `act`, the "
         "neuron's activation; auto takes the gate of gated models, where the sign of `act` is "
-        "little more than a coin's.",
+        "nearly random.",
     )
     threshold: float = Field(0.0, description="A neuron is active above this value of `site`.")
     thresholds: Annotated[list[float], Field(min_length=1)] = Field(
@@ -133,7 +133,7 @@ class InterventionsInputs(Inputs):
 
 
 class InterventionsSettings(StepSettings):
-    """Which tasks stand beside each other, and how they were asked."""
+    """Which tasks are put side by side, and how they were asked."""
 
     tasks: list[str]
     positions: Literal["last", "all"]

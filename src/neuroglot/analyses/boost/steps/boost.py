@@ -21,12 +21,12 @@ PROMPTED = ("pivot", "own")
 STATED = ("prompts", "prompt_tokens", "new_tokens", "random_seeds")
 
 VARIABLES: Mapping[str, str] = {
-    "prompted": "whose prompt is gone on from: the pivot's or the language's own",
+    "prompted": "whose prompt the model continues: the pivot's or the language's own",
     "chosen": "what is multiplied: the language's neurons, or a draw of as many random ones",
     "variant": "the same, with the draws of random neurons taken together",
     "factor": "what the neurons are multiplied by; 1 is the model as it is",
     "item": "number of the prompt, from 1",
-    "prompt": "beginning of a held-out segment that is gone on from",
+    "prompt": "beginning of a held-out segment, which the model continues",
     "continuation": "what the model writes next; empty where nothing was asked for",
     "detected": "language that the continuation is identified as; und in no language, empty where "
     "nothing was asked for",

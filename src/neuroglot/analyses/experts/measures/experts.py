@@ -1,4 +1,4 @@
-"""Experts, which are clusters of neurons: the active experts of a token, and sharing by languages.
+"""Experts, clusters of a layer's neurons: those active at a token, and those of each language.
 
 Functions on single tokens take numpy arrays and torch tensors on any device. They add in float64
 and in one fixed order, so that a token's result is bitwise independent of the other tokens and of

@@ -60,7 +60,7 @@ VARIABLES: Mapping[str, str] = {
     "parameters_saved": "share of all parameters that the model does without",
     "predicted_tokens": "tokens of held-out text that perplexity is over",
     "windows": "windows of held-out text, which are resampled for the intervals",
-    "prompt": "beginning of the held-out text that is gone on from",
+    "prompt": "beginning of the held-out text, which the model continues",
     "continuation": "what the model writes next",
 }
 
@@ -97,7 +97,7 @@ def compute(inputs: InferenceInputs, settings: InferenceSettings) -> xr.Dataset:
 
 
 class _Experiment:
-    """The model, loaded when the first language needs it."""
+    """Runs the full and the sliced model, which is loaded when the first language needs it."""
 
     def __init__(
         self, inputs: InferenceInputs, settings: InferenceSettings, partition: xr.DataArray
@@ -167,8 +167,7 @@ def _dataset(pieces: list[Piece], held_out: list[HeldOut], replicates: int) -> x
     for measured, text in zip(pieces, held_out, strict=True):
         tokens = predicted(text.windows, text.before)
         bounds = perplexity_interval(measured["nll"], tokens, replicates)
-        measured.update(named_bounds("perplexity", bounds))
-        measured["windows"] = np.array(len(text.windows))
+        measured |= named_bounds("perplexity", bounds) | {"windows": np.array(len(text.windows))}
     variables: dict[str, tuple[tuple[str, ...], str]] = {
         "perplexity": (("variant", "seed"), "perplexity"),
         "perplexity_low": (("variant",), "perplexity"),

@@ -16,7 +16,8 @@ from neuroglot.models.load import load
 from neuroglot.progress import progress
 
 VARIABLES: Mapping[str, str] = {
-    "expert": "expert of its layer that the neuron is of, counted from 0; -1 beyond its neurons",
+    "expert": "expert that the neuron belongs to, counted from 0 in each layer; -1 beyond the "
+    "layer's neurons",
 }
 
 

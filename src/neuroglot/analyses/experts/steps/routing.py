@@ -28,7 +28,7 @@ Members = Sequence[NDArray[np.int64]]
 """The neurons of each expert, by layer: results of ``measures.experts.members``."""
 
 Counted = tuple[NDArray[np.int64], NDArray[np.int64], str]
-"""Numbers of tokens: activating experts, [layer, fold, expert]; all, [fold]; and the language."""
+"""Tokens that activate an expert, [layer, fold, expert]; all tokens, [fold]; and the language."""
 
 VARIABLES: Mapping[str, str] = {
     "active": "tokens of the fold's segments at which the expert is among the most active",

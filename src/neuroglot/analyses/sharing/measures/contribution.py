@@ -1,6 +1,8 @@
 """Contribution of each kind of neuron to the FFN's output (sharing, section 6.1).
 
-Arrays are numpy arrays for one or several layers and languages. Sums are float64.
+Arrays are numpy arrays for one or several layers and languages. Sums are float64. The argument
+``contribution`` is a result of the function of this name, [..., neuron]; ``kinds`` are the kinds of
+neurons for the same items and layers, [..., byte].
 """
 
 from math import ceil
@@ -63,11 +65,6 @@ def top_composition(
     The top contributors are the ceil(fraction · neurons) neurons of a layer with the highest
     contributions. In a tie the lower index comes first.
 
-    Args:
-        contribution: result of ``contribution``, [..., neuron].
-        kinds: kinds of neurons for the same items and layers, [..., byte].
-        fraction: share of the neurons, above 0 and at most 1.
-
     Returns:
         float64 [..., kind]; sums to 1 over kinds. NaN where the layer is silent.
     """
@@ -80,18 +77,14 @@ def top_composition(
 def sum_by_kind(contribution: NDArray[np.float64], kinds: KindBits) -> NDArray[np.float64]:
     """Add up the contributions of each kind's neurons (sharing, figure 9).
 
-    Args:
-        contribution: result of ``contribution``, [..., neuron].
-        kinds: kinds of neurons for the same items and layers, [..., byte].
-
     Returns:
         float64 [..., kind], 0 for a kind without neurons; sums to 1 over kinds. NaN where the
         layer is silent.
     """
     rows = contribution.reshape(-1, kinds.neurons)
-    place = np.arange(len(rows))[:, None] * len(KINDS)
-    number = sum(i * kinds.mask(kind).astype(np.int8) for i, kind in enumerate(KINDS))
-    bins = (place + np.reshape(number, rows.shape)).reshape(-1)
+    first = np.arange(len(rows))[:, None] * len(KINDS)
+    number = sum(place * kinds.mask(kind).astype(np.int8) for place, kind in enumerate(KINDS))
+    bins = (first + np.reshape(number, rows.shape)).reshape(-1)
     total = np.bincount(bins, weights=rows.reshape(-1), minlength=len(rows) * len(KINDS))
     by_kind = total.reshape(*contribution.shape[:-1], len(KINDS))
     return np.where(_silent(contribution), np.nan, by_kind)
@@ -99,8 +92,6 @@ def sum_by_kind(contribution: NDArray[np.float64], kinds: KindBits) -> NDArray[n
 
 def mean_by_kind(contribution: NDArray[np.float64], kinds: KindBits) -> NDArray[np.float64]:
     """Average the contributions of each kind's neurons (sharing, figure 9).
-
-    Arguments as ``sum_by_kind``.
 
     Returns:
         float64 [..., kind]; NaN for a kind without neurons, and where the layer is silent.
@@ -115,9 +106,9 @@ def contribution_by_item(
     """Summarise the contributions of each kind in a layer, by item (sharing, section 6.1).
 
     Args:
-        contribution: result of ``contribution`` for one layer and language, [item, neuron].
-        kinds: kinds of the layer's neurons, [item, byte].
-        top_fraction: see ``top_composition``.
+        contribution: of one layer and language, [item, neuron].
+        kinds: of the layer, [item, byte].
+        top_fraction: ``fraction`` of ``top_composition``.
 
     Returns:
         ``top_share``, ``mean`` and ``sum`` [item, kind], see ``top_composition``, ``mean_by_kind``

@@ -43,7 +43,7 @@ REPEATING = (
 VARIABLES: Mapping[str, str] = {
     "kind": KIND,
     "threshold": "activation above which a neuron is active",
-    "languages": "number of languages, the first in order, that kinds are told by",
+    "languages": "number of languages, from the first, by which kinds are told apart",
     "kind_share": "share of the layer's neurons that are of the kind at the end of the prompt, "
     "mean over items",
     "overlap": "share of the layer's neurons that are of the kind in every item",
@@ -58,11 +58,12 @@ VARIABLES: Mapping[str, str] = {
     "items": "items of the task, all of which are counted",
     "repeating": "neurons of the layer that are specific to the same language in more than half of "
     "the items",
-    "repeating_null": "neurons that would be when languages are dealt at random, on average",
-    "repeating_null_high": "at most so many would be in 95 % of random deals",
+    "repeating_null": "neurons that would repeat so by chance: mean over permutations of the "
+    "languages among specific neurons",
+    "repeating_null_high": "upper end of the number by chance in 95 % of the permutations",
     "same_language": "share of the pairs of items in which a neuron is specific that are of the "
     "same language",
-    "same_language_null": "the same when languages are dealt at random, on average",
+    "same_language_null": "the same share by chance: mean over permutations of the languages",
     "specific": "items in which the neuron is active in this language alone, of the tasks asked in "
     "the most languages",
     "specific_items": "items of these tasks together",
