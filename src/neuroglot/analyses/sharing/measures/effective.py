@@ -73,7 +73,11 @@ def score_statistics(score: NDArray[np.floating], kinds: KindBits) -> xr.Dataset
     by_kind = [score[kinds.mask(kind)] for kind in KINDS]  # ordered by item
     reduced = {
         name: np.stack(
-            [_by_item(operation, *kind, empty) for kind in zip(by_kind, count.T, strict=True)], -1
+            [
+                _by_item(operation, of_kind, number, empty)
+                for of_kind, number in zip(by_kind, count.T, strict=True)
+            ],
+            axis=-1,
         )
         for name, operation, empty in (
             ("sum", np.add, 0.0),
@@ -138,13 +142,11 @@ def scores_bounded(
     above = resampled_maxima(statistics["max"].max("layer"), replicates)
     below = resampled_maxima(-statistics["min"].min("layer"), replicates)
     sums = statistics[["sum", "count"]].sum("layer").rename(item="fold")
-    bounds_of_mean = ratio_interval(sums["sum"], sums["count"], replicates)
+    mean = statistics["total"].sum("layer") / pairs.where(pairs > 0)
     summaries = {
         **bounded("max", highest, maximum_interval(highest, above)),
         **bounded("min", lowest, (lowest, -maximum_interval(-lowest, below)[0])),
-        **bounded(
-            "mean", statistics["total"].sum("layer") / pairs.where(pairs > 0), bounds_of_mean
-        ),
+        **bounded("mean", mean, ratio_interval(sums["sum"], sums["count"], replicates)),
         **bounded(HIGHEST, by_layer, maximum_interval(by_layer, in_layers)),
         **bounded(
             HIGHEST + OF_LANGUAGES,

@@ -68,9 +68,7 @@ def active_shares(languages: Mapping[str, Bits], neurons: int) -> Shares:
     Returns:
         Mean, float64 [language, layer], and by item, [language, item, layer].
     """
-    counts = np.stack(
-        [count_bits(active & valid(neurons)) for active in languages.values()]
-    )  # [language, item, layer]
+    counts = np.stack([count_bits(active & valid(neurons)) for active in languages.values()])
     attrs = {"units": NEURON_SHARE, "source": "figures 2 to 4, section 5.1.2"}
     by_item = _of_languages(counts / neurons, languages, attrs)
     mean = counts.sum(axis=1) / (counts.shape[1] * neurons)

@@ -44,7 +44,7 @@ def compute(inputs: ContributionsInputs, settings: ContributionsSettings) -> xr.
     prompts = open_prompts(inputs.prompts, settings.tasks, settings.languages)
     layers = ffns(load(inputs.model, "cpu", read_card(inputs.model).dtype))
     norms = [value_norm(ffn.output_matrix().float().numpy()) for ffn in layers]
-    data = along("task", {task.task: _task(task, norms, settings) for task in prompts})
+    data = along("task", {of_task.task: _task(of_task, norms, settings) for of_task in prompts})
     return data.reindex(language=settings.languages).assign_attrs(
         top_fraction=settings.top_fraction
     )
