@@ -154,7 +154,7 @@ def test_overlap_of_sets_stands_in_the_cells() -> None:
 
 
 def test_a_single_set_is_compared_with_no_other() -> None:
-    data = roles_data.dataset("parallel_sets", **THREE, corpora=("a",))
+    data = figure_data.dataset("parallel_sets", **THREE, corpora=("a",))
     for stem, drawing in parallel_sets.FIGURES.items():
         words = " ".join(reading.words(drawing.draw(data)))
         assert words.startswith("nothing to draw") == ("parallel_pairs" not in stem)
