@@ -158,7 +158,7 @@ def test_scores_are_summed_up_over_layers_and_bounded_over_items():
                 "min_high": np.quantile([np.nanmin(one) for one in drawn], 0.975),
             }
             means = np.array([np.nanmean(one) for one in drawn])
-            expected["mean_low"], expected["mean_high"] = quantiles(means, count)
+            expected["mean_low"], expected["mean_high"] = quantiles(means, len(there))
             for bound, value in expected.items():
                 np.testing.assert_allclose(own[bound], value, rtol=1e-12, err_msg=bound)
     assert data.sel(kind="non_activated").to_array().isnull().all()
