@@ -4,12 +4,21 @@ Tezuka and Inoue, "The transfer neurons hypothesis: an underlying mechanism for 
 space transitions in multilingual LLMs".
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from neuroglot import layout
-from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Step, Wish
+from neuroglot.analyses.base import (
+    Analysis,
+    FigureSet,
+    Naming,
+    Run,
+    RunningSettings,
+    Scope,
+    Step,
+    Wish,
+)
 from neuroglot.analyses.planning import labels, picked, recordings, running
 from neuroglot.analyses.transfer.settings import (
     CorrelationInputs,
@@ -30,6 +39,8 @@ from neuroglot.analyses.transfer.settings import (
 from neuroglot.capture.settings import StatesGroup
 from neuroglot.errors import unknown_name
 
+Told = TypeVar("Told", bound=PairedSettings)
+
 
 def paired_languages(run: Run, section: TransferSettings, *texts: str) -> list[str]:
     """List the languages of some corpora or tasks that are paired with the pivot."""
@@ -38,8 +49,8 @@ def paired_languages(run: Run, section: TransferSettings, *texts: str) -> list[s
     return [language for language in read if language in paired and language != run.pivot]
 
 
-def _own(run: Run, section: TransferSettings) -> list[str]:
-    """List the languages for which transfer neurons are found."""
+def _languages(run: Run, section: TransferSettings) -> list[str]:
+    """List the languages that get transfer neurons: those of the corpus but the pivot."""
     return paired_languages(run, section, section.corpus)
 
 
@@ -73,12 +84,12 @@ def _problems(run: Run, section: TransferSettings) -> Iterator[str]:
                 f"transfer.tasks[{index}]: {task!r} and transfer.corpus {section.corpus!r} "
                 "have no language in common but the pivot"
             )
-    own = _own(run, section)
+    with_neurons = _languages(run, section)
     for task, language in (section.harness.tasks if section.harness else {}).items():
-        if language not in own:
+        if language not in with_neurons:
             yield (
                 f"transfer.harness.tasks.{task}: {language!r} has no neurons of its own; "
-                f"{unknown_name('language', language, own)}"
+                f"{unknown_name('language', language, with_neurons)}"
             )
 
 
@@ -90,29 +101,27 @@ def _lists(scope: Scope) -> Path:
     return layout.reduction("transfer", "neurons", scope.model)
 
 
-def _comparing(
-    run: Run, section: TransferSettings, scope: Scope, told: type[PairedSettings]
-) -> dict[str, Any]:
-    """Settings of a step that compares the states of all languages."""
-    languages = run.corpus_languages(section.corpus)
-    paired = {"model": scope.model, "pivot": run.pivot}
-    return {**paired, **labels(run, languages), **picked(section, told)}
+def _comparing(told: type[Told]) -> Callable[[Run, TransferSettings, Scope], Told]:
+    """Make the function that gives the settings of a step that compares all languages' states."""
+
+    def settings(run: Run, section: TransferSettings, scope: Scope) -> Told:
+        return told(
+            model=scope.model,
+            pivot=run.pivot,
+            **labels(run, run.corpus_languages(section.corpus)),
+            **(running(run) if issubclass(told, RunningSettings) else {}),
+            **picked(section, told),
+        )
+
+    return settings
 
 
 def _neurons_inputs(run: Run, section: TransferSettings, scope: Scope) -> NeuronsInputs:
     return NeuronsInputs(model=layout.model(scope.model), states=_states(run, section, scope))
 
 
-def _neurons_settings(run: Run, section: TransferSettings, scope: Scope) -> NeuronsSettings:
-    return NeuronsSettings(**_comparing(run, section, scope, NeuronsSettings))
-
-
 def _space_inputs(run: Run, section: TransferSettings, scope: Scope) -> SpaceInputs:
     return SpaceInputs(states=_states(run, section, scope))
-
-
-def _space_settings(run: Run, section: TransferSettings, scope: Scope) -> SpaceSettings:
-    return SpaceSettings(**_comparing(run, section, scope, SpaceSettings))
 
 
 def _deactivation_inputs(run: Run, section: TransferSettings, scope: Scope) -> DeactivationInputs:
@@ -120,15 +129,10 @@ def _deactivation_inputs(run: Run, section: TransferSettings, scope: Scope) -> D
         model=layout.model(scope.model),
         neurons=_lists(scope),
         states=_states(run, section, scope),
-        texts={one: layout.corpus(section.corpus, one) for one in _own(run, section)},
-    )
-
-
-def _deactivation_settings(
-    run: Run, section: TransferSettings, scope: Scope
-) -> DeactivationSettings:
-    return DeactivationSettings(
-        **_comparing(run, section, scope, DeactivationSettings), **running(run)
+        texts={
+            language: layout.corpus(section.corpus, language)
+            for language in _languages(run, section)
+        },
     )
 
 
@@ -136,16 +140,15 @@ def _correlation_inputs(run: Run, section: TransferSettings, scope: Scope) -> Co
     return CorrelationInputs(neurons=_lists(scope), states=_states(run, section, scope))
 
 
-def _correlation_settings(run: Run, section: TransferSettings, scope: Scope) -> CorrelationSettings:
-    return CorrelationSettings(**_comparing(run, section, scope, CorrelationSettings))
-
-
 def _tasks_inputs(run: Run, section: TransferSettings, scope: Scope) -> TasksInputs:
     return TasksInputs(
         model=layout.model(scope.model),
         neurons=_lists(scope),
         items={
-            task: {one: layout.items(task, one) for one in paired_languages(run, section, task)}
+            task: {
+                language: layout.items(task, language)
+                for language in paired_languages(run, section, task)
+            }
             for task in section.tasks
         },
     )
@@ -182,7 +185,7 @@ TRANSFER = Analysis(
             "neurons",
             "neurons of {model} between latent spaces",
             _neurons_inputs,
-            _neurons_settings,
+            _comparing(NeuronsSettings),
             tables=("neurons",),
             files=("neurons.json",),
         ),
@@ -190,14 +193,14 @@ TRANSFER = Analysis(
             "space",
             "latent spaces of {model}",
             _space_inputs,
-            _space_settings,
+            _comparing(SpaceSettings),
             tables=("distances", "components", "similarity"),
         ),
         Step(
             "deactivation",
             "{model} without its neurons into the shared space",
             _deactivation_inputs,
-            _deactivation_settings,
+            _comparing(DeactivationSettings),
             tables=("deactivation", "deactivation_knn"),
             runs_model=True,
             passes=lambda _run, section: 2 + section.random_seeds,
@@ -206,7 +209,7 @@ TRANSFER = Analysis(
             "correlation",
             "neurons of {model} that tell languages and families",
             _correlation_inputs,
-            _correlation_settings,
+            _comparing(CorrelationSettings),
             tables=("correlation",),
         ),
         Step(
@@ -249,7 +252,12 @@ TRANSFER = Analysis(
         FigureSet("tasks", ("task_accuracy", "task_log_probability"), ("tasks",)),
     ),
     naming=tuple(
-        Naming(method, steps=("neurons",), languages=_own, chosen_on=lambda section: section.corpus)
+        Naming(
+            method,
+            steps=("neurons",),
+            languages=_languages,
+            chosen_on=lambda section: section.corpus,
+        )
         for method in ("type1", "type2")
     ),
 )
