@@ -7,7 +7,6 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import linkage
 from scipy.sparse import csr_array
-from scipy.spatial.distance import squareform
 from scipy.special import entr
 
 from neuroglot.errors import NeuroglotError, unknown_name
@@ -189,15 +188,36 @@ def language_linkage(association: xr.DataArray) -> xr.DataArray:
             "no neuron is associated with a language: none of their top tokens occurs in the "
             "text that was counted; count more text or keep more top tokens"
         )
-    distance = 1 - _correlation(profiles)
-    np.fill_diagonal(distance, 0)
-    pairs = np.abs(np.round(squareform(distance, checks=False), DECIMALS))
+    pairs = language_distances(profiles)
     merges = linkage(pairs, "average", optimal_ordering=True) if len(pairs) else np.empty((0, 4))
     return xr.DataArray(
         merges,
         dims=("merge", "column"),
         attrs={"units": "1 − Pearson's r", "source": "section 5.2"},
     )
+
+
+def language_distances(
+    profiles: NDArray[np.float64], weights: NDArray[np.integer] | None = None
+) -> NDArray[np.float64]:
+    """Compute 1 - Pearson's r of every two rows; r is 0 for a row whose values are all equal.
+
+    Args:
+        profiles: one row per language.
+        weights: how often each column counts; None: once.
+
+    Returns:
+        Condensed distances, as for SciPy's ``linkage``.
+    """
+    centred = profiles - np.average(profiles, axis=1, weights=weights)[:, None]
+    centred[np.ptp(profiles, axis=1) == 0] = 0  # rounding of the mean leaves no zeros
+    if weights is not None:
+        centred *= np.sqrt(weights)
+    norm = np.linalg.norm(centred, axis=1, keepdims=True)
+    unit = centred / np.where(norm > 0, norm, 1)
+    correlation = np.clip(unit @ unit.T, -1, 1)
+    pairs = np.triu_indices(len(profiles), 1)
+    return np.asarray(np.abs(np.round(1 - correlation[pairs], DECIMALS)))
 
 
 def lowest_entropy(
@@ -315,13 +335,3 @@ def _sum_over_top_tokens(top_token: xr.DataArray, weight: xr.DataArray) -> xr.Da
         dims=(*first.dims, "language"),
         coords={**first.coords, **weight.isel(token=0, drop=True).coords},
     )
-
-
-def _correlation(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute Pearson's r of every two rows; 0 for a row whose values are all equal."""
-    centred = profiles - profiles.mean(axis=1, keepdims=True)
-    centred[np.ptp(profiles, axis=1) == 0] = 0  # rounding of the mean leaves no zeros
-    norm = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit = centred / np.where(norm > 0, norm, 1)
-    correlation: NDArray[np.float64] = np.clip(unit @ unit.T, -1, 1)
-    return correlation

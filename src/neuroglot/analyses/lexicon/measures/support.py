@@ -5,7 +5,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import linkage
 
-from neuroglot.analyses.lexicon.measures.lexicon import DECIMALS
+from neuroglot.analyses.lexicon.measures.lexicon import language_distances
 
 SEED = 0
 
@@ -44,16 +44,7 @@ def clade_support(tree: Values, association: xr.DataArray, replicates: int) -> V
         times = np.bincount(generator.integers(neurons, size=neurons), minlength=neurons)
         weights = np.repeat(times, signs)[known]
         if weights.any():
-            resampled = set(clades(_tree(profiles, weights)))
+            pairs = language_distances(profiles, weights)
+            resampled = set(clades(linkage(pairs, "average")))
             count += [clade in resampled for clade in clusters]
     return count / replicates
-
-
-def _tree(profiles: Values, weights: NDArray[np.intp]) -> Values:
-    """Link ``profiles[language, list]`` by 1 - Pearson's r, counting lists ``weights`` times."""
-    covariance = np.cov(profiles, fweights=weights, ddof=0)
-    scale = np.sqrt(np.diag(covariance))
-    product = np.outer(scale, scale)
-    correlation = np.divide(covariance, product, out=np.zeros_like(product), where=product > 0)
-    pairs = 1 - correlation[np.triu_indices(len(correlation), 1)]
-    return np.asarray(linkage(np.maximum(np.round(pairs, DECIMALS), 0), "average"))
