@@ -109,7 +109,7 @@ class Place:
             write_parquet(Reading(segments), self.text(language))
             wanted = Wanted(
                 self.text(language),
-                "states",
+                "text",
                 self.states(language).parent,
                 {StatesGroup(): "key"},
                 "refuse",
