@@ -4,21 +4,12 @@ Tezuka and Inoue, "The transfer neurons hypothesis: an underlying mechanism for 
 space transitions in multilingual LLMs".
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from neuroglot import layout
-from neuroglot.analyses.base import (
-    Analysis,
-    FigureSet,
-    Naming,
-    Run,
-    RunningSettings,
-    Scope,
-    Step,
-    Wish,
-)
+from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Step, Wish
 from neuroglot.analyses.planning import labels, picked, recordings, running
 from neuroglot.analyses.transfer.settings import (
     CorrelationInputs,
@@ -38,8 +29,6 @@ from neuroglot.analyses.transfer.settings import (
 )
 from neuroglot.capture.settings import StatesGroup
 from neuroglot.errors import unknown_name
-
-Told = TypeVar("Told", bound=PairedSettings)
 
 
 def paired_languages(run: Run, section: TransferSettings, *texts: str) -> list[str]:
@@ -101,27 +90,29 @@ def _lists(scope: Scope) -> Path:
     return layout.reduction("transfer", "neurons", scope.model)
 
 
-def _comparing(told: type[Told]) -> Callable[[Run, TransferSettings, Scope], Told]:
-    """Make the function that gives the settings of a step that compares all languages' states."""
-
-    def settings(run: Run, section: TransferSettings, scope: Scope) -> Told:
-        return told(
-            model=scope.model,
-            pivot=run.pivot,
-            **labels(run, run.corpus_languages(section.corpus)),
-            **(running(run) if issubclass(told, RunningSettings) else {}),
-            **picked(section, told),
-        )
-
-    return settings
+def _comparing(
+    run: Run, section: TransferSettings, scope: Scope, told: type[PairedSettings]
+) -> dict[str, Any]:
+    """Give the settings of a step that compares all languages' states."""
+    languages = run.corpus_languages(section.corpus)
+    paired = {"model": scope.model, "pivot": run.pivot}
+    return {**paired, **labels(run, languages), **picked(section, told)}
 
 
 def _neurons_inputs(run: Run, section: TransferSettings, scope: Scope) -> NeuronsInputs:
     return NeuronsInputs(model=layout.model(scope.model), states=_states(run, section, scope))
 
 
+def _neurons_settings(run: Run, section: TransferSettings, scope: Scope) -> NeuronsSettings:
+    return NeuronsSettings(**_comparing(run, section, scope, NeuronsSettings))
+
+
 def _space_inputs(run: Run, section: TransferSettings, scope: Scope) -> SpaceInputs:
     return SpaceInputs(states=_states(run, section, scope))
+
+
+def _space_settings(run: Run, section: TransferSettings, scope: Scope) -> SpaceSettings:
+    return SpaceSettings(**_comparing(run, section, scope, SpaceSettings))
 
 
 def _deactivation_inputs(run: Run, section: TransferSettings, scope: Scope) -> DeactivationInputs:
@@ -136,8 +127,20 @@ def _deactivation_inputs(run: Run, section: TransferSettings, scope: Scope) -> D
     )
 
 
+def _deactivation_settings(
+    run: Run, section: TransferSettings, scope: Scope
+) -> DeactivationSettings:
+    return DeactivationSettings(
+        **_comparing(run, section, scope, DeactivationSettings), **running(run)
+    )
+
+
 def _correlation_inputs(run: Run, section: TransferSettings, scope: Scope) -> CorrelationInputs:
     return CorrelationInputs(neurons=_lists(scope), states=_states(run, section, scope))
+
+
+def _correlation_settings(run: Run, section: TransferSettings, scope: Scope) -> CorrelationSettings:
+    return CorrelationSettings(**_comparing(run, section, scope, CorrelationSettings))
 
 
 def _tasks_inputs(run: Run, section: TransferSettings, scope: Scope) -> TasksInputs:
@@ -185,7 +188,7 @@ TRANSFER = Analysis(
             "neurons",
             "neurons of {model} between latent spaces",
             _neurons_inputs,
-            _comparing(NeuronsSettings),
+            _neurons_settings,
             tables=("neurons",),
             files=("neurons.json",),
         ),
@@ -193,14 +196,14 @@ TRANSFER = Analysis(
             "space",
             "latent spaces of {model}",
             _space_inputs,
-            _comparing(SpaceSettings),
+            _space_settings,
             tables=("distances", "components", "similarity"),
         ),
         Step(
             "deactivation",
             "{model} without its neurons into the shared space",
             _deactivation_inputs,
-            _comparing(DeactivationSettings),
+            _deactivation_settings,
             tables=("deactivation", "deactivation_knn"),
             runs_model=True,
             passes=lambda _run, section: 2 + section.random_seeds,
@@ -209,7 +212,7 @@ TRANSFER = Analysis(
             "correlation",
             "neurons of {model} that tell languages and families",
             _correlation_inputs,
-            _comparing(CorrelationSettings),
+            _correlation_settings,
             tables=("correlation",),
         ),
         Step(
