@@ -53,16 +53,17 @@ class Asked:
         """Everything the answers depend on, except the model and its edits."""
         return [[[q.prompt, q.gold, q.candidates] for q in self.all_judged()], self.scoring]
 
-    def by_item(self, found: Piece, variants: Sequence[str]) -> xr.Dataset:
+    def by_item(self, found: Piece, variants: Sequence[str], facts: Sequence[str]) -> xr.Dataset:
         """Label answers for ``measures.answers.answer_statistics``.
 
         Args:
             found: result of ``Examiner.ask`` for these questions.
             variants: names of the variants, in the order of ``found``.
+            facts: the fact that each item asks for, see ``Item.fact``.
 
         Returns:
             FOUND, ``[variant, language, item]``, and ``chance``, ``[language, item]``; NaN where a
-            question cannot be judged.
+            question cannot be judged. Coordinate ``fact(item)``.
         """
         languages, items = self.judged.T
         shape = len(variants), len(self.questions), len(next(iter(self.questions.values())))
@@ -74,7 +75,11 @@ class Asked:
             values[name] = (dims, full)
         guess = np.full(shape[1:], np.nan)
         guess[languages, items] = [one.chance(self.scoring) for one in self.all_judged()]
-        coords = {"variant": list(variants), "language": list(self.questions)}
+        coords = {
+            "variant": list(variants),
+            "language": list(self.questions),
+            "fact": ("item", list(facts)),
+        }
         return xr.Dataset({**values, "chance": (dims[1:], guess)}, coords)
 
 

@@ -108,6 +108,7 @@ def lexicon_intervals(
     lists = ordered.to_numpy().reshape(-1, ordered.shape[2])
     text = _Text(lists, counts)
     weights = fold_weights(counts.folds, replicates, seed)
+    folds = int(counts.totals().any(axis=0).sum())
     priors = [str(prior) for prior in estimate["prior"].to_numpy()]
     drawn = [
         _measured(text, weights[start : start + text.step], priors)
@@ -124,7 +125,7 @@ def lexicon_intervals(
         whole = estimate[name].transpose(*order)
         values = np.concatenate([block[name] for block in drawn], axis=-1).reshape(-1, replicates)
         with np.errstate(invalid="ignore"):
-            bounds = centred_percentiles(values, whole.to_numpy().ravel())
+            bounds = centred_percentiles(values, whole.to_numpy().ravel(), folds)
         bounds = np.clip(bounds, 0, largest.get(name, 1.0)).reshape(2, *whole.shape)
         intervals |= named_bounds(name, (whole.copy(data=bound) for bound in bounds))
     return xr.Dataset(intervals)

@@ -23,7 +23,7 @@ from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.tables import tidy
-from neuroglot.tasks.base import Item, check_same_items, read_items
+from neuroglot.tasks.base import Item, check_same_items, facts_of, read_items
 
 Masks = Mapping[str, Mask]
 
@@ -54,7 +54,8 @@ def compute(inputs: TasksInputs, settings: TasksSettings) -> xr.Dataset:
             for language in asked.questions
         }
         answers = _answers(inputs, settings, examiner, asked, masks, widths)
-        by_task[task] = answer_statistics(asked.by_item(answers, VARIANTS), settings.replicates)
+        by_item = asked.by_item(answers, VARIANTS, facts_of(items))
+        by_task[task] = answer_statistics(by_item, settings.replicates)
     data = along("task", by_task).reindex(language=settings.languages, variant=list(VARIANTS))
     scorings = [settings.scorings[task] for task in by_task]
     return data.assign_coords(scoring=("task", scorings)).assign_attrs(
