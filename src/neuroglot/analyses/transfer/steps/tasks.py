@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot import store
-from neuroglot.analyses.answers import FOUND, Asked, Examiner, encoded
+from neuroglot.analyses.answers import PER_QUESTION, Asked, Examiner, encoded
 from neuroglot.analyses.pieces import Piece, pieces
 from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, controls, listed
 from neuroglot.analyses.transfer.settings import TasksInputs, TasksSettings
@@ -111,7 +111,9 @@ def _answers(
         }
 
     by_language = pieces(fingerprints, judged).values()
-    return {name: np.concatenate([piece[name] for piece in by_language], 1) for name in FOUND}
+    return {
+        name: np.concatenate([piece[name] for piece in by_language], 1) for name in PER_QUESTION
+    }
 
 
 def _of_languages(asked: Asked, languages: Sequence[str]) -> Asked:
