@@ -164,6 +164,7 @@ def _commands(place: Workplace) -> Iterator[list[str]]:
     results, aside = place.folder / "results", place.folder / "aside"
     results.rename(aside)  # what is recorded would not be recorded
     plan = place.plan("--forceall", "--printshellcmds")
+    shutil.rmtree(results, ignore_errors=True)
     aside.rename(results)
     assert plan.status == 0, plan.output
     for line in plan.output.splitlines():

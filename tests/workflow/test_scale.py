@@ -1,4 +1,4 @@
-"""Two hundred languages, two corpora: every command stays short, and the workflow is planned."""
+"""Three hundred languages, two corpora: every command stays short, and the workflow is planned."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ from support.tiny_workflow import Workplace, make_workplace
 
 KERNEL_LIMIT = 128 << 10  # bytes of one argument
 SHORT = 1000
-LANGUAGES = 200
+LANGUAGES = 300
 
 
 def many_languages() -> list[str]:
@@ -26,7 +26,7 @@ def commands(output: str) -> list[str]:
 def test_no_command_grows_with_the_languages(tmp_path: Path) -> None:
     place: Workplace = make_workplace(tmp_path / "place")
     languages = many_languages()
-    assert sum(map(len, languages)) > SHORT  # so that a command that names all is not short
+    assert len(" ".join(languages)) > SHORT  # so that a command that names all is not short
     for corpus in ("plain", "other"):
         for language in languages:
             (place.folder / "texts" / corpus / f"{language}.tsv").write_text(
