@@ -55,8 +55,8 @@ def recorded(folder: Path, model: Path, text: Path, tokens: Path, device: str) -
     place = folder / device
     settings = CaptureSettings(device=device, dtype="float32", store_dtype="float32")
     wanted = [
-        Wanted(tokens, "corpus", place / "text.zarr", dict.fromkeys(GROUPS, "key")),
-        Wanted(text, "states", place / "states.zarr", {StatesGroup(): "key"}),
+        Wanted(tokens, "tokens", place / "text.zarr", dict.fromkeys(GROUPS, "key")),
+        Wanted(text, "text", place / "states.zarr", {StatesGroup(): "key"}),
     ]
     record(model, wanted, settings, ExecutionSettings())
     return {name: one.store / name for one in wanted for name in store.held(one.store)}

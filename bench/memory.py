@@ -22,7 +22,7 @@ def repeat(tokens, times: int):
     segments = len(tokens.segment_ids)
     return Tokens(
         **{name: np.tile(getattr(tokens, name), times) for name in ("token_id", "position", "end")},
-        snapshot=np.ones(len(tokens.token_id) * times, bool),
+        ends_prefix=np.ones(len(tokens.token_id) * times, bool),
         segment=np.concatenate([tokens.segment + i * segments for i in range(times)]),
         segment_ids=[f"{name}-{i}" for i in range(times) for name in tokens.segment_ids],
         before=tokens.before,

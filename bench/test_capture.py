@@ -73,14 +73,14 @@ def test_default_run(benchmark, model, tokens) -> None:
     benchmark.extra_info.update(found)
 
 
-def test_prefix_snapshots(benchmark, model, tokens) -> None:
+def test_prefix_rows(benchmark, model, tokens) -> None:
     """One pass per segment compared with one pass per prefix; their values must be equal."""
     segments = sized(6, 2)
     keep = tokens.segment < segments
     few = Tokens(
         **{
             k: getattr(tokens, k)[keep]
-            for k in ("token_id", "segment", "position", "end", "snapshot")
+            for k in ("token_id", "segment", "position", "end", "ends_prefix")
         },
         segment_ids=tokens.segment_ids[:segments],
         before=tokens.before,
@@ -97,7 +97,7 @@ def test_prefix_snapshots(benchmark, model, tokens) -> None:
 
         with torch.inference_mode(), record(body, {"act", "out"}, sink):
             for segment, sequence in enumerate(few.sequences()):
-                for position in few.position[(few.segment == segment) & few.snapshot]:
+                for position in few.position[(few.segment == segment) & few.ends_prefix]:
                     ids = torch.from_numpy(sequence[: position + 1])[None]
                     body(input_ids=ids, use_cache=False)
         return np.stack(rows[0::2])

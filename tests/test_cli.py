@@ -70,7 +70,7 @@ def fresh(place: Path, tmp_path: Path) -> Path:
 
 def test_recorded_groups_are_complete(place: Path) -> None:
     recorded = place / "results/activations/one/plain/en.zarr"
-    counts = store.read_record(recorded / "sample").counts
+    counts = store.read_completion(recorded / "sample").counts
     assert counts["segments"] == 4
     statistics = store.open_dataset(recorded / "roles", "activations")
     rows = store.open_dataset(recorded / "sample", "activations")["act"]
@@ -82,7 +82,7 @@ def test_recorded_groups_are_complete(place: Path) -> None:
 
 
 def test_a_complete_group_is_not_recorded_again(place: Path) -> None:
-    path = place / "results/activations/one/plain/en.zarr/roles" / store.RECORD
+    path = place / "results/activations/one/plain/en.zarr/roles" / store.COMPLETE
     before = path.stat().st_mtime_ns
     ok(*record("en"), cwd=place)
     assert path.stat().st_mtime_ns == before
@@ -91,11 +91,11 @@ def test_a_complete_group_is_not_recorded_again(place: Path) -> None:
 def test_other_settings_record_anew_what_they_change(fresh: Path) -> None:
     groups = fresh / "results/activations/one/plain/en.zarr"
     before = {
-        name: (groups / name / store.RECORD).stat().st_mtime_ns for name in ("roles", "sample")
+        name: (groups / name / store.COMPLETE).stat().st_mtime_ns for name in ("roles", "sample")
     }
     configure(fresh, capture={"store_dtype": "float32"})
     ok(*record("en"), cwd=fresh)
-    after = {name: (groups / name / store.RECORD).stat().st_mtime_ns for name in before}
+    after = {name: (groups / name / store.COMPLETE).stat().st_mtime_ns for name in before}
     assert after["roles"] == before["roles"]  # sums do not depend on how rows are stored
     assert after["sample"] > before["sample"]
 
@@ -127,7 +127,7 @@ def test_texts_that_are_not_parallel_are_refused(fresh: Path) -> None:
 
 def test_an_incomplete_store_is_named(fresh: Path) -> None:
     group = fresh / "results/activations/one/plain/de.zarr/firing"
-    (group / store.RECORD).unlink()
+    (group / store.COMPLETE).unlink()
     message = refused("step", "lape", "neurons", "--model", "one", cwd=fresh)
     assert "de.zarr/firing is incomplete: it has no complete.json" in message
 

@@ -19,7 +19,7 @@ def small() -> xr.Dataset:
     return xr.Dataset(
         {"mean": (("language", "layer"), np.arange(6.0).reshape(2, 3))},
         coords={"language": ["en", "zh-hans"], "layer": [0, 1, 2]},
-        attrs={"paper": "roles"},
+        attrs={"analysis": "roles"},
     )
 
 
@@ -67,20 +67,23 @@ def test_the_old_record_of_a_store_that_was_being_replaced_does_not_count(
     tmp_path: Path, small: xr.Dataset
 ) -> None:
     path = finished(tmp_path / "a.zarr", small)
-    record, other = (path / store.RECORD).read_text(), {**ORIGIN, "settings": {"dtype": "float32"}}
+    record, other = (
+        (path / store.COMPLETE).read_text(),
+        {**ORIGIN, "settings": {"dtype": "float32"}},
+    )
     store.begin(path, "reduction", other, resume=True, replace=True)
     (path / "half").touch()
-    (path / store.RECORD).write_text(record)  # as Snakemake does when the job fails
+    (path / store.COMPLETE).write_text(record)  # as Snakemake does when the job fails
     with pytest.raises(NeuroglotError, match=r"a\.zarr is incomplete: it was being replaced"):
         store.open_dataset(path, "reduction")
     assert not store.begin(path, "reduction", other, resume=True, replace=True)
-    assert not (path / store.RECORD).exists()
+    assert not (path / store.COMPLETE).exists()
     assert (path / "half").exists()  # what was done of the new one is kept
 
 
 def test_without_its_record_a_store_is_incomplete(tmp_path: Path, small: xr.Dataset) -> None:
     path = finished(tmp_path / "a.zarr", small)
-    (path / store.RECORD).unlink()
+    (path / store.COMPLETE).unlink()
     with pytest.raises(NeuroglotError, match=r"a\.zarr is incomplete"):
         store.open_dataset(path, "reduction")
     with pytest.raises(NeuroglotError, match=r"b\.zarr is missing"):
@@ -89,7 +92,7 @@ def test_without_its_record_a_store_is_incomplete(tmp_path: Path, small: xr.Data
 
 def test_a_damaged_record_is_refused(tmp_path: Path, small: xr.Dataset) -> None:
     path = finished(tmp_path / "a.zarr", small)
-    (path / store.RECORD).write_text("{")
+    (path / store.COMPLETE).write_text("{")
     with pytest.raises(NeuroglotError, match="is damaged"):
         store.open_dataset(path, "reduction")
 
@@ -136,10 +139,10 @@ def test_an_interrupted_store_is_resumed_only_with_the_same_origin(
 def test_a_store_that_lost_only_its_record_gets_it_back(tmp_path: Path, small: xr.Dataset) -> None:
     """Snakemake, killed before it has noted that a job is done, removes the job's output."""
     path = finished(tmp_path / "a.zarr", small)
-    record = (path / store.RECORD).read_bytes()
-    (path / store.RECORD).unlink()
+    record = (path / store.COMPLETE).read_bytes()
+    (path / store.COMPLETE).unlink()
     assert store.begin(path, "reduction", ORIGIN, resume=True), "there is nothing to do again"
-    assert (path / store.RECORD).read_bytes() == record
+    assert (path / store.COMPLETE).read_bytes() == record
     xr.testing.assert_identical(store.open_dataset(path, "reduction"), small)
 
 
@@ -148,7 +151,7 @@ def test_a_store_that_lost_more_than_its_record_does_not(
     tmp_path: Path, small: xr.Dataset, change: str
 ) -> None:
     path = finished(tmp_path / "a.zarr", small)
-    (path / store.RECORD).unlink()
+    (path / store.COMPLETE).unlink()
     chunk = next(file for file in (path / "mean" / "c").rglob("*") if file.is_file())
     if change == "cut":
         chunk.write_bytes(chunk.read_bytes()[:-1])
@@ -157,7 +160,7 @@ def test_a_store_that_lost_more_than_its_record_does_not(
     else:
         chunk.with_name("other").write_bytes(b"x")
     assert not store.begin(path, "reduction", ORIGIN, resume=True)
-    assert not (path / store.RECORD).exists()
+    assert not (path / store.COMPLETE).exists()
 
 
 def test_what_was_half_written_is_removed_before_a_store_is_gone_on_with(
@@ -177,7 +180,7 @@ def test_what_was_half_written_is_removed_before_a_store_is_gone_on_with(
 
 def test_stores_made_in_other_ways_are_not_compared(tmp_path: Path) -> None:
     records = {
-        tmp_path / name: store.Record(kind="activations", origin={"code": code})
+        tmp_path / name: store.Completion(content="activations", origin={"code": code})
         for name, code in [("en.zarr", "1"), ("de.zarr", "1"), ("fr.zarr", "2")]
     }
     with pytest.raises(

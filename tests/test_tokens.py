@@ -33,7 +33,7 @@ def test_the_papers_example(tokenizer: Tokenizer) -> None:
     data = read(tokenizer, "Elementary my dear Watson.")
     tokens = [tokenizer.id_to_token(i) for i in data["token_id"].values]
     assert tokens == ["Elementar", "##y", "my", "de", "##ar", "Watson", "."]
-    assert [t for t, s in zip(tokens, data["snapshot"].values, strict=True) if s] == [
+    assert [t for t, s in zip(tokens, data["ends_prefix"].values, strict=True) if s] == [
         "##y",
         "my",
         "##ar",
@@ -47,9 +47,9 @@ def test_the_papers_example(tokenizer: Tokenizer) -> None:
 
 
 def test_the_prefix_of_one_subword_is_left_out(tokenizer: Tokenizer) -> None:
-    assert read(tokenizer, "my Watson.")["snapshot"].values.tolist() == [False, True, True]
+    assert read(tokenizer, "my Watson.")["ends_prefix"].values.tolist() == [False, True, True]
     subwords = read(tokenizer, "人生人", prefix="subword")
-    assert subwords["snapshot"].values.tolist() == [False, True, True]
+    assert subwords["ends_prefix"].values.tolist() == [False, True, True]
 
 
 def test_counts_leave_special_tokens_out(tokenizer: Tokenizer) -> None:
@@ -66,7 +66,7 @@ def test_long_segments_are_refused_or_truncated(tokenizer: Tokenizer) -> None:
     data = read(tokenizer, "a.", "Elementary my dear Watson.", window=6, long="truncate")
     assert data.attrs["truncated"] == 1
     assert np.bincount(data["segment_index"].values).tolist() == [2, 4]
-    assert data["snapshot"].values.tolist() == [False, True, False, True, True, False]
+    assert data["ends_prefix"].values.tolist() == [False, True, False, True, True, False]
     assert data["counts"].values.sum() == 9, "counts cover what was truncated too"
 
 
@@ -74,7 +74,7 @@ def test_tokens_within_one_character_count_once() -> None:
     made = Tokenizer(models.BPE(_bytes(), []))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     data = tokenise(made, [("s", "人生")], "subword", None, 256, "refuse")
-    assert data["snapshot"].values.tolist() == [False, False, True, False, False, True]
+    assert data["ends_prefix"].values.tolist() == [False, False, True, False, False, True]
 
 
 def test_what_a_tokenizers_file_has_left_over_changes_nothing(tokenizer: Tokenizer) -> None:
@@ -102,7 +102,7 @@ def test_a_segment_without_tokens_is_named(tokenizer: Tokenizer) -> None:
 
 def test_of_a_prompt_only_the_last_token_is_recorded(tokenizer: Tokenizer) -> None:
     data = read(tokenizer, "Elementary my dear Watson.", "a", prefix="last")
-    assert data["snapshot"].values.tolist() == [False] * 6 + [True, True]
+    assert data["ends_prefix"].values.tolist() == [False] * 6 + [True, True]
 
 
 def test_a_prompt_that_does_not_fit_is_refused(tokenizer: Tokenizer) -> None:

@@ -27,7 +27,7 @@ def every_token(sequences: measure.Sequences) -> Tokens:
         segment=np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
         position=position,
         end=position + 1,
-        snapshot=np.ones(len(position), bool),
+        ends_prefix=np.ones(len(position), bool),
         segment_ids=[str(index) for index in range(len(lengths))],
         before=[],
         after=[],

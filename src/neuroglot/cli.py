@@ -191,14 +191,14 @@ def step(
 @app.command()
 def draw(
     analysis: Analysis,
-    family: Annotated[str, typer.Argument(help="The family of figures.")],
+    figure_set: Annotated[str, typer.Argument(help="The set of figures.")],
     model: Annotated[str | None, typer.Option(help="Id of the model; none: all.")] = None,
     config: Config = CONFIG,
 ) -> None:
-    """Draw a family of figures as SVG and PNG."""
+    """Draw a set of figures as SVG and PNG."""
     from neuroglot.commands import make_figures
 
-    make_figures(_read(config), analysis, family, model)
+    make_figures(_read(config), analysis, figure_set, model)
 
 
 @app.command()

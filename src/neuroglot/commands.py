@@ -46,7 +46,7 @@ def make_text(config: Config, corpus: str, language: str) -> None:
     _known("language", language, config.corpus_languages(corpus))
     package = settings.package()
     archive = layout.package(package) if package else None
-    output = to_write(layout.text(corpus, language))
+    output = to_write(layout.corpus(corpus, language))
     reading = settings.read(language, archive)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_parquet(reading, output)
@@ -80,7 +80,7 @@ def make_tokens(config: Config, model: str, corpus: str, language: str) -> None:
     _known("language", language, config.corpus_languages(corpus))
     output = to_write(layout.tokens(model, corpus, language))
     chosen = config.tokenising(corpus, language)
-    write_tokens(layout.model(model), layout.text(corpus, language), output, chosen)
+    write_tokens(layout.model(model), layout.corpus(corpus, language), output, chosen)
 
 
 def make_recordings(config: Config, model: str, language: str, targets: Sequence[str]) -> None:
@@ -92,22 +92,24 @@ def make_recordings(config: Config, model: str, language: str, targets: Sequence
     _known("model", model, config.models)
     needed = Recordings(config, Keys(config))
     wanted: list[Wanted] = []
-    for text, own in needed.targets(model, targets).items():
-        _known("language", language, config.corpus_languages(text))
-        for kind in dict.fromkeys(map(needed.kind, own)):
-            of_kind = [target for target in own if needed.kind(target) == kind]
+    for source, targets_of_source in needed.targets(model, targets).items():
+        _known("language", language, config.corpus_languages(source))
+        for reads in dict.fromkeys(map(needed.reads, targets_of_source)):
+            together = [one for one in targets_of_source if needed.reads(one) == reads]
             groups = {
                 needed.groups[model][target]: needed.key(model, target, language)
-                for target in of_kind
+                for target in together
             }
-            store = layout.recording(model, text, language, of_kind[0].group).parent
-            source = {
-                "corpus": layout.tokens(model, text, language),
-                "states": layout.text(text, language),
-                "task": layout.items(text, language),
-            }[kind]
-            long = "refuse" if kind == "task" else config.tokenising(text, language).long_segments
-            wanted.append(Wanted(source, kind, to_write(store), groups, long))
+            store = layout.recording(model, source, language, together[0].group).parent
+            path = {
+                "tokens": layout.tokens(model, source, language),
+                "text": layout.corpus(source, language),
+                "items": layout.items(source, language),
+            }[reads]
+            long = (
+                "refuse" if reads == "items" else config.tokenising(source, language).long_segments
+            )
+            wanted.append(Wanted(path, reads, to_write(store), groups, long))
     record(layout.model(model), wanted, config.capture, config.execution)
 
 
@@ -131,12 +133,12 @@ def make_reduction(
     )
 
 
-def make_figures(config: Config, analysis: str, family: str, model: str | None) -> None:
-    """Draw a family of figures as SVG and PNG."""
+def make_figures(config: Config, analysis: str, figure_set: str, model: str | None) -> None:
+    """Draw a set of figures as SVG and PNG."""
     from neuroglot.analyses.run import draw_figures
 
     found = _configured(config, analysis)
-    figures = _known("family of figures", family, {one.name: one for one in found.figures})
+    figures = _known("set of figures", figure_set, {one.name: one for one in found.figures})
     steps = [found.step(one) for one in figures.steps]
     scope = _scope(config, found, steps[0], model, None)
     draw_figures(found, figures, scope, to_write(layout.figures(analysis, model)))

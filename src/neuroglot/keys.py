@@ -173,8 +173,8 @@ class Keys:
             return None
 
     @cache  # noqa: B019
-    def text(self, text: str, language: str) -> str:
+    def source(self, source: str, language: str) -> str:
         """Key of one language of a corpus or task."""
-        if text in self._config.tasks:
-            return task_key(self._config.tasks[text], language, self._digests)
-        return text_key(self._config.corpora[text], language, self._digests)
+        if source in self._config.tasks:
+            return task_key(self._config.tasks[source], language, self._digests)
+        return text_key(self._config.corpora[source], language, self._digests)

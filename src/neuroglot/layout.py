@@ -25,7 +25,7 @@ def package(ref: PackageRef) -> Path:
     return RESULTS / "packages" / name
 
 
-def text(c: str, l: str) -> Path:  # noqa: E741 - the wildcards' names
+def corpus(c: str, l: str) -> Path:  # noqa: E741 - the wildcards' names
     """One language of a corpus."""
     return RESULTS / "corpora" / c / f"{l}.parquet"
 
@@ -40,10 +40,10 @@ def tokens(m: str, c: str, l: str) -> Path:  # noqa: E741
     return RESULTS / "tokens" / m / c / f"{l}.zarr"
 
 
-def recording(m: str, text: str, l: str, group: str) -> Path:  # noqa: E741
+def recording(m: str, source: str, l: str, group: str) -> Path:  # noqa: E741
     """One group of a model's recording of one language of a corpus or task."""
-    kind = "states" if group == "states" else "activations"
-    return RESULTS / kind / m / text / f"{l}.zarr" / group
+    root = "states" if group == "states" else "activations"
+    return RESULTS / root / m / source / f"{l}.zarr" / group
 
 
 def reduction(analysis: str, step: str, m: str | None = None, part: str | None = None) -> Path:

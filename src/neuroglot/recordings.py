@@ -27,11 +27,11 @@ RECORD = "neuroglot.capture.record:record"
 class Target:
     """A group of statistics or rows of a corpus or task."""
 
-    text: str
+    source: str
     group: str
 
     def __str__(self) -> str:
-        return f"{self.text}/{self.group}"
+        return f"{self.source}/{self.group}"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Recordings:
         for name in self._config.analyses:
             section = self._config.section(name)
             for wish in ANALYSES[name].recordings(self._config, section):
-                target = Target(wish.text, wish.group.name)
+                target = Target(wish.source, wish.group.name)
                 for model in self._config.models_of(name):
                     own = found.setdefault(model, {})
                     own[target] = _united(target, own.get(target), wish.group)
@@ -75,19 +75,26 @@ class Recordings:
 
     def key(self, model: str, target: Target, language: str) -> str:
         """Key of all that a recorded group depends on, except the group's own settings."""
-        config, text, group = self._config, target.text, self.groups[model][target]
+        config, source, group = self._config, target.source, self.groups[model][target]
         capture = config.capture.model_dump(include={"device", "dtype"})
         if group.sites and group.name != "states":  # the precision of their rows is a setting
             capture["store_dtype"] = config.capture.store_dtype
-        of_tokens = None if text in config.tasks else config.tokenising(text, language).model_dump()
-        own = [self._keys.made_model(model), self._keys.text(text, language), of_tokens, capture]
+        of_tokens = (
+            None if source in config.tasks else config.tokenising(source, language).model_dump()
+        )
+        own = [
+            self._keys.made_model(model),
+            self._keys.source(source, language),
+            of_tokens,
+            capture,
+        ]
         return digest([*own, code_of(group)])
 
-    def kind(self, target: Target) -> Literal["corpus", "states", "task"]:
-        """The kind of file that is read: ``task``, ``states`` (text) or ``corpus`` (tokens)."""
-        if target.text in self._config.tasks:
-            return "task"
-        return "states" if target.group == "states" else "corpus"
+    def reads(self, target: Target) -> Literal["tokens", "text", "items"]:
+        """What a recording reads: a task's items, or a corpus as tokens or, for states, as text."""
+        if target.source in self._config.tasks:
+            return "items"
+        return "text" if target.group == "states" else "tokens"
 
     def missing(self) -> list[Job]:
         """The jobs that record missing targets: one entry for each model and set of targets.
@@ -98,12 +105,12 @@ class Recordings:
         """
         found: dict[tuple[str, tuple[Target, ...]], list[str]] = {}
         for model, groups in self.groups.items():
-            for language in self._config.corpus_languages(*{one.text for one in groups}):
+            for language in self._config.corpus_languages(*{one.source for one in groups}):
                 jobs: dict[str, list[Target]] = {}
                 for target in self._missing(model, language, groups):
-                    kind = self.kind(target)
-                    own = kind if kind == "task" else f"{kind} {target.text}"
-                    jobs.setdefault(own, []).append(target)
+                    reads = self.reads(target)
+                    job = reads if reads == "items" else f"{reads} {target.source}"
+                    jobs.setdefault(job, []).append(target)
                 for targets in jobs.values():
                     found.setdefault((model, tuple(targets)), []).append(language)
         return [Job(model, targets, tuple(own)) for (model, targets), own in found.items()]
@@ -112,15 +119,15 @@ class Recordings:
         self, model: str, language: str, groups: Mapping[Target, Group]
     ) -> Iterator[Target]:
         for target, group in groups.items():
-            if language in self._config.corpus_languages(target.text):
-                place = layout.recording(model, target.text, language, target.group)
+            if language in self._config.corpus_languages(target.source):
+                place = layout.recording(model, target.source, language, target.group)
                 record = store.held(place.parent).get(target.group)
                 current = record is not None and record.key == self.key(model, target, language)
                 if record is None or not current or not group.satisfied_by(record):
                     yield target
 
     def targets(self, model: str, names: Sequence[str]) -> dict[str, list[Target]]:
-        """Find a model's targets by names such as ``udhr/firing``; return them by text.
+        """Find a model's targets by names such as ``udhr/firing``; return them by corpus or task.
 
         Raises:
             NeuroglotError: the configuration does not need one of these targets.
@@ -133,7 +140,7 @@ class Recordings:
                 raise NeuroglotError(
                     f"unknown recording {name!r}: the configuration needs {shown} of {model}"
                 )
-            found.setdefault(known[name].text, []).append(known[name])
+            found.setdefault(known[name].source, []).append(known[name])
         return found
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
-Kind = Literal["tokens", "activations", "reduction"]
+Content = Literal["tokens", "activations", "reduction"]
 StoreDtype = Literal["float16", "bfloat16", "float32"]
 
-RECORD = "complete.json"
+COMPLETE = "complete.json"
 ORIGIN = "origin.json"
 PROGRESS = "progress"
 CHUNK_BYTES = 1 << 20
@@ -49,29 +49,29 @@ SITES = {
 }
 
 
-class Record(BaseModel):
+class Completion(BaseModel):
     """A store's inputs and counts; written last, when the whole store is on disk.
 
     Attributes:
-        kind: what the store holds.
+        content: what the store holds.
         origin: labels, settings and the fingerprints of the inputs.
         key: for recordings, the key that tells whether they are up to date.
         counts: number of rows, segments and so on.
-        contents: fingerprint of the counts and of the store's files.
+        checksum: fingerprint of the counts and of the store's files.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
-    kind: Kind
+    content: Content
     origin: dict[str, Any]
     key: str = ""
     counts: dict[str, int] = {}
-    contents: str = ""
+    checksum: str = ""
 
     @property
     def fingerprint(self) -> str:
-        return digest({"kind": self.kind, "origin": self.origin, "key": self.key})
+        return digest({"content": self.content, "origin": self.origin, "key": self.key})
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -85,7 +85,7 @@ def _as_json(value: Any) -> bytes:
 
 def begin(
     store: Path,
-    kind: Kind,
+    content: Content,
     origin: Mapping[str, Any],
     resume: bool = False,
     replace: bool = False,
@@ -104,9 +104,9 @@ def begin(
     Raises:
         NeuroglotError: ``store`` is a complete store of another origin, or is not a store.
     """
-    wanted = Record(kind=kind, origin=dict(origin), key=key)
-    if (store / RECORD).is_file():
-        found = _parse(store, kind)
+    wanted = Completion(content=content, origin=dict(origin), key=key)
+    if (store / COMPLETE).is_file():
+        found = _parse(store, content)
         if found.fingerprint == wanted.fingerprint:
             return True
         if not replace:
@@ -115,7 +115,7 @@ def begin(
                 f"{store} is a complete store made from something else ({changed} differ); "
                 "remove it, or write to another place"
             )
-        (store / RECORD).unlink()
+        (store / COMPLETE).unlink()
     if store.exists() and any(store.iterdir()) and not (store / ORIGIN).is_file():
         raise NeuroglotError(
             f"{store} is in the way: it was not written by neuroglot; move it elsewhere"
@@ -133,33 +133,40 @@ def begin(
 
 
 def complete(
-    store: Path, kind: Kind, origin: Mapping[str, Any], counts: Mapping[str, int], key: str = ""
+    store: Path,
+    content: Content,
+    origin: Mapping[str, Any],
+    counts: Mapping[str, int],
+    key: str = "",
 ) -> None:
     """Write the completion record of a store."""
-    record = Record(
-        kind=kind,
+    completion = Completion(
+        content=content,
         origin=dict(origin),
         key=key,
         counts=dict(counts),
-        contents=_contents(store, counts),
+        checksum=_checksum(store, counts),
     )
-    write_json(store / ORIGIN, {"fingerprint": record.fingerprint, "record": record.model_dump()})
-    write_json(store / RECORD, record.model_dump())
+    write_json(
+        store / ORIGIN,
+        {"fingerprint": completion.fingerprint, "completion": completion.model_dump()},
+    )
+    write_json(store / COMPLETE, completion.model_dump())
 
 
 def _put_back(store: Path) -> bool:
     """Restore the record of a store that lacks only its record; return whether it did."""
     try:
-        record = Record.model_validate(_begun(store).get("record"))
+        completion = Completion.model_validate(_begun(store).get("completion"))
     except ValidationError:
         return False
-    if record.contents != _contents(store, record.counts):
+    if completion.checksum != _checksum(store, completion.counts):
         return False
-    write_json(store / RECORD, record.model_dump())
+    write_json(store / COMPLETE, completion.model_dump())
     return True
 
 
-def _contents(store: Path, counts: Mapping[str, int]) -> str:
+def _checksum(store: Path, counts: Mapping[str, int]) -> str:
     """Fingerprint the parts of a store that the chunks' checksums do not cover.
 
     A missing chunk reads as zeros, and metadata have no checksum. So the fingerprint covers the
@@ -169,7 +176,7 @@ def _contents(store: Path, counts: Mapping[str, int]) -> str:
     for folder, folders, names in os.walk(store):
         if Path(folder) == store:
             folders[:] = [name for name in folders if name != PROGRESS]
-            names = [name for name in names if name not in (RECORD, ORIGIN)]
+            names = [name for name in names if name not in (COMPLETE, ORIGIN)]
         for path in (Path(folder, name) for name in names if not name.startswith(".")):
             meta = path.suffix == ".json"
             known = path.read_text("utf-8", "replace") if meta else path.stat().st_size
@@ -177,32 +184,38 @@ def _contents(store: Path, counts: Mapping[str, int]) -> str:
     return digest([dict(counts), files])
 
 
-def read_record(store: Path, kind: Kind | None = None) -> Record:
-    """Read the completion record of a store of the given kind, or of any kind.
+def read_completion(store: Path, content: Content | None = None) -> Completion:
+    """Read the completion record of a store of the given content, or of any.
 
     Raises:
-        NeuroglotError: the store is missing, incomplete, damaged or of another kind.
+        NeuroglotError: the store is missing, incomplete, damaged or holds something else.
     """
-    if not (store / RECORD).is_file():
+    if not (store / COMPLETE).is_file():
         state = "incomplete" if store.exists() else "missing"
-        raise NeuroglotError(f"{store} is {state}: it has no {RECORD}; run the step that makes it")
-    record = _parse(store, kind)
-    if _being_replaced(store, record):
+        raise NeuroglotError(
+            f"{store} is {state}: it has no {COMPLETE}; run the step that makes it"
+        )
+    completion = _parse(store, content)
+    if _being_replaced(store, completion):
         raise NeuroglotError(
             f"{store} is incomplete: it was being replaced; run the step that makes it"
         )
-    return record
+    return completion
 
 
-def held(store: Path) -> dict[str, Record]:
-    """The records of a store's complete groups, by name; empty if there is no store.
+def held(store: Path) -> dict[str, Completion]:
+    """The completion records of a store's complete groups, by name; empty if there is no store.
 
     Raises:
         NeuroglotError: a record is damaged.
     """
-    paths = sorted(path.parent for path in store.glob(f"*/{RECORD}"))
-    records = {path: _parse(path, None) for path in paths}
-    return {path.name: one for path, one in records.items() if not _being_replaced(path, one)}
+    paths = sorted(path.parent for path in store.glob(f"*/{COMPLETE}"))
+    completions = {path: _parse(path, None) for path in paths}
+    return {
+        path.name: completion
+        for path, completion in completions.items()
+        if not _being_replaced(path, completion)
+    }
 
 
 def consolidate(store: Path, attributes: Mapping[str, str]) -> None:
@@ -232,34 +245,34 @@ def _consolidated(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": "inline", "must_understand": False, "metadata": dict(metadata)}
 
 
-def _being_replaced(store: Path, record: Record) -> bool:
+def _being_replaced(store: Path, completion: Completion) -> bool:
     """Whether Snakemake restored an old record after a failed update of the store."""
-    return bool(_begun(store).get("fingerprint", record.fingerprint) != record.fingerprint)
+    return bool(_begun(store).get("fingerprint", completion.fingerprint) != completion.fingerprint)
 
 
-def _parse(store: Path, kind: Kind | None) -> Record:
+def _parse(store: Path, content: Content | None) -> Completion:
     try:
-        record = Record.model_validate_json((store / RECORD).read_text("utf-8"))
+        completion = Completion.model_validate_json((store / COMPLETE).read_text("utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
         raise NeuroglotError(
-            f"{store / RECORD} is damaged; remove {store} and make it again"
+            f"{store / COMPLETE} is damaged; remove {store} and make it again"
         ) from error
-    if kind not in (None, record.kind):
-        raise NeuroglotError(f"{store} holds {record.kind}, not {kind}")
-    return record
+    if content not in (None, completion.content):
+        raise NeuroglotError(f"{store} holds {completion.content}, not {content}")
+    return completion
 
 
-def require_same(records: Mapping[Path, Record], keys: Iterable[str]) -> None:
+def require_same(completions: Mapping[Path, Completion], keys: Iterable[str]) -> None:
     """Refuse stores that cannot be compared because they were made in different ways.
 
     Raises:
         NeuroglotError: names the first two stores that differ, and in what.
     """
-    (first, reference), *others = records.items()
+    (first, reference), *others = completions.items()
     keys = list(keys)
-    for path, record in others:
+    for path, completion in others:
         for key in keys:
-            if record.origin.get(key) != reference.origin.get(key):
+            if completion.origin.get(key) != reference.origin.get(key):
                 raise NeuroglotError(
                     f"{path} and {first} cannot be compared: they differ in {key}; "
                     "make both again with the same settings"
@@ -311,26 +324,26 @@ def write_dataset(store: Path, dataset: "xr.Dataset", by_layer: Collection[str] 
         shutil.rmtree(store / str(name), ignore_errors=True)
     (store / "zarr.json").unlink(missing_ok=True)
     with warnings.catch_warnings():
-        # zarr warns about our record files, and that consolidated metadata is an extension.
+        # zarr warns about our own files, and that consolidated metadata is an extension.
         warnings.simplefilter("ignore", ZarrUserWarning)
         dataset.to_zarr(store, mode="a", encoding=encoding, zarr_format=3, consolidated=True)
 
 
-def open_dataset(store: Path, kind: Kind, without: Collection[str] = ()) -> "xr.Dataset":
+def open_dataset(store: Path, content: Content, without: Collection[str] = ()) -> "xr.Dataset":
     """Read a complete store into memory.
 
     Args:
         store: a folder.
-        kind: the kind that the store must have.
+        content: what the store must hold.
         without: names of variables that are not read.
 
     Raises:
-        NeuroglotError: the store is missing, incomplete, damaged or of another kind.
+        NeuroglotError: the store is missing, incomplete, damaged or holds something else.
     """
     import xarray as xr
 
-    record = read_record(store, kind)
-    if record.contents != _contents(store, record.counts):
+    completion = read_completion(store, content)
+    if completion.checksum != _checksum(store, completion.counts):
         raise NeuroglotError(
             f"{store} is damaged: its files are not those that were written; remove it and make it "
             "again"

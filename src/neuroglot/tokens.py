@@ -42,7 +42,7 @@ ROW = {
         "long_name": "tokens before this one in what the model reads, special tokens counted",
     },
     "end": {"units": "characters", "long_name": "length of the segment up to the token's end"},
-    "snapshot": {"units": "1", "long_name": "whether the token ends a prefix that is recorded"},
+    "ends_prefix": {"units": "1", "long_name": "whether the token ends a prefix that is recorded"},
 }
 """Units and descriptions of the variables of each token."""
 
@@ -56,7 +56,7 @@ class Tokens:
         segment: the index of the token's segment.
         position: the token's place in the sequence that the model reads, with special tokens.
         end: number of the segment's characters up to the token's end.
-        snapshot: whether the token ends a prefix that is recorded.
+        ends_prefix: whether the token ends a prefix that is recorded.
         segment_ids: ``[segment]``.
         before, after: special tokens that the tokenizer puts around every segment.
     """
@@ -65,7 +65,7 @@ class Tokens:
     segment: NDArray[np.int32]
     position: NDArray[np.int32]
     end: NDArray[np.int32]
-    snapshot: NDArray[np.bool_]
+    ends_prefix: NDArray[np.bool_]
     segment_ids: list[str]
     before: list[int]
     after: list[int]
@@ -89,7 +89,7 @@ def as_tokens(data: "xr.Dataset") -> Tokens:
     index = data["segment_index"].values
     firsts = np.flatnonzero(np.diff(index, prepend=-1))
     return Tokens(
-        **{name: data[name].values for name in ("token_id", "position", "end", "snapshot")},
+        **{name: data[name].values for name in ("token_id", "position", "end", "ends_prefix")},
         segment=index,
         segment_ids=[str(segment) for segment in data["segment"].values[firsts]],
         before=[int(token) for token in data.attrs["before"]],
@@ -121,7 +121,7 @@ def tokenise(
         long_segments: whether segments longer than the window are truncated or refused.
 
     Returns:
-        ``token_id, position, end, snapshot [row]`` with the coordinates ``token`` (its text),
+        ``token_id, position, end, ends_prefix [row]`` with the coordinates ``token`` (its text),
         ``segment`` (the segment's id) and ``segment_index``; ``counts [vocabulary]`` over the whole
         text, including truncated parts; ``attrs``: the special tokens ``before`` and ``after``,
         ``prefix``, and the number of ``truncated`` segments.
@@ -139,7 +139,7 @@ def tokenise(
     room = None if context_window is None else context_window - len(before) - len(after)
     counts = np.zeros(vocabulary, np.int64)
     columns: dict[str, list[NDArray[np.generic]]] = {
-        name: [] for name in ("token_id", "segment", "end", "position", "snapshot")
+        name: [] for name in ("token_id", "segment", "end", "position", "ends_prefix")
     }
     truncated = 0
     for index, ((name, text), encoding) in enumerate(zip(segments, encodings, strict=True)):
@@ -171,7 +171,7 @@ def tokenise(
         columns["segment"].append(np.full(len(ids), index, np.int32))
         columns["end"].append(spans[:, 1])
         columns["position"].append(np.arange(len(ids), dtype=np.int32) + len(before))
-        columns["snapshot"].append(_snapshots(text, spans, prefix))
+        columns["ends_prefix"].append(_prefix_ends(text, spans, prefix))
     data = {name: np.concatenate(parts) for name, parts in columns.items()}
     ids = np.array([name for name, _ in segments], object)
     labels = {
@@ -210,7 +210,7 @@ def special_tokens(encoding: "Encoding") -> tuple[list[int], list[int]]:
     return list(encoding.ids[:first]), list(encoding.ids[last + 1 :])
 
 
-def _snapshots(text: str, spans: NDArray[np.int32], prefix: Prefix) -> NDArray[np.bool_]:
+def _prefix_ends(text: str, spans: NDArray[np.int32], prefix: Prefix) -> NDArray[np.bool_]:
     """Mark the tokens that end a recorded prefix."""
     starts, ends = spans.T
     chosen = np.zeros(len(spans), bool)

@@ -112,7 +112,7 @@ def written(
 ) -> str:
     """The words of a caption in a run."""
     declared = ANALYSES[analysis]
-    steps = declared.family(family).steps
+    steps = declared.figure_set(family).steps
     model = None if declared.step(steps[0]).compares_models else "one"
     read = read_by(run, analysis, steps)
     return text_of(
@@ -135,12 +135,12 @@ class TestEveryCaption:
         used = meta.find_undeclared_variables(TEMPLATES.parse(template(analysis, stem)))
         finding = ""
         if stem != "table":
-            drawn = drawing(ANALYSES[analysis], ANALYSES[analysis].family(family), stem)
+            drawn = drawing(ANALYSES[analysis], ANALYSES[analysis].figure_set(family), stem)
             finding = drawn.finding(data)
         text = written(run, analysis, family, stem, data, finding)
         assert " ".join(finding.split()) in text
         assert not re.search(r"\bnan\b|\bNone\b|as configured", text)
-        read = read_by(run, analysis, ANALYSES[analysis].family(family).steps)
+        read = read_by(run, analysis, ANALYSES[analysis].figure_set(family).steps)
         if "texts" in used:
             for one in read:
                 assert f"{one} (" in text

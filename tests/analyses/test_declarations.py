@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 import xarray as xr
 
 from neuroglot.analyses import ANALYSES
-from neuroglot.analyses.base import Analysis, Figures, Inputs, RunningSettings, StepSettings
+from neuroglot.analyses.base import Analysis, FigureSet, Inputs, RunningSettings, StepSettings
 from neuroglot.analyses.roles.settings import ResampledSettings
 from support.declared import every_analysis, every_family, every_step, step_module
 
@@ -134,13 +134,13 @@ class TestSteps:
 class TestFigures:
     @every_family
     def test_the_module_draws_what_is_declared(
-        self, analysis: Analysis[Any], family: Figures
+        self, analysis: Analysis[Any], family: FigureSet
     ) -> None:
         module = importlib.import_module(f"{analysis.package}.figures.{family.name}")
         assert tuple(module.FIGURES) == family.stems
 
     @every_family
-    def test_its_steps_are_declared(self, analysis: Analysis[Any], family: Figures) -> None:
+    def test_its_steps_are_declared(self, analysis: Analysis[Any], family: FigureSet) -> None:
         steps = [analysis.step(name) for name in family.steps]
         assert len({step.compares_models for step in steps}) == 1
         assert not any(step.parts for step in steps)

@@ -74,7 +74,7 @@ class TestSentences:
 
 class TestMadeFrom:
     @staticmethod
-    def complete(path: Path, kind: store.Kind, **origin: object) -> Path:
+    def complete(path: Path, kind: store.Content, **origin: object) -> Path:
         store.begin(path, kind, origin)
         store.complete(path, kind, origin, {})
         return path

@@ -36,7 +36,7 @@ def text(lengths: tuple[int, ...]) -> Tokens:
         segment=segment.astype(np.int32),
         position=(place + 1).astype(np.int32),
         end=(place + 1).astype(np.int32),
-        snapshot=place % 2 == 1,
+        ends_prefix=place % 2 == 1,
         segment_ids=[f"s{i}" for i in range(len(lengths))],
         before=[1],
         after=[],
@@ -87,7 +87,7 @@ class TestCapture:
         fold = tokens.segment % FOLDS
         for one in range(min(FOLDS, len(lengths))):
             own = {
-                site: values[:, (fold == one) & tokens.snapshot] for site, values in rows.items()
+                site: values[:, (fold == one) & tokens.ends_prefix] for site, values in rows.items()
             }
             for site in ("act", "out"):
                 found = {n: sums[f"{site}_{n}_by_fold"] for n in ("count", "sum", "flatness_sum")}

@@ -173,9 +173,9 @@ class Place:
             RowsGroup(): "1",
         }
         wanted = [
-            Wanted(self.tokens(language), "corpus", self.store("plain", language), of_corpus),
-            Wanted(text, "states", self.store("states", language), {StatesGroup(): "1"}),
-            Wanted(task, "task", self.store("facts", language), {PromptsGroup(): "1"}),
+            Wanted(self.tokens(language), "tokens", self.store("plain", language), of_corpus),
+            Wanted(text, "text", self.store("states", language), {StatesGroup(): "1"}),
+            Wanted(task, "items", self.store("facts", language), {PromptsGroup(): "1"}),
         ]
         record(self.model, wanted, SETTINGS, EXECUTION)
 

@@ -37,7 +37,7 @@ def text(lengths: tuple[int, ...] = LENGTHS, before: int = 1, after: int = 0) ->
         segment=segment.astype(np.int32),
         position=(place + before).astype(np.int32),
         end=(place + 1).astype(np.int32),
-        snapshot=place % 2 == 1,
+        ends_prefix=place % 2 == 1,
         segment_ids=[f"s{i}" for i in range(len(lengths))],
         before=[1] * before,
         after=[2] * after,
@@ -59,7 +59,7 @@ def literal(model, tokens: Tokens, site: str) -> np.ndarray:
     """One forward pass per recorded prefix, as the paper did; the last position of each."""
     found = []
     for segment, sequence in enumerate(tokens.sequences()):
-        recorded = tokens.position[(tokens.segment == segment) & tokens.snapshot]
+        recorded = tokens.position[(tokens.segment == segment) & tokens.ends_prefix]
         for position in recorded:
             seen: dict[tuple[str, int], np.ndarray] = {}
 
@@ -130,7 +130,7 @@ def test_padding_on_the_left_gives_the_same_rows(tmp_path: Path) -> None:
         model(ids, attention_mask=mask, position_ids=positions)
     at = tokens.position + np.array([width - len(s) for s in sequences])[tokens.segment]
     for layer, value in seen.items():
-        left = value[tokens.segment, at][tokens.snapshot]
+        left = value[tokens.segment, at][tokens.ends_prefix]
         np.testing.assert_allclose(rows["act"][layer], left, rtol=1e-4, atol=1e-4)
 
 
@@ -147,7 +147,7 @@ def test_both_stacks_of_an_encoder_decoder_read_the_segment(tmp_path: Path) -> N
         decoder = np.r_[start, sequence[1:-1]]
 
         def sink(_site, stack, layer, value, segment=segment):
-            at = tokens.position[(tokens.segment == segment) & tokens.snapshot]
+            at = tokens.position[(tokens.segment == segment) & tokens.ends_prefix]
             expected.setdefault((stack, layer), []).append(value[0, at].numpy().copy())
 
         with torch.inference_mode(), record(model, {"act"}, sink):
@@ -285,7 +285,7 @@ def test_activations_that_are_not_finite_are_refused(value: float, tmp_path: Pat
         ffns(model)[1].output_matrix()[3] = value
     with pytest.raises(NeuroglotError, match=r"s\.zarr: .* of layer 2 .*(NaN|finite)"):
         run(model, text(), tmp_path / "s.zarr")
-    assert not (tmp_path / "s.zarr" / store.RECORD).exists()
+    assert not (tmp_path / "s.zarr" / store.COMPLETE).exists()
 
 
 def test_overflow_of_float16_is_refused_and_never_stored(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_statistics_of_prefixes_are_the_same_when_every_token_is_recorded(
     beside = engine.run_together(tokens, prefixes | every, tmp_path / "beside")
     rows = {name: store.read_rows(tmp_path / "beside" / name, "act") for name in ("sample", "rows")}
     assert rows["rows"].shape[1] == len(tokens.token_id)
-    np.testing.assert_array_equal(rows["rows"][:, tokens.snapshot], rows["sample"])
+    np.testing.assert_array_equal(rows["rows"][:, tokens.ends_prefix], rows["sample"])
     for name, own in rows.items():
         np.testing.assert_array_equal(beside[name]["act_positive"], (own > 0).sum(1))
     for name in prefixes:
@@ -331,7 +331,7 @@ def test_statistics_of_prefixes_are_the_same_when_every_token_is_recorded(
 
 
 def test_a_statistic_of_prefixes_needs_one(tmp_path: Path) -> None:
-    tokens = replace(text(), snapshot=np.zeros(sum(LENGTHS), bool))
+    tokens = replace(text(), ends_prefix=np.zeros(sum(LENGTHS), bool))
     store.begin(tmp_path / "s", "activations", {"test": 1}, resume=True)
     recording = Recording((), "prefixes", COLLECTORS)
     with pytest.raises(NeuroglotError, match="no segment has a prefix of two subwords"):
@@ -359,7 +359,7 @@ def test_a_statistic_over_all_layers_sees_every_layer_of_a_row(
     counted = engine.run(tokens, recording, tmp_path / "s")
     act = literal(model, tokens, "act")  # [layer, row, neuron]
     expected = np.zeros((len(act), FOLDS), int)
-    np.add.at(expected, (act.max(2).argmax(0), tokens.segment[tokens.snapshot]), 1)
+    np.add.at(expected, (act.max(2).argmax(0), tokens.segment[tokens.ends_prefix]), 1)
     np.testing.assert_array_equal(counted["strongest_by_fold"], expected)
     np.testing.assert_array_equal(counted["strongest"], expected.sum(1))
     assert len(set(expected.sum(1))) > 1
@@ -373,7 +373,7 @@ def test_the_peak_of_a_prompt_is_the_largest_activation_at_any_of_its_tokens(
     """Each prompt alone, without padding; a decoder that answers reads its start token only."""
     model, tokens = tiny_models.tiny_model(name), text(before=1, after=1)
     last = np.diff(tokens.segment, append=-1) != 0
-    tokens = replace(tokens, snapshot=last)
+    tokens = replace(tokens, ends_prefix=last)
     store.begin(tmp_path / "s", "activations", {"test": 1}, resume=True)
     engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, risk_megabytes=2))
     recording = Recording(("act", "peak"), "last prompt token", store_dtype="float32")

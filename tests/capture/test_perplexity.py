@@ -38,7 +38,7 @@ def tokens(ids: list[int], segment: list[int]) -> Tokens:
         segment=np.array(segment, np.int32),
         position=np.zeros(len(ids), np.int32),
         end=np.zeros(len(ids), np.int32),
-        snapshot=np.zeros(len(ids), bool),
+        ends_prefix=np.zeros(len(ids), bool),
         segment_ids=[f"s{i}" for i in range(max(segment) + 1)],
         before=BOS,
         after=[],

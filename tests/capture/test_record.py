@@ -71,7 +71,7 @@ class Place:
         path = self.folder / "results" / "activations" / "one" / name / "en.zarr"
         wanted = {group: keys.get(group.name, "1") for group in groups}
         used = SETTINGS.model_copy(update=settings)
-        record(self.model, [Wanted(self.tokens, "corpus", path, wanted)], used, EXECUTION)
+        record(self.model, [Wanted(self.tokens, "tokens", path, wanted)], used, EXECUTION)
         return path
 
 
@@ -154,9 +154,9 @@ def test_what_is_out_of_date_is_replaced_and_the_rest_stays(place: Place) -> Non
     other = RolesGroup(rule="above", threshold=0.01)
     place.record("replaced", other, FIRING)
     assert store.held(path)["roles"].origin["group"] == other.model_dump()
-    by_rule = (path / "roles" / store.RECORD).stat().st_mtime_ns
+    by_rule = (path / "roles" / store.COMPLETE).stat().st_mtime_ns
     place.record("replaced", other, FIRING, keys={"roles": "2"})
-    assert (path / "roles" / store.RECORD).stat().st_mtime_ns > by_rule
+    assert (path / "roles" / store.COMPLETE).stat().st_mtime_ns > by_rule
     assert store.held(path)["roles"].key == "2"
     assert files(path / "firing") == kept
     fresh = place.record("fresh", other, keys={"roles": "2"})
@@ -181,9 +181,11 @@ def test_a_larger_sample_satisfies_a_smaller_wish(place: Place) -> None:
 
 
 def test_wishes_are_satisfied_by_what_holds_them() -> None:
-    def held(group: Group, segments: int = 9, **origin) -> store.Record:
+    def held(group: Group, segments: int = 9, **origin) -> store.Completion:
         own = {"name": group.name, "group": group.model_dump(), "gated": False, **origin}
-        return store.Record(kind="activations", origin=own, counts={"segments": segments}, key="k")
+        return store.Completion(
+            content="activations", origin=own, counts={"segments": segments}, key="k"
+        )
 
     assert ROLES.satisfied_by(held(ROLES))
     assert not ROLES.satisfied_by(held(RolesGroup(rule="positive", threshold=0.0)))
@@ -209,9 +211,9 @@ def test_several_texts_are_recorded_with_the_model_loaded_once(
     load = record.__globals__["load"]
     monkeypatch.setitem(record.__globals__, "load", lambda *a: loaded.append(a) or load(*a))
     wanted = [
-        Wanted(place.tokens, "corpus", tmp_path / "plain" / "en.zarr", {ROLES: "1"}),
-        Wanted(place.task, "task", tmp_path / "facts" / "en.zarr", {PromptsGroup(): "1"}),
-        Wanted(place.text, "states", tmp_path / "states" / "en.zarr", {StatesGroup(): "1"}),
+        Wanted(place.tokens, "tokens", tmp_path / "plain" / "en.zarr", {ROLES: "1"}),
+        Wanted(place.task, "items", tmp_path / "facts" / "en.zarr", {PromptsGroup(): "1"}),
+        Wanted(place.text, "text", tmp_path / "states" / "en.zarr", {StatesGroup(): "1"}),
     ]
     record(place.model, wanted, SETTINGS.model_copy(update={"store_dtype": "float16"}), EXECUTION)
     assert len(loaded) == 1
@@ -359,7 +361,7 @@ def random_text(lengths: tuple[int, ...]) -> Tokens:
         segment=np.repeat(np.arange(len(lengths)), lengths).astype(np.int32),
         position=(place + 1).astype(np.int32),
         end=(place + 1).astype(np.int32),
-        snapshot=place % 3 == 1,
+        ends_prefix=place % 3 == 1,
         segment_ids=[f"s{i}" for i in range(len(lengths))],
         before=[1],
         after=[],
@@ -442,7 +444,7 @@ def test_layers_may_differ_in_width(
     assert np.isfinite(act[0, :, :narrow]).all()
     assert np.isfinite(act[1]).all()
     assert np.isfinite(out).all()
-    for name, rows in {"act_count": act[:, tokens.snapshot], "act_positive": act}.items():
+    for name, rows in {"act_count": act[:, tokens.ends_prefix], "act_positive": act}.items():
         group = "roles" if name == "act_count" else "firing"
         count = sums[group][name]
         assert np.isnan(count[0, narrow:]).all()
@@ -465,9 +467,9 @@ def test_layers_may_differ_in_width(
 def opened(place: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A store of each kind."""
     folder = tmp_path_factory.mktemp("stores")
-    stores = {kind: folder / kind / "en.zarr" for kind in ("corpus", "task", "states")}
-    sources = {"corpus": place.tokens, "task": place.task, "states": place.text}
-    groups = {"corpus": ALL, "task": (PromptsGroup(),), "states": (StatesGroup(),)}
+    stores = {kind: folder / kind / "en.zarr" for kind in ("tokens", "items", "text")}
+    sources = {"tokens": place.tokens, "items": place.task, "text": place.text}
+    groups = {"tokens": ALL, "items": (PromptsGroup(),), "text": (StatesGroup(),)}
     wanted = [
         Wanted(sources[kind], kind, path, dict.fromkeys(groups[kind], "1"))
         for kind, path in stores.items()
@@ -481,7 +483,7 @@ def opened(place: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     store.begin(reduction, "reduction", {})
     store.write_dataset(reduction, data)
     store.complete(reduction, "reduction", {}, {})
-    return {**stores, "tokens": place.tokens, "reduction": reduction}
+    return {**stores, "tokenised": place.tokens, "reduction": reduction}
 
 
 RAW = {
@@ -500,7 +502,7 @@ SAMPLED_OVER = {
 }
 
 
-@pytest.mark.parametrize("kind", ["corpus", "task", "states"])
+@pytest.mark.parametrize("kind", ["tokens", "items", "text"])
 def test_a_recording_opens_with_one_call(opened: dict[str, Path], kind: str, place: Place) -> None:
     tree = xr.open_datatree(opened[kind], engine="zarr")
     assert set(tree.children) == set(store.held(opened[kind]))
@@ -530,7 +532,7 @@ def test_a_recording_opens_with_one_call(opened: dict[str, Path], kind: str, pla
         assert {"token_id", "token", "segment", "position"} <= set(data.coords)
         assert all(data[one].dims == ("row",) for one in ("token_id", "token", "segment"))
         if kind == "corpus":
-            rows = tokens.snapshot & (tokens.segment < 3) if name == "sample" else slice(None)
+            rows = tokens.ends_prefix & (tokens.segment < 3) if name == "sample" else slice(None)
             assert np.array_equal(data["token_id"], tokens.token_id[rows])
             assert np.array_equal(data["position"], tokens.position[rows])
             ids = [tokens.segment_ids[s] for s in tokens.segment[rows]]
@@ -540,7 +542,7 @@ def test_a_recording_opens_with_one_call(opened: dict[str, Path], kind: str, pla
 
 
 def test_tokens_and_reductions_open_with_one_call(opened: dict[str, Path], place: Place) -> None:
-    data = xr.open_zarr(opened["tokens"]).load()
+    data = xr.open_zarr(opened["tokenised"]).load()
     first = data.isel(row=np.flatnonzero(data["segment"].values == "s0"))
     text = "".join(first["token"].values.tolist()).replace("␣", " ")
     assert text == TEXTS[0]

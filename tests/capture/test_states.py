@@ -38,7 +38,7 @@ def text(before: int = 1, after: int = 0, lengths: tuple[int, ...] = LENGTHS) ->
         segment=np.repeat(np.arange(len(lengths)), lengths).astype(np.int32),
         position=(place + before).astype(np.int32),
         end=(place + 1).astype(np.int32),
-        snapshot=np.zeros(sum(lengths), bool),
+        ends_prefix=np.zeros(sum(lengths), bool),
         segment_ids=[f"s{i}" for i in range(len(lengths))],
         before=[1] * before,
         after=[2] * after,
@@ -279,7 +279,7 @@ def write_text(folder: Path, segments: dict[str, dict[str, str]]) -> list[Path]:
 
 def record_states(model: Path, corpus: Path, long_segments: str = "truncate", **settings) -> Path:
     output = model.parent / "states" / corpus.parent.name / f"{corpus.stem}.zarr"
-    wanted = Wanted(corpus, "states", output, {StatesGroup(): "key"}, long_segments)
+    wanted = Wanted(corpus, "text", output, {StatesGroup(): "key"}, long_segments)
     record(model, [wanted], CaptureSettings(device="cpu", **settings), ExecutionSettings())
     return output / "states"
 
@@ -374,7 +374,7 @@ def test_states_are_stored_as_float32_whatever_else_is(place: Path) -> None:
         record_states(place / "model", path, store_dtype="bfloat16")
     array = np.asarray(open_states(recordings(place), ["en", "de"], "en")["en"].mid(0))
     assert (array.view(np.uint32) & 0xFFFF).any(), "more digits than bfloat16 has"
-    found = store.read_record(recordings(place)["en"], "activations")
+    found = store.read_completion(recordings(place)["en"], "activations")
     assert found.counts["rows"] == found.counts["segments"] == 3
     assert not (recordings(place)["en"].parent / "progress").exists()
 
@@ -424,5 +424,5 @@ def test_last_tokens_are_recorded_whatever_ends_a_prefix() -> None:
     tokens = text(lengths=(2, 1, 3))
     recording = Recording((), "last token of each segment")
     assert recording.rows(tokens).tolist() == [1, 2, 5]
-    everywhere = replace(tokens, snapshot=np.ones(6, bool))
+    everywhere = replace(tokens, ends_prefix=np.ones(6, bool))
     assert recording.rows(everywhere).tolist() == [1, 2, 5]

@@ -386,4 +386,4 @@ def test_the_command_names_file_and_line_and_writes_nothing(tmp_path, content, w
     hostile.configure(tmp_path, corpora={"odd": {"source": "text", "path": "{language}.tsv"}})
     ended = hostile.limited("corpus", "odd", "de", cwd=tmp_path, memory=2 << 30)
     hostile.refused("text, by command", ended, "de.tsv", word)
-    assert not (tmp_path / layout.text("odd", "de")).exists()
+    assert not (tmp_path / layout.corpus("odd", "de")).exists()

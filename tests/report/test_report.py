@@ -33,7 +33,7 @@ HOSTILE = '<script>alert("1")</script>&amp;\'"'
 VOID = {"meta", "img"}
 ROLES = ANALYSES["roles"]
 CAPTION = """\
-{{ finding }} Shown is ``{{ model }}`` of *{{ data.attrs["paper"] }}*,
+{{ finding }} Shown is ``{{ model }}`` of *{{ data.attrs["analysis"] }}*,
 {{ section.replicates | number }} times.
 
 {{ texts }} {{ rows }}
@@ -75,7 +75,7 @@ def steps_of_a_run(folder: Path) -> Iterator[Config]:
         for number, corpus in enumerate(config.corpora):
             for language in config.corpus_languages(corpus):
                 segments = tuple(Segment(f"s{i}", HOSTILE) for i in range(11 + number))
-                write_parquet(Reading(segments), layout.text(corpus, language))
+                write_parquet(Reading(segments), layout.corpus(corpus, language))
                 tokens = layout.tokens("one", corpus, language)
                 store.begin(tokens, "tokens", {})
                 store.complete(tokens, "tokens", {}, {"rows": 1234, "segments": len(segments)})
@@ -121,7 +121,7 @@ def write_results(config: Config) -> None:
             for table in step.tables:
                 rows = pd.DataFrame({"layer": range(1, 31), "flatness_mean": 0.5, "token": HOSTILE})
                 rows.to_csv(path.with_name(f"{table}.csv"), index=False)
-    for family in wanted.families(config, ROLES):
+    for family in wanted.figure_sets(config, ROLES):
         for model in wanted.scopes(config, ROLES, family.steps):
             folder = layout.figures("roles", model)
             folder.mkdir(parents=True, exist_ok=True)

@@ -119,7 +119,7 @@ class Workplace:
         results = self.folder / "results"
         found = {}
         for record in sorted(results.rglob("complete.json")):
-            if json.loads(record.read_text("utf-8"))["kind"] == "reduction":
+            if json.loads(record.read_text("utf-8"))["content"] == "reduction":
                 name = record.parent.relative_to(results).with_suffix("").as_posix()
                 found[name] = xr.open_zarr(record.parent)
         return found
@@ -128,7 +128,7 @@ class Workplace:
         """Make its figures empty, where only matters which jobs run or what steps compute."""
         file = "src/neuroglot/analyses/run.py"
         self.edit(file, "figures.style import save", "figures.style import empty, save")
-        self.edit(file, "save(drawing(analysis, family, stem).draw(data)", "save(empty(stem)")
+        self.edit(file, "drawing(analysis, figure_set, stem).draw(data)", "empty(stem)")
 
     def copy(self, folder: Path) -> "Workplace":
         shutil.copytree(self.folder, folder, symlinks=True)
@@ -234,7 +234,7 @@ def unsaid(data: xr.Dataset) -> set[str]:
 
 def said_in_vain(data: xr.Dataset) -> set[str]:
     """What the module of a dataset's step has a sentence for, and the dataset does not have."""
-    analysis, step = data.attrs["paper"], data.attrs["reduction"]
+    analysis, step = data.attrs["analysis"], data.attrs["reduction"]
     module = import_module(f"neuroglot.analyses.{analysis}.steps.{step}")
     bounded = {str(name).removesuffix(end) for name in data.variables for end in ("", *ENDS)}
     return set(getattr(module, "VARIABLES", {})) - bounded

@@ -54,7 +54,7 @@ def test_what_captions_say_was_read_is_what_the_datasets_were_made_from(
                 if step.parts:
                     continue
                 path = layout.reduction(name, step.name, model)
-                made_from = store.read_record(path, "reduction").origin["made_from"]
+                made_from = store.read_completion(path, "reduction").origin["made_from"]
                 read = readings(config, ANALYSES[name], [step.name], scope)
                 assert set(read) == {*made_from["corpora"], *made_from["tasks"]}
                 languages = {one for reading in read.values() for one in reading.languages}

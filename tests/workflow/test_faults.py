@@ -31,7 +31,7 @@ from neuroglot.recordings import Recordings, Target
 from support.tiny_workflow import Workplace
 from tools import kills
 
-KINDS = ("corpus", "task", "states")
+KINDS = ("tokens", "items", "text")
 
 
 def call(*arguments: object) -> tuple[int, str]:
@@ -106,7 +106,7 @@ def moved(path: Path, folder: Path) -> Path:
 
 
 def _kind(config: Config, target: str) -> str:
-    return Recordings(config, Keys(config)).kind(Target(*target.split("/")))
+    return Recordings(config, Keys(config)).reads(Target(*target.split("/")))
 
 
 def _places(command: str, ids: list[str], config: Config) -> tuple[list[Path], list[Path]]:
@@ -117,17 +117,17 @@ def _places(command: str, ids: list[str], config: Config) -> tuple[list[Path], l
         case "model", one:
             return [], [layout.model(one)]
         case "corpus", corpus, language:
-            return [], [layout.text(corpus, language)]
+            return [], [layout.corpus(corpus, language)]
         case "task", task, language:
             return [], [layout.items(task, language)]
         case "tokens", one, corpus, language:
-            reads = [layout.model(one), layout.text(corpus, language)]
+            reads = [layout.model(one), layout.corpus(corpus, language)]
             return reads, [layout.tokens(one, corpus, language)]
         case "record", one, language, *targets:
             source = {
-                "corpus": lambda text: layout.tokens(one, text, language),
-                "task": lambda text: layout.items(text, language),
-                "states": lambda text: layout.text(text, language),
+                "tokens": lambda text: layout.tokens(one, text, language),
+                "items": lambda text: layout.items(text, language),
+                "text": lambda text: layout.corpus(text, language),
             }
             reads, writes = [layout.model(one)], []
             for target in targets:
@@ -142,7 +142,7 @@ def _places(command: str, ids: list[str], config: Config) -> tuple[list[Path], l
             inputs = step.inputs(config, config.section(analysis), scope)
             return inputs.paths(), [layout.reduction(analysis, name, model, part)]
         case "draw", analysis, family, *_:
-            steps = ANALYSES[analysis].family(family).steps
+            steps = ANALYSES[analysis].figure_set(family).steps
             reads = [layout.reduction(analysis, step, model) for step in steps]
             return reads, [layout.figures(analysis, model)]
     raise AssertionError(f"no command of the workflow: {command} {ids}")
@@ -291,7 +291,7 @@ def test_other_faults_of_a_disk_are_said_in_one_line(
     Path("config.yaml").write_text(json.dumps(config))
     status, said = call("corpus", "plain", "en")
     assert status == 1
-    named = tmp_path / "inside" if inside else layout.text("plain", "en")
+    named = tmp_path / "inside" if inside else layout.corpus("plain", "en")
     assert said.startswith(f"error: {named}: ")
     assert says in said
     assert len(said.splitlines()) == 1
@@ -355,7 +355,7 @@ def damage(step: Step, path: Path, fault: str, seed: int, folder: Path) -> str |
         if status == 0:
             tried[f"{kind(path)}, {fault}: same result"] += 1
             # A record tells its inputs' bytes, of which some are not data.
-            records = (store.RECORD, store.ORIGIN)
+            records = (store.COMPLETE, store.ORIGIN)
             changed = [n for n in step.differences(folder) if Path(n).name not in records]
             return f"other results without an error: {changed}" if changed else None
         tried[f"{kind(path)}, {fault}: refused"] += 1

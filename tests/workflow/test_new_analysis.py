@@ -13,7 +13,7 @@ FILES = {
 
         from collections.abc import Iterator
 
-        from neuroglot.analyses.base import Analysis, Figures, Run, Scope, Step, Wish
+        from neuroglot.analyses.base import Analysis, FigureSet, Run, Scope, Step, Wish
         from neuroglot.analyses.planning import labels, recordings
         from neuroglot.analyses.restless.settings import RateInputs, RateSettings, RestlessSettings
         from neuroglot.capture.settings import FiringGroup
@@ -45,7 +45,7 @@ FILES = {
             recordings=_recordings,
             problems=_problems,
             steps=(Step("rate", "rates of {model}", _inputs, _settings, tables=("rate",)),),
-            figures=(Figures("rate", ("rate_by_layer",), ("rate",)),),
+            figures=(FigureSet("rate", ("rate_by_layer",), ("rate",)),),
         )
     ''',
     "settings.py": '''

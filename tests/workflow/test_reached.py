@@ -124,7 +124,7 @@ def _sources(config: Config, jobs: Jobs) -> None:
     for model in config.models:
         commands.make_model(config, model)
     for texts, write, place in (
-        (config.corpora, write_parquet, layout.text),
+        (config.corpora, write_parquet, layout.corpus),
         (config.tasks, write_items, layout.items),
     ):
         for text, source in texts.items():

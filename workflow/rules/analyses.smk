@@ -1,4 +1,4 @@
-"""One rule for each step of an analysis, and one for each family of figures."""
+"""One rule for each step of an analysis, and one for each set of figures."""
 
 import functools
 import json
@@ -56,13 +56,13 @@ def result_place(analysis, step, **wildcards):
     )
 
 
-def figure_paths(analysis, family, m="{m}"):
-    """Paths of a family's figures: SVG for print, and PNG for the report."""
-    step = analysis.step(family.steps[0])
+def figure_paths(analysis, figure_set, m="{m}"):
+    """Paths of a set's figures: SVG for print, and PNG for the report."""
+    step = analysis.step(figure_set.steps[0])
     folder = layout.figures(analysis.name, None if step.compares_models else m)
     return [
         f"{folder}/{stem}.{kind}"
-        for stem in wanted.drawn(settings, analysis, family)
+        for stem in wanted.drawn(settings, analysis, figure_set)
         for kind in ("svg", "png")
     ]
 
@@ -83,10 +83,10 @@ def results_of(name):
                 folder = result_place(analysis, step, m=model, part="").parent
                 files = [*(f"{table}.csv" for table in step.tables), *step.files]
                 found += [f"{folder}/{file}" for file in files]
-        for family in wanted.families(settings, analysis):
-            causal = any(analysis.step(step).causal for step in family.steps)
+        for figure_set in wanted.figure_sets(settings, analysis):
+            causal = any(analysis.step(step).causal for step in figure_set.steps)
             for model in settings.models_of(name, causal):
-                found += figure_paths(analysis, family, model)
+                found += figure_paths(analysis, figure_set, model)
         return list(dict.fromkeys(found))
 
     return results
@@ -162,15 +162,15 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
                 "OMP_NUM_THREADS={threads} {NEUROGLOT} --gpus {resources.gpu} step"
                 " {params.command} {params.scope} {CONFIGURATION} 2>&1 | tee {log}"
 
-    for family in wanted.families(settings, analysis):
-        steps = [analysis.step(name) for name in family.steps]
+    for figure_set in wanted.figure_sets(settings, analysis):
+        steps = [analysis.step(name) for name in figure_set.steps]
         across = steps[0].compares_models
         causal = any(step.causal for step in steps)
-        figures = figure_paths(analysis, family)
+        figures = figure_paths(analysis, figure_set)
 
         rule:
             name:
-                f"{analysis.name}_figures_{family.name}"
+                f"{analysis.name}_figures_{figure_set.name}"
             input:
                 [done(result_place(analysis, step)) for step in steps],
             output:
@@ -188,7 +188,7 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
                     for path in figures
                 ],
             log:
-                f"{layout.LOGS / Path(figures[0]).parent.relative_to(layout.RESULTS)}/{family.name}.log",
+                f"{layout.LOGS / Path(figures[0]).parent.relative_to(layout.RESULTS)}/{figure_set.name}.log",
             wildcard_constraints:
                 **(
                     {}
@@ -197,11 +197,11 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
                 ),
             localrule: True
             params:
-                command=f"{analysis.name} {family.name}",
+                command=f"{analysis.name} {figure_set.name}",
                 scope="" if across else lambda wildcards: f"--model {wildcards.m}",
-                code=code_of_figures(analysis, family),
+                code=code_of_figures(analysis, figure_set),
             message:
-                f"{analysis.name}: figures of {family.name}"
+                f"{analysis.name}: figures of {figure_set.name}"
             shell:
                 "{NEUROGLOT} draw {params.command} {params.scope} {CONFIGURATION}"
                 " 2>&1 | tee {log}"

@@ -75,7 +75,7 @@ def done(path):
 def key_of(text, language):
     """Key of one language of a corpus or task; the error names a missing file."""
     try:
-        return keys.text(text, language)
+        return keys.source(text, language)
     except NeuroglotError as error:
         raise WorkflowError(str(error)) from None
 

@@ -1,27 +1,27 @@
-"""Recordings: one job records the missing groups of a text in one pass.
+"""Recordings: one job records the missing groups of a corpus, or of all tasks, in one pass.
 
 Only missing groups are outputs of a rule. Existing groups are inputs without a rule, so adding an
 analysis does not rerun the steps that read them.
 """
 
-SOURCES = {
-    "corpus": lambda m, text: layout.tokens(m, text, "{l}"),
-    "states": lambda m, text: layout.text(text, "{l}"),
-    "task": lambda m, text: layout.items(text, "{l}"),
+FILES = {
+    "tokens": lambda m, source: layout.tokens(m, source, "{l}"),
+    "text": lambda m, source: layout.corpus(source, "{l}"),
+    "items": lambda m, source: layout.items(source, "{l}"),
 }
 
 
 def sources_of(job):
     """The files that a job reads to record its targets."""
-    found = [SOURCES[needed.kind(one)](job.model, one.text) for one in job.targets]
+    found = [FILES[needed.reads(one)](job.model, one.source) for one in job.targets]
     return list(dict.fromkeys(map(done, found)))
 
 
 def name_of(job):
-    """Name of a job's log folder: the text that it reads, or ``tasks``."""
-    texts = {one.text for one in job.targets}
+    """Name of a job's log folder: the corpus that it reads, or ``tasks``."""
+    sources = {one.source for one in job.targets}
     states = any(one.group == "states" for one in job.targets)
-    own = texts.pop() if texts.isdisjoint(settings.tasks) else "tasks"
+    own = sources.pop() if sources.isdisjoint(settings.tasks) else "tasks"
     return f"{own}-states" if states else own
 
 
@@ -35,7 +35,7 @@ for number, job in enumerate(due, 1):
             sources=sources_of(job),
         output:
             [
-                done(layout.recording(job.model, one.text, "{l}", one.group))
+                done(layout.recording(job.model, one.source, "{l}", one.group))
                 for one in job.targets
             ],
         log:

@@ -64,7 +64,7 @@ rule corpus:
     input:
         text_inputs,
     output:
-        done(layout.text("{c}", "{l}")),
+        done(layout.corpus("{c}", "{l}")),
     log:
         "results/logs/corpus/{c}/{l}.log",
     localrule: True
@@ -95,7 +95,7 @@ rule task:
 rule tokens:
     input:
         card=model_card,
-        text=done(layout.text("{c}", "{l}")),
+        text=done(layout.corpus("{c}", "{l}")),
     output:
         done(layout.tokens("{m}", "{c}", "{l}")),
     log:

@@ -11,8 +11,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.analyses.pieces import Piece
-from neuroglot.capture.answers import Edited, Variant, judge
+from neuroglot.capture.answers import Variant, judge
 from neuroglot.capture.questions import Question, encode
+from neuroglot.capture.settings import EditedPositions
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.load import load
@@ -115,7 +116,7 @@ class Examiner:
     model: Path
     device: str
     dtype: str
-    positions: Edited
+    positions: EditedPositions
     batch_tokens: int | None
 
     @cached_property

@@ -233,11 +233,11 @@ class Step(Generic[Configured, In, Told]):
 
 
 @dataclass(frozen=True)
-class Figures:
-    """A family of figures: ``figures/{name}.py`` has ``FIGURES``, drawing functions by stem.
+class FigureSet:
+    """A set of figures: ``figures/{name}.py`` has ``FIGURES``, drawing functions by stem.
 
     Attributes:
-        name: name of the family and its module.
+        name: name of the set and its module.
         stems: stems of the files; each has its caption in ``captions/{stem}.rst``.
         steps: steps whose merged datasets the functions draw.
         between_models: stems that are drawn only for two or more models.
@@ -302,7 +302,7 @@ class NamingInputs:
 class Wish:
     """A group of statistics or rows that an analysis needs recorded for a corpus or task."""
 
-    text: str
+    source: str
     group: Group
 
 
@@ -320,7 +320,7 @@ class Analysis(Generic[Configured]):
         title: its subject in a few words.
         section: class of its section.
         steps: its reductions.
-        figures: its families of figures.
+        figures: its sets of figures.
         recordings: function that gives the recordings it needs.
         problems: function that gives the problems of its section, as messages that begin with the
             key.
@@ -332,7 +332,7 @@ class Analysis(Generic[Configured]):
     title: str
     section: type[Configured]
     steps: tuple[Step[Configured, Any, Any], ...]
-    figures: tuple[Figures, ...] = ()
+    figures: tuple[FigureSet, ...] = ()
     recordings: Callable[[Run, Configured], Iterable[Wish]] = nothing
     problems: Callable[[Run, Configured], Iterable[str]] = nothing
     naming: tuple[Naming[Configured], ...] = ()
@@ -357,7 +357,7 @@ class Analysis(Generic[Configured]):
         [found] = [step for step in self.steps if step.name == name]
         return found
 
-    def family(self, name: str) -> Figures:
-        """The family of figures with this name."""
-        [found] = [family for family in self.figures if family.name == name]
+    def figure_set(self, name: str) -> FigureSet:
+        """The set of figures with this name."""
+        [found] = [figures for figures in self.figures if figures.name == name]
         return found

@@ -40,10 +40,10 @@ AXES: Mapping[str, str] = {
 }
 """The sentences of coordinates that several steps have."""
 
-KINDS = ("models", "corpora", "tasks", "languages")
+SECTIONS = ("models", "corpora", "tasks", "languages")
 
 MadeFrom = dict[str, list[str]]
-"""The ids that a store or dataset was made from, by KINDS."""
+"""The ids that a store or dataset was made from, by SECTIONS."""
 
 
 def described(data: xr.Dataset, sentences: Mapping[str, str]) -> xr.Dataset:
@@ -84,11 +84,11 @@ def made_from(paths: Iterable[Path]) -> MadeFrom:
         paths: folders of models, stores, and Parquet files of texts or tasks, whose paths name
             their contents.
     """
-    found: dict[str, dict[str, None]] = {kind: {} for kind in KINDS}
+    found: dict[str, dict[str, None]] = {section: {} for section in SECTIONS}
     for path in paths:
-        for kind, ids in _named_by(path).items():
-            found[kind].update(dict.fromkeys(ids))
-    return {kind: list(ids) for kind, ids in found.items()}
+        for section, ids in _named_by(path).items():
+            found[section].update(dict.fromkeys(ids))
+    return {section: list(ids) for section, ids in found.items()}
 
 
 def _named_by(path: Path) -> MadeFrom:
@@ -96,20 +96,19 @@ def _named_by(path: Path) -> MadeFrom:
         return {"models": [path.name]}
     if path.suffix == ".parquet":
         return _read_from(path)
-    record = store.read_record(path)
-    if record.kind == "reduction":
-        earlier: MadeFrom = record.origin.get("made_from", {})
+    completion = store.read_completion(path)
+    origin = completion.origin
+    if completion.content == "reduction":
+        earlier: MadeFrom = origin.get("made_from", {})
         return earlier
-    text = "tasks" if record.origin.get("name") == "prompts" else "corpora"
-    labels = {"models": "model", text: "corpus", "languages": "language"}
-    return {
-        kind: [record.origin[label]] for kind, label in labels.items() if label in record.origin
-    }
+    sources = "tasks" if origin.get("name") == "prompts" else "corpora"
+    labels = {"models": "model", sources: "corpus", "languages": "language"}
+    return {section: [origin[label]] for section, label in labels.items() if label in origin}
 
 
 def _read_from(path: Path) -> MadeFrom:
-    """Read the corpus or task, and the language, from a path of ``layout.text`` or ``items``."""
+    """Read the corpus or task, and the language, from a path of ``layout.corpus`` or ``items``."""
     match path.parts[-4:]:
-        case (layout.RESULTS.name, "corpora" | "tasks" as kind, name, _):
-            return {kind: [name], "languages": [path.stem]}
+        case (layout.RESULTS.name, "corpora" | "tasks" as section, name, _):
+            return {section: [name], "languages": [path.stem]}
     return {}

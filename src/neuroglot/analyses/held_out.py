@@ -65,7 +65,7 @@ def read_held_out(
             cut = windows(tokens, settings.window, settings.windows)
         except NeuroglotError as error:
             raise NeuroglotError(f"{path}: {error}") from error
-        found.append(HeldOut(language, cut, tokens.before, store.read_record(path).fingerprint))
+        found.append(HeldOut(language, cut, tokens.before, store.read_completion(path).fingerprint))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Runs one job of a step, and draws one family of figures, as an analysis declares them."""
+"""Runs one job of a step, and draws one set of figures, as an analysis declares them."""
 
 import importlib
 import json
@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from neuroglot import layout, store
-from neuroglot.analyses.base import Analysis, Figures, Inputs, Scope, Step, StepSettings, Work
+from neuroglot.analyses.base import Analysis, FigureSet, Inputs, Scope, Step, StepSettings, Work
 from neuroglot.analyses.described import described, made_from
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
@@ -32,9 +32,9 @@ def code_of(analysis: Analysis[Any], step: Step[Any, Any, Any], settings: StepSe
     return fingerprint("neuroglot.analyses.run:run_step", module, *step.modules(settings))
 
 
-def code_of_figures(analysis: Analysis[Any], family: Figures) -> str:
-    """Fingerprint of the code that draws a family of figures."""
-    module = f"{analysis.package}.figures.{family.name}"
+def code_of_figures(analysis: Analysis[Any], figure_set: FigureSet) -> str:
+    """Fingerprint of the code that draws a set of figures."""
+    module = f"{analysis.package}.figures.{figure_set.name}"
     return fingerprint("neuroglot.analyses.run:draw_figures", module)
 
 
@@ -84,7 +84,7 @@ def run_step(
     data: xr.Dataset = module.compute(replace(inputs, work=work), settings)
     data = described(data, getattr(module, "VARIABLES", {}))
     data = data.assign_attrs(
-        paper=analysis.name,
+        analysis=analysis.name,
         reduction=step.name,
         **_labels(settings),
         **{kind: ids for kind, ids in sources.items() if ids},
@@ -98,33 +98,35 @@ def run_step(
     shutil.rmtree(work.progress, ignore_errors=True)
 
 
-def draw_figures(analysis: Analysis[Any], family: Figures, scope: Scope, folder: Path) -> None:
-    """Write every figure of a family as SVG and PNG.
+def draw_figures(
+    analysis: Analysis[Any], figure_set: FigureSet, scope: Scope, folder: Path
+) -> None:
+    """Write every figure of a set as SVG and PNG.
 
     Args:
         analysis: analysis of the figures.
-        family: the family of figures.
-        scope: the model, or all models if the family's steps compare models.
+        figure_set: the set of figures.
+        scope: the model, or all models if the set's steps compare models.
         folder: folder of the figures.
     """
     from neuroglot.figures.style import save
 
-    data = data_of(analysis, family, scope)
+    data = data_of(analysis, figure_set, scope)
     folder.mkdir(parents=True, exist_ok=True)
-    for stem in family.drawn(len(scope.models)):
-        save(drawing(analysis, family, stem).draw(data), folder / stem)
+    for stem in figure_set.drawn(len(scope.models)):
+        save(drawing(analysis, figure_set, stem).draw(data), folder / stem)
 
 
-def drawing(analysis: Analysis[Any], family: Figures, stem: str) -> "Drawing":
-    """How one figure of a family is drawn, and what it shows."""
-    module = importlib.import_module(f"{analysis.package}.figures.{family.name}")
+def drawing(analysis: Analysis[Any], figure_set: FigureSet, stem: str) -> "Drawing":
+    """How one figure of a set is drawn, and what it shows."""
+    module = importlib.import_module(f"{analysis.package}.figures.{figure_set.name}")
     found: Drawing = module.FIGURES[stem]
     return found
 
 
-def data_of(analysis: Analysis[Any], family: Figures, scope: Scope) -> xr.Dataset:
-    """Read and merge the datasets that a family of figures draws."""
-    steps = [analysis.step(name) for name in family.steps]
+def data_of(analysis: Analysis[Any], figure_set: FigureSet, scope: Scope) -> xr.Dataset:
+    """Read and merge the datasets that a set of figures draws."""
+    steps = [analysis.step(name) for name in figure_set.steps]
     model = None if steps[0].compares_models else scope.model
     paths = [layout.reduction(analysis.name, step.name, model) for step in steps]
     return merged([store.open_dataset(path, "reduction") for path in paths])
@@ -152,7 +154,7 @@ def _identity(path: Path) -> str:
         return read_card(path).sha256
     if path.suffix == ".parquet":
         return file_sha256(path)
-    return store.read_record(path).fingerprint
+    return store.read_completion(path).fingerprint
 
 
 def _cards(inputs: Inputs) -> list[str]:
@@ -162,7 +164,7 @@ def _cards(inputs: Inputs) -> list[str]:
         if (path / CARD).is_file():
             found.add(read_card(path).sha256)
         elif path.suffix != ".parquet":
-            origin = store.read_record(path).origin
+            origin = store.read_completion(path).origin
             found |= {*origin.get("cards", []), *filter(None, [origin.get("card")])}
     return sorted(found)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from neuroglot.analyses.base import Analysis, Figures, Run, Scope, Step
+from neuroglot.analyses.base import Analysis, FigureSet, Run, Scope, Step
 
 
 def steps(run: Run, analysis: Analysis[Any]) -> list[Step[Any, Any, Any]]:
@@ -17,24 +17,28 @@ def steps(run: Run, analysis: Analysis[Any]) -> list[Step[Any, Any, Any]]:
     ]
 
 
-def families(run: Run, analysis: Analysis[Any]) -> list[Figures]:
-    """The families whose steps are all wanted and that have figures for this number of models."""
+def figure_sets(run: Run, analysis: Analysis[Any]) -> list[FigureSet]:
+    """The sets whose steps are all wanted and that have figures for this number of models."""
     names = {step.name for step in steps(run, analysis)}
     return [
-        family
-        for family in analysis.figures
-        if names.issuperset(family.steps) and drawn(run, analysis, family)
+        figure_set
+        for figure_set in analysis.figures
+        if names.issuperset(figure_set.steps) and drawn(run, analysis, figure_set)
     ]
 
 
-def drawn(run: Run, analysis: Analysis[Any], family: Figures) -> tuple[str, ...]:
-    """The figures of a family that are drawn for this number of models."""
-    return family.drawn(len(run.models_of(analysis.name)))
+def drawn(run: Run, analysis: Analysis[Any], figure_set: FigureSet) -> tuple[str, ...]:
+    """The figures of a set that are drawn for this number of models."""
+    return figure_set.drawn(len(run.models_of(analysis.name)))
 
 
 def captions(run: Run, analysis: Analysis[Any]) -> list[Path]:
     """The templates of the captions of all figures, and of the tables if there are any."""
-    stems = [stem for family in families(run, analysis) for stem in drawn(run, analysis, family)]
+    stems = [
+        stem
+        for figure_set in figure_sets(run, analysis)
+        for stem in drawn(run, analysis, figure_set)
+    ]
     tables = ["table"] if any(step.tables for step in steps(run, analysis)) else []
     return [analysis.caption(stem) for stem in stems + tables]
 

@@ -13,6 +13,7 @@ from neuroglot.capture.batches import batch_budget, in_batches
 from neuroglot.capture.context import Context, pad
 from neuroglot.capture.head import predict
 from neuroglot.capture.questions import Question
+from neuroglot.capture.settings import EditedPositions
 from neuroglot.errors import NeuroglotError, not_finite
 from neuroglot.models.card import context_window
 from neuroglot.models.describe import language_config
@@ -21,7 +22,6 @@ from neuroglot.models.intervene import Edit, intervened
 # Takes the numbers of a batch's questions; returns the edits for these items in this order.
 Variant = Callable[[NDArray[np.int64]], Sequence[Edit]]
 Scored = Literal["first", "whole"]
-Edited = Literal["last", "all", "prompt"]
 
 # For each string of a batch under a variant: ln p of its first token; ln p of the whole string, NaN
 # if not computed; and whether each of its tokens is the likeliest.
@@ -54,7 +54,7 @@ def judge(
     questions: Sequence[Question],
     variants: Sequence[Variant | None],
     scored: Scored,
-    positions: Edited = "last",
+    positions: EditedPositions = "last",
     batch_tokens: int | None = None,
     update: Callable[[int], Any] | None = None,
 ) -> Answers:
@@ -181,7 +181,7 @@ class _Judging:
         model: Any,
         variants: Sequence[Variant | None],
         scored: Scored,
-        positions: Edited,
+        positions: EditedPositions,
     ) -> None:
         self._model, self._variants = model, variants
         self._scored, self._positions = scored, positions

@@ -63,7 +63,7 @@ class Recording:
     def rows(self, tokens: Tokens) -> NDArray[np.int64]:
         """Indices of the recorded tokens, ``[row]``."""
         if self.over == "prefixes":
-            chosen = tokens.snapshot
+            chosen = tokens.ends_prefix
         elif self.over == "every token":
             chosen = np.ones(len(tokens.segment), bool)
         else:
@@ -303,7 +303,7 @@ class Engine:
             shutil.rmtree(folder.parent, ignore_errors=True)
         for name, recording in recordings.items():
             rows = recording.rows(tokens)
-            needed = tokens.snapshot.any() if recording.over == "prefixes" else len(rows)
+            needed = tokens.ends_prefix.any() if recording.over == "prefixes" else len(rows)
             if not needed:
                 raise NeuroglotError(f"{store}: no segment has a prefix of two subwords to record")
             for site in recording.sites if len(rows) else ():
@@ -541,7 +541,7 @@ def _blocks(tokens: Tokens, recordings: Mapping[str, Recording], size: int) -> l
         tokens_inside = np.arange(start, stop)
         apart = [_segments(tokens, tokens_inside)]
         if not last:
-            with_prefix = _segments(tokens, tokens_inside[tokens.snapshot[start:stop]])
+            with_prefix = _segments(tokens, tokens_inside[tokens.ends_prefix[start:stop]])
             apart = [with_prefix, np.setdiff1d(apart[0], with_prefix)]
         read = np.concatenate([_segments(tokens, one) for one in inside.values()])
         segments = [one for one in apart if np.isin(one, read).any()]

@@ -45,9 +45,9 @@ class Wanted:
     """The groups to record of one text in one language.
 
     Attributes:
-        source: a corpus' token store; a task's ``{task}/{language}.parquet``; for ``states`` a
+        source: a corpus' token store; a task's ``{task}/{language}.parquet``; for states a
             corpus' ``{corpus}/{language}.parquet``.
-        kind: the kind of ``source``.
+        reads: what ``source`` holds.
         store: the store to write, ``{corpus or task}/{language}.zarr``; each group is a folder in
             it.
         groups: the groups with their keys. A key stands for text, model, settings and code, but not
@@ -57,13 +57,13 @@ class Wanted:
     """
 
     source: Path
-    kind: Literal["corpus", "task", "states"]
+    reads: Literal["tokens", "text", "items"]
     store: Path
     groups: Mapping[Group, str]
     long_segments: Literal["truncate", "refuse"] = "truncate"
 
 
-def missing(held: Mapping[str, store.Record], groups: Mapping[Group, str]) -> dict[Group, str]:
+def missing(held: Mapping[str, store.Completion], groups: Mapping[Group, str]) -> dict[Group, str]:
     """The groups that a store lacks or holds out of date.
 
     Args:
@@ -106,7 +106,7 @@ def record(
     for one in wanted:
         text = _text(model, card, one)
         own = settings
-        if one.kind == "states":
+        if one.reads == "text":
             own = settings.model_copy(update={"store_dtype": "float32"})
         parts = [_Part.of(*pair, text.origin, own, card) for pair in one.groups.items()]
         _clear(one.store)
@@ -158,8 +158,8 @@ class _Text:
 
 
 def _text(model: Path, card: ModelCard, one: Wanted) -> _Text:
-    if one.kind == "corpus":
-        source = store.read_record(one.source, "tokens")
+    if one.reads == "tokens":
+        source = store.read_completion(one.source, "tokens")
         if source.origin["card"] != card.sha256:
             raise NeuroglotError(
                 f"{one.source} was made with another model than {model}; make it again"
@@ -169,7 +169,7 @@ def _text(model: Path, card: ModelCard, one: Wanted) -> _Text:
         return _Text(origin, lambda: read_tokens(one.source))
     segments: Sequence[Segment] = (
         [Segment(item.id, item.prompt) for item in read_items(one.source).items]
-        if one.kind == "task"
+        if one.reads == "items"
         else read_parquet(one.source).segments
     )
     origin = {
@@ -179,7 +179,7 @@ def _text(model: Path, card: ModelCard, one: Wanted) -> _Text:
         "card": card.sha256,
         "tokens": digest([list(segment) for segment in segments]),
     }
-    if one.kind == "task":
+    if one.reads == "items":
         return _Text(origin, lambda: tokenised(model, one.source, segments, "refuse", "last"))
     return _Text(
         origin | {"long_segments": one.long_segments},
@@ -235,7 +235,7 @@ class _Part:
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the group's completion record."""
-        return store.Record(kind="activations", origin=self.origin, key=self.key).fingerprint
+        return store.Completion(content="activations", origin=self.origin, key=self.key).fingerprint
 
 
 def _collectors(group: Group, gated: bool) -> list[Collector]:
@@ -271,7 +271,7 @@ def _begin(path: Path, parts: Sequence[_Part]) -> list[_Part]:
     names = {part.group.name: part.fingerprint for part in lacking}
     store.write_json(path / UNDER_WAY, names)
     for folder in path.iterdir():  # groups that an earlier pass began and that are not wanted now
-        begun_only = (folder / store.ORIGIN).is_file() and not (folder / store.RECORD).is_file()
+        begun_only = (folder / store.ORIGIN).is_file() and not (folder / store.COMPLETE).is_file()
         if begun_only and folder.name not in names:
             shutil.rmtree(folder)
     # Until the pass is done, the store's metadata list only the complete groups.

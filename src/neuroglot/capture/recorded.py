@@ -120,7 +120,7 @@ def open_recorded(paths: Iterable[Path], sample_segments: int | None = None) -> 
         NeuroglotError: a recording is missing, incomplete or damaged, or two were recorded
             differently.
     """
-    records = {path: store.read_record(path, "activations") for path in paths}
+    records = {path: store.read_completion(path, "activations") for path in paths}
     if not records:
         raise NeuroglotError("this step reads recordings; it was given none")
     samples = [record for record in records.values() if record.origin["name"] == "sample"]
@@ -154,7 +154,7 @@ def _small(path: Path) -> xr.Dataset:
     return data.drop_attrs(deep=True)
 
 
-def _sampled_segments(record: store.Record) -> int:
+def _sampled_segments(record: store.Completion) -> int:
     """Number of segments in a sample; unlimited if the sample holds the whole text."""
     wanted = int(record.origin["group"]["segments"])
     return wanted if wanted < record.counts["segments"] else sys.maxsize

@@ -7,11 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.settings import Rule
-from neuroglot.store import Record, StoreDtype
+from neuroglot.store import Completion, StoreDtype
 
 Pool = Literal["last", "mean"]
 GroupName = Literal["roles", "firing", "sample", "rows", "prompts", "states"]
 Over = Literal["prefixes", "every token", "last token of each segment", "last prompt token"]
+EditedPositions = Literal["last", "all", "prompt"]
 
 
 class CaptureSettings(BaseModel):
@@ -96,9 +97,9 @@ class Group(BaseModel):
         """How many segments, from the first, are recorded; None for all."""
         return None
 
-    def satisfied_by(self, record: Record) -> bool:
+    def satisfied_by(self, held: Completion) -> bool:
         """Whether the recorded group of this name holds all that this group asks for."""
-        return bool(record.origin["group"] == self.model_dump())
+        return bool(held.origin["group"] == self.model_dump())
 
     def united(self, other: "Group") -> "Group | None":
         """One group of this name that contains both groups; None if there is none."""
@@ -143,10 +144,10 @@ class SampleGroup(Group):
         """How many segments, from the first, are recorded."""
         return self.segments
 
-    def satisfied_by(self, record: Record) -> bool:
+    def satisfied_by(self, held: Completion) -> bool:
         """Whether enough segments, or all of the text's, were recorded."""
-        held = int(record.origin["group"]["segments"])
-        return held >= min(self.segments, record.counts["segments"])
+        segments = int(held.origin["group"]["segments"])
+        return segments >= min(self.segments, held.counts["segments"])
 
     def united(self, other: Group) -> "SampleGroup":
         """The sample with more segments."""
@@ -188,9 +189,9 @@ class PromptsGroup(Group):
         """This group with ``auto`` replaced by the model's site."""
         return PromptsGroup(site="gate" if gated and self.site != "act" else "act")
 
-    def satisfied_by(self, record: Record) -> bool:
+    def satisfied_by(self, held: Completion) -> bool:
         """Whether the recorded site is the one that this group asks for."""
-        return bool(record.origin["group"] == self.of(record.origin["gated"]).model_dump())
+        return bool(held.origin["group"] == self.of(held.origin["gated"]).model_dump())
 
 
 class StatesGroup(Group):

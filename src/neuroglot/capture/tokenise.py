@@ -42,7 +42,7 @@ def write_tokens(model: Path, corpus: Path, output: Path, chosen: Tokenising) ->
     counts = {"rows": data.sizes["row"], "segments": len(segments)}
     store.complete(output, "tokens", origin, counts)
     print(
-        f"{corpus.stem}: {counts['rows']} tokens, {int(data['snapshot'].sum())} prefixes "
+        f"{corpus.stem}: {counts['rows']} tokens, {int(data['ends_prefix'].sum())} prefixes "
         f"in {counts['segments']} segments"
     )
     if data.attrs["truncated"]:

@@ -82,7 +82,7 @@ def over_own_width(measured: Callable[..., Measured], *arrays: xr.DataArray) -> 
     return xr.concat(found, "layer", coords="minimal", compat="override")
 
 
-def snapshots(rows: xr.DataArray) -> xr.DataArray:
+def prefix_rows(rows: xr.DataArray) -> xr.DataArray:
     """Put recorded rows into the order [layer, row, width].
 
     Raises:

@@ -92,7 +92,7 @@ def counter(config: Config) -> Counted:
 
 
 def _file(config: Config, text: str, language: str) -> Path:
-    return layout.items(text, language) if text in config.tasks else layout.text(text, language)
+    return layout.items(text, language) if text in config.tasks else layout.corpus(text, language)
 
 
 def _texts(config: Config) -> Iterator[Text]:
@@ -122,4 +122,6 @@ def _texts(config: Config) -> Iterator[Text]:
 def _tokens(model: str, text: str, language: str) -> int:
     """How many tokens a text has in a language; 0 if its tokens are not kept."""
     path = layout.tokens(model, text, language)
-    return store.read_record(path, "tokens").counts["rows"] if layout.done(path).is_file() else 0
+    return (
+        store.read_completion(path, "tokens").counts["rows"] if layout.done(path).is_file() else 0
+    )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from neuroglot import layout, store
 from neuroglot.analyses import ANALYSES, wanted
-from neuroglot.analyses.base import Analysis, Figures, Scope, Step
+from neuroglot.analyses.base import Analysis, FigureSet, Scope, Step
 from neuroglot.analyses.captions import Reading, caption, number, readings
 from neuroglot.analyses.run import data_of, drawing
 from neuroglot.config import Config
@@ -137,10 +137,10 @@ class Results:
 
     def _part(self, analysis: Analysis[Any], model: str | None) -> Part:
         """The results of one model or, without one, of comparisons between models."""
-        families = [
-            (family, scope)
-            for family in wanted.families(self._config, analysis)
-            if (scope := self._scope(analysis, family.steps, model))
+        sets = [
+            (figure_set, scope)
+            for figure_set in wanted.figure_sets(self._config, analysis)
+            if (scope := self._scope(analysis, figure_set.steps, model))
         ]
         steps = {
             step: scope
@@ -149,8 +149,8 @@ class Results:
         }
         figures = [
             figure
-            for family, scope in families
-            for figure in self._figures(analysis, family, model, scope)
+            for figure_set, scope in sets
+            for figure in self._figures(analysis, figure_set, model, scope)
         ]
         tables, about_tables = self._tables(analysis, steps, model)
         return Part(
@@ -173,15 +173,15 @@ class Results:
         return wanted.scopes(self._config, analysis, steps).get(model)
 
     def _figures(
-        self, analysis: Analysis[Any], family: Figures, model: str | None, scope: Scope
+        self, analysis: Analysis[Any], figure_set: FigureSet, model: str | None, scope: Scope
     ) -> Iterator[Shown]:
-        data = data_of(analysis, family, scope)
-        read = readings(self._config, analysis, family.steps, scope)
+        data = data_of(analysis, figure_set, scope)
+        read = readings(self._config, analysis, figure_set.steps, scope)
         folder = layout.figures(analysis.name, model)
         first = model in (None, self._config.models_of(analysis.name)[0])
-        for stem in wanted.drawn(self._config, analysis, family):
+        for stem in wanted.drawn(self._config, analysis, figure_set):
             title = stem.replace("_", " ")
-            finding = drawing(analysis, family, stem).finding(data)
+            finding = drawing(analysis, figure_set, stem).finding(data)
             yield Shown(
                 place=f"{analysis.name}.{model or ''}.{stem}",
                 title=title,
@@ -189,7 +189,7 @@ class Results:
                 alternative=f"{title} of {model or 'all models'}. {finding}".strip(),
                 caption=self._caption(analysis, stem, read, model, data, finding),
                 link=self._link(folder / f"{stem}.svg"),
-                front=first and stem in family.front,
+                front=first and stem in figure_set.front,
             )
 
     def _tables(

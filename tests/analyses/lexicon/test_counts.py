@@ -89,7 +89,7 @@ def model(tmp_path: Path) -> Path:
 def count(model: Path, texts: dict[str, Path]) -> xr.DataArray:
     """Count anew, as the workflow does: without the record, but with the pieces kept."""
     output = model.parent.parent / "counts.zarr"
-    (output / store.RECORD).unlink(missing_ok=True)
+    (output / store.COMPLETE).unlink(missing_ok=True)
     inputs = CountsInputs(model=model, texts=texts)
     settings = CountsSettings(languages=list(texts))
     run_step(LEXICON, LEXICON.step("counts"), inputs, settings, output, SETTINGS)
@@ -232,7 +232,7 @@ def test_a_language_without_tokens_is_named(model, texts, tmp_path, lines):
     texts["fr"] = write_text(tmp_path, "fr", lines)
     with pytest.raises(NeuroglotError, match=r"fr\.parquet: the text of language 'fr' has no tok"):
         count(model, texts)
-    assert not (tmp_path / "counts.zarr" / store.RECORD).exists()
+    assert not (tmp_path / "counts.zarr" / store.COMPLETE).exists()
 
 
 def test_a_foreign_tokenizer_is_refused(tmp_path, texts):

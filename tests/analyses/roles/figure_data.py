@@ -52,7 +52,7 @@ def datasets(
     }
     attrs = {
         "model": "gemma-3-270m",
-        "paper": "roles",
+        "analysis": "roles",
         "source": "synthetic",
         "pivot": pivot,
         "corpus": corpora[0],

@@ -10,7 +10,7 @@ from neuroglot.analyses.roles.measures.frequency import activation_frequency, la
 from neuroglot.analyses.roles.measures.heatmap import scaled_rows
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
-from neuroglot.measures.axes import snapshots, width_dimension
+from neuroglot.measures.axes import prefix_rows, width_dimension
 
 LANGUAGES = ["en", "hi", "cs"]  # cs has no rows
 ROWS = xr.DataArray([20, 13, 0], dims="language", coords={"language": LANGUAGES})
@@ -195,6 +195,6 @@ def test_dimensions_are_checked():
     with pytest.raises(NeuroglotError, match="neuron and hidden"):
         width_dimension(xr.DataArray(np.zeros((2, 3)), dims=("layer", "unit")))
     with pytest.raises(NeuroglotError, match="layer, row and neuron"):
-        snapshots(xr.DataArray(np.zeros((2, 3)), dims=("layer", "neuron")))
+        prefix_rows(xr.DataArray(np.zeros((2, 3)), dims=("layer", "neuron")))
     turned = recorded(2, 0, [0, 1]).transpose("neuron", "row", "layer")
-    assert snapshots(turned).dims == ("layer", "row", "neuron")
+    assert prefix_rows(turned).dims == ("layer", "row", "neuron")

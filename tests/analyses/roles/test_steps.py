@@ -58,7 +58,7 @@ class TestDeclaration:
         )
 
     def test_both_groups_are_recorded_of_every_corpus(self) -> None:
-        wishes = [(one.text, one.group) for one in ROLES.recordings(self.run(), self.section)]
+        wishes = [(one.source, one.group) for one in ROLES.recordings(self.run(), self.section)]
         assert wishes == [
             (corpus, group)
             for corpus in ("one", "two")

@@ -68,7 +68,7 @@ def of_step(name: str, scope: Scope, **changes: Any) -> tuple[Any, Any]:
 
 def test_prompts_of_every_shown_task_are_recorded_once():
     wishes = list(SHARING.recordings(RUN, section(site="act")))
-    assert [wish.text for wish in wishes] == ["nli", "facts", "facts-1-shot"]
+    assert [wish.source for wish in wishes] == ["nli", "facts", "facts-1-shot"]
     assert {wish.group for wish in wishes} == {PromptsGroup(site="act")}
 
 

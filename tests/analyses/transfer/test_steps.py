@@ -303,7 +303,7 @@ def planted(place: Place, folder: Path) -> dict[str, Path]:
     value = [ffn.output_matrix().numpy() for ffn in ffns(load(place.model, "cpu", "float32"))]
     paths = {}
     for language in ("en", "de"):
-        source = store.read_record(place.states(language))
+        source = store.read_completion(place.states(language))
         paths[language] = folder / f"{language}.zarr" / "states"
         store.begin(paths[language], "activations", source.origin)
         rows = {site: place.rows(language, site) for site in ("act", "mid", "state", "mean")}
@@ -519,7 +519,7 @@ def test_the_baseline_is_what_was_recorded(place: Place) -> None:
 def test_empty_lists_have_no_effect(place: Place) -> None:
     lists = place.reduce("neurons").isel(rank=slice(0))
     path = place.folder / "empty" / "neurons.zarr"
-    card = store.read_record(place.states("en")).origin["card"]
+    card = store.read_completion(place.states("en")).origin["card"]
     origin = {"reduction": "transfer/neurons", "cards": [card]}
     store.begin(path, "reduction", origin)
     store.write_dataset(path, lists)
@@ -558,7 +558,7 @@ def test_a_language_added_later_costs_its_own_part(place: Place) -> None:
     pieces = {path: path.stat().st_mtime_ns for path in (place.folder / "added").glob("*/*.npz")}
     assert len(pieces) == 4
     for name in ("neurons", "deactivation"):
-        (place.folder / "added" / f"{name}.zarr" / store.RECORD).unlink()
+        (place.folder / "added" / f"{name}.zarr" / store.COMPLETE).unlink()
         data = place.reduce(name, "added")
         whole = place.reduce(name)
         xr.testing.assert_identical(data.drop_attrs(), whole.drop_attrs())

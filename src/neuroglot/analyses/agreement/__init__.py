@@ -12,7 +12,7 @@ from neuroglot.analyses.agreement.settings import (
     AgreementSettings,
     AgreementStepSettings,
 )
-from neuroglot.analyses.base import Analysis, Figures, Run, Scope, Step
+from neuroglot.analyses.base import Analysis, FigureSet, Run, Scope, Step
 from neuroglot.analyses.named import (
     analyses_of,
     configured_methods,
@@ -86,5 +86,7 @@ AGREEMENT = Analysis(
             modules=lambda settings: modules_of(settings.methods),
         ),
     ),
-    figures=(Figures("overlap", ("agreement_by_language", "agreement_by_layer"), ("agreement",)),),
+    figures=(
+        FigureSet("overlap", ("agreement_by_language", "agreement_by_layer"), ("agreement",)),
+    ),
 )

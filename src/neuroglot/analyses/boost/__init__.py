@@ -6,7 +6,7 @@ This analysis follows no paper. Any analysis that declares a ``Naming`` can name
 from collections.abc import Iterator
 
 from neuroglot import layout
-from neuroglot.analyses.base import Analysis, Figures, Run, Scope, Step
+from neuroglot.analyses.base import Analysis, FigureSet, Run, Scope, Step
 from neuroglot.analyses.boost.settings import BoostInputs, BoostSettings, BoostStepSettings
 from neuroglot.analyses.named import (
     Method,
@@ -120,5 +120,5 @@ BOOST = Analysis(
             modules=lambda settings: modules_of([settings.method]),
         ),
     ),
-    figures=(Figures("factors", ("share_of_text", "perplexity_boosted"), ("boost",)),),
+    figures=(FigureSet("factors", ("share_of_text", "perplexity_boosted"), ("boost",)),),
 )

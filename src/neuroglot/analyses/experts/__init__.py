@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from neuroglot import layout
-from neuroglot.analyses.base import Analysis, Figures, Naming, Run, Scope, Step, Wish
+from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Step, Wish
 from neuroglot.analyses.experts.settings import (
     ExpertsSettings,
     FrequencyInputs,
@@ -176,20 +176,20 @@ EXPERTS = Analysis(
         ),
     ),
     figures=(
-        Figures("frequency", ("figure_01_expert_frequency",), ("frequency",)),
-        Figures(
+        FigureSet("frequency", ("figure_01_expert_frequency",), ("frequency",)),
+        FigureSet(
             "similarity",
             ("figure_02_euclidean", "figure_05_kl_divergence", "figure_06_pearson"),
             ("frequency",),
         ),
-        Figures(
+        FigureSet(
             "shared",
             ("figure_03_shared_experts",),
             ("frequency",),
             front=("figure_03_shared_experts",),
         ),
-        Figures("specific", ("specific_experts",), ("frequency",)),
-        Figures("inference", ("table_04_perplexity", "sliced_speed"), ("inference",)),
+        FigureSet("specific", ("specific_experts",), ("frequency",)),
+        FigureSet("inference", ("table_04_perplexity", "sliced_speed"), ("inference",)),
     ),
     naming=(
         Naming(

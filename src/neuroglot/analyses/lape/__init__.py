@@ -7,7 +7,7 @@ models".
 from collections.abc import Iterator
 
 from neuroglot import layout
-from neuroglot.analyses.base import Analysis, Figures, Naming, Run, Scope, Step, Wish
+from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Step, Wish
 from neuroglot.analyses.lape.settings import (
     LapeSettings,
     NeuronsInputs,
@@ -95,8 +95,8 @@ LAPE = Analysis(
         ),
     ),
     figures=(
-        Figures("neurons", ("language_neurons", "several_languages"), ("neurons",)),
-        Figures(
+        FigureSet("neurons", ("language_neurons", "several_languages"), ("neurons",)),
+        FigureSet(
             "perplexity",
             ("perplexity_without",),
             ("perplexity",),

@@ -5,7 +5,7 @@ that a neuron writes from the neuron's weights.
 """
 
 from neuroglot import layout
-from neuroglot.analyses.base import Analysis, Figures, Naming, Run, Scope, Step
+from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Step
 from neuroglot.analyses.lexicon.settings import (
     AssociationInputs,
     AssociationSettings,
@@ -23,7 +23,7 @@ def _languages(run: Run, section: LexiconSettings) -> list[str]:
 
 
 def _counts_inputs(run: Run, section: LexiconSettings, scope: Scope) -> CountsInputs:
-    texts = {one: layout.text(section.corpus, one) for one in _languages(run, section)}
+    texts = {one: layout.corpus(section.corpus, one) for one in _languages(run, section)}
     return CountsInputs(model=layout.model(scope.model), texts=texts)
 
 
@@ -84,7 +84,7 @@ LEXICON = Analysis(
         ),
     ),
     figures=(
-        Figures(
+        FigureSet(
             "neurons",
             (
                 "figure_08_lowest_entropy_positive",
@@ -94,9 +94,9 @@ LEXICON = Analysis(
             ("association",),
             front=("figure_08_lowest_entropy_positive",),
         ),
-        Figures("prior", ("section_5_1_prior",), ("association",)),
-        Figures("coverage", ("entropy_and_coverage",), ("association",)),
-        Figures("languages", ("language_tree",), ("association",)),
+        FigureSet("prior", ("section_5_1_prior",), ("association",)),
+        FigureSet("coverage", ("entropy_and_coverage",), ("association",)),
+        FigureSet("languages", ("language_tree",), ("association",)),
     ),
     naming=(
         Naming(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from neuroglot import layout
-from neuroglot.analyses.base import Analysis, Figures, Run, Scope, Step, StepSettings, Wish
+from neuroglot.analyses.base import Analysis, FigureSet, Run, Scope, Step, StepSettings, Wish
 from neuroglot.analyses.planning import labels, picked, recordings, tokens
 from neuroglot.analyses.roles.settings import (
     ActivationFrequencySettings,
@@ -44,7 +44,7 @@ def _parallel_sets(run: Run, section: RolesSettings, scope: Scope) -> ParallelSe
     return ParallelSetsInputs(
         roles=recordings(run, scope.model, section.corpora, "roles"),
         texts={
-            corpus: {language: layout.text(corpus, language) for language in languages}
+            corpus: {language: layout.corpus(corpus, language) for language in languages}
             for corpus, languages in read.items()
         },
         tokens={
@@ -177,7 +177,7 @@ ROLES = Analysis(
         ),
     ),
     figures=(
-        Figures(
+        FigureSet(
             "frequency",
             (
                 "figure_02_detector_activation_frequency",
@@ -185,12 +185,12 @@ ROLES = Analysis(
             ),
             ("activation_frequency",),
         ),
-        Figures(
+        FigureSet(
             "flatness",
             ("figure_04_detector_flatness", "figure_06_combinator_flatness"),
             ("flatness",),
         ),
-        Figures(
+        FigureSet(
             "heatmap",
             (
                 "figure_05_detector_heatmap",
@@ -199,12 +199,12 @@ ROLES = Analysis(
             ),
             ("heatmap",),
         ),
-        Figures(
+        FigureSet(
             "distance",
             ("figure_09_detector_distance", "figure_10_combinator_distance"),
             ("distance",),
         ),
-        Figures(
+        FigureSet(
             "rsa",
             ("figure_11_combinator_model_similarity", "figure_11_detector_model_similarity"),
             ("rsa",),
@@ -213,7 +213,7 @@ ROLES = Analysis(
                 "figure_11_detector_model_similarity",
             ),
         ),
-        Figures(
+        FigureSet(
             "rank_correlation",
             (
                 "figure_12_detector_rank_correlation",
@@ -224,7 +224,7 @@ ROLES = Analysis(
             ("rank_correlation",),
             front=("figure_12_detector_rank_correlation",),
         ),
-        Figures(
+        FigureSet(
             "parallel_sets",
             (
                 "figure_14_detector_same_language",

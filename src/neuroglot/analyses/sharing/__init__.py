@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from neuroglot import layout
-from neuroglot.analyses.base import Analysis, Figures, Naming, Run, Scope, Step, Wish
+from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Step, Wish
 from neuroglot.analyses.planning import labels, picked, recordings, running
 from neuroglot.analyses.sharing.settings import (
     AnswersInputs,
@@ -216,7 +216,7 @@ SHARING = Analysis(
         ),
     ),
     figures=(
-        Figures(
+        FigureSet(
             "kinds",
             (
                 "figures_02_04_11_18_kinds",
@@ -227,16 +227,16 @@ SHARING = Analysis(
             ),
             ("kinds",),
         ),
-        Figures(
+        FigureSet(
             "contributions",
             ("figures_08_23_26_top", "figure_09_contribution"),
             ("contributions", "kinds"),
             front=("figures_08_23_26_top",),
         ),
-        Figures(
+        FigureSet(
             "effective", ("figures_10_27_29_effective", "tables_01_04_effective"), ("effective",)
         ),
-        Figures(
+        FigureSet(
             "interventions",
             (
                 "tables_02_05_06_accuracy",
@@ -246,7 +246,7 @@ SHARING = Analysis(
             ),
             ("interventions",),
         ),
-        Figures(
+        FigureSet(
             "comparison",
             ("figures_07_20_models", "figure_21_few_shot"),
             ("comparison",),

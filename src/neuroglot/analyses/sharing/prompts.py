@@ -121,7 +121,7 @@ def open_prompts(
             {one: r.data["segment"].values.tolist() for one, r in recorded.items()},
         )
         first = next(iter(recorded.values())).path
-        site = store.read_record(first, "activations").origin["group"]["site"]
+        site = store.read_completion(first, "activations").origin["group"]["site"]
         found.append(Prompts(task, site, recorded))
     return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroglot import layout
-from neuroglot.analyses.base import Analysis, Figures, Naming, Run, Scope, Step, Wish
+from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Step, Wish
 from neuroglot.analyses.planning import labels, picked, recordings, running
 from neuroglot.analyses.transfer.settings import (
     CorrelationInputs,
@@ -120,7 +120,7 @@ def _deactivation_inputs(run: Run, section: TransferSettings, scope: Scope) -> D
         model=layout.model(scope.model),
         neurons=_lists(scope),
         states=_states(run, section, scope),
-        texts={one: layout.text(section.corpus, one) for one in _own(run, section)},
+        texts={one: layout.corpus(section.corpus, one) for one in _own(run, section)},
     )
 
 
@@ -233,20 +233,20 @@ TRANSFER = Analysis(
         ),
     ),
     figures=(
-        Figures("neurons", ("neurons_by_layer",), ("neurons",)),
-        Figures(
+        FigureSet("neurons", ("neurons_by_layer",), ("neurons",)),
+        FigureSet(
             "latent_spaces",
             ("principal_coordinates", "principal_components", "centroid_similarity"),
             ("space",),
         ),
-        Figures("alignment", ("mutual_knn", "parallel_similarity"), ("space",)),
-        Figures(
+        FigureSet("alignment", ("mutual_knn", "parallel_similarity"), ("space",)),
+        FigureSet(
             "deactivation",
             ("similarity_without_type1", "mutual_knn_without_type1", "effect_of_type1"),
             ("deactivation",),
         ),
-        Figures("correlation", ("correlation_ratio",), ("correlation",)),
-        Figures("tasks", ("task_accuracy", "task_log_probability"), ("tasks",)),
+        FigureSet("correlation", ("correlation_ratio",), ("correlation",)),
+        FigureSet("tasks", ("task_accuracy", "task_log_probability"), ("tasks",)),
     ),
     naming=tuple(
         Naming(method, steps=("neurons",), languages=_own, chosen_on=lambda section: section.corpus)

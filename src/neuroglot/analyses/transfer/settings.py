@@ -8,13 +8,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from neuroglot.analyses.base import EditingSettings, Inputs, RunningSettings, StepSettings
-from neuroglot.capture.settings import Pool
+from neuroglot.capture.settings import EditedPositions, Pool
 from neuroglot.languages import LanguageId
 from neuroglot.settings import CorpusId, Section, Share, TaskId, distinct
 from neuroglot.tasks.base import Scoring
-
-Positions = Literal["last", "all"]
-TaskPositions = Literal["prompt", "last", "all"]
 
 
 class HarnessSettings(Section):
@@ -68,7 +65,7 @@ class TransferSettings(EditingSettings):
         min_length=1,
         description="Shares of the variance that principal components are counted for.",
     )
-    positions: Positions = Field(
+    positions: Literal["last", "all"] = Field(
         "all",
         description="Where neurons are deactivated while a text is read: at its last token or at "
         "every token.",
@@ -82,7 +79,7 @@ class TransferSettings(EditingSettings):
     tasks: Annotated[list[TaskId], AfterValidator(distinct)] = Field(
         [], description="Tasks to answer without neurons of either type."
     )
-    task_positions: TaskPositions = Field(
+    task_positions: EditedPositions = Field(
         "prompt",
         description="Where neurons are deactivated in a task: at every token of the prompt, at "
         "its last token and at the answer's, or at every token.",
@@ -195,7 +192,7 @@ class DeactivationSettings(PairedSettings, RunningSettings):
 
     pool: Pool
     k: list[int]
-    positions: Positions
+    positions: Literal["last", "all"]
     random_seeds: int
     replicates: int
 
@@ -217,7 +214,7 @@ class TasksSettings(RunningSettings):
 
     tasks: list[str]
     scorings: dict[str, Scoring]
-    task_positions: TaskPositions
+    task_positions: EditedPositions
     task_random_seeds: int
     replicates: int
 

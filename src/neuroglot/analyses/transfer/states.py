@@ -46,7 +46,7 @@ class States:
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the recording."""
-        return store.read_record(self.path, "activations").fingerprint
+        return store.read_completion(self.path, "activations").fingerprint
 
     def act(self, layers: int | slice) -> NDArray[np.float32]:
         """Read ``act`` at the last token: ``[segment, neuron]`` of a layer, or ``[layer, ...]``.
@@ -78,7 +78,7 @@ class States:
         """
         from neuroglot.capture.record import tokenised  # imports torch, which few readers need
 
-        origin = store.read_record(self.path, "activations").origin
+        origin = store.read_completion(self.path, "activations").origin
         segments = read_parquet(text).segments
         recorded_with = origin["card"], origin["tokens"]
         if recorded_with != (read_card(model).sha256, digest([list(s) for s in segments])):
@@ -116,7 +116,7 @@ def open_states(
             f"the states of {', '.join(map(repr, missing))} are not among the inputs; record them"
         )
     wanted = {language: paths[language] for language in languages}
-    records = {path: store.read_record(path, "activations") for path in wanted.values()}
+    records = {path: store.read_completion(path, "activations") for path in wanted.values()}
     store.require_same(records, ["model", "corpus", "card", "settings", "long_segments"])
     data = {
         one: store.open_dataset(path, "activations", without=[*store.SITES, "token"])
@@ -188,7 +188,7 @@ def _chosen(text: Tokens, segments: NDArray[np.int64]) -> Tokens:
     return replace(
         text,
         **columns,
-        snapshot=text.snapshot[rows],
+        ends_prefix=text.ends_prefix[rows],
         segment=np.repeat(np.arange(len(segments), dtype=np.int32), lengths[segments]),
         segment_ids=[text.segment_ids[s] for s in segments],
     )

@@ -1,1 +1,1 @@
-"""The figures of the experts analysis, one module per family: ``FIGURES``, drawings by stem."""
+"""The figures of the experts analysis, one module per set: ``FIGURES``, drawings by stem."""

@@ -94,7 +94,7 @@ def _from_forward(
     tokens = measure.tokens_by_fold(read.segment, len(read.segment_ids))
     counter = _collector(members, settings)
     recording = Recording(over="every token", cross_layer=(counter,))
-    origin = store.read_record(text).origin
+    origin = store.read_completion(text).origin
     label = f"{origin['model']} experts {origin['language']}"
     # An interrupted pass stores its counts under the fingerprint of the recording.
     sums = engine.run(read, recording, work.progress, label)

@@ -1,1 +1,1 @@
-"""The figures of the lexicon analysis, one module per family: ``FIGURES``, functions by stem."""
+"""The figures of the lexicon analysis, one module per set: ``FIGURES``, functions by stem."""

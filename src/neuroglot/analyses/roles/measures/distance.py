@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neuroglot.analyses.roles.settings import Scale
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.measures import kernels
-from neuroglot.measures.axes import coordinates_of, segment_labels, snapshots
+from neuroglot.measures.axes import coordinates_of, prefix_rows, segment_labels
 from neuroglot.measures.bootstrap import fold_weights, named_bounds, percentiles, with_bounds
 
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -56,7 +56,7 @@ def prepare(rows: xr.DataArray, scale: Scale = "none") -> Prepared:
     """
     if scale not in SCALES:
         raise NeuroglotError(unknown_name("scale", scale, SCALES))
-    rows = snapshots(rows)
+    rows = prefix_rows(rows)
     segment = segment_labels(rows).to_numpy()
     order = np.argsort(segment, kind="stable")
     labels, starts = np.unique(segment[order], return_index=True)

@@ -11,8 +11,8 @@ from neuroglot.measures import kernels
 from neuroglot.measures.axes import (
     coordinates_of,
     layer_widths,
+    prefix_rows,
     segment_labels,
-    snapshots,
     width_dimension,
 )
 
@@ -79,5 +79,5 @@ def _chosen(language: str, rows: xr.DataArray, layers: Sequence[int]) -> xr.Data
             f"{language}: layers {missing} are not among the recorded "
             f"{rows['layer'].to_numpy().tolist()}"
         )
-    chosen = snapshots(rows.sel(layer=list(layers)))
+    chosen = prefix_rows(rows.sel(layer=list(layers)))
     return chosen.isel(row=np.argsort(segment_labels(chosen).to_numpy(), kind="stable"))

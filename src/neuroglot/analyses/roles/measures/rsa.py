@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.axes import coordinates_of, snapshots
+from neuroglot.measures.axes import coordinates_of, prefix_rows
 from neuroglot.measures.bootstrap import centred_percentiles, fold_weights
 
 # Correlations that differ only by rounding count as equal.
@@ -64,7 +64,7 @@ def correlation_rows(rows: xr.DataArray) -> xr.DataArray:
         [layer, pair] float64; NaN where all correlations of a layer are equal (for example with
         two rows).
     """
-    rows = snapshots(rows)
+    rows = prefix_rows(rows)
     upper = np.triu_indices(rows.sizes["row"], k=1)
     triangles = np.empty((rows.sizes["layer"], len(upper[0])))
     for layer, triangle in enumerate(triangles):

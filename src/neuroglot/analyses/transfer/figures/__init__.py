@@ -1,1 +1,1 @@
-"""The figures of the transfer analysis, one module per family: ``FIGURES``, functions by stem."""
+"""The figures of the transfer analysis, one module per set: ``FIGURES``, functions by stem."""
