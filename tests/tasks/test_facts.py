@@ -147,6 +147,7 @@ def test_an_item_asks_answers_and_offers_all_capitals():
     assert items["fr-1"].gold == (" Paris",)
     assert items["fr-1"].candidates == tuple(" " + one.city for one in capitals("en"))
     assert "fr-3" not in items
+    assert items["fr-1"].fact == items["fr-2"].fact == "fr"
 
 
 @pytest.mark.parametrize("language_id", LANGUAGES)
@@ -263,6 +264,9 @@ def test_mpararel_items_are_the_facts_of_all_languages_in_its_left_to_right_word
     check_same_items("mpararel", ids)
     facts_of_both = ["Q17-Q1490", "Q142-Q90", "Q750-Q1491", "Q750-Q2907"]
     assert ids["en"] == [f"{fact}-{number}" for fact in facts_of_both for number in (1, 2)]
+    assert [item.fact for item in read["zh"].items] == sorted(
+        2 * facts_of_both, key=facts_of_both.index
+    )
     english = {item.id: item for item in read["en"].items}
     chinese = {item.id: item for item in read["zh"].items}
     assert english["Q142-Q90-1"].prompt == "the capital of France is"

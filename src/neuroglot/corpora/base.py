@@ -14,7 +14,6 @@ from pydantic import Field
 from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError
 from neuroglot.files import written_whole
-from neuroglot.packages import PinnedPackage
 from neuroglot.provenance import digest
 from neuroglot.sources import Languages, Source
 
@@ -87,10 +86,6 @@ class Corpus(Source):
         if self.max_segments is None or self.segment_ids is not None:
             return None
         return self.skip_segments + self.max_segments
-
-    def package(self) -> PinnedPackage | None:
-        """Return the package that must be downloaded before `read`."""
-        return None
 
     def origin(self) -> dict[str, Any]:
         """Return the settings that identify the text, and the package that holds it."""

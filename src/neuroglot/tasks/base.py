@@ -33,12 +33,15 @@ class Item:
         prompt: what the model reads.
         gold: the right answer, then other accepted spellings.
         candidates: all answers to choose from, including the right answer.
+        fact: id of what is asked, the same in items that only word it differently; they are one
+            unit of every statistic. Empty if no other item asks it.
     """
 
     id: str
     prompt: str
     gold: tuple[str, ...]
     candidates: tuple[str, ...]
+    fact: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,12 @@ def _check_items(language_id: str, items: Sequence[Item]) -> None:
             )
 
 
+def facts_of(items: Mapping[str, Sequence[Item]]) -> list[str]:
+    """Name the fact that each item asks for, where all languages have the same items."""
+    first = next(iter(items.values()))
+    return [item.fact or item.id for item in first]
+
+
 def check_same_items(task: str, items: Mapping[str, Sequence[str]]) -> None:
     """Refuse a task unless all its languages have the same items in the same order.
 
@@ -166,7 +175,7 @@ def check_same_items(task: str, items: Mapping[str, Sequence[str]]) -> None:
 
 
 def write_items(reading: TaskReading, path: Path) -> None:
-    """Write items as columns `item, prompt, gold, candidates`, notes in the schema's metadata.
+    """Write items as columns `item, prompt, gold, candidates, fact`, notes in the metadata.
 
     The file appears complete or not at all; equal readings give equal bytes.
     """
@@ -175,7 +184,13 @@ def write_items(reading: TaskReading, path: Path) -> None:
 
     texts = pa.list_(pa.string())
     schema = pa.schema(
-        [("item", pa.string()), ("prompt", pa.string()), ("gold", texts), ("candidates", texts)],
+        [
+            ("item", pa.string()),
+            ("prompt", pa.string()),
+            ("gold", texts),
+            ("candidates", texts),
+            ("fact", pa.string()),
+        ],
         metadata={
             "notes": json.dumps(list(reading.notes), ensure_ascii=False),
             "content": _content(reading),
@@ -187,6 +202,7 @@ def write_items(reading: TaskReading, path: Path) -> None:
             "prompt": one.prompt,
             "gold": list(one.gold),
             "candidates": list(one.candidates),
+            "fact": one.fact,
         }
         for one in reading.items
     ]
@@ -208,7 +224,13 @@ def read_items(path: Path) -> TaskReading:
             table = file.read()
         notes = json.loads((table.schema.metadata or {})[b"notes"])
         items = [
-            Item(row["item"], row["prompt"], tuple(row["gold"]), tuple(row["candidates"]))
+            Item(
+                row["item"],
+                row["prompt"],
+                tuple(row["gold"]),
+                tuple(row["candidates"]),
+                row["fact"],
+            )
             for row in table.to_pylist()
         ]
         reading = TaskReading(tuple(items), tuple(notes))
