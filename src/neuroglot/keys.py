@@ -134,7 +134,7 @@ def task_key(task: Task, language: str, cache: Digests) -> str:
 
 
 def _key(source: Source, language: str, cache: Digests) -> list[Any]:
-    files = [cache.of(path) for path in source.inputs(language)]
+    files = [cache.of(path) for path in source.files(language)]
     code = fingerprint(*source.code_targets())
     return [language, source.leaf(language), files, code]
 

@@ -76,6 +76,10 @@ class Source(BaseModel, ABC):
         """Return the user's files that one language's reading depends on, in a fixed order."""
         return []
 
+    def files(self, language_id: str) -> list[Path]:
+        """Return the user's files that reading a language needs, also those of other languages."""
+        return self.inputs(language_id)
+
     def read_with(self, language_id: str) -> tuple[str, ...]:
         """Return the languages whose settings are used in reading one language."""
         return (language_id,)

@@ -18,7 +18,6 @@ from neuroglot.capture.settings import ExecutionSettings, Over
 from neuroglot.capture.writer import RowBatch, Rows, Shard, Writer
 from neuroglot.errors import NeuroglotError, not_finite
 from neuroglot.files import written_whole
-from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.models.ffn import FFN, backbone, ffns, record
 from neuroglot.progress import progress
 from neuroglot.store import PROGRESS, StoreDtype, create_rows, damaged, itemsize, shard_rows
@@ -48,7 +47,7 @@ class Recording:
         collectors: statistics over the recorded rows.
         store_dtype: precision of raw rows.
         cross_layer: statistics over the recorded rows that compare layers.
-        segments: how many segments, from the first, are recorded; None records all.
+        segments: how many of the drawn segments are recorded, from the first; None records all.
         peak_of: ``act`` or ``gate``.
     """
 
@@ -68,7 +67,8 @@ class Recording:
             chosen = np.ones(len(tokens.segment), bool)
         else:
             chosen = np.diff(tokens.segment, append=-1) != 0
-        within = True if self.segments is None else tokens.segment < self.segments
+        places = tokens.places[tokens.segment]
+        within = True if self.segments is None else places < self.segments
         return np.flatnonzero(chosen & within)
 
     @property
@@ -383,7 +383,7 @@ class Engine:
             text["decoder"][:, 0] = prompts  # the start token counts as text only in prompts
             moved = None if prompts else 1 - before
             reads = {"encoder": reads["decoder"], "decoder": (read.shape[1], moved)}
-        folds, of_segment = np.unique(group % FOLDS, return_inverse=True)
+        folds, of_segment = np.unique(tokens.folds[group], return_inverse=True)
 
         def pick(rows: NDArray[np.int64]) -> Picked | None:
             """The rows of the batch's segments, in the order of the batch; None if it has none."""

@@ -26,7 +26,7 @@ from neuroglot.capture.settings import (
     PromptsGroup,
     RolesGroup,
 )
-from neuroglot.corpora.base import Segment, read_parquet
+from neuroglot.corpora.base import Reading, Segment, read_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.models.card import ModelCard, read_card, read_tokenizer
@@ -121,7 +121,7 @@ def record(
 def tokenised(
     model: Path,
     source: Path,
-    segments: Sequence[tuple[str, str]],
+    reading: Reading,
     long_segments: Literal["truncate", "refuse"],
     prefix: Prefix = "subword",
 ) -> Tokens:
@@ -133,7 +133,16 @@ def tokenised(
     card, tokenizer = read_card(model), _tokenizer(model)
     window, vocabulary = card.context_window, card.vocabulary
     try:
-        text = tokenise(tokenizer, segments, prefix, window, vocabulary, long_segments)
+        text = tokenise(
+            tokenizer,
+            reading.segments,
+            prefix,
+            window,
+            vocabulary,
+            long_segments,
+            reading.places,
+            reading.drawn,
+        )
     except NeuroglotError as error:
         raise NeuroglotError(f"{source}: {error}") from error
     if text.attrs["truncated"]:
@@ -167,23 +176,23 @@ def _text(model: Path, card: ModelCard, one: Wanted) -> _Text:
         labels_of = {key: source.origin[key] for key in LABELS}
         origin = {**labels_of, "card": card.sha256, "tokens": source.fingerprint}
         return _Text(origin, lambda: read_tokens(one.source))
-    segments: Sequence[Segment] = (
-        [Segment(item.id, item.prompt) for item in read_items(one.source).items]
+    reading = (
+        Reading(tuple(Segment(item.id, item.prompt) for item in read_items(one.source).items))
         if one.reads == "items"
-        else read_parquet(one.source).segments
+        else read_parquet(one.source)
     )
     origin = {
         "model": model.name,
         "corpus": one.source.parent.name,
         "language": one.source.stem,
         "card": card.sha256,
-        "tokens": digest([list(segment) for segment in segments]),
+        "tokens": digest([reading.segments, reading.places, reading.drawn]),
     }
     if one.reads == "items":
-        return _Text(origin, lambda: tokenised(model, one.source, segments, "refuse", "last"))
+        return _Text(origin, lambda: tokenised(model, one.source, reading, "refuse", "last"))
     return _Text(
         origin | {"long_segments": one.long_segments},
-        lambda: tokenised(model, one.source, segments, one.long_segments),
+        lambda: tokenised(model, one.source, reading, one.long_segments),
     )
 
 
@@ -302,6 +311,7 @@ def _pass(
         counts = {
             "rows": len(part.recording.rows(tokens)),
             "segments": len(tokens.segment_ids),
+            "drawn": tokens.drawn,
         }
         store.complete(folder, "activations", part.origin, counts, part.key)
     shutil.rmtree(path / store.PROGRESS)
@@ -317,7 +327,7 @@ def _dataset(
 ) -> xr.Dataset:
     """A group's statistics, or the coordinates of its raw rows."""
     rows, over = part.recording.rows(tokens), part.recording.over
-    folds = min(FOLDS, len(tokens.segment_ids))
+    folds = min(FOLDS, tokens.drawn)
     data: dict[str, Any] = {}
     for name, value in sums.items():
         dims, attrs = labels.statistic(name, value.ndim, over)
@@ -332,12 +342,13 @@ def _dataset(
             "token": token_labels(tokenizer, tokens.token_id[rows]),
             "segment": np.array([*tokens.segment_ids, ""], object)[segment],
             "segment_index": segment,
+            "segment_place": tokens.places[segment],
             "position": tokens.position[rows],
             "end": tokens.end[rows],
         }
         coords |= {name: ("row", values, ROW[name]) for name, values in own.items()}
     else:
-        counted = np.bincount(tokens.segment[rows] % FOLDS, minlength=folds)
+        counted = np.bincount(tokens.folds[tokens.segment[rows]], minlength=folds)
         about = {"units": "tokens", "long_name": "tokens of each fold", "over": over}
         data["fold_rows"] = ("fold", counted, about)
         about = {"units": "1", "long_name": f"fold of segments: a segment's place modulo {FOLDS}"}

@@ -41,12 +41,12 @@ class Recorded:
 
     @cached_property
     def sample(self) -> xr.Dataset:
-        """``segment`` (its id), ``segment_index`` and ``end`` of the sampled prefixes, ``[row]``.
+        """``segment`` (its id), ``segment_place`` and ``end`` of the sampled prefixes, ``[row]``.
 
         ``row`` is a prefix's index among the stored rows.
         """
-        rows = self.data[["segment", "segment_index", "end"]].reset_coords()
-        chosen = rows["segment_index"].values < self.sample_segments
+        rows = self.data[["segment", "segment_place", "end"]].reset_coords()
+        chosen = rows["segment_place"].values < self.sample_segments
         found = rows.drop_vars([name for name in rows.coords if name != "row"])
         return found.assign_coords(row=np.arange(chosen.size)).isel(row=np.flatnonzero(chosen))
 
@@ -157,4 +157,4 @@ def _small(path: Path) -> xr.Dataset:
 def _sampled_segments(record: store.Completion) -> int:
     """Number of segments in a sample; unlimited if the sample holds the whole text."""
     wanted = int(record.origin["group"]["segments"])
-    return wanted if wanted < record.counts["segments"] else sys.maxsize
+    return wanted if wanted < record.counts["drawn"] else sys.maxsize

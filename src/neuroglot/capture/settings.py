@@ -147,7 +147,7 @@ class SampleGroup(Group):
     def satisfied_by(self, held: Completion) -> bool:
         """Whether enough segments, or all of the text's, were recorded."""
         segments = int(held.origin["group"]["segments"])
-        return segments >= min(self.segments, held.counts["segments"])
+        return segments >= min(self.segments, held.counts["drawn"])
 
     def united(self, other: Group) -> "SampleGroup":
         """The sample with more segments."""

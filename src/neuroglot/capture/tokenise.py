@@ -15,13 +15,14 @@ CODE = f"{__name__}:write_tokens"
 def write_tokens(model: Path, corpus: Path, output: Path, chosen: Tokenising) -> None:
     """Write the token store of a corpus file ``results/corpora/{corpus}/{language}.parquet``."""
     card = read_card(model)
-    segments = read_parquet(corpus).segments
+    reading = read_parquet(corpus)
+    segments = reading.segments
     origin = {
         "model": model.name,
         "corpus": corpus.parent.name,
         "language": corpus.stem,
         "card": card.sha256,
-        "text": digest([[segment.id, segment.text] for segment in segments]),
+        "text": digest([segments, reading.places, reading.drawn]),
         "settings": chosen.model_dump(),
         "code": fingerprint(CODE),
     }
@@ -35,6 +36,8 @@ def write_tokens(model: Path, corpus: Path, output: Path, chosen: Tokenising) ->
             card.context_window,
             card.vocabulary,
             chosen.long_segments,
+            reading.places,
+            reading.drawn,
         )
     except NeuroglotError as error:
         raise NeuroglotError(f"{corpus}: {error}") from error

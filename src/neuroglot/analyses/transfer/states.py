@@ -79,14 +79,17 @@ class States:
         from neuroglot.capture.record import tokenised  # imports torch, which few readers need
 
         origin = store.read_completion(self.path, "activations").origin
-        segments = read_parquet(text).segments
+        reading = read_parquet(text)
         recorded_with = origin["card"], origin["tokens"]
-        if recorded_with != (read_card(model).sha256, digest([list(s) for s in segments])):
+        if recorded_with != (
+            read_card(model).sha256,
+            digest([reading.segments, reading.places, reading.drawn]),
+        ):
             raise NeuroglotError(
                 f"{self.path} was recorded with another model than {model} or another text "
                 f"than {text}; make it again"
             )
-        return _chosen(tokenised(model, text, segments, origin["long_segments"]), self.rows)
+        return _chosen(tokenised(model, text, reading, origin["long_segments"]), self.rows)
 
     def _read(self, site: str, layers: int | slice) -> NDArray[np.float32]:
         return store.read_rows(self.path, site, layers)[..., self.rows, :]
@@ -191,4 +194,5 @@ def _chosen(text: Tokens, segments: NDArray[np.int64]) -> Tokens:
         ends_prefix=text.ends_prefix[rows],
         segment=np.repeat(np.arange(len(segments), dtype=np.int32), lengths[segments]),
         segment_ids=[text.segment_ids[s] for s in segments],
+        places=text.places[segments],
     )

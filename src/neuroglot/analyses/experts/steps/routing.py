@@ -64,8 +64,8 @@ def compute(inputs: RoutingInputs, settings: RoutingSettings) -> xr.Dataset:
 def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Counted:
     [recorded] = open_recorded([rows])
     count = recorded.counts["rows"]
-    segment = recorded.data["segment_index"].values[:count]
-    tokens = measure.tokens_by_fold(segment, recorded.counts["segments"])
+    place = recorded.data["segment_place"].values[:count]
+    tokens = measure.tokens_by_fold(place, recorded.counts["drawn"])
     folds = len(tokens)
     total = np.zeros((len(members), folds, settings.experts_per_layer), np.int64)
     for start in range(0, count, ROWS):
@@ -76,7 +76,7 @@ def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Count
             )
             for layer, own in enumerate(members)
         ]
-        of_fold = np.arange(folds)[:, None] == segment[chunk] % FOLDS
+        of_fold = np.arange(folds)[:, None] == place[chunk] % FOLDS
         total += measure.active_count(
             np.stack(z, axis=1), settings.active_fraction, of_fold.astype(np.float32)
         )
@@ -91,7 +91,7 @@ def _from_forward(
 
     read = read_tokens(text)
     engine = Engine(load(model, settings.device, settings.dtype), work.execution)
-    tokens = measure.tokens_by_fold(read.segment, len(read.segment_ids))
+    tokens = measure.tokens_by_fold(read.places[read.segment], read.drawn)
     counter = _collector(members, settings)
     recording = Recording(over="every token", cross_layer=(counter,))
     origin = store.read_completion(text).origin

@@ -29,7 +29,7 @@ def compute(inputs: HeatmapInputs, settings: HeatmapSettings) -> xr.Dataset:
 
     def rows(one: Recorded, site: Site) -> xr.DataArray:
         raw = one.raw(site, layers, settings.heatmap_rows)
-        segment = one.sample["segment_index"].values[: raw.sizes["row"]]
+        segment = one.sample["segment_place"].values[: raw.sizes["row"]]
         return raw.assign_coords(segment=("row", segment.astype(np.int32)))
 
     pieces = [
