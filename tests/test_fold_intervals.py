@@ -16,8 +16,9 @@ from neuroglot.analyses.roles.measures.distance import distance_matrix, represen
 from neuroglot.analyses.roles.measures.frequency import layer_spread_interval
 from neuroglot.analyses.roles.measures.ranks import _ranks, rank_correlation_interval
 from neuroglot.analyses.roles.measures.rsa import correlation_rows, rsa, rsa_interval
+from neuroglot.capture.blocks import Recording
 from neuroglot.capture.collectors import firing_collectors, role_collectors
-from neuroglot.capture.engine import Engine, Recording
+from neuroglot.capture.engine import Engine
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels

@@ -18,11 +18,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from neuroglot.analyses.sharing.settings import SharingSettings
 from neuroglot.errors import NeuroglotError
-from neuroglot.tasks import (
+from neuroglot.tasks import TaskSettings
+from neuroglot.tasks.base import (
     Item,
     Task,
     TaskReading,
-    TaskSettings,
     check_same_items,
     read_items,
     write_items,

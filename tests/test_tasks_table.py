@@ -8,7 +8,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.tasks import Item, TaskReading, TaskSettings, write_items
+from neuroglot.tasks import TaskSettings
+from neuroglot.tasks.base import Item, TaskReading, write_items
 
 ROWS = [
     {"item": "b", "prompt": "Das Gegenteil von warm ist", "gold": [" kalt", " eisig"],

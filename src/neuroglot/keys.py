@@ -96,11 +96,11 @@ def model_key(settings: ModelSettings, cache: Digests) -> str:
     Raises:
         NeuroglotError: a file of the folder is missing or cannot be read.
     """
-    if settings.kind == "package":
+    if settings.source_type == "package":
         package = settings.package
         pinned = [package.registry, canonical(package.name), package.version, settings.sha256]
         return digest(["package", *pinned])
-    if settings.kind == "hub":
+    if settings.source_type == "hub":
         return digest(["hub", settings.hub_id, settings.revision])
     contents = {path.name: cache.of(path) for path in checkpoint_files(settings.folder)}
     return digest(["folder", contents, architecture_digest(_model_type(settings.folder))])

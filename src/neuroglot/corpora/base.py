@@ -57,6 +57,11 @@ class Reading:
             object.__setattr__(self, "places", tuple(range(len(self.segments))))
             object.__setattr__(self, "drawn", len(self.segments))
 
+    @property
+    def content(self) -> str:
+        """Digest of the segments and their places."""
+        return digest([self.segments, self.places, self.drawn])
+
 
 class Corpus(Source):
     """The settings of one corpus, with the methods that read it."""
@@ -213,15 +218,10 @@ def _matching(language: str, segments: list[Segment], pattern: str) -> list[Segm
 
 
 def check_ids(language: str, noun: str, ids: Iterable[str]) -> None:
-    """Refuse ids that are repeated, too long or contain NUL.
-
-    Args:
-        language: The language whose ids they are, for the message.
-        noun: What the ids are, for the message.
-        ids: The ids of segments or items.
+    """Refuse ids that are repeated, too long or contain NUL; ``noun`` says what they are.
 
     Raises:
-        NeuroglotError: Names the first such id.
+        NeuroglotError: Names the language and the first such id.
     """
     seen: set[str] = set()
     for identifier in ids:
@@ -239,14 +239,10 @@ def check_ids(language: str, noun: str, ids: Iterable[str]) -> None:
 
 
 def check_parallel(corpus: str, segment_ids: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a corpus in which two languages share no segment.
-
-    Args:
-        corpus: The corpus's id, for the message.
-        segment_ids: Segment ids by language.
+    """Refuse a corpus, given its segment ids by language, if two languages share no segment.
 
     Raises:
-        NeuroglotError: Two languages share no segment id.
+        NeuroglotError: Names the corpus, the languages and their first ids.
     """
     for first, second in combinations(segment_ids, 2):
         if set(segment_ids[first]).isdisjoint(segment_ids[second]):
@@ -274,7 +270,7 @@ def write_parquet(reading: Reading, path: Path) -> None:
 
 
 def _content(reading: Reading) -> str:
-    return digest([reading.segments, reading.notes, reading.places, reading.drawn])
+    return digest([reading.content, reading.notes])
 
 
 def _strings(texts: Sequence[str]) -> "pa.ChunkedArray":

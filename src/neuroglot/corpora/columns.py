@@ -30,15 +30,7 @@ class RowSource(TemplateSource):
     def rows_of(
         self, language: str, origin: str, rows: Iterable[Row]
     ) -> Iterator[tuple[str, str, Row]]:
-        """Choose a language's rows.
-
-        Args:
-            language: The language's id.
-            origin: Where the rows are from, for messages.
-            rows: The rows of one or several languages.
-
-        Yields:
-            The row's place for messages, its id, and the row.
+        """Choose a language's rows; yield each one's place for messages, its id, and the row.
 
         Raises:
             NeuroglotError: A column is missing, an id is empty, or no row has the language.

@@ -29,11 +29,7 @@ class DatasetSource(RowSource):
     )
 
     def dataset_rows(self, dataset: str, language: str) -> Iterator[dict[str, Any]]:
-        """Stream one language's rows: only rows that are read are downloaded, and none are cached.
-
-        Args:
-            dataset: Hub id or folder.
-            language: The language's id.
+        """Stream one language's rows of a Hub id or folder; download only those that are read.
 
         Raises:
             NeuroglotError: The dataset cannot be read.
@@ -83,7 +79,6 @@ class HubCorpus(DatasetSource, ColumnCorpus):
         return {**super().leaf(language), "files": file_names(self.path)}
 
     def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:  # noqa: ARG002
-        """Read one language's rows."""
         return self.pick(self.path, self.dataset_rows(self.path, language), language), []
 
 

@@ -15,13 +15,9 @@ R = TypeVar("R")
 
 
 def write_table(table: "pa.Table", notes: Sequence[str], content: str, path: Path) -> None:
-    """Write a table whole or not at all; equal arguments give equal bytes.
+    """Write a table with notes and a digest of its content, whole or not at all.
 
-    Args:
-        table: The columns.
-        notes: What a reader of the table should know.
-        content: A digest of columns and notes.
-        path: The file.
+    Equal arguments give equal bytes.
     """
     import pyarrow.parquet as pq
 
@@ -37,13 +33,9 @@ def read_table(
     parse: Callable[["pa.Table", tuple[str, ...]], R],
     content_of: Callable[[R], str],
 ) -> R:
-    """Read a file of `write_table`.
+    """Read a file of `write_table`, which holds a ``noun``.
 
-    Args:
-        path: The file.
-        noun: What the file holds, for messages.
-        parse: Makes the result of columns and notes.
-        content_of: Computes the digest of a result.
+    ``parse`` makes the result of columns and notes, ``content_of`` computes a result's digest.
 
     Raises:
         NeuroglotError: The file is missing, damaged or was not written by `write_table`.

@@ -27,7 +27,6 @@ class TableCorpus(FileSource, ColumnCorpus):
         return [self.path]
 
     def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:  # noqa: ARG002
-        """Read one language's rows."""
         (path,) = self.inputs(language)
         return self.pick(str(path), table_rows(path, self.columns(language)), language), []
 

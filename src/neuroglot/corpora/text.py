@@ -24,7 +24,6 @@ class TextCorpus(FileSource, Corpus):
     )
 
     def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:  # noqa: ARG002
-        """Read one language's file."""
         (path,) = self.inputs(language)
         lines = read_lines(path)
         if self.format == "tsv" or (self.format == "auto" and path.suffix == ".tsv"):

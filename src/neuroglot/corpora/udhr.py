@@ -56,7 +56,6 @@ class UdhrCorpus(Corpus):
         return [f"reference: {message}" for message in missing] + super().problems(languages)
 
     def package(self) -> PinnedPackage:
-        """Return the pinned package."""
         return self.release
 
     def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:

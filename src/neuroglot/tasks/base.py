@@ -132,10 +132,7 @@ def check_same_items(task: str, items: Mapping[str, Sequence[str]]) -> None:
     """Refuse a task unless all its languages have the same items in the same order.
 
     Neurons are compared within an item, so an item missing in one language cannot be judged.
-
-    Args:
-        task: the task's id, for the message.
-        items: item ids by language.
+    ``items`` holds the items' ids by language.
 
     Raises:
         NeuroglotError: an item is missing in a language, or the order differs.

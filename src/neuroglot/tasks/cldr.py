@@ -132,13 +132,7 @@ def city_name(
 
     CLDR leaves out a name that equals the city in the zone's id (`Europe/Paris`). But an unknown
     name is left out too, and ids have no diacritics (`America/Bogota`). So the id's spelling is
-    used only for the languages that the table lists.
-
-    Args:
-        language: the language.
-        zone: the zone's id.
-        cldr_name: the name in the language's CLDR data, if any.
-        spelt_as_zone: the languages that spell the city as in the zone's id.
+    used only for the languages ``spelt_as_zone``, which the table lists.
     """
     if cldr_name is None and language in spelt_as_zone:
         return zone.rpartition("/")[2].replace("_", " ")

@@ -48,7 +48,6 @@ class PivotTask(Task):
         return language if self.direction == "from_pivot" else self.pivot
 
     def read_with(self, language: str) -> tuple[str, ...]:
-        """Return the language and the pivot."""
         return (language, self.pivot)
 
     def problems(self, languages: Iterable[str]) -> list[str]:
@@ -64,7 +63,6 @@ class EditsTask(PivotTask):
     seed: int = Field(0, ge=0, description="Seed of the exchange of capitals.")
 
     def available(self) -> frozenset[str]:
-        """Return the languages of the shipped wordings."""
         return frozenset(LANGUAGES)
 
     def items(self, language: str) -> tuple[list[Item], list[str]]:
@@ -114,12 +112,7 @@ def edit_prompt(context: str, question: str, layout: str) -> str:
 
 
 def derangement(count: int, seed: int) -> Sequence[int]:
-    """Draw a permutation without fixed points: a random cycle through all elements.
-
-    Args:
-        count: number of elements, at least two.
-        seed: seed of the shuffle.
-    """
+    """Draw a permutation of two or more elements without fixed points: a random cycle."""
     order = np.random.default_rng(seed).permutation(count)
     successor = np.empty(count, int)
     successor[order] = np.roll(order, -1)

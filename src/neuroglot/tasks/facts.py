@@ -56,7 +56,6 @@ class FactsTask(Task):
         return "rank"
 
     def available(self) -> frozenset[str]:
-        """Return the languages of the shipped wordings."""
         return frozenset(LANGUAGES)
 
     def problems(self, languages: Iterable[str]) -> list[str]:

@@ -180,10 +180,10 @@ def read_side(path: Path, key: str) -> Sequence[Side]:
 def _side(path: Path, number: int, item: object, key: str) -> Side:
     side = item.get(key) if isinstance(item, dict) else None
     if not isinstance(side, dict):
-        held = ", ".join(map(repr, item)) if isinstance(item, dict) else type(item).__name__
+        languages = ", ".join(map(repr, item)) if isinstance(item, dict) else type(item).__name__
         raise NeuroglotError(
-            f"{path}: item {number} has no language {key!r}, it has {held}; `codes` can name the "
-            "file's own code"
+            f"{path}: item {number} has no language {key!r}, it has {languages}; `codes` can name "
+            "the file's own code"
         )
     for field in FIELDS:
         text = side.get(field)

@@ -121,11 +121,9 @@ class NliTask(InferenceTask):
     source: Literal["nli"] = Field(description="Sentence pairs shipped with neuroglot.")
 
     def available(self) -> frozenset[str]:
-        """Return the languages of the shipped items."""
         return frozenset(_shipped("nli.tsv"))
 
     def sentences(self, language: str) -> Iterator[tuple[str, str, str, int]]:
-        """Read the shipped items."""
         rows = entry_of(language, _shipped("nli.tsv"))
         if rows is None:
             raise NeuroglotError(unknown_name("language of this task", language, self.available()))

@@ -38,11 +38,9 @@ class TableTask(FileSource, Task):
 
     @property
     def scoring(self) -> Scoring:
-        """How an answer is judged, from the settings."""
         return self.judged_by
 
     def items(self, language: str) -> tuple[list[Item], list[str]]:
-        """Read one language's file."""
         (path,) = self.inputs(language)
         rows = table_rows(path, list(COLUMNS))
         return [_item(f"{path}: row {number}", row) for number, row in enumerate(rows, start=1)], []

@@ -79,7 +79,6 @@ class XnliTask(DatasetSource, InferenceTask):
         return {**super().leaf(language), "files": file_names(self.hub) if self.hub else []}
 
     def sentences(self, language: str) -> Iterator[tuple[str, str, str, int]]:
-        """Read one language's rows."""
         origin, rows = self._rows(language)
         for where, identifier, row in self.rows_of(language, origin, rows):
             yield (

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.capture.settings import Pool
+from neuroglot.capture.tokenise import tokenised
 from neuroglot.corpora.base import read_parquet
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.models.card import read_card
-from neuroglot.provenance import digest
-from neuroglot.tokens import Tokens
+from neuroglot.models.card import read_card, read_tokenizer
+from neuroglot.tokens import Tokens, as_tokens
 
 SITES: dict[Pool, str] = {"last": "state", "mean": "mean"}
 
@@ -76,20 +76,18 @@ class States:
         Raises:
             NeuroglotError: another model or text was recorded.
         """
-        from neuroglot.capture.record import tokenised  # imports torch, which few readers need
-
         origin = store.read_completion(self.path, "activations").origin
         reading = read_parquet(text)
+        card = read_card(model)
         recorded_with = origin["card"], origin["tokens"]
-        if recorded_with != (
-            read_card(model).sha256,
-            digest([reading.segments, reading.places, reading.drawn]),
-        ):
+        if recorded_with != (card.sha256, reading.content):
             raise NeuroglotError(
                 f"{self.path} was recorded with another model than {model} or another text "
                 f"than {text}; make it again"
             )
-        return _chosen(tokenised(model, text, reading, origin["long_segments"]), self.rows)
+        tokenizer = read_tokenizer(model)
+        data = tokenised(card, tokenizer, text, reading, origin["long_segments"])
+        return _chosen(as_tokens(data), self.rows)
 
     def _read(self, site: str, layers: int | slice) -> NDArray[np.float32]:
         return store.read_rows(self.path, site, layers)[..., self.rows, :]
@@ -194,5 +192,4 @@ def _chosen(text: Tokens, segments: NDArray[np.int64]) -> Tokens:
         ends_prefix=text.ends_prefix[rows],
         segment=np.repeat(np.arange(len(segments), dtype=np.int32), lengths[segments]),
         segment_ids=[text.segment_ids[s] for s in segments],
-        places=text.places[segments],
     )
