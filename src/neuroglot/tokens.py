@@ -63,8 +63,9 @@ class Tokens:
         end: number of the segment's characters up to the token's end.
         ends_prefix: whether the token ends a prefix that is recorded.
         segment_ids: ``[segment]``.
-        places: ``[segment]``, each segment's place among those drawn, the same in every language.
-        drawn: number of drawn segments, of which the language may lack some.
+        places: ``[segment]``, each segment's place among those drawn, the same in every language;
+            in a corpus that is not parallel, its place in the text.
+        drawn: number of segments drawn for all languages; 0 in a corpus that is not parallel.
         before, after: special tokens that the tokenizer puts around every segment.
     """
 
@@ -80,15 +81,19 @@ class Tokens:
     drawn: int = 0
 
     def __post_init__(self) -> None:
-        """Without a draw, every segment is drawn in its turn."""
+        """Without a draw, segments have the places of their order."""
         if not self.drawn:
             object.__setattr__(self, "places", np.arange(len(self.segment_ids)))
-            object.__setattr__(self, "drawn", len(self.segment_ids))
 
     @property
     def folds(self) -> NDArray[np.int64]:
         """Each segment's fold, ``[segment]``."""
         return self.places % FOLDS
+
+    @property
+    def fold_count(self) -> int:
+        """Number of folds; the language may lack some of a parallel corpus."""
+        return min(FOLDS, self.drawn or len(self.segment_ids))
 
     def sequences(self) -> list[NDArray[np.int64]]:
         """The token ids that the model reads for each segment, special tokens included."""
@@ -144,7 +149,7 @@ def tokenise(
         vocabulary: number of the model's token ids.
         long_segments: whether segments longer than the window are truncated or refused.
         places: as in ``Tokens``; by default the segments' order.
-        drawn: as in ``Tokens``; by default the number of segments.
+        drawn: as in ``Tokens``.
 
     Returns:
         ``token_id, position, end, ends_prefix [row]`` with the coordinates ``token`` (its text),
@@ -222,7 +227,7 @@ def tokenise(
             "before": before,
             "after": after,
             "prefix": prefix,
-            "drawn": drawn or len(ids),
+            "drawn": drawn,
             "truncated": truncated,
         },
     )

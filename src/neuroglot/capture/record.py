@@ -290,6 +290,7 @@ def _pass(
             "rows": len(part.recording.rows(tokens)),
             "segments": len(tokens.segment_ids),
             "drawn": tokens.drawn,
+            "folds": tokens.fold_count,
         }
         store.complete(folder, "activations", part.origin, counts, part.key)
     shutil.rmtree(path / store.PROGRESS)
@@ -305,7 +306,7 @@ def _dataset(
 ) -> xr.Dataset:
     """A group's statistics, or the coordinates of its raw rows."""
     rows, over = part.recording.rows(tokens), part.recording.over
-    folds = min(FOLDS, tokens.drawn)
+    folds = tokens.fold_count
     data: dict[str, Any] = {}
     for name, value in sums.items():
         dims, attrs = labels.statistic(name, value.ndim, over)

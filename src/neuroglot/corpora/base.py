@@ -41,9 +41,10 @@ class Reading:
     Attributes:
         segments: the segments.
         notes: what was left out or joined.
-        places: each segment's place among the drawn ones, the same in every language; by default
-            its place in ``segments``.
-        drawn: number of drawn segments, of which the language may lack some.
+        places: each segment's place among the drawn ones, the same in every language; in a corpus
+            that is not parallel, its place in ``segments``.
+        drawn: number of segments drawn for all languages, of which this one may lack some; 0 in a
+            corpus that is not parallel.
     """
 
     segments: tuple[Segment, ...]
@@ -52,10 +53,9 @@ class Reading:
     drawn: int = 0
 
     def __post_init__(self) -> None:
-        """Without a draw, every segment is drawn in its turn."""
+        """Without a draw, segments have the places of their order."""
         if not self.drawn:
             object.__setattr__(self, "places", tuple(range(len(self.segments))))
-            object.__setattr__(self, "drawn", len(self.segments))
 
     @property
     def content(self) -> str:
@@ -186,7 +186,7 @@ class Corpus(Source):
         if lacking := len(drawn) - len(read):
             notes = [*notes, f"lacks {lacking} of the {len(drawn)} segments drawn of {pivot}"]
         places = tuple(place[segment.id] for segment in read)
-        return Reading(tuple(read), tuple(notes), places, len(drawn))
+        return Reading(tuple(read), tuple(notes), places, len(drawn) if self.parallel else 0)
 
     def _with_text(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
         """Read a language's segments that match ``segment_ids`` and have text, and notes."""

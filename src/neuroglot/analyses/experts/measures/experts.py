@@ -152,14 +152,14 @@ def active_count(z: Array, fraction: float, folds: Array) -> Array:
     return xp.permute_dims(by_fold, (1, 0, 2))
 
 
-def tokens_by_fold(place: NDArray[np.integer], drawn: int) -> NDArray[np.int64]:
-    """Count the tokens of each fold of segments, [fold], for folds with any segment.
+def tokens_by_fold(place: NDArray[np.integer], folds: int) -> NDArray[np.int64]:
+    """Count the tokens of each fold of segments, [fold].
 
     Args:
-        place: place of each token's segment among those drawn, [token].
-        drawn: number of drawn segments; some may have no token.
+        place: place of each token's segment, [token]; see ``tokens.Tokens``.
+        folds: number of folds; some may have no token.
     """
-    return np.bincount(place % FOLDS, minlength=min(FOLDS, drawn)).astype(np.int64)
+    return np.bincount(place % FOLDS, minlength=folds).astype(np.int64)
 
 
 def expert_frequency(active_tokens: xr.DataArray, tokens: xr.DataArray) -> xr.DataArray:
