@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from neuroglot.config import Config
+from neuroglot.config import Configuration
 
 INTRODUCTION = """\
 # Configuration
@@ -18,12 +18,12 @@ An editor that knows JSON schemas can use `config.schema.json` beside this page.
 
 def json_schema() -> str:
     """The schema as JSON text."""
-    return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(Configuration.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def markdown() -> str:
     """The reference page: one table per section, in the order of the configuration."""
-    schema = Config.model_json_schema()
+    schema = Configuration.model_json_schema()
     definitions = schema["$defs"]
     sections = [("Top level", schema), *((name, definitions[name]) for name in _order(schema))]
     parts = [INTRODUCTION]
@@ -38,27 +38,26 @@ def markdown() -> str:
 
 def _order(schema: dict[str, Any]) -> list[str]:
     """Names of definitions, in the order of their first reference."""
-    found: list[str] = []
+    names: list[str] = []
 
     def visit(node: Any) -> None:
         for name in _references(node):
-            if name not in found and "properties" in schema["$defs"][name]:
-                found.append(name)
+            if name not in names and "properties" in schema["$defs"][name]:
+                names.append(name)
                 visit(schema["$defs"][name])
 
     visit(schema["properties"])
-    return found
+    return names
 
 
 def _references(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         if "$ref" in node:
             yield node["$ref"].rpartition("/")[2]
-        for value in node.values():
-            yield from _references(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _references(value)
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from _references(part)
 
 
 def _rows(section: dict[str, Any]) -> Iterator[str]:
@@ -81,7 +80,7 @@ def _type(field: dict[str, Any]) -> str:
     if "const" in field:
         return f"`{field['const']}`"
     if "enum" in field:
-        return " or ".join(f"`{value}`" for value in field["enum"])
+        return " or ".join(f"`{choice}`" for choice in field["enum"])
     if "oneOf" in field:
         return ", ".join(_type(member) for member in field["oneOf"])
     if "anyOf" in field:

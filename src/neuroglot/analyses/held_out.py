@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from neuroglot import store
-from neuroglot.capture.perplexity import windows
+from neuroglot.capture.perplexity import predicted, windows
 from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_tokenizer
@@ -33,6 +33,11 @@ class HeldOut:
     before: list[int]
     fingerprint: str
 
+    @property
+    def predicted_tokens(self) -> int:
+        """Number of tokens that perplexity is over."""
+        return len(self.windows) * predicted(self.windows, self.before)
+
 
 def read_held_out(
     model: Path,
@@ -55,7 +60,7 @@ def read_held_out(
             text that neurons were chosen on.
     """
     tokenizer = read_tokenizer(model)
-    found = []
+    texts = []
     for language in languages:
         path = held_out[language]
         tokens = read_tokens(path)
@@ -65,8 +70,8 @@ def read_held_out(
             cut = windows(tokens, settings.window, settings.windows)
         except NeuroglotError as error:
             raise NeuroglotError(f"{path}: {error}") from error
-        found.append(HeldOut(language, cut, tokens.before, store.read_completion(path).fingerprint))
-    return found
+        texts.append(HeldOut(language, cut, tokens.before, store.read_completion(path).fingerprint))
+    return texts
 
 
 def _refuse_seen(tokenizer: Tokenizer, path: Path, tokens: Tokens, other: Path) -> None:

@@ -7,25 +7,46 @@ from typing import Any
 from pydantic import BaseModel
 
 from neuroglot import layout
-from neuroglot.analyses.base import Run, StepSettings
+from neuroglot.analyses.base import Run, RunningSettings, StepSettings, Told
 from neuroglot.settings import PerplexitySettings
 
 
 def labels(run: Run, languages: Iterable[str]) -> dict[str, Any]:
-    """Give a step's ``languages`` and ``language_table``; other rows of the table rerun nothing."""
+    """Give a step's ``languages`` and ``language_table``, which has no rows of other languages."""
     ids = list(languages)
     return {"languages": ids, "language_table": run.facts(ids)}
 
 
 def picked(section: BaseModel, told: type[StepSettings]) -> dict[str, Any]:
     """Select a step's settings from a section: the fields with the same name."""
-    own = set(told.model_fields) - set(StepSettings.model_fields)
-    return {name: getattr(section, name) for name in type(section).model_fields if name in own}
+    wanted = set(told.model_fields) - set(StepSettings.model_fields)
+    return {name: getattr(section, name) for name in type(section).model_fields if name in wanted}
 
 
 def running(run: Run) -> dict[str, Any]:
     """Give ``device`` and ``dtype`` of a step that runs a model."""
     return {"device": run.capture.device, "dtype": run.capture.dtype}
+
+
+def step_settings(
+    settings: type[Told], run: Run, section: BaseModel, languages: Iterable[str], **others: Any
+) -> Told:
+    """Fill in a step's settings: the section's fields of the same name, and what the run says.
+
+    Args:
+        settings: class of the step's settings. Where it has ``device`` and ``dtype``, or
+            ``perplexity``, these come from the run.
+        run: the run.
+        section: the analysis' section.
+        languages: the languages that the step reads.
+        others: further fields, such as ``model``; they replace those of the section.
+    """
+    told = picked(section, settings) | labels(run, languages)
+    if issubclass(settings, RunningSettings):
+        told |= running(run)
+    if "perplexity" in settings.model_fields:
+        told["perplexity"] = held_out_settings(run)
+    return settings(**told | others)
 
 
 def recordings(
@@ -44,13 +65,17 @@ def recordings(
 def tokens(run: Run, model: str, corpus: str, languages: Iterable[str]) -> dict[str, Path]:
     """Paths of a corpus as a model's tokens, by language, for the languages that it has."""
     read = run.corpus_languages(corpus)
-    return {one: layout.tokens(model, corpus, one) for one in languages if one in read}
+    return {
+        language: layout.tokens(model, corpus, language)
+        for language in languages
+        if language in read
+    }
 
 
 def held_out_tokens(
     run: Run, model: str, chosen_on: str | None, languages: Iterable[str]
 ) -> dict[str, Any]:
-    """Give ``held_out``, text for judging, and ``chosen_on``, which must not overlap with it."""
+    """Give ``held_out``, tokens of text for judging, and ``chosen_on``, which must not overlap."""
     languages = list(languages)
     held_out = run.perplexity.corpus if run.perplexity else None
     return {

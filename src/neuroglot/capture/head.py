@@ -58,11 +58,11 @@ def predict(model: Any, states: Tensor, rows: Tensor, tokens: Tensor) -> Predict
             first, last = torch.searchsorted(ordered, torch.tensor([start, stop], device=device))
             pairs = order[first:last]
             chosen[pairs] = logits[rows[pairs], tokens[pairs] - start]
-            own = logits.amax(1)
+            largest = logits.amax(1)
             # Equals logsumexp, which makes four passes over the logits and takes twice as long.
-            shifted = logits.sub_(own[:, None]).exp_().sum(1).log_().add_(own)
-            total = torch.logaddexp(total, shifted.double())
-            highest = torch.maximum(highest, own)
+            block_total = logits.sub_(largest[:, None]).exp_().sum(1).log_().add_(largest)
+            total = torch.logaddexp(total, block_total.double())
+            highest = torch.maximum(highest, largest)
     return Predictions(total, highest, chosen)
 
 
@@ -81,13 +81,8 @@ def _head(model: Any, states: Tensor) -> Iterator[Callable[[slice], Tensor]]:
 
     The model's own forward pass runs, but its decoder returns the given states
     ``[position, hidden]``, and its head is cut to the part. So scaling and soft-capping are the
-    model's own; in every architecture of the table they act on each logit separately.
-
-    Yields:
-        A function from a slice of the vocabulary to logits ``[position, token]``.
-
-    Raises:
-        NeuroglotError: the head is not in memory, or the model does not call its decoder.
+    model's own; in every architecture of the table they act on each logit separately. Yields a
+    function from a slice of the vocabulary to logits ``[position, token]``.
     """
     from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
@@ -105,9 +100,9 @@ def _head(model: Any, states: Tensor) -> Iterator[Callable[[slice], Tensor]]:
         reached = True
         return given
 
-    def head_forward(found: Tensor) -> Tensor:
+    def head_forward(hidden: Tensor) -> Tensor:
         bias = None if head.bias is None else head.bias[part]
-        return torch.nn.functional.linear(found.to(head.weight.device), head.weight[part], bias)
+        return torch.nn.functional.linear(hidden.to(head.weight.device), head.weight[part], bias)
 
     def logits_of(chosen: slice) -> Tensor:
         nonlocal part

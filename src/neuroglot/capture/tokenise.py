@@ -1,52 +1,77 @@
-"""Tokenises one language of a corpus with one model's tokenizer."""
+"""Tokenises texts with a model's tokenizer."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from neuroglot import store
-from neuroglot.corpora.base import read_parquet
+from neuroglot.corpora.base import Reading, read_parquet
 from neuroglot.errors import NeuroglotError
-from neuroglot.models.card import read_card, read_tokenizer
-from neuroglot.provenance import digest, fingerprint
-from neuroglot.tokens import Tokenising, tokenise
+from neuroglot.models.card import ModelCard, read_card, read_tokenizer
+from neuroglot.provenance import fingerprint
+from neuroglot.tokens import Prefix, Tokenising, tokenise
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from tokenizers import Tokenizer
 
 CODE = f"{__name__}:write_tokens"
 
 
 def write_tokens(model: Path, corpus: Path, output: Path, chosen: Tokenising) -> None:
     """Write the token store of a corpus file ``results/corpora/{corpus}/{language}.parquet``."""
-    card = read_card(model)
-    segments = read_parquet(corpus).segments
+    card, reading = read_card(model), read_parquet(corpus)
     origin = {
         "model": model.name,
         "corpus": corpus.parent.name,
         "language": corpus.stem,
         "card": card.sha256,
-        "text": digest([[segment.id, segment.text] for segment in segments]),
+        "text": reading.content,
         "settings": chosen.model_dump(),
         "code": fingerprint(CODE),
     }
     if store.begin(output, "tokens", origin):
         return
-    try:
-        data = tokenise(
-            read_tokenizer(model),
-            segments,
-            chosen.prefix,
-            card.context_window,
-            card.vocabulary,
-            chosen.long_segments,
-        )
-    except NeuroglotError as error:
-        raise NeuroglotError(f"{corpus}: {error}") from error
+    tokenizer = read_tokenizer(model)
+    data = tokenised(card, tokenizer, corpus, reading, chosen.long_segments, chosen.prefix)
     store.write_dataset(output, data)
-    counts = {"rows": data.sizes["row"], "segments": len(segments)}
+    counts = {"rows": data.sizes["row"], "segments": len(reading.segments)}
     store.complete(output, "tokens", origin, counts)
     print(
         f"{corpus.stem}: {counts['rows']} tokens, {int(data['ends_prefix'].sum())} prefixes "
         f"in {counts['segments']} segments"
     )
+
+
+def tokenised(
+    card: ModelCard,
+    tokenizer: "Tokenizer",
+    source: Path,
+    reading: Reading,
+    long_segments: Literal["truncate", "refuse"],
+    prefix: Prefix = "subword",
+) -> "xr.Dataset":
+    """Tokenise a reading of ``source`` as ``tokens.tokenise``; warn if segments are truncated.
+
+    Raises:
+        NeuroglotError: as ``tokens.tokenise``; names ``source``.
+    """
+    window, vocabulary = card.context_window, card.vocabulary
+    try:
+        data = tokenise(
+            tokenizer,
+            reading.segments,
+            prefix,
+            window,
+            vocabulary,
+            long_segments,
+            reading.places,
+            reading.drawn,
+        )
+    except NeuroglotError as error:
+        raise NeuroglotError(f"{source}: {error}") from error
     if data.attrs["truncated"]:
         print(
-            f"warning: {data.attrs['truncated']} segments were longer than the model's context "
-            f"window of {card.context_window} tokens and were truncated"
+            f"warning: {data.attrs['truncated']} segments of {source} were longer than the model's "
+            f"context window of {window} tokens and were truncated"
         )
+    return data

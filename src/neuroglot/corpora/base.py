@@ -1,8 +1,8 @@
 """The base class of corpora: settings, reading, and the Parquet file of a reading."""
 
-import json
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import combinations
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from neuroglot.corpora.parquet import read_table, write_table
 from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError
-from neuroglot.files import written_whole
-from neuroglot.packages import PinnedPackage
+from neuroglot.languages import LanguageId
 from neuroglot.provenance import digest
 from neuroglot.sources import Languages, Source
 
@@ -35,14 +35,35 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """One language's segments in corpus order, and notes on segments left out or joined."""
+    """One language's segments in corpus order.
+
+    Attributes:
+        segments: the segments.
+        notes: what was left out or joined.
+        places: each segment's place among the drawn ones, the same in every language; in a corpus
+            that is not parallel, its place in ``segments``.
+        drawn: number of segments drawn for all languages, of which this one may lack some; 0 in a
+            corpus that is not parallel.
+    """
 
     segments: tuple[Segment, ...]
     notes: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
+    drawn: int = 0
+
+    def __post_init__(self) -> None:
+        """Without a draw, segments have the places of their order."""
+        if not self.drawn:
+            object.__setattr__(self, "places", tuple(range(len(self.segments))))
+
+    @property
+    def content(self) -> str:
+        """Digest of the segments and their places."""
+        return digest([self.segments, self.places, self.drawn])
 
 
 class Corpus(Source):
-    """Settings of one corpus, which know how to read it."""
+    """The settings of one corpus, with the methods that read it."""
 
     noun = "corpus"
     writer = "neuroglot.corpora.base:write_parquet"
@@ -66,14 +87,26 @@ class Corpus(Source):
         description="Keep only segments whose id matches this shell pattern, such as `article-*`: "
         "those that every language has.",
     )
+    parallel: bool = Field(
+        True,
+        description="A segment has the same id in every language. Segments are drawn of the "
+        "pivot, and each language reads those of them that it has. If false, each language reads "
+        "its own first segments, and nothing is compared segment by segment.",
+    )
+    pivot: LanguageId | None = Field(
+        None,
+        description="The language that segments are drawn of: if left out, the configuration's "
+        "pivot, or the corpus's first language if it lacks the pivot.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the draw.")
     skip_segments: int = Field(
         0,
         ge=0,
-        description="Leave out each language's first segments: held-out text for another entry "
-        "of the same source whose max_segments is this number.",
+        description="Leave out the first drawn segments: held-out text for another entry of the "
+        "same source whose max_segments is this number.",
     )
     max_segments: int | None = Field(
-        None, ge=2, description="Keep only each language's first segments, after skip_segments."
+        None, ge=2, description="Draw only so many segments, after skip_segments."
     )
     long_segments: Literal["truncate", "refuse"] = Field(
         "truncate",
@@ -83,130 +116,156 @@ class Corpus(Source):
 
     @property
     def last_segment(self) -> int | None:
-        """Number of segments with text to read; None for all."""
-        if self.max_segments is None or self.segment_ids is not None:
+        """Number of segments with text to read, from the first; None for all."""
+        if self.parallel or self.max_segments is None or self.segment_ids is not None:
             return None
         return self.skip_segments + self.max_segments
-
-    def package(self) -> PinnedPackage | None:
-        """Return the package that must be downloaded before `read`."""
-        return None
 
     def origin(self) -> dict[str, Any]:
         """Return the settings that identify the text, and the package that holds it."""
         package = self.package()
         return {**super().origin(), **({"package": str(package)} if package else {})}
 
+    def read_with(self, language: str) -> tuple[str, ...]:
+        """Return the language, and the pivot if segments are drawn of it."""
+        pivot = self.pivot if self.parallel else None
+        return tuple(dict.fromkeys((language, pivot or language)))
+
+    def files(self, language: str) -> list[Path]:
+        """Return the user's files of the language and of the pivot."""
+        return list(dict.fromkeys(p for one in self.read_with(language) for p in self.inputs(one)))
+
+    def leaf(self, language: str) -> dict[str, Any]:
+        """Return the inputs of a language, with the shipped data of the pivot."""
+        pivot = self.read_with(language)[-1]
+        return {**super().leaf(language), "of_pivot": self.shipped(pivot)}
+
     @abstractmethod
-    def segments(self, language_id: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
+    def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
         """Read one language's segments as they are in the source, and notes."""
 
-    def read(self, language_id: str, archive: Path | None = None) -> Reading:
+    def read(self, language: str, archive: Path | None = None) -> Reading:
         """Read one language.
 
         Args:
-            language_id: The language's id.
+            language: The language's id.
             archive: The downloaded file of `package()`, if there is one.
 
         Raises:
             NeuroglotError: The source cannot be read, lacks the language or repeats a segment's id;
                 or fewer than two segments are left after choosing and skipping.
         """
-        found, notes = self.segments(language_id, archive)
-        kept = list(self._cleaned(found))
-        if len(kept) < len(found):
-            empty = sorted({segment.id for segment in found} - {segment.id for segment in kept})
+        kept, notes = self._with_text(language, archive)
+        check_ids(language, "segment id", [segment.id for segment in kept])
+        pivot = self.pivot or language
+        if self.parallel:
+            of_pivot = kept if pivot == language else self._with_text(pivot, archive)[0]
+            ids = [segment.id for segment in of_pivot]
+            drawn = sorted(ids, key=lambda identifier: digest([self.seed, identifier]))
+        else:
+            ids = drawn = [segment.id for segment in kept]
+        if self.skip_segments and len(drawn) < self.skip_segments + 2:
+            raise NeuroglotError(
+                f"language {pivot!r}: skip_segments leaves out {self.skip_segments} of "
+                f"{len(drawn)} segments with text; a corpus needs at least two"
+            )
+        drawn = drawn[self.skip_segments :][: self.max_segments]
+        place, text = {name: at for at, name in enumerate(drawn)}, dict(kept)
+        read = [Segment(name, text[name]) for name in ids if name in place and name in text]
+        if len(read) < 2:
+            raise NeuroglotError(
+                f"language {language!r}: found {len(read)} segment(s) with text"
+                + (f" of the {len(drawn)} drawn of {pivot!r}" if pivot != language else "")
+                + "; a corpus needs at least two"
+            )
+        if lacking := len(drawn) - len(read):
+            notes = [*notes, f"lacks {lacking} of the {len(drawn)} segments drawn of {pivot}"]
+        places = tuple(place[segment.id] for segment in read)
+        return Reading(tuple(read), tuple(notes), places, len(drawn) if self.parallel else 0)
+
+    def _with_text(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
+        """Read a language's segments that match ``segment_ids`` and have text, and notes."""
+        segments, notes = self.segments(language, archive)
+        kept = list(self._cleaned(segments))
+        if len(kept) < len(segments):
+            empty = sorted({segment.id for segment in segments} - {segment.id for segment in kept})
             more = f" and {len(empty) - SHOWN_IDS} more" if len(empty) > SHOWN_IDS else ""
             notes = [*notes, f"left out without text: {', '.join(empty[:SHOWN_IDS])}{more}"]
         if self.segment_ids is not None:
-            kept = self._chosen(language_id, kept)
-        if self.skip_segments and len(kept) < self.skip_segments + 2:
-            raise NeuroglotError(
-                f"language {language_id!r}: skip_segments leaves out {self.skip_segments} of "
-                f"{len(kept)} segments with text; a corpus needs at least two"
-            )
-        kept = kept[self.skip_segments :][: self.max_segments]
-        _check_segments(language_id, kept)
-        return Reading(tuple(kept), tuple(notes))
+            kept = _matching(language, kept, self.segment_ids)
+        return kept, list(notes)
 
-    def _chosen(self, language_id: str, segments: list[Segment]) -> list[Segment]:
-        pattern = self.segment_ids or "*"
-        chosen = [segment for segment in segments if fnmatchcase(segment.id, pattern)]
-        if segments and not chosen:
-            raise NeuroglotError(
-                f"language {language_id!r}: segment_ids: no segment's id matches {pattern!r}; "
-                f"the first is {segments[0].id!r}"
-            )
-        return chosen
-
-    def _cleaned(self, segments: Iterable[Segment]) -> Iterable[Segment]:
+    def _cleaned(self, segments: Iterable[Segment]) -> Iterator[Segment]:
         for identifier, text in segments:
             cleaned = strip_punctuation(text) if self.strip_punctuation else text.strip()
             if cleaned:
                 yield Segment(identifier, cleaned)
 
 
-def _check_segments(language_id: str, segments: Sequence[Segment]) -> None:
-    if len(segments) < 2:
+def _matching(language: str, segments: list[Segment], pattern: str) -> list[Segment]:
+    chosen = [segment for segment in segments if fnmatchcase(segment.id, pattern)]
+    if segments and not chosen:
         raise NeuroglotError(
-            f"language {language_id!r}: found {len(segments)} segment(s) with text; a corpus "
-            "needs at least two"
+            f"language {language!r}: segment_ids: no segment's id matches {pattern!r}; the first "
+            f"is {segments[0].id!r}"
         )
+    return chosen
+
+
+def check_ids(language: str, noun: str, ids: Iterable[str]) -> None:
+    """Refuse ids that are repeated, too long or contain NUL; ``noun`` says what they are.
+
+    Raises:
+        NeuroglotError: Names the language and the first such id.
+    """
     seen: set[str] = set()
-    for segment in segments:
-        if len(segment.id) > LONGEST_ID or "\0" in segment.id:
+    for identifier in ids:
+        if len(identifier) > LONGEST_ID or "\0" in identifier:
             raise NeuroglotError(
-                f"language {language_id!r}: {segment.id[:80]!r} is no segment id: it has more than "
+                f"language {language!r}: {identifier[:80]!r} is no {noun}: it has more than "
                 f"{LONGEST_ID} characters, or a NUL"
             )
-        if segment.id in seen:
+        if identifier in seen:
             raise NeuroglotError(
-                f"language {language_id!r}: segment id {segment.id!r} stands twice; ids must be "
-                "distinct within a language"
+                f"language {language!r}: {noun} {identifier!r} stands twice; ids must be distinct "
+                "within a language"
             )
-        seen.add(segment.id)
+        seen.add(identifier)
 
 
 def check_parallel(corpus: str, segment_ids: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a corpus in which two languages share no segment.
-
-    Args:
-        corpus: The corpus's id, for the message.
-        segment_ids: Segment ids by language.
+    """Refuse a corpus, given its segment ids by language, if two languages share no segment.
 
     Raises:
-        NeuroglotError: Two languages share no segment id.
+        NeuroglotError: Names the corpus, the languages and their first ids.
     """
-    sets = {language: set(ids) for language, ids in segment_ids.items()}
-    for one, other in combinations(sets, 2):
-        if sets[one].isdisjoint(sets[other]):
+    for first, second in combinations(segment_ids, 2):
+        if set(segment_ids[first]).isdisjoint(segment_ids[second]):
             raise NeuroglotError(
-                f"corpus {corpus!r}: languages {one!r} and {other!r} share no segment id "
-                f"({one}: {segment_ids[one][0]!r}, …; {other}: {segment_ids[other][0]!r}, …); "
-                "parallel texts need the same ids in every language"
+                f"corpus {corpus!r}: languages {first!r} and {second!r} share no segment id "
+                f"({first}: {segment_ids[first][0]!r}, …; {second}: {segment_ids[second][0]!r}, "
+                "…); parallel texts need the same ids in every language"
             )
 
 
 def write_parquet(reading: Reading, path: Path) -> None:
-    """Write a reading as columns `segment` and `text`, with notes in the schema's metadata.
-
-    The file appears complete or not at all; equal readings give equal bytes.
-    """
+    """Write a reading as columns `segment, text, place`; notes and `drawn` are metadata."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [("segment", pa.string()), ("text", pa.string())],
-        metadata={
-            "notes": json.dumps(list(reading.notes), ensure_ascii=False),
-            "content": digest([reading.segments, reading.notes]),
-        },
-    )
-    columns = [_strings([segment.id for segment in reading.segments])]
-    columns.append(_strings([segment.text for segment in reading.segments]))
-    table = pa.table(columns, schema=schema)
-    with written_whole(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    ids, texts = zip(*reading.segments, strict=True) if reading.segments else ((), ())
+    # `pa.array` would import pandas here too.
+    places = [None, pa.py_buffer(array("q", reading.places))]
+    columns = {
+        "segment": _strings(ids),
+        "text": _strings(texts),
+        "place": pa.Array.from_buffers(pa.int64(), len(ids), places),
+    }
+    table = pa.table(columns, metadata={"drawn": str(reading.drawn)})
+    write_table(table, reading.notes, _content(reading), path)
+
+
+def _content(reading: Reading) -> str:
+    return digest([reading.content, reading.notes])
 
 
 def _strings(texts: Sequence[str]) -> "pa.ChunkedArray":
@@ -226,19 +285,11 @@ def read_parquet(path: Path) -> Reading:
     Raises:
         NeuroglotError: The file is missing, damaged or was not written by `write_parquet`.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:  # read_table needs imports of a quarter of a second
-            table = file.read()
-        notes = json.loads((table.schema.metadata or {})[b"notes"])
-        content = (table.schema.metadata or {})[b"content"].decode()
+    def parse(table: "pa.Table", notes: tuple[str, ...]) -> Reading:
         pairs = zip(table["segment"].to_pylist(), table["text"].to_pylist(), strict=True)
-        reading = Reading(tuple(Segment(*pair) for pair in pairs), tuple(notes))
-        whole = digest([reading.segments, reading.notes]) == content
-    except (OSError, KeyError, ValueError, TypeError, MemoryError, pa.ArrowException) as error:
-        raise NeuroglotError(f"{path}: is not a corpus file of this workflow: {error}") from error
-    if not whole:
-        raise NeuroglotError(f"{path} is damaged; remove it and run the workflow again")
-    return reading
+        segments = tuple(Segment(*pair) for pair in pairs)
+        places, drawn = tuple(table["place"].to_pylist()), table.schema.metadata[b"drawn"]
+        return Reading(segments, notes, places, int(drawn))
+
+    return read_table(path, "corpus", parse, _content)

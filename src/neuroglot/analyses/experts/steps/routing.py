@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -27,8 +27,22 @@ ROWS = 512  # rows of stored activations per chunk
 Members = Sequence[NDArray[np.int64]]
 """The neurons of each expert, by layer: results of ``measures.experts.members``."""
 
-Counted = tuple[NDArray[np.int64], NDArray[np.int64], str]
-"""Numbers of tokens: activating experts, [layer, fold, expert]; all, [fold]; and the language."""
+
+class Counted(NamedTuple):
+    """What was counted of a text.
+
+    Attributes:
+        active: tokens at which an expert is active, ``[layer, fold, expert]``.
+        tokens: all tokens, ``[fold]``.
+        drawn: number of segments drawn for all languages, 0 if the corpus is not parallel.
+        labels: ids of the ``language`` and the ``corpus``.
+    """
+
+    active: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    drawn: int
+    labels: dict[str, str]
+
 
 VARIABLES: Mapping[str, str] = {
     "active": "tokens of the fold's segments at which the expert is among the most active",
@@ -39,66 +53,77 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: RoutingInputs, settings: RoutingSettings) -> xr.Dataset:
     """Count on recorded rows or, if there are none, during a forward pass."""
     partition = read_partition(inputs.partition)
-    experts_of = (own[own != measure.NO_EXPERT] for own in partition.values)
-    members = [measure.members(own, settings.experts_per_layer) for own in experts_of]
-    match inputs.text:
-        case Path() as rows:
-            active, tokens, language = _from_rows(rows, members, settings)
-        case model, text:
-            active, tokens, language = _from_forward(model, text, inputs.work, members, settings)
+    members = [
+        measure.members(expert[expert != measure.NO_EXPERT], settings.experts_per_layer)
+        for expert in partition.values
+    ]
+    match inputs.rows, inputs.model, inputs.tokens:
+        case Path() as rows, None, None:
+            counted = _from_rows(rows, members, settings)
+        case None, Path() as model, Path() as text:
+            counted = _from_forward(model, text, inputs.work, members, settings)
+        case _:
+            raise TypeError("routing reads either rows, or tokens and the model that reads them")
     return xr.Dataset(
         {
-            "active": (("layer", "fold", "expert"), active, {"units": "tokens"}),
-            "tokens": ("fold", tokens, {"units": "tokens"}),
+            "active": (("layer", "fold", "expert"), counted.active, {"units": "tokens"}),
+            "tokens": ("fold", counted.tokens, {"units": "tokens"}),
         },
         coords={
             "layer": partition["layer"],
             "stack": partition["stack"],
             "stack_layer": partition["stack_layer"],
-            "fold": np.arange(len(tokens)),
+            "fold": np.arange(len(counted.tokens)),
         },
-        attrs={"language": language, "source": "section 3, cross-layer expert selection"},
+        attrs={
+            **counted.labels,
+            "drawn": counted.drawn,
+            "source": "section 3, cross-layer expert selection",
+        },
     ).transpose("fold", ...)
 
 
 def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Counted:
     [recorded] = open_recorded([rows])
     count = recorded.counts["rows"]
-    segment = recorded.data["segment_index"].values[:count]
-    tokens = measure.tokens_by_fold(segment, recorded.counts["segments"])
+    place = recorded.data["segment_place"].values[:count]
+    tokens = measure.tokens_by_fold(place, recorded.counts["folds"])
     folds = len(tokens)
     total = np.zeros((len(members), folds, settings.experts_per_layer), np.int64)
     for start in range(0, count, ROWS):
         chunk = slice(start, min(start + ROWS, count))
         z = [
             measure.standardise(
-                measure.expert_scores(recorded.rows("act", layer, chunk), own, settings.score)
+                measure.expert_scores(recorded.rows("act", layer, chunk), of_layer, settings.score)
             )
-            for layer, own in enumerate(members)
+            for layer, of_layer in enumerate(members)
         ]
-        of_fold = np.arange(folds)[:, None] == segment[chunk] % FOLDS
+        of_fold = np.arange(folds)[:, None] == place[chunk] % FOLDS
         total += measure.active_count(
             np.stack(z, axis=1), settings.active_fraction, of_fold.astype(np.float32)
         )
-    return total, tokens, recorded.language
+    labels = {"language": recorded.language, "corpus": recorded.corpus}
+    return Counted(total, tokens, recorded.counts["drawn"], labels)
 
 
 def _from_forward(
     model: Path, text: Path, work: Work, members: Members, settings: RoutingSettings
 ) -> Counted:
-    from neuroglot.capture.engine import Engine, Recording
+    from neuroglot.capture.blocks import Recording
+    from neuroglot.capture.engine import Engine
     from neuroglot.models.load import load
 
-    read = read_tokens(text)
+    tokens = read_tokens(text)
     engine = Engine(load(model, settings.device, settings.dtype), work.execution)
-    tokens = measure.tokens_by_fold(read.segment, len(read.segment_ids))
+    by_fold = measure.tokens_by_fold(tokens.places[tokens.segment], tokens.fold_count)
     counter = _collector(members, settings)
     recording = Recording(over="every token", cross_layer=(counter,))
     origin = store.read_completion(text).origin
     label = f"{origin['model']} experts {origin['language']}"
     # An interrupted pass stores its counts under the fingerprint of the recording.
-    sums = engine.run(read, recording, work.progress, label)
-    return sums["active_by_fold"][:, : len(tokens)], tokens, origin["language"]
+    sums = engine.run(tokens, recording, work.progress, label)
+    labels = {name: origin[name] for name in ("language", "corpus")}
+    return Counted(sums["active_by_fold"][:, : len(by_fold)], by_fold, tokens.drawn, labels)
 
 
 def _collector(members: Members, settings: RoutingSettings) -> "CrossLayerCollector":
@@ -107,11 +132,11 @@ def _collector(members: Members, settings: RoutingSettings) -> "CrossLayerCollec
 
     from neuroglot.capture.collectors import CrossLayerCollector
 
-    on_cpu = [torch.from_numpy(own) for own in members]
+    on_cpu = [torch.from_numpy(of_layer) for of_layer in members]
 
     def layer(index: int, act: "torch.Tensor") -> "torch.Tensor":
-        own = on_cpu[index].to(act.device)
-        z: torch.Tensor = measure.standardise(measure.expert_scores(act, own, settings.score))
+        of_layer = on_cpu[index].to(act.device)
+        z: torch.Tensor = measure.standardise(measure.expert_scores(act, of_layer, settings.score))
         return z
 
     def rows(z: "torch.Tensor", folds: "torch.Tensor") -> "dict[str, torch.Tensor]":

@@ -7,6 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.measures.bootstrap import interval, named_bounds
+from neuroglot.measures.significance import difference_interval
 
 CHANGED = ("chosen", "deactivated", "language")
 
@@ -41,24 +42,24 @@ def compared_over_windows(
         replicates: resamples of the windows.
 
     Returns:
-        ``change(chosen, deactivated, language)``: ln(perplexity / baseline), nats per token. Also
-        bounds of the change, of ``perplexity`` with the same dimensions, and of
-        ``baseline(language)``, from the percentile bootstrap over windows. A change is resampled
-        over the same windows with and without the neurons.
+        ``change(chosen, deactivated, language)``: ln(perplexity / baseline), nats per token, with
+        the bounds of the sign-flip test over windows. Also bounds of ``perplexity`` with the same
+        dimensions and of ``baseline(language)``: logarithms of perplexity are means over windows,
+        whose bounds are those of the bootstrap. Bounds of few windows are NaN.
     """
     shape = (2, len(without), len(whole), len(whole))
     changed, perplexities = np.empty((2, *shape))
     baseline, change = np.empty((2, len(whole))), np.empty(shape[1:])
     for place, (windows, predicted) in enumerate(zip(whole, tokens, strict=True)):
         per_token = len(windows) / predicted  # from a window's sum to a mean per token
-        rows = [windows, *(own[place] for one in without for own in one)]
-        losses = xr.DataArray(np.stack(rows) * per_token, dims=("set", "item"))
+        edited = [texts[place] for deactivated in without for texts in deactivated]
+        losses = xr.DataArray(np.stack([windows, *edited]) * per_token, dims=("set", "item"))
         both = np.exp(np.stack(interval(losses, replicates)))
         baseline[:, place] = both[:, 0]
         perplexities[..., place] = both[:, 1:].reshape(shape[:-1])
         paired = (losses - losses[0])[1:]
         change[..., place] = paired.mean("item").values.reshape(shape[1:-1])
-        changed[..., place] = np.stack(interval(paired, replicates)).reshape(shape[:-1])
+        changed[..., place] = np.stack(difference_interval(paired)).reshape(shape[:-1])
     nats, units = {"units": "nats per token"}, {"units": "perplexity"}
     return xr.Dataset(
         {

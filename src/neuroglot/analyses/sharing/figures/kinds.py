@@ -8,11 +8,11 @@ from xarray import Dataset
 
 from neuroglot.analyses.sharing.figures import looks
 from neuroglot.analyses.sharing.figures.looks import KINDS, told
-from neuroglot.figures import languages, lines, points, sheets, style
+from neuroglot.figures import languages, points, sheets
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
-from neuroglot.figures.sheets import Facet
-from neuroglot.figures.texts import held, tasks_of
+from neuroglot.figures.style import Drawing
+from neuroglot.figures.texts import panels_of
 from neuroglot.tables import valued
 
 ACTIVE = {"active": Look("active neurons (band: lowest to highest language)", "#000000")}
@@ -26,7 +26,6 @@ REPEATED = Series(
 )
 
 
-@style.styled
 def neuron_kinds(ds: Dataset) -> Figure:
     """Share of each kind (left) and of active neurons (right), one row per task.
 
@@ -42,7 +41,6 @@ def neuron_kinds(ds: Dataset) -> Figure:
     return looks.kinds(ds, columns, "kinds of neurons", Series("kind", {**KINDS.looks, **ACTIVE}))
 
 
-@style.styled
 def repeating(ds: Dataset) -> Figure:
     """Share of neurons of a kind in an item, in every item, and in every one by chance.
 
@@ -52,37 +50,29 @@ def repeating(ds: Dataset) -> Figure:
     Args:
         ds: ``overlap(task, layer, kind)``, ``kind_share(task, layer, kind)``, ``items(task)``.
     """
-    tasks = tasks_of(ds, "overlap")
-    if tasks is None:
-        return style.empty("no kinds of neurons in several items")
+    tasks = panels_of(ds, "overlap", "task", "no kinds of neurons in several items")
     ds = ds.assign(chance=ds["kind_share"] ** ds["items"])
     parts = [valued(ds[[name]].mean("layer"), name).assign(share=name) for name in REPEATED]
     table = pd.concat(parts, ignore_index=True)
     figure = points.by_level(table, KINDS, REPEATED, "share of neurons", columns=tasks)
     sheets.as_shares(figure.axes, "x")
-    sheets.legend(figure, sheets.point_handles(REPEATED))
-    sheets.title(figure, ds, "neurons that repeat their behaviour, mean over layers")
-    return figure
+    subject = "neurons that repeat their behaviour, mean over layers"
+    return sheets.title(figure, ds, subject)
 
 
-@style.styled
 def dead(ds: Dataset) -> Figure:
     """Share of an item's non-activated neurons that are inactive at all its tokens, by language.
 
     Args:
         ds: ``dead(task, layer, language)`` with ``dead_low`` and ``dead_high``, ``items(task)``.
     """
-    tasks = tasks_of(ds, "dead")
-    if tasks is None:
-        return style.empty("no non-activated neurons")
-    unit, shown = "share of non-activated neurons", looks.trusted(ds)
-    figure = languages.by_layer(shown, "dead", unit, tasks, whole=True)
-    note = looks.BANDS if len(held(ds, "dead", "language")) <= lines.MOST_COLOURED else ""
-    sheets.title(figure, ds, "non-activated neurons that no token activates", note)
-    return figure
+    tasks = panels_of(ds, "dead", "task", "no non-activated neurons")
+    unit, ds = "share of non-activated neurons", looks.trusted(ds)
+    figure = languages.by_layer(ds, "dead", unit, tasks, whole=True)
+    note = looks.BANDS if figure.legends else ""
+    return sheets.title(figure, ds, "non-activated neurons that no token activates", note)
 
 
-@style.styled
 def sweep(ds: Dataset, share: str, dimension: str, words: str, most: int | None) -> Figure:
     """Share of each kind (columns) in each task (rows), one line per step of a sweep.
 
@@ -95,35 +85,33 @@ def sweep(ds: Dataset, share: str, dimension: str, words: str, most: int | None)
         most: number of tasks, from the first, that are drawn; None: all.
     """
     ds = looks.trusted(ds).isel(task=slice(most))
-    tasks = tasks_of(ds, share)
-    if tasks is None:
-        return style.empty(f"no shares of kinds by {words}")
+    tasks = panels_of(ds, share, "task", f"no shares of kinds by {words}")
     ds = ds.assign_coords({dimension: [f"{step:g}" for step in ds[dimension].values]})
-    drawn = looks.steps(dimension, ds[dimension].values.tolist(), words)
-    columns, axis = Facet.of(KINDS), LayerAxis.of(ds)
-    figure = looks.grid(valued(ds, share), axis, drawn, tasks, columns, share_y="col")
+    steps = looks.steps(dimension, ds[dimension].values.tolist(), words)
+    table, axis = valued(ds, share), LayerAxis.of(ds)
+    figure = looks.grid(table, axis, steps, tasks, KINDS, share_y="col")
     sheets.as_shares(figure.axes, whole=False)
     for ax in figure.axes:
         ax.set_ylim(bottom=0)
-    sheets.title(figure, ds, f"kinds by {words}", f"{looks.BANDS}; columns differ in scale")
-    return figure
+    note = f"{looks.BANDS}; columns differ in scale"
+    return sheets.title(figure, ds, f"kinds by {words}", note)
 
 
-def swept(share: str, dimension: str, words: str, most: int | None = None) -> style.Drawing:
+def swept(share: str, dimension: str, words: str, most: int | None = None) -> Drawing:
     """The drawing of a sweep, and its finding."""
-    draw = partial(sweep, share=share, dimension=dimension, words=words, most=most)
+    draw = partial(sweep, share=share, dimension=dimension, words=words)
     begin = f"Change of shares with the {words}"
-    return style.Drawing(draw, partial(told, name=share, words=begin, along=dimension, most=most))
+    return Drawing(draw, partial(told, name=share, words=begin, along=dimension), most=most)
 
 
-FIGURES: dict[str, style.Drawing] = {
-    "figures_02_04_11_18_kinds": style.Drawing(
+FIGURES = {
+    "figures_02_04_11_18_kinds": Drawing(
         neuron_kinds, partial(told, name="kind_share", words="Shares of neurons")
     ),
-    "figure_05_behaviour_repeating": style.Drawing(
+    "figure_05_behaviour_repeating": Drawing(
         repeating, partial(told, name="overlap", words="Of one kind in every item")
     ),
-    "figure_06_dead": style.Drawing(
+    "figure_06_dead": Drawing(
         dead, partial(told, name="dead", words="Share of the non-activated that no token activates")
     ),
     "figure_19_language_count": swept(

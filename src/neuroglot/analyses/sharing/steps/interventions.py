@@ -20,21 +20,24 @@ def compute(inputs: InterventionsInputs, settings: InterventionsSettings) -> xr.
     data = data.reindex(language=settings.languages, variant=list(VARIANTS))
     for variable in data.values():
         variable.attrs["source"] = "tables 2, 3, 5 and 6"
+    scoring = [of_task.attrs["scoring"] for of_task in answers.values()]
     return (
         data.drop_attrs(deep=False)
-        .assign_coords(scoring=("task", [one.attrs["scoring"] for one in answers.values()]))
+        .assign_coords(scoring=("task", scoring))
         .assign_attrs(random_seeds=settings.random_seeds, positions=settings.positions)
     )
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Accuracy, chance, and log-probability of gold, by task, variant and language."""
-    compared = {
-        quantity: with_bounds(quantity, f"{quantity}_difference", f"{quantity}_excess")
+    accuracy, log_probability = (
+        with_bounds(quantity, f"{quantity}_difference", f"{quantity}_excess")
         for quantity in ("accuracy", "log_probability")
-    }
-    accuracy = [*compared["accuracy"], "exact_accuracy", "neurons", "chance"]
+    )
+    judged = ["items", "excluded", "facts"]
+    numbers = ["exact_accuracy", "neurons", "chance"]
+    tests = ["log_probability_excess_p_value", "fewest_facts"]
     return {
-        "accuracy": tidy(data[[*accuracy, "items", "excluded"]]),
-        "log_probability": tidy(data[[*compared["log_probability"], "items", "excluded"]]),
+        "accuracy": tidy(data[[*accuracy, *numbers, *judged]]),
+        "log_probability": tidy(data[[*log_probability, *tests, *judged]]),
     }

@@ -1,0 +1,219 @@
+"""Algorithm 1 against its literal loops, hand-computed cases and planted structure."""
+
+import math
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from neuroglot.analyses.roles.measures.distance import distance_matrix, prepare
+from neuroglot.errors import NeuroglotError
+from neuroglot.measures.bootstrap import expanded_level, fold_weights
+
+
+def recorded(values: np.ndarray, segment: list, width: str = "neuron") -> xr.DataArray:
+    return xr.DataArray(
+        values,
+        dims=("layer", "row", width),
+        coords={
+            "layer": np.arange(len(values)),
+            "stack": ("layer", ["decoder"] * len(values)),
+            "segment": ("row", segment),
+        },
+    )
+
+
+def language(seed: int, segment: list, layers: int = 2, width: int = 7) -> xr.DataArray:
+    rng = np.random.default_rng(seed)
+    return recorded(rng.normal(size=(layers, len(segment), width)).astype("float32"), segment)
+
+
+def representation_distance(
+    source: xr.DataArray, target: xr.DataArray, scale: str = "none"
+) -> xr.Dataset:
+    """Algorithm 1 from one language to another."""
+    matrix = distance_matrix({"source": source, "target": target}, scale)
+    return matrix.sel(language_a="source", language_b="target", drop=True)
+
+
+def literal(source: np.ndarray, target: np.ndarray) -> float:
+    """Algorithm 1 of one segment pair, line by line."""
+    total_dist = 0.0
+    for i in range(len(source)):
+        min_dist = math.inf
+        for j in range(len(target)):
+            score = math.dist(source[i].tolist(), target[j].tolist())
+            if score < min_dist:
+                min_dist = score
+        total_dist += min_dist
+    return total_dist
+
+
+def slow(source: xr.DataArray, target: xr.DataArray) -> list[float]:
+    common = sorted(set(source["segment"].values) & set(target["segment"].values))
+    return [
+        sum(
+            literal(
+                source.values[layer][source["segment"].values == segment],
+                target.values[layer][target["segment"].values == segment],
+            )
+            for segment in common
+        )
+        for layer in range(source.sizes["layer"])
+    ]
+
+
+def scaled_slowly(rows: xr.DataArray) -> xr.DataArray:
+    values = rows.astype("float64")
+    low, high = values.min("neuron"), values.max("neuron")
+    return ((values - low) / (high - low)).transpose(*rows.dims)
+
+
+A = language(1, ["s1", "s1", "s0", "s0", "s0", "s3"])
+B = language(2, ["s0", "s0", "s0", "s1", "s1", "s1", "s2", "s2"])
+
+
+def test_by_hand():
+    source = recorded(np.array([[[0.0, 0.0], [3.0, 4.0]]]), [5, 5])
+    target = recorded(np.array([[[0.0, 0.0], [0.0, 1.0]]]), [5, 5])
+    forth = representation_distance(source, target)
+    assert forth["distance"].item() == pytest.approx(math.sqrt(18))
+    assert forth["distance_mean"].item() == pytest.approx(math.sqrt(18) / 2)
+    assert representation_distance(target, source)["distance"].item() == pytest.approx(1.0)
+    assert forth["stack"].values.tolist() == ["decoder"]
+
+
+@pytest.mark.parametrize("scale", ["none", "minmax"])
+def test_against_the_literal_algorithm(scale):
+    found = representation_distance(A, B, scale)
+    a, b = (A, B) if scale == "none" else (scaled_slowly(A), scaled_slowly(B))
+    np.testing.assert_allclose(found["distance"], slow(a, b), rtol=1e-10)
+    np.testing.assert_allclose(found["distance_mean"], found["distance"] / 5, rtol=1e-14)
+    assert found["prefixes"] == 5
+    assert found["segments"] == 2
+    assert found["segments_left_out"] == 2
+
+
+def test_the_two_directions_differ():
+    forth, back = representation_distance(A, B), representation_distance(B, A)
+    assert (forth["prefixes"], back["prefixes"]) == (5, 6)
+    assert abs(forth["distance"] - back["distance"]).min() > 0.01
+
+
+def test_order_of_rows_and_segments_does_not_matter():
+    shuffled = A.isel(row=[2, 5, 1, 3, 0, 4])
+    xr.testing.assert_allclose(
+        representation_distance(shuffled, B), representation_distance(A, B), rtol=1e-12
+    )
+
+
+def test_a_language_is_no_distance_from_itself():
+    found = representation_distance(A, A)
+    np.testing.assert_allclose(found["distance"], 0, atol=1e-6)
+    assert found["segments_left_out"] == 0
+
+
+def test_without_a_common_segment_there_is_no_distance():
+    found = representation_distance(A, language(3, ["x", "y"]))
+    assert found["distance"].isnull().all()
+    assert found["distance_mean"].isnull().all()
+    assert found["segments"] == found["prefixes"] == 0
+    assert found["segments_left_out"] == 5
+
+
+def test_massive_activations_do_not_drown_the_nearest():
+    """A neuron at 1e5 in every row leaves float32 products no digits for the others."""
+    a, b = A.copy(deep=True), B.copy(deep=True)
+    a[:, :, 0], b[:, :, 0] = 1e5, 1e5
+    np.testing.assert_allclose(representation_distance(a, b)["distance"], slow(a, b), rtol=1e-5)
+
+
+def test_float16_rows():
+    half = representation_distance(A.astype("float16") * 200, B.astype("float16") * 200)
+    wide = representation_distance(
+        (A.astype("float16") * 200).astype("float64"), (B.astype("float16") * 200).astype("float64")
+    )
+    xr.testing.assert_identical(half, wide)
+
+
+def test_matrix_holds_every_ordered_pair():
+    rows = {"hi": A, "cs": B, "en": language(4, ["s0", "s1", "s1", "s3"])}
+    matrix = distance_matrix(rows, "minmax")
+    assert matrix["distance"].dims == ("language_a", "language_b", "layer")
+    assert matrix["language_a"].values.tolist() == ["hi", "cs", "en"]
+    for a in rows:
+        for b in rows:
+            found = matrix.sel(language_a=a, language_b=b, drop=True)
+            expected = representation_distance(rows[a], rows[b], "minmax")
+            for name in expected:
+                np.testing.assert_allclose(found[name], expected[name], rtol=1e-12, atol=1e-6)
+    assert (matrix["distance"].sel(language_a="en", language_b="en") == 0).all()
+
+
+def test_bounds_are_those_of_the_segments_that_two_languages_share():
+    """Each replicate draws from all segments; a pair takes its own segments' draws."""
+    rows = {"hi": A, "cs": B, "en": language(4, ["s0", "s1", "s1", "s3"])}
+    matrix = distance_matrix(rows, replicates=50)
+    labels = ["s0", "s1", "s2", "s3"]
+    draws = fold_weights(len(labels), 50)
+    for a, b in (("hi", "cs"), ("cs", "hi"), ("hi", "en"), ("en", "cs")):
+        source, target = rows[a], rows[b]
+        shared = sorted(set(source["segment"].values) & set(target["segment"].values))
+        means = []
+        for draw in draws:
+            times = {label: draw[labels.index(label)] for label in shared}
+            prefixes = sum(times[label] * (source["segment"] == label).sum() for label in shared)
+            parts = [
+                np.multiply(times[label], slow(source[:, source["segment"] == label], target))
+                for label in shared
+            ]
+            means.append(sum(parts) / float(prefixes) if prefixes else [np.nan] * 2)
+        level = expanded_level(len(shared))
+        low, high = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        found = matrix.sel(language_a=a, language_b=b)
+        np.testing.assert_allclose(found["distance_mean_low"], low, rtol=1e-10)
+        np.testing.assert_allclose(found["distance_mean_high"], high, rtol=1e-10)
+
+
+def test_order_of_languages_changes_no_bit():
+    segment = [number // 9 for number in range(80)]
+    rows = {name: language(seed, segment[seed:], width=333) for seed, name in enumerate("dacb")}
+    forward = distance_matrix(rows)
+    backward = distance_matrix({name: rows[name] for name in reversed(rows)})
+    order = list(rows)
+    xr.testing.assert_identical(backward.sel(language_a=order, language_b=order), forward)
+
+
+def test_layers_can_be_taken_in_parts():
+    rows = {"hi": A, "cs": B}
+    parts = [
+        distance_matrix({name: one.isel(layer=[layer]) for name, one in rows.items()})
+        for layer in range(2)
+    ]
+    whole = distance_matrix(rows)
+    np.testing.assert_allclose(
+        xr.concat([part["distance"] for part in parts], dim="layer"), whole["distance"], rtol=1e-12
+    )
+
+
+def test_planted_translation_is_nearest():
+    segment = [number // 5 for number in range(40)]
+    english = language(5, segment, width=50)
+    noise = np.random.default_rng(6).normal(size=english.shape).astype("float32")
+    close, far = english + 0.1 * noise, english + 2 * noise
+    matrix = distance_matrix({"en": english, "near": close, "far": far})["distance"]
+    assert (
+        matrix.sel(language_a="en", language_b="near") * 5
+        < matrix.sel(language_a="en", language_b="far")
+    ).all()
+
+
+def test_clear_errors():
+    with pytest.raises(NeuroglotError, match="did you mean 'minmax'"):
+        prepare(A, "min-max")
+    with pytest.raises(NeuroglotError, match="differ in layers or width"):
+        representation_distance(A, language(2, ["s0"], width=8))
+    with pytest.raises(NeuroglotError, match=r"segment\(row\)"):
+        prepare(A.drop_vars("segment"))
+    with pytest.raises(NeuroglotError, match="no languages"):
+        distance_matrix({})

@@ -1,0 +1,223 @@
+"""What ``sharing`` asks of a run, and the steps that put others' results beside each other."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from neuroglot import layout, store
+from neuroglot.analyses.base import LanguageFacts, Run, Scope
+from neuroglot.analyses.sharing import SHARING
+from neuroglot.analyses.sharing.measures.kinds import kinds
+from neuroglot.analyses.sharing.settings import (
+    ComparisonInputs,
+    ComparisonSettings,
+    InterventionsInputs,
+    InterventionsSettings,
+    SharingSettings,
+)
+from neuroglot.analyses.sharing.steps import answers, comparison, interventions
+from neuroglot.analyses.sharing.steps.answers import VARIANTS
+from neuroglot.capture.settings import CaptureSettings, PromptsGroup
+from neuroglot.measures.bootstrap import with_bounds
+
+ASKED = {
+    "facts": ["en", "de", "fr"],
+    "facts-1-shot": ["en", "de", "fr"],
+    "nli": ["en", "de"],
+}
+TASKS = {
+    "facts": SimpleNamespace(scoring="rank", shots=0),
+    "facts-1-shot": SimpleNamespace(scoring="rank", shots=1),
+    "nli": SimpleNamespace(scoring="string", shots=0),
+}
+
+
+class Configured:
+    """As much of a run as the analysis looks at."""
+
+    tasks = TASKS
+    capture = CaptureSettings(device="cpu", dtype="float32")
+
+    def corpus_languages(self, *names: str) -> list[str]:
+        return [one for one in ("en", "de", "fr") if any(one in ASKED[name] for name in names)]
+
+    def facts(self, languages: Iterable[str]) -> dict[str, LanguageFacts]:
+        facts = LanguageFacts(name="a", family="b", genus="c", script="Latn")
+        return dict.fromkeys(languages, facts)
+
+
+RUN = cast(Run, Configured())
+
+
+def section(**changes: Any) -> SharingSettings:
+    values = {"tasks": ["nli", "facts"], "few_shot": ["facts", "facts-1-shot"]}
+    return SharingSettings.model_validate(values | changes)
+
+
+def of_step(name: str, scope: Scope, **changes: Any) -> tuple[Any, Any]:
+    """Inputs and settings of a step."""
+    step, own = SHARING.step(name), section(**changes)
+    return step.inputs(RUN, own, scope), step.settings(RUN, own, scope)
+
+
+def test_prompts_of_every_shown_task_are_recorded_once():
+    wishes = list(SHARING.recordings(RUN, section(site="act")))
+    assert [wish.source for wish in wishes] == ["nli", "facts", "facts-1-shot"]
+    assert {wish.group for wish in wishes} == {PromptsGroup(site="act")}
+
+
+def test_tasks_that_differ_in_shots_only_are_asked_in_the_same_languages():
+    assert list(SHARING.problems(RUN, section())) == []
+    [problem] = SHARING.problems(RUN, section(few_shot=["facts", "facts-1-shot", "nli"]))
+    assert problem.startswith("sharing.few_shot: 'facts' is asked in en, de, fr and 'nli' in en, ")
+    assert problem.endswith("give both the same languages")
+
+
+def test_kinds_are_told_apart_in_every_shown_task_and_answers_given_to_the_chosen():
+    inputs, settings = of_step("kinds", Scope(("one",)))
+    assert settings.tasks == list(inputs.prompts) == ["nli", "facts", "facts-1-shot"]
+    assert settings.languages == ["en", "de", "fr"]
+    assert list(inputs.prompts["nli"]) == ["en", "de"]
+    assert inputs.prompts["nli"]["de"] == layout.recording("one", "nli", "de", "prompts")
+    inputs, settings = of_step("effective", Scope(("one",)))
+    assert settings.tasks == list(inputs.items) == ["nli", "facts"]
+    answers = SHARING.step("answers")
+    assert answers.parts is not None
+    assert answers.parts(RUN, section()) == ["nli", "facts"]
+    inputs, settings = of_step("answers", Scope(("one",), "nli"), random_seeds=3)
+    assert inputs.items == {one: layout.items("nli", one) for one in ("en", "de")}
+    assert (settings.task, settings.scoring, settings.random_seeds) == ("nli", "string", 3)
+    assert (settings.device, settings.dtype) == ("cpu", "float32")
+    inputs, _ = of_step("interventions", Scope(("one",)))
+    assert inputs.answers["nli"] == layout.reduction("sharing", "answers", "one", "nli")
+
+
+def test_each_question_is_edited_in_its_own_neurons():
+    """Every variant against plain sums over the languages in which a neuron is active."""
+    generator, widths = np.random.default_rng(0), [11, 6]
+    on = generator.random((3, 4, 2, 11)) < 0.5  # [language, item, layer, neuron]
+    on[:, :, 1, 6:] = False
+    active = np.packbits(on, axis=-1, bitorder="little")
+    judgeable = np.array([[True, True, False, True], [True] * 4, [False, True, True, True]])
+    questions = {
+        language: [SimpleNamespace(judgeable=lambda _, this=bool(one): this) for one in own]
+        for language, own in zip(("en", "de", "fr"), judgeable, strict=True)
+    }
+    asked = answers._Asked("facts", "rank", questions, kinds(active, 11), active, widths)
+    variants = list(asked.variants(0.3, seeds=2))
+    names = [name for name, _ in variants]
+    assert set(names) == set(VARIANTS)
+    assert all(names.count(name) == 1 + name.startswith("random") for name in names)
+
+    places = np.array([1, 8, 4, 0, 9])
+    languages, items = np.argwhere(judgeable)[places].T
+    speakers = on.sum(0)[items]
+    of_kind = {
+        "all_shared": speakers == 3,
+        "partial_shared": speakers == 2,
+        "specific": speakers == 1,
+    }
+    silent = ~on[languages, items]
+    expected = {f"without_{kind}": mask for kind, mask in of_kind.items()} | {
+        "converted_specific": of_kind["specific"] & silent,
+        "converted_partial_shared": of_kind["partial_shared"] & silent,
+        "converted_both": (of_kind["specific"] | of_kind["partial_shared"]) & silent,
+    }
+    drawn: dict[str, list[bytes]] = {}
+    for name, variant in variants[1:]:
+        [edit] = variant(places)
+        assert (edit.operation, edit.value) == ("set", 0.3 if "converted" in name else 0.0), name
+        if not name.startswith("random_"):
+            np.testing.assert_array_equal(edit.neurons, expected[name], name)
+            continue
+        name = name.removeprefix("random_")
+        own = expected.get(name, expected.get(f"without_{name}"))
+        np.testing.assert_array_equal(edit.neurons.sum(-1), own.sum(-1), name)
+        assert not edit.neurons[:, 1, 6:].any(), name
+        drawn.setdefault(name, []).append(edit.neurons.tobytes())
+    assert all(first != second for first, second in drawn.values()), "a seed is a draw"
+
+
+def test_models_are_those_there_are():
+    """Not those that the section names, which may name none."""
+    for named in (None, ["one"]):
+        inputs, settings = of_step("comparison", Scope(("one", "two")), models=named)
+        assert settings.models == list(inputs.kinds) == ["one", "two"]
+    assert settings.shots == {"nli": 0, "facts": 0, "facts-1-shot": 1}
+
+
+def written(path: Path, data: xr.Dataset) -> Path:
+    store.begin(path, "reduction", {})
+    store.write_dataset(path, data)
+    store.complete(path, "reduction", {}, {})
+    return path
+
+
+def test_models_of_other_depths_stand_beside_each_other(tmp_path: Path):
+    kinds, depths = {}, {"one": 2, "two": 3}
+    for model, depth in depths.items():
+        shares = np.random.default_rng(depth).random((2, depth, 2))
+        kinds[model] = xr.Dataset(
+            dict.fromkeys(with_bounds("kind_share"), (("task", "layer", "kind"), shares)),
+            {
+                "task": ["nli", "facts"],
+                "layer": np.arange(depth),
+                "kind": ["all_shared", "specific"],
+                "stack": ("layer", ["decoder"] * depth),
+                "stack_layer": ("layer", np.arange(depth)),
+            },
+        )
+    # In another order than the models are wanted in.
+    paths = {model: written(tmp_path / f"{model}.zarr", kinds[model]) for model in ("two", "one")}
+    settings = ComparisonSettings(
+        models=["one", "two"], few_shot=["facts"], shots={"facts": 2, "nli": 0}
+    )
+    data = comparison.compute(ComparisonInputs(kinds=paths), settings)
+    assert data["model"].values.tolist() == ["one", "two"]
+    assert data["layers"].values.tolist() == [2, 3]
+    for model, depth in depths.items():
+        own = data["kind_share"].sel(model=model).transpose("task", "layer", "kind")
+        np.testing.assert_array_equal(own[:, :depth], kinds[model]["kind_share"])
+        assert own[:, depth:].isnull().all()
+    assert data["shots"].values.tolist() == [0, 2]
+    assert data["stack_layer"].values.tolist() == [0, 1, 2]
+    assert json.loads(data.attrs["few_shot"]) == ["facts"]
+
+
+def test_answers_of_tasks_stand_beside_each_other(tmp_path: Path):
+    languages = {"nli": ["en", "de"], "facts": ["en", "de", "fr"]}
+    scoring = {"nli": "string", "facts": "rank"}
+    values = {task: np.random.default_rng(i).random((13, 3)) for i, task in enumerate(scoring)}
+    paths = {}
+    for task in ("facts", "nli"):
+        own = values[task][:, : len(languages[task])]
+        data = xr.Dataset(
+            {"accuracy": (("variant", "language"), own)},
+            {"variant": list(VARIANTS), "language": languages[task]},
+            {"scoring": scoring[task]},
+        )
+        paths[task] = written(tmp_path / f"{task}.zarr", data)
+    settings = InterventionsSettings(
+        tasks=["nli", "facts"], languages=["fr", "en", "de"], positions="all", random_seeds=2
+    )
+    data = interventions.compute(InterventionsInputs(answers=paths), settings)
+    assert data["task"].values.tolist() == ["nli", "facts"]
+    assert data["scoring"].values.tolist() == ["string", "rank"]
+    assert data["language"].values.tolist() == ["fr", "en", "de"]
+    assert data["variant"].values.tolist() == list(VARIANTS)
+    found = data["accuracy"].transpose("task", "variant", "language")
+    np.testing.assert_array_equal(found.sel(task="facts"), values["facts"][:, [2, 0, 1]])
+    np.testing.assert_array_equal(found.sel(task="nli")[:, 1:], values["nli"][:, :2])
+    assert found.sel(task="nli", language="fr").isnull().all()
+    assert (data.attrs["positions"], data.attrs["random_seeds"]) == ("all", 2)
+
+
+@pytest.mark.parametrize("step", ["answers", "interventions"])
+def test_answers_need_causal_models(step: str):
+    assert SHARING.step(step).causal

@@ -1,0 +1,282 @@
+"""Intervals of ``sharing``: against loops over the same resamples, and the order that is kept."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from neuroglot.analyses.answers import Asked
+from neuroglot.analyses.run import merged
+from neuroglot.analyses.sharing.measures.by_item import means_bounded
+from neuroglot.analyses.sharing.measures.contribution import SHARES, contributions_bounded
+from neuroglot.analyses.sharing.measures.effective import score_statistics, scores_bounded
+from neuroglot.analyses.sharing.measures.kind_shares import kind_shares
+from neuroglot.analyses.sharing.measures.kinds import KINDS, KindBits, kinds, pack
+from neuroglot.analyses.sharing.measures.maxima import (
+    CANDIDATES,
+    maximum_interval,
+    resampled_maxima,
+)
+from neuroglot.capture.questions import Question
+from neuroglot.measures.answers import answer_statistics, control
+from neuroglot.measures.bootstrap import expanded_percentiles, resample_weights, with_bounds
+from neuroglot.measures.significance import (
+    difference_interval,
+    difference_p_value,
+    step_down_p_value,
+)
+from neuroglot.tables import tidy
+
+REPLICATES = 200
+
+
+def resamples(items: int, replicates: int = REPLICATES) -> list[list[int]]:
+    """The items of each resample, one as often as it was drawn."""
+    weights = np.concatenate([*resample_weights(items, replicates, 0)]).astype(int)
+    return [np.repeat(np.arange(items), own).tolist() for own in weights]
+
+
+def quantiles(drawn, units) -> np.ndarray:
+    """Low and high of [replicate, ...], with the number of items of each variable."""
+    drawn = np.array(drawn)
+    units = np.broadcast_to(units, drawn.shape[1:])
+    bounds = expanded_percentiles(drawn.reshape(len(drawn), -1).T, units.ravel())
+    return bounds.reshape(2, *units.shape)
+
+
+def test_the_band_of_a_share_is_that_of_whole_resamples():
+    active = np.random.default_rng(0).random((3, 12, 2, 40)) < 0.6
+    found = kinds(map(pack, active), 40)
+    share, by_item = kind_shares(found)
+    data = means_bounded(xr.Dataset({"share": share, "share_by_item": by_item}), REPLICATES)
+    again = [kind_shares(kinds(map(pack, active[:, drawn]), 40))[0] for drawn in resamples(12)]
+    low, high = quantiles([share.values for share in again], 12)
+    np.testing.assert_allclose(data["share_low"], low, rtol=1e-12)
+    np.testing.assert_allclose(data["share_high"], high, rtol=1e-12)
+    assert list(data) == with_bounds("share")
+    assert data["share_low"].attrs["units"] == "share of neurons"
+    other = means_bounded(
+        xr.Dataset({"share_by_item": kind_shares(kinds(map(pack, active[::-1]), 40))[1]}),
+        REPLICATES,
+    )
+    xr.testing.assert_identical(other["share_low"], data["share_low"])
+
+
+def test_bands_of_shares_cover_the_truth():
+    generator, covered = np.random.default_rng(1), []
+    for _ in range(150):
+        of_item = generator.uniform(0.2, 0.6, 40)[:, None, None]  # the truth is 0.4
+        active = pack(generator.random((40, 1, 64)) < of_item)
+        found = kinds([active, active], 64)
+        data = means_bounded(xr.Dataset({"share_by_item": kind_shares(found)[1]}), REPLICATES)
+        own = data.sel(kind="all_shared").isel(layer=0)
+        covered.append(bool((own["share_low"] <= 0.4) & (own["share_high"] >= 0.4)))
+    assert 0.88 < np.mean(covered) <= 0.99
+
+
+@pytest.mark.parametrize("items", [1, 7, CANDIDATES + 25])
+def test_maxima_of_resamples(items: int):
+    values = np.random.default_rng(2).normal(size=(2, 3, items))
+    values[0, 0] = np.nan
+    values[0, 1, 1:] = np.nan
+    labelled = xr.DataArray(values, dims=("language", "layer", "item"))
+    found = resampled_maxima(labelled.transpose("item", "language", "layer"), REPLICATES)
+    assert found.dims == ("language", "layer", "replicate")
+    for place, drawn in enumerate(resamples(items)):
+        for language, layer in np.ndindex(2, 3):
+            own = [x for x in values[language, layer, drawn] if not np.isnan(x)]
+            expected = max(own) if own else np.nan
+            np.testing.assert_equal(float(found[language, layer, place]), expected)
+
+
+def test_an_interval_of_a_maximum_ends_at_it():
+    values = xr.DataArray(np.random.default_rng(3).normal(size=(4, 30)), dims=("language", "item"))
+    maxima = resampled_maxima(values, REPLICATES)
+    low, high = maximum_interval(values.max("item"), maxima)
+    xr.testing.assert_identical(high, values.max("item"))
+    np.testing.assert_allclose(low, np.quantile(maxima, 0.025, axis=-1), rtol=1e-14)
+    assert (low < high).all()
+    low, high = maximum_interval(values.max("item").mean(), maxima.mean("language"))
+    assert low.item() == pytest.approx(np.quantile(maxima.mean("language"), 0.025))
+    assert high.item() == pytest.approx(values.max("item").mean().item())
+
+
+def test_contributions_are_averaged_over_languages_item_by_item():
+    values = np.random.default_rng(5).random((2, 3, 9, 4))  # [layer, language, item, kind]
+    values[1, 0, 2] = np.nan  # a silent layer
+    by_item = xr.Dataset(
+        {
+            name: (("layer", "language", "item", "kind"), values * factor)
+            for factor, name in enumerate(SHARES, 1)
+        },
+        {"language": ["en", "de", "fr"], "kind": list(KINDS)},
+    )
+    data = contributions_bounded(by_item, REPLICATES)
+    assert set(data) == {*with_bounds(*SHARES, *(f"{name}_of_languages" for name in SHARES))}
+    of_languages, items = np.nanmean(values, axis=1), np.isfinite(values).sum(2)
+    for factor, name in enumerate(SHARES, 1):
+        mean = np.nanmean(values * factor, axis=2)
+        np.testing.assert_allclose(data[name], mean, rtol=1e-14)
+        np.testing.assert_allclose(data[f"{name}_of_languages"], mean.mean(1), rtol=1e-14)
+        again = [np.nanmean(values[:, :, drawn] * factor, 2) for drawn in resamples(9)]
+        low, _ = quantiles(again, items)
+        np.testing.assert_allclose(data[f"{name}_low"], low, rtol=1e-12)
+        again = [np.nanmean(of_languages[:, drawn] * factor, 1) for drawn in resamples(9)]
+        _, high = quantiles(again, 9)
+        np.testing.assert_allclose(data[f"{name}_of_languages_high"], high, rtol=1e-12)
+
+
+def test_scores_are_summed_up_over_layers_and_bounded_over_items():
+    generator, items = np.random.default_rng(6), 8
+    judged = {"en": [0, 1, 2, 3, 4, 5, 7], "de": [0, 1, 2, 4, 5]}  # none in item 6
+    score, kind = generator.normal(size=(2, 3, items, 12)), generator.integers(0, 3, (3, items, 12))
+    scores = {
+        language: [
+            score_statistics(
+                score[place, layer, there],
+                KindBits(12, *(pack(kind[layer, there] == k) for k in range(4))),
+            ).assign_coords(item=there)
+            for layer in range(3)
+        ]
+        for place, (language, there) in enumerate(judged.items())
+    }
+    data = scores_bounded(scores, items, REPLICATES)
+    for one, (language, there) in enumerate(judged.items()):
+        for place, name in enumerate(KINDS[:3]):  # no neuron is of the last kind
+            own = data.sel(language=language, kind=name)
+            masked = np.where(kind == place, score[one], np.nan)[:, there]
+            assert own["max"] == np.nanmax(masked)
+            assert own["min"] == np.nanmin(masked)
+            np.testing.assert_allclose(own["mean"], np.nanmean(masked), rtol=1e-13)
+            np.testing.assert_array_equal(own["max_by_layer"], np.nanmax(masked, axis=(1, 2)))
+            again = [[there.index(i) for i in some if i in there] for some in resamples(items)]
+            drawn = [masked[:, places] for places in again if places]
+            expected = {
+                "max_low": np.quantile([np.nanmax(one) for one in drawn], 0.025),
+                "max_high": np.nanmax(masked),
+                "min_low": np.nanmin(masked),
+                "min_high": np.quantile([np.nanmin(one) for one in drawn], 0.975),
+            }
+            means = np.array([np.nanmean(one) for one in drawn])
+            expected["mean_low"], expected["mean_high"] = quantiles(means, len(there))
+            for bound, value in expected.items():
+                np.testing.assert_allclose(own[bound], value, rtol=1e-12, err_msg=bound)
+    assert data.sel(kind="non_activated").to_array().isnull().all()
+    average = data["max_by_layer"].mean("language")
+    xr.testing.assert_allclose(data["max_by_layer_of_languages"], average, rtol=1e-14)
+    xr.testing.assert_allclose(data["max_by_layer_of_languages_high"], average, rtol=1e-14)
+    assert (data["max_by_layer_of_languages_low"] <= average).sel(kind=[*KINDS[:3]]).all()
+    assert all(variable.attrs["units"] == "logits" for variable in data.values())
+
+
+def question(complete: bool = True) -> Question:
+    return Question([1] if complete else [], [[2]], [[2], [3]])
+
+
+def asked(items: int = 9) -> Asked:
+    """Two languages; the last item of the second cannot be judged."""
+    full = [question() for _ in range(items)]
+    return Asked("facts", "rank", {"en": full, "de": [*full[:-1], question(False)]})
+
+
+VARIANTS = ("baseline", "without_specific", "random_specific", "converted_both", "random_lone")
+
+
+def test_differences_are_of_the_same_items():
+    questions = asked()
+    judged = len(questions.judged)
+    assert judged == 17
+    generator = np.random.default_rng(4)
+    easy = generator.normal(-5, 3, judged)  # what an item is worth in all variants
+    rows = easy + generator.normal(0, 0.1, (5, judged)) - np.arange(5.0)[:, None]
+    found = {
+        "correct": rows > -5,
+        "exact": rows > -4,
+        "log_probability": rows,
+        "neurons": np.ones((5, judged)),
+    }
+    facts = [f"fact-{number}" for number in range(9)]
+    data = answer_statistics(questions.by_item(found, VARIANTS, facts), REPLICATES)
+    of_language = {"en": rows[:, :9], "de": np.c_[rows[:, 9:], np.full(5, np.nan)]}
+    for language, values in of_language.items():
+        one = data.sel(language=language)
+        for variant, own in zip(VARIANTS, values, strict=True):
+            pairs = {"difference": own - values[0]}
+            if variant == "without_specific":
+                pairs["excess"] = own - values[2]
+            else:
+                assert one["log_probability_excess"].sel(variant=variant).isnull()
+            for name, by_item in pairs.items():
+                shown = one.sel(variant=variant)
+                ends = difference_interval(xr.DataArray(by_item, dims="item"))
+                expected = [np.nanmean(by_item), *ends]
+                names = with_bounds(f"log_probability_{name}")
+                np.testing.assert_allclose(
+                    [shown[key].item() for key in names], expected, atol=1e-12
+                )
+    width = data["log_probability_high"] - data["log_probability_low"]
+    paired = data["log_probability_difference_high"] - data["log_probability_difference_low"]
+    assert (paired < width / 4).all()
+    assert data["accuracy_excess"].attrs["units"] == "share of facts"
+    correct = found["correct"][:, :9].mean(1)
+    np.testing.assert_allclose(
+        data["accuracy_difference"].sel(language="en"), correct - correct[0], atol=1e-15
+    )
+
+
+def test_a_fact_asked_in_several_wordings_is_one_unit():
+    """However many wordings there are, the intervals and tests are those of the facts."""
+    facts, variants = [f"fact-{number}" for number in range(9)], VARIANTS[:3]
+    rows = np.random.default_rng(8).normal(size=(3, 17)) - np.arange(3.0)[:, None]
+    found = {
+        "correct": rows > -1,
+        "exact": rows > 0,
+        "log_probability": rows,
+        "neurons": np.ones((3, 17)),
+    }
+    once = answer_statistics(asked().by_item(found, variants, facts), REPLICATES)
+    excess = [rows[1, :9] - rows[2, :9], np.append(rows[1, 9:] - rows[2, 9:], np.nan)]
+    excess = xr.DataArray(excess, dims=("language", "item"))
+    p = once["log_probability_excess_p_value"]
+    expected = step_down_p_value(excess, "language")
+    assert (expected > difference_p_value(excess)).any()
+    np.testing.assert_array_equal(p.sel(variant="without_specific"), expected)
+    assert p.drop_sel(variant="without_specific").isnull().all()
+    elsewhere = once.reindex(language=["en", "de", "fr"])
+    assert set(tidy(elsewhere)["language"]) == {"en", "de"}
+    twice = {name: np.c_[own[:, :9], own[:, :9], own[:, 9:]] for name, own in found.items()}
+    twice["log_probability"] = twice["log_probability"] + np.repeat([0.5, -0.5, 0], [9, 9, 8])
+    questions = {"en": [question()] * 18, "de": [*[question()] * 8, *[question(False)] * 10]}
+    worded = Asked("facts", "rank", questions).by_item(twice, variants, [*facts, *facts])
+    data = answer_statistics(worded, REPLICATES)
+    assert data["items"].values.tolist() == [18, 8]
+    assert data["facts"].values.tolist() == once["facts"].values.tolist() == [9, 8]
+    same = [name for name in data if name not in ("items", "excluded")]
+    xr.testing.assert_allclose(data[same], once[same], rtol=1e-12)
+
+
+def test_controls():
+    assert control("without_specific") == "random_specific"
+    assert control("converted_both") == "random_converted_both"
+
+
+def test_merged_reductions_keep_the_first_ones_order():
+    tasks, languages = ["nli", "facts", "edits"], ["zh", "en", "de"]
+    contributions = xr.Dataset(
+        {"top": (("task", "language"), np.arange(6.0).reshape(2, 3))},
+        {"task": tasks[:2], "language": languages},
+        {"model": "one"},
+    )
+    shares = xr.Dataset(
+        {"share": ("task", [3.0, 1.0, 2.0]), "top": ("task", [0.0, 0.0, 0.0])},
+        {"task": ["edits", "nli", "facts"]},
+        {"model": "another"},
+    )
+    data = merged([contributions, shares])
+    assert data["task"].values.tolist() == tasks
+    assert data["language"].values.tolist() == languages
+    assert data["share"].values.tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(data["top"], [[0, 1, 2], [3, 4, 5], [np.nan] * 3])
+    assert data.attrs == {"model": "one"}
+    assert merged([shares])["task"].values.tolist() == ["edits", "nli", "facts"]
+    assert isinstance(data.indexes["task"], pd.Index)

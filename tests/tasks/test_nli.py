@@ -1,0 +1,329 @@
+"""Natural-language inference: the shipped items, prompts and label words, and XNLI's files."""
+
+import csv
+import json
+from collections import Counter
+from itertools import permutations
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+import neuroglot.tasks
+from neuroglot.errors import NeuroglotError
+from neuroglot.languages import find_language
+from neuroglot.tasks import TaskSettings
+
+DATA = Path(neuroglot.tasks.__file__).parent / "data"
+LANGUAGES = ("en", "de", "fr", "es", "pt", "cs", "hi", "bn", "th", "zh", "ru", "tr", "vi")
+LABELS = ("entailment", "neutral", "contradiction")
+
+
+def task(**settings):
+    return TypeAdapter(TaskSettings).validate_python(settings)
+
+
+def table(name):
+    with (DATA / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+SHIPPED = table("nli.tsv")
+WORDING = {row["language"]: row for row in table("nli_templates.tsv")}
+
+
+def shipped(language):
+    return [row for row in SHIPPED if row["language"] == language]
+
+
+@pytest.fixture(scope="module")
+def readings():
+    return {language: task(source="nli").read(language).items for language in LANGUAGES}
+
+
+def test_all_languages_have_the_same_items_and_labels(readings):
+    assert task(source="nli").available() == set(LANGUAGES)
+    assert set(WORDING) == set(LANGUAGES)
+    labels = {
+        language: [(item.id, item.candidates.index(item.gold[0])) for item in items]
+        for language, items in readings.items()
+    }
+    assert all(found == labels["en"] for found in labels.values())
+    assert len(labels["en"]) == 36
+    expected = [(row["item"], LABELS.index(row["label"])) for row in shipped("en")]
+    assert labels["en"] == expected
+
+
+def test_any_first_items_are_balanced(readings):
+    labels = [item.candidates.index(item.gold[0]) for item in readings["en"]]
+    for number in range(1, len(labels) + 1):
+        counts = Counter(labels[:number])
+        assert max(counts.values()) - min(counts[label] for label in range(3)) <= 1
+    orders = Counter(tuple(labels[start : start + 3]) for start in range(0, len(labels), 3))
+    assert set(orders) == set(permutations(range(3))), "an order could be learnt from examples"
+    assert set(orders.values()) == {2}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_prompts_hold_both_sentences_and_the_label_words(readings, language):
+    for item, row in zip(readings[language], shipped(language), strict=True):
+        before, between, after = item.prompt.partition(row["premise"])
+        assert before.strip(), item.prompt
+        assert between == row["premise"]
+        assert row["hypothesis"] in after
+        options = after.partition(row["hypothesis"])[2]
+        assert all(WORDING[language][label] in options for label in LABELS)
+        assert item.prompt == item.prompt.strip()
+        assert "{" not in item.prompt
+
+
+def test_the_english_prompt_is_the_papers(readings):
+    assert readings["en"][0].prompt == (
+        "Take the following as truth: The cat is sleeping on the chair. Then the following "
+        'statement: "An animal is sleeping on the chair." is "true", "false", or "inconclusive"?'
+    )
+    assert readings["en"][0].gold == (" true",)
+    assert readings["en"][0].candidates == (" true", " inconclusive", " false")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_label_words_are_distinct_and_written_as_they_continue(language):
+    template, words = task(source="nli").wording(language)
+    answers = [word for _, word in words]
+    assert len(set(answers)) == 3
+    assert all(f"{{{place}}}" in template for place in ("premise", "hypothesis"))
+    assert template[-1] in "?？"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_blank_stands_before_answers_of_spaced_scripts(readings, language):
+    spaced = find_language(language).spaced
+    assert spaced == (language not in ("th", "zh"))
+    for item in readings[language]:
+        assert all(answer.startswith(" ") == spaced for answer in item.candidates)
+        assert all(answer == answer.rstrip() for answer in item.candidates)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_sentences_are_distinct_and_end_as_the_language_ends_them(language):
+    rows = shipped(language)
+    sentences = [row[column] for row in rows for column in ("premise", "hypothesis")]
+    assert len(set(sentences)) == 72
+    ends = {"hi": "।", "bn": "।", "zh": "。", "th": ""}
+    for sentence in sentences:
+        assert sentence == sentence.strip()
+        assert sentence.endswith(ends.get(language, ".")), sentence
+
+
+def test_examples_come_with_their_answers(readings):
+    items = task(source="nli", shots=2, max_items=3).read("de").items
+    assert [item.id for item in items] == ["03", "04", "05"]
+    first, second = readings["de"][:2]
+    examples = f"{first.prompt} wahr\n\n{second.prompt} unklar\n\n"
+    assert all(item.prompt.startswith(examples) for item in items)
+
+
+def test_scoring_and_other_spellings_of_a_language():
+    made = task(source="nli", max_items=1)
+    assert made.scoring == "string"
+    assert made.read("zh-hans") == made.read("zh")
+    (problem,) = made.problems(["de", "ja"])
+    assert "unknown language of this task 'ja'" in problem
+    with pytest.raises(NeuroglotError, match="'ja'"):
+        made.read("ja")
+
+
+ITALIAN = "{premise} Quindi: {hypothesis}"
+WORDS = {"entailment": "vero", "neutral": "incerto", "contradiction": "falso"}
+
+
+@pytest.mark.parametrize("place", ["premise", "hypothesis"])
+def test_a_template_without_a_sentence_names_its_language(place):
+    broken = ITALIAN.replace(f"{{{place}}}", "{sentence}")
+    with pytest.raises(ValidationError, match=rf"language 'it': no \{{{place}\}}"):
+        task(source="nli", template={"it": broken})
+
+
+def test_label_words_must_differ():
+    with pytest.raises(ValidationError, match="three label words must differ"):
+        task(source="nli", labels={"it": {**WORDS, "neutral": " vero"}})
+    with pytest.raises(ValidationError, match="contradiction"):
+        task(source="nli", labels={"it": {"entailment": "vero", "neutral": "incerto"}})
+    with pytest.raises(ValidationError, match="pattern"):
+        task(source="nli", labels={"it": {**WORDS, "neutral": " "}})
+
+
+def test_own_wording_replaces_the_shipped_one():
+    words = {"entailment": "yes", "neutral": "maybe", "contradiction": "no"}
+    made = task(source="nli", max_items=2, template={"en": "{hypothesis} ← {premise}:"},
+                labels={"en": words})  # fmt: skip
+    first, second = made.read("en").items
+    assert first.prompt == (
+        "An animal is sleeping on the chair. ← The cat is sleeping on the chair.:"
+    )
+    assert (first.gold, second.gold) == ((" yes",), (" maybe",))
+    assert made.read("de") == task(source="nli", max_items=2).read("de")
+
+
+ROWS = [
+    {"premise": "Marco dorme.", "hypothesis": "Marco è sveglio.", "label": "contradiction"},
+    {"premise": 'Piove {hypothesis} "oggi.', "hypothesis": "C'è acqua.", "label": "entailment"},
+    {"premise": "Ho un cane.", "hypothesis": "Il cane è nero.", "label": "neutral"},
+]
+NUMBERS = {"entailment": 0, "neutral": 1, "contradiction": 2}
+IN_ITALIAN = {"source": "xnli", "template": {"it": ITALIAN}, "labels": {"it": WORDS}}
+
+
+def write_rows(path, rows):
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    else:
+        lines = [rows[0], *(row.values() for row in rows)]
+        text = "".join("\t".join(map(str, line)) + "\n" for line in lines)
+        path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("suffix", ["parquet", "tsv", "jsonl"])
+def test_a_file_per_language(tmp_path, suffix, numbered):
+    rows = [{**row, "label": NUMBERS[row["label"]]} for row in ROWS] if numbered else ROWS
+    write_rows(tmp_path / f"it.{suffix}", rows)
+    made = task(path=str(tmp_path / f"{{language}}.{suffix}"), **IN_ITALIAN)
+    items = made.read("it").items
+    assert [item.id for item in items] == ["000001", "000002", "000003"]
+    assert [item.gold for item in items] == [(" falso",), (" vero",), (" incerto",)]
+    assert items[1].prompt == "Piove {hypothesis} \"oggi. Quindi: C'è acqua."
+    assert {item.candidates for item in items} == {(" vero", " incerto", " falso")}
+    assert made.inputs("it") == [tmp_path / f"it.{suffix}"]
+    assert made.available() == {"it"}
+
+
+ORIGINAL = [
+    {"language": language, "gold_label": row["label"], "sentence1": f"{language}: {row['premise']}",
+     "sentence2": row["hypothesis"], "pairID": number}
+    for language in ("itx", "de")
+    for number, row in enumerate(ROWS, start=1)
+]  # fmt: skip
+COLUMNS = {
+    "premise_column": "sentence1",
+    "hypothesis_column": "sentence2",
+    "label_column": "gold_label",
+    "id_column": "pairID",
+    "language_column": "language",
+    "codes": {"it": "itx"},
+}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "tsv", "jsonl"])
+def test_one_file_for_all_languages(tmp_path, suffix):
+    path = tmp_path / f"test.{suffix}"
+    write_rows(path, ORIGINAL)
+    made = task(path=str(path), **IN_ITALIAN, **COLUMNS)
+    found = {language: made.read(language).items for language in ("it", "de")}
+    assert [[item.id for item in items] for items in found.values()] == [["1", "2", "3"]] * 2
+    assert found["it"][0].prompt.startswith("itx: Marco")
+    assert "de: Marco" in found["de"][0].prompt
+    assert found["de"][0].gold == (" falsch",)
+    assert made.available() is None
+    assert made.problems(["it", "de"]) == []
+    assert made.inputs("it") == made.inputs("de") == [path]
+    with pytest.raises(NeuroglotError, match=r"column 'language': unknown language code 'fr'"):
+        made.read("fr")
+
+
+def test_no_more_rows_are_read_than_asked_for(tmp_path):
+    write_rows(tmp_path / "it.jsonl", [*ROWS, {"premise": 5}])
+    path = str(tmp_path / "{language}.jsonl")
+    (item,) = task(path=path, shots=1, max_items=1, **IN_ITALIAN).read("it").items
+    assert item.id == "000002"
+    with pytest.raises(NeuroglotError, match="row 4"):
+        task(path=path, **IN_ITALIAN).read("it")
+
+
+def test_missing_files_and_wordings_are_named_before_any_job(tmp_path):
+    write_rows(tmp_path / "it.jsonl", ROWS)
+    write_rows(tmp_path / "ru.jsonl", ROWS)
+    path = str(tmp_path / "{language}.jsonl")
+    assert task(path=path, **IN_ITALIAN).problems(["it", "ru"]) == []
+    (unworded,) = task(source="xnli", path=path).problems(["it", "ru"])
+    assert "'it': no template and labels" in unworded
+    (unlabelled,) = task(source="xnli", path=path, template={"it": ITALIAN}).problems(["it"])
+    assert "'it': no labels" in unlabelled
+    (missing,) = task(source="xnli", path=path).problems(["de"])
+    assert "de.jsonl does not exist; languages found: it, ru" in missing
+    gone = task(source="xnli", path=str(tmp_path / "x.tsv"), **COLUMNS)
+    assert "x.tsv does not exist" in gone.problems(["de"])[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": "maybe"}, "'label' must hold entailment, neutral, .* found 'maybe'"),
+        ({"label": 3}, "found 3"),
+        ({"label": -1}, "found -1"),
+        ({"label": True}, "found True"),
+        ({"label": None}, "'label' is empty"),
+        ({"premise": 7}, "'premise' must hold text, found 7"),
+        ({"hypothesis": " "}, "'hypothesis' is empty"),
+    ],
+)
+def test_bad_rows_are_named(tmp_path, change, message):
+    write_rows(tmp_path / "it.jsonl", [ROWS[0], {**ROWS[1], **change}])
+    with pytest.raises(NeuroglotError, match=rf"it\.jsonl: row 2: .*{message}"):
+        task(path=str(tmp_path / "{language}.jsonl"), **IN_ITALIAN).read("it")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "tsv", "jsonl"])
+def test_a_missing_column_is_named(tmp_path, suffix):
+    write_rows(tmp_path / f"it.{suffix}", [{"premise": "a", "hypotesis": "b", "label": 0}])
+    with pytest.raises(NeuroglotError, match=rf"it\.{suffix}.*did you mean 'hypotesis'"):
+        task(path=str(tmp_path / f"{{language}}.{suffix}"), **IN_ITALIAN).read("it")
+
+
+def test_uneven_tab_separated_lines_are_named(tmp_path):
+    (tmp_path / "it.tsv").write_text("premise\thypothesis\tlabel\na\tb\t0\na\tb\n")
+    with pytest.raises(NeuroglotError, match=r"it\.tsv: line 3 has 2 cells under 3 column names"):
+        task(path=str(tmp_path / "{language}.tsv"), **IN_ITALIAN).read("it")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "either path"),
+        ({"path": "{language}.tsv", "hub": "some/set"}, "either path"),
+        ({"path": "x.csv"}, "pattern"),
+        ({"path": "x.tsv"}, "in one place"),
+        ({"path": "{language}.tsv", "language_column": "l", "id_column": "i"}, "in one place"),
+        ({"path": "x.tsv", "language_column": "l"}, "id_column is required"),
+        ({"path": "{language}.tsv", "name": "x"}, "belong to hub"),
+        ({"hub": "some/set", "name": "{language}"}, "revision is required"),
+        ({"hub": "some/set", "name": "{language}", "revision": "main"}, "pattern"),
+        ({"hub": "some/set", "revision": "a" * 40}, "in one place"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        task(source="xnli", **settings)
+
+
+def test_a_pinned_dataset_is_accepted_and_has_no_files_here():
+    made = task(source="xnli", hub="some/set", name="{language}", revision="a" * 40)
+    assert made.inputs("de") == []
+    assert made.problems(["de"]) == []
+
+
+def test_a_local_dataset_of_the_hub(tmp_path, monkeypatch, tmp_path_factory):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+    write_rows(tmp_path / "it.parquet", [{**row, "label": NUMBERS[row["label"]]} for row in ROWS])
+    made = task(hub=str(tmp_path), data_files="{language}.parquet", split="train", **IN_ITALIAN)
+    items = made.read("it").items
+    assert [item.gold for item in items] == [(" falso",), (" vero",), (" incerto",)]
+    assert made.inputs("it") == [tmp_path / "it.parquet"]
+    with pytest.raises(NeuroglotError, match=r"fr\.parquet.*cannot be read"):
+        made.read("fr")
