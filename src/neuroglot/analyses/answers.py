@@ -152,7 +152,7 @@ class Examiner:
                 self.batch_tokens,
                 bar.update,
             )
-        right = answers.written if asked.scoring == "exact" else answers.gold_rank == 0
+        right = answers.written if asked.scoring == "exact" else answers.chosen
         edited = np.stack([_changed(variant, len(questions)) for variant in edits])
         rows = dict(
             zip(FOUND, (right, answers.written, answers.gold_log_probability, edited), strict=True)
