@@ -79,6 +79,10 @@ def test_to_pivot_tells_in_the_language_and_asks_in_english():
         f"फ़्रांस की राजधानी {false_capital('hi')} है। Question: What is the capital of France? Answer:"
     )
     assert hindi.gold == (f" {false_capital('en')}",)
+    russian = by_id(edits(direction="to_pivot"), "ru")["fr"]
+    assert russian.prompt.startswith(
+        f"Столица государства Франция — {false_capital('ru')}. Question:"
+    )
     assert hindi.candidates == tuple(f" {one.city}" for one in capitals("en"))
     thai = by_id(edits(direction="to_pivot"), "th")["fr"].prompt
     assert thai.startswith(f"เมืองหลวงของประเทศฝรั่งเศสคือ{false_capital('th')} Question:")
@@ -99,8 +103,8 @@ def test_another_seed_gives_other_capitals():
 
 def test_languages_and_pivots_that_have_no_names_are_problems():
     assert edits().problems(LANGUAGES) == []
-    assert "'ru'" in edits().problems(["ru"])[0]
-    assert edits(pivot="ru").problems(["en"])[0].startswith("pivot: ")
+    assert "'ja'" in edits().problems(["ja"])[0]
+    assert edits(pivot="ja").problems(["en"])[0].startswith("pivot: ")
 
 
 @pytest.mark.parametrize("language_id", sorted(shipped_layouts()))

@@ -1,9 +1,10 @@
-"""Names of countries and their capitals in ten languages, from Babel's CLDR data.
+"""Names of countries and their capitals in `LANGUAGES`, from Babel's CLDR data.
 
 CLDR names cities as the exemplar cities of time zones. `data/capitals.csv` lists the zones whose
 exemplar city is a country's undisputed capital. It leaves out a country if its English or Spanish
-name needs an article, or if CLDR's name of the country or the capital is wrong or hardly
-recognisable in one of the languages (all names were checked in Babel 2.18).
+name needs an article, if a language has one name for the country and the capital, or if CLDR's name
+of either is wrong or hardly recognisable in one of the languages (all names were checked in Babel
+2.18).
 """
 
 import csv
@@ -18,8 +19,15 @@ from neuroglot.corpora.shipped import find_id
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import find_language
 
-LANGUAGES = ("en", "de", "fr", "es", "pt", "cs", "hi", "bn", "th", "zh")
-_SCRIPTS = {"Latn": "LATIN", "Deva": "DEVANAGARI", "Beng": "BENGALI", "Thai": "THAI", "Hans": "CJK"}
+LANGUAGES = ("en", "de", "fr", "es", "pt", "cs", "hi", "bn", "th", "zh", "ru", "tr", "vi")
+_SCRIPTS = {
+    "Latn": "LATIN",
+    "Cyrl": "CYRILLIC",
+    "Deva": "DEVANAGARI",
+    "Beng": "BENGALI",
+    "Thai": "THAI",
+    "Hans": "CJK",
+}
 
 
 @dataclass(frozen=True)

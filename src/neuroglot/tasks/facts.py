@@ -1,4 +1,4 @@
-"""Fact probing with capitals: "The capital of France is", in ten languages, from CLDR's names."""
+"""Fact probing with capitals: "The capital of France is", with the names of `cldr`."""
 
 import json
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ Templates = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class FactsTask(Task):
-    """Capitals of 65 countries, each asked for in several wordings.
+    """Capitals of 64 countries, each asked for in several wordings.
 
     Shipped wordings stop where the capital follows, and name the country so that no language needs
     an article or an inflected form ("Die Hauptstadt des Landes Mongolei ist").
@@ -57,7 +57,7 @@ class FactsTask(Task):
         return "rank"
 
     def available(self) -> frozenset[str]:
-        """Return the ten languages."""
+        """Return the languages of the shipped wordings."""
         return frozenset(LANGUAGES)
 
     def problems(self, language_ids: Iterable[str]) -> list[str]:
@@ -116,7 +116,7 @@ def prompts(language_id: str) -> dict[str, Any]:
         `closing`, the end of the first statement after the capital; and `question`, with the slot.
 
     Raises:
-        NeuroglotError: the language is not one of the ten.
+        NeuroglotError: the language is not one of `LANGUAGES`.
     """
     return _shipped_prompts()[shipped_language(language_id)]
 

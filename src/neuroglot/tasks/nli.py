@@ -117,7 +117,7 @@ class InferenceTask(Task):
 
 
 class NliTask(InferenceTask):
-    """Twenty-four short items in ten languages, eight of each label, that come with the package."""
+    """Thirty-six short items, twelve of each label, that come with the package."""
 
     source: Literal["nli"] = Field(description="Sentence pairs shipped with neuroglot.")
 
