@@ -2,9 +2,10 @@
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import combinations
+from itertools import combinations, count
 from pathlib import Path
 from typing import Literal
 
@@ -33,12 +34,18 @@ class Item:
         prompt: what the model reads.
         gold: the right answer, then other accepted spellings.
         candidates: all answers to choose from, including the right answer.
+        fact: what is asked, the same in all wordings of the question; the item's id by default.
     """
 
     id: str
     prompt: str
     gold: tuple[str, ...]
     candidates: tuple[str, ...]
+    fact: str = ""
+
+    def __post_init__(self) -> None:
+        """Name the fact after the item if it has no other wordings."""
+        object.__setattr__(self, "fact", self.fact or self.id)
 
 
 @dataclass(frozen=True)
@@ -61,10 +68,18 @@ class Task(Source):
     shots: int = Field(
         0,
         ge=0,
-        description="Solved examples before every question: the task's first items, which are "
-        "then no questions.",
+        description="Solved examples before every question. What they tell is not asked.",
     )
-    max_items: int | None = Field(None, ge=1, description="Keep only the first items.")
+    reserve: int = Field(
+        0,
+        ge=0,
+        description="Facts that are kept for examples, at least `shots`. Tasks that differ in "
+        "`shots` ask the same questions if they keep as many.",
+    )
+    max_items: int | None = Field(
+        None, ge=1, description="Ask only so many questions, which are drawn."
+    )
+    seed: int = Field(0, ge=0, description="Seed of what is drawn, the same in every language.")
 
     @property
     @abstractmethod
@@ -98,17 +113,34 @@ class Task(Source):
                 lacks its prompt, its answer, or the answer among its candidates; no item is left
                 after the examples.
         """
-        found, notes = self.items(language_id)
-        _check_items(language_id, found)
-        examples, questions = found[: self.shots], found[self.shots :]
-        if not questions:
+        items, notes = self.items(language_id)
+        _check_items(language_id, items)
+        facts = self._drawn(items)
+        kept = max(self.shots, self.reserve)
+        if kept >= len(facts):
             raise NeuroglotError(
-                f"language {language_id!r}: the task has {len(found)} items and {self.shots} are "
-                "to be examples, which leaves no question; lower shots"
+                f"language {language_id!r}: the task asks {len(facts)} facts and keeps {kept} for "
+                "examples, which leaves no question; lower shots and reserve"
             )
-        before = "".join(one.prompt + one.gold[0] + BETWEEN_EXAMPLES for one in examples)
-        asked = [replace(one, prompt=before + one.prompt) for one in questions[: self.max_items]]
+        examples = [wordings[0] for wordings in facts[: self.shots]]
+        before = "".join(item.prompt + item.gold[0] + BETWEEN_EXAMPLES for item in examples)
+        questions = [item for wordings in facts[kept:] for item in wordings]
+        asked = [replace(item, prompt=before + item.prompt) for item in questions[: self.max_items]]
         return TaskReading(tuple(asked), tuple(notes))
+
+    def _drawn(self, items: Iterable[Item]) -> list[list[Item]]:
+        """Shuffle facts, each with its wordings; the strata take turns."""
+        facts: dict[str, list[Item]] = {}
+        for item in items:
+            facts.setdefault(item.fact, []).append(item)
+        shuffled = sorted(facts, key=lambda fact: digest([self.seed, fact]))
+        turns: dict[int, Iterator[int]] = defaultdict(count)
+        turn = {fact: next(turns[self.stratum(facts[fact][0])]) for fact in shuffled}
+        return [facts[fact] for fact in sorted(shuffled, key=turn.__getitem__)]
+
+    def stratum(self, _item: Item) -> int:
+        """Number the group of an item, such as its label; all groups are drawn equally often."""
+        return 0
 
 
 def _check_items(language_id: str, items: Sequence[Item]) -> None:
@@ -166,7 +198,7 @@ def check_same_items(task: str, items: Mapping[str, Sequence[str]]) -> None:
 
 
 def write_items(reading: TaskReading, path: Path) -> None:
-    """Write items as columns `item, prompt, gold, candidates`, notes in the schema's metadata.
+    """Write items as columns `item, prompt, gold, candidates, fact`; notes are metadata.
 
     The file appears complete or not at all; equal readings give equal bytes.
     """
@@ -175,7 +207,10 @@ def write_items(reading: TaskReading, path: Path) -> None:
 
     texts = pa.list_(pa.string())
     schema = pa.schema(
-        [("item", pa.string()), ("prompt", pa.string()), ("gold", texts), ("candidates", texts)],
+        [
+            *(("item", pa.string()), ("prompt", pa.string())),
+            *(("gold", texts), ("candidates", texts), ("fact", pa.string())),
+        ],
         metadata={
             "notes": json.dumps(list(reading.notes), ensure_ascii=False),
             "content": _content(reading),
@@ -187,6 +222,7 @@ def write_items(reading: TaskReading, path: Path) -> None:
             "prompt": one.prompt,
             "gold": list(one.gold),
             "candidates": list(one.candidates),
+            "fact": one.fact,
         }
         for one in reading.items
     ]
@@ -208,7 +244,13 @@ def read_items(path: Path) -> TaskReading:
             table = file.read()
         notes = json.loads((table.schema.metadata or {})[b"notes"])
         items = [
-            Item(row["item"], row["prompt"], tuple(row["gold"]), tuple(row["candidates"]))
+            Item(
+                row["item"],
+                row["prompt"],
+                tuple(row["gold"]),
+                tuple(row["candidates"]),
+                row["fact"],
+            )
             for row in table.to_pylist()
         ]
         reading = TaskReading(tuple(items), tuple(notes))

@@ -80,6 +80,7 @@ class FactsTask(Task):
                 text.replace(COUNTRY, fact.country).rstrip(),
                 (blank + fact.city,),
                 candidates,
+                fact.territory,
             )
             for fact in facts
             for number, text in enumerate(texts[: self.paraphrases], start=1)

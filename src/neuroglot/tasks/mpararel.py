@@ -110,6 +110,7 @@ class MpararelTask(Task):
                 wording.replace(SUBJECT, pairs[key].subject),
                 tuple(dict.fromkeys([blank + pairs[key].object, *answers[key[0]]])),
                 candidates,
+                f"{key[0]}-{key[1]}",
             )
             for key in kept
             for number, wording in enumerate(wordings, start=1)

@@ -8,7 +8,6 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
-from itertools import islice
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -98,17 +97,17 @@ class InferenceTask(Task):
         """Yield id, premise, hypothesis and label number of a language's items, in order."""
 
     def items(self, language_id: str) -> tuple[list[Item], list[str]]:
-        """Put one language's sentences into its prompt; read only as many as `max_items` needs."""
+        """Put one language's sentences into its prompt."""
         template, words = self.wording(language_id)
         answers = words.answers(answer_blank(language_id))
         return [
             Item(identifier, _fill(template, premise, hypothesis), (answers[label],), answers)
-            for identifier, premise, hypothesis, label in self._needed(language_id)
+            for identifier, premise, hypothesis, label in self.sentences(language_id)
         ], []
 
-    def _needed(self, language_id: str) -> Iterator[tuple[str, str, str, int]]:
-        last = None if self.max_items is None else self.shots + self.max_items
-        return islice(self.sentences(language_id), last)
+    def stratum(self, item: Item) -> int:
+        """Number the label, so that every label is asked equally often."""
+        return item.candidates.index(item.gold[0])
 
     def shipped(self, language_id: str) -> dict[str, Any]:
         """Return the prompt and the label words, shipped or the user's own."""
@@ -135,8 +134,8 @@ class NliTask(InferenceTask):
             yield row["item"], row["premise"], row["hypothesis"], LABELS.index(row["label"])
 
     def shipped(self, language_id: str) -> dict[str, Any]:
-        """Return also the items, as many as are used."""
-        return {**super().shipped(language_id), "items": list(self._needed(language_id))}
+        """Return also the items."""
+        return {**super().shipped(language_id), "items": list(self.sentences(language_id))}
 
 
 def _of(language_id: str, by_language: Mapping[str, T]) -> T | None:
