@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.tasks import Item, TaskReading, TaskSettings, write_items
+from neuroglot.tasks.base import facts_of
 
 ROWS = [
     {"item": "b", "prompt": "Das Gegenteil von warm ist", "gold": [" kalt", " eisig"],
@@ -33,16 +34,26 @@ def write_rows(path, rows):
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
 def test_rows_are_items_in_the_files_order(tmp_path, suffix):
     write_rows(tmp_path / f"de.{suffix}", ROWS)
-    first, second = task(tmp_path / f"{{language}}.{suffix}").read("de").items
+    first, second = task(tmp_path / f"{{language}}.{suffix}").items("de")[0]
     assert first == Item("b", "Das Gegenteil von warm ist", (" kalt", " eisig"), (" kalt", " rot"))
     assert second.id == "a"
     (asked,) = task(tmp_path / f"{{language}}.{suffix}", shots=1).read("de").items
     assert asked.prompt == "Das Gegenteil von warm ist kalt\n\nDas Gegenteil von groß ist"
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_rows_may_say_which_fact_they_ask_for(tmp_path, suffix):
+    write_rows(tmp_path / f"de.{suffix}", [{**row, "fact": "size"} for row in ROWS])
+    items = task(tmp_path / f"{{language}}.{suffix}").read("de").items
+    assert facts_of({"de": items}) == ["size", "size"]
+    write_rows(tmp_path / f"de.{suffix}", ROWS)
+    items, _ = task(tmp_path / f"{{language}}.{suffix}").items("de")
+    assert facts_of({"de": items}) == ["b", "a"]
+
+
 def test_a_written_task_can_be_read_as_a_table(tmp_path):
     items = tuple(
-        Item(row["item"], row["prompt"], tuple(row["gold"]), tuple(row["candidates"]))
+        Item(row["item"], row["prompt"], tuple(row["gold"]), tuple(row["candidates"]), "size")
         for row in ROWS
     )
     write_items(TaskReading(items, ("a note",)), tmp_path / "de.parquet")
@@ -113,6 +124,7 @@ def test_a_missing_column_is_named(tmp_path, column, suffix):
         ({"item": "b"}, "item 'b' stands twice"),
         ({"prompt": ["a"]}, r"'prompt' must hold text, found \['a'\]"),
         ({"gold": " klein"}, "'gold' must hold a list of text, found ' klein'"),
+        ({"fact": 3}, "'fact' must hold text, found 3"),
         ({"candidates": [1, 2]}, r"'candidates' must hold a list of text, found \[1, 2\]"),
         ({"candidates": None}, "'candidates' must hold a list of text, found None"),
         ({"candidates": [" rot"]}, "' klein' of item 'a' is not among its candidates"),

@@ -53,16 +53,27 @@ class TableCorpus(ColumnCorpus):
         return self.pick(str(path), rows, language_id), []
 
 
-def table_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Read the rows of a .parquet or .jsonl file; from Parquet, only `columns`.
+def table_rows(
+    path: Path, columns: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """Read the rows of a .parquet or .jsonl file; from Parquet, only the named columns.
+
+    Args:
+        path: the file.
+        columns: columns that the file must have.
+        optional: columns that are read if the file has them.
 
     Raises:
-        NeuroglotError: The file cannot be read, or a Parquet file lacks a column.
+        NeuroglotError: The file cannot be read, or a Parquet file lacks one of `columns`.
     """
-    return _parquet(path, columns) if path.suffix == ".parquet" else _json_lines(path)
+    if path.suffix == ".parquet":
+        return _parquet(path, columns, optional)
+    return _json_lines(path)
 
 
-def _parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _parquet(
+    path: Path, columns: Sequence[str], optional: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -72,7 +83,8 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
                 if column not in file.schema_arrow.names:
                     message = unknown_name("column", column, file.schema_arrow.names)
                     raise NeuroglotError(f"{path}: {message}")
-            for batch in file.iter_batches(columns=list(columns)):
+            held = [column for column in optional if column in file.schema_arrow.names]
+            for batch in file.iter_batches(columns=[*columns, *held]):
                 yield from batch.to_pylist()
     except (OSError, ValueError, OverflowError, pa.ArrowException) as error:  # or single values
         raise NeuroglotError(f"{path}: cannot be read as Parquet: {error}") from error

@@ -2,10 +2,10 @@
 
 import json
 from abc import abstractmethod
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import combinations, count
+from itertools import chain, combinations, islice
 from pathlib import Path
 from typing import Literal
 
@@ -34,7 +34,8 @@ class Item:
         prompt: what the model reads.
         gold: the right answer, then other accepted spellings.
         candidates: all answers to choose from, including the right answer.
-        fact: what is asked, the same in all wordings of the question; the item's id by default.
+        fact: id of what is asked, the same in items that only word it differently; they are one
+            unit of every statistic. Empty if no other item asks it.
     """
 
     id: str
@@ -43,14 +44,10 @@ class Item:
     candidates: tuple[str, ...]
     fact: str = ""
 
-    def __post_init__(self) -> None:
-        """Name the fact after the item if it has no other wordings."""
-        object.__setattr__(self, "fact", self.fact or self.id)
-
 
 @dataclass(frozen=True)
 class TaskReading:
-    """One language's items in the task's order, and notes on what was left out."""
+    """One language's items in the order in which they are drawn, and notes on what was left out."""
 
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
@@ -66,20 +63,23 @@ class Task(Source):
         None, description="Languages to read; if left out, all configured ones that the task has."
     )
     shots: int = Field(
-        0,
-        ge=0,
-        description="Solved examples before every question. What they tell is not asked.",
+        0, ge=0, description="Solved examples before every question, drawn like the questions."
     )
     reserve: int = Field(
         0,
         ge=0,
-        description="Facts that are kept for examples, at least `shots`. Tasks that differ in "
-        "`shots` ask the same questions if they keep as many.",
+        description="Facts that are kept for examples and not asked; `shots` if that is more. "
+        "Tasks that differ in `shots` ask the same questions if they reserve as many.",
     )
     max_items: int | None = Field(
-        None, ge=1, description="Ask only so many questions, which are drawn."
+        None, ge=1, description="Ask only so many questions, drawn from all; all if left out."
     )
-    seed: int = Field(0, ge=0, description="Seed of what is drawn, the same in every language.")
+    seed: int = Field(0, ge=0, description="Seed of the draw, which is the same in every language.")
+
+    @property
+    def reserved(self) -> int:
+        """Number of facts that are kept for examples and not asked."""
+        return max(self.shots, self.reserve)
 
     @property
     @abstractmethod
@@ -88,7 +88,7 @@ class Task(Source):
 
         ``rank``: the first token of the right answer is likelier than that of any other candidate.
         ``exact``: greedy decoding writes one of the gold answers. ``string``: the right answer is
-        the likeliest candidate as a whole.
+        the likeliest candidate as a whole. One of m equally likely candidates counts 1 / m.
         """
 
     def read_in(self, language_ids: Iterable[str]) -> list[str]:
@@ -106,7 +106,10 @@ class Task(Source):
         """Read one language's items as they are in the source, and notes."""
 
     def read(self, language_id: str) -> TaskReading:
-        """Read one language.
+        """Read one language, and draw its examples and questions.
+
+        What is drawn depends on the seed and on the facts' ids alone: it is the same in every
+        language, and the first questions are the same whatever ``max_items`` is.
 
         Raises:
             NeuroglotError: the source cannot be read or lacks the language; an item is repeated, or
@@ -115,31 +118,39 @@ class Task(Source):
         """
         items, notes = self.items(language_id)
         _check_items(language_id, items)
-        facts = self._drawn(items)
-        kept = max(self.shots, self.reserve)
-        if kept >= len(facts):
+        by_fact = defaultdict(list)
+        for item in items:
+            by_fact[item.fact or item.id].append(item)
+        facts = self._in_turns(by_fact, sorted(by_fact, key=lambda fact: digest([self.seed, fact])))
+        if len(facts) <= self.reserved:
             raise NeuroglotError(
-                f"language {language_id!r}: the task asks {len(facts)} facts and keeps {kept} for "
-                "examples, which leaves no question; lower shots and reserve"
+                f"language {language_id!r}: the task has {len(facts)} facts and keeps "
+                f"{self.reserved} for examples, which leaves no question; lower shots and reserve"
             )
-        examples = [wordings[0] for wordings in facts[: self.shots]]
+        examples = [by_fact[fact][0] for fact in facts[: self.shots]]
         before = "".join(item.prompt + item.gold[0] + BETWEEN_EXAMPLES for item in examples)
-        questions = [item for wordings in facts[kept:] for item in wordings]
-        asked = [replace(item, prompt=before + item.prompt) for item in questions[: self.max_items]]
+        asked_facts = self._in_turns(by_fact, facts[self.reserved :])
+        questions = chain.from_iterable(by_fact[fact] for fact in asked_facts)
+        asked = [
+            replace(item, prompt=before + item.prompt) for item in islice(questions, self.max_items)
+        ]
         return TaskReading(tuple(asked), tuple(notes))
 
-    def _drawn(self, items: Iterable[Item]) -> list[list[Item]]:
-        """Shuffle facts, each with its wordings; the strata take turns."""
-        facts: dict[str, list[Item]] = {}
-        for item in items:
-            facts.setdefault(item.fact, []).append(item)
-        shuffled = sorted(facts, key=lambda fact: digest([self.seed, fact]))
-        turns: dict[int, Iterator[int]] = defaultdict(count)
-        turn = {fact: next(turns[self.stratum(facts[fact][0])]) for fact in shuffled}
-        return [facts[fact] for fact in sorted(shuffled, key=turn.__getitem__)]
+    def _in_turns(self, by_fact: Mapping[str, Sequence[Item]], facts: Iterable[str]) -> list[str]:
+        """Let strata take turns: each turn has one fact of every stratum, in random order.
 
-    def stratum(self, _item: Item) -> int:
-        """Number the group of an item, such as its label; all groups are drawn equally often."""
+        A fixed order could be learnt from examples.
+        """
+        turns: Counter[int] = Counter()
+        places = {}
+        for fact in facts:
+            stratum = self.stratum(by_fact[fact][0])
+            places[fact] = turns[stratum], digest([self.seed, turns[stratum], fact])
+            turns[stratum] += 1
+        return sorted(places, key=places.__getitem__)
+
+    def stratum(self, item: Item) -> int:  # noqa: ARG002 (for tasks with labels)
+        """Number the group of an item, such as its label; all groups are asked equally often."""
         return 0
 
 
@@ -167,6 +178,12 @@ def _check_items(language_id: str, items: Sequence[Item]) -> None:
                 f"language {language_id!r}: the gold answer {item.gold[0]!r} of item {item.id!r} "
                 "is not among its candidates; add it to them"
             )
+
+
+def facts_of(items: Mapping[str, Sequence[Item]]) -> list[str]:
+    """Name the fact that each item asks for, where all languages have the same items."""
+    first = next(iter(items.values()))
+    return [item.fact or item.id for item in first]
 
 
 def check_same_items(task: str, items: Mapping[str, Sequence[str]]) -> None:
@@ -198,7 +215,7 @@ def check_same_items(task: str, items: Mapping[str, Sequence[str]]) -> None:
 
 
 def write_items(reading: TaskReading, path: Path) -> None:
-    """Write items as columns `item, prompt, gold, candidates, fact`; notes are metadata.
+    """Write items as columns `item, prompt, gold, candidates, fact`, notes in the metadata.
 
     The file appears complete or not at all; equal readings give equal bytes.
     """
@@ -208,8 +225,11 @@ def write_items(reading: TaskReading, path: Path) -> None:
     texts = pa.list_(pa.string())
     schema = pa.schema(
         [
-            *(("item", pa.string()), ("prompt", pa.string())),
-            *(("gold", texts), ("candidates", texts), ("fact", pa.string())),
+            ("item", pa.string()),
+            ("prompt", pa.string()),
+            ("gold", texts),
+            ("candidates", texts),
+            ("fact", pa.string()),
         ],
         metadata={
             "notes": json.dumps(list(reading.notes), ensure_ascii=False),

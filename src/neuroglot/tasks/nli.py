@@ -6,6 +6,7 @@ Source: section 4 and appendix A.2; the prompt is translated for each language.
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, Self, TypeVar
@@ -106,7 +107,7 @@ class InferenceTask(Task):
         ], []
 
     def stratum(self, item: Item) -> int:
-        """Number the label, so that every label is asked equally often."""
+        """Number the label: all labels are asked equally often."""
         return item.candidates.index(item.gold[0])
 
     def shipped(self, language_id: str) -> dict[str, Any]:
@@ -134,8 +135,8 @@ class NliTask(InferenceTask):
             yield row["item"], row["premise"], row["hypothesis"], LABELS.index(row["label"])
 
     def shipped(self, language_id: str) -> dict[str, Any]:
-        """Return also the items."""
-        return {**super().shipped(language_id), "items": list(self.sentences(language_id))}
+        """Return the items that are asked, with their examples."""
+        return {"items": [astuple(item) for item in self.read(language_id).items]}
 
 
 def _of(language_id: str, by_language: Mapping[str, T]) -> T | None:

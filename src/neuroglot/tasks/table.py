@@ -12,10 +12,11 @@ from neuroglot.languages import LanguageId
 from neuroglot.tasks.base import Item, Scoring, Task
 
 COLUMNS = {"item": str, "prompt": str, "gold": list, "candidates": list}
+FACT = "fact"
 
 
 class TableTask(Task):
-    """Items with columns `item`, `prompt`, `gold` and `candidates`, a file for each language.
+    """Items with columns `item`, `prompt`, `gold`, `candidates` and perhaps `fact`, by language.
 
     `item` and `prompt` hold text, `gold` and `candidates` lists of text, the right answer first in
     `gold`. Answers are written as they continue the prompt, with the blank before them.
@@ -60,7 +61,7 @@ class TableTask(Task):
     def items(self, language_id: str) -> tuple[list[Item], list[str]]:
         """Read one language's file."""
         (path,) = self.inputs(language_id)
-        rows = table_rows(path, list(COLUMNS))
+        rows = table_rows(path, list(COLUMNS), [FACT])
         return [_item(f"{path}: row {number}", row) for number, row in enumerate(rows, start=1)], []
 
 
@@ -73,14 +74,16 @@ def files_of(path: str, codes: Mapping[str, str]) -> TableCorpus:
 
 
 def _item(where: str, row: Mapping[str, Any]) -> Item:
-    for column, kind in COLUMNS.items():
-        if column not in row:
+    given = {FACT: "", **row}
+    for column, kind in {**COLUMNS, FACT: str}.items():
+        if column not in given:
             raise NeuroglotError(f"{where}: {unknown_name('column', column, row)}")
-        value = row[column]
+        value = given[column]
         texts = value if isinstance(value, list) else [value]
         if not isinstance(value, kind) or not all(isinstance(text, str) for text in texts):
             wanted = "text" if kind is str else "a list of text"
             raise NeuroglotError(f"{where}: column {column!r} must hold {wanted}, found {value!r}")
     if not row["item"].strip():
         raise NeuroglotError(f"{where}: column 'item' is empty; every item needs an id")
-    return Item(row["item"], row["prompt"], tuple(row["gold"]), tuple(row["candidates"]))
+    gold, candidates = tuple(row["gold"]), tuple(row["candidates"])
+    return Item(row["item"], row["prompt"], gold, candidates, given[FACT])
