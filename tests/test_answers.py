@@ -12,7 +12,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from neuroglot.capture import answers as module
 from neuroglot.capture import head
 from neuroglot.capture.answers import Answers, judge
-from neuroglot.capture.questions import Question, encode
+from neuroglot.capture.questions import Question, constant_scores, encode
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns
 from neuroglot.models.intervene import Edit
@@ -388,23 +388,55 @@ def test_the_last_position_of_the_context_window(name: str):
 
 
 @pytest.mark.parametrize(
-    ("candidates", "scoring", "judgeable", "chance"),
+    ("candidates", "scoring", "judgeable", "guess"),
     [
         ([[6], [7, 8], [7, 9]], "rank", True, 1 / 2),  # two first tokens
+        ([[7, 8], [6], [7, 9]], "rank", True, 1 / 4),  # of which the right one is shared
         ([[6], [7, 8], [7, 9]], "string", True, 1 / 3),
         ([[6], [7, 8], [7, 9]], "exact", True, 0),
-        ([[7, 8], [7, 9]], "rank", False, 1),  # nothing to tell apart
+        ([[7, 8], [7, 9]], "rank", False, 1 / 2),  # nothing to tell apart
         ([[7, 8], [7, 9]], "string", True, 1 / 2),
     ],
 )
 def test_what_can_be_judged_and_guessed(
-    candidates: list[list[int]], scoring: Any, judgeable: bool, chance: float
+    candidates: list[list[int]], scoring: Any, judgeable: bool, guess: float
 ):
-    one = Question([5], candidates[:1], candidates)
-    assert one.judgeable(scoring) is judgeable
-    assert one.chance(scoring) == chance
-    assert not Question([], one.gold, candidates).judgeable(scoring)
-    assert not Question([5], one.gold, [*candidates, []]).judgeable(scoring)
+    question = Question([5], candidates[:1], candidates)
+    assert question.judgeable(scoring) is judgeable
+    assert question.guess(scoring) == guess
+    assert not Question([], question.gold, candidates).judgeable(scoring)
+    assert not Question([5], question.gold, [*candidates, []]).judgeable(scoring)
+
+
+def test_scores_of_answers_are_what_the_judge_gives():
+    """A model that prefers a token, whatever it reads, against ``Question.scores``."""
+    model = tiny_model("gpt2")
+    candidates = [[6, 1], [7], [6, 2], [8, 3], [6, 3]]
+    golds = ([[6, 1]], [[7], [8, 3]], [[6, 2], [6, 3]])
+    asked = [Question([5, 4], gold, candidates) for gold in golds]
+    head = model.get_output_embeddings()
+    for preferred in (6, 7, 8):
+        with torch.no_grad():
+            head.weight.zero_()
+        bias = torch.nn.Parameter(torch.eye(head.out_features)[preferred])
+        head.bias = bias
+        found = judge(model, asked, [None], "first").chosen[0]
+        expected = [question.scores("rank")[(preferred,)] for question in asked]
+        assert found.tolist() == pytest.approx(expected)
+    assert asked[0].scores("rank") == {(6,): 1 / 3, (7,): 0, (8,): 0}
+    assert asked[1].scores("string") == {(6, 1): 0, (6, 2): 0, (6, 3): 0, (7,): 1, (8, 3): 1}
+    assert asked[1].scores("exact") == {(7,): 1, (8, 3): 1}
+
+
+def test_one_answer_to_every_question():
+    """Two of three questions have the same right answer."""
+    candidates = [[6], [7], [8]]
+    asked = [Question([5], [gold], candidates) for gold in ([8], [7], [8])]
+    for scoring in ("rank", "string", "exact"):
+        assert constant_scores(asked, scoring) == [1, 0, 1]
+    spellings = [Question([5], [[6], [7]], [[6]]), Question([5], [[7]], [[7]])]
+    assert constant_scores(spellings, "exact") == [1, 1]
+    assert constant_scores([], "rank") == []
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What ``sharing`` asks of a run, and the steps that put others' results beside each other."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,8 @@ from neuroglot.analyses.sharing.steps import answers, comparison, interventions
 from neuroglot.analyses.sharing.steps.answers import VARIANTS
 from neuroglot.capture.settings import CaptureSettings, PromptsGroup
 from neuroglot.measures.bootstrap import with_bounds
+from neuroglot.tasks.facts import FactsTask
+from neuroglot.tasks.nli import NliTask
 
 ASKED = {
     "facts": ["en", "de", "fr"],
@@ -32,9 +35,9 @@ ASKED = {
     "nli": ["en", "de"],
 }
 TASKS = {
-    "facts": SimpleNamespace(scoring="rank", shots=0),
-    "facts-1-shot": SimpleNamespace(scoring="rank", shots=1),
-    "nli": SimpleNamespace(scoring="string", shots=0),
+    "facts": FactsTask(source="facts", reserve=1),
+    "facts-1-shot": FactsTask(source="facts", shots=1),
+    "nli": NliTask(source="nli"),
 }
 
 
@@ -74,9 +77,33 @@ def test_prompts_of_every_shown_task_are_recorded_once():
 
 def test_tasks_that_differ_in_shots_only_are_asked_in_the_same_languages():
     assert list(SHARING.problems(RUN, section())) == []
-    [problem] = SHARING.problems(RUN, section(few_shot=["facts", "facts-1-shot", "nli"]))
+    problem, *_ = SHARING.problems(RUN, section(few_shot=["facts", "facts-1-shot", "nli"]))
     assert problem.startswith("sharing.few_shot: 'facts' is asked in en, de, fr and 'nli' in en, ")
     assert problem.endswith("give both the same languages")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ({}, {"shots": 2}, "keeps 0 .* 'b' keeps 2, .*: set reserve: 2 in every one"),
+        ({"shots": 4}, {"reserve": 2}, "keeps 4 .* 'b' keeps 2, .*: set reserve: 4 in every one"),
+        ({"reserve": 2}, {"shots": 2, "max_items": 3}, "'a' and 'b' differ in max_items: they may"),
+        ({}, {"shots": 2, "seed": 1}, "differ in reserve, seed: they may differ in shots only"),
+        ({"reserve": 2}, {"shots": 2, "languages": ["de"]}, None),
+        ({"reserve": 4, "shots": 2}, {"shots": 4}, None),
+    ],
+)
+def test_tasks_that_differ_in_shots_only_ask_the_same_questions(first, second, message):
+    made = {"a": NliTask(source="nli", **first), "b": NliTask(source="nli", **second)}
+    run = SimpleNamespace(tasks=made, corpus_languages=lambda *_: ["de", "en"])
+    problems = list(SHARING.problems(run, section(tasks=["a"], few_shot=["a", "b"])))
+    if message is None:
+        asked = [[item.id for item in task.read("de").items] for task in made.values()]
+        assert asked[0] == asked[1]
+        assert problems == []
+    else:
+        (problem,) = problems
+        assert re.search(message, problem)
 
 
 def test_kinds_are_told_apart_in_every_shown_task_and_answers_given_to_the_chosen():

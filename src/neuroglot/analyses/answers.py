@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neuroglot.analyses.pieces import Piece
 from neuroglot.capture.answers import Variant, judge
-from neuroglot.capture.questions import Question, encode
+from neuroglot.capture.questions import Question, constant_scores, encode
 from neuroglot.capture.settings import EditedPositions
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_card, read_tokenizer
@@ -53,29 +53,42 @@ class Asked:
         """Everything the answers depend on, except the model and its edits."""
         return [[[q.prompt, q.gold, q.candidates] for q in self.all_judged()], self.scoring]
 
-    def by_item(self, found: Piece, variants: Sequence[str]) -> xr.Dataset:
+    def by_item(self, found: Piece, variants: Sequence[str], facts: Sequence[str]) -> xr.Dataset:
         """Label answers for ``measures.answers.answer_statistics``.
 
         Args:
             found: result of ``Examiner.ask`` for these questions.
             variants: names of the variants, in the order of ``found``.
+            facts: the fact that each item asks for, see ``Item.fact``.
 
         Returns:
-            FOUND, ``[variant, language, item]``, and ``chance``, ``[language, item]``; NaN where a
-            question cannot be judged.
+            FOUND and ``log_probability_per_token``, ``[variant, language, item]``; ``guess`` and
+            ``constant``, ``[language, item]``; NaN where a question cannot be judged. Coordinate
+            ``fact(item)``.
         """
         languages, items = self.judged.T
-        shape = len(variants), len(self.questions), len(next(iter(self.questions.values())))
+        tokens = np.array([len(question.gold[0]) for question in self.all_judged()])
+        found = {**found, "log_probability_per_token": found["log_probability"] / tokens}
+        shape = len(variants), len(self.questions), len(facts)
         dims = ("variant", "language", "item")
         values = {}
         for name, by_question in found.items():
             full = np.full(shape, np.nan)
             full[:, languages, items] = by_question
             values[name] = (dims, full)
-        guess = np.full(shape[1:], np.nan)
-        guess[languages, items] = [one.chance(self.scoring) for one in self.all_judged()]
-        coords = {"variant": list(variants), "language": list(self.questions)}
-        return xr.Dataset({**values, "chance": (dims[1:], guess)}, coords)
+        guess, constant = np.full((2, *shape[1:]), np.nan)
+        for language, of_language in enumerate(self.questions.values()):
+            judged = items[languages == language]
+            questions = [of_language[item] for item in judged]
+            guess[language, judged] = [question.guess(self.scoring) for question in questions]
+            constant[language, judged] = constant_scores(questions, self.scoring)
+        coords = {
+            "variant": list(variants),
+            "language": list(self.questions),
+            "fact": ("item", list(facts)),
+        }
+        blind = {"guess": (dims[1:], guess), "constant": (dims[1:], constant)}
+        return xr.Dataset({**values, **blind}, coords)
 
 
 def encoded(

@@ -18,9 +18,16 @@ ANSWERS: Mapping[str, str] = {
     "it is, mean over judged items",
     "log_probability_excess": "log-probability of the right answer less that with as many random "
     "neurons, mean over judged items",
+    "log_probability_per_token": "log-probability of the right answer over its number of tokens, "
+    "mean over judged items",
+    "log_probability_per_token_difference": "change of the right answer's log-probability per "
+    "token from the model as it is, mean over judged items",
+    "log_probability_per_token_excess": "log-probability per token of the right answer less that "
+    "with as many random neurons, mean over judged items",
     "exact_accuracy": "share of the judged items whose right answer would be written word for word",
     "neurons": "neurons that are edited, mean over judged items",
-    "chance": "how often a guess would be right, mean over judged items",
+    "chance": "accuracy that needs no knowledge: that of guesses among the candidates, or that of "
+    "always giving one answer, the most frequent right one, if it is higher",
     "items": "items that were judged",
     "excluded": "items that cannot be judged in the language",
 }
@@ -35,30 +42,36 @@ def control(variant: str) -> str:
 def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
     """Average a task's answers over items, and bound the means.
 
-    ``accuracy`` and ``log_probability`` each have a ``…_difference`` from the variant ``baseline``
-    and a ``…_excess`` over the variant's ``control`` (NaN without a control). Both are means of
-    each item's difference between two variants, which are judged on the same items. So an item's
-    difficulty, which is the same in both variants, does not widen the interval.
+    ``accuracy`` and both ``log_probability`` each have a ``…_difference`` from the variant
+    ``baseline`` and a ``…_excess`` over the variant's ``control`` (NaN without a control). These
+    are means of each item's difference between two variants, which are judged on the same items.
+    So an item's difficulty, which is the same in both variants, does not widen the interval.
 
     Args:
         by_item: [variant, language, item]: ``correct`` (0 or 1; for a control the mean of its
-            draws), ``exact`` (likewise), ``log_probability`` of the right answer in nats, and
-            ``neurons``, the number of edited neurons; [language, item]: ``chance``, the probability
-            that a guess is right. NaN where an item cannot be judged in a language.
+            draws), ``exact`` (likewise), ``log_probability`` of the right answer in nats,
+            ``log_probability_per_token``, and ``neurons``, the number of edited neurons;
+            [language, item]: ``guess``, the mean score of an answer chosen at random, and
+            ``constant``, the score of the answer that scores most if it is always given. NaN where
+            an item cannot be judged in a language.
         replicates: number of bootstrap samples of items.
 
     Returns:
-        [variant, language]: ``accuracy``, ``log_probability``, the two comparisons of each,
-        ``…_low`` and ``…_high`` of all six, ``exact_accuracy`` and ``neurons``; [language]:
+        [variant, language]: ``accuracy``, ``log_probability`` and ``log_probability_per_token``,
+        the two comparisons of each, ``…_low`` and ``…_high`` of all nine, ``exact_accuracy`` and
+        ``neurons``; [language]:
         ``chance``, and the numbers of judged ``items`` and of ``excluded`` items.
     """
-    judged = by_item["chance"].notnull().sum("item")
+    judged = by_item["guess"].notnull().sum("item")
+    chance = by_item[["guess", "constant"]].mean("item").to_array().max("variable")
+    per_token = by_item["log_probability_per_token"]
     variables = {
         **_compared("accuracy", by_item["correct"], "share of items", replicates),
         **_compared("log_probability", by_item["log_probability"], "nats", replicates),
+        **_compared("log_probability_per_token", per_token, "nats per token", replicates),
         "exact_accuracy": by_item["exact"].mean("item").assign_attrs(units="share of items"),
         "neurons": by_item["neurons"].mean("item").assign_attrs(units="neurons"),
-        "chance": by_item["chance"].mean("item").assign_attrs(units="share of items"),
+        "chance": chance.assign_attrs(units="share of items"),
         "items": judged.assign_attrs(units="items"),
         "excluded": (by_item.sizes["item"] - judged).assign_attrs(units="items"),
     }

@@ -35,8 +35,8 @@ class SharingSettings(EditingSettings):
     )
     few_shot: Annotated[list[TaskId], AfterValidator(distinct)] = Field(
         [],
-        description="Tasks that differ in `shots` only, compared in figure 21; asked in the same "
-        "languages. They need not be among `tasks`.",
+        description="Tasks that differ in `shots` only, compared in figure 21; all ask the same "
+        "questions, for which they `reserve` as many facts. They need not be among `tasks`.",
     )
     top_fraction: Share = Field(0.05, description="Neurons that count as the top contributors.")
     positions: Literal["last", "all"] = Field(

@@ -20,6 +20,7 @@ from neuroglot.measures.controls import random_like
 from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
 from neuroglot.provenance import digest, fingerprint
+from neuroglot.tasks.base import facts_of
 
 WITHOUT = ("all_shared", "partial_shared", "specific")
 CONVERTED = {
@@ -47,16 +48,17 @@ def compute(inputs: AnswersInputs, settings: AnswersSettings) -> xr.Dataset:
     task = settings.task
     [one] = open_prompts({task: inputs.prompts}, [task], settings.languages)
     active = one.active(settings.threshold)
+    items = recorded_items(inputs.items, one)
     asked = _Asked(
         task,
         settings.scoring,
-        encoded(inputs.model, task, recorded_items(inputs.items, one)),
+        encoded(inputs.model, task, items),
         # Padding neurons of narrower layers are never active, and so never edited.
         kinds(active.values(), max(one.neurons)),
         np.stack(list(active.values())),
         one.neurons,
     )
-    by_item = asked.by_item(_answers(inputs, settings, asked), VARIANTS)
+    by_item = asked.by_item(_answers(inputs, settings, asked), VARIANTS, facts_of(items))
     data = answer_statistics(by_item, settings.replicates)
     return data.assign_attrs(task=task, scoring=settings.scoring)
 

@@ -31,10 +31,11 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Accuracy, chance, and log-probability of gold, by task, variant and language."""
     compared = {
         quantity: with_bounds(quantity, f"{quantity}_difference", f"{quantity}_excess")
-        for quantity in ("accuracy", "log_probability")
+        for quantity in ("accuracy", "log_probability", "log_probability_per_token")
     }
     accuracy = [*compared["accuracy"], "exact_accuracy", "neurons", "chance"]
+    log_probability = [*compared["log_probability"], *compared["log_probability_per_token"]]
     return {
         "accuracy": tidy(data[[*accuracy, "items", "excluded"]]),
-        "log_probability": tidy(data[[*compared["log_probability"], "items", "excluded"]]),
+        "log_probability": tidy(data[[*log_probability, "items", "excluded"]]),
     }

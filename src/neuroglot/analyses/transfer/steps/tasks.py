@@ -21,7 +21,7 @@ from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.tables import tidy
-from neuroglot.tasks.base import Item, check_same_items, read_items
+from neuroglot.tasks.base import Item, check_same_items, facts_of, read_items
 
 Masks = Mapping[str, Mask]
 
@@ -53,7 +53,7 @@ def compute(inputs: TasksInputs, settings: TasksSettings) -> xr.Dataset:
         }
         widths = layer_widths(lists["score"])
         judged = _answers(inputs, settings, examiner, asked, masks, widths)
-        answers = asked.by_item(judged, VARIANTS)
+        answers = asked.by_item(judged, VARIANTS, facts_of(items))
         found[task] = answer_statistics(answers, settings.replicates)
     data = along("task", found).reindex(language=settings.languages, variant=list(VARIANTS))
     return data.assign_coords(scoring=("task", [scorings[task] for task in found])).assign_attrs(
