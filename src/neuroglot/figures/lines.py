@@ -57,18 +57,20 @@ def by_layer(
     placed = axis.placed(table)
     panel = [facet.column for facet in (rows, columns) if facet]
     placed["line"] = placed[[series.column, *panel, "stack"]].astype(str).agg(" ".join, axis=1)
+    apart = ["stack", dashes.column] if dashes else ["stack"]
+    placed["part"] = placed[apart].astype(str).agg(" ".join, axis=1)
     plot = so.Plot(placed, x="x", y="value", color=series.column)
     plot = faceted(plot, rows, columns, wrap)
     if others:
         grey = so.Path(color=sheets.PALE, linewidth=0.7, marker="none")
-        apart: Any = {"group": "line", "color": None, "col": None, "row": None}
-        plot = plot.add(grey, legend=False, **apart)
+        all_panels: Any = {"group": "line", "color": None, "col": None, "row": None}
+        plot = plot.add(grey, legend=False, **all_panels)
     if "low" in table:
         band = so.Band(alpha=BAND_ALPHA, edgewidth=0)
-        plot = plot.add(band, group="stack", ymin="low", ymax="high", legend=False)
+        plot = plot.add(band, group="part", ymin="low", ymax="high", legend=False)
     dashed: Any = {"linestyle": dashes.column} if dashes else {}
     path = so.Path(linewidth=1.2, **({"marker": "none"} | mark))
-    plot = plot.add(path, group="stack", legend=False, **dashed)
+    plot = plot.add(path, group="part", legend=False, **dashed)
     plot = plot.scale(color=nominal(series, "color")).share(x=True, y=share_y)
     if dashes:
         plot = plot.scale(linestyle=nominal(dashes, "linestyle"))

@@ -10,11 +10,14 @@ from neuroglot.analyses.sharing.figures import looks
 from neuroglot.analyses.sharing.figures.looks import KINDS, told
 from neuroglot.figures import languages, lines, points, sheets, style
 from neuroglot.figures.layers import LayerAxis
-from neuroglot.figures.series import Look, Series
+from neuroglot.figures.series import DASHES, Look, Series
 from neuroglot.figures.sheets import Facet
 from neuroglot.figures.texts import held, tasks_of
 from neuroglot.tables import valued
 
+DRAWN_TASKS = 2
+"""Tasks in the figure of language numbers, whose lines are many."""
+RANDOM = "random_languages_share"
 ACTIVE = {"active": Look("active neurons (band: lowest to highest language)", "#000000")}
 REPEATED = Series(
     "share",
@@ -22,6 +25,13 @@ REPEATED = Series(
         "kind_share": Look("of the kind in an item", "#000000"),
         "overlap": Look("of it in every item", "#000000", filled=False),
         "chance": Look("of it in every item by chance", "#888888", marker="|"),
+    },
+)
+CHOSEN = Series(
+    "languages chosen",
+    {
+        "random": Look("random languages (band: lowest to highest)", "#000000"),
+        "first": Look("the first languages", "#000000", DASHES[1]),
     },
 )
 
@@ -83,37 +93,70 @@ def dead(ds: Dataset) -> Figure:
 
 
 @style.styled
-def sweep(ds: Dataset, share: str, dimension: str, words: str, most: int | None) -> Figure:
-    """Share of each kind (columns) in each task (rows), one line per step of a sweep.
+def thresholds(ds: Dataset) -> Figure:
+    """Share of each kind (columns) in each task (rows), one line per threshold.
 
     Args:
-        ds: ``share(task, dimension, layer, kind)`` with ``share_low`` and ``share_high``,
-            ``items(task)``.
-        share: name of the variable.
-        dimension: name of the sweep's dimension; its coordinate holds the steps' numbers.
-        words: name of the numbers.
-        most: number of tasks, from the first, that are drawn; None: all.
+        ds: ``threshold_share(task, threshold, layer, kind)`` with ``_low`` and ``_high``, which
+            bound the mean over items; ``items(task)``.
     """
-    ds = looks.trusted(ds).isel(task=slice(most))
+    ds, share = looks.trusted(ds), "threshold_share"
+    note = f"{looks.BANDS}; columns differ in scale"
+    return sweep(ds, share, valued(ds, share), "threshold", "threshold", note)
+
+
+@style.styled
+def language_counts(ds: Dataset) -> Figure:
+    """Share of each kind (columns) in the first tasks (rows), two lines per number of languages.
+
+    Args:
+        ds: ``random_languages_share(task, languages, layer, kind)``, the mean over random sets of
+            languages, with ``_lowest`` and ``_highest`` of them; ``language_count_share`` of the
+            same dimensions, among the first languages; ``items(task)``.
+    """
+    ds = ds.isel(task=slice(DRAWN_TASKS))
+    first = valued(ds[["language_count_share"]], "language_count_share")
+    ends = {f"{RANDOM}_lowest": f"{RANDOM}_low", f"{RANDOM}_highest": f"{RANDOM}_high"}
+    random = valued(ds.rename(ends), RANDOM)
+    parts = [first.assign(**{CHOSEN.column: "first"}), random.assign(**{CHOSEN.column: "random"})]
+    table = pd.concat(parts, ignore_index=True)
+    note = "columns differ in scale"
+    return sweep(ds, RANDOM, table, "languages", "number of languages", note, CHOSEN)
+
+
+def sweep(
+    ds: Dataset,
+    share: str,
+    table: pd.DataFrame,
+    dimension: str,
+    words: str,
+    note: str,
+    dashes: Series | None = None,
+) -> Figure:
+    """Draw shares of each kind (columns) in each task (rows), one line per step of a sweep.
+
+    Args:
+        ds: ``share(task, dimension, layer, kind)``.
+        share: name of the variable whose tasks are drawn.
+        table: ``value`` and perhaps ``low`` and ``high`` by ``task``, ``kind``, ``layer`` and
+            ``dimension``.
+        dimension: name of the sweep's dimension, whose coordinate holds the steps' numbers.
+        words: name of the numbers.
+        note: what is said below the title.
+        dashes: what line styles are.
+    """
     tasks = tasks_of(ds, share)
     if tasks is None:
         return style.empty(f"no shares of kinds by {words}")
-    ds = ds.assign_coords({dimension: [f"{step:g}" for step in ds[dimension].values]})
-    drawn = looks.steps(dimension, ds[dimension].values.tolist(), words)
+    drawn = looks.steps(dimension, [f"{step:g}" for step in ds[dimension].values], words)
+    table[dimension] = table[dimension].map("{:g}".format)
     columns, axis = Facet.of(KINDS), LayerAxis.of(ds)
-    figure = looks.grid(valued(ds, share), axis, drawn, tasks, columns, share_y="col")
+    figure = looks.grid(table, axis, drawn, tasks, columns, dashes=dashes, share_y="col")
     sheets.as_shares(figure.axes, whole=False)
     for ax in figure.axes:
         ax.set_ylim(bottom=0)
-    sheets.title(figure, ds, f"kinds by {words}", f"{looks.BANDS}; columns differ in scale")
+    sheets.title(figure, ds, f"kinds by {words}", note)
     return figure
-
-
-def swept(share: str, dimension: str, words: str, most: int | None = None) -> style.Drawing:
-    """The drawing of a sweep, and its finding."""
-    draw = partial(sweep, share=share, dimension=dimension, words=words, most=most)
-    begin = f"Change of shares with the {words}"
-    return style.Drawing(draw, partial(told, name=share, words=begin, along=dimension, most=most))
 
 
 FIGURES: dict[str, style.Drawing] = {
@@ -126,8 +169,23 @@ FIGURES: dict[str, style.Drawing] = {
     "figure_06_dead": style.Drawing(
         dead, partial(told, name="dead", words="Share of the non-activated that no token activates")
     ),
-    "figure_19_language_count": swept(
-        "language_count_share", "languages", "number of languages", most=2
+    "figure_19_language_count": style.Drawing(
+        language_counts,
+        partial(
+            told,
+            name=RANDOM,
+            words="Change of shares with the number of random languages",
+            along="languages",
+            most=DRAWN_TASKS,
+        ),
     ),
-    "figure_22_threshold": swept("threshold_share", "threshold", "threshold"),
+    "figure_22_threshold": style.Drawing(
+        thresholds,
+        partial(
+            told,
+            name="threshold_share",
+            words="Change of shares with the threshold",
+            along="threshold",
+        ),
+    ),
 }

@@ -91,14 +91,16 @@ def grid(
     rows: Facet,
     columns: Facet,
     label: str = SHARE,
+    dashes: Series | None = None,
     **more: Any,
 ) -> Figure:
     """Draw lines by layer in rows and columns of panels that fit on a page, with a legend."""
     parts = {row: title.partition("\n") for row, title in rows.titles.items()}
     titles = {row: f"{fill(name, 18)}\n{rest}".strip() for row, (name, _, rest) in parts.items()}
     rows, height = Facet(rows.column, titles), min(1.45, (sheets.HEIGHT - 1.2) / len(rows))
-    figure = lines.by_layer(table, axis, drawn, label, rows, columns, height=height, **more)
-    sheets.legend(figure, sheets.line_handles(drawn))
+    figure = lines.by_layer(table, axis, drawn, label, rows, columns, dashes, height=height, **more)
+    named = {**drawn.looks, **(dashes.looks if dashes else {})}
+    sheets.legend(figure, sheets.line_handles(Series("line", named)))
     return figure
 
 
