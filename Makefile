@@ -16,13 +16,13 @@ test: check
 
 # On a real Slurm, which must be installed: cancelled jobs, lost nodes, the whole workflow.
 test-cluster: .venv/installed
-	NEUROGLOT_REQUIRE_SLURM=1 pytest -m 'slow or not slow' tests/test_slurm.py
+	NEUROGLOT_REQUIRE_SLURM=1 pytest -m 'slow or not slow' tests/workflow/test_slurm.py
 
 # The figures of docs/reliability.md.
 test-reliability: .venv/installed
-	python tests/kills.py --kills 20
-	pytest -s -m slow tests/test_faults.py tests/test_determinism.py
-	python tests/hostile.py
+	PYTHONPATH=tests python -m tools.kills --kills 20
+	pytest -s -m slow tests/workflow/test_faults.py tests/workflow/test_determinism.py
+	PYTHONPATH=tests python -m tools.hostile
 
 check: .venv/installed
 	ruff format --check

@@ -37,7 +37,7 @@ from neuroglot.models.load import load
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
 from neuroglot.tokens import Tokenising
-from tiny_checkpoints import TEXTS, write_checkpoint
+from support.tiny_checkpoints import TEXTS, write_checkpoint
 
 MODELS = ("llama", "gemma3_text", "m2m_100")
 GROUPS = (

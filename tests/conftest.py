@@ -3,12 +3,12 @@
 import pytest
 from filelock import FileLock
 
-from tiny_workflow import Workplace, add_analyses, make_workplace
+from support.tiny_workflow import Workplace, add_analyses, make_workplace
 
 # They take minutes: begun last, one of them would run alone at the end.
 LONG = (
     "test_workflow",
-    "test_workflow_analyses",
+    "test_analyses",
     "test_reruns",
     "test_slurm",
     "test_reached",
@@ -18,8 +18,11 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take longest first."""
+    """Put the files that take longest first, and make warnings errors where figures are drawn."""
     items.sort(key=lambda item: item.path.stem not in LONG)
+    for item in items:
+        if "figure" in item.nodeid:
+            item.add_marker(pytest.mark.filterwarnings("error", "ignore::DeprecationWarning"))
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from tiny_workflow import Workplace
-
-ROOT = Path(__file__).parent.parent
+from support import ROOT
+from support.tiny_workflow import Workplace
 
 
 @pytest.mark.parametrize(

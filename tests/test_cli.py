@@ -1,7 +1,6 @@
 """The commands the workflow runs: what they write, how they refuse, and what they import."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,35 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-import tiny_checkpoints
-import warm
 from neuroglot import store
-from tiny_workflow import SENTENCES
-
-
-def neuroglot(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [warm.commands() / "neuroglot", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def ok(*arguments: object, cwd: Path) -> str:
-    finished = neuroglot(*arguments, cwd=cwd)
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
-
-
-def refused(*arguments: object, cwd: Path) -> str:
-    finished = neuroglot(*arguments, cwd=cwd)
-    assert finished.returncode == 1, finished.stdout + finished.stderr
-    assert "Traceback" not in finished.stderr
-    assert finished.stderr.startswith("error: ")
-    return finished.stderr
+from support import tiny_checkpoints
+from support.command import ok, refused
+from support.tiny_workflow import SENTENCES
 
 
 def configure(folder: Path, **changes) -> None:

@@ -11,8 +11,7 @@ from neuroglot import config_reference
 from neuroglot.config import load, load_file
 from neuroglot.config_file import read_yaml
 from neuroglot.errors import NeuroglotError
-
-ROOT = Path(__file__).parent.parent
+from support import ROOT
 
 
 def valid() -> dict:

@@ -6,7 +6,6 @@ import sys
 import tomllib
 from collections.abc import Iterable
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parent.parent
+from support import ROOT
 
 
 def pinned() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Every figure of every analysis: drawn at its printed size, readable, and with the data's numbers.
 
-A module ``{analysis}_data`` beside this one gives each analysis' synthetic datasets:
+A module ``analyses/{analysis}/figure_data.py`` gives each analysis' synthetic datasets:
 
 - ``dataset(family, case)`` gives the merged dataset of a family of figures for a case of ``CASES``;
 - ``shown(stem, ds)`` gives numbers that the figure must draw, as an array.
@@ -15,9 +15,9 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from figures import reading
 from neuroglot.analyses import ANALYSES
 from neuroglot.figures import sheets, style
+from support import reading
 
 # What differs from run to run. A "stack" is a name and its number of layers.
 CASES: dict[str, dict[str, Any]] = {
@@ -35,7 +35,7 @@ FIGURES = [
 
 
 def dataset(analysis: str, family: str, case: str) -> xr.Dataset:
-    data: xr.Dataset = importlib.import_module(f"figures.{analysis}_data").dataset(
+    data: xr.Dataset = importlib.import_module(f"analyses.{analysis}.figure_data").dataset(
         family, **CASES[case]
     )
     return data
@@ -65,7 +65,7 @@ def test_is_drawn_to_be_read(analysis: str, family: str, stem: str, case: str) -
         assert reading.overlaps(figure) == []
         assert reading.outside(figure) == []
     assert str(ds.attrs.get("model", "")) in figure.get_suptitle()
-    shown = importlib.import_module(f"figures.{analysis}_data").shown(stem, ds)
+    shown = importlib.import_module(f"analyses.{analysis}.figure_data").shown(stem, ds)
     assert reading.missing(figure, shown).size == 0
     finding = drawn.finding(ds)
     assert finding.endswith(".")
@@ -76,7 +76,7 @@ def test_is_drawn_to_be_read(analysis: str, family: str, stem: str, case: str) -
 def test_some_case_draws_something(analysis: str, family: str, stem: str) -> None:
     ds = dataset(analysis, family, "three languages")
     assert not is_empty(drawing(analysis, family, stem).draw(ds))
-    assert importlib.import_module(f"figures.{analysis}_data").shown(stem, ds).size > 0
+    assert importlib.import_module(f"analyses.{analysis}.figure_data").shown(stem, ds).size > 0
 
 
 @pytest.mark.parametrize(("analysis", "family", "stem"), FIGURES)

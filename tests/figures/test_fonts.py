@@ -9,9 +9,9 @@ from fontTools.ttLib.tables._g_l_y_f import Glyph
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-from figures import reading
 from neuroglot.figures import fonts, style
 from neuroglot.summary import without_font
+from support import reading
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from figures import roles_data
+from analyses.roles import figure_data
 from neuroglot.analyses.roles.figures import flatness, rank_correlation
 from neuroglot.figures import heat, layers, series, style
 
@@ -43,9 +43,9 @@ TO_XYZ = np.array(
 
 class TestLooks:
     def test_a_language_added_or_left_out_changes_no_other(self) -> None:
-        twelve = roles_data.dataset("flatness", languages=12)
+        twelve = figure_data.dataset("flatness", languages=12)
         looks = series.languages(twelve).looks
-        first = series.languages(roles_data.dataset("flatness", languages=10)).looks
+        first = series.languages(figure_data.dataset("flatness", languages=10)).looks
         assert {language: looks[language] for language in first} == first
         some = ["fr", "zh-hans", "x11"]
         chosen = series.languages(twelve.sel(language=some)).looks
@@ -56,7 +56,7 @@ class TestLooks:
         assert len({(look.color, look.marker) for look in looks}) == 110
 
     def test_ids_stand_in_for_unknown_names(self) -> None:
-        data = roles_data.dataset("flatness", languages=2).assign_attrs(language_names="{}")
+        data = figure_data.dataset("flatness", languages=2).assign_attrs(language_names="{}")
         assert series.languages(data).values("label") == {"en": "en", "de": "de"}
 
     def test_hues_stay_apart_for_colour_blind_readers(self) -> None:
@@ -66,7 +66,7 @@ class TestLooks:
             assert min(np.linalg.norm(a - b) for a, b in combinations(lab, 2)) > 15
 
     def test_a_colour_is_one_language_in_every_panel_and_stack(self) -> None:
-        data = roles_data.dataset("flatness", languages=4, stacks={"encoder": 3, "decoder": 5})
+        data = figure_data.dataset("flatness", languages=4, stacks={"encoder": 3, "decoder": 5})
         figure = flatness.flatness(data, site="act")
         for ax in figure.axes:
             for language, look in series.languages(data).looks.items():
@@ -146,7 +146,7 @@ class TestSave:
         assert [path.read_bytes() for path in quiet] == [path.read_bytes() for path in noisy]
 
     def test_files_have_the_printed_size(self, tmp_path: Path) -> None:
-        figure = flatness.flatness(roles_data.dataset("flatness", languages=20), site="act")
+        figure = flatness.flatness(figure_data.dataset("flatness", languages=20), site="act")
         svg, png = style.save(figure, tmp_path / "figure")
         width, height = figure.get_size_inches()
         with Image.open(png) as image:
@@ -161,7 +161,7 @@ class TestSave:
 def save_both(folder: Path) -> None:
     """Write a figure of lines and a figure of matrices with trees."""
     few = {"languages": 3, "stacks": {"decoder": 4}}
-    lines = flatness.flatness(roles_data.dataset("flatness", **few), site="act")
+    lines = flatness.flatness(figure_data.dataset("flatness", **few), site="act")
     style.save(lines, folder / "flatness")
-    ranks = roles_data.dataset("rank_correlation", **few)
+    ranks = figure_data.dataset("rank_correlation", **few)
     style.save(rank_correlation.rank_correlation(ranks, site="act"), folder / "ranks")

@@ -1,9 +1,10 @@
 """The table that says where each architecture keeps its feed-forward networks.
 
 To support an architecture, add one entry to ``ARCHITECTURES`` and one tiny configuration to
-``tests/tiny_models.py``; the tests then check every field of the entry. If an entry changes, only
-the models of that architecture are made again. Fields that depend on a configuration are
-therefore ``attrgetter`` objects or named functions, whose code ``architecture_digest`` can read.
+``tests/support/tiny_models.py``; the tests then check every field of the entry. If an entry
+changes, only the models of that architecture are made again. Fields that depend on a configuration
+are therefore ``attrgetter`` objects or named functions, whose code ``architecture_digest`` can
+read.
 """
 
 import ast

@@ -1,0 +1,59 @@
+"""What the figures of transfer leave out, and which state they choose."""
+
+import numpy as np
+import pytest
+
+from analyses.transfer import figure_data
+from neuroglot.analyses.transfer.figures import alignment, correlation, deactivation, latent_spaces
+from neuroglot.figures import style
+from support import reading
+
+
+@pytest.mark.parametrize(
+    ("drawing", "panels"),
+    [
+        (alignment.FIGURES["mutual_knn"], ["k = 5"]),
+        (latent_spaces.FIGURES["principal_components"], ["0.9 of the variance"]),
+    ],
+)
+def test_numbers_near_the_number_of_segments_are_left_out(
+    drawing: style.Drawing, panels: list[str]
+) -> None:
+    ds = figure_data.dataset("alignment", languages=3, stacks={"decoder": 3})
+    few = ds.isel(segment=slice(29))
+    few["mutual_knn_chance"] = few["k"] / 28
+    few["components"] = few["components"] * [0.3, 1, 1]
+    titles = [ax.get_title() for ax in drawing.draw(few).axes]
+    assert titles == panels
+    assert drawing.finding(few) == "Cannot be told at this size, of 29 segments."
+
+
+def test_a_family_is_drawn_once_and_only_if_it_has_several_languages() -> None:
+    ds = figure_data.dataset("correlation")
+    (panel, *_) = correlation.correlation_ratio(ds).axes
+    names = [label.get_text() for label in panel.get_yticklabels()]
+    assert names[-2:] == ["Chinese (Mandarin)", "Indo-European (8)"]
+    of_family = ds["mean_ratio"].sel(grouping="family", top=10).isel(language=slice(7))
+    excess = of_family.sel(type="type1") - of_family.sel(type="random_type1")
+    assert not reading.missing(panel.figure, excess.mean().values).size
+
+
+def test_the_state_of_the_closest_parallel_segments_is_not_the_embeddings() -> None:
+    ds = figure_data.dataset("deactivation", 3, {"encoder": 2, "decoder": 2})
+    parallel = {"variant": "baseline", "pair": "parallel"}
+    ds["similarity"].loc[parallel | {"state": [0, 3]}] = 1.0  # both stacks' embeddings
+    ds["similarity"].loc[parallel | {"state": 4}] = 0.99
+    values, _ = deactivation.in_one_state(ds)
+    assert values["state"].values.tolist() == [4]
+
+
+def test_centred_cosines_are_those_of_deviations_from_the_mean() -> None:
+    vectors = np.random.default_rng(0).normal(size=(4, 7)) + 3
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ds = figure_data.dataset("latent_spaces", 4, {"decoder": 1}).isel(state=[0])
+    ds["centroid_similarity"].values[0] = vectors @ vectors.T
+    deviations = vectors - vectors.mean(0)
+    deviations /= np.linalg.norm(deviations, axis=1, keepdims=True)
+    expected = deviations @ deviations.T
+    np.fill_diagonal(expected, np.nan)
+    np.testing.assert_allclose(latent_spaces.centred(ds)[0], expected)

@@ -1,0 +1,713 @@
+"""The transfer reductions against plain loops, weights cut away, and planted neurons."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+import yaml
+from tokenizers import Tokenizer
+
+from neuroglot import store
+from neuroglot.analyses.base import Inputs, Scope, StepSettings
+from neuroglot.analyses.run import run_step
+from neuroglot.analyses.transfer import TRANSFER, paired_languages
+from neuroglot.analyses.transfer.measures.lists import controls, listed
+from neuroglot.analyses.transfer.settings import (
+    CorrelationInputs,
+    CorrelationSettings,
+    DeactivationInputs,
+    DeactivationSettings,
+    NeuronsInputs,
+    NeuronsSettings,
+    SpaceInputs,
+    SpaceSettings,
+    TasksInputs,
+    TasksSettings,
+)
+from neuroglot.analyses.transfer.steps.neurons import layer_scores
+from neuroglot.capture.questions import encode
+from neuroglot.capture.record import Wanted, record
+from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, StatesGroup
+from neuroglot.config import load as load_config
+from neuroglot.corpora.base import Reading, Segment, write_parquet
+from neuroglot.errors import NeuroglotError
+from neuroglot.models.ffn import ffns
+from neuroglot.models.load import load
+from neuroglot.models.normalise import normalise
+from neuroglot.models.norms import norm_form
+from neuroglot.models.source import ModelSettings
+from neuroglot.tasks.base import Item, TaskReading, write_items
+from support import ROOT, tiny_checkpoints
+from support.tiny_models import tiny_model
+
+TEXTS = {
+    "en": ["a house", "the old ship", "we read books", "a river begins", "bread", "nobody knows"],
+    "de": ["ein Haus", "das alte Schiff", "wir lesen", "ein Fluss beginnt", "Brot", "niemand weiß"],
+    "es": ["una casa", "el barco viejo", "leemos", "nace un río", "pan", "nadie lo sabe"],
+    "hi": ["एक घर", "पुराना जहाज़", "हम पढ़ते हैं", "नदी", "रोटी", "कोई नहीं"],
+}
+TABLE = {
+    "en": {"name": "English", "family": "Indo-European", "genus": "Germanic", "script": "Latn"},
+    "de": {"name": "German", "family": "Indo-European", "genus": "Germanic", "script": "Latn"},
+    "es": {"name": "Spanish", "family": "Indo-European", "genus": "Romance", "script": "Latn"},
+    "hi": {"name": "Hindi", "family": "elsewhere", "genus": "Indic", "script": "Deva"},
+}
+LANGUAGES = ["en", "de", "es", "hi"]
+SETTINGS: dict[str, Any] = {
+    "languages": LANGUAGES,
+    "language_table": TABLE,
+    "pivot": "en",
+    "model": "one",
+    "pool": "last",
+    "type1_layers": 0.5,
+    "top_n": 5,
+    "top_fraction": None,
+    "k": [1, 3],
+    "variances": [0.5, 0.95],
+    "positions": "all",
+    "tops": [2, 5, 50],
+    "tasks": ["facts"],
+    "scorings": {"facts": "rank"},
+    "task_positions": "all",
+    "random_seeds": 2,
+    "task_random_seeds": 2,
+    "replicates": 50,
+    "device": "cpu",
+    "dtype": "float32",
+}
+TOLD: dict[str, type[StepSettings]] = {
+    "neurons": NeuronsSettings,
+    "space": SpaceSettings,
+    "deactivation": DeactivationSettings,
+    "correlation": CorrelationSettings,
+    "tasks": TasksSettings,
+}
+QUESTIONS = {
+    "de": [("Haus ist", " Brot", " Fluss"), ("Schiff ist", " alt", " Haus")],
+    "es": [("casa es", " pan", " barco"), ("barco es", " viejo", " casa")],
+}
+
+
+class Place:
+    """A folder with a model, its states of four languages and two languages' questions."""
+
+    def __init__(self, folder: Path, model_type: str) -> None:
+        self.folder, self.model = folder, folder / "models" / "one"
+        texts = [text for own in TEXTS.values() for text in own]
+        source = tiny_checkpoints.write_checkpoint(folder / model_type, model_type, texts)
+        normalise(ModelSettings(source=str(source)), self.model)
+        settings = CaptureSettings(device="cpu", dtype="float32")
+        for language, own in TEXTS.items():
+            segments = tuple(Segment(f"s{i}", text) for i, text in enumerate(own))
+            write_parquet(Reading(segments), self.text(language))
+            wanted = Wanted(
+                self.text(language),
+                "states",
+                self.states(language).parent,
+                {StatesGroup(): "key"},
+                "refuse",
+            )
+            record(self.model, [wanted], settings, ExecutionSettings())
+        for language, asked in QUESTIONS.items():
+            items = [
+                Item(f"q{i}", prompt, (gold,), (gold, other))
+                for i, (prompt, gold, other) in enumerate(asked)
+            ]
+            write_items(TaskReading(tuple(items)), self.task(language))
+
+    def text(self, language: str) -> Path:
+        return self.folder / "corpora" / "plain" / f"{language}.parquet"
+
+    def states(self, language: str) -> Path:
+        """The group of a language's recording."""
+        return self.folder / "states" / f"{language}.zarr" / "states"
+
+    def task(self, language: str) -> Path:
+        return self.folder / "tasks" / "facts" / f"{language}.parquet"
+
+    def reduce(
+        self, name: str, output: str = "transfer", lists: Path | None = None, **changes: Any
+    ) -> xr.Dataset:
+        """Make one reduction in the folder ``output``, unless it is there already."""
+        told = settings_of(name, **changes)
+        path = self.folder / output / f"{name}.zarr"
+        states = {one: self.states(one) for one in told.languages}
+        texts = {one: self.text(one) for one in told.languages if one != "en"}
+        neurons = lists or self.folder / output / "neurons.zarr"
+        inputs: dict[str, Inputs] = {
+            "neurons": NeuronsInputs(model=self.model, states=states),
+            "space": SpaceInputs(states=states),
+            "deactivation": DeactivationInputs(
+                model=self.model, neurons=neurons, states=states, texts=texts
+            ),
+            "correlation": CorrelationInputs(neurons=neurons, states=states),
+            "tasks": TasksInputs(
+                model=self.model,
+                neurons=neurons,
+                items={"facts": {one: self.task(one) for one in QUESTIONS}},
+            ),
+        }
+        run_step(TRANSFER, TRANSFER.step(name), inputs[name], told, path, ExecutionSettings())
+        return store.open_dataset(path, "reduction")
+
+    def table(self, name: str, output: str = "transfer") -> pd.DataFrame:
+        return pd.read_csv(self.folder / output / f"{name}.csv")
+
+    def rows(self, language: str, site: str) -> np.ndarray:
+        return store.read_rows(self.states(language), site).astype(np.float64)
+
+
+def settings_of(name: str, **changes: Any) -> StepSettings:
+    """What a step is told: those of SETTINGS that it reads."""
+    settings = {**SETTINGS, **changes}
+    told = TOLD[name]
+    return told(**{key: value for key, value in settings.items() if key in told.model_fields})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    made = Place(tmp_path_factory.mktemp("llama"), "llama")
+    made.reduce("neurons")
+    return made
+
+
+@pytest.fixture(scope="module")
+def sandwich(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("gemma"), "gemma3_text")
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("m2m"), "m2m_100")
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+def literal_scores(
+    mid: np.ndarray, added: np.ndarray, towards: np.ndarray
+) -> np.ndarray:  # added [row, neuron, hidden]
+    """mean_k [cos(h + what the neuron adds, C) - cos(h, C)], row by row and neuron by neuron."""
+    return np.array(
+        [
+            np.mean(
+                [
+                    cosine(h + own[i], towards) - cosine(h, towards)
+                    for h, own in zip(mid, added, strict=True)
+                ]
+            )
+            for i in range(added.shape[1])
+        ]
+    )
+
+
+@pytest.mark.parametrize("pool", ["last", "mean"])
+def test_scores_are_those_of_plain_loops(place: Place, pool: str) -> None:
+    data = place.reduce("neurons", "transfer" if pool == "last" else "mean", pool=pool)
+    model = load(place.model, "cpu", "float32")
+    site = {"last": "state", "mean": "mean"}[pool]
+    assert data.attrs["norm"] == "none"
+    assert data["language"].values.tolist() == ["de", "es", "hi"]
+    for language in ("de", "hi"):
+        act, mid = place.rows(language, "act"), place.rows(language, "mid")
+        own, pivot = place.rows(language, site), place.rows("en", site)
+        for layer, ffn in enumerate(ffns(model)):
+            value = ffn.output_matrix().double().numpy()
+            towards = (own + pivot)[layer + 1].mean(0) / 2 if layer == 0 else own[layer + 1].mean(0)
+            expected = literal_scores(mid[layer], act[layer][:, :, None] * value.T, towards)
+            kinds = ["type1", "type2"] if layer == 0 else ["type2", "type1"]
+            found, absent = (
+                data["score"].sel(type=kind, language=language)[layer] for kind in kinds
+            )
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+            assert absent.isnull().all()
+
+
+@pytest.mark.parametrize("name", ["gemma2", "gemma3_text", "glm4", "olmo2"])
+def test_a_norm_after_the_ffn_is_linearised_at_the_row(name: str) -> None:
+    model = tiny_model(name)
+    generator = np.random.default_rng(0)
+    for ffn in ffns(model):
+        mid = generator.normal(size=(3, ffn.hidden)).astype(np.float32)
+        act = generator.normal(size=(3, ffn.neurons)).astype(np.float32)
+        towards = generator.normal(size=ffn.hidden)
+        value = ffn.output_matrix().double().numpy()
+        with torch.no_grad():
+            out = torch.from_numpy(act) @ ffn.output_matrix().T
+            factor = (ffn.norm_after(out) / out).double().numpy()  # an RMSNorm's, as it stands
+        added = factor[:, None] * act[:, :, None].astype(np.float64) * value.T
+        np.testing.assert_allclose(
+            layer_scores(ffn, mid, act, towards), literal_scores(mid, added, towards), atol=2e-6
+        )
+
+
+@pytest.mark.parametrize("hidden", [16, 9])
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-6, 1e-12])
+def test_the_form_of_a_norm_says_what_it_computes(
+    hidden: int, center: bool, epsilon: float
+) -> None:
+    norm: Any = (
+        torch.nn.LayerNorm(hidden, eps=epsilon) if center else torch.nn.RMSNorm(hidden, eps=epsilon)
+    )
+    norm.weight.data = torch.randn(hidden, generator=torch.Generator().manual_seed(0))
+    if center:
+        norm.bias.data.fill_(30.0)
+    form = norm_form(norm.to(torch.bfloat16), hidden)
+    assert form.center == center
+    assert form.epsilon == pytest.approx(epsilon, rel=1e-3)
+    for size in (1e-3, 1.0):
+        x = size * torch.randn(4, hidden, generator=torch.Generator().manual_seed(1)).double()
+        wide = x - x.mean(-1, keepdim=True) if center else x
+        scale = (wide.square().mean(-1, keepdim=True) + form.epsilon).rsqrt()
+        bias = norm.bias.double() if center else 0
+        with torch.no_grad():
+            expected = norm.double()(x)
+        torch.testing.assert_close(form.gain * wide * scale + bias, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_norms_are_said_to_be_linearised(sandwich: Place) -> None:
+    data = sandwich.reduce("neurons")
+    assert data.attrs["norm"] == "linearised at the recorded row"
+    assert data["score"].notnull().any(("language", "neuron")).values.tolist() == [
+        [True, False],
+        [False, True],
+    ]
+
+
+def test_an_encoders_layers_are_the_lower_ones(translator: Place) -> None:
+    data = translator.reduce("neurons", type1_layers=0.4)
+    assert data["stack"].values.tolist() == ["encoder"] * 2 + ["decoder"] * 3
+    own, pivot = translator.rows("de", "state"), translator.rows("en", "state")
+    assert len(own) == 7
+    found = ffns(load(translator.model, "cpu", "float32"))
+    for layer, state, kind in ((1, 2, "type1"), (2, 4, "type2"), (4, 6, "type2")):
+        towards = (own[state] + pivot[state]).mean(0) / 2 if kind == "type1" else own[state].mean(0)
+        value = found[layer].output_matrix().double().numpy()
+        added = translator.rows("de", "act")[layer][:, :, None] * value.T
+        np.testing.assert_allclose(
+            data["score"].sel(type=kind, language="de")[layer],
+            literal_scores(translator.rows("de", "mid")[layer], added, towards),
+            atol=1e-6,
+        )
+
+
+def planted(place: Place, folder: Path) -> dict[str, Path]:
+    """Copy states in which two neurons of German write what their centroids are made of."""
+    value = [ffn.output_matrix().numpy() for ffn in ffns(load(place.model, "cpu", "float32"))]
+    paths = {}
+    for language in ("en", "de"):
+        source = store.read_completion(place.states(language))
+        paths[language] = folder / f"{language}.zarr" / "states"
+        store.begin(paths[language], "activations", source.origin)
+        rows = {site: place.rows(language, site) for site in ("act", "mid", "state", "mean")}
+        rows["state"][1] = value[0][:, 5]
+        rows["state"][2] = value[1][:, 7] if language == "de" else -value[1][:, 7]
+        if language == "de":
+            rows["act"] *= 0.01
+            rows["act"][0, :, 5] = rows["act"][1, :, 7] = 5
+        for site, values in rows.items():
+            array = store.create_rows(paths[language], site, values.shape, 8, "float32", "last")
+            array[:] = values.astype(np.float32)
+        data = store.open_dataset(place.states(language), source.kind, without=store.SITES)
+        store.write_dataset(paths[language], data)
+        store.complete(paths[language], "activations", source.origin, source.counts)
+    return paths
+
+
+def test_planted_neurons_come_first(place: Place, tmp_path: Path) -> None:
+    run_step(
+        TRANSFER,
+        TRANSFER.step("neurons"),
+        NeuronsInputs(model=place.model, states=planted(place, tmp_path)),
+        settings_of("neurons", languages=["en", "de"], top_fraction=0.1),
+        tmp_path / "neurons.zarr",
+        ExecutionSettings(),
+    )
+    table = pd.read_csv(tmp_path / "neurons.csv")
+    assert list(table) == ["type", "language", "rank", "layer", "neuron", "score"]
+    assert len(table) == 2 * 5, "a tenth of 48"
+    first = table[table["rank"] == 1].set_index("type")
+    assert first.loc["type1", ["layer", "neuron"]].tolist() == [1, 5]
+    assert first.loc["type2", ["layer", "neuron"]].tolist() == [2, 7]
+    assert table.groupby("type")["score"].is_monotonic_decreasing.all()
+    lists = json.loads((tmp_path / "neurons.json").read_text())
+    assert list(lists["type1"]["de"]) == ["1"]
+    assert 7 in lists["type2"]["de"]["2"]
+    assert len(lists["type2"]["de"]["2"]) == 5
+
+
+def test_lists_are_the_highest_scores_of_all_layers(translator: Place) -> None:
+    data = translator.reduce("neurons", "ranked", type1_layers=0.4, top_n=9)
+    score = data["score"].sel(type="type2", language="es").values
+    ordered = sorted((-score[at], at) for at in np.ndindex(score.shape) if not np.isnan(score[at]))
+    own = data.sel(type="type2", language="es")
+    places = np.stack([own["rank_layer"], own["rank_neuron"]], axis=1)
+    assert places.tolist() == [list(at) for _, at in ordered[:9]]
+    mask = listed(data, "type2", "es")
+    assert own["neurons"].values.tolist() == mask.sum(1).tolist()
+    assert listed(data, "type2", "es", 1).sum() == 1
+
+
+def test_more_neurons_than_there_are(place: Place) -> None:
+    with pytest.raises(NeuroglotError, match=r"transfer\.top_n asks for 25 neurons, but 24"):
+        place.reduce("neurons", "too-many", top_n=25)
+
+
+def neighbours(states: np.ndarray, k: int) -> list[set[int]]:
+    found = []
+    for i in range(len(states)):
+        others = [j for j in range(len(states)) if j != i]
+        others.sort(key=lambda j: -cosine(states[i], states[j]))
+        found.append(set(others[:k]))
+    return found
+
+
+def literal_closeness(pivot: np.ndarray, own: np.ndarray, k: int) -> tuple[float, float, float]:
+    count = len(pivot)
+    parallel = np.mean([cosine(pivot[i], own[i]) for i in range(count)])
+    other = [cosine(pivot[i], own[j]) for i in range(count) for j in range(count) if i != j]
+    shared = zip(neighbours(pivot, k), neighbours(own, k), strict=True)
+    return (
+        float(parallel),
+        float(np.mean(other)),
+        float(np.mean([len(a & b) / k for a, b in shared])),
+    )
+
+
+def test_space_is_measured_pair_by_pair(place: Place) -> None:
+    data = place.reduce("space")
+    states = {language: place.rows(language, "state") for language in LANGUAGES}
+    assert data["state"].size == 3
+    assert data.attrs["pivot"] == "en"
+    for language in ("de", "hi"):
+        found = data.sel(language=language)
+        for state in (1, 2):
+            expected = literal_closeness(states["en"][state], states[language][state], 3)
+            names = ("parallel", "non_parallel", "mutual_knn")
+            for name, value in zip(names, expected, strict=True):
+                one = found.isel(state=state).sel(k=3)
+                assert float(one[name]) == pytest.approx(value, abs=1e-6), name
+                assert one[f"{name}_low"] <= one[name] <= one[f"{name}_high"]
+            centroids = [states[one][state].mean(0) for one in (language, "es")]
+            similar = found["centroid_similarity"].sel(language_other="es")[state]
+            assert float(similar) == pytest.approx(cosine(*centroids), abs=1e-6)
+    for name in ("parallel", "non_parallel", "mutual_knn", "mutual_knn_high"):
+        assert data[name].sel(language="en").isnull().all()
+    assert data["mutual_knn_chance"].values.tolist() == [1 / 5, 3 / 5]
+    assert data["coordinates"].dims == ("state", "language", "segment", "component")
+    rows = np.concatenate([states[language][2] for language in LANGUAGES])
+    variance = np.linalg.svd(rows - rows.mean(0), compute_uv=False) ** 2
+    np.testing.assert_allclose(data["explained"][2], (variance / variance.sum())[:2], rtol=1e-6)
+    german = np.linalg.svd(states["de"][2] - states["de"][2].mean(0), compute_uv=False) ** 2
+    share = np.cumsum(german) / german.sum()
+    assert data["components"].sel(language="de").isel(state=2).values.tolist() == [
+        1 + int((share < bar).sum()) for bar in (0.5, 0.95)
+    ]
+    assert set(place.table("similarity")["language"]) == {"de", "es", "hi"}
+    assert len(place.table("distances")) == 3 * 16
+    assert len(place.table("components")) == 3 * 4 * 2
+
+
+def test_the_order_of_languages_changes_nothing(place: Place) -> None:
+    one = place.reduce("space")
+    order = ["hi", "es", "en", "de"]
+    other = place.reduce("space", "ordered", languages=order)
+    xr.testing.assert_allclose(
+        other.drop_vars("coordinates").reindex(language=LANGUAGES, language_other=LANGUAGES),
+        one.drop_vars("coordinates"),
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        other["coordinates"].sel(language=LANGUAGES), one["coordinates"], atol=1e-4
+    )
+
+
+def test_more_neighbours_than_segments(place: Place) -> None:
+    with pytest.raises(NeuroglotError, match=r"transfer\.k: 6 neighbours .* and 6 segments"):
+        place.reduce("space", "too-near", k=[6])
+
+
+def states_without(place: Place, language: str, mask: np.ndarray) -> np.ndarray:
+    """Last tokens' states [state, segment, hidden], the neurons' columns cut out of W_out."""
+    model = cut(place, mask)
+    tokenizer = Tokenizer.from_file(str(place.model / "tokenizer.json"))
+    found = []
+    for text in TEXTS[language]:
+        own: list[torch.Tensor] = []
+        handles = [
+            layer.register_forward_hook(lambda _m, _i, out, own=own: own.append(out))
+            for layer in model.model.layers
+        ]
+        handles.append(
+            model.model.layers[0].register_forward_pre_hook(
+                lambda _m, args, own=own: own.append(args[0])
+            )
+        )
+        with torch.no_grad():
+            model(torch.tensor([tokenizer.encode(text).ids]))
+        for handle in handles:
+            handle.remove()
+        found.append(
+            np.stack([(one[0] if isinstance(one, tuple) else one)[0, -1].numpy() for one in own])
+        )
+    return np.stack(found, axis=1)
+
+
+def cut(place: Place, mask: np.ndarray) -> Any:
+    model: Any = load(place.model, "cpu", "float32")
+    for ffn in ffns(model):
+        ffn.output_matrix()[:, torch.from_numpy(mask[ffn.index])] = 0
+    return model
+
+
+def test_deactivation_is_cutting_neurons_away(place: Place) -> None:
+    data = place.reduce("deactivation")
+    lists = place.reduce("neurons")
+    pivot = place.rows("en", "state")
+    assert data["variant"].values.tolist() == ["baseline", "without_type1", "random"]
+    assert data.attrs["top_n"] == 5
+    own = listed(lists, "type1", "de")
+    drawn = controls(own, "de", 2)
+    masks = [np.zeros_like(own), own, *drawn]
+    measured = np.array(
+        [
+            [literal_closeness(a, b, 3) for a, b in zip(pivot, states, strict=True)]
+            for states in (states_without(place, "de", mask) for mask in masks)
+        ]
+    )  # [mask, state, measure]
+    found = data.sel(language="de", k=3)
+    expected = np.stack([measured[0], measured[1], measured[2:].mean(0)])
+    for place_of, name in enumerate(("parallel", "non_parallel")):
+        similarity = found["similarity"].sel(pair=name).transpose("variant", "state")
+        np.testing.assert_allclose(similarity, expected[..., place_of], atol=1e-5)
+        control = found.sel(pair=name)
+        low, high = control["similarity_control_low"], control["similarity_control_high"]
+        np.testing.assert_allclose(low, measured[2:, :, place_of].min(0), atol=1e-5)
+        np.testing.assert_allclose(high, measured[2:, :, place_of].max(0), atol=1e-5)
+        change = expected[1:, :, place_of] - expected[0, :, place_of]
+        effect = control["effect"].sel(variant=["without_type1", "random"])
+        np.testing.assert_allclose(effect.transpose("variant", "state"), change, atol=1e-5)
+        np.testing.assert_allclose(control["excess"], change[0] - change[1], atol=1e-5)
+        assert (control["excess_low"] <= control["excess"]).all()
+        assert (control["excess"] <= control["excess_high"]).all()
+    # State 0 repeats rows, whose neighbours tie.
+    knn = found["mutual_knn"].transpose("variant", "state")[:, 1:]
+    np.testing.assert_allclose(knn, expected[:, 1:, 2], atol=1e-9)
+    assert data["effect"].sel(variant="baseline").isnull().all()
+    table = place.table("deactivation")
+    assert set(table["variant"]) == {"baseline", "without_type1", "random"}
+    assert {"effect", "excess_high", "similarity_control_low"} <= set(table)
+    assert "mutual_knn" in place.table("deactivation_knn")
+
+
+def test_the_baseline_is_what_was_recorded(place: Place) -> None:
+    space, data = place.reduce("space"), place.reduce("deactivation")
+    found = data.sel(variant="baseline")
+    for name in ("parallel", "non_parallel"):
+        expected = space[name].sel(language=["de", "es", "hi"]).transpose("state", "language")
+        own = found["similarity"].sel(pair=name).transpose("state", "language")
+        np.testing.assert_allclose(own, expected, atol=1e-6)
+
+
+def test_empty_lists_have_no_effect(place: Place) -> None:
+    lists = place.reduce("neurons").isel(rank=slice(0))
+    path = place.folder / "empty" / "neurons.zarr"
+    card = store.read_completion(place.states("en")).origin["card"]
+    origin = {"reduction": "transfer/neurons", "cards": [card]}
+    store.begin(path, "reduction", origin)
+    store.write_dataset(path, lists)
+    store.complete(path, "reduction", origin, {})
+    data = place.reduce("deactivation", "empty", positions="last")
+    for name in ("effect", "effect_low", "effect_high"):
+        assert (data[name].sel(variant=["without_type1", "random"]) == 0).all()
+    assert (data["excess"] == 0).all()
+    assert (data["similarity"] == data["similarity"].sel(variant="baseline")).all()
+
+
+def test_the_last_position_is_another_experiment(place: Place) -> None:
+    lists = place.folder / "transfer" / "neurons.zarr"
+    everywhere = place.reduce("deactivation")
+    last = place.reduce("deactivation", "last", lists, positions="last")
+    one, other = (d["effect"].sel(variant="without_type1") for d in (everywhere, last))
+    assert float(np.abs(one - other).max()) > 1e-4
+    assert float(np.abs(other).max()) > 1e-4
+
+
+def test_controls_are_as_many_others_in_each_layer() -> None:
+    own = np.random.default_rng(0).random((3, 40)) < np.array([[0.1], [0.4], [0.0]])
+    drawn = controls(own, "de", 3)
+    assert len({mask.tobytes() for mask in drawn}) == 3
+    for mask in drawn:
+        assert mask.sum(1).tolist() == own.sum(1).tolist()
+        assert not (mask & own).any()
+    assert all(np.array_equal(*pair) for pair in zip(drawn, controls(own, "de", 3), strict=True))
+    assert not np.array_equal(drawn[0], controls(own, "es", 1)[0])
+
+
+def test_a_language_added_later_costs_its_own_part(place: Place) -> None:
+    few = ["en", "de", "es"]
+    for name in ("neurons", "deactivation"):
+        place.reduce(name, "added", languages=few)
+    pieces = {path: path.stat().st_mtime_ns for path in (place.folder / "added").glob("*/*.npz")}
+    assert len(pieces) == 4
+    for name in ("neurons", "deactivation"):
+        (place.folder / "added" / f"{name}.zarr" / store.COMPLETE).unlink()
+        data = place.reduce(name, "added")
+        whole = place.reduce(name)
+        xr.testing.assert_identical(data.drop_attrs(), whole.drop_attrs())
+    assert {path: path.stat().st_mtime_ns for path in pieces} == pieces
+    assert len(list((place.folder / "added").glob("*/hi.npz"))) == 2
+
+
+def test_correlation_is_a_share_of_sums_of_squares(place: Place) -> None:
+    data = place.reduce("correlation")
+    lists = place.reduce("neurons")
+    act = {language: place.rows(language, "act") for language in LANGUAGES}
+    members = {"language": {"de"}, "family": {"en", "de", "es"}}
+    for grouping, inside in members.items():
+        for layer, neuron in ((0, 3), (1, 20)):
+            values = {one: own[layer, :, neuron] for one, own in act.items()}
+            everything = np.concatenate(list(values.values()))
+            groups = [
+                np.concatenate([own for one, own in values.items() if (one in inside) == side])
+                for side in (True, False)
+            ]
+            between = sum(len(g) * (g.mean() - everything.mean()) ** 2 for g in groups)
+            expected = between / ((everything - everything.mean()) ** 2).sum()
+            found = data["correlation_ratio"].sel(grouping=grouping, language="de")[layer, neuron]
+            assert float(found) == pytest.approx(expected, rel=1e-5)
+    hindi = data.sel(language="hi")["correlation_ratio"]
+    np.testing.assert_array_equal(hindi.sel(grouping="family"), hindi.sel(grouping="language"))
+    assert data["top"].values.tolist() == [2, 5]
+    ratio = data["correlation_ratio"].sel(grouping="language", language="de").values
+    own = listed(lists, "type2", "de", 2)
+    mean = data["mean_ratio"].sel(grouping="language", language="de", top=2)
+    assert float(mean.sel(type="type2")) == pytest.approx(ratio[own].mean(), rel=1e-5)
+    drawn = [ratio[mask].mean() for mask in controls(own, "de", 2)]
+    assert float(mean.sel(type="random_type2")) == pytest.approx(np.mean(drawn), rel=1e-5)
+    low = data["mean_ratio_control_low"].sel(grouping="language", language="de", top=2)
+    assert float(low.sel(type="random_type2")) == pytest.approx(min(drawn), rel=1e-5)
+    assert np.isnan(low.sel(type="type2"))
+
+
+def test_a_family_that_all_are_of_tells_nothing(place: Place) -> None:
+    lists = place.folder / "transfer" / "neurons.zarr"
+    table = {language: {**row, "family": "one"} for language, row in TABLE.items()}
+    data = place.reduce("correlation", "related", lists, language_table=table)
+    assert data["correlation_ratio"].sel(grouping="family").isnull().all()
+    assert data["correlation_ratio"].sel(grouping="language").notnull().all()
+
+
+def literal_log_probabilities(place: Place, language: str, mask: np.ndarray) -> list[float]:
+    """ln p(gold | prompt) of each item, the neurons' columns cut out of W_out."""
+    model = cut(place, mask)
+    tokenizer = Tokenizer.from_file(str(place.model / "tokenizer.json"))
+    items = [
+        Item(str(i), prompt, (gold,), (gold, other))
+        for i, (prompt, gold, other) in enumerate(QUESTIONS[language])
+    ]
+    found = []
+    for question in encode(tokenizer, [1], items, None):
+        ids = [*question.prompt, *question.gold[0]]
+        with torch.no_grad():
+            log = model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+        start = len(question.prompt)
+        found.append(sum(float(log[t - 1, ids[t]]) for t in range(start, len(ids))))
+    return found
+
+
+def test_tasks_are_answered_without_neurons(place: Place) -> None:
+    data = place.reduce("tasks", languages=["de", "es"])
+    lists = place.reduce("neurons")
+    assert data["scoring"].values.tolist() == ["rank"]
+    assert data.attrs["task_positions"] == "all"
+    nobody = np.zeros((2, 24), bool)
+    for language in ("de", "es"):
+        found = data["log_probability"].sel(task="facts", language=language)
+        masks = {kind: listed(lists, kind, language) for kind in ("type1", "type2")}
+        expected = {
+            "baseline": literal_log_probabilities(place, language, nobody),
+            **{
+                f"without_{kind}": literal_log_probabilities(place, language, mask)
+                for kind, mask in masks.items()
+            },
+            "random_type1": [
+                literal_log_probabilities(place, language, mask)
+                for mask in controls(masks["type1"], language, 2)
+            ],
+        }
+        for variant, values in expected.items():
+            assert float(found.sel(variant=variant)) == pytest.approx(np.mean(values), abs=1e-4)
+    table = place.table("tasks").set_index(["variant", "language"])
+    assert (table["items"] == 2).all()
+    assert (table["chance"] == 0.5).all()
+    assert table.loc["random_type2", "de"]["neurons"] == 5
+    for name in ("accuracy", "log_probability"):
+        assert table[name].between(table[f"{name}_low"], table[f"{name}_high"]).all()
+
+
+def configured(**changes: Any) -> dict[str, Any]:
+    settings = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+    settings["tasks"] = {"facts": {"source": "facts"}, "far": {"source": "facts"}}
+    settings["tasks"]["far"]["languages"] = ["en", "fr"]
+    del settings["sharing"]  # which has other tasks
+    return {**settings, "transfer": {"corpus": "udhr"}, **changes}
+
+
+def test_the_default_settings_are_valid() -> None:
+    config = load_config(configured(transfer={"corpus": "udhr", "tasks": ["facts"]}))
+    section = config.section("transfer")
+    others = [one for one in config.languages if one != "en"]
+    assert paired_languages(config, section, "udhr") == others
+    assert paired_languages(config, section, "far") == ["fr"]
+    assert [naming.languages(config, section) for naming in TRANSFER.naming] == [others] * 2
+
+
+def test_steps_are_given_the_languages_they_pair() -> None:
+    config = load_config(configured(transfer={"corpus": "udhr", "tasks": ["far", "facts"]}))
+    section, scope = config.section("transfer"), Scope(("one",))
+    others = [one for one in config.languages if one != "en"]
+    steps = {step.name: step for step in TRANSFER.steps}
+    found = {name: step.inputs(config, section, scope) for name, step in steps.items()}
+    told = {name: steps[name].settings(config, section, scope) for name in ("space", "tasks")}
+    for name in ("neurons", "space", "deactivation", "correlation"):
+        assert tuple(found[name].states) == config.languages, name
+    assert list(found["deactivation"].texts) == others
+    items = found["tasks"].items
+    assert {task: list(own) for task, own in items.items()} == {"far": ["fr"], "facts": others}
+    assert items["far"]["fr"] == Path("results/tasks/far/fr.parquet")
+    assert told["tasks"].languages == others
+    assert told["tasks"].scorings == {"far": "rank", "facts": "rank"}
+    assert tuple(told["space"].languages) == config.languages
+    assert told["space"].pivot == "en"
+    assert [step.name for step in TRANSFER.steps if not step.wanted(config, section)] == ["harness"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"transfer": {"corpus": "udrh"}}, r"transfer\.corpus: .*did you mean 'udhr'"),
+        ({"transfer": {"corpus": "udhr", "tasks": ["fcts"]}}, r"transfer\.tasks\[0\]: .*'facts'"),
+        ({"transfer": {"corpus": "udhr", "k": [12]}}, r"transfer\.k: .*12 segments .*max_segments"),
+        ({"transfer": {"corpus": "django"}, "pivot": "fr"}, r"pivot: .*'fr'.* 'django'"),
+        (
+            {"transfer": {"corpus": "udhr", "top_n": 5, "top_fraction": 0.1}},
+            r"transfer: top_n and top_fraction",
+        ),
+        (
+            {"transfer": {"corpus": "django", "tasks": ["far"]}},
+            r"transfer\.tasks\[0\]: 'far' .*no language in common but the pivot",
+        ),
+        ({"transfer": {"corpus": "udhr", "top_m": 5}}, r"transfer\.top_m: .*did you mean 'top_n'"),
+    ],
+)
+def test_settings_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(NeuroglotError, match=message):
+        load_config(configured(**changes))

@@ -1,0 +1,145 @@
+"""Real runs of the whole workflow on tiny models: what is made, again, more, and not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from support.tiny_workflow import Workplace, make_workplace, message_of, said_in_vain, unsaid
+
+ENDS = {"every configured analysis is done", "report: figures and tables with captions"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    place = make_workplace(tmp_path_factory.mktemp("workflow") / "place")
+    run = place.run()
+    assert run.status == 0, run.output
+    return place
+
+
+@pytest.fixture
+def place(finished: Workplace, tmp_path: Path) -> Workplace:
+    return finished.copy(tmp_path / "place")
+
+
+def reductions(model: str = "one") -> set[str]:
+    names = "activation_frequency flatness heatmap dominant_neurons distance rank_correlation"
+    return {message_of("roles", name, model) for name in [*names.split(), "parallel_sets"]}
+
+
+FAMILIES = "frequency flatness heatmap distance rank_correlation parallel_sets"
+FIGURES = {f"roles: figures of {family}" for family in FAMILIES.split()}
+RSA = {message_of("roles", "rsa")}
+
+
+def test_everything_is_made(finished: Workplace) -> None:
+    results = finished.folder / "results"
+    report = (results / "report.html").read_text("utf-8")
+    for kind in ("csv", "svg"):
+        for file in (results / "roles").rglob(f"*.{kind}"):
+            assert f'href="{file.relative_to(results).as_posix()}"' in report
+    figures = list((results / "roles" / "one" / "figures").glob("*.png"))
+    assert len(figures) >= 15
+    assert len(list((results / "roles" / "one").glob("*.csv"))) == 6
+    assert (results / "roles" / "rsa.csv").is_file()
+
+
+def test_every_variable_says_what_it_is_and_every_dataset_of_what(finished: Workplace) -> None:
+    found = finished.reductions()
+    assert len(found) >= 8
+    assert {name: missing for name, data in found.items() if (missing := unsaid(data))} == {}
+    assert {name: vain for name, data in found.items() if (vain := said_in_vain(data))} == {}
+
+
+def test_a_second_run_does_nothing(place: Workplace) -> None:
+    run = place.run()
+    assert run.status == 0
+    assert run.jobs == set(), run.output
+
+
+def test_touched_files_and_edited_comments_rerun_nothing(place: Workplace) -> None:
+    place.edit("src/neuroglot/measures/kernels.py", "def fires(", "# A comment.\ndef fires(")
+    place.edit("src/neuroglot/capture/engine.py", '"""Runs a model', '"""Here runs a model')
+    place.edit("src/neuroglot/capture/engine.py", "class Engine:", "UNUSED = 1\n\n\nclass Engine:")
+    for path in place.folder.rglob("*"):
+        if path.is_file() and ".snakemake" not in path.parts:
+            os.utime(path)
+    run = place.run()
+    assert run.status == 0
+    assert run.jobs == set(), run.output
+
+
+@pytest.fixture(scope="module")
+def grown(finished: Workplace, tmp_path_factory: pytest.TempPathFactory):
+    """The workplace after a language was added, and the run that added it."""
+    place = finished.copy(tmp_path_factory.mktemp("grown") / "place")
+    place.configure(languages=["en", "de", "fr"])
+    return place, place.run()
+
+
+def test_adding_a_language_runs_its_own_jobs_and_the_aggregates(grown) -> None:
+    _, run = grown
+    assert run.status == 0, run.output
+    own = {
+        job.format(corpus)
+        for corpus in ("plain", "other")
+        for job in ("corpus {}: fr", "tokens of {} fr for one")
+    }
+    own |= {f"recordings of one in fr: {one}/roles, {one}/sample" for one in ("plain", "other")}
+    assert run.jobs == own | reductions() | RSA | FIGURES | ENDS
+
+
+def test_removing_a_language_runs_aggregates_only(grown) -> None:
+    place, _ = grown
+    place.configure(languages=["en", "de"])
+    run = place.run()
+    assert run.status == 0, run.output
+    assert run.jobs == reductions() | RSA | FIGURES | ENDS
+
+
+def test_an_edited_caption_makes_the_report_alone(place: Workplace) -> None:
+    caption = "src/neuroglot/analyses/roles/captions/figure_16_overlap.rst"
+    text = (place.folder / caption).read_text("utf-8")
+    place.edit(caption, text, f"{text.rstrip()}\n\nA new last sentence.\n")
+    run = place.run()
+    assert run.status == 0, run.output
+    assert run.jobs == ENDS
+    assert "A new last sentence." in (place.folder / "results/report.html").read_text("utf-8")
+    place.edit(caption, "A new last", "{{ unknown }} A new last")
+    run = place.run()
+    assert run.status != 0
+    assert "figure_16_overlap.rst: 'unknown' is undefined" in run.output
+    assert "Traceback" not in run.output
+
+
+def test_one_target_makes_nothing_else(tmp_path: Path) -> None:
+    place = make_workplace(tmp_path / "place")
+    run = place.run("results/tokens/one/plain/en.zarr/complete.json")
+    assert run.status == 0, run.output
+    assert run.jobs == {
+        "model one: weights, tokenizer and card",
+        "corpus plain: en",
+        "tokens of plain en for one",
+    }
+
+
+def test_a_bad_configuration_stops_before_any_job(tmp_path: Path) -> None:
+    place = make_workplace(tmp_path / "place")
+    place.configure(langauges=["en"])
+    run = place.run()
+    assert run.status != 0
+    assert "langauges: unknown key 'langauges'; did you mean 'languages'?" in run.output
+    assert "Traceback" not in run.output
+    assert not (place.folder / "results").exists()
+
+
+def test_a_failing_step_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    place = make_workplace(tmp_path / "place")
+    (place.folder / "texts" / "plain" / "de.tsv").write_bytes(b"s0\tok\ns1\t\xff\xfe broken\n")
+    run = place.run()
+    assert run.status != 0
+    assert "error: " in run.output
+    assert "de.tsv" in run.output
+    assert "Traceback" not in run.output
+    assert not (place.folder / "results" / "corpora" / "plain" / "de.parquet").exists()
