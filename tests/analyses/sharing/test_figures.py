@@ -21,7 +21,7 @@ def test_accuracies_of_few_items_are_counts() -> None:
 
 def test_exact_matches_stand_beside_other_scorings() -> None:
     """The model's own, where the score is another one: "rank" and "string"."""
-    data = sharing_data.interventions(languages=3)
+    data = figure_data.interventions(languages=3)
     figure = interventions.FIGURES["tables_02_05_06_accuracy"].draw(data)
     exact = data["exact_accuracy"].sel(variant="baseline")
     counts = exact * data["items"].where(data["items"].max("language") < 20, 1)
@@ -59,7 +59,7 @@ def test_no_bands_over_few_items() -> None:
 
 
 def test_random_languages_are_solid_with_a_band_and_the_first_are_dashed() -> None:
-    data = sharing_data.kinds(languages=3)
+    data = figure_data.kinds(languages=3)
     ax = kinds.FIGURES["figure_19_language_count"].draw(data).axes[0]
     counts, depth = data.sizes["languages"], data.sizes["layer"]
     shares = data.isel(task=0, kind=0).transpose("languages", "layer", ...)
