@@ -11,7 +11,7 @@ from neuroglot import store
 from neuroglot.analyses.lape.measures.lape import activation_probability, language_neurons
 from neuroglot.analyses.lape.measures.perplexity import compared_over_windows
 from neuroglot.analyses.lape.measures.uncertainty import chance_selection, selection_interval
-from neuroglot.analyses.roles.measures.distance import distance_matrix, representation_distance
+from neuroglot.analyses.roles.measures.distance import distance_matrix
 from neuroglot.analyses.roles.measures.frequency import layer_spread_interval
 from neuroglot.analyses.roles.measures.ranks import _ranks, rank_correlation_interval
 from neuroglot.analyses.roles.measures.rsa import correlation_rows, rsa, rsa_interval
@@ -195,9 +195,9 @@ class TestRoles:
         found = distance_matrix(rows, replicates=REPLICATES)
         for source, target in (("de", "en"), ("en", "de")):
             each = [
-                representation_distance(
-                    *(rows[one].isel(row=rows[one]["segment"] == s) for one in (source, target))
-                )
+                distance_matrix(
+                    {one: rows[one].isel(row=rows[one]["segment"] == s) for one in rows}
+                ).sel(language_a=source, language_b=target)
                 for s in "abcd"
             ]
             drawn = [

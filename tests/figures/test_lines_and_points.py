@@ -8,10 +8,10 @@ import xarray as xr
 from neuroglot.figures import lines, points, style
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
-from neuroglot.figures.sheets import Facet, arranged
+from neuroglot.figures.sheets import arranged
 
 LANGUAGES = Series("language", {"en": Look("English", "#332288"), "de": Look("German", "#CC6677")})
-PANELS = Facet("corpus", {"a": "A", "b": "B"})
+PANELS = Series.of("corpus", {"a": "A", "b": "B"})
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_bands_reach_from_low_to_high(table: pd.DataFrame) -> None:
     axis = LayerAxis.of(xr.Dataset(coords={"layer": [0, 1, 2], **coords}))
     with style.theme():
         figure = lines.by_layer(table, axis, LANGUAGES, "value", columns=PANELS)
-    for ax, corpus in zip(figure.axes, PANELS.titles, strict=True):
+    for ax, corpus in zip(figure.axes, PANELS, strict=True):
         drawn = {tuple(np.round(xy, 6)) for patch in ax.patches for xy in patch.get_path().vertices}
         of_corpus = table[(table["corpus"] == corpus) & table["value"].notna()]
         for end in ("low", "high"):
@@ -47,7 +47,7 @@ def test_ranges_reach_from_low_to_high(table: pd.DataFrame) -> None:
     edited = Series("variant", {"edited": Look("edited", "black")})
     with style.theme():
         figure = points.by_level(last, LANGUAGES, edited, "value", columns=PANELS, mean=True)
-    for ax, corpus in zip(figure.axes, PANELS.titles, strict=True):
+    for ax, corpus in zip(figure.axes, PANELS, strict=True):
         drawn = {
             tuple(np.sort(path.vertices[:, 0]).round(6))
             for ranges in ax.collections
@@ -64,7 +64,7 @@ def test_ranges_reach_from_low_to_high(table: pd.DataFrame) -> None:
 )
 def test_many_columns_wrap(rows: int, columns: int, expected: tuple[int, int, int | None]) -> None:
     facets = [
-        Facet(name, {str(i): "" for i in range(count)}) if count else None
+        Series.of(name, map(str, range(count))) if count else None
         for name, count in (("row", rows), ("column", columns))
     ]
     assert arranged(*facets) == expected

@@ -57,7 +57,7 @@ class TestLooks:
 
     def test_ids_stand_in_for_unknown_names(self) -> None:
         data = figure_data.dataset("flatness", languages=2).assign_attrs(language_names="{}")
-        assert series.languages(data).values("label") == {"en": "en", "de": "de"}
+        assert series.languages(data).labels == ["en", "de"]
 
     def test_hues_stay_apart_for_colour_blind_readers(self) -> None:
         linear = np.array([srgb_to_linear(np.array(to_rgb(hue))) for hue in series.HUES])
@@ -98,7 +98,7 @@ class TestOrder:
         group = np.array([0, 1, 2, 0, 1, 2, 0, 1])
         similarity = np.where(group[:, None] == group, 0.9, 0.1)
         similarity[0, 1] = similarity[1, 0] = np.nan
-        order = heat.order_of(similarity)
+        order, _ = heat.clustered(similarity)
         assert sorted(order) == list(range(8))
         assert np.count_nonzero(np.diff(group[order])) == 2
 

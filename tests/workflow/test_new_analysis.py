@@ -117,16 +117,15 @@ FILES = {
         from matplotlib.figure import Figure
         from xarray import Dataset
 
-        from neuroglot.figures import languages, sheets, style
+        from neuroglot.figures import languages, sheets
         from neuroglot.figures.findings import extremes
+        from neuroglot.figures.style import Drawing
 
 
-        @style.styled
         def rate_by_layer(ds: Dataset) -> Figure:
             """Rates of each language."""
             figure = languages.by_layer(ds, "rate", "rate (share of tokens)")
-            sheets.title(figure, ds, "firing of all neurons")
-            return figure
+            return sheets.title(figure, ds, "firing of all neurons")
 
 
         def finding(ds: Dataset) -> str:
@@ -134,7 +133,7 @@ FILES = {
             return extremes(ds["rate"], "The rate", "of tokens")
 
 
-        FIGURES = {"rate_by_layer": style.Drawing(rate_by_layer, finding)}
+        FIGURES = {"rate_by_layer": Drawing(rate_by_layer, finding)}
     ''',
     "captions/table.rst": "Rates of {{ model }}, no lower than {{ section.floor | percent }}.",
     "captions/rate_by_layer.rst": "{{ finding }}\n\nRates by layer. {{ texts }} {{ rows }}",

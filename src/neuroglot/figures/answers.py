@@ -1,6 +1,7 @@
 """Answers with edited neurons, and how they differ from those with random neurons edited."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
@@ -11,17 +12,17 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 from xarray import Dataset
 
-from neuroglot.figures import points, series, sheets, style
+from neuroglot.figures import points, series, sheets
+from neuroglot.figures.findings import FEWEST, number
 from neuroglot.figures.series import Look, Series
-from neuroglot.figures.sheets import ABREAST, Facet
-from neuroglot.figures.texts import counted, tasks_of
+from neuroglot.figures.sheets import ABREAST
+from neuroglot.figures.style import Drawing
+from neuroglot.figures.texts import counted, panels_of
 from neuroglot.measures.answers import BASELINE
 from neuroglot.tables import tidy, valued
 
 FEW = 20
 """Items below which there are no intervals and no stars, and accuracies are counts."""
-TELLING = 30
-"""Items of a language below which the finding leaves it out."""
 LEAST = 0.05
 """Least reach of an axis of differences between accuracies."""
 LEVEL, EXCESS, EXACT, GUESS = "level", "excess", "exact", "chance"
@@ -44,8 +45,19 @@ class Change:
     look: Look
 
 
-@style.styled
-def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
+def of_accuracy(changes: Sequence[Change], subject: str) -> Drawing:
+    """The figure of accuracies with some changes; ``subject`` says in a few words what changes."""
+    told = partial(finding, name="accuracy", factor=100, unit="points")
+    return Drawing(partial(accuracy, subject=subject), told, changes=changes)
+
+
+def of_log_probability(changes: Sequence[Change], subject: str) -> Drawing:
+    """The figure of the right answers' log probability, as ``of_accuracy``."""
+    told = partial(finding, name="log_probability", factor=1, unit="nats")
+    return Drawing(partial(log_probability, subject=subject), told, changes=changes)
+
+
+def accuracy(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
     """Accuracy by language with changes (above), and less that of their controls (below).
 
     Tasks of fewer than ``FEW`` items are drawn in numbers of items, without intervals.
@@ -58,11 +70,9 @@ def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
         changes: what is drawn.
         subject: words for the changes in the title.
     """
-    tasks = tasks_of(ds, "accuracy")
-    if tasks is None:
-        return style.empty("no answers to judge")
+    tasks = panels_of(ds, "accuracy", "task", "no answers to judge")
     scoring, size = ds["scoring"].to_series(), ds["items"].max("language").to_series()
-    titles = {one: f"{name}\n{SCORINGS[scoring[one]]}" for one, name in tasks.titles.items()}
+    tasks = tasks.labelled(lambda task, label: f"{label}\n{SCORINGS[scoring[task]]}")
     exact = ds["exact_accuracy"].sel(variant=BASELINE).where(ds["scoring"] != "exact")
     ds = ds.reindex(variant=[*ds["variant"].values, EXACT, GUESS])
     ds["accuracy"].loc[{"variant": EXACT}] = exact
@@ -73,7 +83,7 @@ def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
     table["star"] *= 0.95 * reach
     unit = table["items"].where(table["task"].map(size) < FEW, 1)
     table[["value", "low", "high"]] = table[["value", "low", "high"]].mul(unit, axis=0)
-    figure, panels = grid(ds, table, changes, Facet("task", titles), f"accuracy {subject}")
+    figure, panels = grid(ds, table, changes, tasks, f"accuracy {subject}")
     for (row, task), ax in panels.items():
         most = size[task] if size[task] < FEW else 1
         ends = np.array([-0.04, 1.04] if row == LEVEL else [-reach, reach])
@@ -88,8 +98,7 @@ def accuracy(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
     return figure
 
 
-@style.styled
-def log_probability(ds: Dataset, changes: tuple[Change, ...], subject: str) -> Figure:
+def log_probability(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
     """Change of the right answer's log probability (above), and less the controls' (below).
 
     Args:
@@ -99,11 +108,10 @@ def log_probability(ds: Dataset, changes: tuple[Change, ...], subject: str) -> F
         changes: what is drawn.
         subject: words for the changes in the title.
     """
-    tasks = tasks_of(ds, "log_probability_difference")
-    if tasks is None:
-        return style.empty("no log probability of right answers")
+    name = "log_probability_difference"
+    tasks = panels_of(ds, name, "task", "no log probability of right answers")
     edited = ds.drop_sel(variant=BASELINE)  # whose change is zero by definition
-    table = compared(edited, "log_probability_difference", "log_probability_excess", changes)
+    table = compared(edited, name, "log_probability_excess", changes)
     numbers = np.append(table[["value", "low", "high"]].to_numpy(), 0)
     low, high = np.nanmin(numbers), np.nanmax(numbers)
     room = 0.12 * max(high - low, 0.1)
@@ -116,7 +124,7 @@ def log_probability(ds: Dataset, changes: tuple[Change, ...], subject: str) -> F
     return figure
 
 
-def compared(ds: Dataset, level: str, excess: str, changes: tuple[Change, ...]) -> DataFrame:
+def compared(ds: Dataset, level: str, excess: str, changes: Sequence[Change]) -> DataFrame:
     """Make the table of levels and of their differences from the controls.
 
     Args:
@@ -131,11 +139,11 @@ def compared(ds: Dataset, level: str, excess: str, changes: tuple[Change, ...]) 
         variant, also of its control; ``hollow``, whether of the control; ``star``, 1 where the
         interval of a difference leaves out zero and items are not few, or else NaN.
     """
-    drawn = {one.variant: one.variant for one in changes} | {one: one for one in OTHERS}
-    hollow = {one.control: one.variant for one in changes} | {EXACT: BASELINE}
+    filled = [*(change.variant for change in changes), *OTHERS]
+    hollow = {change.control: change.variant for change in changes} | {EXACT: BASELINE}
     parts = [valued(ds, level).assign(row=LEVEL), valued(ds, excess).assign(row=EXCESS)]
     table = pd.concat(parts, ignore_index=True).merge(tidy(ds[["items"]]))
-    table["change"] = table["variant"].map(drawn | hollow)
+    table["change"] = table["variant"].map(dict(zip(filled, filled, strict=True)) | hollow)
     table["hollow"] = table["variant"].isin(hollow)
     # A control's interval would hide that of the change; one over few items says little.
     table.loc[table["hollow"] | (table["items"] < FEW), ["low", "high"]] = np.nan
@@ -149,7 +157,7 @@ def apart(table: DataFrame) -> "pd.Series[bool]":
 
 
 def grid(
-    ds: Dataset, table: DataFrame, changes: tuple[Change, ...], tasks: Facet, subject: str
+    ds: Dataset, table: DataFrame, changes: Sequence[Change], tasks: Series, subject: str
 ) -> tuple[Figure, dict[tuple[str, str], Axes]]:
     """Draw levels above differences, or only these where both do not fit on a page.
 
@@ -159,60 +167,59 @@ def grid(
     languages = series.languages(ds).only(table["language"])
     margin = 2.0 if len(tasks) > 1 else 2.9  # the legend of a narrow figure is high
     high = margin + 2 * (points.HEAD + points.LINE * (len(languages) + 1)) > sheets.HEIGHT
-    rows = {EXCESS: ""} if high or len(tasks) > ABREAST else {LEVEL: "", EXCESS: ""}
+    rows = [EXCESS] if high or len(tasks) > ABREAST else [LEVEL, EXCESS]
     table = table[table["row"].isin(rows)]
-    looks = {**OTHERS}
-    for one in changes:
-        neurons = counted(np.round(ds["neurons"].sel(variant=one.variant).values), "neurons")
-        looks[one.variant] = replace(one.look, label=f"{one.look.label} ({neurons})")
-    drawn = Series("change", looks).only(table["change"])
-    figure = points.by_level(
-        table,
-        languages,
-        drawn,
-        label="",
-        rows=Facet("row", rows) if len(tasks) <= ABREAST else None,
-        columns=tasks,
-        mean=True,
-        share_x=False,
-        hollow="hollow",
-        margin=margin,
+    looks = Series("change", {**OTHERS, **{change.variant: change.look for change in changes}})
+    neurons = {
+        change.variant: counted(ds["neurons"].sel(variant=change.variant).round().values, "neurons")
+        for change in changes
+    }
+    drawn = looks.only(table["change"]).labelled(
+        lambda variant, label: f"{label} ({neurons[variant]})" if variant in neurons else label
     )
     marks = {
         EXACT: (MATCH, (table["variant"] == EXACT).any()),
         "random": (RANDOM, LEVEL in rows),
         "star": (STAR, table["star"].notna().any()),
     }
-    shown = {name: look for name, (look, there) in marks.items() if there}
-    legend = Series("mark", {**drawn.looks, **shown})
-    sheets.legend(figure, sheets.point_handles(legend))
+    shown = {name: look for name, (look, is_drawn) in marks.items() if is_drawn}
+    figure = points.by_level(
+        table,
+        languages,
+        drawn,
+        label="",
+        rows=Series.of("row", dict.fromkeys(rows, "")) if len(tasks) <= ABREAST else None,
+        columns=tasks,
+        mean=True,
+        share_x=False,
+        hollow="hollow",
+        margin=margin,
+        legend=Series("mark", {**drawn.looks, **shown}),
+    )
     sheets.title(figure, ds, subject, f"whiskers: 95 % intervals over {FEW} items or more")
-    panels = dict(zip(product(rows, tasks.titles), figure.axes, strict=True))
+    panels = dict(zip(product(rows, tasks), figure.axes, strict=True))
     sheets.guide([ax for (row, _), ax in panels.items() if row == EXCESS], 0, "x")
     for ax in figure.axes:
         ax.xaxis.label.set_visible(True)
     return figure, panels
 
 
-def finding(ds: Dataset, changes: tuple[Change, ...], name: str, factor: float, unit: str) -> str:
+def finding(ds: Dataset, changes: Sequence[Change], name: str, factor: float, unit: str) -> str:
     """Tell each change's median difference from its control, over languages and tasks."""
     table = valued(ds, f"{name}_excess").merge(tidy(ds[["items"]]))
     if table.empty:
         return ""
-    told = table[(table["items"] >= TELLING) & table["variant"].isin([c.variant for c in changes])]
+    told = table[(table["items"] >= FEWEST) & table["variant"].isin([c.variant for c in changes])]
     if told.empty:
-        return f"What the changes do cannot be told at this size, of under {TELLING} items."
+        return f"What the changes do cannot be told at this size, of under {FEWEST} items."
     parts = []
     for change in changes:
-        own = told[told["variant"] == change.variant]
-        median = f"{factor * own['value'].median():.2f}".replace("-", "−")
-        parts.append(f"{median} {change.look.label} ({apart(own).sum()} of {len(own)})")
+        of_change = told[told["variant"] == change.variant]
+        median = number(factor * of_change["value"].median(), ".2f")
+        clear = f"{apart(of_change).sum()} of {len(of_change)}"
+        parts.append(f"{median} {change.look.label} ({clear})")
     return (
         f"{name.replace('_', ' ').capitalize()} less that with as many random neurons, in {unit}, "
         "median over tasks and languages (and in how many the 95 % interval leaves out zero): "
         f"{', '.join(parts)}."
     )
-
-
-finding_of_accuracy = partial(finding, name="accuracy", factor=100, unit="points")
-finding_of_log_probability = partial(finding, name="log_probability", factor=1, unit="nats")

@@ -6,7 +6,6 @@ from neuroglot.figures.series import Look, Series
 
 SPLIT = "Indo-European"
 OTHER = "other families"
-COLUMN = "group"
 
 # Two groups with the same colour have other markers, and are seldom read together.
 _LOOKS = {
@@ -32,12 +31,12 @@ def groups(ds: Dataset) -> list[str]:
     Args:
         ds: coordinates ``family(language)`` and ``genus(language)``, as in WALS.
     """
-    parted = zip(ds["family"].values, ds["genus"].values, strict=True)
-    named = [str(genus if family == SPLIT else family) for family, genus in parted]
-    return [name if name in _LOOKS else OTHER for name in named]
+    facts = zip(ds["family"].values, ds["genus"].values, strict=True)
+    names = [str(genus if family == SPLIT else family) for family, genus in facts]
+    return [name if name in _LOOKS else OTHER for name in names]
 
 
 def series() -> Series:
     """All groups, each with its colour and marker."""
     looks = {name: Look(name, color, marker=marker) for name, (color, marker) in _LOOKS.items()}
-    return Series(COLUMN, looks)
+    return Series("group", looks)

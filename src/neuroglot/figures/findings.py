@@ -1,11 +1,19 @@
 """Sentences that say what a figure shows, with its numbers, for captions."""
 
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
 from xarray import DataArray
 
 from neuroglot.tables import LAYERS
+
+FEWEST = 30
+"""Units, such as segments, items or windows, below which no difference is claimed."""
+
+
+def number(value: SupportsFloat, form: str = ".3g") -> str:
+    """Write a number, with a real minus sign."""
+    return format(float(value), form).replace("-", "−")
 
 
 def extremes(values: DataArray, quantity: str, unit: str, form: str = ".3g") -> str:
@@ -23,40 +31,34 @@ def extremes(values: DataArray, quantity: str, unit: str, form: str = ".3g") -> 
     """
     if not bool(values.notnull().any()):
         return ""
-    low, high = values.argmin(...), values.argmax(...)  # by dimension: each gives a mapping
-    parts = [values.isel(place) for place in (low, high)]  # type: ignore[arg-type]
-    numbers = [format(float(part), form).replace("-", "−") for part in parts]
-    first = f"{numbers[0]} {unit}".strip()
+    low, high = (
+        values.isel(place)  # type: ignore[arg-type]  # each place is a mapping, by dimension
+        for place in (values.argmin(...), values.argmax(...))
+    )
+    lowest = f"{number(low, form)} {unit}".strip()
     return (
-        f"{quantity} is lowest ({first}) at {where(parts[0])} "
-        f"and highest ({numbers[1]}) at {where(parts[1])}."
+        f"{quantity} is lowest ({lowest}) at {where(low)} "
+        f"and highest ({number(high, form)}) at {where(high)}."
     )
 
 
 def where(point: DataArray) -> str:
     """Name a point by its coordinates; layers count from 1."""
-    named = [name for name in point.coords if name not in ("stack", "stack_layer", "layer_neurons")]
-    return ", ".join(f"{str(name).replace('_', ' ')} {_label(str(name), point)}" for name in named)
-
-
-def _label(name: str, point: DataArray) -> str:
-    value: Any = point[name].item()
-    return str(value + 1) if name in LAYERS else str(value)
+    unsaid = ("stack", "stack_layer", "layer_neurons")
+    labels = {str(name): point[name].item() for name in point.coords if name not in unsaid}
+    labels |= {name: labels[name] + 1 for name in LAYERS if name in labels}
+    return ", ".join(f"{name.replace('_', ' ')} {label}" for name, label in labels.items())
 
 
 def span(values: DataArray, form: str = ".3g") -> str:
     """Write the range of some values: "0.16 to 0.53", or one number if all are equal."""
     finite = values.values[np.isfinite(values.values)]
-    ends = [format(float(end), form).replace("-", "−") for end in (finite.min(), finite.max())]
-    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
-
-
-FLOOR = 30
-"""Units, such as segments or prefixes, below which no difference is claimed."""
+    low, high = number(finite.min(), form), number(finite.max(), form)
+    return low if low == high else f"{low} to {high}"
 
 
 def settled(sentence: str, units: int, what: str) -> str:
     """Give a sentence if it rests on enough units, or else one that says that there are too few."""
-    if units >= FLOOR or not sentence:
+    if units >= FEWEST or not sentence:
         return sentence
     return f"With {units} {what}, differences cannot be told at this size."

@@ -40,6 +40,8 @@ FIRST = {"Hani": 0x4E00, "Hang": 0xAC00}
 """Code points from which a script's common letters are found; others' are their first."""
 LETTERS = 40
 """Letters by which a font is judged: it draws a script if it has half of them."""
+NO_SCRIPT = ("Zyyy", "Zinh", "Zzzz")
+"""The codes of characters that belong to no one script."""
 LAST_RESORT = "last resort"
 """In the names of fonts that have a box for every character."""
 LEFT_TO_RIGHT, RIGHT_TO_LEFT = "\u200e", "\u200f"
@@ -62,24 +64,12 @@ def letters(code: str) -> frozenset[int]:
     ends = [*Scripts.RANGES[1:], 0x110000]
     points = (
         point
-        for start, end, found in zip(Scripts.RANGES, ends, Scripts.VALUES, strict=True)
-        if found == code
+        for start, end, script_code in zip(Scripts.RANGES, ends, Scripts.VALUES, strict=True)
+        if script_code == code
         for point in range(max(start, FIRST.get(code, 0)), end)
+        if unicodedata.category(chr(point))[0] == "L"
     )
-    return frozenset(
-        islice((point for point in points if unicodedata.category(chr(point))[0] == "L"), LETTERS)
-    )
-
-
-def installed() -> dict[str, str]:
-    """Files of the installed upright fonts of normal weight, by name."""
-    return {
-        entry.name: entry.fname
-        for entry in reversed(font_manager.fontManager.ttflist)  # matplotlib takes the first
-        if (entry.weight, entry.style) == (400, "normal")
-        and LAST_RESORT not in entry.name.lower()
-        and Path(entry.fname).exists()
-    }
+    return frozenset(islice(points, LETTERS))
 
 
 @functools.cache
@@ -101,14 +91,20 @@ def chosen() -> dict[str, str]:
     A script's Noto font is preferred to other installed fonts. Few fonts are taken, because every
     text takes longer with each of them.
     """
-    files = installed()
-    found = {MAIN: files[MAIN]}
+    files = {
+        font.name: font.fname
+        for font in reversed(font_manager.fontManager.ttflist)  # matplotlib takes the first
+        if (font.weight, font.style) == (400, "normal")
+        and LAST_RESORT not in font.name.lower()
+        and Path(font.fname).exists()
+    }
+    fonts = {MAIN: files[MAIN]}
     for code in SCRIPTS.split():
-        if not any(draws(file, code) for file in found.values()):
+        if not any(draws(file, code) for file in fonts.values()):
             order = sorted(files, key=lambda name: (name != noto(code), name))
             first = next((name for name in order if draws(files[name], code)), MAIN)
-            found[first] = files[first]
-    return found
+            fonts[first] = files[first]
+    return fonts
 
 
 def missing_scripts(scripts: Iterable[str]) -> dict[str, str]:
@@ -133,17 +129,13 @@ def shown(text: str) -> str:
 
     A character that belongs to no one script is named by its code point.
     """
-    undrawn = _undrawn(text)
+    fonts = [characters(file) for file in chosen().values()]
+    undrawn = [letter for letter in text if not any(ord(letter) in font for font in fonts)]
     if not undrawn:
         return text
-    of = dict.fromkeys(script(character) for character in undrawn)
-    named = [script_name(code) for code in of if code not in ("Zyyy", "Zinh", "Zzzz")]
-    return f"[{', '.join(named) or f'U+{ord(undrawn[0]):04X}'}]"
-
-
-def _undrawn(text: str) -> list[str]:
-    fonts = [characters(file) for file in chosen().values()]
-    return [character for character in text if not any(ord(character) in font for font in fonts)]
+    scripts = [script(letter) for letter in dict.fromkeys(undrawn)]
+    names = dict.fromkeys(script_name(code) for code in scripts if code not in NO_SCRIPT)
+    return f"[{', '.join(names) or f'U+{ord(undrawn[0]):04X}'}]"
 
 
 def inches(text: str, points: float) -> float:

@@ -1,13 +1,11 @@
 """Quantities by language and layer: lines for few languages, a heat map for many."""
 
-from typing import Any
-
 from matplotlib.figure import Figure
 from xarray import Dataset
 
 from neuroglot.figures import heat, lines, series, sheets
 from neuroglot.figures.layers import LayerAxis
-from neuroglot.figures.sheets import Facet
+from neuroglot.figures.series import Series
 from neuroglot.tables import valued
 
 
@@ -15,7 +13,7 @@ def by_layer(
     ds: Dataset,
     name: str,
     label: str,
-    panels: Facet | None = None,
+    panels: Series | None = None,
     whole: bool = False,
     signed: bool = False,
     word: str = "layer",
@@ -34,17 +32,15 @@ def by_layer(
         signed: the quantity is a difference, with zero in the middle of the colours.
         word: ``layer`` or ``state``.
     """
-    axis = LayerAxis.of(ds, word)
-    table = valued(ds, name)
-    drawn = series.languages(ds).only(table["language"])
-    if len(drawn) <= lines.MOST_COLOURED:
-        figure = lines.by_layer(table, axis, drawn, label, columns=panels)
-        sheets.legend(figure, sheets.line_handles(drawn))
-        if whole:
-            sheets.as_shares(figure.axes)
-        if signed:
-            sheets.guide(figure.axes, 0)
-        return figure
-    limits: dict[str, Any] = {"limits": (0.0, 1.0)} if whole else {}
-    scale = heat.Scale.of(ds[name].values, label, signed=signed, **limits)
-    return heat.by_layer(ds[name], axis, drawn, scale, panels)
+    axis, table = LayerAxis.of(ds, word), valued(ds, name)
+    languages = series.languages(ds).only(table["language"])
+    if len(languages) > lines.MOST_COLOURED:
+        limits = (0.0, 1.0) if whole else None
+        scale = heat.Scale.of(ds[name].values, label, signed=signed, limits=limits)
+        return heat.by_layer(ds[name], axis, languages, scale, panels)
+    figure = lines.by_layer(table, axis, languages, label, columns=panels)
+    if whole:
+        sheets.as_shares(figure.axes)
+    if signed:
+        sheets.guide(figure.axes, 0)
+    return figure

@@ -1,6 +1,5 @@
 """Points and ranges by language, in panels, from a tidy table."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,10 @@ import seaborn.objects as so
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
-from xarray import Dataset
 
 from neuroglot.figures import sheets
 from neuroglot.figures.lines import drawn, faceted, nominal
 from neuroglot.figures.series import Series
-from neuroglot.figures.sheets import Facet
-from neuroglot.tables import valued
 
 LINE = 0.135
 """Inches of a line of text; a level with several points takes more, if there is room."""
@@ -31,12 +27,15 @@ def by_level(
     levels: Series,
     series: Series,
     label: str,
-    rows: Facet | None = None,
-    columns: Facet | None = None,
+    rows: Series | None = None,
+    columns: Series | None = None,
     mean: bool = False,
     share_x: bool | str = True,
     hollow: str | None = None,
     margin: float = 0.9,
+    apart: float = 0.07,
+    wide: bool = False,
+    legend: Series | None = None,
 ) -> Figure:
     """Draw a point, and its range, for each language (down) and each level of ``series``.
 
@@ -54,20 +53,22 @@ def by_level(
         hollow: column that says which points are hollow, on the line of the filled ones; without
             it, the looks say so.
         margin: inches for the title, the x label and the legend.
+        apart: inches between the points of a level, if there is room.
+        wide: make the figure as wide as a page, also with a single panel.
+        legend: what the legend has, if not ``series``.
 
     Returns:
         The figure. Its axes are the panels, row by row; level ``i`` is at height ``i``.
     """
-    named = {level: levels.label(level) for level in levels}
+    ids, names = [*levels], levels.labels
     panel = [facet.column for facet in (rows, columns) if facet]
     if mean and len(levels) > 1:
         table = with_means(table, levels, [series.column, *([hollow] if hollow else [])], panel)
-        named[MEAN] = MEAN
+        ids, names = [*ids, MEAN], [*names, MEAN]
     down, across, wrap = sheets.arranged(rows, columns)
-    room = (sheets.HEIGHT - margin - down * HEAD) / (down * len(named))
-    line = min(room, max(LINE, 0.07 * len(series)))
-    height = margin + down * (HEAD + line * len(named))
-    figure = sheets.sheet(height, across)
+    room = (sheets.HEIGHT - margin - down * HEAD) / (down * len(names))
+    line = min(room, max(LINE, apart * len(series)))
+    figure = sheets.sheet(margin + down * (HEAD + line * len(names)), 2 if wide else across)
     plot = so.Plot(table, x="value", y=levels.column, color=series.column, marker=series.column)
     plot = faceted(plot, rows, columns, wrap)
     dodge = so.Dodge(empty="keep", gap=0.1, by=["color"])
@@ -80,47 +81,21 @@ def by_level(
         star = so.Dot(marker="*", pointsize=5, edgewidth=0)
         plot = plot.add(star, dodge, x=STAR, marker=None, legend=False)
     filled: Any = so.Nominal({True: False, False: True}) if hollow else nominal(series, "filled")
-    plot = plot.scale(
-        y=so.Nominal(order=[*named]),
-        color=nominal(series, "color"),
-        marker=nominal(series, "marker"),
-        fill=filled,
-    ).share(x=share_x, y=True)
+    scales = {name: nominal(series, name) for name in ("color", "marker")}
+    plot = plot.scale(y=so.Nominal(order=ids), fill=filled, **scales).share(x=share_x, y=True)
 
     def decorate(ax: Axes) -> None:
-        ax.set_yticks(range(len(named)), [*named.values()])
-        ax.set_ylim(len(named) - 0.5, -0.5)
-        ax.tick_params(axis="y", length=0)
+        sheets.name_rows(ax, names)
+        ax.set_ylim(len(names) - 0.5, -0.5)
         ax.grid(axis="y", visible=False)
         ax.grid(axis="x", visible=True)
-        for level in range(0, len(named), 2):
+        for level in range(0, len(names), 2):
             ax.axhspan(level - 0.5, level + 0.5, color=sheets.STRIPE, linewidth=0, zorder=0)
-        if MEAN in named:
-            ax.axhline(len(named) - 1.5, color=sheets.GUIDE, linewidth=0.6)
+        if MEAN in ids:
+            ax.axhline(len(names) - 1.5, color=sheets.GUIDE, linewidth=0.6)
 
-    return drawn(plot, figure, decorate, rows, columns, x=label)
-
-
-def by_quantity(
-    values: Dataset, labels: Mapping[str, str], levels: Series, series: Series
-) -> Figure:
-    """Draw several quantities of each level, each in a panel with an axis of its own.
-
-    Args:
-        values: the quantities, with the dimensions ``levels.column`` and ``series.column``, and
-            ``{name}_low`` and ``{name}_high`` if they have ranges.
-        labels: labels of the x axes, with units, by the names of the quantities.
-        levels: what the lines of each panel are, in most figures languages.
-        series: what colours and markers are.
-
-    Returns:
-        The figure, as ``by_level`` gives it.
-    """
-    table = pd.concat([valued(values, name).assign(panel=name) for name in labels])
-    panels = Facet("panel", dict.fromkeys(labels, ""))
-    figure = by_level(table, levels, series, "", columns=panels, share_x=False)
-    for ax, label in zip(figure.axes, labels.values(), strict=True):
-        ax.set_xlabel(label)
+    figure = drawn(plot, figure, decorate, rows, columns, x=label)
+    sheets.legend(figure, legend or series)
     return figure
 
 
@@ -128,10 +103,10 @@ def with_means(table: DataFrame, levels: Series, series: list[str], panel: list[
     """Add the means over the levels of each panel that have a value of every series there."""
     present = table[np.isfinite(table["value"])]
     complete: list[Any] = []
-    for _, own in present.groupby(panel, observed=True) if panel else [((), present)]:
-        wide = own.pivot_table(index=levels.column, columns=series, values="value").dropna()
-        there = own[own[levels.column].isin(wide.index)]
-        complete.append(there.groupby([*panel, *series], observed=True)["value"].mean())
+    for _, points in present.groupby(panel, observed=True) if panel else [((), present)]:
+        wide = points.pivot_table(index=levels.column, columns=series, values="value").dropna()
+        kept = points[points[levels.column].isin(wide.index)]
+        complete.append(kept.groupby([*panel, *series], observed=True)["value"].mean())
     if not complete:
         return table
     means = pd.concat(complete).reset_index().assign(**{levels.column: MEAN})

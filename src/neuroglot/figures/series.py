@@ -1,8 +1,8 @@
 """How lines and points look: one look per language, kind or method, the same in all figures."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xarray import Dataset
@@ -36,15 +36,27 @@ class Look:
     """The look of one line or of one group of points, and its name for readers."""
 
     label: str
-    color: str
+    color: str = "black"
     linestyle: Any = "-"
     marker: str = "o"
     filled: bool = True
 
+    @property
+    def line(self) -> dict[str, Any]:
+        """Keyword arguments of matplotlib for a line."""
+        return {"color": self.color, "linestyle": self.linestyle}
+
+    @property
+    def point(self) -> dict[str, Any]:
+        """Keyword arguments of matplotlib for points."""
+        face = self.color if self.filled else "white"
+        both = {"color": self.color, "marker": self.marker, "markerfacecolor": face}
+        return {"linestyle": "none", **both}
+
 
 @dataclass(frozen=True)
 class Series:
-    """A column of a table whose levels are drawn as lines or points of their own.
+    """A column of a table whose levels have a line, a row of points or cells, or a panel each.
 
     Attributes:
         column: name of the column.
@@ -53,6 +65,13 @@ class Series:
 
     column: str
     looks: Mapping[str, Look]
+
+    @classmethod
+    def of(cls, column: str, labels: Mapping[Any, str] | Iterable[str]) -> "Series":
+        """Name levels, for rows and panels; without labels, levels are named as they are."""
+        if not isinstance(labels, Mapping):
+            labels = {level: level for level in labels}
+        return cls(column, {level: Look(label) for level, label in labels.items()})
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.looks)
@@ -64,6 +83,17 @@ class Series:
         """The series with some of its levels only, in its own order."""
         kept = set(levels)
         return Series(self.column, {k: look for k, look in self.looks.items() if k in kept})
+
+    def labelled(self, label: Callable[[str, str], str]) -> "Series":
+        """The series with other labels, made from each level and its label."""
+        looks = self.looks.items()
+        named = {level: replace(look, label=label(level, look.label)) for level, look in looks}
+        return Series(self.column, named)
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of all levels for readers."""
+        return [look.label for look in self.looks.values()]
 
     def label(self, level: str) -> str:
         """The name of a level for readers."""
@@ -106,5 +136,5 @@ def languages(ds: Dataset, dimension: str = "language") -> Series:
 
 def pivot(ds: Dataset, among: Series) -> str:
     """The pivot language: ``attrs["pivot"]``, or the first language."""
-    named = str(ds.attrs.get("pivot", ""))
-    return named if named in among.looks else next(iter(among))
+    pivot = str(ds.attrs.get("pivot", ""))
+    return pivot if pivot in among.looks else next(iter(among))

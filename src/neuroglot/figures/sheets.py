@@ -1,12 +1,10 @@
 """Sheets of paper: figures at their printed size, with title, panels, legend and guides."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import matplotlib as mpl
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -20,7 +18,7 @@ from matplotlib.ticker import (
 )
 from xarray import Dataset
 
-from neuroglot.figures.series import Look, Series
+from neuroglot.figures.series import Series
 
 COLUMN, WIDTH, HEIGHT = 3.5, 7.2, 9.0
 """Inches: width of a printed column, of a page, and height of a page."""
@@ -30,33 +28,10 @@ CHARACTER = 0.065
 """Inches of a character of 8 points."""
 LEGEND_LINE = 0.16
 """Inches of a line of a legend."""
-GUIDE = "#888888"
-PALE = "#CCCCCC"
-STRIPE = "#F3F3F3"
+GUIDE, PALE, STRIPE = "#888888", "#CCCCCC", "#F3F3F3"
 THEMED = ("axes", "font", "grid", "lines", "patch", "xtick", "ytick", "legend", "figure", "text")
 
 Side = Literal["x", "y"]
-
-
-@dataclass(frozen=True)
-class Facet:
-    """A column of a table whose levels are panels of their own.
-
-    Attributes:
-        column: name of the column.
-        titles: the levels in drawing order, each with its panel's title.
-    """
-
-    column: str
-    titles: Mapping[str, str]
-
-    def __len__(self) -> int:
-        return len(self.titles)
-
-    @classmethod
-    def of(cls, series: Series) -> "Facet":
-        """One panel for each level of a series."""
-        return cls(series.column, series.values("label"))
 
 
 def sheet(height: float, columns: int = ABREAST) -> Figure:
@@ -85,13 +60,12 @@ def grid(count: int, across: int, height: float) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def arranged(rows: Facet | None, columns: Facet | None) -> tuple[int, int, int | None]:
+def arranged(rows: Series | None, columns: Series | None) -> tuple[int, int, int | None]:
     """How panels lie: number of rows, number of columns, and where columns without rows wrap."""
     across = len(columns) if columns else 1
     if rows:
         return len(rows), across, None
-    wrap = ABREAST if across > ABREAST else None
-    return -(-across // ABREAST), across, wrap
+    return -(-across // ABREAST), across, ABREAST if across > ABREAST else None
 
 
 def broken(label: str, height: float) -> str:
@@ -99,7 +73,7 @@ def broken(label: str, height: float) -> str:
     return textwrap.fill(label, max(16, int(height / CHARACTER)))
 
 
-def title(figure: Figure, ds: Dataset, subject: str, note: str = "") -> None:
+def title(figure: Figure, ds: Dataset, subject: str, note: str = "") -> Figure:
     """Write the title at the left: the model, the subject and, below, a note in small print.
 
     Args:
@@ -107,46 +81,26 @@ def title(figure: Figure, ds: Dataset, subject: str, note: str = "") -> None:
         ds: the figure's dataset; ``attrs["model"]`` if it is of one model.
         subject: what is drawn, in a few words.
         note: corpus, number of items, and what bands and whiskers are.
+
+    Returns:
+        The same figure.
     """
     head = ": ".join(filter(None, [str(ds.attrs.get("model", "")), subject]))
-    text = f"{head}\n{note}" if note else head
-    figure.suptitle(text, x=0.01, ha="left", wrap=True)
+    figure.suptitle(f"{head}\n{note}".strip(), x=0.01, ha="left", wrap=True)
+    return figure
 
 
-def legend(figure: Figure, handles: Sequence[Artist]) -> None:
+def legend(figure: Figure, *series: Series, points: bool = True, lines: bool = False) -> None:
     """Put a legend below all panels, in as many columns as fit; more lines make a higher figure."""
-    if handles:
-        longest = max(len(str(one.get_label())) for one in handles)
-        columns = int(figure.get_figwidth() / (0.45 + 0.055 * longest))
-        columns = max(1, min(columns, len(handles)))
-        more = LEGEND_LINE * (-(-len(handles) // columns) - 1)
-        figure.set_figheight(min(HEIGHT, figure.get_figheight() + more))
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
-
-
-def line_handles(series: Series) -> list[Line2D]:
-    """Legend entries of lines."""
-    return [
-        Line2D([], [], label=look.label, color=look.color, linestyle=look.linestyle)
-        for look in series.looks.values()
-    ]
-
-
-def point_handles(series: Series) -> list[Line2D]:
-    """Legend entries of points."""
-    return [
-        Line2D([], [], label=look.label, linestyle="none", **point(look))
-        for look in series.looks.values()
-    ]
-
-
-def point(look: Look) -> dict[str, Any]:
-    """Keyword arguments of matplotlib for a point in a look."""
-    return {
-        "color": look.color,
-        "marker": look.marker,
-        "markerfacecolor": look.color if look.filled else "white",
-    }
+    looks = [look for part in series for look in part.looks.values()]
+    styles = [(look.point if points else {}) | (look.line if lines else {}) for look in looks]
+    labels = [look.label for look in looks]
+    handles = [Line2D([], [], **style) for style in styles]
+    columns = int(figure.get_figwidth() / (0.45 + 0.055 * max(map(len, labels))))
+    columns = max(1, min(columns, len(handles)))
+    more = LEGEND_LINE * (-(-len(handles) // columns) - 1)
+    figure.set_figheight(min(HEIGHT, figure.get_figheight() + more))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def as_shares(axes: Sequence[Axes], which: Side = "y", whole: bool = True) -> None:
@@ -162,6 +116,12 @@ def guide(axes: Sequence[Axes], value: float, which: Side = "y", **line: Any) ->
     for ax in axes:
         draw = ax.axhline if which == "y" else ax.axvline
         draw(value, **{"color": GUIDE, "linewidth": 0.8, "zorder": 0.5, **line})
+
+
+def name_rows(ax: Axes, names: Sequence[str], first: float = 0) -> None:
+    """Name rows that lie one unit apart, the first at a height, downwards."""
+    ax.set_yticks([first + place for place in range(len(names))], names, rotation=0)
+    ax.tick_params(axis="y", length=0)
 
 
 def whole_numbers(most: int) -> MaxNLocator:

@@ -1,12 +1,10 @@
 """The style of all figures: theme, what a figure's module declares, and output files."""
 
-import functools
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -48,30 +46,48 @@ THEME: dict[str, Any] = {
     "text.hinting": "no_hinting",  # texts are as wide at any resolution, so that layouts hold
 }
 
-Draw = Callable[[Dataset], Figure]
+
+class NothingToDraw(Exception):  # noqa: N818  # it is no error
+    """A run has nothing for a figure; the message says what is lacking."""
 
 
-@dataclass(frozen=True)
+def require(values: DataArray, lacking: str) -> None:
+    """Raise ``NothingToDraw`` unless there is any number."""
+    if not values.notnull().any():
+        raise NothingToDraw(lacking)
+
+
 class Drawing:
-    """How one figure is drawn, and what it shows in this run.
+    """How one figure is drawn, and what it shows in this run."""
 
-    Attributes:
-        draw: makes the figure from a dataset.
-        finding: says in a sentence or two, with numbers, what the figure shows; "" if nothing.
-    """
+    def __init__(
+        self, draw: Callable[..., Figure], finding: Callable[..., str], **chosen: Any
+    ) -> None:
+        """Name the two functions.
 
-    draw: Draw
-    finding: Callable[[Dataset], str]
+        Args:
+            draw: makes the figure from a dataset; it may raise ``NothingToDraw``.
+            finding: says in a sentence or two, with numbers, what the figure shows; "" if nothing.
+            chosen: further arguments of both functions, such as a site.
+        """
+        self._draw, self._finding, self._chosen = draw, finding, chosen
 
-    @classmethod
-    def of(
-        cls, draw: Callable[..., Figure], finding: Callable[..., str], **chosen: Any
-    ) -> "Drawing":
-        """Give some arguments, such as a site, to both functions."""
-        return cls(functools.partial(draw, **chosen), functools.partial(finding, **chosen))
+    def draw(self, ds: Dataset) -> Figure:
+        """Draw in the theme; where there is nothing to draw, say so, so that all files are made."""
+        with theme():
+            try:
+                return self._draw(ds, **self._chosen)
+            except NothingToDraw as lacking:
+                figure, text = Figure(figsize=(3.5, 1)), f"nothing to draw: {lacking}"
+                figure.text(0.5, 0.5, text, ha="center", va="center", wrap=True)
+                return figure
 
-
-P = ParamSpec("P")
+    def finding(self, ds: Dataset) -> str:
+        """Say what the figure shows; "" if nothing."""
+        try:
+            return self._finding(ds, **self._chosen)
+        except NothingToDraw:
+            return ""
 
 
 @contextmanager
@@ -80,29 +96,6 @@ def theme() -> Iterator[None]:
     settings: Any = THEME | {"font.family": [*fonts.chosen()]}
     with mpl.rc_context(settings):
         yield
-
-
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Make ``draw`` use the theme."""
-
-    @functools.wraps(draw)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with theme():
-            return draw(*args, **kwargs)
-
-    return wrapper
-
-
-def present(values: DataArray) -> bool:
-    """Whether ``values`` has any number to draw."""
-    return bool(values.notnull().any())
-
-
-def empty(reason: str) -> Figure:
-    """Make a figure that says why there is nothing to draw, so that every run makes all files."""
-    figure = Figure(figsize=(3.5, 1))
-    figure.text(0.5, 0.5, f"nothing to draw: {reason}", ha="center", va="center", wrap=True)
-    return figure
 
 
 def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
@@ -116,17 +109,11 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     with theme():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # lay out only once: slower than drawing
-        _settle(figure)
+        for ax in figure.axes:  # rounded, because the layout solver's last bits vary between runs
+            box = Bbox(ax.get_position(original=True).get_points().round(LAYOUT_DIGITS))
+            ax.set_position(box, which="original")
         for path, unwanted in zip(paths, ("Date", "Software"), strict=True):
-            drawn = io.BytesIO()
-            kind = path.suffix.removeprefix(".")
-            figure.savefig(drawn, format=kind, dpi=PNG_DPI, metadata={unwanted: None})
+            drawn, form = io.BytesIO(), path.suffix.removeprefix(".")
+            figure.savefig(drawn, format=form, dpi=PNG_DPI, metadata={unwanted: None})
             write_whole(path, drawn.getvalue())
     return paths
-
-
-def _settle(figure: Figure) -> None:
-    """Round the positions of axes, because the layout solver's last bits vary between runs."""
-    for ax in figure.axes:
-        box = Bbox(ax.get_position(original=True).get_points().round(LAYOUT_DIGITS))
-        ax.set_position(box, which="original")

@@ -1,51 +1,41 @@
-"""The texts and tasks of a figure, as panels with their numbers of rows or items."""
+"""The texts and tasks of a figure, as panels with their numbers of prefixes or items."""
+
+from typing import Literal
 
 import numpy as np
 from xarray import Dataset
 
-from neuroglot.figures.sheets import Facet
+from neuroglot.figures.series import Series
+from neuroglot.figures.style import NothingToDraw
+
+SIZES = {"corpus": ("rows", "prefixes"), "task": ("items", "items")}
+"""The variable that holds sizes, and what it counts."""
 
 
-def corpora_of(ds: Dataset, name: str) -> Facet | None:
-    """One panel for each corpus that has any value of a variable; None if there is none.
-
-    Args:
-        ds: ``name(corpus, …)`` and, if known, ``rows(corpus, language)``, the numbers of prefixes.
-        name: name of the variable.
-    """
-    corpora = held(ds, name, "corpus")
-    titles = {corpus: corpus for corpus in corpora}
-    if "rows" in ds:
-        titles = {one: f"{one}\n{prefixes(ds['rows'].sel(corpus=one).values)}" for one in corpora}
-    return Facet("corpus", titles) if corpora else None
-
-
-def tasks_of(ds: Dataset, name: str) -> Facet | None:
-    """One panel for each task that has any value of a variable; None if there is none.
+def panels_of(ds: Dataset, name: str, source: Literal["corpus", "task"], lacking: str) -> Series:
+    """Make one panel for each corpus or task that has any value of a variable.
 
     Args:
-        ds: ``name(task, …)`` and, if known, ``items(task)`` or ``items(task, language)``.
+        ds: ``name`` along ``source`` and, if known, sizes: ``rows(corpus, language)``, the numbers
+            of prefixes, or ``items(task)`` or ``items(task, language)``.
         name: name of the variable.
+        source: the dimension.
+        lacking: what is lacking if there is none, for ``NothingToDraw``.
     """
-    tasks = held(ds, name, "task")
-    titles = {task: task for task in tasks}
-    if "items" in ds:
-        titles = {
-            one: f"{one}\n{counted(ds['items'].sel(task=one).values, 'items')}" for one in tasks
-        }
-    return Facet("task", titles) if tasks else None
+    sources, (sizes, unit) = held(ds, name, source), SIZES[source]
+    if not sources:
+        raise NothingToDraw(lacking)
+    titles = {corpus: corpus for corpus in sources}
+    if sizes in ds:
+        of_source = {corpus: ds[sizes].sel({source: corpus}).values for corpus in sources}
+        titles = {corpus: f"{corpus}\n{counted(n, unit)}" for corpus, n in of_source.items()}
+    return Series.of(source, titles)
 
 
 def held(ds: Dataset, name: str, dimension: str) -> list[str]:
     """Labels along a dimension for which a variable has at least one number."""
-    values = ds[name]
-    others = [other for other in values.dims if other != dimension]
-    return [str(label) for label in values[dimension].values[values.notnull().any(others).values]]
-
-
-def prefixes(rows: np.ndarray) -> str:
-    """Write a range of numbers of prefixes: "812 to 1,240 prefixes"."""
-    return counted(rows, "prefixes")
+    known = ds[name].notnull().any([other for other in ds[name].dims if other != dimension])
+    return [str(label) for label in known[dimension].values[known.values]]
 
 
 def counted(counts: np.ndarray, what: str) -> str:

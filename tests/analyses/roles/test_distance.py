@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroglot.analyses.roles.measures.distance import (
-    both_directions,
-    distance_matrix,
-    prepare,
-    representation_distance,
-)
+from neuroglot.analyses.roles.measures.distance import distance_matrix, prepare
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import fold_weights
 
@@ -31,6 +26,14 @@ def recorded(values: np.ndarray, segment: list, width: str = "neuron") -> xr.Dat
 def language(seed: int, segment: list, layers: int = 2, width: int = 7) -> xr.DataArray:
     rng = np.random.default_rng(seed)
     return recorded(rng.normal(size=(layers, len(segment), width)).astype("float32"), segment)
+
+
+def representation_distance(
+    source: xr.DataArray, target: xr.DataArray, scale: str = "none"
+) -> xr.Dataset:
+    """Algorithm 1 from one language to another."""
+    matrix = distance_matrix({"source": source, "target": target}, scale)
+    return matrix.sel(language_a="source", language_b="target", drop=True)
 
 
 def literal(source: np.ndarray, target: np.ndarray) -> float:
@@ -91,10 +94,8 @@ def test_against_the_literal_algorithm(scale):
     assert found["segments_left_out"] == 2
 
 
-def test_both_directions_are_the_two_single_ones():
-    forth, back = both_directions(prepare(A), prepare(B))
-    xr.testing.assert_identical(forth, representation_distance(A, B))
-    xr.testing.assert_allclose(back, representation_distance(B, A), rtol=1e-12)
+def test_the_two_directions_differ():
+    forth, back = representation_distance(A, B), representation_distance(B, A)
     assert (forth["prefixes"], back["prefixes"]) == (5, 6)
     assert abs(forth["distance"] - back["distance"]).min() > 0.01
 

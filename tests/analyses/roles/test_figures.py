@@ -153,6 +153,14 @@ def test_overlap_of_sets_stands_in_the_cells() -> None:
     assert ax.texts[len(names) + 2].get_text() == f"{share:.0%}"
 
 
+def test_a_single_set_is_compared_with_no_other() -> None:
+    data = figure_data.dataset("parallel_sets", **THREE, corpora=("a",))
+    for stem, drawing in parallel_sets.FIGURES.items():
+        words = " ".join(reading.words(drawing.draw(data)))
+        assert words.startswith("nothing to draw") == ("parallel_pairs" not in stem)
+        assert drawing.finding(data) == ""
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_models_are_trimmed_to_their_depths_in_either_order(turned: bool) -> None:
     data = figure_data.dataset("rsa", languages=2)

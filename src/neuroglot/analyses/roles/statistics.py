@@ -39,21 +39,20 @@ class Statistics:
         languages: Sequence[str],
     ) -> "Statistics":
         """Open recordings by corpus and language; raises as ``open_recorded``."""
-        opened = open_nested(paths)
         recorded = {
-            (corpus, language): one
-            for corpus, own in opened.items()
-            for language, one in own.items()
+            (corpus, language): recording
+            for corpus, by_language in open_nested(paths).items()
+            for language, recording in by_language.items()
         }
         return cls(corpora, languages, recorded)
 
     def total(self, name: str) -> xr.DataArray:
         """Stack a statistic, float64 ``[corpus, language, layer, ...]``, NaN where not recorded."""
-        by_key = {key: one.data[name].astype(np.float64) for key, one in self.recorded.items()}
+        by_key = {key: r.data[name].astype(np.float64) for key, r in self.recorded.items()}
         absent = xr.full_like(next(iter(by_key.values())), np.nan)
         stacked = [
             xr.concat(
-                [by_key.get((corpus, one), absent) for one in self.languages],
+                [by_key.get((corpus, language), absent) for language in self.languages],
                 _axis("language", self.languages),
             )
             for corpus in self.corpora
@@ -62,21 +61,17 @@ class Statistics:
 
     def sums_by_fold(self, name: str) -> dict[tuple[str, str], SumsByFold]:
         """Give functions that read a statistic's sums by fold, by corpus and language."""
-        return {key: partial(one.by_fold, name) for key, one in self.recorded.items()}
+        return {key: partial(recording.by_fold, name) for key, recording in self.recorded.items()}
 
     @property
     def rows(self) -> xr.DataArray:
         """Number of recorded prefixes, int64 ``[corpus, language]``, 0 where not recorded."""
-        counts = {key: one.counts["rows"] for key, one in self.recorded.items()}
-        return xr.DataArray(
-            np.array(
-                [[counts.get((c, one), 0) for one in self.languages] for c in self.corpora],
-                np.int64,
-            ),
-            coords={"corpus": list(self.corpora), "language": list(self.languages)},
-            dims=("corpus", "language"),
-            attrs={"units": "prefixes"},
-        )
+        axes = {"corpus": list(self.corpora), "language": list(self.languages)}
+        counts = np.zeros([*map(len, axes.values())], np.int64)
+        rows = xr.DataArray(counts, axes, [*axes], attrs={"units": "prefixes"})
+        for (corpus, language), recording in self.recorded.items():
+            rows.loc[corpus, language] = recording.counts["rows"]
+        return rows
 
     def bounded(
         self,
@@ -91,13 +86,13 @@ class Statistics:
         """
         like = estimates.transpose("corpus", "language", "layer")
         shape = (2, len(self.corpora), len(self.languages), like.sizes["layer"])
-        found = {str(name): np.full(shape, np.nan) for name in estimates}
-        for (corpus, language), one in self.recorded.items():
+        ends = {str(name): np.full(shape, np.nan) for name in estimates}
+        for (corpus, language), recording in self.recorded.items():
             place = self.corpora.index(corpus), self.languages.index(language)
             for layer in range(like.sizes["layer"]):
-                for name, both in bounds(one, layer).items():
-                    found[name][:, *place, layer] = both
-        for name, both in found.items():
+                for name, both in bounds(recording, layer).items():
+                    ends[name][:, *place, layer] = both
+        for name, both in ends.items():
             like = like.assign(bounded(name, like[name], both))
         return like
 
@@ -106,16 +101,16 @@ def open_nested(
     paths: Mapping[str, Mapping[str, Path]], sample_segments: int | None = None
 ) -> dict[str, dict[str, Recorded]]:
     """Open one group of recordings, such as by corpus and language; see ``open_recorded``."""
-    every = (path for own in paths.values() for path in own.values())
-    recorded = iter(open_recorded(every, sample_segments))
-    return {key: {one: next(recorded) for one in own} for key, own in paths.items()}
+    flat = (path for inner in paths.values() for path in inner.values())
+    recorded = iter(open_recorded(flat, sample_segments))
+    return {outer: {key: next(recorded) for key in inner} for outer, inner in paths.items()}
 
 
 def by_site(measured: Callable[[Any], xr.Dataset], sites: Sequence[str] = SITES) -> xr.Dataset:
     """Measure at several sites and concatenate the results along ``site``."""
     pieces = [measured(site) for site in sites]
-    found: xr.Dataset = xr.concat(pieces, _axis("site", sites), combine_attrs="override")
-    return found
+    joined: xr.Dataset = xr.concat(pieces, _axis("site", sites), combine_attrs="override")
+    return joined
 
 
 def _axis(name: str, ids: Sequence[str]) -> xr.Variable:

@@ -6,13 +6,13 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from neuroglot.figures import heat, series, sheets, style
+from neuroglot.figures import heat, series, sheets
 from neuroglot.figures.layers import LayerAxis
-from neuroglot.figures.series import Look, Series
+from neuroglot.figures.series import Series
+from neuroglot.figures.style import Drawing, require
 from neuroglot.figures.texts import counted, held
 
 
-@style.styled
 def expert_frequency(ds: Dataset) -> Figure:
     """One panel per language: layers across, the layer's experts down.
 
@@ -24,23 +24,19 @@ def expert_frequency(ds: Dataset) -> Figure:
         ds: ``expert_frequency(language, layer, expert)``, a share of tokens; ``tokens(language)``;
             ``attrs["high_frequency"]``, the threshold, which is marked in the colour bar.
     """
+    require(ds["expert_frequency"], "no activation frequency of experts")
     languages = series.languages(ds).only(held(ds, "expert_frequency", "language"))
-    if not languages:
-        return style.empty("no activation frequency of experts")
     axis, values = LayerAxis.of(ds), by_mean(ds["expert_frequency"].sel(language=[*languages]))
-    experts = Series("expert", {rank: Look(rank, sheets.GUIDE) for rank in values["expert"].values})
-    norm = PowerNorm(0.5, 0, float(values.max()))
-    label = "share of tokens\n(square-root scale)"
+    experts = Series.of("expert", values["expert"].values)
+    norm, label = PowerNorm(0.5, 0, float(values.max())), "share of tokens\n(square-root scale)"
     scale = heat.Scale(norm, mpl.colormaps["viridis"], "neither", label)
     abreast = sheets.ABREAST // len(axis.stacks)
     panel = min(1.8, (sheets.HEIGHT - 1) / -(-len(languages) // abreast) - heat.HEAD)
-    panels = sheets.Facet.of(languages)
-    figure = heat.by_layer(values, axis, experts, scale, panels, abreast, panel / len(experts))
+    figure = heat.by_layer(values, axis, experts, scale, languages, abreast, panel / len(experts))
     figure.axes[-1].axhline(ds.attrs["high_frequency"], color="white")
     figure.supylabel("experts of a layer, by mean frequency")
     note = f"{counted(ds['tokens'].values, 'tokens')} a language"
-    sheets.title(figure, ds, "activation frequency of experts", note)
-    return figure
+    return sheets.title(figure, ds, "activation frequency of experts", note)
 
 
 def by_mean(frequency: DataArray) -> DataArray:
@@ -53,9 +49,8 @@ def by_mean(frequency: DataArray) -> DataArray:
 
 def finding(ds: Dataset) -> str:
     """Say how frequent experts are."""
+    require(ds["expert_frequency"], "no activation frequency of experts")
     values = ds["expert_frequency"].values[ds["expert_frequency"].notnull().values]
-    if not values.size:
-        return ""
     threshold = ds.attrs["high_frequency"]
     half, top, high = 100 * np.array(
         [np.median(values), values.max(), (values >= threshold).mean()]
@@ -66,4 +61,4 @@ def finding(ds: Dataset) -> str:
     )
 
 
-FIGURES = {"figure_01_expert_frequency": style.Drawing(expert_frequency, finding)}
+FIGURES = {"figure_01_expert_frequency": Drawing(expert_frequency, finding)}

@@ -1,17 +1,18 @@
 """Table 4 and measured speed of a model with only a language's high-frequency experts."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from xarray import Dataset
 
 from neuroglot.analyses.experts.measures.experts import relative_speed
-from neuroglot.figures import points, series, sheets, style
-from neuroglot.figures.findings import span
+from neuroglot.figures import points, series, sheets
+from neuroglot.figures.findings import FEWEST, span
 from neuroglot.figures.series import Look, Series
+from neuroglot.figures.style import Drawing, require
 from neuroglot.figures.texts import counted, held
+from neuroglot.tables import valued
 
-FEWEST_WINDOWS = 30
-"""Windows of text a language from which losses are compared."""
 VARIANTS = Series(
     "variant",
     {
@@ -29,7 +30,6 @@ LABELS = {
 }
 
 
-@style.styled
 def perplexity(ds: Dataset) -> Figure:
     """Loss by language and variant, what leaving out experts adds, and what it saves.
 
@@ -47,7 +47,6 @@ def perplexity(ds: Dataset) -> Figure:
     return by_language(ds, values, "loss on held-out text with some of the experts", note)
 
 
-@style.styled
 def speed(ds: Dataset) -> Figure:
     """Measured speed, and the shares of experts kept and of all parameters saved.
 
@@ -61,18 +60,20 @@ def speed(ds: Dataset) -> Figure:
 
 def by_language(ds: Dataset, values: Dataset, subject: str, note: str) -> Figure:
     """Draw languages down; a panel for each variable of ``values``, and for the two shares."""
-    languages = series.languages(ds).only(held(values, str(next(iter(values))), "language"))
-    if not languages:
-        return style.empty(f"no {subject}")
+    first = str(next(iter(values)))
+    require(values[first], f"no {subject}")
+    languages = series.languages(ds).only(held(values, first, "language"))
     shares = ds[["expert_share", "parameters_saved"]].expand_dims(variant=["high_frequency"])
     values = values.assign(shares).sel(language=[*languages])
     labels = {name: label for name, label in LABELS.items() if name in values}
+    table = pd.concat([valued(values, name).assign(panel=name) for name in labels])
     variants = VARIANTS.only(values["variant"].values)
-    figure = points.by_quantity(values, labels, languages, variants)
+    panels = Series.of("panel", dict.fromkeys(labels, ""))
+    figure = points.by_level(table, languages, variants, "", columns=panels, share_x=False)
+    for ax, label in zip(figure.axes, labels.values(), strict=True):
+        ax.set_xlabel(label)
     sheets.as_shares(figure.axes[-2:], "x")
-    sheets.legend(figure, sheets.point_handles(variants))
-    sheets.title(figure, ds, subject, note)
-    return figure
+    return sheets.title(figure, ds, subject, note)
 
 
 def losses(ds: Dataset) -> Dataset:
@@ -92,9 +93,8 @@ def speeds(ds: Dataset) -> Dataset:
 def loss_added(ds: Dataset) -> str:
     """Say what high-frequency experts alone, and random ones, add to the loss."""
     added, windows = losses(ds)["added"], int(ds["windows"].min())
-    if not bool(added.notnull().any()):
-        return ""
-    if windows < FEWEST_WINDOWS:
+    require(added, "no losses")
+    if windows < FEWEST:
         return f"What leaving out experts costs cannot be told (windows of text: {windows})."
     high, random = (span(added.sel(variant=name), ".2f") for name in [*VARIANTS][1:])
     return (
@@ -106,13 +106,12 @@ def loss_added(ds: Dataset) -> str:
 def speed_gained(ds: Dataset) -> str:
     """Say how fast models with high-frequency experts are, in the mean over rounds."""
     speed = speeds(ds)["speed"].sel(variant="high_frequency")
-    if not bool(speed.notnull().any()):
-        return ""
+    require(speed, "no speeds")
     kept = span(100 * ds["expert_share"], ".0f")
     return f"With {kept} % of the experts, text is read {span(speed)} times as fast as with all."
 
 
 FIGURES = {
-    "table_04_perplexity": style.Drawing(perplexity, loss_added),
-    "sliced_speed": style.Drawing(speed, speed_gained),
+    "table_04_perplexity": Drawing(perplexity, loss_added),
+    "sliced_speed": Drawing(speed, speed_gained),
 }

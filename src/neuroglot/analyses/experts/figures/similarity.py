@@ -1,13 +1,12 @@
 """Figures 2, 5 and 6: similarity of two languages' use of experts, by three measures."""
 
-from functools import partial
-
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from xarray import DataArray, Dataset
 
-from neuroglot.figures import heat, series, sheets, style
+from neuroglot.figures import heat, series, sheets
+from neuroglot.figures.style import Drawing, require
 from neuroglot.figures.texts import counted, held
 
 MEASURES = {
@@ -20,7 +19,6 @@ FEWEST_PAIRS = 3
 """Pairs of a relation whose median is told."""
 
 
-@style.styled
 def similarity(ds: Dataset, metric: str) -> Figure:
     """A matrix of languages in the order of a tree, and the pairs of languages by relation.
 
@@ -33,16 +31,16 @@ def similarity(ds: Dataset, metric: str) -> Figure:
         metric: ``euclidean`` for figure 2, ``kl_divergence`` for figure 5, ``pearson`` for 6.
     """
     values, tree = pairs(ds, metric)
-    if not values.size:
-        return style.empty(f"no two languages with a {MEASURES[metric]}")
     names = [series.languages(ds).label(language) for language in values["language_a"].values]
-    log, side = metric == "kl_divergence", heat.side(len(names))
+    measure, log, side = MEASURES[metric], metric == "kl_divergence", heat.side(len(names))
     figure = sheets.sheet(side + 2, 2)
     grid = figure.add_gridspec(2, 2, width_ratios=(side, 5 - side), height_ratios=(heat.TREE, side))
     above, below, ax = (figure.add_subplot(grid[place]) for place in ((0, 0), (1, 0), (1, 1)))
-    scale = heat.Scale.of(values.values, MEASURES[metric], log=log, dark_is_low=metric == "pearson")
+    scale = heat.Scale.of(values.values, measure, log=log, dark_is_low=metric == "pearson")
+    heat.draw_tree(above, tree)
     form = ".2f" if metric == "pearson" else ".3g"
-    heat.under_tree(above, below, values.values, names, scale, tree, form)
+    heat.matrix(below, values.values, names, names, scale, form, blank=True)
+    scale.bar(figure, [below])
     for place, related in enumerate(by_relation(ds, values)):
         heights = place + np.linspace(-0.3, 0.3, related.size)
         ax.plot(related, heights, "o", color=sheets.GUIDE, markerfacecolor="none")
@@ -50,14 +48,13 @@ def similarity(ds: Dataset, metric: str) -> Figure:
             ax.plot(np.median(related), place, "k|", markersize=14)
     ax.set_yticks(range(3), RELATIONS)
     ax.set_ylim(-0.5, 2.5)
-    ax.set_xlabel(MEASURES[metric])
+    ax.set_xlabel(measure)
     if log:
         ax.set_xscale("log")
         sheets.plain_log(ax.xaxis)
         sheets.plain_log(figure.axes[-1].yaxis)
     note = f"{counted(ds['tokens'].values, 'tokens')} a language; right: all pairs and their median"
-    sheets.title(figure, ds, f"similarity of languages over experts, {MEASURES[metric]}", note)
-    return figure
+    return sheets.title(figure, ds, f"similarity of languages over experts, {measure}", note)
 
 
 def pairs(ds: Dataset, metric: str) -> tuple[DataArray, NDArray[np.float64] | None]:
@@ -65,17 +62,17 @@ def pairs(ds: Dataset, metric: str) -> tuple[DataArray, NDArray[np.float64] | No
 
     Returns:
         ``[language_a, language_b]`` of the languages that have any, with NaN on the diagonal and,
-        for symmetric measures, above it; the tree, as in ``heat.tree_of``.
+        for symmetric measures, above it; the tree, as in ``heat.clustered``.
     """
     every = ds["similarity"].transpose("metric", "language_a", "language_b")
     every = every.where(every["language_a"] != every["language_b"])
-    languages = held(every.sel(metric=metric).to_dataset(), "similarity", "language_a")
+    values = every.sel(metric=metric)
+    require(values, f"no two languages with a {MEASURES[metric]}")
+    languages = held(values.to_dataset(), "similarity", "language_a")
     every = every.sel(language_a=languages, language_b=languages)
-    alike = every.sel(metric="pearson").values
-    order = heat.order_of(alike)
-    values = every.sel(metric=metric)[order, order]
-    directed = metric == "kl_divergence"
-    return values.where(directed | (np.tri(len(order), k=-1) > 0)), heat.tree_of(alike)
+    order, tree = heat.clustered(every.sel(metric="pearson").values)
+    kept = (metric == "kl_divergence") | (np.tri(len(order), k=-1) > 0)
+    return every.sel(metric=metric)[order, order].where(kept), tree
 
 
 def by_relation(ds: Dataset, values: DataArray) -> list[NDArray[np.float64]]:
@@ -89,10 +86,7 @@ def by_relation(ds: Dataset, values: DataArray) -> list[NDArray[np.float64]]:
 
 def finding(ds: Dataset, metric: str) -> str:
     """Say the median of the pairs of each relation."""
-    values, _ = pairs(ds, metric)
-    if not values.size:
-        return ""
-    groups = zip(RELATIONS, by_relation(ds, values), strict=True)
+    groups = zip(RELATIONS, by_relation(ds, pairs(ds, metric)[0]), strict=True)
     medians = [
         f"{np.median(group):.3g} ({name}, {group.size} pairs)"
         for name, group in groups
@@ -104,10 +98,7 @@ def finding(ds: Dataset, metric: str) -> str:
 
 
 FIGURES = {
-    stem: style.Drawing(partial(similarity, metric=metric), partial(finding, metric=metric))
-    for stem, metric in (
-        ("figure_02_euclidean", "euclidean"),
-        ("figure_05_kl_divergence", "kl_divergence"),
-        ("figure_06_pearson", "pearson"),
-    )
+    "figure_02_euclidean": Drawing(similarity, finding, metric="euclidean"),
+    "figure_05_kl_divergence": Drawing(similarity, finding, metric="kl_divergence"),
+    "figure_06_pearson": Drawing(similarity, finding, metric="pearson"),
 }

@@ -5,8 +5,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from neuroglot.figures import heat, series, sheets, style
+from neuroglot.figures import heat, series, sheets
+from neuroglot.figures.findings import number
 from neuroglot.figures.series import Look, Series
+from neuroglot.figures.style import Drawing, NothingToDraw
 from neuroglot.figures.texts import counted, held
 
 MOST = 2.0
@@ -25,7 +27,6 @@ MARKS = Series(
 )
 
 
-@style.styled
 def perplexity_without(ds: xr.Dataset) -> Figure:
     """Change of log perplexity: rows by deactivated language, columns by language read.
 
@@ -35,52 +36,49 @@ def perplexity_without(ds: xr.Dataset) -> Figure:
         ds: ``change(chosen, deactivated, language)`` in nats per token, with ``_low`` and
             ``_high``; ``deactivated_neurons(deactivated)``, ``predicted_tokens(language)``.
     """
-    read, off = held(ds, "change", "language"), held(ds, "change", "deactivated")
-    if len(read) < 2:
-        return style.empty("no perplexity of two languages with neurons deactivated")
-    ds = ds.sel(language=read, deactivated=off).transpose(..., "deactivated", "language")
-    columns = [*series.languages(ds).values("label").values()]
-    named = series.languages(ds, "deactivated").values("label").values()
-    numbers = ds["deactivated_neurons"].values
-    rows = [f"{name}: {count:,.0f}" for name, count in zip(named, numbers, strict=True)]
+    drawn, off = compared(ds), held(ds, "change", "deactivated")
+    ds = ds.sel(language=held(ds, "change", "language"), deactivated=off)
+    ds = ds.transpose(..., "deactivated", "language")
+    neurons = ds["deactivated_neurons"].to_series()
+    rows = series.languages(ds, "deactivated").labelled(
+        lambda i, name: f"{name}: {neurons[i]:,.0f}"
+    )
+    columns = series.languages(ds).labels
     figure = sheets.sheet(2.9 + 0.18 * len(off), 2)
     *matrices, points = figure.subplots(1, 1 + len(TITLES), sharey=True)
     end = min(MOST, float(np.abs(ds["change"]).max()))
     label = "change of ln perplexity (nats per token)"
     scale = heat.Scale.of(ds["change"].values, label, signed=True, limits=(-end, end))
     for ax, (chosen, title) in zip(matrices, TITLES.items(), strict=True):
-        heat.matrix(ax, ds["change"].sel(chosen=chosen).values, rows, columns, scale)
+        heat.matrix(ax, ds["change"].sel(chosen=chosen).values, rows.labels, columns, scale)
         ax.set(title=title, xlabel="language read")
         for row, column in np.argwhere((ds["deactivated"] == ds["language"]).values):
             ax.add_patch(Rectangle((column, row), 1, 1, fill=False, linewidth=0.8))
     matrices[0].set_ylabel("neurons of")
     scale.bar(figure, matrices, location="bottom", aspect=40)
     for place, (mark, look) in enumerate(MARKS.looks.items()):
-        drawn = compared(ds).sel(chosen=mark)
+        of_mark = drawn.sel(chosen=mark, deactivated=off)
         middle = np.arange(len(off)) + 0.25 * (1 + place)
-        points.hlines(middle, drawn["change_low"], drawn["change_high"], color=look.color)
-        points.plot(drawn["change"], middle, linestyle="none", **sheets.point(look))
+        points.hlines(middle, of_mark["change_low"], of_mark["change_high"], color=look.color)
+        points.plot(of_mark["change"], middle, **look.point)
     sheets.guide([points], 0, "x")
     points.tick_params(axis="y", length=0)
     points.set(title="change of own and others", xlabel="nats per token")
-    sheets.legend(figure, sheets.point_handles(MARKS))
+    sheets.legend(figure, MARKS)
     tokens = counted(ds["predicted_tokens"].values, "predicted tokens a language")
-    several = bool((ds["change_high"] > ds["change_low"]).any())
+    several = (ds["change_high"] > ds["change_low"]).any()
     whiskers = "whiskers: 95 % intervals over windows" if several else "one window: no intervals"
     note = f"held-out text, {tokens}; {whiskers}"
-    sheets.title(figure, ds, "perplexity without a language's neurons", note)
-    return figure
+    return sheets.title(figure, ds, "perplexity without a language's neurons", note)
 
 
 def compared(ds: xr.Dataset) -> xr.Dataset:
     """Changes of each language's own text, and of others' on average, by ``MARKS``.
 
-    Args:
-        ds: see ``perplexity_without``.
-
-    Returns:
-        ``change(chosen, deactivated)`` with ``_low`` and ``_high``, which others' mean lacks.
+    Gives ``change(chosen, deactivated)`` with ``_low`` and ``_high``, which others' mean lacks.
     """
+    if len(held(ds, "change", "language")) < 2:
+        raise NothingToDraw("no perplexity of two languages with neurons deactivated")
     same = ds["deactivated"] == ds["language"]
     changes = ds[["change", "change_low", "change_high"]]
     drawn = changes.where(same).mean("language").reindex(chosen=[*MARKS])
@@ -91,22 +89,17 @@ def compared(ds: xr.Dataset) -> xr.Dataset:
 
 def finding(ds: xr.Dataset) -> str:
     """Say how own and others' perplexity changes without LAPE's and without random neurons."""
-    if len(held(ds, "change", "language")) < 2:
-        return ""
-    tokens = int(ds["predicted_tokens"].min())
+    drawn, tokens = compared(ds), int(ds["predicted_tokens"].min())
     if tokens < LEAST_TOKENS:
         return f"With {tokens:,} predicted tokens of a language, effects cannot be told."
-    drawn = compared(ds)
-    means = drawn["change"].mean("deactivated").to_series().map("{:+.2f}".format)
+    means = drawn["change"].mean("deactivated").to_series().map(lambda mean: number(mean, "+.2f"))
     apart = drawn["change_low"].sel(chosen=OWN) > drawn["change_high"].sel(chosen="random")
     return (
         f"Without its own LAPE neurons, a language's text changes by {means[OWN]} nats per token, "
         f"other texts by {means[OTHERS]}; without random neurons, by {means['random']}. "
         f"The intervals of LAPE lie above those of random neurons in {int(apart.sum())} of "
         f"{apart.size} languages."
-    ).replace("-", "−")
+    )
 
 
-FIGURES: dict[str, style.Drawing] = {
-    "perplexity_without": style.Drawing(perplexity_without, finding)
-}
+FIGURES = {"perplexity_without": Drawing(perplexity_without, finding)}

@@ -76,11 +76,9 @@ def activation_probability_entropy(probability: xr.DataArray) -> xr.DataArray:
     """
     ordered = _checked(probability).transpose("layer", "language", "neuron")
     widths = layer_widths(ordered)
-    found = [
-        _entropy(own[:, :width]) for own, width in zip(ordered.to_numpy(), widths, strict=True)
-    ]
+    layers = zip(ordered.to_numpy(), widths, strict=True)
     return xr.DataArray(
-        stack_layers(found),
+        stack_layers([_entropy(layer[:, :width]) for layer, width in layers]),
         dims=("layer", "neuron"),
         coords=ordered.isel(language=0, drop=True).coords,
         name="activation_probability_entropy",
@@ -139,15 +137,14 @@ def language_neurons(
     lowest = np.argsort(entropy.to_numpy(), axis=None, kind="stable")
     selected = np.zeros(entropy.shape, bool)
     selected.flat[lowest[: round(top_fraction * neurons)]] = True
-    own: xr.DataArray = above & xr.DataArray(selected, dims=("layer", "neuron"))
-    own.attrs = {
+    specific: xr.DataArray = above & xr.DataArray(selected, dims=("layer", "neuron"))
+    specific.attrs = {
         "units": "true or false",
         "source": SOURCE,
         "activation_bar": float(bar),
         SELECTED: int(selected.sum()),
     }
-    own.name = "language_neuron"
-    return own
+    return specific.rename("language_neuron")
 
 
 def selection_standard(language_neuron: xr.DataArray, entropy: xr.DataArray) -> tuple[float, float]:
@@ -216,13 +213,12 @@ def as_lists(language_neuron: xr.DataArray) -> dict[str, dict[int, list[int]]]:
     count from 0. A layer's key is its coordinate or, without a coordinate, its index.
     """
     ordered = language_neuron.transpose("language", "layer", "neuron")
-    layers = [int(layer) for layer in ordered["layer"].values]
+    layers = ordered["layer"].values.tolist()
     return {
-        str(language): {
-            layer: [int(neuron) for neuron in np.flatnonzero(mine)]
-            for layer, mine in zip(layers, own, strict=True)
+        language: {
+            layer: np.flatnonzero(mask).tolist() for layer, mask in zip(layers, masks, strict=True)
         }
-        for language, own in zip(ordered["language"].values, ordered.to_numpy(), strict=True)
+        for language, masks in zip(ordered["language"].values.tolist(), ordered.values, strict=True)
     }
 
 

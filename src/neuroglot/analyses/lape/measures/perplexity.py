@@ -51,8 +51,8 @@ def compared_over_windows(
     baseline, change = np.empty((2, len(whole))), np.empty(shape[1:])
     for place, (windows, predicted) in enumerate(zip(whole, tokens, strict=True)):
         per_token = len(windows) / predicted  # from a window's sum to a mean per token
-        rows = [windows, *(own[place] for one in without for own in one)]
-        losses = xr.DataArray(np.stack(rows) * per_token, dims=("set", "item"))
+        edited = [texts[place] for deactivated in without for texts in deactivated]
+        losses = xr.DataArray(np.stack([windows, *edited]) * per_token, dims=("set", "item"))
         both = np.exp(np.stack(interval(losses, replicates)))
         baseline[:, place] = both[:, 0]
         perplexities[..., place] = both[:, 1:].reshape(shape[:-1])

@@ -43,15 +43,16 @@ def selection_interval(
         ``bootstrap.centred_percentiles``, not below 0, [bound, language, layer + 1]. The last
         layer is the sum over all layers.
     """
-    languages = [str(one) for one in neurons["language"].values]
+    languages = [*map(str, neurons["language"].values)]
     counted = neurons.transpose("language", "layer").values.astype(np.float64)
     counted = np.concatenate([counted, counted.sum(1, keepdims=True)], axis=1)
     drawn = np.empty((replicates, *counted.shape))
     resamples = _resampled(fired, tokens, languages, widths, replicates)
     starts = np.cumsum([0, *widths[:-1]])
     for place, probability in enumerate(resamples):
-        own = np.add.reduceat(_selected(probability, *shares), starts, axis=1, dtype=np.int64)
-        drawn[place, :, :-1], drawn[place, :, -1] = own, own.sum(1)
+        selected = _selected(probability, *shares)
+        by_layer = np.add.reduceat(selected, starts, axis=1, dtype=np.int64)
+        drawn[place] = np.column_stack([by_layer, by_layer.sum(1)])
     bounds = centred_percentiles(drawn.reshape(replicates, -1).T, counted.ravel())
     return np.maximum(bounds, 0).reshape(2, *counted.shape)
 
@@ -61,19 +62,18 @@ def _resampled(
 ) -> Iterator[NDArray[np.float32]]:
     """Give activation probabilities of each resample, [language, neuron], ordered by layer."""
     neurons, ends = sum(widths), np.cumsum(widths)
-    weights = {one: fold_weights(len(tokens[one]), replicates) for one in languages}
+    weights = {i: fold_weights(len(tokens[i]), replicates) for i in languages}
     block = max(1, VALUES // (len(languages) * neurons))
     for start in range(0, replicates, block):
-        some = slice(start, start + block)
-        size = len(next(iter(weights.values()))[some])
-        found = np.empty((size, len(languages), neurons), np.float32)
-        for place, one in enumerate(languages):
-            drawn = weights[one][some]
-            counted = np.maximum(drawn @ tokens[one], 1)[:, None].astype(np.float32)
+        some = slice(start, min(start + block, replicates))
+        probability = np.empty((some.stop - start, len(languages), neurons), np.float32)
+        for place, language in enumerate(languages):
+            drawn = weights[language][some]
+            counted = np.maximum(drawn @ tokens[language], 1)[:, None].astype(np.float32)
             for layer, end in enumerate(ends):
-                own = drawn.astype(np.float32) @ fired(one, layer) / counted
-                found[:, place, end - widths[layer] : end] = own
-        yield from found
+                share = drawn.astype(np.float32) @ fired(language, layer) / counted
+                probability[:, place, end - widths[layer] : end] = share
+        yield from probability
 
 
 def _selected(
@@ -89,8 +89,8 @@ def _selected(
     if wanted:
         entropy = _entropy(probability[:, candidates])
         chosen[candidates[np.argpartition(entropy, wanted - 1)[:wanted]]] = True
-    own: NDArray[np.bool_] = above & chosen
-    return own
+    selected: NDArray[np.bool_] = above & chosen
+    return selected
 
 
 def _entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -133,7 +133,7 @@ def chance_selection(
         averaged over permutations and languages.
     """
     languages = sorted(tokens)
-    folds = max(len(one) for one in tokens.values())
+    folds = max(map(len, tokens.values()))
     dealt = _permutations(len(languages), folds, permutations, seed)
 
     def padded(values: NDArray[np.number]) -> NDArray[np.float32]:
@@ -141,21 +141,21 @@ def chance_selection(
         whole[: len(values)] = values
         return whole
 
-    counted = dealt @ np.concatenate([padded(tokens[one]) for one in languages])
+    counted = dealt @ np.concatenate([padded(tokens[language]) for language in languages])
     selected = np.zeros((permutations, layers))
-    own = np.zeros((permutations, len(languages), layers))
+    specific = np.zeros((permutations, len(languages), layers))
     for layer in range(layers):
-        sums = np.concatenate([padded(fired(one, layer)) for one in languages])
+        sums = np.concatenate([padded(fired(language, layer)) for language in languages])
         block = max(1, VALUES // (len(languages) * sums.shape[1]))
         for start in range(0, permutations, block):
             some = slice(start, start + block)
             probability = dealt[some] @ sums / np.maximum(counted[some], 1)[..., None]
             above = probability > bar
             with np.errstate(invalid="ignore", divide="ignore"):
-                found = above.any(1) & (_entropy(probability) <= np.float32(entropy))
-            selected[some, layer] = found.sum(1)
-            own[some, :, layer] = (above & found[:, None]).sum(2)
-    per_layer = own.reshape(-1, layers).T
+                chosen = above.any(1) & (_entropy(probability) <= np.float32(entropy))
+            selected[some, layer] = chosen.sum(1)
+            specific[some, :, layer] = (above & chosen[:, None]).sum(2)
+    per_layer = specific.reshape(-1, layers).T
     return xr.Dataset(
         {
             **_summary("chance_selected", (), selected.sum(1)[None]),
@@ -180,8 +180,8 @@ def _summary(
     name: str, dims: tuple[str, ...], values: NDArray[np.float64]
 ) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]]:
     """Compute the mean and the 95 % percentiles over the draws of [variable, draw]."""
-    both = percentiles(values)
+    low, high = percentiles(values)
     return {
-        f"{name}{end}": (dims, found if dims else found[0], {"units": "neurons"})
-        for end, found in (("", values.mean(1)), ("_low", both[0]), ("_high", both[1]))
+        f"{name}{end}": (dims, numbers if dims else numbers[0], {"units": "neurons"})
+        for end, numbers in (("", values.mean(1)), ("_low", low), ("_high", high))
     }

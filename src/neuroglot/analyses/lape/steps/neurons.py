@@ -43,14 +43,16 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
 
     Also gives intervals of the numbers of neurons over folds of segments, and numbers by chance.
     """
-    recorded = {one.language: one for one in open_recorded(inputs.firing.values())}
+    recorded = {
+        recording.language: recording for recording in open_recorded(inputs.firing.values())
+    }
     languages = settings.languages
     gated = "gate_positive" in next(iter(recorded.values())).data
     site = measure.firing_site(settings.site, gated)
     axis = xr.Variable("language", np.array(languages, str))
-    counted = xr.concat([recorded[one].data[f"{site}_positive"] for one in languages], axis)
+    counted = xr.concat([recorded[i].data[f"{site}_positive"] for i in languages], axis)
     tokens = xr.DataArray(
-        np.array([recorded[one].counts["rows"] for one in languages], np.int64),
+        np.array([recorded[i].counts["rows"] for i in languages], np.int64),
         coords={"language": axis},
         dims="language",
         attrs={"units": "tokens"},
@@ -63,7 +65,7 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
     def fired(language: str, layer: int) -> NDArray[np.floating]:
         return recorded[language].by_fold(f"{site}_positive", layer)
 
-    by_fold = fired, {one: recorded[one].fold_rows() for one in languages}
+    by_fold = fired, {language: recorded[language].fold_rows() for language in languages}
     bounds = selection_interval(
         *by_fold,
         neurons,
@@ -98,10 +100,10 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
 
 def _language_neurons(data: xr.Dataset) -> pd.DataFrame:
     """One line per neuron and language; layers count from 1."""
-    own = data["language_neuron"].transpose("layer", "neuron", "language").to_numpy()
-    layer, neuron, language = np.nonzero(own)
-    place = {"layer": xr.DataArray(layer, dims="own"), "neuron": xr.DataArray(neuron, dims="own")}
-    probability = data["activation_probability"].isel(place).transpose("own", "language")
+    specific = data["language_neuron"].transpose("layer", "neuron", "language").to_numpy()
+    layer, neuron, language = np.nonzero(specific)
+    place = {"layer": ("line", layer), "neuron": ("line", neuron)}
+    probability = data["activation_probability"].isel(place).transpose("line", "language")
     line = np.arange(len(language)), language
     return pd.DataFrame(
         {

@@ -49,7 +49,7 @@ VARIABLES: Mapping[str, str] = {
 
 def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Dataset:
     """Measure perplexity on every language's held-out text without each language's neurons."""
-    own = store.open_dataset(inputs.neurons, "reduction")["language_neuron"].sel(
+    language_neuron = store.open_dataset(inputs.neurons, "reduction")["language_neuron"].sel(
         language=settings.languages
     )
     texts = read_held_out(
@@ -59,9 +59,9 @@ def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Da
     measured = _Measured(inputs, settings, texts)
     losses: list[list[Losses]] = [[] for _ in range(1 + seeds)]
     with progress((1 + seeds) * len(texts) + 1, "sets", f"{inputs.model.name} LAPE") as bar:
-        whole = measured.without(np.zeros(own.shape[1:], bool))
+        whole = measured.without(np.zeros(language_neuron.shape[1:], bool))
         bar.update()
-        for mask in own.transpose("language", "layer", "neuron").to_numpy():
+        for mask in language_neuron.transpose("language", "layer", "neuron").to_numpy():
             drawn = [
                 matched_random(mask, np.random.default_rng(seed), "others", widths)
                 for seed in range(seeds)
@@ -69,7 +69,7 @@ def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Da
             for column, chosen in enumerate([mask, *drawn]):
                 losses[column].append(measured.without(chosen))
                 bar.update()
-    values = np.array([[measured.perplexity(one) for one in column] for column in losses])
+    values = np.array([[*map(measured.perplexity, column)] for column in losses])
     # Perplexities of random draws are averaged as logarithms, for each window.
     without: list[Sequence[Losses]] = [losses[0], mean_losses(losses[1:])]
     units = {"units": "perplexity"}
@@ -81,7 +81,7 @@ def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Da
             **compared_over_windows(whole, without, measured.tokens, settings.replicates),
             "deactivated_neurons": (
                 "deactivated",
-                own.sum(("layer", "neuron")).values,
+                language_neuron.sum(("layer", "neuron")).values,
                 {"units": "neurons"},
             ),
             "predicted_tokens": ("language", measured.tokens, {"units": "tokens"}),

@@ -1,6 +1,5 @@
 """Figures 8 to 14: the languages and the tokens of selected neurons."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,22 +7,26 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from xarray import Dataset
 
-from neuroglot.analyses.lexicon.figures.notes import FEWEST, SIGNS, text_of
-from neuroglot.figures import fonts, series, sheets, style
+from neuroglot.analyses.lexicon.figures.notes import SIGNS, text_of
+from neuroglot.figures import fonts, series, sheets
+from neuroglot.figures.findings import FEWEST
 from neuroglot.figures.series import Look, Series
+from neuroglot.figures.style import Drawing, NothingToDraw
 
 NEURONS, LANGUAGES = 6, 5
 """The most neurons, and the most languages of each, that are drawn."""
 ROW, LINES, INCHES, POINTS = 1.05, 4, 3.2, 7
 """Inches of a neuron's row; lines of its tokens, their width and their size."""
-LOOKS = {
-    "association": Look("probability association, uniform prior", "#4477AA"),
-    "tfidf": Look("TF-IDF, divided by its sum", "#EE6677", marker="D", filled=False),
-}
+MEASURES = Series(
+    "measure",
+    {
+        "association": Look("probability association, uniform prior", "#4477AA"),
+        "tfidf": Look("TF-IDF, divided by its sum", "#EE6677", marker="D", filled=False),
+    },
+)
 TOO_FEW = "From so few, its languages cannot be told."
 
 
-@style.styled
 def neurons(ds: Dataset, sign: str) -> Figure:
     """Draw five languages and the rest, and write the first tokens, of each neuron.
 
@@ -36,47 +39,41 @@ def neurons(ds: Dataset, sign: str) -> Figure:
             highest entropy of each sign.
     """
     chosen = choose(ds, sign)
-    if not chosen:
-        least = f"{ds.attrs['minimum_coverage']:.0%}"
-        return style.empty(f"no neuron has {least} of its top tokens in the text")
     figure = sheets.sheet(1.2 + ROW * len(chosen), 2)
     grid = figure.subplots(len(chosen), 2, squeeze=False, sharex="col", width_ratios=(1, 2.4))
     for (ax, beside), neuron in zip(grid, chosen, strict=True):
         names, values = largest(neuron)
-        for share, look, side in zip(values, LOOKS.values(), (-0.15, 0.15), strict=True):
-            places = np.arange(len(names)) + side
-            ax.plot(share, places, linestyle="none", clip_on=False, **sheets.point(look))
-        ax.set_yticks(range(len(names)), names)
+        for shares, look, side in zip(values, MEASURES.looks.values(), (-0.15, 0.15), strict=True):
+            ax.plot(shares, np.arange(len(names)) + side, clip_on=False, **look.point)
+        sheets.name_rows(ax, names)
         ax.set_ylim(LANGUAGES + 0.6, -0.6)
-        ax.tick_params(axis="y", length=0)
         beside.set_axis_off()
         within: Any = {"transform": beside.transAxes, "verticalalignment": "top"}
         beside.text(0, 1, described(neuron), fontsize=POINTS, parse_math=False, **within)
     sheets.as_shares([*grid[:, 0]], "x")
     sheets.guide([*grid[:, 0]], 1 / ds.sizes["language"], "x", linestyle="--")
     grid[-1, 0].set_xlabel("share of the association or TF-IDF")
-    sheets.legend(figure, sheets.point_handles(Series("measure", LOOKS)))
+    sheets.legend(figure, MEASURES)
     subject = f"lowest entropy, {SIGNS.label(sign)}" if sign else "highest entropy"
-    sheets.title(
-        figure,
-        ds,
-        f"neurons of {subject}",
-        f"{text_of(ds)}; brackets: 95 % intervals; dashed: even",
-    )
-    return figure
+    note = f"{text_of(ds)}; brackets: 95 % intervals; dashed: even"
+    return sheets.title(figure, ds, f"neurons of {subject}", note)
 
 
 def choose(ds: Dataset, sign: str) -> list[Dataset]:
     """Select the drawn neurons under the uniform prior."""
     picked = ds["drawn"].sel(sign=[sign]) if sign else ds["drawn_highest"].expand_dims("place", 1)
     uniform = ds.drop_vars(["drawn", "drawn_highest"]).sel(prior="uniform")
-    each = [
-        uniform.sel(sign=one).isel(neuron=neuron).assign_coords(neuron=neuron)
-        for one in picked["sign"].values
-        for neuron in picked.sel(sign=one).values.tolist()
-        if neuron >= 0
+    neurons = [
+        uniform.sel(sign=sign).isel(neuron=number).assign_coords(neuron=number)
+        for sign in picked["sign"].values
+        for number in picked.sel(sign=sign).values.tolist()
+        if number >= 0
     ]
-    return [one for one in each if style.present(one["association"])][:NEURONS]
+    known = [neuron for neuron in neurons if neuron["association"].notnull().any()]
+    if not known:
+        least = f"{ds.attrs['minimum_coverage']:.0%}"
+        raise NothingToDraw(f"no neuron has {least} of its top tokens in the text")
+    return known[:NEURONS]
 
 
 def largest(neuron: Dataset) -> tuple[list[str], NDArray[np.float64]]:
@@ -85,17 +82,14 @@ def largest(neuron: Dataset) -> tuple[list[str], NDArray[np.float64]]:
     values = np.stack([neuron["association"], neuron["tfidf"] / total.where(total > 0)])
     count = min(LANGUAGES, int((values[0] > 0).sum()))
     order = np.argsort(-values[0], kind="stable")
-    names = [name(neuron.isel(language=at)) for at in order[:count]]
+    labels, genera = series.languages(neuron).labels, neuron["genus"].values
+    names = [
+        labels[at] if genera[at] in labels[at] else f"{labels[at]}, {genera[at]}"
+        for at in order[:count]
+    ]
     rest = [f"{order.size - count} other languages"] if order.size > count else []
     groups = np.add.reduceat(values[:, order], np.arange(count + len(rest)), axis=1)
     return names + rest, groups
-
-
-def name(one: Dataset) -> str:
-    """The name of one language, with its genus if this is another word."""
-    label = series.languages(one.expand_dims("language")).label(str(one["language"].values))
-    genus = str(one["genus"].values)
-    return label if genus in label else f"{label}, {genus}"
 
 
 def described(neuron: Dataset) -> str:
@@ -117,10 +111,7 @@ def described(neuron: Dataset) -> str:
 
 def finding(ds: Dataset, sign: str) -> str:
     """Say of the first neuron what its entropy and its languages are."""
-    chosen = choose(ds, sign)
-    if not chosen:
-        return ""
-    first, tokens, most = chosen[0], ds.sizes["rank"], np.log2(ds.sizes["language"])
+    first, tokens, most = choose(ds, sign)[0], ds.sizes["rank"], np.log2(ds.sizes["language"])
     seen = round(float(first["coverage"]) * tokens)
     names, values = largest(first)
     told = f"Its association is largest with {names[0]} ({values[0, 0]:.0%})."
@@ -132,10 +123,7 @@ def finding(ds: Dataset, sign: str) -> str:
 
 
 FIGURES = {
-    stem: style.Drawing(partial(neurons, sign=sign), partial(finding, sign=sign))
-    for stem, sign in (
-        ("figure_08_lowest_entropy_positive", "positive"),
-        ("figure_10_lowest_entropy_negative", "negative"),
-        ("figure_14_highest_entropy", ""),
-    )
+    "figure_08_lowest_entropy_positive": Drawing(neurons, finding, sign="positive"),
+    "figure_10_lowest_entropy_negative": Drawing(neurons, finding, sign="negative"),
+    "figure_14_highest_entropy": Drawing(neurons, finding, sign=""),
 }

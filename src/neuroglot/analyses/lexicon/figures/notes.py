@@ -1,4 +1,4 @@
-"""What the lexicon figures have in common: the looks of signs, a floor, the text's size."""
+"""What the lexicon figures have in common: the looks of signs, and the text's size."""
 
 from xarray import Dataset
 
@@ -10,8 +10,6 @@ LOOKS = {
     "negative": Look("lowest weights", "#EE6677"),
 }
 SIGNS = Series("sign", LOOKS)
-FEWEST = 30
-"""Neurons, tokens or pairs of languages below which a caption draws no conclusion."""
 
 
 def text_of(ds: Dataset) -> str:

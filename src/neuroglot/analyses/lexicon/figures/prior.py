@@ -6,20 +6,23 @@ from matplotlib.ticker import MaxNLocator
 from xarray import Dataset
 
 from neuroglot.analyses.lexicon.figures.notes import text_of
-from neuroglot.figures import points, series, sheets, style
+from neuroglot.figures import points, series, sheets
 from neuroglot.figures.series import Look, Series
+from neuroglot.figures.style import Drawing, require
 from neuroglot.tables import valued
 
 MOST = 20
-LOOKS = {
-    "uniform": Look("neurons, uniform prior", "#4477AA"),
-    "corpus": Look("neurons, corpus prior", "#EE6677", marker="D", filled=False),
-    "tokens": Look("the text's tokens", "#228833", marker="^"),
-}
-PRIORS = Series("prior", LOOKS)
+LACKING = "no top token of any neuron is in the text"
+PRIORS = Series(
+    "prior",
+    {
+        "uniform": Look("neurons, uniform prior", "#4477AA"),
+        "corpus": Look("neurons, corpus prior", "#EE6677", marker="D", filled=False),
+        "tokens": Look("the text's tokens", "#228833", marker="^"),
+    },
+)
 
 
-@style.styled
 def prior(ds: Dataset) -> Figure:
     """Share of neurons by most associated language, against the language's share of the text.
 
@@ -27,8 +30,7 @@ def prior(ds: Dataset) -> Figure:
         ds: ``top_language_share(prior, language)``, a share of the neurons of both signs, with
             ``_low`` and ``_high``; ``tokens(language)``, the counted tokens.
     """
-    if not style.present(ds["top_language_share"]):
-        return style.empty("no top token of any neuron is in the text")
+    require(ds["top_language_share"], LACKING)
     largest = ds["top_language_share"].max("prior").to_series().sort_values(ascending=False)
     looks = series.languages(ds).looks
     levels = Series("language", {language: looks[language] for language in largest.index[:MOST]})
@@ -39,17 +41,14 @@ def prior(ds: Dataset) -> Figure:
     sheets.as_shares(figure.axes, "x", whole=False)
     figure.axes[0].set_xlim(left=0)
     figure.axes[0].xaxis.set_major_locator(MaxNLocator(4))
-    sheets.legend(figure, sheets.point_handles(PRIORS))
     subject = f"neurons' first languages, {len(levels)} drawn"
-    sheets.title(figure, ds, subject, f"{text_of(ds)}; lines: 95 % intervals")
-    return figure
+    return sheets.title(figure, ds, subject, f"{text_of(ds)}; lines: 95 % intervals")
 
 
 def finding(ds: Dataset) -> str:
     """Say how much the priors differ, and how unequal the texts are."""
     shares, tokens = ds["top_language_share"], ds["tokens"]
-    if not style.present(shares):
-        return ""
+    require(shares, LACKING)
     apart = abs(shares.sel(prior="uniform") - shares.sel(prior="corpus"))
     name = series.languages(ds).label(str(apart.idxmax("language").values))
     return (
@@ -59,4 +58,4 @@ def finding(ds: Dataset) -> str:
     )
 
 
-FIGURES = {"section_5_1_prior": style.Drawing(prior, finding)}
+FIGURES = {"section_5_1_prior": Drawing(prior, finding)}

@@ -5,16 +5,23 @@ from matplotlib.figure import Figure
 from xarray import Dataset, concat
 
 from neuroglot.analyses.roles.figures.pairs import PAIR, compared
-from neuroglot.figures import languages, series, sheets, style
+from neuroglot.figures import languages, series, sheets, texts
 from neuroglot.figures.findings import extremes, settled
-from neuroglot.figures.sheets import Facet
-from neuroglot.figures.texts import counted
+from neuroglot.figures.series import Series
+from neuroglot.figures.style import SITES, Drawing, NothingToDraw
 
 NAME = "distance_mean"
 UNIT = "log₂ of distance ÷ median of the layer's pairs"
 
 
-@style.styled
+def first_text(ds: Dataset, site: str) -> Dataset:
+    """The distances of different languages in the first text that has any."""
+    distances = compared(ds, NAME, site, "segments")
+    if not distances.sizes["corpus"]:
+        raise NothingToDraw(f"no two languages with distances between their {SITES[site]}")
+    return distances.isel(corpus=0)
+
+
 def distance(ds: Dataset, site: str) -> Figure:
     """Distance from and to the pivot by layer, relative to the median over all pairs.
 
@@ -27,38 +34,33 @@ def distance(ds: Dataset, site: str) -> Figure:
             ``segments(corpus, language_a, language_b)``.
         site: ``act`` for figure 9, ``out`` for figure 10.
     """
-    values = compared(ds, NAME, site, "segments")
-    if not values.sizes["corpus"]:
-        return style.empty(f"no two languages with distances between their {style.SITES[site]}")
-    first = values.isel(corpus=0)
-    named = series.languages(ds, "language_a")
+    first, named = first_text(ds, site), series.languages(ds, "language_a")
     pivot = series.pivot(ds, named)
     ratios = (first.drop_vars("segments") / first[NAME].median(PAIR)).map(np.log2)
     both = [
         ratios.sel({pair[0]: pivot}, drop=True).rename({pair[1]: "language"})
         for pair in (PAIR, PAIR[::-1])
     ]
-    titles = {word: f"{word} {named.label(pivot)}" for word in ("from", "to")}
-    joined = concat(both, "direction").assign_coords(direction=[*titles]).assign_attrs(ds.attrs)
-    figure = languages.by_layer(joined, NAME, UNIT, Facet("direction", titles), signed=True)
-    number = counted(first["segments"].fillna(0).values, "parallel segments")
+    directions = Series.of(
+        "direction", {word: f"{word} {named.label(pivot)}" for word in ("from", "to")}
+    )
+    joined = concat(both, "direction").assign_coords(direction=[*directions])
+    figure = languages.by_layer(joined.assign_attrs(ds.attrs), NAME, UNIT, directions, signed=True)
+    number = texts.counted(first["segments"].fillna(0).values, "parallel segments")
     note = f"{first['corpus'].item()}, {number}"
-    sheets.title(figure, ds, f"{style.SITES[site]}, distance of parallel prefixes", note)
-    return figure
+    return sheets.title(figure, ds, f"{SITES[site]}, distance of parallel prefixes", note)
 
 
 def finding(ds: Dataset, site: str) -> str:
     """Say in which layer of the first text languages lie nearest and farthest."""
-    values = compared(ds, NAME, site, "segments")
-    if not values.sizes["corpus"]:
-        return ""
-    first = values.isel(corpus=0).drop_vars("site")
+    first = first_text(ds, site)
+    median = first[NAME].median(PAIR).drop_vars(["corpus", "site"])
     quantity = f"On {first['corpus'].item()}, the median distance per prefix over all pairs"
-    found = extremes(first[NAME].median(PAIR).drop_vars("corpus"), quantity, "")
-    return settled(found, int(first["segments"].max()), "parallel segments")
+    nearest = extremes(median, quantity, "")
+    return settled(nearest, int(first["segments"].max()), "parallel segments")
 
 
 FIGURES = {
-    "figure_09_detector_distance": style.Drawing.of(distance, finding, site="act"),
-    "figure_10_combinator_distance": style.Drawing.of(distance, finding, site="out"),
+    "figure_09_detector_distance": Drawing(distance, finding, site="act"),
+    "figure_10_combinator_distance": Drawing(distance, finding, site="out"),
 }

@@ -5,15 +5,14 @@ import math
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from neuroglot.figures import languages, sheets, style
+from neuroglot.figures import languages, sheets, texts
 from neuroglot.figures.findings import extremes
-from neuroglot.figures.texts import corpora_of
+from neuroglot.figures.style import SITES, Drawing
 
 CEILING = math.log2(math.e) / math.e
 """The largest flatness, of a layer all of whose neurons have S = 1 / e."""
 
 
-@style.styled
 def flatness(ds: Dataset, site: str) -> Figure:
     """Mean activation flatness per prefix (equation 2) by layer, one panel per corpus.
 
@@ -25,14 +24,11 @@ def flatness(ds: Dataset, site: str) -> Figure:
             ``_high``, and ``rows(corpus, language)``.
         site: ``act`` for figure 4, ``out`` for figure 6.
     """
-    at_site = ds.sel(site=site)
-    panels = corpora_of(at_site, "flatness_mean")
-    if not panels:
-        return style.empty(f"no activation flatness of {style.SITES[site]}")
+    ds, lacking = ds.sel(site=site), f"no activation flatness of {SITES[site]}"
+    panels = texts.panels_of(ds, "flatness_mean", "corpus", lacking)
     unit = f"mean activation flatness (bits per neuron; at most {CEILING:.3f})"
-    figure = languages.by_layer(at_site, "flatness_mean", unit, panels)
-    sheets.title(figure, ds, f"{style.SITES[site]}, activation flatness")
-    return figure
+    figure = languages.by_layer(ds, "flatness_mean", unit, panels)
+    return sheets.title(figure, ds, f"{SITES[site]}, activation flatness")
 
 
 def finding(ds: Dataset, site: str) -> str:
@@ -42,6 +38,6 @@ def finding(ds: Dataset, site: str) -> str:
 
 
 FIGURES = {
-    "figure_04_detector_flatness": style.Drawing.of(flatness, finding, site="act"),
-    "figure_06_combinator_flatness": style.Drawing.of(flatness, finding, site="out"),
+    "figure_04_detector_flatness": Drawing(flatness, finding, site="act"),
+    "figure_06_combinator_flatness": Drawing(flatness, finding, site="out"),
 }

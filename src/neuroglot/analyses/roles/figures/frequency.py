@@ -3,16 +3,15 @@
 from matplotlib.figure import Figure
 from xarray import Dataset, concat
 
-from neuroglot.figures import languages, sheets, style
+from neuroglot.figures import languages, sheets, texts
 from neuroglot.figures.findings import extremes, span
-from neuroglot.figures.sheets import Facet
-from neuroglot.figures.texts import corpora_of
+from neuroglot.figures.series import Series
+from neuroglot.figures.style import SITES, Drawing
 
 ALWAYS = 0.999
 """Mean frequency from which all neurons are said to be active at all prefixes."""
 
 
-@style.styled
 def activation_frequency(ds: Dataset, site: str) -> Figure:
     """Mean and standard deviation over a layer's neurons, two panels per corpus, from 0 to 100 %.
 
@@ -21,43 +20,38 @@ def activation_frequency(ds: Dataset, site: str) -> Figure:
             ``_low`` and ``_high``; ``rows(corpus, language)``; ``attrs["combinators_drawn"]``.
         site: ``act`` for figure 2; ``combinators`` for figure 3, as or before GELU.
     """
-    site = drawn_site(ds, site)
-    at_site = ds.sel(site=site, drop=True)
-    corpora = corpora_of(at_site, "mean")
-    if not corpora:
-        return style.empty(f"no activation frequency of {style.SITES[site]}")
-    parts, titles = [], {}
-    for corpus, title in corpora.titles.items():
+    ds = at_site(ds, site)
+    site, parts, titles = SITES[ds["site"].item()], [], {}
+    corpora = texts.panels_of(ds, "mean", "corpus", f"no activation frequency of {site}")
+    for corpus in corpora:
         for name, heading in {"mean": "mean", "std": "SD"}.items():
-            own = {f"{name}{end}": f"frequency{end}" for end in ("", "_low", "_high")}
-            parts.append(at_site[[*own]].sel(corpus=corpus, drop=True).rename(own))
-            titles[f"{corpus} {name}"] = f"{heading}, {title}"
+            renamed = {f"{name}{end}": f"frequency{end}" for end in ("", "_low", "_high")}
+            parts.append(ds[[*renamed]].sel(corpus=corpus, drop=True).rename(renamed))
+            titles[f"{corpus} {name}"] = f"{heading}, {corpora.label(corpus)}"
     joined = concat(parts, "panel").assign_coords(panel=[*titles]).assign_attrs(ds.attrs)
-    unit = "activation frequency (share of prefixes)"
-    figure = languages.by_layer(joined, "frequency", unit, Facet("panel", titles), whole=True)
-    always = float(at_site["mean"].min()) > ALWAYS
-    note = "Neurons are active at practically all prefixes." if always else ""
-    sheets.title(figure, ds, f"{style.SITES[site]}, activation frequency", note)
-    return figure
+    unit, panels = "activation frequency (share of prefixes)", Series.of("panel", titles)
+    figure = languages.by_layer(joined, "frequency", unit, panels, whole=True)
+    note = "Neurons are active at practically all prefixes." if ds["mean"].min() > ALWAYS else ""
+    return sheets.title(figure, ds, f"{site}, activation frequency", note)
 
 
-def drawn_site(ds: Dataset, site: str) -> str:
-    """The site of the dataset: combinators are drawn with or without GELU, as configured."""
-    return str(ds.attrs["combinators_drawn"]) if site == "combinators" else site
+def at_site(ds: Dataset, site: str) -> Dataset:
+    """Select a site; combinators are drawn with or without GELU, as configured."""
+    return ds.sel(site=ds.attrs["combinators_drawn"] if site == "combinators" else site)
 
 
 def finding(ds: Dataset, site: str) -> str:
     """Say where neurons are active least and most often."""
-    at_site = ds.sel(site=drawn_site(ds, site), drop=True)
-    if float(at_site["mean"].min()) > ALWAYS:
+    ds = at_site(ds, site).drop_vars("site")
+    if ds["mean"].min() > ALWAYS:
         return "In every layer and language, neurons are active at practically all prefixes."
-    found = extremes(at_site["mean"], "The mean activation frequency", "", ".1%")
-    return found and f"{found} Its SD over neurons is {span(at_site['std'], '.1%')}."
+    told = extremes(ds["mean"], "The mean activation frequency", "", ".1%")
+    return told and f"{told} Its SD over neurons is {span(ds['std'], '.1%')}."
 
 
 FIGURES = {
-    f"figure_{stem}_activation_frequency": style.Drawing.of(
-        activation_frequency, finding, site=site
-    )
-    for stem, site in (("02_detector", "act"), ("03_combinator", "combinators"))
+    "figure_02_detector_activation_frequency": Drawing(activation_frequency, finding, site="act"),
+    "figure_03_combinator_activation_frequency": Drawing(
+        activation_frequency, finding, site="combinators"
+    ),
 }

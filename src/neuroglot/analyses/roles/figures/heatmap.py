@@ -7,10 +7,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from xarray import Dataset
 
-from neuroglot.figures import heat, series, sheets, style
-from neuroglot.figures.findings import settled
+from neuroglot.figures import heat, series, sheets
+from neuroglot.figures.findings import number, settled
 from neuroglot.figures.layers import LayerAxis
-from neuroglot.figures.texts import held, prefixes
+from neuroglot.figures.style import SITES, Drawing, NothingToDraw
+from neuroglot.figures.texts import counted, held
 
 NEURONS = {"act": "detector", "out": "combinator"}
 COLUMNS = 160
@@ -32,6 +33,8 @@ def rows_of(ds: Dataset, site: str, layer: int = 0) -> dict[str, Values]:
         values = ds[f"scaled_{site}"].sel(language=language).isel(layer=layer).values
         present = np.isfinite(values)
         rows[language] = values[np.ix_(present.any(1), present.any(0))]  # without padding
+    if not rows:
+        raise NothingToDraw(f"no activations of {SITES[site]}")
     return rows
 
 
@@ -66,75 +69,62 @@ def peaks_of(mean: Values) -> list[int]:
     return sorted(chosen)
 
 
-@style.styled
 def activations(ds: Dataset, site: str) -> Figure:
     """One panel per chosen layer: neurons across, every language's prefixes down.
 
     Args:
         ds: ``scaled_act(language, layer, row, neuron)`` or ``scaled_out(…, hidden)`` in [0, 1].
-        site: ``act`` for figure 5, ``out`` for figure 7.
+        site: ``act`` or ``out``.
     """
     layers = [rows_of(ds, site, layer) for layer in range(ds.sizes["layer"])]
-    if not layers[0]:
-        return style.empty(f"no activations of {style.SITES[site]}")
     z = [[robust_z(rows) for rows in layer.values()] for layer in layers]
-    cells = [np.concatenate([pooled(one) for one in layer]) for layer in z]
-    label = "robust z over the layer's neurons"
-    scale = heat.Scale.of(
-        np.concatenate(cells, axis=None), label, signed=True, limits=(-LIMIT, LIMIT)
-    )
-    names = [*series.languages(ds).only(layers[0]).values("label").values()]
+    cells = [np.concatenate([*map(pooled, layer)]) for layer in z]
+    label, limits = "robust z over the layer's neurons", (-LIMIT, LIMIT)
+    scale = heat.Scale.of(np.concatenate(cells, axis=None), label, signed=True, limits=limits)
+    names = series.languages(ds).only(layers[0]).labels
     across = 2 if len(layers) <= 4 else sheets.ABREAST
     figure, axes = sheets.grid(len(layers), across, 0.5 + heat.CELL * max(6, len(names)))
     for place, (ax, values) in enumerate(zip(axes, cells, strict=True)):
         heat.cells(ax, values, scale)
         for edge in range(BLOCKS, len(values), BLOCKS):
             ax.axhline(edge, color="white", linewidth=0.8)
-        mean = np.mean([one.mean(0) for one in z[place]], axis=0)
+        mean = np.mean([rows.mean(0) for rows in z[place]], axis=0)
         peaks = peaks_of(mean)
-        ax.set_xticks(
-            (np.array(peaks) + 0.5) * values.shape[1] / len(mean), map(str, peaks), rotation=0
-        )
+        places = (np.array(peaks) + 0.5) * values.shape[1] / len(mean)
+        ax.set_xticks(places, map(str, peaks), rotation=0)
         ax.set_title(LayerAxis.of(ds).name(place), loc="left")
         if place % across == 0:
             ax.set_yticks((np.arange(len(names)) + 0.5) * BLOCKS, names, rotation=0)
     figure.supxlabel(f"{NEURONS[site]}, numbered from 0")
     scale.bar(figure, axes)
-    sheets.title(figure, ds, f"{style.SITES[site]}, activations", sample(ds, layers[0]))
-    return figure
+    return sheets.title(figure, ds, f"{SITES[site]}, activations", sample(ds, layers[0]))
 
 
 def sample(ds: Dataset, rows: dict[str, Values]) -> str:
     """Name the text and its numbers of prefixes."""
-    return f"{ds.attrs['corpus']}, {prefixes(np.array([*map(len, rows.values())]))} of a language"
+    prefixes = counted(np.array([*map(len, rows.values())]), "prefixes")
+    return f"{ds.attrs['corpus']}, {prefixes} of a language"
 
 
 def finding(ds: Dataset, site: str) -> str:
     """Say which neuron lies farthest from the others of its layer, of those layers drawn."""
-    found = {}
+    standing_out = {}
     for layer in range(ds.sizes["layer"]):
-        if rows := rows_of(ds, site, layer):
-            mean = np.mean([robust_z(one).mean(0) for one in rows.values()], axis=0)
-            place = int(np.abs(mean).argmax())
-            name = f"{NEURONS[site].capitalize()} {place} of {LayerAxis.of(ds).name(layer)}"
-            found[name] = float(mean[place])
-    if not found:
-        return ""
-    name = max(found, key=lambda one: abs(found[one]))
-    z = format(found[name], ".1f").replace("-", "−")
-    text = f"{name} stands out most: its mean robust z over languages is {z}."
-    return settled(text, ds.sizes["row"], "prefixes")
+        rows = rows_of(ds, site, layer).values()
+        mean = np.mean([robust_z(values).mean(0) for values in rows], axis=0)
+        neuron = int(np.abs(mean).argmax())
+        standing_out[f"{neuron} of {LayerAxis.of(ds).name(layer)}"] = float(mean[neuron])
+    name, z = max(standing_out.items(), key=lambda item: abs(item[1]))
+    told = f"{NEURONS[site].capitalize()} {name} stands out most: its mean robust z over languages"
+    return settled(f"{told} is {number(z, '.1f')}.", ds.sizes["row"], "prefixes")
 
 
-@style.styled
 def early_layer(ds: Dataset, site: str) -> Figure:
     """The first chosen layer closely, one panel per language: scaled activation of each neuron.
 
     The line is the mean over prefixes, the band reaches from their 5 % to their 95 % quantile.
     """
     rows = rows_of(ds, site)
-    if not rows:
-        return style.empty(f"no activations of {style.SITES[site]}")
     languages = series.languages(ds).only(rows)
     figure, axes = sheets.grid(len(rows), sheets.ABREAST, 1.5)
     for place, (ax, (language, look)) in enumerate(zip(axes, languages.looks.items(), strict=True)):
@@ -149,8 +139,8 @@ def early_layer(ds: Dataset, site: str) -> Figure:
         ax.set_title(f"{look.label}\n▼ {top} ({share:.0%})  ◇ {variable}")
     figure.supxlabel(f"{NEURONS[site]} (from 0)")
     figure.supylabel("activation, scaled to [0, 1]")
-    sheets.title(figure, ds, f"{style.SITES[site]}, {LayerAxis.of(ds).name(0)}", sample(ds, rows))
-    return figure
+    subject = f"{SITES[site]}, {LayerAxis.of(ds).name(0)}"
+    return sheets.title(figure, ds, subject, sample(ds, rows))
 
 
 def most_often_maximum(values: Values) -> tuple[int, float]:
@@ -162,8 +152,6 @@ def most_often_maximum(values: Values) -> tuple[int, float]:
 def early_finding(ds: Dataset, site: str) -> str:
     """Say in how many languages the same neuron is most often the largest."""
     tops = [most_often_maximum(rows)[0] for rows in rows_of(ds, site).values()]
-    if not tops:
-        return ""
     top = max(tops, key=tops.count)
     where = f"{NEURONS[site].capitalize()} {top} is most often the largest of"
     text = f"{where} {LayerAxis.of(ds).name(0)} in {tops.count(top)} of {len(tops)} languages."
@@ -171,7 +159,7 @@ def early_finding(ds: Dataset, site: str) -> str:
 
 
 FIGURES = {
-    "figure_05_detector_heatmap": style.Drawing.of(activations, finding, site="act"),
-    "figure_07_combinator_heatmap": style.Drawing.of(activations, finding, site="out"),
-    "figure_08_combinator_early_layer": style.Drawing.of(early_layer, early_finding, site="out"),
+    "figure_05_detector_heatmap": Drawing(activations, finding, site="act"),
+    "figure_07_combinator_heatmap": Drawing(activations, finding, site="out"),
+    "figure_08_combinator_early_layer": Drawing(early_layer, early_finding, site="out"),
 }

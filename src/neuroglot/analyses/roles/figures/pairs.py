@@ -19,6 +19,6 @@ def compared(ds: Dataset, name: str, site: str | list[str], *more: str) -> Datas
     Returns:
         The variables, for those texts that have any number.
     """
-    own = ds[[name, f"{name}_low", f"{name}_high", *more]].sel(site=site)
-    own = own.where(ds["language_a"] != ds["language_b"])
-    return own.sel(corpus=held(own, name, "corpus")).assign_attrs(ds.attrs)
+    values = ds[[name, f"{name}_low", f"{name}_high", *more]].sel(site=site)
+    values = values.where(ds["language_a"] != ds["language_b"])
+    return values.sel(corpus=held(values, name, "corpus")).assign_attrs(ds.attrs)

@@ -7,11 +7,11 @@ from matplotlib.ticker import PercentFormatter
 from xarray import DataArray, Dataset, concat
 
 from neuroglot.analyses.roles.figures.pairs import compared
-from neuroglot.figures import heat, languages, lines, series, sheets, style
+from neuroglot.figures import heat, languages, lines, series, sheets
 from neuroglot.figures.findings import span
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
-from neuroglot.figures.sheets import Facet
+from neuroglot.figures.style import SITES, Drawing, NothingToDraw, require
 from neuroglot.figures.texts import held
 from neuroglot.tables import valued
 
@@ -21,7 +21,6 @@ BASELINE = "baseline: other languages,\nin the same set"
 SET_HUES = ("#4477AA", "#EE6677", "#228833", "#AA3377")
 
 
-@style.styled
 def same_language(ds: Dataset, site: str) -> Figure:
     """Rank correlation of each language's neurons between two sets, one panel per pair of sets.
 
@@ -34,42 +33,34 @@ def same_language(ds: Dataset, site: str) -> Figure:
         site: ``act`` for figure 14, ``out`` for figure 15.
     """
     joined = with_baseline(ds, site)
-    titles = {one: one for one in held(joined, SAME, "sets")}
-    if not {*titles} - {BASELINE}:
-        return style.empty(f"no language in two parallel sets ({style.SITES[site]})")
-    figure = languages.by_layer(joined, SAME, UNIT, Facet("sets", titles))
-    sheets.title(figure, ds, f"{style.SITES[site]}, the same language in two sets")
-    return figure
+    figure = languages.by_layer(joined, SAME, UNIT, Series.of("sets", held(joined, SAME, "sets")))
+    return sheets.title(figure, ds, f"{SITES[site]}, the same language in two sets")
 
 
 def with_baseline(ds: Dataset, site: str) -> Dataset:
     """``same_language(sets, language, layer)``, its interval, and last the languages' baseline."""
-    own = ds[[SAME, f"{SAME}_low", f"{SAME}_high"]].sel(site=site, drop=True)
+    same = ds[[SAME, f"{SAME}_low", f"{SAME}_high"]].sel(site=site, drop=True)
     others = compared(ds, NAME, site)[NAME].mean(["corpus", "language_b"]).drop_vars("site")
     baseline = others.rename(language_a="language").reindex(language=ds["language"])
     panels = {
-        f"same language,\n{a} and {b}": own.sel(corpus_a=a, corpus_b=b, drop=True)
+        f"same language,\n{a} and {b}": same.sel(corpus_a=a, corpus_b=b, drop=True)
         for a, b in combinations(ds["corpus_a"].values, 2)
-    } | {BASELINE: Dataset(dict.fromkeys(own, baseline))}
+    } | {BASELINE: Dataset(dict.fromkeys(same, baseline))}
     joined = concat(panels.values(), "sets").assign_coords(sets=[*panels])
+    require(joined[SAME][:-1], f"no language in two parallel sets ({SITES[site]})")
     return joined.where(joined[SAME][:-1].notnull().any("sets")).assign_attrs(ds.attrs)
 
 
 def same_finding(ds: Dataset, site: str) -> str:
     """Say how alike rankings are between two sets, and between two languages."""
     means = with_baseline(ds, site)[SAME].mean(["language", "layer"])
-    between, within = means[:-1].dropna("sets"), means[-1:].dropna("sets")
-    if not between.size:
-        return ""
-    text = f"The mean correlation of a language's ranks in two sets is {span(between, '.2f')}"
-    return (
-        f"{text}; of two languages' in one set, {span(within, '.2f')}."
-        if within.size
-        else f"{text}."
+    told = f"The mean correlation of a language's ranks in two sets is {span(means[:-1], '.2f')}"
+    within = (
+        f"; of two languages' in one set, {span(means[-1:], '.2f')}" if means[-1].notnull() else ""
     )
+    return f"{told}{within}."
 
 
-@style.styled
 def overlap(ds: Dataset) -> Figure:
     """Overlap of two sets' text: a table of languages by what is shared, in colours.
 
@@ -77,26 +68,21 @@ def overlap(ds: Dataset) -> Figure:
         ds: ``sentence_overlap`` and ``token_overlap`` ``(language, corpus_a, corpus_b)``, shares.
     """
     table = shares(ds)
-    if not table.size:
-        return style.empty("no language in two parallel sets")
-    names = [
-        *series.languages(table.to_dataset(name="shares").assign_attrs(ds.attrs))
-        .values("label")
-        .values()
-    ]
+    names = series.languages(ds).only(table["language"].values).labels
     figure = sheets.sheet(2.4 + 0.18 * len(names), 1 if table.sizes["shared"] < 4 else 2)
     ax = figure.subplots()
     scale = heat.Scale.of(table.values, "share", limits=(0, float(table.max())))
     heat.matrix(ax, table.values, names, [*table["shared"].values], scale, ".0%")
     ax.set_xlabel("what is shared")
     scale.bar(figure, [ax], format=PercentFormatter(1, 0))
-    sheets.title(figure, ds, "overlap of parallel sets")
-    return figure
+    return sheets.title(figure, ds, "overlap of parallel sets")
 
 
 def shares(ds: Dataset) -> DataArray:
     """``(language, shared)`` of every two sets: sentences in each direction, then tokens."""
     sets = ds["corpus_a"].values
+    if len(sets) < 2:
+        raise NothingToDraw("no second parallel set")
     columns = {
         f"{a} sentences in {b}": ds["sentence_overlap"].sel(corpus_a=a, corpus_b=b, drop=True)
         for a, b in permutations(sets, 2)
@@ -105,17 +91,16 @@ def shares(ds: Dataset) -> DataArray:
         for a, b in combinations(sets, 2)
     }
     table = concat(columns.values(), "shared").assign_coords(shared=[*columns])
+    require(table, "no language in two parallel sets")
     return table.transpose("language", "shared").dropna("language", how="all")
 
 
 def overlap_finding(ds: Dataset) -> str:
     """Say how much text the sets share."""
-    table = shares(ds)
-    parts = [f"{span(one, '.0%')} ({one['shared'].item()})" for one in table.T if table.size]
-    return f"By language, the sets share {', '.join(parts)}." if parts else ""
+    parts = [f"{span(column, '.0%')} ({column['shared'].item()})" for column in shares(ds).T]
+    return f"By language, the sets share {', '.join(parts)}."
 
 
-@style.styled
 def parallel_pairs(ds: Dataset, site: str) -> Figure:
     """One panel per language: its rank correlation with the pivot, one line per parallel set.
 
@@ -125,17 +110,15 @@ def parallel_pairs(ds: Dataset, site: str) -> Figure:
         site: ``act`` for figure 17, ``out`` for figure 18.
     """
     values = with_pivot(ds, site)
-    drawn = series.languages(values).only(held(values, NAME, "language"))
-    pivot = series.languages(ds, "language_a").label(str(values["language_a"].item()))
-    if not drawn:
-        return style.empty(f"no language beside {pivot} ({style.SITES[site]})")
+    panels = series.languages(values).only(held(values, NAME, "language"))
+    pivot = series.languages(ds, "language_a").label(values["language_a"].item())
+    if not panels:
+        raise NothingToDraw(f"no language beside {pivot} ({SITES[site]})")
     looks = zip(values["corpus"].values, SET_HUES, series.DASHES, strict=False)
-    sets = Series("corpus", {one: Look(one, hue, dash) for one, hue, dash in looks})
-    table, axis = valued(values.sel(corpus=[*sets]), NAME), LayerAxis.of(ds)
-    figure = lines.by_layer(table, axis, sets, UNIT, columns=Facet.of(drawn), others=True)
-    sheets.legend(figure, sheets.line_handles(sets))
-    sheets.title(figure, ds, f"{style.SITES[site]}, rank correlation with {pivot}")
-    return figure
+    sets = Series("corpus", {corpus: Look(corpus, hue, dash) for corpus, hue, dash in looks})
+    table = valued(values.sel(corpus=[*sets]), NAME)
+    figure = lines.by_layer(table, LayerAxis.of(ds), sets, UNIT, columns=panels, others=True)
+    return sheets.title(figure, ds, f"{SITES[site]}, rank correlation with {pivot}")
 
 
 def with_pivot(ds: Dataset, site: str) -> Dataset:
@@ -148,20 +131,16 @@ def with_pivot(ds: Dataset, site: str) -> Dataset:
 def pairs_finding(ds: Dataset, site: str) -> str:
     """Say how far the sets agree on how alike each language and the pivot are."""
     means = with_pivot(ds, site)[NAME].mean("layer").dropna("language")
-    if not means.size:
+    if not means.size or means.sizes["corpus"] < 2:
         return ""
     apart = span(means.max("corpus") - means.min("corpus"), ".2f")
     return f"Between the sets, a language's mean correlation with the pivot differs by {apart}."
 
 
-FIGURES: dict[str, style.Drawing] = {
-    "figure_14_detector_same_language": style.Drawing.of(same_language, same_finding, site="act"),
-    "figure_15_combinator_same_language": style.Drawing.of(same_language, same_finding, site="out"),
-    "figure_16_overlap": style.Drawing(overlap, overlap_finding),
-    "figure_17_detector_parallel_pairs": style.Drawing.of(
-        parallel_pairs, pairs_finding, site="act"
-    ),
-    "figure_18_combinator_parallel_pairs": style.Drawing.of(
-        parallel_pairs, pairs_finding, site="out"
-    ),
+FIGURES = {
+    "figure_14_detector_same_language": Drawing(same_language, same_finding, site="act"),
+    "figure_15_combinator_same_language": Drawing(same_language, same_finding, site="out"),
+    "figure_16_overlap": Drawing(overlap, overlap_finding),
+    "figure_17_detector_parallel_pairs": Drawing(parallel_pairs, pairs_finding, site="act"),
+    "figure_18_combinator_parallel_pairs": Drawing(parallel_pairs, pairs_finding, site="out"),
 }

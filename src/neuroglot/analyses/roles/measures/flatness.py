@@ -18,13 +18,10 @@ def activation_flatness(flatness_sum: xr.DataArray, rows: xr.DataArray | int) ->
     """
     rows = xr.DataArray(rows)
     total = flatness_sum.where(rows > 0)
-    flatness = xr.Dataset({"flatness_sum": total, "flatness_mean": total / rows})
-    flatness["flatness_sum"].attrs = {
+    total.attrs = {
         "units": "bits per neuron, summed over rows",
         "source": "figures 4 and 6, equations 1 to 3",
     }
-    flatness["flatness_mean"].attrs = {
-        "units": "bits per neuron and row",
-        "source": "equations 1 to 3, per row",
-    }
-    return flatness
+    mean = total / rows
+    mean.attrs = {"units": "bits per neuron and row", "source": "equations 1 to 3, per row"}
+    return xr.Dataset({"flatness_sum": total, "flatness_mean": mean})

@@ -37,10 +37,9 @@ def layer_spread(frequency: xr.DataArray) -> xr.Dataset:
     """
     width = width_dimension(frequency)
 
-    def spread_of(own: xr.DataArray) -> xr.Dataset:
-        return xr.Dataset(
-            {"mean": own.mean(width, skipna=False), "std": own.std(width, skipna=False)}
-        )
+    def spread_of(layers: xr.DataArray) -> xr.Dataset:
+        mean, std = layers.mean(width, skipna=False), layers.std(width, skipna=False)
+        return xr.Dataset({"mean": mean, "std": std})
 
     spread = over_own_width(spread_of, frequency)
     for variable in spread.values():

@@ -44,32 +44,28 @@ def scaled_rows(
     """
     if not rows:
         raise NeuroglotError("no languages to draw: name at least one")
-    chosen = {language: _chosen(language, one, layers) for language, one in rows.items()}
+    chosen = {language: _chosen(language, rows[language], layers) for language in rows}
     first = next(iter(chosen.values()))
     width = width_dimension(first)
-    longest = max(one.sizes["row"] for one in chosen.values())
+    longest = max(prefixes.sizes["row"] for prefixes in chosen.values())
     scaled = np.full((len(rows), len(layers), longest, first.sizes[width]), np.nan, np.float32)
     segments = np.full((len(rows), longest), PADDING, dtype=np.int64)
-    for index, one in enumerate(chosen.values()):
-        count = one.sizes["row"]
-        for layer, own in enumerate(layer_widths(one)):
-            values = one[layer, :, :own].to_numpy()
-            scaled[index, layer, :count, :own] = kernels.scale(values)
-        segments[index, :count] = one["segment"]
-    name = f"scaled_{site}"
-    heatmap = xr.Dataset(
+    for index, prefixes in enumerate(chosen.values()):
+        count = prefixes.sizes["row"]
+        for layer, neurons in enumerate(layer_widths(prefixes)):
+            values = prefixes[layer, :, :neurons].to_numpy()
+            scaled[index, layer, :count, :neurons] = kernels.scale(values)
+        segments[index, :count] = prefixes["segment"]
+    dims, units = ("language", "layer", "row", width), "activation scaled to [0, 1] per row"
+    source = "figures 5, 7 and 8"
+    index_of = {"units": "index of segment", "source": source}
+    return xr.Dataset(
         {
-            name: (("language", "layer", "row", width), scaled),
-            "segment": (("language", "row"), segments),
+            f"scaled_{site}": (dims, scaled, {"units": units, "source": f"{source}, equation 3"}),
+            "segment": (("language", "row"), segments, index_of),
         },
         coords={"language": list(rows), **coordinates_of(first, "layer")},
     )
-    heatmap[name].attrs = {
-        "units": "activation scaled to [0, 1] per row",
-        "source": "figures 5, 7 and 8, equation 3",
-    }
-    heatmap["segment"].attrs = {"units": "index of segment", "source": "figures 5, 7 and 8"}
-    return heatmap
 
 
 def _chosen(language: str, rows: xr.DataArray, layers: Sequence[int]) -> xr.DataArray:

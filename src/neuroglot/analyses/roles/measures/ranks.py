@@ -83,13 +83,13 @@ def rank_correlation_bounds(
     members, others = (ordered[name].values.tolist() for name in (pair[0], apart))
     bounds = np.stack([ordered.values, ordered.values])
     for place, other in enumerate(others):
-        keys = [(other, one) if between == "language" else (one, other) for one in members]
+        keys = [(other, i) if between == "language" else (i, other) for i in members]
         held = [i for i, key in enumerate(keys) if key in sums]
         seeds = held if between == "corpus" else None
         for layer in range(ordered.sizes["layer"] if len(held) > 1 else 0):
             by_fold = [sums[keys[i]](layer) for i in held]
-            found = rank_correlation_interval(by_fold, replicates, seeds)
-            bounds[:, place, layer, np.array(held)[:, None], held] = found
+            both = rank_correlation_interval(by_fold, replicates, seeds)
+            bounds[:, place, layer, np.array(held)[:, None], held] = both
     return [ordered.copy(data=bound).transpose(*correlation.dims) for bound in bounds]
 
 

@@ -129,7 +129,7 @@ def rsa_interval(
     low, high = np.minimum(of[first], of[second]), np.maximum(of[first], of[second])
     order = np.argsort(low * len(folds) + high, kind="stable")
     cells, starts = np.unique((low * len(folds) + high)[order], return_index=True)
-    x, y = (one.transpose("layer", "pair").to_numpy()[:, order] for one in (a, b))
+    x, y = (triangles.transpose("layer", "pair").to_numpy()[:, order] for triangles in (a, b))
     drawn = fold_weights(len(folds), replicates)
     drawn = np.concatenate([drawn, np.ones((1, len(folds)))])  # last: the original text
     weights = drawn[:, cells // len(folds)] * drawn[:, cells % len(folds)]  # [replicate, cell]

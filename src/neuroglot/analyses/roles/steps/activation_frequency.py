@@ -42,9 +42,9 @@ def compute(inputs: StatisticsInputs, settings: ActivationFrequencySettings) -> 
     }
 
     def spread(site: str) -> xr.Dataset:
-        def bounds(one: Recorded, layer: int) -> dict[str, NDArray[np.float64]]:
-            count = one.by_fold(f"{site}_count", layer)
-            return layer_spread_interval(count, one.fold_rows(), settings.replicates)
+        def bounds(recording: Recorded, layer: int) -> dict[str, NDArray[np.float64]]:
+            count = recording.by_fold(f"{site}_count", layer)
+            return layer_spread_interval(count, recording.fold_rows(), settings.replicates)
 
         return statistics.bounded(layer_spread(frequency[site]), bounds)
 

@@ -32,11 +32,11 @@ def compute(inputs: DistanceInputs, settings: DistanceSettings) -> xr.Dataset:
     recorded = open_nested(inputs.sample, settings.sample_segments)
     sets = []
     for corpus in settings.corpora:
-        ordered = {one: recorded[corpus][one] for one in languages if one in recorded[corpus]}
-        ids = {one: r.sample["segment"].values.tolist() for one, r in ordered.items()}
+        known = [language for language in languages if language in recorded[corpus]]
+        ordered = {language: recorded[corpus][language] for language in known}
+        ids = {i: recording.sample["segment"].values.tolist() for i, recording in ordered.items()}
         check_parallel(corpus, ids)
-        of_site = partial(_layers, ordered, settings)
-        sets.append(by_site(of_site).assign_coords(corpus=corpus))
+        sets.append(by_site(partial(_layers, ordered, settings)).assign_coords(corpus=corpus))
     nothing = {"segments": 0, "prefixes": 0}
     distances = xr.concat(sets, "corpus", join="outer", fill_value=nothing)
     distances = distances.reindex(language_a=languages, language_b=languages, fill_value=nothing)
@@ -48,11 +48,11 @@ def _layers(ordered: Mapping[str, Recorded], settings: DistanceSettings, site: S
     first = next(iter(ordered.values())).data
     layers = [
         distance_matrix(
-            {language: one.raw(site, [layer]) for language, one in ordered.items()},
+            {language: recording.raw(site, [layer]) for language, recording in ordered.items()},
             settings.scale,
             settings.replicates,
         )
         for layer in first["layer"].values
     ]
-    by_layer = xr.concat([one[list(TABLE)] for one in layers], "layer")
+    by_layer = xr.concat([distances[list(TABLE)] for distances in layers], "layer")
     return xr.merge([by_layer, layers[0][COUNTS], first[["stack", "stack_layer"]]])

@@ -28,11 +28,10 @@ def compute(inputs: StatisticsInputs, settings: ResampledSettings) -> xr.Dataset
     statistics = Statistics.open(inputs.roles, settings.corpora, settings.languages)
 
     def of_site(site: Site) -> xr.Dataset:
-        def bounds(one: Recorded, layer: int) -> dict[str, NDArray[np.float64]]:
-            total = xr.DataArray(one.by_fold(f"{site}_flatness_sum", layer), dims="fold")
-            counted = xr.DataArray(one.fold_rows(), dims="fold")
-            both = ratio_interval(total, counted, settings.replicates)
-            return {"flatness_mean": np.array(both)}
+        def bounds(recording: Recorded, layer: int) -> dict[str, NDArray[np.float64]]:
+            total = xr.DataArray(recording.by_fold(f"{site}_flatness_sum", layer), dims="fold")
+            rows = xr.DataArray(recording.fold_rows(), dims="fold")
+            return {"flatness_mean": np.array(ratio_interval(total, rows, settings.replicates))}
 
         flatness = activation_flatness(statistics.total(f"{site}_flatness_sum"), statistics.rows)
         return flatness.merge(statistics.bounded(flatness[["flatness_mean"]], bounds))

@@ -23,17 +23,17 @@ def compute(inputs: HeatmapInputs, settings: HeatmapSettings) -> xr.Dataset:
     """Scale the chosen layers' rows in every language."""
     opened = open_recorded(inputs.sample.values(), settings.sample_segments)
     recorded = dict(zip(inputs.sample, opened, strict=True))
-    ordered = {one: recorded[one] for one in settings.languages if one in recorded}
+    known = [language for language in settings.languages if language in recorded]
     first = next(iter(recorded.values())).data
     layers = layers_at(settings.heatmap_layers, first.sizes["layer"])
 
-    def rows(one: Recorded, site: Site) -> xr.DataArray:
-        raw = one.raw(site, layers, settings.heatmap_rows)
-        segment = one.sample["segment_index"].values[: raw.sizes["row"]]
+    def rows(recording: Recorded, site: Site) -> xr.DataArray:
+        raw = recording.raw(site, layers, settings.heatmap_rows)
+        segment = recording.sample["segment_index"].values[: raw.sizes["row"]]
         return raw.assign_coords(segment=("row", segment.astype(np.int32)))
 
     pieces = [
-        scaled_rows({language: rows(one, site) for language, one in ordered.items()}, layers, site)
+        scaled_rows({language: rows(recorded[language], site) for language in known}, layers, site)
         for site in SITES
     ]
     stacks = first[["stack", "stack_layer"]].isel(layer=layers)

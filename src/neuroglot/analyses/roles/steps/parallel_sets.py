@@ -55,8 +55,8 @@ def _read(
     """Read the file of every corpus and language."""
     return {
         (corpus, language): read(path)
-        for corpus, own in paths.items()
-        for language, path in own.items()
+        for corpus, of_corpus in paths.items()
+        for language, path in of_corpus.items()
     }
 
 

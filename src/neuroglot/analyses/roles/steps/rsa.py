@@ -35,7 +35,8 @@ def compute(inputs: RsaInputs, settings: RsaSettings) -> xr.Dataset:
     """
     recorded = open_nested(inputs.sample, settings.sample_segments)
     languages, models = settings.languages, settings.compared
-    depth = max(one.data.sizes["layer"] for own in recorded.values() for one in own.values())
+    depths = (r.data.sizes["layer"] for of_model in recorded.values() for r in of_model.values())
+    depth = max(depths)
     size = (len(SITES), len(languages), len(models), depth, len(models), depth)
     values, *bounds = np.full((3, *size), np.nan, np.float32)
     stimuli = np.zeros((len(languages), len(models), len(models)), np.int64)
@@ -52,28 +53,24 @@ def compute(inputs: RsaInputs, settings: RsaSettings) -> xr.Dataset:
             for i, site in enumerate(SITES):
                 triangles = _triangles(a, site, of_a), _triangles(b, site, of_b)
                 interval = rsa_interval(*triangles, fold, settings.replicates)
-                for array, found in zip(
-                    (values, *bounds), (rsa(*triangles).values, *interval), strict=True
-                ):
-                    deep_a, deep_b = found.shape
-                    array[i, j, k, :deep_a, m, :deep_b] = found
-                    array[i, j, m, :deep_b, k, :deep_a] = found.T
-    similarity = xr.DataArray(
-        values,
-        {
-            "site": list(SITES),
-            "language": languages,
-            "model_a": models,
-            "layer_a": np.arange(depth),
-            "model_b": models,
-            "layer_b": np.arange(depth),
-        },
-        ("site", "language", "model_a", "layer_a", "model_b", "layer_b"),
-        attrs={"units": "Pearson's r", "source": "figure 11"},
-    )
+                similarity = rsa(*triangles).values
+                depth_a, depth_b = similarity.shape
+                for array, cells in zip((values, *bounds), (similarity, *interval), strict=True):
+                    array[i, j, k, :depth_a, m, :depth_b] = cells
+                    array[i, j, m, :depth_b, k, :depth_a] = cells.T
+    axes = {
+        "site": list(SITES),
+        "language": languages,
+        "model_a": models,
+        "layer_a": np.arange(depth),
+        "model_b": models,
+        "layer_b": np.arange(depth),
+    }
+    attributes = {"units": "Pearson's r", "source": "figure 11"}
+    similarities = xr.DataArray(values, axes, list(axes), attrs=attributes)
     return xr.Dataset(
         {
-            **bounded("rsa", similarity, bounds),
+            **bounded("rsa", similarities, bounds),
             "stimuli": (("language", "model_a", "model_b"), stimuli, {"units": "prefixes"}),
         },
         attrs={"corpus": settings.corpus},

@@ -10,10 +10,10 @@ from xarray import Dataset
 
 from neuroglot.analyses.sharing.figures import looks
 from neuroglot.analyses.sharing.figures.looks import KINDS
-from neuroglot.figures import sheets, style
+from neuroglot.figures import sheets
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import DASHES, Look, Series
-from neuroglot.figures.sheets import Facet
+from neuroglot.figures.style import Drawing, require
 from neuroglot.figures.texts import held
 from neuroglot.tables import tidy, valued
 
@@ -36,7 +36,6 @@ class Depth(LayerAxis):
         ax.set_xlabel("layer / layers")
 
 
-@style.styled
 def models(ds: Dataset) -> Figure:
     """Share of each kind (columns) in each task (rows) by relative depth, one line per model.
 
@@ -47,25 +46,19 @@ def models(ds: Dataset) -> Figure:
             ``kind_share_high``, NaN beyond a model's depth; ``layers(model)``; coordinate
             ``shots(task)``; ``attrs["few_shot"]``.
     """
-    with_examples = [task for task, shots in examples(ds).items() if shots]
-    ds = ds.drop_sel(task=with_examples)
-    tasks = held(ds, "kind_share", "task")
-    if not tasks:
-        return style.empty("no kinds of neurons to compare models by")
-    looked = {
+    ds = ds.drop_sel(task=[task for task, shots in examples(ds).items() if shots])
+    require(ds["kind_share"], "no kinds of neurons to compare models by")
+    model_looks = {
         model: Look(model, HUES[i % len(HUES)], DASHES[i % len(DASHES)])
         for i, model in enumerate(held(ds, "kind_share", "model"))
     }
-    drawn, columns = Series("model", looked), Facet.of(KINDS)
     table = valued(ds, "kind_share").merge(tidy(ds[["layers"]]))
-    rows = Facet("task", dict(zip(tasks, tasks, strict=True)))
-    figure = looks.grid(table, Depth(()), drawn, rows, columns, dashes=drawn)
+    tasks = Series.of("task", held(ds, "kind_share", "task"))
+    figure = looks.grid(table, Depth((), ()), Series("model", model_looks), tasks, KINDS)
     sheets.as_shares(figure.axes)
-    sheets.title(figure, ds, "kinds by model", "bands: 95 % intervals over items")
-    return figure
+    return sheets.title(figure, ds, "kinds by model", "bands: 95 % intervals over items")
 
 
-@style.styled
 def few_shot(ds: Dataset) -> Figure:
     """Change of each kind's share (columns) in each model (rows) with examples, by their number.
 
@@ -75,18 +68,14 @@ def few_shot(ds: Dataset) -> Figure:
             first is what the others are compared with.
     """
     change = changes(ds)
-    if not held(change, "change", "model"):
-        return style.empty("no task with examples before the question")
-    names = held(change, "change", "model")
-    rows = Facet("model", dict(zip(names, names, strict=True)))
     table = valued(change, "change").merge(tidy(ds[["layers"]]))
-    drawn = looks.steps("shots", [*change["shots"].values], "examples:")
+    shots = looks.steps("shots", [*change["shots"].values], "examples:")
+    models = Series.of("model", held(change, "change", "model"))
     label = "change of the share of a layer's neurons"
-    figure = looks.grid(table, Depth(()), drawn, rows, Facet.of(KINDS), label=label)
+    figure = looks.grid(table, Depth((), ()), shots, models, KINDS, label=label)
     sheets.guide(figure.axes, 0)
     sheets.as_shares(figure.axes, whole=False)
-    sheets.title(figure, ds, "kinds with examples less those without")
-    return figure
+    return sheets.title(figure, ds, "kinds with examples less those without")
 
 
 def examples(ds: Dataset) -> dict[str, int]:
@@ -101,7 +90,9 @@ def changes(ds: Dataset) -> Dataset:
     share = ds["kind_share"].sel(task=[*tasks]).drop_vars("shots").rename(task="shots")
     share = share.assign_coords(shots=[str(shots) for shots in tasks.values()])
     first = share.isel(shots=slice(1)).sum("shots", skipna=False)
-    return (share - first).isel(shots=slice(1, None)).to_dataset(name="change")
+    change = (share - first).isel(shots=slice(1, None))
+    require(change, "no task with examples before the question")
+    return change.to_dataset(name="change")
 
 
 def few_shot_finding(ds: Dataset) -> str:
@@ -109,9 +100,9 @@ def few_shot_finding(ds: Dataset) -> str:
     return looks.told(changes(ds).rename(shots="task"), "change", "Change of shares")
 
 
-FIGURES: dict[str, style.Drawing] = {
-    "figures_07_20_models": style.Drawing(
+FIGURES = {
+    "figures_07_20_models": Drawing(
         models, partial(looks.told, name="kind_share", words="Shares of neurons")
     ),
-    "figure_21_few_shot": style.Drawing(few_shot, few_shot_finding),
+    "figure_21_few_shot": Drawing(few_shot, few_shot_finding),
 }

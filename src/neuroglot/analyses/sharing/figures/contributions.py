@@ -6,10 +6,9 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from neuroglot.analyses.sharing.figures import looks
-from neuroglot.figures import style
+from neuroglot.figures.style import Drawing
 
 
-@style.styled
 def top(ds: Dataset) -> Figure:
     """Share of each kind among all neurons (left) and top contributors (right), by task.
 
@@ -24,7 +23,6 @@ def top(ds: Dataset) -> Figure:
     return looks.kinds(looks.trusted(ds), columns, subject, label="share of neurons")
 
 
-@style.styled
 def mean_and_sum(ds: Dataset) -> Figure:
     """Mean (left) and sum (right) of the contributions of each kind's neurons, one row per task.
 
@@ -41,12 +39,12 @@ def mean_and_sum(ds: Dataset) -> Figure:
     return looks.kinds(looks.trusted(ds), columns, subject, log=log, label=label, share_y="col")
 
 
-FIGURES: dict[str, style.Drawing] = {
-    "figures_08_23_26_top": style.Drawing(
+FIGURES = {
+    "figures_08_23_26_top": Drawing(
         top,
         partial(looks.told, name="top_share_of_languages", words="Shares of the top contributors"),
     ),
-    "figure_09_contribution": style.Drawing(
+    "figure_09_contribution": Drawing(
         mean_and_sum,
         partial(looks.told, name="sum_of_languages", words="Shares of all contributions"),
     ),

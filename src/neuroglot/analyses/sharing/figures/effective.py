@@ -7,16 +7,16 @@ from xarray import Dataset
 
 from neuroglot.analyses.sharing.figures import looks
 from neuroglot.analyses.sharing.figures.looks import KINDS
-from neuroglot.figures import points, series, sheets, style
+from neuroglot.figures import points, series, sheets
 from neuroglot.figures.findings import extremes
-from neuroglot.figures.texts import tasks_of
+from neuroglot.figures.style import Drawing
+from neuroglot.figures.texts import panels_of
 from neuroglot.tables import valued
 
 HIGHEST = "max_by_layer_of_languages"
 LABEL = "score (logits)"
 
 
-@style.styled
 def by_layer(ds: Dataset) -> Figure:
     """Highest effective score of each kind's neurons by layer, one row per task.
 
@@ -24,13 +24,11 @@ def by_layer(ds: Dataset) -> Figure:
         ds: ``max_by_layer_of_languages(task, layer, kind)`` with ``_low`` and ``_high``; scores of
             zero or less are not drawn.
     """
-    subject = "highest effective scores"
     columns = {HIGHEST: "mean of languages"}
     note = "bands: 97.5 % of resamples of items reach above"
-    return looks.kinds(ds, columns, subject, log=HIGHEST, note=note, label=LABEL)
+    return looks.kinds(ds, columns, "highest effective scores", log=HIGHEST, note=note, label=LABEL)
 
 
-@style.styled
 def by_language(ds: Dataset) -> Figure:
     """Highest effective score by language and kind, one panel per task.
 
@@ -39,17 +37,14 @@ def by_language(ds: Dataset) -> Figure:
             zero or less are not drawn.
     """
     scores = ds[["max"]].where(ds["max"] > 0)
-    tasks = tasks_of(scores, "max")
-    if tasks is None:
-        return style.empty("no effective scores of neurons")
+    tasks = panels_of(scores, "max", "task", "no effective scores of neurons")
     table = valued(scores, "max")
     languages = series.languages(ds).only(table["language"])
     figure = points.by_level(table, languages, KINDS, LABEL, columns=tasks)
     for ax in figure.axes:
         ax.set_xscale("log")
-    sheets.legend(figure, sheets.point_handles(KINDS))
-    sheets.title(figure, ds, "highest effective scores", "over all items, layers and neurons")
-    return figure
+    note = "over all items, layers and neurons"
+    return sheets.title(figure, ds, "highest effective scores", note)
 
 
 def finding(ds: Dataset, name: str) -> str:
@@ -58,7 +53,7 @@ def finding(ds: Dataset, name: str) -> str:
     return extremes(ds[name].sel(kind="all_shared", drop=True), highest, "logits")
 
 
-FIGURES: dict[str, style.Drawing] = {
-    "figures_10_27_29_effective": style.Drawing(by_layer, partial(finding, name=HIGHEST)),
-    "tables_01_04_effective": style.Drawing(by_language, partial(finding, name="max")),
+FIGURES = {
+    "figures_10_27_29_effective": Drawing(by_layer, partial(finding, name=HIGHEST)),
+    "tables_01_04_effective": Drawing(by_language, partial(finding, name="max")),
 }

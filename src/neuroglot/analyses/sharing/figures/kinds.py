@@ -8,16 +8,14 @@ from xarray import Dataset
 
 from neuroglot.analyses.sharing.figures import looks
 from neuroglot.analyses.sharing.figures.looks import KINDS, told
-from neuroglot.figures import languages, lines, points, sheets, style
+from neuroglot.figures import languages, points, sheets
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import DASHES, Look, Series
-from neuroglot.figures.sheets import Facet
-from neuroglot.figures.texts import held, tasks_of
+from neuroglot.figures.style import Drawing
+from neuroglot.figures.texts import panels_of
 from neuroglot.tables import valued
 
-DRAWN_TASKS = 2
-"""Tasks in the figure of language numbers, whose lines are many."""
-RANDOM = "random_languages_share"
+FIRST, RANDOM = "language_count_share", "random_languages_share"
 ACTIVE = {"active": Look("active neurons (band: lowest to highest language)", "#000000")}
 REPEATED = Series(
     "share",
@@ -27,16 +25,8 @@ REPEATED = Series(
         "chance": Look("of it in every item by chance", "#888888", marker="|"),
     },
 )
-CHOSEN = Series(
-    "languages chosen",
-    {
-        "random": Look("random languages (band: lowest to highest)", "#000000"),
-        "first": Look("the first languages", "#000000", DASHES[1]),
-    },
-)
 
 
-@style.styled
 def neuron_kinds(ds: Dataset) -> Figure:
     """Share of each kind (left) and of active neurons (right), one row per task.
 
@@ -52,7 +42,6 @@ def neuron_kinds(ds: Dataset) -> Figure:
     return looks.kinds(ds, columns, "kinds of neurons", Series("kind", {**KINDS.looks, **ACTIVE}))
 
 
-@style.styled
 def repeating(ds: Dataset) -> Figure:
     """Share of neurons of a kind in an item, in every item, and in every one by chance.
 
@@ -62,37 +51,29 @@ def repeating(ds: Dataset) -> Figure:
     Args:
         ds: ``overlap(task, layer, kind)``, ``kind_share(task, layer, kind)``, ``items(task)``.
     """
-    tasks = tasks_of(ds, "overlap")
-    if tasks is None:
-        return style.empty("no kinds of neurons in several items")
+    tasks = panels_of(ds, "overlap", "task", "no kinds of neurons in several items")
     ds = ds.assign(chance=ds["kind_share"] ** ds["items"])
     parts = [valued(ds[[name]].mean("layer"), name).assign(share=name) for name in REPEATED]
     table = pd.concat(parts, ignore_index=True)
     figure = points.by_level(table, KINDS, REPEATED, "share of neurons", columns=tasks)
     sheets.as_shares(figure.axes, "x")
-    sheets.legend(figure, sheets.point_handles(REPEATED))
-    sheets.title(figure, ds, "neurons that repeat their behaviour, mean over layers")
-    return figure
+    subject = "neurons that repeat their behaviour, mean over layers"
+    return sheets.title(figure, ds, subject)
 
 
-@style.styled
 def dead(ds: Dataset) -> Figure:
     """Share of an item's non-activated neurons that are inactive at all its tokens, by language.
 
     Args:
         ds: ``dead(task, layer, language)`` with ``dead_low`` and ``dead_high``, ``items(task)``.
     """
-    tasks = tasks_of(ds, "dead")
-    if tasks is None:
-        return style.empty("no non-activated neurons")
-    unit, shown = "share of non-activated neurons", looks.trusted(ds)
-    figure = languages.by_layer(shown, "dead", unit, tasks, whole=True)
-    note = looks.BANDS if len(held(ds, "dead", "language")) <= lines.MOST_COLOURED else ""
-    sheets.title(figure, ds, "non-activated neurons that no token activates", note)
-    return figure
+    tasks = panels_of(ds, "dead", "task", "no non-activated neurons")
+    unit, ds = "share of non-activated neurons", looks.trusted(ds)
+    figure = languages.by_layer(ds, "dead", unit, tasks, whole=True)
+    note = looks.BANDS if figure.legends else ""
+    return sheets.title(figure, ds, "non-activated neurons that no token activates", note)
 
 
-@style.styled
 def thresholds(ds: Dataset) -> Figure:
     """Share of each kind (columns) in each task (rows), one line per threshold.
 
@@ -100,86 +81,74 @@ def thresholds(ds: Dataset) -> Figure:
         ds: ``threshold_share(task, threshold, layer, kind)`` with ``_low`` and ``_high``, which
             bound the mean over items; ``items(task)``.
     """
-    ds, share = looks.trusted(ds), "threshold_share"
-    note = f"{looks.BANDS}; columns differ in scale"
-    return sweep(ds, share, valued(ds, share), "threshold", "threshold", note)
+    ds = looks.trusted(ds)
+    table = valued(ds, "threshold_share")
+    table["threshold"] = table["threshold"].map("{:g}".format)
+    steps = looks.steps("threshold", [f"{step:g}" for step in ds["threshold"].values], "threshold")
+    return sweep(ds, table, steps, "threshold", f"{looks.BANDS}; columns differ in scale")
 
 
-@style.styled
-def language_counts(ds: Dataset) -> Figure:
-    """Share of each kind (columns) in the first tasks (rows), two lines per number of languages.
+def language_counts(ds: Dataset, most: int) -> Figure:
+    """Share of each kind (columns) in each task (rows), two lines per number of languages.
 
     Args:
         ds: ``random_languages_share(task, languages, layer, kind)``, the mean over random sets of
             languages, with ``_lowest`` and ``_highest`` of them; ``language_count_share`` of the
             same dimensions, among the first languages; ``items(task)``.
+        most: number of tasks, from the first, that are drawn.
     """
-    ds = ds.isel(task=slice(DRAWN_TASKS))
-    first = valued(ds[["language_count_share"]], "language_count_share")
+    ds = ds.isel(task=slice(most))
     ends = {f"{RANDOM}_lowest": f"{RANDOM}_low", f"{RANDOM}_highest": f"{RANDOM}_high"}
-    random = valued(ds.rename(ends), RANDOM)
-    parts = [first.assign(**{CHOSEN.column: "first"}), random.assign(**{CHOSEN.column: "random"})]
-    table = pd.concat(parts, ignore_index=True)
-    note = "columns differ in scale"
-    return sweep(ds, RANDOM, table, "languages", "number of languages", note, CHOSEN)
+    random, first = valued(ds.rename(ends), RANDOM), valued(ds[[FIRST]], FIRST)
+    random["languages"] = random["languages"].map("{} random languages".format)
+    first["languages"] = first["languages"].map("the first {}".format)
+    shades = looks.steps("languages", ds["languages"].values.tolist(), "").values("color")
+    solid = {f"{n} random languages": Look(f"{n} random languages", shades[n]) for n in shades}
+    dashed = {f"the first {n}": Look(f"the first {n}", shades[n], DASHES[1]) for n in shades}
+    both, table = Series("languages", solid | dashed), pd.concat([random, first], ignore_index=True)
+    note = "bands: lowest and highest of the random sets; columns differ in scale"
+    return sweep(ds, table, both, "number of languages", note)
 
 
-def sweep(
-    ds: Dataset,
-    share: str,
-    table: pd.DataFrame,
-    dimension: str,
-    words: str,
-    note: str,
-    dashes: Series | None = None,
-) -> Figure:
+def sweep(ds: Dataset, table: pd.DataFrame, steps: Series, words: str, note: str) -> Figure:
     """Draw shares of each kind (columns) in each task (rows), one line per step of a sweep.
 
     Args:
-        ds: ``share(task, dimension, layer, kind)``.
-        share: name of the variable whose tasks are drawn.
-        table: ``value`` and perhaps ``low`` and ``high`` by ``task``, ``kind``, ``layer`` and
-            ``dimension``.
-        dimension: name of the sweep's dimension, whose coordinate holds the steps' numbers.
-        words: name of the numbers.
-        note: what is said below the title.
-        dashes: what line styles are.
+        ds: the dataset, for tasks, layers and the title.
+        table: ``value``, ``low`` and ``high`` by ``task``, ``kind``, ``layer`` and step.
+        steps: the steps and their lines.
+        words: what the numbers are.
+        note: what bands are.
     """
-    tasks = tasks_of(ds, share)
-    if tasks is None:
-        return style.empty(f"no shares of kinds by {words}")
-    drawn = looks.steps(dimension, [f"{step:g}" for step in ds[dimension].values], words)
-    table[dimension] = table[dimension].map("{:g}".format)
-    columns, axis = Facet.of(KINDS), LayerAxis.of(ds)
-    figure = looks.grid(table, axis, drawn, tasks, columns, dashes=dashes, share_y="col")
+    tasks = panels_of(ds, "kind_share", "task", f"no shares of kinds by {words}")
+    figure = looks.grid(table, LayerAxis.of(ds), steps, tasks, KINDS, share_y="col")
     sheets.as_shares(figure.axes, whole=False)
     for ax in figure.axes:
         ax.set_ylim(bottom=0)
-    sheets.title(figure, ds, f"kinds by {words}", note)
-    return figure
+    return sheets.title(figure, ds, f"kinds by {words}", note)
 
 
-FIGURES: dict[str, style.Drawing] = {
-    "figures_02_04_11_18_kinds": style.Drawing(
+FIGURES = {
+    "figures_02_04_11_18_kinds": Drawing(
         neuron_kinds, partial(told, name="kind_share", words="Shares of neurons")
     ),
-    "figure_05_behaviour_repeating": style.Drawing(
+    "figure_05_behaviour_repeating": Drawing(
         repeating, partial(told, name="overlap", words="Of one kind in every item")
     ),
-    "figure_06_dead": style.Drawing(
+    "figure_06_dead": Drawing(
         dead, partial(told, name="dead", words="Share of the non-activated that no token activates")
     ),
-    "figure_19_language_count": style.Drawing(
+    "figure_19_language_count": Drawing(
         language_counts,
         partial(
             told,
             name=RANDOM,
             words="Change of shares with the number of random languages",
             along="languages",
-            most=DRAWN_TASKS,
         ),
+        most=2,
     ),
-    "figure_22_threshold": style.Drawing(
+    "figure_22_threshold": Drawing(
         thresholds,
         partial(
             told,

@@ -10,17 +10,15 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from neuroglot.figures import lines, sheets, style
+from neuroglot.figures import lines, sheets
 from neuroglot.figures.answers import FEW
-from neuroglot.figures.findings import span
+from neuroglot.figures.findings import FEWEST, span
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
-from neuroglot.figures.sheets import Facet
-from neuroglot.figures.texts import counted, held, tasks_of
+from neuroglot.figures.style import require
+from neuroglot.figures.texts import counted, held, panels_of
 from neuroglot.tables import valued
 
-FLOOR = 30
-"""Items of a task below which nothing is told of it."""
 BANDS = f"bands: 95 % intervals over {FEW} items or more"
 SHARE = "share of a layer's neurons"
 
@@ -58,24 +56,21 @@ def kinds(
         note: what bands are.
         **more: arguments of ``grid``.
     """
-    tasks = tasks_of(ds, [*columns][-1])
-    if tasks is None:
-        return style.empty(f"no {subject}")
+    tasks = panels_of(ds, [*columns][-1], "task", f"no {subject}")
     parts = []
     for name in columns:
-        part = valued(ds.sel(task=[*tasks.titles]), name)
+        part = valued(ds.sel(task=[*tasks]), name)
         part = part[part["value"] > 0] if name == log else part
         part = part if "kind" in part else part.assign(kind=name)
         parts.append(part.assign(panel=name))
-    table, facet = pd.concat(parts, ignore_index=True), Facet("panel", columns)
-    figure = grid(table, LayerAxis.of(ds), drawn, tasks, facet, dashes=drawn, **more)
+    table, panels = pd.concat(parts, ignore_index=True), Series.of("panel", columns)
+    figure = grid(table, LayerAxis.of(ds), drawn, tasks, panels, **more)
     for place, ax in enumerate(figure.axes):
         if [*columns][place % len(columns)] == log:
             ax.set_yscale("log")
         else:
             sheets.as_shares([ax])
-    sheets.title(figure, ds, subject, note)
-    return figure
+    return sheets.title(figure, ds, subject, note)
 
 
 def trusted(ds: Dataset) -> Dataset:
@@ -88,20 +83,19 @@ def grid(
     table: pd.DataFrame,
     axis: LayerAxis,
     drawn: Series,
-    rows: Facet,
-    columns: Facet,
+    rows: Series,
+    columns: Series,
     label: str = SHARE,
-    dashes: Series | None = None,
     **more: Any,
 ) -> Figure:
-    """Draw lines by layer in rows and columns of panels that fit on a page, with a legend."""
-    parts = {row: title.partition("\n") for row, title in rows.titles.items()}
-    titles = {row: f"{fill(name, 18)}\n{rest}".strip() for row, (name, _, rest) in parts.items()}
-    rows, height = Facet(rows.column, titles), min(1.45, (sheets.HEIGHT - 1.2) / len(rows))
-    figure = lines.by_layer(table, axis, drawn, label, rows, columns, dashes, height=height, **more)
-    named = {**drawn.looks, **(dashes.looks if dashes else {})}
-    sheets.legend(figure, sheets.line_handles(Series("line", named)))
-    return figure
+    """Draw lines by layer in rows and columns of panels that fit on a page."""
+
+    def narrow(_: str, title: str) -> str:
+        name, _, size = title.partition("\n")
+        return f"{fill(name, 18)}\n{size}".strip()
+
+    rows, height = rows.labelled(narrow), min(1.45, (sheets.HEIGHT - 1.2) / len(rows))
+    return lines.by_layer(table, axis, drawn, label, rows, columns, height=height, **more)
 
 
 def steps(column: str, names: list[str], words: str) -> Series:
@@ -121,20 +115,19 @@ def told(ds: Dataset, name: str, words: str, along: str = "", most: int | None =
         along: dimension along which the change from first to last is told.
         most: number of tasks, from the first.
     """
+    require(ds[name], f"no {name}")
     ds = ds.sel(task=held(ds, name, "task")[:most])
-    if not ds.sizes["task"]:
-        return ""
     if "items" in ds:
-        enough = (ds["items"] >= FLOOR).values
+        enough = (ds["items"] >= FEWEST).values
         if not enough.any():
             return f"Of {counted(ds['items'].values, 'items')}, it cannot be told at this size."
         ds = ds.isel(task=enough)
     means = ds[name].mean("layer")
     if along:
-        first, last = [f"{float(value):g}" for value in ds[along].values[[0, -1]]]
+        first, last = [f"{float(step):g}" for step in ds[along].values[[0, -1]]]
         means = means.isel({along: -1}) - means.isel({along: 0})
         words = f"{words} from {first} to {last}"
     parts = [span(means, ".1%")]
     if "kind" in means.dims:
-        parts = [f"{KINDS.label(one)} {span(means.sel(kind=one), '.1%')}" for one in KINDS]
+        parts = [f"{KINDS.label(kind)} {span(means.sel(kind=kind), '.1%')}" for kind in KINDS]
     return f"{words}, mean over layers: {', '.join(parts)}."

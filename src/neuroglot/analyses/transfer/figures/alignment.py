@@ -3,8 +3,7 @@
 from xarray import DataArray, Dataset
 
 from neuroglot.analyses.transfer.figures import looks
-from neuroglot.figures import style
-from neuroglot.figures.sheets import Facet
+from neuroglot.figures.series import Series
 
 MOST_CHANCE = 0.25
 """Share of the segments above which so many neighbours tell nothing."""
@@ -23,18 +22,18 @@ def told(ds: Dataset) -> DataArray:
     return (ds["stack_state"] > 0) & (ds["mutual_knn_chance"] <= MOST_CHANCE)
 
 
-def neighbours(ds: Dataset) -> tuple[Dataset, Facet]:
+def neighbours(ds: Dataset) -> tuple[Dataset, Series]:
     """Share of nearest neighbours in common with the pivot, less chance, one panel per ``k``.
 
     Args:
         ds: ``mutual_knn(k, state, language)`` with its interval; ``mutual_knn_chance(k)``.
     """
-    beyond_chance = looks.valued(ds, "mutual_knn") - ds["mutual_knn_chance"]
+    beyond_chance = looks.bounded_value(ds, "mutual_knn") - ds["mutual_knn_chance"]
     values = beyond_chance.where(told(ds))
     return values, looks.numbers(values, "k", "k = {:,}")
 
 
-def closeness(ds: Dataset) -> tuple[Dataset, Facet]:
+def closeness(ds: Dataset) -> tuple[Dataset, Series]:
     """How much closer parallel segments are than others: (p − o) / (1 − o).
 
     Args:
@@ -47,11 +46,11 @@ def closeness(ds: Dataset) -> tuple[Dataset, Facet]:
         others = ds[f"non_parallel{opposite[end]}"]
         distance = (1 - others).where(others < 1 - SAME)
         values[f"value{end}"] = (ds[f"parallel{end}"] - others) / distance
-    titles = {FORMULA: FORMULA} if values["value"].notnull().any() else {}
-    return values.expand_dims(measure=[FORMULA]), Facet("measure", titles)
+    panels = [FORMULA] if values["value"].notnull().any() else []
+    return values.expand_dims(measure=[FORMULA]), Series.of("measure", panels)
 
 
-FIGURES: dict[str, style.Drawing] = {
+FIGURES = {
     "mutual_knn": looks.by_state(
         neighbours,
         "nearest neighbours shared with the pivot",

@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from neuroglot.analyses.transfer.figures import looks
-from neuroglot.figures import points, series, sheets, style
+from neuroglot.figures import points, series, sheets
 from neuroglot.figures.findings import span
+from neuroglot.figures.style import Drawing, require
 from neuroglot.tables import valued
 
 
@@ -24,53 +25,45 @@ def beyond_random(ds: Dataset) -> Dataset:
             ``attrs["language_families"]``, JSON.
     """
     of_types = ds["mean_ratio"].sel(type=[*looks.TYPES])
-    random = ds.sel(type=[f"random_{kind}" for kind in looks.TYPES])
+    random = ds.sel(type=[f"random_{name}" for name in looks.TYPES])
     random = random.assign_coords(type=[*looks.TYPES])
     subtracted = ("mean_ratio", "mean_ratio_control_high", "mean_ratio_control_low")
     ends = zip(looks.ENDS, subtracted, strict=True)
     values = Dataset({f"value{end}": of_types - random[name] for end, name in ends})
+    require(values["value"], "no correlation ratios")
     family = json.loads(ds.attrs["language_families"])
     members = [*family.values()]
-    related = [one for one in ds["language"].values.tolist() if members.count(family[one]) > 1]
-    names = [f"{family[one]} ({members.count(family[one])})" for one in related]
+    related = [i for i in ds["language"].values.tolist() if members.count(family[i]) > 1]
+    names = [f"{family[language]} ({members.count(family[language])})" for language in related]
     of_families = values.sel(grouping="family", drop=True).sel(language=related)
     of_families = of_families.assign_coords(language=names)
     parts = [of_families.groupby("language").mean()] if related else []
-    return xr.concat([values.sel(grouping="language", drop=True), *parts], "language")
+    joined = xr.concat([values.sel(grouping="language", drop=True), *parts], "language")
+    return joined.assign_attrs(ds.attrs)
 
 
-@style.styled
 def correlation_ratio(ds: Dataset) -> Figure:
-    """What languages and families explain of both types' neurons, one panel per length of list.
-
-    Args:
-        ds: see ``beyond_random``.
-    """
-    values = beyond_random(ds).assign_attrs(ds.attrs)
+    """Values of ``beyond_random`` by language and family, one panel per length of list."""
+    values = beyond_random(ds)
     tops = looks.numbers(values, "top", "top {:,} of each list")
-    if not tops.titles:
-        return style.empty("no correlation ratios")
     table = valued(values, "value")
-    drawn = series.languages(values).only(table["language"])
-    figure = points.by_level(table, drawn, looks.TYPES, "η², list minus random", columns=tops)
+    languages = series.languages(values).only(table["language"])
+    figure = points.by_level(table, languages, looks.TYPES, "η², list minus random", columns=tops)
     sheets.guide(figure.axes, 0, "x")
-    sheets.legend(figure, sheets.point_handles(looks.TYPES))
     note = "whiskers: range over random draws; families with their numbers of languages"
-    sheets.title(figure, ds, "variance of transfer neurons that languages explain", note)
-    return figure
+    subject = "variance of transfer neurons that languages explain"
+    return sheets.title(figure, ds, subject, note)
 
 
 def finding(ds: Dataset) -> str:
     """Say how much more a language explains of the longest lists than of random neurons."""
     values = beyond_random(ds)["value"].sel(language=ds["language"]).dropna("top", how="all")
-    if not values.size:
-        return ""
     longest = values.isel(top=-1)
-    parts = [f"{looks.TYPES.label(one)} {span(longest.sel(type=one))}" for one in looks.TYPES]
+    parts = [f"{looks.TYPES.label(name)} {span(longest.sel(type=name))}" for name in looks.TYPES]
     return (
         f"η² of the first {int(longest['top']):,} neurons, minus that of as many random ones, "
         f"by language: {', '.join(parts)}."
     )
 
 
-FIGURES: dict[str, style.Drawing] = {"correlation_ratio": style.Drawing(correlation_ratio, finding)}
+FIGURES = {"correlation_ratio": Drawing(correlation_ratio, finding)}

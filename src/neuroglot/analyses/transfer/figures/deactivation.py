@@ -9,10 +9,10 @@ from xarray import Dataset
 
 from neuroglot.analyses.transfer.figures import looks
 from neuroglot.analyses.transfer.figures.alignment import told
-from neuroglot.figures import points, series, sheets, style
+from neuroglot.figures import points, series, sheets
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
-from neuroglot.figures.sheets import Facet
+from neuroglot.figures.style import Drawing, NothingToDraw
 from neuroglot.figures.texts import held
 from neuroglot.tables import valued
 
@@ -24,20 +24,19 @@ CHANGES = Series(
         "excess": Look("Type 1 minus random", "#AA3377", marker="D"),
     },
 )
-PAIRS = {"parallel": "parallel segments", "non_parallel": "other segments"}
+PAIRS = Series.of("pair", {"parallel": "parallel segments", "non_parallel": "other segments"})
 
 
-def excess(ds: Dataset) -> tuple[Dataset, Facet]:
-    """What Type 1 neurons change of cosines with the pivot, less what random neurons change.
+def excess(ds: Dataset) -> tuple[Dataset, Series]:
+    """Change of the cosines with the pivot without Type 1 neurons, less that without random ones.
 
     Args:
         ds: ``excess(pair, state, language)`` with ``_low`` and ``_high``.
     """
-    pairs = {pair: PAIRS[pair] for pair in held(ds, "excess", "pair")}
-    return looks.valued(ds, "excess"), Facet("pair", pairs)
+    return looks.bounded_value(ds, "excess"), PAIRS.only(held(ds, "excess", "pair"))
 
 
-def neighbours(ds: Dataset) -> tuple[Dataset, Facet]:
+def neighbours(ds: Dataset) -> tuple[Dataset, Series]:
     """Neighbours in common with the pivot without Type 1 neurons, less those without random ones.
 
     Args:
@@ -55,10 +54,11 @@ def neighbours(ds: Dataset) -> tuple[Dataset, Facet]:
     return values, looks.numbers(values, "k", "k = {:,}")
 
 
-def in_one_state(ds: Dataset) -> tuple[Dataset, Facet]:
-    """Keep of ``excess`` the state after a layer in which parallel segments are closest.
+def in_one_state(ds: Dataset) -> tuple[Dataset, Series]:
+    """Select from ``excess`` the state, after a layer, in which parallel segments are closest.
 
-    That is by their cosine less the other segments', mean over languages, in the model as it is.
+    They are closest where their cosine exceeds other segments' most, mean over languages, in the
+    model as it is.
 
     Args:
         ds: see ``excess``; ``similarity(variant, pair, state, language)``.
@@ -70,7 +70,6 @@ def in_one_state(ds: Dataset) -> tuple[Dataset, Facet]:
     return values.isel(state=[int(state)]), pairs
 
 
-@style.styled
 def effect(ds: Dataset) -> Figure:
     """Changes of cosines in one state: without Type 1, without random ones, and the difference.
 
@@ -78,23 +77,21 @@ def effect(ds: Dataset) -> Figure:
         ds: see ``in_one_state``; ``effect(variant, pair, state, language)``, ``_low``, ``_high``.
     """
     values, pairs = in_one_state(ds)
-    if not pairs.titles:
-        return style.empty("no effect of Type 1 neurons")
-    changes = looks.valued(ds.sel(state=values["state"]), "effect")
+    if not pairs:
+        raise NothingToDraw("no effect of Type 1 neurons")
+    changes = looks.bounded_value(ds.sel(state=values["state"]), "effect")
     both = [changes.drop_sel(variant="baseline"), values.expand_dims(variant=["excess"])]
     table = valued(xr.concat(both, "variant"), "value")
-    drawn = series.languages(ds).only(table["language"])
+    languages = series.languages(ds).only(table["language"])
     label = "change of the mean cosine with the pivot"
-    figure = points.by_level(table, drawn, CHANGES, label, columns=pairs, mean=True)
+    figure = points.by_level(table, languages, CHANGES, label, columns=pairs, mean=True)
     sheets.guide(figure.axes, 0, "x")
-    sheets.legend(figure, sheets.point_handles(CHANGES))
-    place = LayerAxis.of(ds, "state").name(int(values["state"][0]))
-    subject = f"what Type 1 neurons change in {place}"
-    sheets.title(figure, ds, subject, looks.note(ds, "whiskers: 95 % intervals"))
-    return figure
+    state = LayerAxis.of(ds, "state").name(int(values["state"][0]))
+    note = looks.note(ds, "whiskers: 95 % intervals")
+    return sheets.title(figure, ds, f"what Type 1 neurons change in {state}", note)
 
 
-FIGURES: dict[str, style.Drawing] = {
+FIGURES = {
     "similarity_without_type1": looks.by_state(
         excess,
         "cosine with the pivot's segments, without Type 1 neurons",
@@ -107,5 +104,5 @@ FIGURES: dict[str, style.Drawing] = {
         "overlap, Type 1 minus random",
         "bands: range over random draws",
     ),
-    "effect_of_type1": style.Drawing(effect, partial(looks.finding, measure=in_one_state)),
+    "effect_of_type1": Drawing(effect, partial(looks.finding, measure=in_one_state)),
 }

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from neuroglot.analyses.transfer.figures import looks
-from neuroglot.figures import heat, series, sheets, style
+from neuroglot.figures import heat, series, sheets
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Series
-from neuroglot.figures.sheets import Facet
+from neuroglot.figures.style import Drawing, NothingToDraw, require
 from neuroglot.figures.texts import held
 
 ABREAST = 3
@@ -21,7 +21,6 @@ FEWEST = 3
 """Languages below which deviations from their mean have no structure."""
 
 
-@style.styled
 def principal_coordinates(ds: Dataset) -> Figure:
     """Segments and centroids on two principal components, in each stack's first to last state.
 
@@ -29,32 +28,32 @@ def principal_coordinates(ds: Dataset) -> Figure:
         ds: ``coordinates(state, language, segment, component)``; share of the variance,
             ``explained(state, component)``; ``attrs["pivot"]``.
     """
-    drawn = series.languages(ds).only(held(ds, "coordinates", "language"))
-    if not len(drawn):
-        return style.empty("no states of segments")
-    axis = LayerAxis.of(ds, "state")
-    down = -(-len(axis.chosen()) // ABREAST)
-    figure = sheets.sheet(1.2 + 2.3 * down + 0.04 * len(drawn))
-    for place, state in enumerate(axis.chosen(), 1):
-        ax = figure.add_subplot(down, ABREAST, place)
-        cloud(ax, ds["coordinates"].isel(state=state), drawn, series.pivot(ds, drawn))
+    require(ds["coordinates"], "no states of segments")
+    languages, axis = (
+        series.languages(ds).only(held(ds, "coordinates", "language")),
+        LayerAxis.of(ds, "state"),
+    )
+    states = axis.chosen()
+    figure = sheets.sheet(1.2 + 2.3 * -(-len(states) // ABREAST) + 0.04 * len(languages))
+    for place, state in enumerate(states, 1):
+        ax = figure.add_subplot(-(-len(states) // ABREAST), ABREAST, place)
+        cloud(ax, ds["coordinates"].isel(state=state), languages, series.pivot(ds, languages))
         shares = ds["explained"].isel(state=state).values
         ax.set_title(axis.name(state))
         ax.set_xlabel(f"component 1 ({shares[0]:.0%} of variance)")
         ax.set_ylabel(f"component 2 ({shares[1]:.0%})")
-    sheets.legend(figure, sheets.point_handles(drawn))
+    sheets.legend(figure, languages)
     note = looks.note(ds, "large: means of languages, hollow: of the pivot")
-    sheets.title(figure, ds, "segments of all languages on principal components", note)
-    return figure
+    return sheets.title(figure, ds, "segments of all languages on principal components", note)
 
 
-def cloud(ax: Axes, values: DataArray, drawn: Series, pivot: str) -> None:
+def cloud(ax: Axes, values: DataArray, languages: Series, pivot: str) -> None:
     """Draw ``values(language, segment, component)`` and their means, the pivot's on top."""
-    order = sorted(drawn, key=lambda language: language == pivot)
+    order = sorted(languages, key=lambda language: language == pivot)
     rows = values.sel(language=order).transpose("language", "segment", "component").values
     means, width = rows.mean(1), np.ptp(rows, axis=(0, 1)).max()
     for language, of_language, mean in zip(order, rows, means, strict=True):
-        look = drawn.looks[language]
+        look = languages.looks[language]
         small: dict[str, Any] = {"markersize": 2, "markeredgewidth": 0, "rasterized": True}
         ax.plot(*of_language.T, look.marker, color=look.color, alpha=0.4, **small)
         face = "white" if language == pivot else look.color
@@ -79,10 +78,10 @@ def in_states(ds: Dataset, values: DataArray, what: str, form: str) -> str:
     return f"{what}: {', '.join(parts)}." if parts else ""
 
 
-def components(ds: Dataset) -> tuple[Dataset, Facet]:
-    """Components that explain a share of a language's variance, if that is not limited by n.
+def components(ds: Dataset) -> tuple[Dataset, Series]:
+    """Number of components that explain a share of a language's variance, a panel for each share.
 
-    That is if the median is at most half of what there can be, one less than segments.
+    It is known if its median is at most half of the largest possible number, segments less one.
 
     Args:
         ds: ``components(state, language, variance)``, dimension ``segment``.
@@ -107,37 +106,32 @@ def centred(ds: Dataset) -> DataArray:
     return scaled.where(ds["language"] != ds["language_other"])
 
 
-@style.styled
 def centroid_similarity(ds: Dataset) -> Figure:
-    """Centred cosines of all languages' centroids, in each stack's middle and last state.
-
-    Args:
-        ds: see ``centred``.
-    """
-    drawn, axis = series.languages(ds), LayerAxis.of(ds, "state")
-    if len(drawn) < FEWEST or not ds["centroid_similarity"].notnull().any():
-        return style.empty(f"centroids of fewer than {FEWEST} languages")
+    """Cosines of ``centred`` of all languages, in each stack's middle and last state."""
+    languages, axis = series.languages(ds), LayerAxis.of(ds, "state")
+    if len(languages) < FEWEST or not ds["centroid_similarity"].notnull().any():
+        raise NothingToDraw(f"centroids of fewer than {FEWEST} languages")
     states = [state for state in axis.chosen() if ds["stack_state"][state] > 0]
     squares = centred(ds).isel(state=states).values
-    tree, order = heat.tree_of(squares.mean(0)), heat.order_of(squares.mean(0))
-    names = [drawn.label([*drawn][place]) for place in order]
+    order, tree = heat.clustered(squares.mean(0))
+    names = [languages.labels[place] for place in order]
     across = min(2, len(states))
     down, side = -(-len(states) // across), max(1.6, heat.side(len(names), written=False))
-    height = 1.3 + down * (side + 0.3) + 0.07 * max(map(len, names))
-    figure = sheets.sheet(min(height, sheets.HEIGHT), across)
-    grid = figure.subplots(1 + down, across, squeeze=False, height_ratios=[0.3, *[side] * down])
+    figure = sheets.sheet(1.3 + down * (side + 0.3) + 0.07 * max(map(len, names)), across)
+    heights = [0.3, *[side] * down]
+    above, *below = figure.subplots(1 + down, across, squeeze=False, height_ratios=heights)
     scale = heat.Scale.of(squares, "cosine of deviations from the mean", True, limits=(-1, 1))
-    for ax in grid[0]:
+    for ax in above:
         heat.draw_tree(ax, tree)
-    for ax, state, square in zip(grid[1:].flat, states, squares, strict=False):
+    axes = [ax for row in below for ax in row]
+    for ax, state, square in zip(axes, states, squares, strict=False):
         heat.matrix(ax, square[np.ix_(order, order)], names, names, scale)
         ax.set(title=axis.name(state), xlabel="language")
         ax.label_outer()
-    for ax in grid[1:].flat[len(states) :]:
+    for ax in axes[len(states) :]:
         ax.remove()
     scale.bar(figure, figure.axes)
-    sheets.title(figure, ds, "similarity of the languages' centroids", looks.note(ds))
-    return figure
+    return sheets.title(figure, ds, "similarity of the languages' centroids", looks.note(ds))
 
 
 def uncentred(ds: Dataset) -> str:
@@ -149,10 +143,10 @@ def uncentred(ds: Dataset) -> str:
     return in_states(ds, means, "Mean cosine of two languages' centroids as they are", ".3f")
 
 
-FIGURES: dict[str, style.Drawing] = {
-    "principal_coordinates": style.Drawing(principal_coordinates, explained),
+FIGURES = {
+    "principal_coordinates": Drawing(principal_coordinates, explained),
     "principal_components": looks.by_state(
         components, "principal components of each language", "number of components"
     ),
-    "centroid_similarity": style.Drawing(centroid_similarity, uncentred),
+    "centroid_similarity": Drawing(centroid_similarity, uncentred),
 }

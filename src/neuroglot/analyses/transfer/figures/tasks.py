@@ -1,26 +1,17 @@
 """Answers in each language without its transfer neurons, and without as many random neurons."""
 
-from dataclasses import replace
-from functools import partial
-
 from neuroglot.analyses.transfer.figures.looks import TYPES
-from neuroglot.figures import answers, style
+from neuroglot.figures import answers
 
-CHANGES = tuple(
-    answers.Change(
-        f"without_{kind}", f"random_{kind}", replace(look, label=f"without {look.label}")
-    )
-    for kind, look in TYPES.looks.items()
-)
+WITHOUT = TYPES.labelled(lambda _, label: f"without {label}")
+CHANGES = [
+    answers.Change(f"without_{name}", f"random_{name}", look)
+    for name, look in WITHOUT.looks.items()
+]
+
 SUBJECT = "without transfer neurons"
 
-FIGURES: dict[str, style.Drawing] = {
-    "task_accuracy": style.Drawing(
-        partial(answers.accuracy, changes=CHANGES, subject=SUBJECT),
-        partial(answers.finding_of_accuracy, changes=CHANGES),
-    ),
-    "task_log_probability": style.Drawing(
-        partial(answers.log_probability, changes=CHANGES, subject=SUBJECT),
-        partial(answers.finding_of_log_probability, changes=CHANGES),
-    ),
+FIGURES = {
+    "task_accuracy": answers.of_accuracy(CHANGES, SUBJECT),
+    "task_log_probability": answers.of_log_probability(CHANGES, SUBJECT),
 }
