@@ -34,8 +34,9 @@ def peak(times: int) -> float:
     """Peak resident megabytes of a process that loads the model and records the text."""
     from conftest import MODEL, text
     from neuroglot import store
+    from neuroglot.capture.blocks import Recording
     from neuroglot.capture.collectors import role_collectors
-    from neuroglot.capture.engine import Engine, Recording
+    from neuroglot.capture.engine import Engine
     from neuroglot.models.load import load
 
     engine = Engine(load(MODEL, "cpu"))

@@ -9,8 +9,10 @@ import torch
 
 from conftest import ratios, sized
 from neuroglot import store
+from neuroglot.capture.blocks import Recording
 from neuroglot.capture.collectors import role_collectors
-from neuroglot.capture.engine import Engine, Recording, _pad
+from neuroglot.capture.context import pad
+from neuroglot.capture.engine import Engine
 from neuroglot.models.ffn import backbone, record
 from neuroglot.tokens import Tokens
 
@@ -24,7 +26,7 @@ def bare_pass(model: torch.nn.Module, tokens: Tokens):
     batches = []
     while sequences:
         size = max(1, BATCH_TOKENS // len(sequences[0]))
-        batches.append([torch.from_numpy(part) for part in _pad(sequences[:size])])
+        batches.append(pad(sequences[:size]))
         sequences = sequences[size:]
     body = backbone(model)
 

@@ -150,7 +150,7 @@ def test_tokens_of_another_model_are_refused(fresh: Path) -> None:
         (["step", "lape", "neurons", "--model", "two"], "unknown model 'two'"),
         (["step", "lape", "neurons", "--model", "one", "--part", "x"], "takes no --part"),
         (["step", "experts", "frequency", "--model", "one"], "has no section 'experts'"),
-        (["draw", "lape", "nothing", "--model", "one"], "unknown family of figures 'nothing'"),
+        (["draw", "lape", "nothing", "--model", "one"], "unknown set of figures 'nothing'"),
         (["corpus", "plian", "en"], "unknown corpus 'plian'; did you mean 'plain'?"),
         (["corpus", "plain", "fi"], "unknown language 'fi'"),
         (["task", "facts", "en"], "unknown task 'facts'"),

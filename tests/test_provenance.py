@@ -588,6 +588,7 @@ def test_definitions_of_one_name_count_together(package: Package) -> None:
         ("def run(x, /, y): pass", "def run(x, y): pass"),
         ("def run(*x): pass", "def run(**x): pass"),
         ("run = {**A, 1: 2}", "run = {1: 2, **A}"),
+        ("run = {**A, 1: B}", "run = {1: A, **B}"),
         ("run = [x for x in A if x if B]", "run = [x for x in A if x and B]"),
         ("run = f(A, *B)", "run = f(*A, B)"),
         ("run = '1'", "run = 1"),

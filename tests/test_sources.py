@@ -38,12 +38,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package = Path(neuroglot.__file__).parent
     copytree(package / "data", tmp_path / "neuroglot" / "data")
     copytree(package / "tasks" / "data", tmp_path / "neuroglot" / "tasks" / "data")
-    folders = {
-        "neuroglot": tmp_path / "neuroglot",
-        "neuroglot.tasks": tmp_path / "neuroglot" / "tasks",
-    }
-    for module in (shipped, cldr, edits, facts, nli):
-        monkeypatch.setattr(module, "files", folders.__getitem__)
+    monkeypatch.setattr(shipped, "files", lambda _package: tmp_path / "neuroglot")
     forget()
     yield tmp_path / "neuroglot"
     forget()
@@ -87,11 +82,11 @@ class TestShippedData:
     ) -> None:
         monkeypatch.setattr(keys, "fingerprint", lambda *targets: str(targets))
         source, cache = task(source="nli"), keys.Digests(tmp_path / "keys.json")
-        before = {one: keys.task_key(source, one, cache) for one in ("de", "fr")}
+        before = {one: keys.source_key(source, one, cache) for one in ("de", "fr")}
         file = data / "tasks" / "data" / "nli.tsv"
         assert changed(source, file, "Die Katze schläft", "Die Katze ruht", "de") == {"de"}
-        assert keys.task_key(source, "de", cache) != before["de"]
-        assert keys.task_key(source, "fr", cache) == before["fr"]
+        assert keys.source_key(source, "de", cache) != before["de"]
+        assert keys.source_key(source, "fr", cache) == before["fr"]
 
     def test_an_item_counts_if_it_is_drawn(self, data: Path) -> None:
         file, few = data / "tasks" / "data" / "nli.tsv", task(source="nli", max_items=3)

@@ -7,7 +7,8 @@ import measure
 import numpy as np
 
 from neuroglot import store
-from neuroglot.capture.engine import Engine, Recording
+from neuroglot.capture.blocks import Recording
+from neuroglot.capture.engine import Engine
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.models.load import load as load_model
 from neuroglot.tokens import Tokens

@@ -7,7 +7,7 @@ import xarray as xr
 from neuroglot import store
 from neuroglot.errors import NeuroglotError
 
-# Groups with raw rows; the group with the most tokens first.
+# Groups with raw rows, from the group with the most tokens to that with the fewest.
 RAW = ("rows", "sample", "prompts")
 
 
@@ -17,17 +17,13 @@ def open_activations(
     """Open the activations of a model's neurons at the tokens of a text, as one labelled dataset.
 
     ``act [layer, row, neuron]`` is the input of the FFN's output matrix at the tokens with raw
-    rows. ``attrs["group"]`` names the group: ``rows`` (every token), ``sample`` (tokens that end a
-    prefix of the first segments) or ``prompts`` (the last token of each prompt). If several were
-    recorded, the first of these is opened. Each row has the coordinates ``token`` (its text, with a
-    space as ``␣``), ``token_id``, ``segment`` and ``position``. Layers and neurons count from 0.
-    Values are read when they are used.
+    rows. ``attrs["group"]`` names the group that the rows are of: ``rows`` (every token),
+    ``sample`` (tokens that end a prefix of the first segments) or ``prompts`` (the last token of
+    each prompt); of several, the first in this order is opened. Each row has the coordinates
+    ``token`` (its text, with a space as ``␣``), ``token_id``, ``segment`` and ``position``. Layers
+    and neurons count from 0. Values are read when they are used.
 
-    Args:
-        model: id of the model.
-        corpus: id of a corpus or a task.
-        language: id of the language.
-        results: the folder of the results.
+    ``corpus`` is the id of a corpus or a task, ``results`` the folder of the results.
 
     Raises:
         NeuroglotError: the text was not recorded, or not with raw rows.
@@ -41,7 +37,7 @@ def open_activations(
     path = folder / corpus / f"{language}.zarr"
     groups = store.held(path)
     if not groups:
-        there = sorted(f"{one.parent.name} {one.stem}" for one in folder.glob("*/*.zarr"))
+        there = sorted(f"{other.parent.name} {other.stem}" for other in folder.glob("*/*.zarr"))
         raise NeuroglotError(
             f"{path} holds no recording; of {model} there is "
             f"{', '.join(there) or 'nothing'} in {folder}"
@@ -52,5 +48,5 @@ def open_activations(
             f"{path} holds no raw rows, only statistics ({', '.join(groups)}); set "
             "experts.scores_from: rows or configure roles, which record some, and run again"
         )
-    data: xr.Dataset = xr.open_zarr(path / raw[0], chunks=None)
-    return data
+    rows: xr.Dataset = xr.open_zarr(path / raw[0], chunks=None)
+    return rows

@@ -46,8 +46,10 @@ def main() -> None:
 
 def _printable(message: str) -> str:
     """Escape control characters: libraries' messages may quote bytes of damaged files."""
-    kept = (c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in message.rstrip())
-    return "".join(kept)
+    return "".join(
+        character if character.isprintable() or character == "\n" else repr(character)[1:-1]
+        for character in message.rstrip()
+    )
 
 
 def _messages(error: Exception) -> list[str]:
@@ -58,8 +60,8 @@ def _messages(error: Exception) -> list[str]:
         return [str(error)]
     if isinstance(error, ValidationError):  # the configuration is checked earlier
         return [
-            f"settings: {'.'.join(map(str, found['loc']))}: {found['msg']}"
-            for found in error.errors()
+            f"settings: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in error.errors()
         ]
     if isinstance(error, OSError) and error.errno in ENVIRONMENT:
         return [f"{_place(error)}: {error.strerror}"]
@@ -74,7 +76,7 @@ FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used 
 
 
 def _disk_full(error: BaseException | None) -> str | None:
-    """Word the message for a full disk, whatever error a library raised for it; else None."""
+    """The message, if a full disk caused an error of whatever type; else None."""
     while error is not None:
         in_rust = re.search(r"\(os error (\d+)\)", str(error))  # safetensors' wording
         number = int(in_rust[1]) if in_rust else getattr(error, "errno", None)
@@ -88,8 +90,8 @@ def _place(error: BaseException) -> str:
     """The file that an error names, or the path that the command was writing."""
     from neuroglot.files import written
 
-    named = (getattr(error, name, None) for name in ("filename2", "filename"))
-    return str(next((name for name in [*named, *written[-1:]] if name is not None), "output"))
+    named = (getattr(error, attribute, None) for attribute in ("filename2", "filename"))
+    return str(next((path for path in [*named, *written[-1:]] if path is not None), "output"))
 
 
 @app.callback()
@@ -168,7 +170,7 @@ def record(
     ],
     config: Config = CONFIG,
 ) -> None:
-    """Record what a model's neurons do reading one language, all targets in one pass each text."""
+    """Record a model's neurons while it reads one language; it reads each text once."""
     from neuroglot.commands import make_recordings
 
     make_recordings(_read(config), model, language, targets)
@@ -178,8 +180,10 @@ def record(
 def step(
     analysis: Analysis,
     name: Annotated[str, typer.Argument(help="The step.")],
-    model: Annotated[str | None, typer.Option(help="Id of the model; none: it reads all.")] = None,
-    part: Annotated[str | None, typer.Option(help="Which part, of a step in parts.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Id of the model; left out for a step that reads all models.")
+    ] = None,
+    part: Annotated[str | None, typer.Option(help="The part, for a step that has parts.")] = None,
     config: Config = CONFIG,
 ) -> None:
     """Reduce recordings, models and texts to one dataset and its tables."""
@@ -192,7 +196,9 @@ def step(
 def draw(
     analysis: Analysis,
     figure_set: Annotated[str, typer.Argument(help="The set of figures.")],
-    model: Annotated[str | None, typer.Option(help="Id of the model; none: all.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Id of the model; left out for figures of all models.")
+    ] = None,
     config: Config = CONFIG,
 ) -> None:
     """Draw a set of figures as SVG and PNG."""
@@ -210,7 +216,7 @@ def report(config: Config = CONFIG) -> None:
 
 
 @app.command()
-def summary(config: Config = Path("config.yaml")) -> None:
+def summary(config: Config = CONFIG) -> None:
     """Say where the results are."""
     from neuroglot.summary import run
 
@@ -220,9 +226,7 @@ def summary(config: Config = Path("config.yaml")) -> None:
 @config_app.command()
 def check(config: Config = CONFIG) -> None:
     """Validate a configuration file and say what it asks for."""
-    from neuroglot.config import load_file
-
-    loaded = load_file(config)
+    loaded = _read(config)
     print(
         f"{config} is valid: {len(loaded.models)} models, {len(loaded.corpora)} corpora, "
         f"{len(loaded.languages)} languages"

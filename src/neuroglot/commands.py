@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from neuroglot import layout
 from neuroglot.analyses import ANALYSES
@@ -31,7 +31,7 @@ def make_model(config: Config, model: str) -> None:
 
     settings = _known("model", model, config.models)
     card = normalise(settings, to_write(layout.model(model)))
-    width = "–".join(str(one) for one in sorted({min(card.neurons), card.widest}))
+    width = "–".join(map(str, sorted({min(card.neurons), card.widest})))
     print(
         f"{model}: {card.model_type}, {card.layers} layers of {width} "
         f"{'gated ' if card.gated else ''}{card.activation} neurons, {card.parameters:,} parameters"
@@ -65,8 +65,8 @@ def make_items(config: Config, task: str, language: str) -> None:
     _say(language, f"{len(reading.items)} items", reading.notes)
 
 
-def _say(language: str, found: str, notes: Sequence[str]) -> None:
-    print(f"{language}: {found}")
+def _say(language: str, size: str, notes: Sequence[str]) -> None:
+    print(f"{language}: {size}")
     for note in notes:
         print(f"  {note}")
 
@@ -95,7 +95,7 @@ def make_recordings(config: Config, model: str, language: str, targets: Sequence
     for source, targets_of_source in needed.targets(model, targets).items():
         _known("language", language, config.corpus_languages(source))
         for reads in dict.fromkeys(map(needed.reads, targets_of_source)):
-            together = [one for one in targets_of_source if needed.reads(one) == reads]
+            together = [target for target in targets_of_source if needed.reads(target) == reads]
             groups = {
                 needed.groups[model][target]: needed.key(model, target, language)
                 for target in together
@@ -119,12 +119,12 @@ def make_reduction(
     """Run one job of a step."""
     from neuroglot.analyses.run import run_step
 
-    found = _configured(config, analysis)
-    step = _known("step", name, {one.name: one for one in found.steps})
+    declared = _configured(config, analysis)
+    step = _known("step", name, {step.name: step for step in declared.steps})
     section = config.section(analysis)
-    scope = _scope(config, found, step, model, part)
+    scope = _scope(config, declared, step, model, part)
     run_step(
-        found,
+        declared,
         step,
         step.inputs(config, section, scope),
         step.settings(config, section, scope),
@@ -137,11 +137,10 @@ def make_figures(config: Config, analysis: str, figure_set: str, model: str | No
     """Draw a set of figures as SVG and PNG."""
     from neuroglot.analyses.run import draw_figures
 
-    found = _configured(config, analysis)
-    figures = _known("set of figures", figure_set, {one.name: one for one in found.figures})
-    steps = [found.step(one) for one in figures.steps]
-    scope = _scope(config, found, steps[0], model, None)
-    draw_figures(found, figures, scope, to_write(layout.figures(analysis, model)))
+    declared = _configured(config, analysis)
+    figures = _known("set of figures", figure_set, {each.name: each for each in declared.figures})
+    scope = _scope(config, declared, declared.step(figures.steps[0]), model, None)
+    draw_figures(declared, figures, scope, to_write(layout.figures(analysis, model)))
 
 
 def make_report(config: Config) -> None:
@@ -151,40 +150,36 @@ def make_report(config: Config) -> None:
     write_report(config, to_write(layout.REPORT))
 
 
-def _configured(config: Config, name: str) -> Analysis:  # type: ignore[type-arg]
-    found = _known("analysis", name, ANALYSES)
+def _configured(config: Config, name: str) -> Analysis[Any]:
+    analysis = _known("analysis", name, ANALYSES)
     if config.section(name) is None:
         raise NeuroglotError(f"{name}: the configuration has no section {name!r}; add it")
-    return found
+    return analysis
 
 
 def _scope(
     config: Config,
-    analysis: Analysis,  # type: ignore[type-arg]
-    step: Step,  # type: ignore[type-arg]
+    analysis: Analysis[Any],
+    step: Step[Any, Any, Any],
     model: str | None,
     part: str | None,
 ) -> Scope:
     models = config.models_of(analysis.name, step.causal)
     parts = step.parts(config, config.section(analysis.name)) if step.parts else []
-    for what, given, known in (
+    for option, given, known in (
         ("model", model, [] if step.compares_models else models),
         ("part", part, parts),
     ):
         if (given is None) != (not known):
-            asked = f"name one of {', '.join(known)}" if known else f"it takes no --{what}"
+            asked = f"name one of {', '.join(known)}" if known else f"it takes no --{option}"
             raise NeuroglotError(f"{analysis.name} {step.name}: {asked}")
         if given is not None:
-            _known(what, given, dict.fromkeys(known))
+            _known(option, given, known)
     return Scope(tuple(models) if model is None else (model,), part)
 
 
-def _known(kind: str, name: str, known: Mapping[str, Value] | Sequence[str]) -> Value:
-    """Look up a name.
-
-    Raises:
-        NeuroglotError: the name is unknown.
-    """
+def _known(noun: str, name: str, known: Mapping[str, Value] | Sequence[str]) -> Value:
+    """Look up a name; raise an error if it is unknown."""
     if name not in known:
-        raise NeuroglotError(unknown_name(kind, name, known))
+        raise NeuroglotError(unknown_name(noun, name, known))
     return known[name] if isinstance(known, Mapping) else name  # type: ignore[return-value]

@@ -4,12 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import (
-    Field,
-    ValidationError,
-    create_model,
-    model_validator,
-)
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from neuroglot import layout, ownership
 from neuroglot.analyses import ANALYSES
@@ -58,11 +53,11 @@ class Config(Section):
             raise ValueError(f"no analysis is configured; add one of {', '.join(ANALYSES)}")
         sections = [("perplexity", self.perplexity), *self._sections()]
         for name, section in sections:
-            for key, names, one in named(section) if section else ():
+            for key, names, entry in named(section) if section else ():
                 known = getattr(self, names.section)
-                if one not in known:
-                    what = unknown_name(ENTRIES[names.section], one, known)
-                    raise ValueError(f"{name}.{key}: {what}")
+                if entry not in known:
+                    message = unknown_name(ENTRIES[names.section], entry, known)
+                    raise ValueError(f"{name}.{key}: {message}")
         if both := sorted(set(self.tasks) & set(self.corpora)):
             raise ValueError(f"tasks.{both[0]}: a corpus has this name too; give the task another")
         for problem in self._problems():
@@ -116,8 +111,8 @@ class Config(Section):
         section = self.section(analysis)
         chosen = section.models
         if chosen is None:
-            read = [self.models_of(one) for one in ANALYSES[analysis].reads(self, section)]
-            chosen = [model for model in self.models if all(model in own for own in read)]
+            read = list(map(self.models_of, ANALYSES[analysis].reads(self, section)))
+            chosen = [model for model in self.models if all(model in models for models in read)]
         if causal and section.causal_models is not None:
             chosen = section.causal_models
         return [model for model in self.models if model in chosen]
@@ -125,9 +120,9 @@ class Config(Section):
     @property
     def all_languages(self) -> list[str]:
         """All languages of any corpus or task, in drawing order."""
-        texts = [*self.corpora.values(), *self.tasks.values()]
-        own = [language for text in texts for language in text.languages or ()]
-        return list(dict.fromkeys([*self.languages, *own]))
+        sources = [*self.corpora.values(), *self.tasks.values()]
+        further = [language for source in sources for language in source.languages or ()]
+        return list(dict.fromkeys([*self.languages, *further]))
 
     def corpus_languages(self, *names: str) -> list[str]:
         """All languages of the named corpora and tasks, in drawing order."""
@@ -163,13 +158,10 @@ class Config(Section):
 
     def facts(self, languages: Iterable[str]) -> dict[str, LanguageFacts]:
         """The facts about languages that reductions and figures use."""
-        found = {}
-        for one in languages:
-            known = self.language(one)
-            found[one] = LanguageFacts(
-                name=known.name, family=known.family, genus=known.genus, script=known.script
-            )
-        return found
+        return {
+            language: LanguageFacts.model_validate(self.language(language), from_attributes=True)
+            for language in languages
+        }
 
 
 def _with_sections() -> type[Config]:
@@ -204,8 +196,8 @@ def load(settings: Mapping[str, Any], files: Sequence[Path] = ()) -> Config:
         config = Configuration.model_validate(dict(settings))
     except ValidationError as error:
         name = ", ".join(map(str, files)) or "configuration"
-        found = error.errors()
-        raise NeuroglotError("\n".join([f"{name}:", *_first(_word(e) for e in found)])) from None
+        faults = _first(map(_word, error.errors()))
+        raise NeuroglotError("\n".join([f"{name}:", *faults])) from None
     problems = list(_missing(config))
     if problems:
         raise NeuroglotError("\n".join(_first(problems)))
@@ -229,10 +221,10 @@ def _missing(config: Config) -> Iterator[str]:
             config.language(language)
         except NeuroglotError as error:
             yield f"languages: {error}"
-    for kind, texts in (("corpora", config.corpora), ("tasks", config.tasks)):
-        for name, text in texts.items():
-            for problem in text.problems(config.corpus_languages(name)):
-                yield f"{kind}.{name}: {problem}"
+    for section, sources in (("corpora", config.corpora), ("tasks", config.tasks)):
+        for name, source in sources.items():
+            for problem in source.problems(config.corpus_languages(name)):
+                yield f"{section}.{name}: {problem}"
     for name in config.tasks:
         if len(read := config.corpus_languages(name)) < 2:
             yield (
@@ -265,7 +257,7 @@ def _keys(model: Any, path: Sequence[Any]) -> list[str]:
     """The valid keys of a section, found by following an error's location through the models."""
     nodes = [model]
     for part in path:
-        nodes = [found for node in nodes for found in _children(node, str(part))]
+        nodes = [child for node in nodes for child in _children(node, str(part))]
     return sorted({key for node in nodes for key in getattr(node, "model_fields", {})})
 
 
@@ -273,27 +265,23 @@ def _children(node: Any, part: str) -> list[Any]:
     fields = getattr(node, "model_fields", {})
     if part in fields:
         return [fields[part].annotation, *_arguments(fields[part].annotation)]
-    if "source" in fields and part == _literal(fields["source"].annotation):
+    if "source" in fields and [part] == _arguments(fields["source"].annotation):
         return [node]  # a discriminated union's location names the chosen member
     return list(_arguments(node)) or ([node] if not fields else [])
 
 
 def _arguments(annotation: Any) -> list[Any]:
-    found = []
+    arguments = []
     for argument in getattr(annotation, "__args__", ()):
-        found += [argument, *_arguments(argument)]
-    return found
-
-
-def _literal(annotation: Any) -> Any:
-    return next(iter(getattr(annotation, "__args__", ())), None)
+        arguments += [argument, *_arguments(argument)]
+    return arguments
 
 
 def load_file(file: Path) -> Config:
-    """Read and validate a configuration file, or the configuration kept with the results.
+    """Read and validate a configuration file, or the configuration that is kept with the results.
 
     Raises:
-        NeuroglotError: as ``load``; or the kept configuration is missing or damaged.
+        NeuroglotError: the configuration has faults, or the kept one is missing or damaged.
     """
     if file != layout.CONFIGURATION:
         return load(read_yaml(file), [file])

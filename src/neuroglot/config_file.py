@@ -25,13 +25,13 @@ class _StrictLoader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError, TypeError) as error:
-            kind = node.tag.rpartition(":")[2]  # SafeLoader does not catch such errors
-            problem = f"{str(node.value)[:80]!r} is no {kind}"
+            expected = node.tag.rpartition(":")[2]  # SafeLoader does not catch such errors
+            problem = f"{str(node.value)[:80]!r} is no {expected}"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 
 def _count(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
-    """Count the values of a node with aliases expanded; long texts count as several values."""
+    """Count the values of a node, each alias as all that it stands for, long texts as several."""
     if isinstance(node, yaml.ScalarNode):
         return 1 + len(node.value) // 100
     if node not in known:

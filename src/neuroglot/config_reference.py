@@ -38,27 +38,26 @@ def markdown() -> str:
 
 def _order(schema: dict[str, Any]) -> list[str]:
     """Names of definitions, in the order of their first reference."""
-    found: list[str] = []
+    names: list[str] = []
 
     def visit(node: Any) -> None:
         for name in _references(node):
-            if name not in found and "properties" in schema["$defs"][name]:
-                found.append(name)
+            if name not in names and "properties" in schema["$defs"][name]:
+                names.append(name)
                 visit(schema["$defs"][name])
 
     visit(schema["properties"])
-    return found
+    return names
 
 
 def _references(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         if "$ref" in node:
             yield node["$ref"].rpartition("/")[2]
-        for value in node.values():
-            yield from _references(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _references(value)
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from _references(part)
 
 
 def _rows(section: dict[str, Any]) -> Iterator[str]:
@@ -81,7 +80,7 @@ def _type(field: dict[str, Any]) -> str:
     if "const" in field:
         return f"`{field['const']}`"
     if "enum" in field:
-        return " or ".join(f"`{value}`" for value in field["enum"])
+        return " or ".join(f"`{choice}`" for choice in field["enum"])
     if "oneOf" in field:
         return ", ".join(_type(member) for member in field["oneOf"])
     if "anyOf" in field:

@@ -12,8 +12,9 @@ all:
 import ast
 import builtins
 import hashlib
+import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from glob import glob
@@ -23,7 +24,7 @@ from typing import Any, NamedTuple
 PACKAGE = __package__
 ROOT = Path(__file__).parent
 
-# The module that makes errors. Arguments of its functions are only words, as those of ``raise``.
+# The module that makes errors. Arguments of its functions are only words, like those of ``raise``.
 ERRORS = f"{PACKAGE}.errors"
 
 # Modules that change no result. A change of ``fingerprint`` shows in the values that it returns.
@@ -70,7 +71,7 @@ PLAIN_DECORATORS = frozenset(
 )
 
 _BUILTINS = frozenset(dir(builtins)) | {"__class__", "__file__", "__module__", "__qualname__"}
-_MODULE_ATTRIBUTES = frozenset(one for one in _BUILTINS if one.startswith("__"))
+_MODULE_ATTRIBUTES = frozenset(name for name in _BUILTINS if name.startswith("__"))
 _REACHES_MODULE = frozenset({"eval", "exec", "globals"})
 _IMPORTERS = frozenset({"__import__", "importlib.import_module", "importlib.__import__"})
 _LAYOUT = ("ctx", "kind", "type_comment", "type_ignores")
@@ -78,7 +79,7 @@ _LAYOUT = ("ctx", "kind", "type_comment", "type_ignores")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_BINDERS = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping)
+_BINDERS = (ast.arg, ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping)
 _LEAVES = (ast.Lambda, ast.Constant, ast.Load, ast.Store, str, type(None))
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -90,6 +91,10 @@ class Import(NamedTuple):
 
     module: str
     name: str | None
+
+    def then(self, attributes: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+        """The module, and the dotted name in it of an attribute of what is imported."""
+        return self.module, (*([self.name] if self.name else []), *attributes)
 
 
 Imports = dict[str, list[Import]]
@@ -141,15 +146,14 @@ def module(name: str) -> Module | None:
     if parts[0] != PACKAGE:
         return None
     stem = ROOT.joinpath(*parts[1:])
-    path = stem / "__init__.py"
-    found = Module(name, is_package=stem.is_dir())
-    if not found.is_package:
-        path = stem.with_name(f"{stem.name}.py")
-        if not path.is_file():
-            return None
-    if path.is_file():  # a folder without __init__.py is a package too
-        _survey(found, ast.parse(path.read_text("utf-8")).body)
-    return found
+    is_package = stem.is_dir()
+    path = stem / "__init__.py" if is_package else stem.with_name(f"{stem.name}.py")
+    here = Module(name, is_package)
+    if path.is_file():
+        _survey(here, ast.parse(path.read_text("utf-8")).body)
+    elif not is_package:  # a folder without __init__.py is a package too
+        return None
+    return here
 
 
 def files(root: Path) -> list[Path]:
@@ -166,93 +170,77 @@ def modules() -> tuple[str, ...]:
     return tuple(sorted(".".join((PACKAGE, *part)) for part in parts))
 
 
-def _survey(found: Module, body: Iterable[ast.stmt]) -> None:
+def _survey(here: Module, body: Iterable[ast.stmt]) -> None:
     """Sort a module's top-level statements into definitions, imports and others."""
     for node in body:
         match node:
             case ast.If(test=ast.Name("TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
-                for_types = Module(found.name, found.is_package, found.definitions, found.imports)
-                _survey(for_types, node.body)
-                _survey(found, node.orelse)
+                not_run = Module(here.name, here.is_package, here.definitions, here.imports)
+                _survey(not_run, node.body)
+                _survey(here, node.orelse)
             case ast.Import() | ast.ImportFrom():
-                _add_imports(found, node)
+                _add_imports(here, node)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                found.definitions.setdefault(node.name, []).append(node)
+                here.definitions.setdefault(node.name, []).append(node)
             case ast.Expr(value=ast.Constant()):
                 pass
             case _:
                 names = _assigned(node)
                 if names is None:
-                    found.statements.append(node)
-                    bound = _bindings([node], found)
-                    names = list(bound.names)
+                    here.statements.append(node)
+                    names = list(_bindings([node], here).names)
                     for inner in _inside(node, _IMPORTS):
-                        _add_imports(found, inner)
+                        _add_imports(here, inner)
                 for name in names:
-                    found.definitions.setdefault(name, []).append(node)
+                    here.definitions.setdefault(name, []).append(node)
 
 
-def _add_imports(found: Module, node: ast.AST) -> None:
-    for name, origin in _imported(node, found):
-        found.imports.setdefault(name, []).append(origin)
-    found.runs.update(_run_by(node, found))
+def _add_imports(here: Module, node: ast.Import | ast.ImportFrom) -> None:
+    for name, origin in _imported(node, here):
+        here.imports.setdefault(name, []).append(origin)
+    here.runs.update(_run_by(node, here))
 
 
 def _assigned(node: ast.stmt) -> list[str] | None:
     """The names that an assignment defines; None for anything else."""
     match node:
-        case ast.Assign():
-            waiting = list(node.targets)
-        case ast.AnnAssign() | ast.AugAssign():
-            waiting = [node.target]
+        case ast.Assign(targets=targets):
+            pass
+        case ast.AnnAssign(target=target) | ast.AugAssign(target=target):
+            targets = [target]
         case _:
             return None
-    names = []
-    while waiting:
-        match waiting.pop():
-            case ast.Name(id=name):
-                names.append(name)
-            case ast.Tuple(elts=parts) | ast.List(elts=parts):
-                waiting.extend(parts)
-            case ast.Starred(value=part):
-                waiting.append(part)
-            case _:  # such as an attribute: it changes an object
-                return None
-    return names
+    parts = [part for target in targets for part in ast.walk(target)]
+    if any(isinstance(part, ast.Attribute | ast.Subscript) for part in parts):
+        return None  # it changes an object
+    return [part.id for part in parts if isinstance(part, ast.Name)]
 
 
-def _from(node: ast.ImportFrom, at: Module) -> str:
+def _from(node: ast.ImportFrom, here: Module) -> str:
     """The module that names are imported from."""
-    base = node.module or ""
-    if node.level:
-        parts = at.name.split(".")
-        parents = parts[: len(parts) - node.level + at.is_package]
-        base = ".".join([*parents, base] if base else parents)
-    return base
+    if not node.level:
+        return node.module or ""
+    parts = here.name.split(".")
+    parents = parts[: len(parts) - node.level + here.is_package]
+    return ".".join([*parents, *([node.module] if node.module else [])])
 
 
-def _imported(node: ast.AST, at: Module) -> Iterator[tuple[str, Import]]:
+def _imported(node: ast.Import | ast.ImportFrom, here: Module) -> Iterator[tuple[str, Import]]:
     """The names that an import binds, with their origins; ``*`` stands for a star import."""
-    if isinstance(node, ast.Import):
-        for alias in node.names:
+    for alias in node.names:
+        if isinstance(node, ast.ImportFrom):
+            name = None if alias.name == "*" else alias.name
+            yield alias.asname or alias.name, Import(_from(node, here), name)
+        else:
             root = alias.name.partition(".")[0]
             yield alias.asname or root, Import(alias.name if alias.asname else root, None)
-    elif isinstance(node, ast.ImportFrom):
-        base = _from(node, at)
-        for alias in node.names:
-            name = None if alias.name == "*" else alias.name
-            yield alias.asname or alias.name, Import(base, name)
 
 
-def _run_by(node: ast.AST, at: Module) -> Iterator[str]:
+def _run_by(node: ast.Import | ast.ImportFrom, here: Module) -> Iterator[str]:
     """The modules that an import runs, each after the packages that contain it."""
-    names = []
-    if isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom):
-        base = _from(node, at)
-        names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    for parts in (name.split(".") for name in names):
+    inside = f"{_from(node, here)}." if isinstance(node, ast.ImportFrom) else ""
+    for alias in node.names:
+        parts = f"{inside}{alias.name}".split(".")
         yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
 
 
@@ -267,7 +255,7 @@ def origins(at: str, chain: tuple[str, ...]) -> frozenset[str]:
     Returns:
         Units of this package, and dotted names of objects outside it.
     """
-    found: set[str] = set()
+    ends: set[str] = set()
     seen: set[tuple[str, tuple[str, ...]]] = set()
     waiting = [(at, chain)]
     while waiting:
@@ -276,25 +264,22 @@ def origins(at: str, chain: tuple[str, ...]) -> frozenset[str]:
             continue
         seen.add(place)
         name, parts = place
-        known = module(name)
-        if known is None:
-            found.add(".".join((name, *parts)))
+        here = module(name)
+        if here is None:
+            ends.add(".".join((name, *parts)))
         elif not parts:  # the module is passed around
-            found.add(f"{name}:*")
+            ends.add(f"{name}:*")
         else:
-            first, rest = parts[0], parts[1:]
-            ways = [
-                (one.module, rest if one.name is None else (one.name, *rest))
-                for one in known.imports.get(first, ())
-            ]
+            first, *rest = parts
+            ways = [origin.then(rest) for origin in here.imports.get(first, ())]
             if module(f"{name}.{first}") is not None:
-                ways.append((f"{name}.{first}", rest))
+                ways.append((f"{name}.{first}", tuple(rest)))
             waiting.extend(ways)
-            if first in known.definitions:
-                found.add(f"{name}:{first}")
+            if first in here.definitions:
+                ends.add(f"{name}:{first}")
             elif not ways and first not in _MODULE_ATTRIBUTES:
-                found.add(f"{name}:*")
-    return frozenset(found)
+                ends.add(f"{name}:*")
+    return frozenset(ends)
 
 
 # --- units ----------------------------------------------------------------------------------
@@ -308,10 +293,10 @@ def named(at: str, name: str) -> Sequence[str]:
     """
     if "[" in name:
         return [f"{at}:{name}"]
-    found = [one for one in origins(at, tuple(name.split("."))) if _is_unit(one)]
-    if not found or f"{at}:*" in found:
+    units = list(filter(_is_unit, origins(at, tuple(name.split(".")))))
+    if not units or f"{at}:*" in units:
         raise LookupError(f"{at} defines no {name}")
-    return found
+    return units
 
 
 @cache
@@ -322,38 +307,35 @@ def reading(unit: str) -> Reading | None:
         LookupError: the module does not define the name, or the table has no such entry.
     """
     at, _, name = unit.partition(":")
-    found = module(at)
-    if found is None:
+    here = module(at)
+    if here is None:
         return None
     if not name:
-        return _read_run(found)
+        return _read_run(here)
     if name == "*":
-        return Reading("", frozenset(_everything(found)))
-    reader = _Reader(found, unit)
-    for node in _nodes(found, unit):
-        if unit in TABLES:
-            if isinstance(node, ast.AnnAssign):
-                reader.annotation(node.annotation)
-        else:
-            reader.read(node)
+        return Reading("", frozenset(_everything(here)))
+    reader = _Reader(here, unit)
     reader.refers_to.add(at)
-    return reader.reading()
+    nodes = _nodes(here, unit)
+    if unit in TABLES:
+        types = [node.annotation for node in nodes if isinstance(node, ast.AnnAssign)]
+        return reader.reading(list(map(reader.annotation, types)))
+    return reader.reading(reader.visit(nodes))
 
 
 def annotated(unit: str) -> frozenset[str]:
     """The units named in annotations of parameters of a function or of a class's methods."""
-    at = unit.partition(":")[0]
-    found = module(at)
-    if found is None:
+    here = module(unit.partition(":")[0])
+    if here is None:
         return frozenset()
-    reader = _Reader(found, unit)
-    for node in _nodes(found, unit):
+    reader = _Reader(here, unit)
+    for node in _nodes(here, unit):
         for function in node.body if isinstance(node, ast.ClassDef) else [node]:
-            kinds = _by_kind(function.args) if isinstance(function, _Function) else ()
-            for annotation in (one.annotation for kind in kinds for one in kind):
-                if annotation:
-                    reader.annotation(annotation)
-    return reader.reading().refers_to
+            parameters = _parameters(function.args) if isinstance(function, _Function) else []
+            for parameter in itertools.chain(*parameters):
+                if parameter.annotation:
+                    reader.annotation(parameter.annotation)
+    return frozenset(reader.refers_to)
 
 
 def counts(unit: str) -> bool:
@@ -361,16 +343,16 @@ def counts(unit: str) -> bool:
     return unit.partition(":")[0] not in UNCOUNTED and not WORDS.fullmatch(unit)
 
 
-def _nodes(found: Module, unit: str) -> Sequence[ast.AST]:
+def _nodes(here: Module, unit: str) -> list[ast.AST]:
     """The statements that define a unit, or the expression of a table's entry."""
     name, _, key = unit.partition(":")[2].partition("[")
-    nodes = found.definitions.get(name)
+    nodes = here.definitions.get(name)
     if nodes is None:
-        raise LookupError(f"{found.name} defines no {name}")
+        raise LookupError(f"{here.name} defines no {name}")
     if not key:
         return nodes
     tables = (getattr(node, "value", None) for node in nodes)
-    entries = [
+    entries: list[ast.AST] = [
         value
         for table in tables
         if isinstance(table, ast.Dict)
@@ -378,78 +360,76 @@ def _nodes(found: Module, unit: str) -> Sequence[ast.AST]:
         if isinstance(known, ast.Constant) and known.value == key.removesuffix("]")
     ]
     if not entries:
-        raise LookupError(f"{found.name}: {name} has no entry {key.removesuffix(']')!r}")
+        raise LookupError(f"{here.name}: {name} has no entry {key.removesuffix(']')!r}")
     return entries
 
 
-def _everything(found: Module) -> Iterator[str]:
-    yield found.name
-    yield from (f"{found.name}:{name}" for name in found.definitions)
-    for name, ways in found.imports.items():
-        for one in ways:
-            yield from origins(found.name, (name,)) if one.name else origins(one.module, ())
-    yield from (f"{name}:*" for name in modules() if name.startswith(f"{found.name}."))
+def _everything(here: Module) -> Iterator[str]:
+    yield here.name
+    yield from (f"{here.name}:{name}" for name in here.definitions)
+    for name in here.imports:
+        yield from origins(here.name, (name,))
+    yield from (f"{name}:*" for name in modules() if name.startswith(f"{here.name}."))
 
 
-def _read_run(found: Module) -> Reading:
+def _read_run(here: Module) -> Reading:
     """Read the code that importing a module runs, with the definitions that register themselves."""
-    reader = _Reader(found, found.name)
-    for node in found.statements:
-        reader.read(node)
-    reader.refers_to.update(filter(_is_unit, found.runs))
-    reader.refers_to.update(f"{star.module}:*" for star in found.imports.get("*", ()))
-    for name, nodes in found.definitions.items():
-        if any(_registers(found, node) for node in nodes):
-            reader.refers_to.add(f"{found.name}:{name}")
-    return reader.reading()
+    reader = _Reader(here, here.name)
+    reader.refers_to.update(filter(_is_unit, here.runs))
+    reader.refers_to.update(f"{star.module}:*" for star in here.imports.get("*", ()))
+    for name, nodes in here.definitions.items():
+        if any(_registers(here, node) for node in nodes):
+            reader.refers_to.add(f"{here.name}:{name}")
+    return reader.reading(reader.visit(here.statements))
 
 
-def _registers(found: Module, node: ast.AST) -> bool:
+def _registers(here: Module, node: ast.AST) -> bool:
     """Whether a definition is passed to code that may keep it, so that nothing need name it."""
     if isinstance(node, _DEFINITIONS):
         parts = [node, *(node.body if isinstance(node, ast.ClassDef) else ())]
-        decorators = (one for part in parts for one in getattr(part, "decorator_list", ()))
-        handed_to = [one.func if isinstance(one, ast.Call) else one for one in decorators]
+        lists = [getattr(part, "decorator_list", []) for part in parts]
+        receivers = list(map(_without_call, itertools.chain(*lists)))
     else:
-        handed_to = [one.func for one in _inside(node, (ast.Call,))]
-    for chain in map(_chain, handed_to):
-        if not chain or not _is_global(found, chain[0]):
+        receivers = [call.func for call in _inside(node, (ast.Call,))]
+    for chain in map(_chain, receivers):
+        if not chain or not _is_global(here, chain[0]):
             continue
-        units = origins(found.name, chain)
-        is_method = bool(chain[1:]) and origins(found.name, chain[:-1]) == units
-        for unit in (one for one in units if _defined(one) and counts(one)):
-            known = reading(unit)
-            if is_method or (known is not None and known.changes_state):
-                return True
+        units = origins(here.name, chain)
+        is_method = bool(chain[1:]) and origins(here.name, chain[:-1]) == units
+        for unit in units:
+            if _defined(unit) and counts(unit):
+                receiver = reading(unit)
+                if is_method or (receiver is not None and receiver.changes_state):
+                    return True
     return False
 
 
 def _defined(unit: str) -> Sequence[ast.AST]:
     """The statements that define a unit; empty for names outside this package."""
     at, _, name = unit.partition(":")
-    found = module(at)
-    return found.definitions.get(name, ()) if found else ()
+    here = module(at)
+    return here.definitions.get(name, ()) if here else ()
 
 
 def _is_object(unit: str) -> bool:
     """Whether a unit is an object of this package that is neither function nor class."""
     nodes = _defined(unit)
-    return bool(nodes) and not any(isinstance(one, _DEFINITIONS) for one in nodes)
+    return bool(nodes) and not any(isinstance(node, _DEFINITIONS) for node in nodes)
 
 
-def _is_global(found: Module, name: str) -> bool:
-    return name in found.definitions or name in found.imports
+def _is_global(here: Module, name: str) -> bool:
+    return name in here.definitions or name in here.imports
 
 
-def _inside(node: ast.AST, kinds: tuple[type[Any], ...]) -> Iterator[Any]:
-    """Nodes of some kinds in a statement, without those in functions that it defines."""
+def _inside(node: ast.AST, types: tuple[type[Any], ...]) -> Iterator[Any]:
+    """Nodes of some types in a statement, without those in functions that it defines."""
     waiting = [node]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, kinds):
-            yield one
-        if not isinstance(one, _Function | ast.Lambda):
-            waiting.extend(ast.iter_child_nodes(one))
+        inner = waiting.pop()
+        if isinstance(inner, types):
+            yield inner
+        if not isinstance(inner, _Function | ast.Lambda):
+            waiting.extend(ast.iter_child_nodes(inner))
 
 
 def _chain(node: ast.AST) -> tuple[str, ...]:
@@ -473,7 +453,7 @@ class _Scope:
     is_class: bool = False
 
 
-def _bindings(body: Iterable[ast.AST], at: Module, is_class: bool = False) -> _Scope:
+def _bindings(body: Iterable[ast.AST], here: Module, is_class: bool = False) -> _Scope:
     """Find the names that statements bind, without names in nested functions and classes."""
     names: Imports = {}
     of_module: set[str] = set()
@@ -481,32 +461,32 @@ def _bindings(body: Iterable[ast.AST], at: Module, is_class: bool = False) -> _S
     waiting: list[Any] = list(body)
     while waiting:  # ``match`` would take three times as long
         node = waiting.pop()
-        kind = type(node)
-        if kind is ast.Name:
+        node_type = type(node)
+        if node_type is ast.Name:
             if type(node.ctx) is not ast.Load:
                 names.setdefault(node.id, [])
-        elif kind in _DEFINITIONS:
+        elif node_type in _DEFINITIONS:
             names.setdefault(node.name, [])
-        elif kind in _IMPORTS:
-            for name, origin in _imported(node, at):
+        elif node_type in _IMPORTS:
+            for name, origin in _imported(node, here):
                 names.setdefault(name, []).append(origin)
-        elif kind is ast.Global:
+        elif node_type is ast.Global:
             of_module.update(node.names)
-        elif kind is ast.Nonlocal:
+        elif node_type is ast.Nonlocal:
             elsewhere.update(node.names)
-        elif kind in _COMPREHENSIONS:
+        elif node_type in _COMPREHENSIONS:
             for inner in ast.walk(node):
                 if isinstance(inner, ast.NamedExpr):
                     names.setdefault(inner.target.id, [])
-        elif kind not in _LEAVES:
+        elif node_type not in _LEAVES:
             for key in node._fields:
-                value = getattr(node, key)
-                if isinstance(value, list):
-                    waiting.extend(value)
-                elif isinstance(value, ast.AST):
-                    waiting.append(value)
-                elif isinstance(value, str) and kind in _BINDERS:
-                    names.setdefault(value, [])
+                part = getattr(node, key)
+                if isinstance(part, list):
+                    waiting.extend(part)
+                elif isinstance(part, ast.AST):
+                    waiting.append(part)
+                elif isinstance(part, str) and node_type in _BINDERS:
+                    names.setdefault(part, [])
     kept = {name: ways for name, ways in names.items() if name not in elsewhere}
     return _Scope(kept, frozenset(of_module), is_class)
 
@@ -514,39 +494,47 @@ def _bindings(body: Iterable[ast.AST], at: Module, is_class: bool = False) -> _S
 # --- code -----------------------------------------------------------------------------------
 
 
-class _Reader:
-    """Writes down the code that counts, and finds what its names refer to."""
+class _Reader(ast.NodeVisitor):
+    """Reduces code to nested lists of what counts, and finds what its names refer to."""
 
-    def __init__(self, at: Module, unit: str) -> None:
+    def __init__(self, here: Module, unit: str) -> None:
         self.refers_to: set[str] = set()
-        self._at = at
+        self._here = here
         self._unit = unit
         self._scopes: list[_Scope] = []
-        self._text: list[str] = []
         self._origins: dict[str, set[str]] = {}
         self._changes_state = False
 
-    def reading(self) -> Reading:
-        """The result of all that was read."""
-        origins = sorted((name, sorted(found)) for name, found in self._origins.items())
-        whole = f"{' '.join(self._text)} {origins}"
+    def reading(self, code: list[Any]) -> Reading:
+        """The result, if ``code`` is all that was read."""
+        origins = sorted((name, sorted(places)) for name, places in self._origins.items())
         return Reading(
-            hashlib.sha256(whole.encode()).hexdigest() if self._text else "",
+            hashlib.sha256(repr([code, origins]).encode()).hexdigest() if code else "",
             frozenset(self.refers_to),
             self._changes_state,
         )
 
-    def read(self, node: ast.AST) -> None:
-        """Read a node of any kind."""
-        special = _SPECIAL.get(type(node))
-        if special is None:
-            self._plain(node)
-        else:
-            special(self, node)
+    def visit(self, node: Any) -> Any:
+        """Read a node, a list of nodes, or a field that is no node; None if nothing counts."""
+        if isinstance(node, list):
+            return [code for part in node if (code := self.visit(part)) is not None]
+        if node is None:  # ``**others`` in a dictionary has no key
+            return "-"
+        return super().visit(node) if isinstance(node, ast.AST) else node
 
-    def annotation(self, node: ast.expr) -> None:
+    def generic_visit(self, node: ast.AST, *left_out: str) -> Any:
+        """Read all fields of a node that are not left out."""
+        return [
+            type(node).__name__,
+            *(
+                (key, self.visit(part))
+                for key, part in ast.iter_fields(node)
+                if key not in _LAYOUT and key not in left_out and part is not None and part != []
+            ),
+        ]
+
+    def annotation(self, node: ast.expr) -> Any:
         """Read an annotation that counts, including names in quotes."""
-        self.read(node)
         waiting = [node]
         while waiting:
             match waiting.pop():
@@ -564,6 +552,7 @@ class _Reader:
                     waiting.extend((left, right))
                 case ast.Tuple(elts=parts) | ast.List(elts=parts):
                     waiting.extend(parts)
+        return self.visit(node)
 
     def _quoted(self, text: str) -> None:
         try:
@@ -571,39 +560,8 @@ class _Reader:
         except SyntaxError:
             return
         names = (node.id for node in ast.walk(quoted) if isinstance(node, ast.Name))
-        if all(name in _BUILTINS or _is_global(self._at, name) for name in names):
-            self.read(quoted)
-
-    def _write(self, *parts: str) -> None:
-        self._text.extend(parts)
-
-    def _all(self, nodes: Iterable[ast.AST | None]) -> None:
-        for node in nodes:
-            if node is None:  # ``**others`` in a dictionary has no key
-                self._write("-")
-            else:
-                self.read(node)
-
-    def _plain(self, node: ast.AST, *left_out: str) -> None:
-        self._write("(", type(node).__name__)
-        for key in node._fields:
-            if key in _LAYOUT or key in left_out:
-                continue
-            value = getattr(node, key, None)
-            if isinstance(value, ast.AST):
-                self._write(key)
-                self.read(value)
-            elif isinstance(value, list):
-                if value:
-                    self._write(key)
-                    for one in value:
-                        if isinstance(one, str):
-                            self._write(one)
-                        else:
-                            self._all([one])
-            elif value is not None:
-                self._write(key, repr(value))
-        self._write(")")
+        if all(name in _BUILTINS or _is_global(self._here, name) for name in names):
+            self.visit(quoted)
 
     def _find(self, chain: tuple[str, ...]) -> frozenset[str]:
         """The origins of a dotted name: a builtin's is its name, and a local object has none."""
@@ -612,25 +570,22 @@ class _Reader:
         first, *rest = chain
         local = self._local(first)
         if local is not None:
-            ways = (
-                origins(one.module, (*([one.name] if one.name else []), *rest)) for one in local
-            )
-            return frozenset().union(*ways)
-        if first in _BUILTINS and not _is_global(self._at, first):
+            return frozenset().union(*(origins(*origin.then(rest)) for origin in local))
+        if first in _BUILTINS and not _is_global(self._here, first):
             return frozenset({first})
-        return origins(self._at.name, chain)
+        return origins(self._here.name, chain)
 
     def _refer(self, chain: tuple[str, ...]) -> None:
         """Note what a dotted name refers to."""
-        found = self._find(chain)
-        if found and found != {chain[0]}:
-            self._origins.setdefault(".".join(chain), set()).update(found)
-        for one in found:
-            if _is_unit(one):
-                self.refers_to.add(one)
-            elif one in _REACHES_MODULE:
-                self.refers_to.add(f"{self._at.name}:*")
-            elif one in _IMPORTERS or f"{one}.".startswith("sys.modules."):
+        places = self._find(chain)
+        if places and places != {chain[0]}:
+            self._origins.setdefault(".".join(chain), set()).update(places)
+        for place in places:
+            if _is_unit(place):
+                self.refers_to.add(place)
+            elif place in _REACHES_MODULE:
+                self.refers_to.add(f"{self._here.name}:*")
+            elif place in _IMPORTERS or f"{place}.".startswith("sys.modules."):
                 self._load(())
 
     def _local(self, name: str) -> Sequence[Import] | None:
@@ -644,146 +599,128 @@ class _Reader:
                     return scope.names[name]
                 if not depth:  # before a class binds a name, the module's is used
                     in_class = scope.names[name]
-        if in_class is not None and (in_class or not _is_global(self._at, name)):
+        if in_class is not None and (in_class or not _is_global(self._here, name)):
             return in_class
         return None
 
-    def _within(self, scope: _Scope, nodes: Iterable[ast.AST | None]) -> None:
+    def _within(self, scope: _Scope, nodes: list[Any]) -> Any:
         self._scopes.append(scope)
-        self._all(nodes)
+        code = self.visit(nodes)
         self._scopes.pop()
+        return code
 
-    # Each of the following methods reads one kind of node.
+    # Each of the following methods reads one type of node.
 
-    def _name(self, node: ast.Name) -> None:
-        self._write(node.id)
+    def visit_Name(self, node: ast.Name) -> Any:
         defines = isinstance(node.ctx, ast.Store) and (
             not self._scopes or self._scopes[-1].is_class
         )
         if not defines:
             self._refer((node.id,))
+        return node.id
 
-    def _attribute(self, node: ast.Attribute) -> None:
+    def visit_Attribute(self, node: ast.Attribute) -> Any:
+        self._note_change(node)
         chain = _chain(node)
-        if chain:
-            self._write(".".join(chain))
-            self._refer(chain)
-        else:
-            self._plain(node)
-        self._note_change(node, node.ctx)
+        if not chain:
+            return self.generic_visit(node)
+        self._refer(chain)
+        return ".".join(chain)
 
-    def _subscript(self, node: ast.Subscript) -> None:
-        self._plain(node)
-        self._note_change(node, node.ctx)
+    def visit_Subscript(self, node: ast.Subscript) -> Any:
+        self._note_change(node)
+        return self.generic_visit(node)
 
-    def _note_change(self, node: ast.AST, context: ast.expr_context) -> None:
-        if isinstance(context, ast.Load):
+    def _note_change(self, node: ast.Attribute | ast.Subscript) -> None:
+        if isinstance(node.ctx, ast.Load):
             return
-        while isinstance(node, ast.Attribute | ast.Subscript):
-            node = node.value
-        if isinstance(node, ast.Name) and self._local(node.id) != []:
+        root: ast.AST = node
+        while isinstance(root, ast.Attribute | ast.Subscript):
+            root = root.value
+        if isinstance(root, ast.Name) and self._local(root.id) != []:
             self._changes_state = True
 
-    def _constant(self, node: ast.Constant) -> None:
-        self._write(repr(node.value))
+    def visit_FunctionDef(self, node: _Function) -> Any:
+        names = [_chain(_without_call(decorator))[-1:] for decorator in node.decorator_list]
+        plain = all(name and name[0] in PLAIN_DECORATORS for name in names)
+        return [
+            type(node).__name__,
+            node.name,
+            self.visit(node.decorator_list),
+            *self._function(node.args, node.body, annotations=not plain),
+            self.annotation(node.returns) if node.returns and not plain else None,
+        ]
 
-    def _function(self, node: _Function) -> None:
-        self._write("(", type(node).__name__, node.name)
-        self._all(node.decorator_list)
-        decorators = (one.func if isinstance(one, ast.Call) else one for one in node.decorator_list)
-        plain = all(_chain(one)[-1:] and _chain(one)[-1] in PLAIN_DECORATORS for one in decorators)
-        self._arguments(node.args, annotations=not plain)
-        if node.returns and not plain:
-            self.annotation(node.returns)
-        self._within(self._function_scope(node.args, node.body), node.body)
-        self._write(")")
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - ast names the methods
 
-    def _lambda(self, node: ast.Lambda) -> None:
-        self._write("(", "Lambda")
-        self._arguments(node.args, annotations=False)
-        self._within(self._function_scope(node.args, [node.body]), [node.body])
-        self._write(")")
+    def visit_Lambda(self, node: ast.Lambda) -> Any:
+        return ["Lambda", *self._function(node.args, [node.body], annotations=False)]
 
-    def _arguments(self, arguments: ast.arguments, annotations: bool) -> None:
-        for kind in _by_kind(arguments):
-            self._write("|")
-            for one in kind:
-                self._write(one.arg)
-                if annotations and one.annotation:
-                    self.annotation(one.annotation)
-        self._write("=")
-        self._all([*arguments.defaults, *arguments.kw_defaults])
+    def _function(self, arguments: ast.arguments, body: list[Any], annotations: bool) -> list[Any]:
+        parameters = _parameters(arguments)
+        names = [
+            [
+                (each.arg, annotations and each.annotation and self.annotation(each.annotation))
+                for each in passed_alike
+            ]
+            for passed_alike in parameters
+        ]
+        defaults = self.visit([arguments.defaults, arguments.kw_defaults])
+        scope = _bindings([*itertools.chain(*parameters), *body], self._here)
+        return [names, defaults, self._within(scope, body)]
 
-    def _function_scope(self, arguments: ast.arguments, body: Iterable[ast.AST]) -> _Scope:
-        scope = _bindings(body, self._at)
-        for kind in _by_kind(arguments):
-            for one in kind:
-                scope.names.setdefault(one.arg, [])
-        return scope
+    def visit_ClassDef(self, node: ast.ClassDef) -> Any:
+        scope = _bindings(node.body, self._here, is_class=True)
+        outside = self.visit([node.decorator_list, node.bases, node.keywords])
+        return ["ClassDef", node.name, outside, self._within(scope, node.body)]
 
-    def _class(self, node: ast.ClassDef) -> None:
-        self._write("(", "ClassDef", node.name)
-        self._all(node.decorator_list)
-        self._write("|")
-        self._all([*node.bases, *node.keywords])
-        self._write("|")
-        self._within(_bindings(node.body, self._at, is_class=True), node.body)
-        self._write(")")
-
-    def _comprehension(self, node: _Comprehension) -> None:
+    def visit_ListComp(self, node: _Comprehension) -> Any:
         first, *others = node.generators
-        self._write("(", type(node).__name__)
-        self.read(first.iter)
-        targets = [inner for one in node.generators for inner in ast.walk(one.target)]
-        scope = _Scope({inner.id: [] for inner in targets if isinstance(inner, ast.Name)})
+        source = self.visit(first.iter)  # the only part that is outside of its scope
+        scope = _bindings([generator.target for generator in node.generators], self._here)
         made = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-        self._within(scope, [first.target, *first.ifs, *others, *made])
-        self._write(str([(one.is_async, len(one.ifs)) for one in node.generators]), ")")
+        inner = self._within(scope, [first.target, first.is_async, first.ifs, others, made])
+        return [type(node).__name__, source, inner]
 
-    def _annotated_assignment(self, node: ast.AnnAssign) -> None:
-        if self._scopes and self._scopes[-1].is_class:
-            self._plain(node, "annotation")
-            self.annotation(node.annotation)  # pydantic and dataclasses read it
-        elif node.value is not None:
-            self._plain(ast.Assign([node.target], node.value))
+    visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp  # noqa: N815
 
-    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
-        self._plain(node)
-        self.refers_to.update(filter(_is_unit, _run_by(node, self._at)))
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
+        if self._scopes and self._scopes[-1].is_class:  # pydantic and dataclasses read it
+            return [self.generic_visit(node, "annotation"), self.annotation(node.annotation)]
+        if node.value is None:
+            return None
+        return self.visit(ast.Assign([node.target], node.value))
 
-    def _global(self, node: ast.Global) -> None:
-        self._plain(node)
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> Any:
+        self.refers_to.update(filter(_is_unit, _run_by(node, self._here)))
+        return self.generic_visit(node)
+
+    visit_ImportFrom = visit_Import  # noqa: N815
+
+    def visit_Global(self, node: ast.Global) -> Any:
         self._changes_state = True
+        return self.generic_visit(node)
 
-    def _expression(self, node: ast.Expr) -> None:
+    def visit_Expr(self, node: ast.Expr) -> Any:
         """Leave out docstrings, and the words of messages that are only printed."""
-        if isinstance(node.value, ast.Constant):
-            return
         call = node.value
-        if isinstance(call, ast.Call) and self._only_says(call.func):
-            self._write("(", "Say")
-            self.read(call.func)
-            self._all(one for one in call.args if not _are_words(one))
-            self._all(one for one in call.keywords if not _are_words(one.value))
-            self._write(")")
-        else:
-            self._plain(node)
+        if isinstance(call, ast.Constant):
+            return None
+        if isinstance(call, ast.Call):
+            function = self._find(_chain(call.func))
+            if function in ({"print"}, {"warnings.warn"}):
+                arguments = [node for node in call.args if not _are_words(node)]
+                keywords = [node for node in call.keywords if not _are_words(node.value)]
+                return ["Say", self.visit([call.func, arguments, keywords])]
+        return self.generic_visit(node)
 
-    def _only_says(self, function: ast.expr) -> bool:
-        return self._find(_chain(function)) in ({"print"}, {"warnings.warn"})
+    def visit_Raise(self, node: ast.Raise) -> Any:
+        error = node.exc
+        if isinstance(error, ast.Call) and not self._is_of_this_package(error.func):
+            error = error.func
+        return ["Raise", self.visit(error), self.visit(node.cause)]
 
-    def _raise(self, node: ast.Raise) -> None:
-        self._write("(", "Raise")
-        if isinstance(node.exc, ast.Call) and not self._is_own_class(node.exc.func):
-            self.read(node.exc.func)
-        elif node.exc:
-            self.read(node.exc)
-        if node.cause:
-            self._write("from")
-            self.read(node.cause)
-        self._write(")")
-
-    def _is_own_class(self, function: ast.expr) -> bool:
+    def _is_of_this_package(self, function: ast.expr) -> bool:
         """Whether an exception is a class of this package, which may use its words."""
         return any(
             isinstance(node, ast.ClassDef)
@@ -792,27 +729,24 @@ class _Reader:
             for node in _defined(unit)
         )
 
-    def _assert(self, node: ast.Assert) -> None:
-        self._plain(node, "msg")
+    def visit_Assert(self, node: ast.Assert) -> Any:
+        return self.generic_visit(node, "msg")
 
-    def _call(self, node: ast.Call) -> None:
+    def visit_Call(self, node: ast.Call) -> Any:
         chain = _chain(node.func)
-        found = self._find(chain)
-        if found and all(one.partition(":")[0] == ERRORS for one in found):
-            self._write("(", "Error", ".".join(chain), ")")
-            return
-        self._write("(", "Call")
-        if found & _IMPORTERS:
-            self._write(".".join(chain))
+        places = self._find(chain)
+        if places and all(place.partition(":")[0] == ERRORS for place in places):
+            return ["Error", ".".join(chain)]
+        if places & _IMPORTERS:
+            function = ".".join(chain)
             self._load(node.args)
         else:
-            self.read(node.func)
-        self._all(node.args)
-        described = chain[-1:] == ("Field",)
-        self._all(one for one in node.keywords if not (described and one.arg == "description"))
-        self._write(")")
-        if chain[1:] and self._find(chain[:-1]) == found and any(map(_is_object, found)):
+            function = self.visit(node.func)
+        left_out = "description" if chain[-1:] == ("Field",) else ""
+        if chain[1:] and self._find(chain[:-1]) == places and any(map(_is_object, places)):
             self._changes_state = True  # the method may change it
+        keywords = [keyword for keyword in node.keywords if keyword.arg != left_out]
+        return ["Call", function, self.visit(node.args), self.visit(keywords)]
 
     def _load(self, arguments: Sequence[ast.expr]) -> None:
         """Note modules imported by a known name or known start of one; else the whole package."""
@@ -822,14 +756,20 @@ class _Reader:
             case [ast.Constant(value=str(name))] if not name.startswith("."):
                 self.refers_to.add(f"{name}:*")
             case [ast.JoinedStr(values=[ast.Constant(value=str(start)), *_])] if start[0] != ".":
-                self.refers_to.update(f"{one}:*" for one in modules() if one.startswith(start))
+                self.refers_to.update(f"{name}:*" for name in modules() if name.startswith(start))
             case _:
                 self.refers_to.add(f"{PACKAGE}:*")
 
 
-def _by_kind(arguments: ast.arguments) -> list[list[ast.arg]]:
-    lone = [[one] if one else [] for one in (arguments.vararg, arguments.kwarg)]
-    return [arguments.posonlyargs, arguments.args, lone[0], arguments.kwonlyargs, lone[1]]
+def _parameters(arguments: ast.arguments) -> list[list[ast.arg]]:
+    """The parameters of a function, by the way in which they are passed."""
+    variadic = [[node] if node else [] for node in (arguments.vararg, arguments.kwarg)]
+    return [arguments.posonlyargs, arguments.args, arguments.kwonlyargs, *variadic]
+
+
+def _without_call(decorator: ast.expr) -> ast.expr:
+    """A decorator's name, whether or not it is called with arguments."""
+    return decorator.func if isinstance(decorator, ast.Call) else decorator
 
 
 def _is_unit(origin: str) -> bool:
@@ -838,27 +778,3 @@ def _is_unit(origin: str) -> bool:
 
 def _are_words(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant | ast.JoinedStr)
-
-
-_SPECIAL: Mapping[type[ast.AST], Callable[[_Reader, Any], None]] = {
-    ast.AnnAssign: _Reader._annotated_assignment,
-    ast.Assert: _Reader._assert,
-    ast.AsyncFunctionDef: _Reader._function,
-    ast.Attribute: _Reader._attribute,
-    ast.Call: _Reader._call,
-    ast.ClassDef: _Reader._class,
-    ast.Constant: _Reader._constant,
-    ast.DictComp: _Reader._comprehension,
-    ast.Expr: _Reader._expression,
-    ast.FunctionDef: _Reader._function,
-    ast.GeneratorExp: _Reader._comprehension,
-    ast.Global: _Reader._global,
-    ast.Import: _Reader._import,
-    ast.ImportFrom: _Reader._import,
-    ast.Lambda: _Reader._lambda,
-    ast.ListComp: _Reader._comprehension,
-    ast.Name: _Reader._name,
-    ast.Raise: _Reader._raise,
-    ast.SetComp: _Reader._comprehension,
-    ast.Subscript: _Reader._subscript,
-}

@@ -11,8 +11,10 @@ class NeuroglotError(Exception):
     """
 
 
-def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
+def unknown_name(noun: str, name: str, valid: Iterable[str]) -> str:
     """Word a message for a ``name`` that is not in ``valid``, with the nearest valid name.
+
+    ``noun`` says what is named.
 
     Example:
         >>> unknown_name("corpus", "udrh", ["udhr", "django"])
@@ -21,9 +23,9 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
     names = sorted(valid)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
-        return f"unknown {kind} {name!r}; did you mean {near[0]!r}?"
+        return f"unknown {noun} {name!r}; did you mean {near[0]!r}?"
     shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
-    return f"unknown {kind} {name!r}; known: {shown or 'none'}"
+    return f"unknown {noun} {name!r}; known: {shown or 'none'}"
 
 
 def not_finite(what: str, of: str = "activations") -> NeuroglotError:

@@ -1,4 +1,4 @@
-"""Keys of models, texts and tasks. A key changes exactly if one of its inputs changes.
+"""Keys of models, corpora and tasks. A key changes exactly if one of its inputs changes.
 
 Keys are computed while the workflow is parsed, so nothing here loads a model or reads a text. A
 file is hashed only once, because hashing a checkpoint of 14 GB takes a minute.
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroglot import layout
-from neuroglot.corpora.base import Corpus
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import CARD, is_current, read_card
@@ -20,7 +19,6 @@ from neuroglot.packages import canonical, file_sha256
 from neuroglot.provenance import TICK, digest, fingerprint, state_of
 from neuroglot.sources import Source
 from neuroglot.store import write_json
-from neuroglot.tasks.base import Task
 
 if TYPE_CHECKING:
     from neuroglot.config import Config
@@ -36,11 +34,7 @@ class Digests:
     """
 
     def __init__(self, path: Path) -> None:
-        """Read the JSON file.
-
-        Args:
-            path: the JSON file, such as ``results/.digests.json``.
-        """
+        """Read the JSON file, such as ``results/.digests.json``."""
         self._path = path
         self._known = self._read()
 
@@ -62,13 +56,13 @@ class Digests:
             known = self._known.get(name)
             if isinstance(known, dict) and known.get("state") == before:
                 return str(known.get("sha256"))
-            found = file_sha256(file)
+            sha256 = file_sha256(file)
             settled = time.time_ns() - max(before["mtime"], before["ctime"]) > TICK
             if settled:
-                self._remember(name, {"state": before, "sha256": found})
+                self._remember(name, {"state": before, "sha256": sha256})
         except OSError as error:
             raise NeuroglotError(f"{file}: cannot be read: {error.strerror}") from error
-        return found
+        return sha256
 
     def write(self, notes: dict[str, Any]) -> None:
         """Write notes; without notes, write the file only if it does not exist."""
@@ -89,18 +83,18 @@ class Digests:
 def model_key(settings: ModelSettings, cache: Digests) -> str:
     """Return the key of a model's source.
 
-    For a folder it covers the names and contents of the used files, and the architecture's entry.
-    For a package or a Hub id it covers the name and what pins it. Their architecture is known only
-    after the model was made; then ``models.card.is_current`` checks it.
+    Of a folder, the names and contents of the files that are used count, and the architecture's
+    entry. Of a package or a Hub id, the name and its version or revision count. Its architecture is
+    known only when the model has been made; then ``models.card.is_current`` checks the entry.
 
     Raises:
         NeuroglotError: a file of the folder is missing or cannot be read.
     """
-    if settings.kind == "package":
+    if settings.source_type == "package":
         package = settings.package
         pinned = [package.registry, canonical(package.name), package.version, settings.sha256]
         return digest(["package", *pinned])
-    if settings.kind == "hub":
+    if settings.source_type == "hub":
         return digest(["hub", settings.hub_id, settings.revision])
     contents = {path.name: cache.of(path) for path in checkpoint_files(settings.folder)}
     return digest(["folder", contents, architecture_digest(_model_type(settings.folder))])
@@ -114,33 +108,21 @@ def _model_type(folder: Path) -> str:
         return ""  # making the model reports the error
 
 
-def text_key(corpus: Corpus, language: str, cache: Digests) -> str:
-    """Return the key of one language of a text.
+def source_key(source: Source, language: str, cache: Digests) -> str:
+    """Return the key of one language of a corpus or task.
 
     Raises:
-        NeuroglotError: a file cannot be read, or the text lacks the language.
+        NeuroglotError: a file cannot be read, or the source lacks the language.
     """
-    package = corpus.package()
-    return digest([_key(corpus, language, cache), package and package.model_dump(mode="json")])
-
-
-def task_key(task: Task, language: str, cache: Digests) -> str:
-    """Return the key of one language of a task.
-
-    Raises:
-        NeuroglotError: a file cannot be read, or the task lacks the language.
-    """
-    return digest(_key(task, language, cache))
-
-
-def _key(source: Source, language: str, cache: Digests) -> list[Any]:
     files = [cache.of(path) for path in source.inputs(language)]
+    package = source.package()
+    pinned = package and package.model_dump(mode="json")
     code = fingerprint(*source.code_targets())
-    return [language, source.leaf(language), files, code]
+    return digest([language, source.leaf(language), files, pinned, code])
 
 
 class Keys:
-    """The keys of a configuration's models, texts and tasks, each computed once."""
+    """The keys of a configuration's models, corpora and tasks, each computed once."""
 
     def __init__(self, config: "Config") -> None:
         """Take the configuration, and read the digests of earlier runs."""
@@ -158,9 +140,9 @@ class Keys:
         """
         folders = {model: layout.model(model) for model in self._config.models}
         made = {model: folder for model, folder in folders.items() if (folder / CARD).is_file()}
-        found = {model for model, folder in made.items() if not is_current(folder)}
-        self._digests.write({OUTDATED: sorted(found)} if found else {})
-        return found
+        outdated = {model for model, folder in made.items() if not is_current(folder)}
+        self._digests.write({OUTDATED: sorted(outdated)} if outdated else {})
+        return outdated
 
     def made_model(self, model: str) -> str:
         """Key of a model with its architecture's entry, which is known once the model was made."""
@@ -175,6 +157,5 @@ class Keys:
     @cache  # noqa: B019
     def source(self, source: str, language: str) -> str:
         """Key of one language of a corpus or task."""
-        if source in self._config.tasks:
-            return task_key(self._config.tasks[source], language, self._digests)
-        return text_key(self._config.corpora[source], language, self._digests)
+        sources = {**self._config.corpora, **self._config.tasks}
+        return source_key(sources[source], language, self._digests)

@@ -6,14 +6,14 @@ are CLDR's likely subtags, from langcodes. `data/README.md` describes how the ta
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 import langcodes
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from neuroglot.errors import NeuroglotError, unknown_name
 
@@ -72,10 +72,10 @@ def language_id(tag: str) -> str:
         standard = langcodes.standardize_tag(tag, macro=True) if langcodes.tag_is_valid(tag) else ""
     except ValueError:
         standard = ""
-    found = standard.lower()
-    if not _ID.fullmatch(found) or found.split("-")[0] in _UNDETERMINED:
+    identifier = standard.lower()
+    if not _ID.fullmatch(identifier) or identifier.split("-")[0] in _UNDETERMINED:
         raise NeuroglotError(_unknown_tag(tag))
-    return found
+    return identifier
 
 
 def _language_id(tag: str) -> str:
@@ -96,7 +96,7 @@ _Text = Annotated[str, Field(min_length=1)]
 
 
 class LanguageRow(BaseModel):
-    """A language that the shipped table lacks, or a correction of one it has."""
+    """A row for a language that the shipped table lacks, or that corrects a row of it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -125,56 +125,33 @@ def known_languages() -> list[str]:
     return sorted(_table())
 
 
-def find_language(tag: str, extra: Iterable[LanguageRow | Mapping[str, str]] = ()) -> Language:
-    """Look up one language; see `find_languages`."""
-    return find_languages([tag], extra)[language_id(tag)]
-
-
-def find_languages(
-    tags: Iterable[str], extra: Iterable[LanguageRow | Mapping[str, str]] = ()
-) -> dict[str, Language]:
-    """Look up languages; return them by id, in the order given.
+def find_language(tag: str, extra: Iterable[LanguageRow] = ()) -> Language:
+    """Look up a language.
 
     If a tag with a script or territory has no row, the row of the shorter tag is used, with the
     tag's own script: `sr-latn-rs` is Serbian in Latin script.
 
     Args:
-        tags: Language tags or ids.
+        tag: Language tag or id.
         extra: Rows that add to the shipped table or replace its rows.
 
     Raises:
-        NeuroglotError: A tag is invalid, its language has no row, or a row of `extra` is invalid.
+        NeuroglotError: The tag is invalid, or its language has no row.
     """
-    rows = map(_validated, extra)
-    table = _table() | {row.tag: row.model_dump() for row in rows}
-    return {identifier: _lookup(identifier, table) for identifier in map(language_id, tags)}
-
-
-def _validated(row: LanguageRow | Mapping[str, str]) -> LanguageRow:
-    try:
-        return LanguageRow.model_validate(row)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "row"
-        raise NeuroglotError(f"language_table: {where}: {first['msg']} in {row}") from None
-
-
-def _lookup(identifier: str, table: Mapping[str, Mapping[str, str]]) -> Language:
-    tag = langcodes.standardize_tag(identifier, macro=True)
-    if identifier in table:
-        row = table[identifier]
-        return Language(identifier, tag, row["name"], row["family"], row["genus"], row["script"])
-    for shorter in _shorter(identifier):
-        if shorter in table:
-            row = table[shorter]
-            rest = tag.split("-", shorter.count("-") + 1)[-1]
-            script = _own_script(tag) or row["script"]
-            return Language(
-                identifier, tag, f"{row['name']} ({rest})", row["family"], row["genus"], script
-            )
+    identifier = language_id(tag)
+    standard = langcodes.standardize_tag(identifier, macro=True)
+    table = _table() | {row.tag: row.model_dump() for row in extra}
+    for known in (identifier, *_shorter(identifier)):
+        if known in table:
+            row = table[known]
+            name, script = row["name"], row["script"]
+            if known != identifier:
+                name = f"{name} ({standard.split('-', known.count('-') + 1)[-1]})"
+                script = _own_script(standard) or script
+            return Language(identifier, standard, name, row["family"], row["genus"], script)
     raise NeuroglotError(
         f"language {identifier!r} is not in the table of languages; add a row to language_table: "
-        f"{{tag: {tag}, name: …, family: …, genus: …, script: …}}"
+        f"{{tag: {standard}, name: …, family: …, genus: …, script: …}}"
     )
 
 

@@ -40,7 +40,7 @@ Sections = Mapping[str, Mapping[str, ModelSettings | Source]]
 
 
 class Owned(BaseModel):
-    """The origin that an id stands for, and the configuration files that define it."""
+    """What an id stands for: the origin of a model or source, and the files that configure it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -89,12 +89,13 @@ def remember(
         named: what its ids stand for.
     """
     earlier, names = read_kept(results), tuple(map(str, files))
-    owned: dict[str, dict[str, Owned]] = {kind: {} for kind in named}
-    for kind, one, entry in _there(results, earlier):
-        owned[kind][one] = entry
-    for kind, ids in named.items():
-        owned[kind] |= {
-            one: Owned(origin=_origin(results, what), files=names) for one, what in ids.items()
+    owned: dict[str, dict[str, Owned]] = {section: {} for section in named}
+    for section, identifier, entry in _there(results, earlier):
+        owned[section][identifier] = entry
+    for section, configured in named.items():
+        owned[section] |= {
+            identifier: Owned(origin=_origin(results, source), files=names)
+            for identifier, source in configured.items()
         }
     kept = Kept(
         configuration=json.loads(json.dumps(configuration, default=str)),
@@ -110,28 +111,26 @@ def remember(
 def clashes(results: Path, files: Sequence[Path], named: Sections) -> list[str]:
     """Word one message for each id whose results belong to another text, task or model.
 
-    Args:
-        results: the folder of results.
-        files: the configuration's files, for the messages.
-        named: what the configuration's ids stand for.
+    The arguments are those of ``remember``.
     """
-    found = []
-    for kind, one, entry in _there(results, read_kept(results)):
-        for asked in RIVALS[kind]:
-            what = named[asked].get(one)
-            if what is not None and (asked, _origin(results, what)) != (kind, entry.origin):
-                removed = shlex.join(["rm", "-r", *map(str, _folders(results, kind, one))])
-                found.append(
-                    f"{asked}.{one}: {results / kind / one} was made from {_said(entry.origin)} "
-                    f"({', '.join(entry.files)}), and this configuration would replace it with "
-                    f"{_said(_origin(results, what))}. Give it another id; or keep both: "
-                    f"{_elsewhere(files, what)}; or replace it: {removed}"
-                )
-    return found
+    messages = []
+    for section, identifier, entry in _there(results, read_kept(results)):
+        for rival in RIVALS[section]:
+            source = named[rival].get(identifier)
+            if source is None or (rival, _origin(results, source)) == (section, entry.origin):
+                continue
+            removal = shlex.join(["rm", "-r", *map(str, _folders(results, section, identifier))])
+            messages.append(
+                f"{rival}.{identifier}: {results / section / identifier} was made from "
+                f"{_said(entry.origin)} ({', '.join(entry.files)}), and this configuration would "
+                f"replace it with {_said(_origin(results, source))}. Give it another id; or keep "
+                f"both: {_elsewhere(files, source)}; or replace it: {removal}"
+            )
+    return messages
 
 
 def lost_history(results: Path) -> list[str]:
-    """Word a message if there are results, but no record of how Snakemake made them.
+    """Word a message if there are results, but not Snakemake's notes of how it made them.
 
     Snakemake keeps the settings and code of every finished job in ``.snakemake``, beside the
     results. Without it, Snakemake takes all results for up to date.
@@ -149,51 +148,53 @@ def lost_history(results: Path) -> list[str]:
     ]
 
 
-def _elsewhere(files: Sequence[Path], what: ModelSettings | Source) -> str:
+def _elsewhere(files: Sequence[Path], source: ModelSettings | Source) -> str:
     """The command that runs a configuration in another folder."""
     options = [part for file in files for part in ("--configfile", str(file))]
     command = shlex.join(["snakemake", "--cores", "all", "--directory", "FOLDER", *options])
-    places = [place for place in what.origin().values() if isinstance(place, Path)]
+    places = [place for place in source.origin().values() if isinstance(place, Path)]
     if all(place.is_absolute() for place in places):
         return command
     return f"{command} (with absolute paths in it: relative ones start in FOLDER)"
 
 
 def _said(origin: Mapping[str, str | None]) -> str:
-    first = sorted(origin.items(), key=lambda pair: pair[0] != "source")
-    return ", ".join(f"{key}: {value}" for key, value in first if value is not None)
+    source_first = sorted(origin.items(), key=lambda pair: pair[0] != "source")
+    return ", ".join(f"{key}: {value}" for key, value in source_first if value is not None)
 
 
-def _origin(results: Path, what: ModelSettings | Source) -> dict[str, str | None]:
+def _origin(results: Path, source: ModelSettings | Source) -> dict[str, str | None]:
     """The origin of a text, task or model, with paths relative to the project if they lie in it."""
     project = results.absolute().parent.resolve()
 
     def placed(path: Path) -> str:
-        found = (project / path).resolve()
-        return str(found.relative_to(project) if found.is_relative_to(project) else found)
+        resolved = (project / path).resolve()
+        inside = resolved.is_relative_to(project)
+        return str(resolved.relative_to(project) if inside else resolved)
 
     return {
         key: placed(value) if isinstance(value, Path) else value
-        for key, value in what.origin().items()
+        for key, value in source.origin().items()
     }
 
 
 def _there(results: Path, kept: Kept) -> Iterator[tuple[str, str, Owned]]:
     """Section, id and entry of every known id whose results exist."""
-    for kind in RIVALS:
-        for one, entry in kept.owned.get(kind, {}).items():
-            folder = results / kind / one
+    for section in RIVALS:
+        for identifier, entry in kept.owned.get(section, {}).items():
+            folder = results / section / identifier
             # Snakemake leaves an empty folder where a job failed.
             if folder.is_dir() and any(folder.iterdir()):
-                yield kind, one, entry
+                yield section, identifier, entry
 
 
-def _folders(results: Path, kind: str, one: str) -> list[Path]:
+def _folders(results: Path, section: str, identifier: str) -> list[Path]:
     """All result folders of an id."""
-    if kind == "models":
-        return sorted(path for path in results.glob(f"*/{one}") if path.parent.name != "logs")
-    stores = [path for store in STORES for path in results.glob(f"{store}/*/{one}")]
-    return [results / kind / one, *sorted(stores)]
+    if section == "models":
+        folders = results.glob(f"*/{identifier}")
+        return sorted(folder for folder in folders if folder.parent.name != "logs")
+    stores = [path for store in STORES for path in results.glob(f"{store}/*/{identifier}")]
+    return [results / section / identifier, *sorted(stores)]
 
 
 def versions() -> Iterator[tuple[str, str]]:

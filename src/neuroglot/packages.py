@@ -27,7 +27,7 @@ _VERSIONS = {
     "npm": re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([-+][A-Za-z0-9.+-]+)?"),
 }
 _FORMS = "'pypi:NAME==VERSION' or 'npm:NAME@VERSION', with one exact version"
-# All errors that a damaged, encrypted or unknown kind of zip archive can raise.
+# All errors that a zip archive can raise that is damaged, encrypted or of an unknown format.
 UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -109,10 +109,10 @@ def fetch(ref: PackageRef, folder: Path) -> list[Path]:
         NeuroglotError: the registry's client failed, or the archive's sha256 is not the pinned one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    here = [path for path in sorted(folder.iterdir()) if _is_archive(ref, path)]
-    if here:
-        _check_sha256(ref, here[0])
-        return here[:1]
+    present = [path for path in sorted(folder.iterdir()) if _is_archive(ref, path)]
+    if present:
+        _check_sha256(ref, present[0])
+        return present[:1]
     with TemporaryDirectory(dir=folder.resolve(), prefix=".fetch-") as temporary:
         archive = _download(ref, Path(temporary))
         _check_sha256(ref, archive)
@@ -164,10 +164,10 @@ def _is_archive(ref: PackageRef, path: Path) -> bool:
 def _check_sha256(ref: PackageRef, archive: Path) -> None:
     if ref.sha256 is None:
         return
-    found = file_sha256(archive)
-    if found != ref.sha256:
+    sha256 = file_sha256(archive)
+    if sha256 != ref.sha256:
         raise NeuroglotError(
-            f"{ref}: sha256 of {archive.name} is {found}, expected {ref.sha256}; "
+            f"{ref}: sha256 of {archive.name} is {sha256}, expected {ref.sha256}; "
             "it is not the archive that was pinned"
         )
 
@@ -182,8 +182,8 @@ def _download(ref: PackageRef, folder: Path) -> Path:
         )
     archives = list(folder.iterdir())
     if len(archives) != 1:
-        found = ", ".join(sorted(archive.name for archive in archives)) or "none"
-        raise NeuroglotError(f"{ref}: expected one archive, found {found}")
+        names = ", ".join(sorted(archive.name for archive in archives)) or "none"
+        raise NeuroglotError(f"{ref}: expected one archive, found {names}")
     return archives[0]
 
 

@@ -7,14 +7,14 @@ environment. Nothing is imported for this.
 These count:
 
 - Functions; classes with their bases, decorators, fields and methods; constants with their
-  expression. Each counts as a whole, together with the places that its names come from.
+  expression. Each counts as a whole, and so does where each of its names comes from.
 - Code that runs when a module is imported (loops, bare calls, ``if`` blocks), for every module that
   is imported on the way; and the module's definitions that are passed to code that may keep them,
   such as a decorator that fills a table.
-- A whole module, if its used part is unknown: the module is passed around, star-imported, imported
-  by a literal name, or lacks the name. If only the start of an imported name is known, all modules
-  whose names start so count. If nothing of it is known, the whole package counts, unless the
-  importer is in ``definitions.LOADERS``, whose callers name the loaded modules.
+- A whole module, if it is unknown which part of it is used: the module is passed around,
+  star-imported, imported by a literal name, or lacks the name. If only the start of an imported
+  name is known, all modules whose names start so count. If nothing of the name is known, the whole
+  package counts, unless the importer is in ``definitions.LOADERS``, whose callers name the modules.
 
 These do not count:
 
@@ -28,8 +28,8 @@ These do not count:
 Limits:
 
 - Methods are not looked up on instances. An object's class counts where the object is constructed.
-  The class of an object that a step receives counts through the annotations of the parameters of
-  the definitions that the step names. If a step receives a subclass, it must name the subclass.
+  The class of an object that a step receives counts if it annotates a parameter of a definition
+  that the step names as a target. If a step receives a subclass, it must name the subclass.
 - These are not found: classes reached by ``__subclasses__`` or registered in ``__init_subclass__``,
   code in strings or other processes, and entry points.
 """
@@ -74,11 +74,9 @@ def fingerprint(*targets: str) -> str:
     """
     _state_before(definitions.ROOT)
     name = " ".join(targets)
-    found = _remembered(definitions.ROOT).get(name)
-    if found is None:
-        found = digest(_closure(targets))
-    _taken[name] = found
-    return found
+    known = _remembered(definitions.ROOT).get(name)
+    _taken[name] = digest(_closure(targets)) if known is None else known
+    return _taken[name]
 
 
 def remember() -> None:
@@ -89,7 +87,7 @@ def remember() -> None:
     state = _state_before(definitions.ROOT)
     if not state or state != _state(definitions.ROOT):
         return  # a module was written while others were read
-    written = max(max(one["mtime"], one["ctime"]) for one in state.values())
+    written = max(max(times["mtime"], times["ctime"]) for times in state.values())
     if time.time_ns() - written > TICK:
         known = {"modules": digest(state), "fingerprints": _taken}
         write_whole(layout.CODE, json.dumps(known, indent=1, sort_keys=True).encode())
@@ -142,7 +140,7 @@ def reached(*targets: str) -> frozenset[str]:
 
 def _closure(targets: tuple[str, ...]) -> dict[str, str]:
     """Digests of the units that can be reached and have code."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     seen: set[str] = set()
     waiting = [unit for target in targets for unit in _named(target)]
     while waiting:
@@ -153,9 +151,9 @@ def _closure(targets: tuple[str, ...]) -> dict[str, str]:
         reading = definitions.reading(unit)
         if reading is not None:
             if reading.digest:
-                found[unit] = reading.digest
+                digests[unit] = reading.digest
             waiting.extend(reading.refers_to)
-    return found
+    return digests
 
 
 def _named(target: str) -> Iterator[str]:

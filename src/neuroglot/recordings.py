@@ -1,8 +1,7 @@
 """Finds the recordings that a configuration needs and that are missing or out of date.
 
-Existing groups that hold what is needed are kept, whatever else is recorded of the text. Missing
-groups are found while the workflow is parsed, by comparing keys. So the workflow has rules for
-exactly the groups that are missing.
+A group that holds what is needed is kept, whatever else is missing of the text. Keys are compared
+while the workflow is parsed, so that the workflow has rules for exactly the missing groups.
 """
 
 import json
@@ -45,8 +44,9 @@ class Job:
 
 def code_of(group: Group) -> str:
     """Fingerprint of the code that recording a group can reach."""
-    kind = type(group)
-    return fingerprint(RECORD, TOKENISE, f"{kind.__module__}:{kind.__qualname__}")
+    group_class = type(group)
+    name = f"{group_class.__module__}:{group_class.__qualname__}"
+    return fingerprint(RECORD, TOKENISE, name)
 
 
 class Recordings:
@@ -63,15 +63,15 @@ class Recordings:
         Raises:
             NeuroglotError: two analyses want the same group with different settings.
         """
-        found: dict[str, dict[Target, Group]] = {}
+        by_model: dict[str, dict[Target, Group]] = {}
         for name in self._config.analyses:
             section = self._config.section(name)
             for wish in ANALYSES[name].recordings(self._config, section):
                 target = Target(wish.source, wish.group.name)
                 for model in self._config.models_of(name):
-                    own = found.setdefault(model, {})
-                    own[target] = _united(target, own.get(target), wish.group)
-        return found
+                    groups = by_model.setdefault(model, {})
+                    groups[target] = _united(target, groups.get(target), wish.group)
+        return by_model
 
     def key(self, model: str, target: Target, language: str) -> str:
         """Key of all that a recorded group depends on, except the group's own settings."""
@@ -82,13 +82,8 @@ class Recordings:
         of_tokens = (
             None if source in config.tasks else config.tokenising(source, language).model_dump()
         )
-        own = [
-            self._keys.made_model(model),
-            self._keys.source(source, language),
-            of_tokens,
-            capture,
-        ]
-        return digest([*own, code_of(group)])
+        keys = [self._keys.made_model(model), self._keys.source(source, language)]
+        return digest([*keys, of_tokens, capture, code_of(group)])
 
     def reads(self, target: Target) -> Literal["tokens", "text", "items"]:
         """What a recording reads: a task's items, or a corpus as tokens or, for states, as text."""
@@ -97,23 +92,25 @@ class Recordings:
         return "text" if target.group == "states" else "tokens"
 
     def missing(self) -> list[Job]:
-        """The jobs that record missing targets: one entry for each model and set of targets.
+        """The jobs that record missing targets: one for each model and set of targets.
 
         All tasks of a language are one job, because loading the model takes longer than reading
         the prompts. Each corpus has its own job, so that a target of the workflow makes only the
         recordings that it needs.
         """
-        found: dict[tuple[str, tuple[Target, ...]], list[str]] = {}
+        lacking: dict[tuple[str, tuple[Target, ...]], list[str]] = {}
         for model, groups in self.groups.items():
-            for language in self._config.corpus_languages(*{one.source for one in groups}):
+            for language in self._config.corpus_languages(*{target.source for target in groups}):
                 jobs: dict[str, list[Target]] = {}
                 for target in self._missing(model, language, groups):
                     reads = self.reads(target)
                     job = reads if reads == "items" else f"{reads} {target.source}"
                     jobs.setdefault(job, []).append(target)
                 for targets in jobs.values():
-                    found.setdefault((model, tuple(targets)), []).append(language)
-        return [Job(model, targets, tuple(own)) for (model, targets), own in found.items()]
+                    lacking.setdefault((model, tuple(targets)), []).append(language)
+        return [
+            Job(model, targets, tuple(languages)) for (model, targets), languages in lacking.items()
+        ]
 
     def _missing(
         self, model: str, language: str, groups: Mapping[Target, Group]
@@ -121,9 +118,9 @@ class Recordings:
         for target, group in groups.items():
             if language in self._config.corpus_languages(target.source):
                 place = layout.recording(model, target.source, language, target.group)
-                record = store.held(place.parent).get(target.group)
-                current = record is not None and record.key == self.key(model, target, language)
-                if record is None or not current or not group.satisfied_by(record):
+                held = store.held(place.parent).get(target.group)
+                current = held is not None and held.key == self.key(model, target, language)
+                if held is None or not current or not group.satisfied_by(held):
                     yield target
 
     def targets(self, model: str, names: Sequence[str]) -> dict[str, list[Target]]:
@@ -132,16 +129,16 @@ class Recordings:
         Raises:
             NeuroglotError: the configuration does not need one of these targets.
         """
-        known = {str(one): one for one in self.groups.get(model, {})}
-        found: dict[str, list[Target]] = {}
+        known = {str(target): target for target in self.groups.get(model, {})}
+        by_source: dict[str, list[Target]] = {}
         for name in names:
             if name not in known:
                 shown = ", ".join(known) or "none"
                 raise NeuroglotError(
                     f"unknown recording {name!r}: the configuration needs {shown} of {model}"
                 )
-            found.setdefault(known[name].source, []).append(known[name])
-        return found
+            by_source.setdefault(known[name].source, []).append(known[name])
+        return by_source
 
 
 def remember(jobs: Sequence[Job]) -> None:
@@ -172,10 +169,10 @@ def remembered() -> list[Job]:
 
 def _united(target: Target, known: Group | None, wanted: Group) -> Group:
     """One group that contains both the known and the wanted group."""
-    found = wanted if known is None else known.united(wanted)
-    if found is None:
+    group = wanted if known is None else known.united(wanted)
+    if group is None:
         raise NeuroglotError(
             f"{target}: two analyses ask for this recording with different settings, {known!r} and "
             f"{wanted!r}; give them the same, or another text"
         )
-    return found
+    return group

@@ -29,12 +29,7 @@ class Needs:
     """
 
     def __init__(self, settings: Config, gpu_here: bool) -> None:
-        """Take the configuration.
-
-        Args:
-            settings: the configuration; ``capture`` and ``execution`` are read.
-            gpu_here: whether the machine that runs Snakemake has a GPU.
-        """
+        """Take the configuration, and whether the machine that runs Snakemake has a GPU."""
         self._capture, self._execution = settings.capture, settings.execution
         self._gpu_here = gpu_here
 
@@ -52,11 +47,9 @@ class Needs:
         return attempt * ceil(STARTED_MB + rows + SPARE * self._weights(_card(input)))
 
     def model_time(self, beside: int = 10, passes: int = 1) -> Ask:
-        """Minutes of a step that reads its texts with a model.
+        """Minutes of a step that runs its texts through a model ``passes`` times.
 
-        Args:
-            beside: minutes for the rest of the step.
-            passes: how often the step reads the texts.
+        ``beside`` are the minutes that the rest of the step takes.
         """
 
         def minutes(_wildcards: Any, input: Sequence[str], attempt: int) -> int:

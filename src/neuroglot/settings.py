@@ -52,8 +52,8 @@ Rule = Literal["nonzero", "positive", "above"]
 def named(section: Section) -> Iterator[tuple[str, Names, str]]:
     """Find the ids in a section that name entries of another section.
 
-    Returns:
-        For each id: its key, such as ``corpora[1]``, its mark, and the id.
+    Yields:
+        For each such id: its key, such as ``corpora[1]``, its mark, and the id.
     """
     for key, field in type(section).model_fields.items():
         value = getattr(section, key)
@@ -63,7 +63,7 @@ def named(section: Section) -> Iterator[tuple[str, Names, str]]:
         if names is not None and isinstance(value, str):
             yield key, names, value
         elif names is not None:
-            yield from ((f"{key}[{place}]", names, one) for place, one in enumerate(value))
+            yield from ((f"{key}[{place}]", names, entry) for place, entry in enumerate(value))
 
 
 def _names(annotations: Sequence[object]) -> Names | None:
@@ -72,8 +72,8 @@ def _names(annotations: Sequence[object]) -> Names | None:
         if isinstance(annotation, Names):
             return annotation
         parts = [*getattr(annotation, "__metadata__", ()), *getattr(annotation, "__args__", ())]
-        if found := _names(parts):
-            return found
+        if names := _names(parts):
+            return names
     return None
 
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from neuroglot.errors import unknown_name
 from neuroglot.languages import LanguageId, with_script
+from neuroglot.packages import PinnedPackage
 from neuroglot.settings import distinct
 
 PLACES = ("path", "folder", "hub")
@@ -76,6 +77,10 @@ class Source(BaseModel, ABC):
         """Return the user's files that one language's reading depends on, in a fixed order."""
         return []
 
+    def package(self) -> PinnedPackage | None:
+        """Return the package that must be downloaded before the source is read, if there is one."""
+        return None
+
     def read_with(self, language_id: str) -> tuple[str, ...]:
         """Return the languages whose settings are used in reading one language."""
         return (language_id,)
@@ -98,22 +103,26 @@ class Source(BaseModel, ABC):
         has_files = bool(self.inputs(language_id))
         for key, value in settings.items():
             if isinstance(getattr(self, key), dict):
-                settings[key] = {one: value[one] for one in value if with_script(one) in looked_up}
+                settings[key] = {
+                    language: setting
+                    for language, setting in value.items()
+                    if with_script(language) in looked_up
+                }
             elif has_files and key in PLACES and value is not None:
                 settings[key] = Path(value).suffix
         return {**settings, **self.shipped(language_id)}
 
     def origin(self) -> dict[str, Any]:
-        """Return the settings that identify the text or task, such as its kind and its place.
+        """Return the settings that identify the text or task, such as its source and its path.
 
         Paths on this machine are Path objects.
         """
-        found = {key: getattr(self, key, None) for key in IDENTITY}
-        on_hub = found["revision"] is not None
+        identity = {key: getattr(self, key, None) for key in IDENTITY}
+        on_hub = identity["revision"] is not None
         return {
-            key: Path(value) if key in PLACES and not on_hub else value
-            for key, value in found.items()
-            if value is not None
+            key: Path(setting) if key in PLACES and not on_hub else setting
+            for key, setting in identity.items()
+            if setting is not None
         }
 
     def code_targets(self) -> tuple[str, ...]:

@@ -93,10 +93,10 @@ def begin(
 ) -> bool:
     """Prepare ``store`` for writing, unless it is already complete.
 
-    With ``resume``, an incomplete store of the same origin is kept. If only its record is missing,
-    the record is restored: Snakemake removes it if it is killed before it has noted that the job
-    is done. Other incomplete stores are removed; with ``replace`` also a complete store of another
-    origin.
+    With ``resume``, an incomplete store of the same origin is kept. If it lacks nothing but its
+    completion record, that is restored: Snakemake removes it if it is killed before it has noted
+    that the job is done. Other incomplete stores are removed; with ``replace``, so is a complete
+    store of another origin.
 
     Returns:
         True if the store is complete and has the same origin: there is nothing to do.
@@ -106,11 +106,12 @@ def begin(
     """
     wanted = Completion(content=content, origin=dict(origin), key=key)
     if (store / COMPLETE).is_file():
-        found = _parse(store, content)
-        if found.fingerprint == wanted.fingerprint:
+        old = _parse(store, content)
+        if old.fingerprint == wanted.fingerprint:
             return True
         if not replace:
-            changed = ", ".join(_differences(found.origin, wanted.origin))
+            keys = sorted({*old.origin, *wanted.origin})
+            changed = ", ".join(k for k in keys if old.origin.get(k) != wanted.origin.get(k))
             raise NeuroglotError(
                 f"{store} is a complete store made from something else ({changed} differ); "
                 "remove it, or write to another place"
@@ -155,7 +156,7 @@ def complete(
 
 
 def _put_back(store: Path) -> bool:
-    """Restore the record of a store that lacks only its record; return whether it did."""
+    """Restore the completion record if a store lacks nothing else; return whether it did."""
     try:
         completion = Completion.model_validate(_begun(store).get("completion"))
     except ValidationError:
@@ -178,9 +179,9 @@ def _checksum(store: Path, counts: Mapping[str, int]) -> str:
             folders[:] = [name for name in folders if name != PROGRESS]
             names = [name for name in names if name not in (COMPLETE, ORIGIN)]
         for path in (Path(folder, name) for name in names if not name.startswith(".")):
-            meta = path.suffix == ".json"
-            known = path.read_text("utf-8", "replace") if meta else path.stat().st_size
-            files[path.relative_to(store).as_posix()] = known
+            is_json = path.suffix == ".json"
+            content = path.read_text("utf-8", "replace") if is_json else path.stat().st_size
+            files[path.relative_to(store).as_posix()] = content
     return digest([dict(counts), files])
 
 
@@ -207,7 +208,7 @@ def held(store: Path) -> dict[str, Completion]:
     """The completion records of a store's complete groups, by name; empty if there is no store.
 
     Raises:
-        NeuroglotError: a record is damaged.
+        NeuroglotError: a completion record is damaged.
     """
     paths = sorted(path.parent for path in store.glob(f"*/{COMPLETE}"))
     completions = {path: _parse(path, None) for path in paths}
@@ -246,7 +247,7 @@ def _consolidated(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _being_replaced(store: Path, completion: Completion) -> bool:
-    """Whether Snakemake restored an old record after a failed update of the store."""
+    """Whether Snakemake restored an old completion record after a failed update of the store."""
     return bool(_begun(store).get("fingerprint", completion.fingerprint) != completion.fingerprint)
 
 
@@ -279,12 +280,8 @@ def require_same(completions: Mapping[Path, Completion], keys: Iterable[str]) ->
                 )
 
 
-def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    return sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
-
-
 def _begun(store: Path) -> dict[str, Any]:
-    """The fingerprint with which the store was last begun, and its record if it was completed."""
+    """The fingerprint of what the store was last begun for, and its completion if it got one."""
     try:
         begun = json.loads((store / ORIGIN).read_text("utf-8"))
     except (FileNotFoundError, ValueError):
@@ -330,12 +327,7 @@ def write_dataset(store: Path, dataset: "xr.Dataset", by_layer: Collection[str] 
 
 
 def open_dataset(store: Path, content: Content, without: Collection[str] = ()) -> "xr.Dataset":
-    """Read a complete store into memory.
-
-    Args:
-        store: a folder.
-        content: what the store must hold.
-        without: names of variables that are not read.
+    """Read a complete store into memory, ``without`` some of its variables.
 
     Raises:
         NeuroglotError: the store is missing, incomplete, damaged or holds something else.
@@ -392,28 +384,22 @@ def create_rows(
     rows, because analyses read layer by layer. Zarr has no bfloat16, so such values are stored as
     float32; their lower halves are zeros, which compress to almost nothing.
 
-    Args:
-        store: the folder of the group.
-        name: one of ``SITES``.
-        shape: of the array.
-        rows_per_shard: rows in a shard.
-        dtype: precision of the values.
-        over: the tokens that the rows cover.
+    ``name`` is one of ``SITES``, and ``over`` names the tokens that the rows cover.
     """
     import zarr
     from zarr.codecs import BloscCodec, Crc32cCodec
 
     planes, _, width = shape
-    site, brain = SITES[name], dtype == "bfloat16"
+    site, padded = SITES[name], dtype == "bfloat16"
     fitting = max(1, CHUNK_BYTES // (width * itemsize(dtype)))
-    zeros_away = [BloscCodec(cname="lz4", clevel=1, shuffle="shuffle")] if brain else []
+    of_zeros = [BloscCodec(cname="lz4", clevel=1, shuffle="shuffle")] if padded else []
     return zarr.create_array(
         store / name,
         shape=shape,
         chunks=(1, min(rows_per_shard, 2 ** math.floor(math.log2(fitting))), width),
         shards=(planes, rows_per_shard, width),
-        dtype="float32" if brain else dtype,
-        compressors=[*zeros_away, Crc32cCodec()],
+        dtype="float32" if padded else dtype,
+        compressors=[*of_zeros, Crc32cCodec()],
         fill_value=0,
         dimension_names=(site.planes, "row", site.width),
         attributes={"dtype": dtype, "units": "1", "long_name": site.long_name, "over": over},
@@ -434,15 +420,7 @@ def read_rows(
     Raises:
         NeuroglotError: the store does not hold this site's rows, or they are damaged.
     """
-    import zarr
-
-    path = store / name
-    if not (path / "zarr.json").is_file():
-        raise NeuroglotError(f"{store} holds no raw rows of {name}")
-    try:
-        values = np.asarray(zarr.open_array(path, mode="r")[layer, rows])
-    except Exception as error:
-        raise damaged(store, error) from error
+    values = _read_array(store, name, f"raw rows of {name}", (layer, rows))
     return values.astype(np.float32, copy=False)
 
 
@@ -452,13 +430,16 @@ def read_layers(store: Path, name: str, layer: int | slice = slice(None)) -> NDA
     Raises:
         NeuroglotError: the store does not hold the statistic, or it is damaged.
     """
+    return _read_array(store, name, f"{name}; make it again", layer)
+
+
+def _read_array(store: Path, name: str, missing: str, chosen: Any) -> NDArray[Any]:
     import zarr
 
     path = store / name
     if not (path / "zarr.json").is_file():
-        raise NeuroglotError(f"{store} holds no {name}; make it again")
+        raise NeuroglotError(f"{store} holds no {missing}")
     try:
-        values: NDArray[Any] = np.asarray(zarr.open_array(path, mode="r")[layer])
+        return np.asarray(zarr.open_array(path, mode="r")[chosen])
     except Exception as error:
         raise damaged(store, error) from error
-    return values

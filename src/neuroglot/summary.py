@@ -19,9 +19,8 @@ def run(config: Path) -> None:
     for analysis in settings.analyses:
         for model in settings.models_of(analysis):
             figures = layout.figures(analysis, model)
-            print(
-                f"  {figures.parent}/: tables (.csv), datasets (.zarr), {_count(figures)} figures"
-            )
+            shown = f"tables (.csv), datasets (.zarr), {_count(figures)} figures"
+            print(f"  {figures.parent}/: {shown}")
     for analysis in settings.analyses:
         figures = layout.figures(analysis)
         if between := _count(figures):
@@ -29,21 +28,22 @@ def run(config: Path) -> None:
         models = settings.models_of(analysis)
         left_out = [
             stem
-            for family in ANALYSES[analysis].figures
-            for stem in family.stems
-            if stem not in family.drawn(len(models))
+            for figure_set in ANALYSES[analysis].figures
+            for stem in figure_set.stems
+            if stem not in figure_set.drawn(len(models))
         ]
         if left_out:
             print(f"  left out: {', '.join(left_out)}; they compare models, and there is one")
-    for line in without_font(settings.language(one).script for one in settings.all_languages):
+    scripts = [settings.language(language).script for language in settings.all_languages]
+    for line in without_font(scripts):
         print(line)
 
 
 def without_font(scripts: Iterable[str]) -> list[str]:
-    """Say which scripts no installed font draws, and how to get fonts; empty if there is none.
+    """Say which scripts (ISO 15924 codes) no installed font draws, and how to get fonts.
 
-    Args:
-        scripts: ISO 15924 codes of the languages' scripts.
+    Returns:
+        Lines to print; none if every script has a font.
     """
     import matplotlib
 

@@ -29,6 +29,6 @@ def valued(data: xr.Dataset, name: str, **chosen: str) -> pd.DataFrame:
         and ``high``. Layers count from 1. Rows without a value are left out.
     """
     columns = {name: "value", f"{name}_low": "low", f"{name}_high": "high"}
-    found = {old: new for old, new in columns.items() if old in data}
-    selected = data[[*found]].sel(chosen).reset_coords(drop=True).rename(found)
+    present = {variable: column for variable, column in columns.items() if variable in data}
+    selected = data[[*present]].sel(chosen).reset_coords(drop=True).rename(present)
     return tidy(selected).dropna(subset="value").reset_index(drop=True)

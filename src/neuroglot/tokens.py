@@ -1,4 +1,4 @@
-"""Tokenises a language's segments: rows of tokens, the prefixes to record, token counts."""
+"""Tokenises the segments of one language: a row per token, the prefixes to record, counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -172,16 +172,16 @@ def tokenise(
         columns["end"].append(spans[:, 1])
         columns["position"].append(np.arange(len(ids), dtype=np.int32) + len(before))
         columns["ends_prefix"].append(_prefix_ends(text, spans, prefix))
-    data = {name: np.concatenate(parts) for name, parts in columns.items()}
-    ids = np.array([name for name, _ in segments], object)
+    by_row = {name: np.concatenate(parts) for name, parts in columns.items()}
+    segment_ids = np.array([name for name, _ in segments], object)
     labels = {
-        "token": token_labels(tokenizer, data["token_id"]),
-        "segment": ids[data["segment"]],
-        "segment_index": data.pop("segment"),
+        "token": token_labels(tokenizer, by_row["token_id"]),
+        "segment": segment_ids[by_row["segment"]],
+        "segment_index": by_row.pop("segment"),
     }
     return xr.Dataset(
         {
-            **{name: ("row", values, ROW[name]) for name, values in data.items()},
+            **{name: ("row", values, ROW[name]) for name, values in by_row.items()},
             "counts": (
                 "vocabulary",
                 counts,

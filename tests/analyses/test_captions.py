@@ -78,9 +78,9 @@ def counted(text: str, language: str) -> int:
     return SIZES[text] + 1000 * (language == "de")
 
 
-def read_by(run: Config, name: str, steps: tuple[str, ...]) -> dict[str, captions.Reading]:
+def read_by(run: Config, name: str, steps: tuple[str, ...]) -> dict[str, captions.Usage]:
     scope = next(iter(wanted.scopes(run, ANALYSES[name], steps).values()))
-    return captions.readings(run, ANALYSES[name], steps, scope)
+    return captions.usages_of(run, ANALYSES[name], steps, scope)
 
 
 def text_of(rendered: str) -> str:

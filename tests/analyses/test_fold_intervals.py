@@ -15,12 +15,14 @@ from neuroglot.analyses.roles.measures.distance import distance_matrix
 from neuroglot.analyses.roles.measures.frequency import layer_spread_interval
 from neuroglot.analyses.roles.measures.ranks import _ranks, rank_correlation_interval
 from neuroglot.analyses.roles.measures.rsa import correlation_rows, rsa, rsa_interval
+from neuroglot.capture.blocks import Recording
 from neuroglot.capture.collectors import firing_collectors, role_collectors
-from neuroglot.capture.engine import Engine, Recording
+from neuroglot.capture.engine import Engine
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
-from neuroglot.measures.bootstrap import FOLDS, centred_percentiles, fold_weights
+from neuroglot.measures.bootstrap import FOLDS, centred_percentiles, expanded_level, fold_weights
+from neuroglot.measures.significance import difference_interval
 from neuroglot.tokens import Tokens
 from support import tiny_models
 
@@ -43,10 +45,15 @@ def text(lengths: tuple[int, ...]) -> Tokens:
     )
 
 
-def bounds_around(values: np.ndarray, estimate: np.ndarray) -> np.ndarray:
-    """Of [replicate, ...]: percentiles, moved so that the median is the estimate."""
-    low, middle, high = np.nanpercentile(values, [2.5, 50, 97.5], axis=0)
-    return np.stack([low, high]) - middle + estimate
+def bounds(values: np.ndarray, folds: int) -> np.ndarray:
+    """Of [replicate, ...]: expanded percentiles."""
+    level = expanded_level(folds)
+    return np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
+
+
+def bounds_around(values: np.ndarray, estimate: np.ndarray, folds: int) -> np.ndarray:
+    """Of [replicate, ...]: expanded percentiles, moved so that the median is the estimate."""
+    return bounds(values, folds) - np.nanmedian(values, axis=0) + estimate
 
 
 def assert_counts(counts: np.ndarray, values: np.ndarray) -> None:
@@ -128,8 +135,8 @@ class TestRoles:
             frequency = count[segments].sum(0) / rows[segments].sum()
             drawn.append([frequency.mean(), frequency.std()])
         mean, std = np.array(drawn).T
-        np.testing.assert_allclose(found["mean"], np.percentile(mean, [2.5, 97.5]), rtol=1e-12)
-        expected = bounds_around(std, (count.sum(0) / rows.sum()).std())
+        np.testing.assert_allclose(found["mean"], bounds(mean, 12), rtol=1e-12)
+        expected = bounds_around(std, (count.sum(0) / rows.sum()).std(), 12)
         np.testing.assert_allclose(found["std"], expected, rtol=1e-9)
 
     def test_a_neuron_that_always_fires_has_no_width(self) -> None:
@@ -164,7 +171,7 @@ class TestRoles:
             spearmanr(np.tensordot(weights, sums, (0, 1)), axis=1).statistic
             for weights in fold_weights(6, REPLICATES)
         ]
-        expected = bounds_around(np.stack(drawn), spearmanr(sums.sum(1), axis=1).statistic)
+        expected = bounds_around(np.stack(drawn), spearmanr(sums.sum(1), axis=1).statistic, 6)
         np.testing.assert_allclose(found, np.clip(expected, -1, 1), atol=1e-12)
         order = [2, 0, 1]
         other = rank_correlation_interval(list(sums[order]), REPLICATES)
@@ -205,7 +212,7 @@ class TestRoles:
                 / sum(w * one["prefixes"] for w, one in zip(weights, each, strict=True))
                 for weights in fold_weights(4, REPLICATES)
             ]
-            low, high = np.percentile(np.stack(drawn), [2.5, 97.5], axis=0)
+            low, high = bounds(np.stack(drawn), 4)
             own = found.sel(language_a=source, language_b=target)
             np.testing.assert_allclose(own["distance_mean_low"], low, rtol=1e-12)
             np.testing.assert_allclose(own["distance_mean_high"], high, rtol=1e-12)
@@ -231,16 +238,16 @@ class TestRoles:
             pairs = np.repeat(np.arange(len(first)), times[first] * times[second])
             with np.errstate(invalid="ignore", divide="ignore"):
                 drawn.append(np.corrcoef(a.values[:, pairs], b.values[:, pairs])[:2, 2:])
-        expected = bounds_around(np.stack(drawn), rsa(a, b).values)
+        expected = bounds_around(np.stack(drawn), rsa(a, b).values, 4)
         np.testing.assert_allclose(found, np.clip(expected, -1, 1), atol=1e-9)
 
     def test_centred_percentiles_hold_the_estimate(self) -> None:
         values = np.random.default_rng(8).normal(5, 1, (3, 300))
         values[2, :290] = np.nan
-        low, high = centred_percentiles(values, np.array([1.0, 2.0, 3.0]))
+        low, high = centred_percentiles(values, np.array([1.0, 2.0, 3.0]), 30)
         assert (low < [1, 2, 3]).all()
         assert (high > [1, 2, 3]).all()
-        np.testing.assert_allclose((high - low)[:2], 3.92, rtol=0.15)
+        np.testing.assert_allclose((high - low)[:2], 4.16, rtol=0.15)
 
 
 LANGUAGES = ["cs", "de", "en", "fr"]
@@ -290,9 +297,9 @@ class TestLape:
                 selection_interval(fired, tokens, number, [40] * 3, (0.8, 0.1), REPLICATES)
             )
         np.testing.assert_array_equal(*found)
-        expected = np.maximum(bounds_around(np.stack(drawn), own.sum("neuron").values), 0)
+        expected = np.maximum(bounds_around(np.stack(drawn), own.sum("neuron").values, 8), 0)
         np.testing.assert_allclose(found[0][..., :-1], expected, atol=1e-9)
-        totals = bounds_around(np.stack(drawn).sum(2), own.sum(("layer", "neuron")).values)
+        totals = bounds_around(np.stack(drawn).sum(2), own.sum(("layer", "neuron")).values, 8)
         np.testing.assert_allclose(found[0][..., -1], np.maximum(totals, 0), atol=1e-9)
 
     def test_neurons_that_never_fire_are_nobodys(self) -> None:
@@ -372,12 +379,12 @@ class TestLape:
         found = compared_over_windows(whole, chosen, np.array([12 * 9, 7 * 9]), 200)
         for place, own in enumerate(whole):
             drawn = fold_weights(len(own), 200)
-            expected = np.percentile(np.exp(drawn @ own / len(own) / 9), [2.5, 97.5])
+            expected = bounds(np.exp(drawn @ own / len(own) / 9), len(own))
             both = [found[f"baseline_{end}"].values[place] for end in ("low", "high")]
             np.testing.assert_allclose(both, expected, rtol=1e-3)
             for c, d in np.ndindex(2, 2):
                 paired = chosen[c][d][place] - own
                 assert found["change"].values[c, d, place] == pytest.approx(paired.mean() / 9)
-                expected = np.percentile(drawn @ paired / len(own) / 9, [2.5, 97.5])
+                expected = difference_interval(xr.DataArray(paired / 9, dims="item"))
                 both = [found[f"change_{end}"].values[c, d, place] for end in ("low", "high")]
                 np.testing.assert_allclose(both, expected, rtol=1e-9)

@@ -88,9 +88,9 @@ def logits(model: Any, ids: list[int], edits: list[Edit], item: int, at: slice) 
             for edit in edits:
                 chosen = edit.neurons[item] if edit.neurons.ndim == 3 else edit.neurons
                 for neuron in np.flatnonzero(chosen[layer]):
-                    if edit.kind == "set":
+                    if edit.operation == "set":
                         rows[at, neuron] = edit.value
-                    elif edit.kind == "scale":
+                    elif edit.operation == "scale":
                         rows[at, neuron] *= edit.value
                     else:
                         rows[at, neuron] += edit.value
@@ -332,7 +332,7 @@ def test_halves_the_batch_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch):
     same_answers(judge(model, asked, [None], "whole"), expected)
     assert sizes == [5, 2, 3, 1, 1, 1]
     limit = 0
-    with pytest.raises(NeuroglotError, match="memory for question 0 of 4 tokens"):
+    with pytest.raises(NeuroglotError, match="memory for question 0 .4 tokens."):
         judge(model, asked, [None], "whole")
 
 

@@ -14,11 +14,13 @@ import zarr
 
 import neuroglot
 from neuroglot import store
+from neuroglot.capture.blocks import Recording
 from neuroglot.capture.collectors import firing_collectors, role_collectors
-from neuroglot.capture.engine import Engine, Recording
+from neuroglot.capture.engine import Engine
 from neuroglot.capture.record import Wanted, missing, record
 from neuroglot.capture.recorded import open_recorded
 from neuroglot.capture.settings import (
+    GROUPS,
     CaptureSettings,
     ExecutionSettings,
     FiringGroup,
@@ -28,7 +30,6 @@ from neuroglot.capture.settings import (
     RowsGroup,
     SampleGroup,
     StatesGroup,
-    group_of,
 )
 from neuroglot.capture.tokenise import write_tokens
 from neuroglot.corpora.base import Reading, Segment, write_parquet
@@ -201,7 +202,7 @@ def test_wishes_are_satisfied_by_what_holds_them() -> None:
     wanted = {FIRING: "k", ROLES: "other", ROWS: "k"}
     assert missing(records, wanted) == {ROLES: "other", ROWS: "k"}
     for group in (*ALL, auto, StatesGroup()):
-        assert group_of(group.name, json.loads(group.model_dump_json())) == group
+        assert GROUPS[group.name].model_validate_json(group.model_dump_json()) == group
 
 
 def test_several_texts_are_recorded_with_the_model_loaded_once(

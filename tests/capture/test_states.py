@@ -10,7 +10,8 @@ import torch
 
 from neuroglot import store
 from neuroglot.analyses.transfer.states import open_states, state_axis, states_after
-from neuroglot.capture.engine import Engine, Recording
+from neuroglot.capture.blocks import Recording
+from neuroglot.capture.engine import Engine
 from neuroglot.capture.record import Wanted, record
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, StatesGroup
 from neuroglot.capture.states import represent, represent_variants

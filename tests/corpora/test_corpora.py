@@ -11,14 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from neuroglot.corpora import (
-    CorpusSettings,
-    Reading,
-    Segment,
-    check_parallel,
-    read_parquet,
-    write_parquet,
-)
+from neuroglot.corpora import CorpusSettings
+from neuroglot.corpora.base import Reading, Segment, check_parallel, read_parquet, write_parquet
 from neuroglot.errors import NeuroglotError
 
 ADAPTER = TypeAdapter(CorpusSettings)
@@ -54,7 +48,7 @@ def test_long_columns_are_written_in_chunks(tmp_path, monkeypatch):
 
 def test_writing_imports_no_pandas(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from neuroglot.corpora import *;"
+        "import sys; from pathlib import Path; from neuroglot.corpora.base import *;"
         "write_parquet(Reading((Segment('1', 'a'),)), Path('en.parquet'));"
         "print('pandas' in sys.modules)"
     )

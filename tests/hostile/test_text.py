@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from neuroglot import layout
-from neuroglot.corpora import CorpusSettings, read_parquet, write_parquet
+from neuroglot.corpora import CorpusSettings
+from neuroglot.corpora.base import read_parquet, write_parquet
 from neuroglot.corpora.gettext import parse_mo
 from neuroglot.errors import NeuroglotError
 from neuroglot.store import begin, complete, open_dataset, write_dataset
-from neuroglot.tasks import TaskSettings, read_items, write_items
+from neuroglot.tasks import TaskSettings
+from neuroglot.tasks.base import read_items, write_items
 from neuroglot.tokens import tokenise
 from support.tiny_checkpoints import train_tokenizer
 from tools import hostile

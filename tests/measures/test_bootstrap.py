@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import bootstrap
 from neuroglot.measures.bootstrap import (
     bounded,
     bounded_mean,
+    centred_percentiles,
+    expanded_level,
+    expanded_percentiles,
     interval,
     named_bounds,
     percentiles,
@@ -38,7 +42,16 @@ def slow_interval(values: list[float], weights: list[list[float]], level: float)
         sample = [value for value in sample if not np.isnan(value)]
         if sample:
             means.append(sum(sample) / len(sample))
-    return np.quantile(means, (1 - level) / 2), np.quantile(means, (1 + level) / 2)
+    if sum(not np.isnan(value) for value in values) < 2:
+        return np.nan, np.nan
+    outside = slow_tail(sum(not np.isnan(value) for value in values), level)
+    return np.quantile(means, outside), np.quantile(means, 1 - outside)
+
+
+def slow_tail(units: int, level: float) -> float:
+    """The share of resamples beyond each bound, as Hesterberg (2015) writes it."""
+    quantile = stats.t.ppf((1 - level) / 2, units - 1)
+    return stats.norm.cdf((units / (units - 1)) ** 0.5 * quantile)
 
 
 @pytest.mark.parametrize("missing", [0, 0.2, 0.9])
@@ -46,13 +59,14 @@ def test_a_loop_over_the_same_resamples(missing):
     values = drawn(missing=missing)
     values[0, 0] = np.nan
     values[0, 0, :2] = [1.0, 2.0]  # many resamples have neither item
+    values[0, 1, 1:] = np.nan
     low, high = interval(values, replicates=60, level=0.9, seed=5)
     weights = np.concatenate(list(resample_weights(25, 60, 5))).tolist()
     for variant, language in np.ndindex(3, 2):
         own = values[variant, language].values.tolist()
         expected = slow_interval(own, weights, 0.9)
         found = (low[variant, language].item(), high[variant, language].item())
-        assert found == pytest.approx(expected, rel=1e-12)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_resamples_are_multinomial():
@@ -106,7 +120,59 @@ def test_coverage_of_accuracies():
     covered = ((low <= truth) & (truth <= high)).mean().item()
     assert 0.92 < covered < 0.97
     width = (high - low).mean().item()
-    assert width == pytest.approx(2 * 1.96 * (0.24 / items) ** 0.5, rel=0.03)
+    assert width == pytest.approx(2 * 1.98 * (0.24 / items) ** 0.5, rel=0.03)
+
+
+class TestExpandedPercentiles:
+    def test_level(self):
+        for units in (2, 3, 8, 40):
+            for level in (0.5, 0.95):
+                outside = slow_tail(units, level)
+                assert expanded_level(units, level) == pytest.approx(1 - 2 * outside, abs=1e-12)
+        assert expanded_level(8) == pytest.approx(1 - 2 * 0.0057, abs=1e-4)
+        assert expanded_level(10**6) == pytest.approx(0.95, abs=1e-5)
+
+    def test_the_mean_of_normal_values_has_students_interval(self):
+        values = np.random.default_rng(2).normal(size=12)
+        low, high = interval(xr.DataArray(values, dims="item"), replicates=100_000)
+        half = stats.t.ppf(0.975, 11) * values.std(ddof=1) / 12**0.5
+        assert (high - low).item() == pytest.approx(2 * half, rel=0.03)
+
+    def test_each_variable_has_its_own_units(self):
+        values = np.random.default_rng(3).normal(size=(4, 500))
+        units = np.array([8, 1, 30, 0])
+        found = expanded_percentiles(values, units)
+        assert np.isnan(found[:, [1, 3]]).all()
+        for place in (0, 2):
+            expected = percentiles(values[[place]], expanded_level(int(units[place])))
+            np.testing.assert_array_equal(found[:, [place]], expected)
+        estimate = np.arange(4.0)
+        centred = centred_percentiles(values, estimate, units)
+        shift = estimate - np.median(values, axis=1)
+        np.testing.assert_allclose(centred, found + shift, rtol=1e-12)
+
+    @pytest.mark.parametrize("units", [8, 12, 24, 36])
+    def test_coverage_of_shares(self, units):
+        """Shares of neurons: an item's is of a beta distribution, whose parameters sum to 40."""
+        generator, covered = np.random.default_rng(units), []
+        for mean in (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95):
+            values = generator.beta(40 * mean, 40 * (1 - mean), (1500, units))
+            low, high = interval(xr.DataArray(values, dims=("experiment", "item")))
+            covered.append(((low <= mean) & (mean <= high)).mean().item())
+        assert np.mean(covered) >= 0.93
+        assert min(covered) >= 0.90
+
+    @pytest.mark.parametrize("units", [8, 12, 24, 36])
+    def test_plain_percentiles_of_means_are_too_narrow(self, units):
+        values = np.random.default_rng(units).normal(size=(4000, units))
+        means = bootstrap._means(values, 1000, 0)
+        expanded, plain = (
+            ((low <= 0) & (high >= 0)).mean()
+            for low, high in (expanded_percentiles(means, units), percentiles(means))
+        )
+        assert 0.93 <= expanded <= 0.965
+        assert plain < min(0.945, expanded)
+        assert units > 8 or plain < 0.90
 
 
 def test_a_higher_level_is_wider():
@@ -125,9 +191,9 @@ def test_constants_have_no_width(value):
 
 
 def test_one_item_and_no_value():
-    low, high = interval(labelled([[0.3], [np.nan]]), 20)
-    np.testing.assert_array_equal(low, [0.3, np.nan])
-    np.testing.assert_array_equal(high, [0.3, np.nan])
+    for values in ([[0.3], [np.nan]], [[0.3, np.nan, np.nan], [np.nan] * 3]):
+        for bound in interval(labelled(values), 20):
+            np.testing.assert_array_equal(bound, [np.nan, np.nan])
     low, high = interval(labelled([0.0, 1.0, 1.0]), 20)
     assert low.dims == ()
     assert 0 <= low <= high <= 1

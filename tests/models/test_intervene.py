@@ -247,7 +247,7 @@ def test_rows_repeat_items_and_leave_common_sets_alone():
     neurons = chosen_neurons(model_of("llama"), items=3)
     picked = Edit(neurons, "scale", 2.0).rows(np.array([2, 0, 2]))
     np.testing.assert_array_equal(picked.neurons, neurons[[2, 0, 2]])
-    assert (picked.kind, picked.value) == ("scale", 2.0)
+    assert (picked.operation, picked.value) == ("scale", 2.0)
     common = Edit(neurons[0])
     assert common.rows(np.array([2, 0, 2])) is common
 
@@ -326,7 +326,7 @@ def test_half_precision_stays_half():
 @pytest.mark.parametrize(
     ("edit", "positions", "message"),
     [
-        (Edit(np.ones((2, 24), bool), "zero"), "all", "unknown kind of edit 'zero'"),
+        (Edit(np.ones((2, 24), bool), "zero"), "all", "unknown operation 'zero'"),
         (Edit(np.ones((2, 24), int)), "all", r"2 layers of 24 neurons; found int64 \[2, 24\]"),
         (Edit(np.ones((3, 24), bool)), "all", r"found bool \[3, 24\]"),
         (Edit(np.ones(24, bool)), "all", r"found bool \[24\]"),

@@ -55,7 +55,7 @@ def make(folder, tmp_path):
     ],
 )
 def test_settings_know_their_kind(settings, kind):
-    assert ModelSettings(**settings).kind == kind
+    assert ModelSettings(**settings).source_type == kind
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_settings_refuse_what_cannot_be(settings, message):
 def test_an_existing_folder_goes_before_a_hub_id(checkpoint, monkeypatch):
     monkeypatch.chdir(checkpoint.parent)
     assert ModelSettings(source="./checkpoint").folder.is_dir()
-    assert ModelSettings(source="checkpoint").kind == "folder"
+    assert ModelSettings(source="checkpoint").source_type == "folder"
 
 
 def test_folder_without_config_is_refused(checkpoint):

@@ -18,11 +18,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from neuroglot.analyses.sharing.settings import SharingSettings
 from neuroglot.errors import NeuroglotError
-from neuroglot.tasks import (
+from neuroglot.tasks import TaskSettings
+from neuroglot.tasks.base import (
     Item,
     Task,
     TaskReading,
-    TaskSettings,
     check_same_items,
     read_items,
     write_items,
@@ -172,7 +172,7 @@ def test_examples_must_leave_a_question():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"id": "i0"}, "item 'i0' stands twice"),
+        ({"id": "i0"}, "item id 'i0' stands twice"),
         ({"prompt": " \n"}, "'i1' has no text in its prompt"),
         ({"gold": ()}, "'i1' has no text in .* gold"),
         ({"gold": (" 2", " ")}, "'i1' has no text in .* gold"),

@@ -334,7 +334,7 @@ def test_mpararel_refuses_more_paraphrases_than_a_language_has(folder):
         ('{"pattern": "[X] and [X] have [Y]"}', r"line 2: .* has 2 times \[X\]"),
         ('{"pattern": "the capital of [X]"}', r"line 2: .* has 0 times \[Y\]"),
         ('{"text": "[X] [Y]"}', "line 2: has no text under 'pattern'"),
-        ("[1]", "line 2: has no text under 'pattern'"),
+        ("[1]", "line 2 is not a JSON object"),
         ("{", "line 2 is not JSON"),
     ],
 )

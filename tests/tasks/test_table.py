@@ -8,8 +8,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.tasks import Item, TaskReading, TaskSettings, write_items
-from neuroglot.tasks.base import facts_of
+from neuroglot.tasks import TaskSettings
+from neuroglot.tasks.base import Item, TaskReading, facts_of, write_items
 
 ROWS = [
     {"item": "b", "prompt": "Das Gegenteil von warm ist", "gold": [" kalt", " eisig"],
@@ -121,7 +121,7 @@ def test_a_missing_column_is_named(tmp_path, column, suffix):
         ({"item": 3}, "'item' must hold text, found 3"),
         ({"item": None}, "'item' must hold text, found None"),
         ({"item": " "}, "'item' is empty; every item needs an id"),
-        ({"item": "b"}, "item 'b' stands twice"),
+        ({"item": "b"}, "item id 'b' stands twice"),
         ({"prompt": ["a"]}, r"'prompt' must hold text, found \['a'\]"),
         ({"gold": " klein"}, "'gold' must hold a list of text, found ' klein'"),
         ({"fact": 3}, "'fact' must hold text, found 3"),

@@ -8,7 +8,7 @@ import pytest
 
 from neuroglot import layout, store
 from neuroglot.analyses import ANALYSES, wanted
-from neuroglot.analyses.captions import readings
+from neuroglot.analyses.captions import usages_of
 from neuroglot.config import load_file
 from support.tiny_workflow import Workplace, add_analyses, make_workplace, said_in_vain, unsaid
 
@@ -54,7 +54,7 @@ def test_what_captions_say_was_read_is_what_the_datasets_were_made_from(
                     continue
                 path = layout.reduction(name, step.name, model)
                 made_from = store.read_completion(path, "reduction").origin["made_from"]
-                read = readings(config, ANALYSES[name], [step.name], scope)
+                read = usages_of(config, ANALYSES[name], [step.name], scope)
                 assert set(read) == {*made_from["corpora"], *made_from["tasks"]}
                 languages = {one for reading in read.values() for one in reading.languages}
                 assert languages == set(made_from["languages"])

@@ -84,7 +84,11 @@ def test_nor_if_the_configuration_is_spelled_otherwise(finished: Workplace, spel
 
 
 NO_NUMBER = {
-    "a word of a message": ("src/neuroglot/store.py", "it has no {RECORD}", "it lacks {RECORD}"),
+    "a word of a message": (
+        "src/neuroglot/store.py",
+        "it has no {COMPLETE}",
+        "it lacks {COMPLETE}",
+    ),
     "a word of a message in a step": (
         "src/neuroglot/analyses/held_out.py",
         "so it is not held out",

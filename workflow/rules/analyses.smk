@@ -3,9 +3,8 @@
 import functools
 import json
 
-RESERVED = dir(list) + dir(
-    dict
-)  # names of attributes, which Snakemake does not allow as names of inputs
+# Names of attributes, which Snakemake does not allow as names of inputs.
+RESERVED = {*dir(list), *dir(dict)}
 
 
 def scope_of(analysis, step, wildcards):
@@ -61,14 +60,14 @@ def figure_paths(analysis, figure_set, m="{m}"):
     step = analysis.step(figure_set.steps[0])
     folder = layout.figures(analysis.name, None if step.compares_models else m)
     return [
-        f"{folder}/{stem}.{kind}"
+        f"{folder}/{stem}.{suffix}"
         for stem in wanted.drawn(settings, analysis, figure_set)
-        for kind in ("svg", "png")
+        for suffix in ("svg", "png")
     ]
 
 
 def results_of(name):
-    """All figures and tables of an analysis, for all models; a function for its target's input."""
+    """A function that gives all figures and tables of an analysis, for its target's input."""
 
     def results(wildcards):
         if name not in settings.analyses:
@@ -77,17 +76,17 @@ def results_of(name):
                 "(docs/config.md describes its keys)"
             )
         analysis = ANALYSES[name]
-        found = []
+        files = []
         for step in wanted.steps(settings, analysis):
             for model in settings.models_of(name, step.causal):
                 folder = result_place(analysis, step, m=model, part="").parent
-                files = [*(f"{table}.csv" for table in step.tables), *step.files]
-                found += [f"{folder}/{file}" for file in files]
+                tables = [f"{table}.csv" for table in step.tables]
+                files += [f"{folder}/{file}" for file in (*tables, *step.files)]
         for figure_set in wanted.figure_sets(settings, analysis):
             causal = any(analysis.step(step).causal for step in figure_set.steps)
             for model in settings.models_of(name, causal):
-                found += figure_paths(analysis, figure_set, model)
-        return list(dict.fromkeys(found))
+                files += figure_paths(analysis, figure_set, model)
+        return list(dict.fromkeys(files))
 
     return results
 
@@ -148,8 +147,8 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
             params:
                 command=f"{analysis.name} {step.name}",
                 scope=lambda wildcards: " ".join(
-                    f"--{'model' if name == 'm' else name} {one}"
-                    for name, one in wildcards.items()
+                    f"--{'model' if wildcard == 'm' else wildcard} {chosen}"
+                    for wildcard, chosen in wildcards.items()
                 ),
                 settings=step_settings(analysis, step, dumped),
                 code=step_settings(

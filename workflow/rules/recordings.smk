@@ -1,7 +1,7 @@
 """Recordings: one job records the missing groups of a corpus, or of all tasks, in one pass.
 
-Only missing groups are outputs of a rule. Existing groups are inputs without a rule, so adding an
-analysis does not rerun the steps that read them.
+Only missing groups are outputs of a rule. Other groups are inputs that no rule makes, so that
+adding an analysis does not rerun the steps that read them.
 """
 
 FILES = {
@@ -13,16 +13,18 @@ FILES = {
 
 def sources_of(job):
     """The files that a job reads to record its targets."""
-    found = [FILES[needed.reads(one)](job.model, one.source) for one in job.targets]
-    return list(dict.fromkeys(map(done, found)))
+    read = [
+        FILES[needed.reads(target)](job.model, target.source) for target in job.targets
+    ]
+    return list(dict.fromkeys(map(done, read)))
 
 
 def name_of(job):
     """Name of a job's log folder: the corpus that it reads, or ``tasks``."""
-    sources = {one.source for one in job.targets}
-    states = any(one.group == "states" for one in job.targets)
-    own = sources.pop() if sources.isdisjoint(settings.tasks) else "tasks"
-    return f"{own}-states" if states else own
+    sources = {target.source for target in job.targets}
+    states = any(target.group == "states" for target in job.targets)
+    name = sources.pop() if sources.isdisjoint(settings.tasks) else "tasks"
+    return f"{name}-states" if states else name
 
 
 for number, job in enumerate(due, 1):
@@ -35,8 +37,8 @@ for number, job in enumerate(due, 1):
             sources=sources_of(job),
         output:
             [
-                done(layout.recording(job.model, one.source, "{l}", one.group))
-                for one in job.targets
+                done(layout.recording(job.model, target.source, "{l}", target.group))
+                for target in job.targets
             ],
         log:
             f"results/logs/record/{job.model}/{name_of(job)}/{{l}}.log",
@@ -54,9 +56,9 @@ for number, job in enumerate(due, 1):
             gres=needs.gres,
         params:
             model=job.model,
-            targets=[str(one) for one in job.targets],
+            targets=list(map(str, job.targets)),
             made_from=lambda wildcards, job=job: [
-                needed.key(job.model, one, wildcards.l) for one in job.targets
+                needed.key(job.model, target, wildcards.l) for target in job.targets
             ],
         message:
             f"recordings of {job.model} in {{wildcards.l}}: {', '.join(map(str, job.targets))}"

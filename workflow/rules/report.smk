@@ -36,7 +36,7 @@ rule report:
         "{NEUROGLOT} report {CONFIGURATION} 2>&1 | tee {log}"
 
 
-# Snakemake's own report, which shows the jobs too; only by its name.
+# Snakemake's own report, which also shows the jobs; it is made only if its target is named.
 rule report_snakemake:
     input:
         [results_of(analysis) for analysis in settings.analyses],

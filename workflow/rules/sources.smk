@@ -2,9 +2,9 @@
 
 from neuroglot.provenance import fingerprint
 
-# A model must be made again if its architecture's entry has changed. A param cannot tell, because
-# the architecture is known only after the model was made. So the entry is compared with the model's
-# card. If it differs, the rule gets an input that is younger than the model.
+# A model is made again if its architecture's entry has changed. No param can tell, because the
+# architecture is known only when the model has been made. So the entry is compared with the model's
+# card; if they differ, the rule gets an input that is younger than the model.
 DIGESTS = str(layout.DIGESTS)
 outdated = keys.outdated() if workflow.is_main_process else set()
 
@@ -44,12 +44,12 @@ rule package:
 
 def packages():
     """The packages of corpora, by the name of their archive."""
-    found = (corpus.package() for corpus in settings.corpora.values())
-    return {layout.package(package).name: package for package in found if package}
+    held = (corpus.package() for corpus in settings.corpora.values())
+    return {layout.package(package).name: package for package in held if package}
 
 
 def files_of(source, language):
-    """A user's own files; their content counts, through the key, and their times do not."""
+    """A user's own files. Their content counts through the key, so their times do not count."""
     return [ancient(str(path)) for path in source.inputs(language)]
 
 

@@ -21,7 +21,7 @@ from neuroglot.progress import progress
 from neuroglot.tasks.base import Item, Scoring
 from neuroglot.tokens import special_tokens
 
-FOUND = ("correct", "exact", "log_probability", "neurons")
+PER_QUESTION = ("correct", "exact", "log_probability", "neurons")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,38 +41,42 @@ class Asked:
     @cached_property
     def judged(self) -> NDArray[np.intp]:
         """Indices of language and item of every question that can be judged, ``[question, 2]``."""
-        found = [[one.judgeable(self.scoring) for one in own] for own in self.questions.values()]
-        return np.argwhere(found)
+        return np.argwhere(
+            [
+                [question.judgeable(self.scoring) for question in of_language]
+                for of_language in self.questions.values()
+            ]
+        )
 
     def all_judged(self) -> list[Question]:
         """The questions that can be judged, ordered by language."""
-        own = list(self.questions.values())
-        return [own[language][item] for language, item in self.judged]
+        by_language = list(self.questions.values())
+        return [by_language[language][item] for language, item in self.judged]
 
     def identity(self) -> list[Any]:
         """Everything the answers depend on, except the model and its edits."""
         return [[[q.prompt, q.gold, q.candidates] for q in self.all_judged()], self.scoring]
 
-    def by_item(self, found: Piece, variants: Sequence[str], facts: Sequence[str]) -> xr.Dataset:
+    def by_item(self, answers: Piece, variants: Sequence[str], facts: Sequence[str]) -> xr.Dataset:
         """Label answers for ``measures.answers.answer_statistics``.
 
         Args:
-            found: result of ``Examiner.ask`` for these questions.
-            variants: names of the variants, in the order of ``found``.
+            answers: result of ``Examiner.ask`` for these questions.
+            variants: names of the variants, in the order of ``answers``.
             facts: the fact that each item asks for, see ``Item.fact``.
 
         Returns:
-            FOUND and ``log_probability_per_token``, ``[variant, language, item]``; ``guess`` and
-            ``constant``, ``[language, item]``; NaN where a question cannot be judged. Coordinate
-            ``fact(item)``.
+            PER_QUESTION and ``log_probability_per_token``, ``[variant, language, item]``; ``guess``
+            and ``constant``, ``[language, item]``; NaN where a question cannot be judged.
+            Coordinate ``fact(item)``.
         """
         languages, items = self.judged.T
         tokens = np.array([len(question.gold[0]) for question in self.all_judged()])
-        found = {**found, "log_probability_per_token": found["log_probability"] / tokens}
+        per_token = {"log_probability_per_token": answers["log_probability"] / tokens}
         shape = len(variants), len(self.questions), len(facts)
         dims = ("variant", "language", "item")
         values = {}
-        for name, by_question in found.items():
+        for name, by_question in {**answers, **per_token}.items():
             full = np.full(shape, np.nan)
             full[:, languages, items] = by_question
             values[name] = (dims, full)
@@ -94,25 +98,20 @@ class Asked:
 def encoded(
     model: Path, task: str, items: Mapping[str, Sequence[Item]]
 ) -> dict[str, list[Question]]:
-    """Turn a task's items into a model's token ids, by language.
-
-    Args:
-        model: folder of the model.
-        task: id, for messages.
-        items: items by language.
+    """Turn a task's items, by language, into the token ids of the model in a folder.
 
     Raises:
         NeuroglotError: a prompt and its answer are too long for the model.
     """
     tokenizer, window = read_tokenizer(model), read_card(model).context_window
     before, _ = special_tokens(tokenizer.encode("a"))
-    found = {}
-    for language, own in items.items():
+    questions = {}
+    for language, of_language in items.items():
         try:
-            found[language] = encode(tokenizer, before, own, window)
+            questions[language] = encode(tokenizer, before, of_language, window)
         except NeuroglotError as error:
             raise NeuroglotError(f"task {task!r}, language {language!r}: {error}") from error
-    return found
+    return questions
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -139,7 +138,7 @@ class Examiner:
     def ask(
         self, asked: Asked, names: Sequence[str], variants: Iterable[tuple[str, Variant | None]]
     ) -> Piece:
-        """Judge the answers to all questions that can be judged under each variant.
+        """Judge the answers to all questions that can be judged, under each variant.
 
         Args:
             asked: the questions.
@@ -148,7 +147,7 @@ class Examiner:
                 the same name.
 
         Returns:
-            ``[variant, question]`` by the names of FOUND, the last of which is the number of
+            Arrays ``[variant, question]`` named as in PER_QUESTION; the last is the number of
             edited neurons. A control has the mean over its draws, because intervals resample
             questions and not draws.
         """
@@ -167,13 +166,11 @@ class Examiner:
             )
         right = answers.written if asked.scoring == "exact" else answers.chosen
         edited = np.stack([_changed(variant, len(questions)) for variant in edits])
-        rows = dict(
-            zip(FOUND, (right, answers.written, answers.gold_log_probability, edited), strict=True)
-        )
-        chosen = np.array(drawn)
+        by_draw = (right, answers.written, answers.gold_log_probability, edited)
+        variant_of_draw = np.array(drawn)
         return {
-            name: np.stack([values[chosen == one].mean(0) for one in names])
-            for name, values in rows.items()
+            quantity: np.stack([values[variant_of_draw == name].mean(0) for name in names])
+            for quantity, values in zip(PER_QUESTION, by_draw, strict=True)
         }
 
 
@@ -181,5 +178,9 @@ def _changed(variant: Variant | None, questions: int) -> NDArray[np.int64]:
     """Count the neurons that a variant edits, ``[question]``, one question in memory at a time."""
     if variant is None:
         return np.zeros(questions, np.int64)
-    edits = (variant(np.array([place])) for place in range(questions))
-    return np.array([sum(int(edit.neurons.sum(dtype=int)) for edit in own) for own in edits])
+    return np.array(
+        [
+            sum(int(edit.neurons.sum(dtype=int)) for edit in variant(np.array([question])))
+            for question in range(questions)
+        ]
+    )

@@ -28,12 +28,12 @@ class AnalysisSettings(Section):
 
 
 class EditingSettings(AnalysisSettings):
-    """The section of an analysis some of whose steps run causal models, with neurons edited."""
+    """The section of an analysis that has steps which edit neurons, so need causal models."""
 
     causal_models: list[ModelId] | None = Field(
         None,
-        description="Those of `models` that the steps which edit neurons run: perplexity, answers "
-        "and generation need a causal model. Left out: all of `models`.",
+        description="Those of `models` on which neurons are edited: perplexity, answers and "
+        "generation need a causal model. Left out: all of `models`.",
     )
 
 
@@ -47,7 +47,7 @@ class LanguageFacts(Section):
 
 
 class StepSettings(Section):
-    """What a step is told; it is rerun when any of it changes.
+    """The settings of a step; the step is rerun when any of them changes.
 
     Attributes:
         model: id, of a step that reads one model.
@@ -63,7 +63,7 @@ class StepSettings(Section):
 
 
 class RunningSettings(StepSettings):
-    """What a step that runs a model is told beside its own settings."""
+    """Settings that every step has that runs a model."""
 
     device: str
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
@@ -71,7 +71,7 @@ class RunningSettings(StepSettings):
 
 @dataclass(frozen=True)
 class Work:
-    """Folders and execution settings of a step; they change no number.
+    """Folders and execution settings of a step, which change no number.
 
     Attributes:
         execution: how much to do at a time.
@@ -95,8 +95,8 @@ class Inputs:
 
     def named(self) -> dict[str, list[Path]]:
         """All paths, by field name."""
-        found = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "work"}
-        return {name: list(_paths(value)) for name, value in found.items()}
+        names = [declared.name for declared in fields(self) if declared.name != "work"]
+        return {name: list(_paths(getattr(self, name))) for name in names}
 
     def paths(self) -> list[Path]:
         """All paths."""
@@ -107,8 +107,8 @@ def _paths(value: Any) -> Iterator[Path]:
     if isinstance(value, Path):
         yield value
     elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from _paths(one)
+        for part in value.values():
+            yield from _paths(part)
     elif value is not None:
         raise TypeError(f"inputs are paths or mappings of them, not {value!r}")
 
@@ -153,7 +153,7 @@ class Run(Protocol):
 
 @dataclass(frozen=True)
 class Scope:
-    """Identifies a job of a step: its model or models, and its part."""
+    """What one job of a step is about: its model or models, and its part."""
 
     models: tuple[str, ...]
     part: str | None = None
@@ -161,8 +161,8 @@ class Scope:
     @property
     def model(self) -> str:
         """The only model."""
-        [one] = self.models
-        return one
+        [model] = self.models
+        return model
 
     @property
     def one_part(self) -> str:
@@ -175,16 +175,6 @@ class Scope:
 In = TypeVar("In", bound=Inputs)
 Told = TypeVar("Told", bound=StepSettings)
 Configured = TypeVar("Configured", bound=AnalysisSettings)
-
-
-def always(_run: Run, _section: Any) -> bool:
-    """Return true: the step is wanted for every configuration."""
-    return True
-
-
-def no_modules(_settings: Any) -> Iterable[str]:
-    """Return no modules: the step imports none by name."""
-    return ()
 
 
 @dataclass(frozen=True)
@@ -208,7 +198,7 @@ class Step(Generic[Configured, In, Told]):
         parts: function that gives the names of a step's several jobs: languages, tasks or numbers.
         wanted: function that says whether a configuration asks for the step.
         compares_models: one job reads all models.
-        causal: the step edits neurons of causal models, so it runs on ``causal_models``.
+        causal: the step edits neurons, so it runs on ``causal_models`` only.
         runs_model: the step runs a model, on a GPU if there is one.
         passes: how often the step reads its texts.
         runtime: further minutes that the step takes.
@@ -223,13 +213,13 @@ class Step(Generic[Configured, In, Told]):
     tables: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     parts: Callable[[Run, Configured], Sequence[str]] | None = None
-    wanted: Callable[[Run, Configured], bool] = always
+    wanted: Callable[[Run, Configured], bool] = lambda _run, _section: True
     compares_models: bool = False
     causal: bool = False
     runs_model: Callable[[Configured], bool] | bool = False
     passes: Callable[[Run, Configured], int] | int = 1
     runtime: int = 60
-    modules: Callable[[Told], Iterable[str]] = no_modules
+    modules: Callable[[Told], Iterable[str]] = lambda _settings: ()
 
 
 @dataclass(frozen=True)
@@ -252,12 +242,12 @@ class FigureSet:
 
     def drawn(self, models: int) -> tuple[str, ...]:
         """The stems that are drawn for this number of models."""
-        return tuple(one for one in self.stems if models > 1 or one not in self.between_models)
+        return tuple(stem for stem in self.stems if models > 1 or stem not in self.between_models)
 
 
 @dataclass(frozen=True)
 class Naming(Generic[Configured]):
-    """A method that names a language's neurons, for ``agreement`` and ``boost``.
+    """A method that names a language's neurons; ``agreement`` and ``boost`` compare and use it.
 
     ``naming.py`` in the analysis' folder has ``named(method, inputs, top_fraction)``, which gives
     the named neurons, bool ``[language, layer, neuron]``, and ``looked_at(method, inputs)``, which
@@ -290,11 +280,11 @@ class NamingInputs:
 
     def parts(self, step: str) -> dict[str, Path]:
         """The datasets of a step with parts, by part."""
-        own = f"{step}/"
+        prefix = f"{step}/"
         return {
-            name.removeprefix(own): path
+            name.removeprefix(prefix): path
             for name, path in self.reductions.items()
-            if name.startswith(own)
+            if name.startswith(prefix)
         }
 
 
@@ -354,10 +344,10 @@ class Analysis(Generic[Configured]):
 
     def step(self, name: str) -> Step[Configured, Any, Any]:
         """The step with this name."""
-        [found] = [step for step in self.steps if step.name == name]
-        return found
+        [step] = [step for step in self.steps if step.name == name]
+        return step
 
     def figure_set(self, name: str) -> FigureSet:
         """The set of figures with this name."""
-        [found] = [figures for figures in self.figures if figures.name == name]
-        return found
+        [figure_set] = [figure_set for figure_set in self.figures if figure_set.name == name]
+        return figure_set

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Counted = Callable[[str, str], int]
-"""Gives the number of segments or items of a text or task, of its id and a language's."""
+"""Function that counts the segments or items of a text or task, from its id and a language's."""
 
-# What may be read of a text: what recordings are over, or what a step reads without recordings.
+# What a step may read of a text: the tokens of a recording, or, without one, these parts of it.
 RECORDED = ("prefixes", "last token of each segment", "last prompt token", "every token")
 WINDOWS, TEXT, ITEMS = "windows", "text", "items"
 COUNTED = {
@@ -50,12 +50,12 @@ COUNTED = {
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How one text or task was read for a dataset.
+class Usage:
+    """How one text or task was used for a dataset.
 
     Attributes:
         languages: ids, in drawing order.
-        over: the tokens that count, as ``RECORDED`` names them, or ``WINDOWS`` of them.
+        over: what counts of it: tokens, as ``RECORDED`` names them, or ``WINDOWS``.
     """
 
     languages: tuple[str, ...]
@@ -66,7 +66,7 @@ def caption(
     run: Run,
     analysis: Analysis[Any],
     stem: str,
-    read: Mapping[str, Reading],
+    usages: Mapping[str, Usage],
     counted: Counted,
     *,
     model: str | None,
@@ -79,7 +79,7 @@ def caption(
         run: the configuration.
         analysis: analysis of the figure or table.
         stem: stem of the figure, or ``table``.
-        read: how the texts of the dataset were read; see ``readings``.
+        usages: how the dataset's texts were used; see ``usages_of``.
         counted: gives the sizes of texts.
         model: id of the model; None for all.
         data: the dataset.
@@ -96,8 +96,8 @@ def caption(
             "finding": finding,
             "data": data,
             "section": run.section(analysis.name),
-            "texts": texts_sentence(run, read, counted),
-            "rows": rows_sentences(run, read),
+            "texts": texts_sentence(run, usages, counted),
+            "rows": rows_sentences(run, usages),
             "capture": run.capture,
             "perplexity": run.perplexity,
         },
@@ -107,37 +107,33 @@ def caption(
 # --- what was read ---------------------------------------------------------------------------
 
 
-def readings(
+def usages_of(
     run: Run, analysis: Analysis[Any], steps: Iterable[str], scope: Scope
-) -> dict[str, Reading]:
-    """Say how texts and tasks were read for the datasets of some steps, directly or not.
-
-    Args:
-        run: the configuration.
-        analysis: analysis of the steps.
-        steps: names of the steps.
-        scope: the model or models.
+) -> dict[str, Usage]:
+    """Say how texts and tasks were used for the datasets of some steps, directly or not.
 
     Returns:
-        Readings by the id of the text or task, in the configuration's order.
+        Usages by the id of the text or task, in the configuration's order.
     """
-    found: dict[str, dict[str, set[str]]] = {}
+    languages: dict[str, set[str]] = {}
+    parts: dict[str, set[str]] = {}
     for name in steps:
-        for text, language, what in _read_by(run, analysis, analysis.step(name), scope):
-            found.setdefault(text, {}).setdefault(language, set()).add(what)
+        for text, language, part in _read_by(run, analysis, analysis.step(name), scope):
+            languages.setdefault(text, set()).add(language)
+            parts.setdefault(text, set()).add(part)
     return {
-        text: Reading(
-            languages=tuple(one for one in run.all_languages if one in found[text]),
-            over=_over(set.union(*found[text].values())),
+        text: Usage(
+            languages=tuple(each for each in run.all_languages if each in languages[text]),
+            over=_over(parts[text]),
         )
         for text in (*run.corpora, *run.tasks)
-        if text in found
+        if text in parts
     }
 
 
 def _over(read: set[str]) -> tuple[str, ...]:
-    """The tokens that count: those of recordings and, only without any, those of the text."""
-    if recorded := tuple(one for one in RECORDED if one in read):
+    """The tokens that count: those of recordings or, if nothing is recorded, those of the text."""
+    if recorded := tuple(tokens for tokens in RECORDED if tokens in read):
         return recorded
     if WINDOWS in read:
         return (WINDOWS,)
@@ -147,14 +143,19 @@ def _over(read: set[str]) -> tuple[str, ...]:
 def _read_by(
     run: Run, analysis: Analysis[Any], step: Step[Any, Any, Any], scope: Scope
 ) -> Iterator[tuple[str, str, str]]:
-    """Text, language, and what of it a job of a step reads, directly or not."""
+    """The texts, the languages and the parts of them that a job of a step reads, directly or not.
+
+    A part is one of ``RECORDED``, or WINDOWS, TEXT or ITEMS.
+    """
     inputs = step.inputs(run, run.section(analysis.name), scope)
     for path in dict.fromkeys(inputs.paths()):
         match path.relative_to(layout.RESULTS).parts:
             case ["models", _]:
                 pass
-            case ["corpora" | "tasks" as kind, text, file]:
-                yield text, Path(file).stem, TEXT if kind == "corpora" else ITEMS
+            case ["corpora", text, file]:
+                yield text, Path(file).stem, TEXT
+            case ["tasks", task, file]:
+                yield task, Path(file).stem, ITEMS
             case ["tokens", _, text, store]:
                 judged = run.perplexity is not None and text == run.perplexity.corpus
                 yield text, Path(store).stem, WINDOWS if judged else TEXT
@@ -179,11 +180,11 @@ def _job(
     raise TypeError(f"no step of {analysis.name} writes {'/'.join([*folders, stem])}")
 
 
-def texts_sentence(run: Run, read: Mapping[str, Reading], counted: Counted) -> str:
+def texts_sentence(run: Run, usages: Mapping[str, Usage], counted: Counted) -> str:
     """Name texts and tasks with source, size and number of languages; "" for none."""
     named = [
-        f"{text} ({source_of(run, text)}: {size(run, text, reading.languages, counted)})"
-        for text, reading in read.items()
+        f"{text} ({source_of(run, text)}: {size(run, text, usage.languages, counted)})"
+        for text, usage in usages.items()
     ]
     return f"Read: {listed(named)}." if named else ""
 
@@ -200,10 +201,10 @@ def size(run: Run, text: str, languages: Sequence[str], counted: Counted) -> str
     low, high = min(counts), max(counts)
     span = number(low) if low == high else f"{number(low)} to {number(high)}"
     noun = "item" if text in run.tasks else "segment"
-    return f"{span} {_plural(noun, high)} in {_counted(len(languages), 'language')}"
+    return f"{span} {_plural(noun, high)} in {_quantity(len(languages), 'language')}"
 
 
-def _counted(count: int, noun: str) -> str:
+def _quantity(count: int, noun: str) -> str:
     return f"{number(count)} {_plural(noun, count)}"
 
 
@@ -211,36 +212,40 @@ def _plural(noun: str, count: int) -> str:
     return noun if count == 1 else f"{noun}s"
 
 
-def rows_sentences(run: Run, read: Mapping[str, Reading]) -> str:
+def rows_sentences(run: Run, usages: Mapping[str, Usage]) -> str:
     """Say which tokens count, and in which texts punctuation was removed; "" for no text."""
-    over: dict[str, list[str]] = {}
-    for text, reading in read.items():
-        for one in reading.over:
-            over.setdefault(one, []).append(text)
+    texts: dict[str, list[str]] = {}
+    for text, usage in usages.items():
+        for tokens in usage.over:
+            texts.setdefault(tokens, []).append(text)
     sentences = [
-        *_prefixes(run, {text: read[text] for text in over.get("prefixes", [])}),
-        *(form.format(listed(over[one])) for one, form in COUNTED.items() if one in over),
+        *_prefixes(run, {text: usages[text] for text in texts.get("prefixes", [])}),
+        *(
+            form.format(listed(texts[tokens]))
+            for tokens, form in COUNTED.items()
+            if tokens in texts
+        ),
     ]
-    if WINDOWS in over and run.perplexity:
-        windows, window = run.perplexity.windows, _counted(run.perplexity.window, "token")
-        which = "all windows" if windows is None else f"at most {_counted(windows, 'window')}"
-        where = listed(over[WINDOWS])
+    if WINDOWS in texts and run.perplexity:
+        windows, window = run.perplexity.windows, _quantity(run.perplexity.window, "token")
+        which = "all windows" if windows is None else f"at most {_quantity(windows, 'window')}"
+        where = listed(texts[WINDOWS])
         sentences.append(f"Models are judged on {which} of {window} a language of {where}.")
-    return " ".join([*sentences, *_punctuation(run, read)])
+    return " ".join([*sentences, *_punctuation(run, usages)])
 
 
-def _prefixes(run: Run, read: Mapping[str, Reading]) -> Iterator[str]:
+def _prefixes(run: Run, usages: Mapping[str, Usage]) -> Iterator[str]:
     """Define the prefixes of texts, which end at words, at subwords, or at either by language."""
     by_setting: dict[str, list[str]] = {}
-    for text in read:
+    for text in usages:
         by_setting.setdefault(run.corpora[text].prefix, []).append(text)
     for texts in by_setting.values():
         ends = {
             language: run.tokenising(text, language).prefix
             for text in texts
-            for language in read[text].languages
+            for language in usages[text].languages
         }
-        by_subword = [one for one, end in ends.items() if end == "subword"]
+        by_subword = [language for language, end in ends.items() if end == "subword"]
         where = "up to the end of each word, at the word's last subword"
         if len(by_subword) == len(ends):
             where = "up to each subword"
@@ -252,8 +257,8 @@ def _prefixes(run: Run, read: Mapping[str, Reading]) -> Iterator[str]:
         yield "Prefixes of one subword are left out."
 
 
-def _punctuation(run: Run, read: Mapping[str, Reading]) -> Iterator[str]:
-    corpora = [text for text in read if text in run.corpora]
+def _punctuation(run: Run, usages: Mapping[str, Usage]) -> Iterator[str]:
+    corpora = [text for text in usages if text in run.corpora]
     removed = [text for text in corpora if run.corpora[text].strip_punctuation]
     kept = [text for text in corpora if text not in removed]
     if removed:
@@ -282,12 +287,12 @@ def percent(share: Any) -> str:
 
 def listed(names: Iterable[Any]) -> str:
     """Write a list as in a sentence: "a, b and c"."""
-    *first, last = [str(one) for one in names] or ["none"]
+    *first, last = list(map(str, names)) or ["none"]
     return f"{', '.join(first)} and {last}" if first else last
 
 
-# Values are put into a template as hexadecimal digits between two characters for private use, which
-# are text to docutils wherever they stand, and are read back from its HTML.
+# A value is put into a template as hexadecimal digits between two characters for private use. To
+# docutils that is plain text wherever it stands. It is turned back into the value in the HTML.
 VEIL = re.compile("\ue000([0-9a-f]*)\ue001")
 
 
@@ -297,8 +302,8 @@ def _veiled(value: Any) -> str:
     return f"\ue000{str(value).encode().hex()}\ue001"
 
 
-def _unveiled(found: re.Match[str]) -> str:
-    return html.escape(bytes.fromhex(found[1]).decode())
+def _unveiled(veiled: re.Match[str]) -> str:
+    return bytes.fromhex(veiled[1]).decode()
 
 
 TEMPLATES = Environment(undefined=StrictUndefined, finalize=_veiled, autoescape=False)
@@ -323,6 +328,5 @@ def rendered(path: Path, context: Mapping[str, Any]) -> str:
         text = TEMPLATES.from_string(path.read_text("utf-8")).render(context)
         parts = publish_parts(text, writer="html5", settings_overrides=DOCUTILS)
     except (OSError, TemplateError, SystemMessage, ValueError, TypeError, LookupError) as error:
-        message = VEIL.sub(lambda found: bytes.fromhex(found[1]).decode(), str(error))
-        raise NeuroglotError(f"{path}: {message}") from error
-    return VEIL.sub(_unveiled, parts["fragment"])
+        raise NeuroglotError(f"{path}: {VEIL.sub(_unveiled, str(error))}") from error
+    return VEIL.sub(lambda veiled: html.escape(_unveiled(veiled)), parts["fragment"])

@@ -84,11 +84,11 @@ def made_from(paths: Iterable[Path]) -> MadeFrom:
         paths: folders of models, stores, and Parquet files of texts or tasks, whose paths name
             their contents.
     """
-    found: dict[str, dict[str, None]] = {section: {} for section in SECTIONS}
+    all_ids: dict[str, dict[str, None]] = {section: {} for section in SECTIONS}
     for path in paths:
         for section, ids in _named_by(path).items():
-            found[section].update(dict.fromkeys(ids))
-    return {section: list(ids) for section, ids in found.items()}
+            all_ids[section].update(dict.fromkeys(ids))
+    return {section: list(ids) for section, ids in all_ids.items()}
 
 
 def _named_by(path: Path) -> MadeFrom:

@@ -55,7 +55,7 @@ def read_held_out(
             text that neurons were chosen on.
     """
     tokenizer = read_tokenizer(model)
-    found = []
+    texts = []
     for language in languages:
         path = held_out[language]
         tokens = read_tokens(path)
@@ -65,8 +65,8 @@ def read_held_out(
             cut = windows(tokens, settings.window, settings.windows)
         except NeuroglotError as error:
             raise NeuroglotError(f"{path}: {error}") from error
-        found.append(HeldOut(language, cut, tokens.before, store.read_completion(path).fingerprint))
-    return found
+        texts.append(HeldOut(language, cut, tokens.before, store.read_completion(path).fingerprint))
+    return texts
 
 
 def _refuse_seen(tokenizer: Tokenizer, path: Path, tokens: Tokens, other: Path) -> None:

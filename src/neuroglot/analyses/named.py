@@ -42,7 +42,7 @@ def known_methods() -> dict[str, Method]:
         for analysis in ANALYSES.values()
         for naming in analysis.naming
     }
-    ordered = dict.fromkeys([*(one for one in ORDER if one in declared), *declared])
+    ordered = dict.fromkeys([*(name for name in ORDER if name in declared), *declared])
     return {name: declared[name] for name in ordered}
 
 
@@ -60,20 +60,22 @@ def find_method(name: str) -> Method:
 
 def configured_methods(run: Run) -> list[Method]:
     """The methods of the configured analyses, in ``ORDER``."""
-    return [one for one in known_methods().values() if run.section(one.analysis) is not None]
+    known = known_methods().values()
+    return [method for method in known if run.section(method.analysis) is not None]
 
 
 def analyses_of(methods: Iterable[Method]) -> list[str]:
     """The analyses of some methods, without repetition."""
-    return list(dict.fromkeys(one.analysis for one in methods))
+    return list(dict.fromkeys(method.analysis for method in methods))
 
 
 def naming_of(method: Method) -> Naming[Any]:
     """The method's declaration in its analysis."""
     from neuroglot.analyses import ANALYSES
 
-    [found] = [one for one in ANALYSES[method.analysis].naming if one.method == method.name]
-    return found
+    declared = ANALYSES[method.analysis].naming
+    [naming] = [naming for naming in declared if naming.method == method.name]
+    return naming
 
 
 def languages_of(run: Run, method: Method) -> list[str]:
@@ -85,20 +87,20 @@ def reductions_of(run: Run, method: Method, model: str) -> dict[str, Path]:
     """Paths of the datasets that a method reads for a model: see ``NamingInputs.reductions``."""
     from neuroglot.analyses import ANALYSES
 
-    analysis, found = ANALYSES[method.analysis], {}
+    analysis, paths = ANALYSES[method.analysis], {}
     for name in naming_of(method).steps:
         step = analysis.step(name)
         if step.parts is None:
-            found[name] = layout.reduction(analysis.name, name, model)
+            paths[name] = layout.reduction(analysis.name, name, model)
         else:
             for part in step.parts(run, run.section(analysis.name)):
-                found[f"{name}/{part}"] = layout.reduction(analysis.name, name, model, part)
-    return found
+                paths[f"{name}/{part}"] = layout.reduction(analysis.name, name, model, part)
+    return paths
 
 
 def modules_of(methods: Iterable[Method]) -> list[str]:
     """The naming modules of some methods."""
-    return [_module(one) for one in analyses_of(methods)]
+    return [_module(analysis) for analysis in analyses_of(methods)]
 
 
 def _module(analysis: str) -> str:
@@ -121,7 +123,7 @@ def named_neurons(
 
     Returns:
         bool [layer, neuron] by language, in the given order, for the languages that the method was
-        run on. No neuron may be marked.
+        run on; for some languages no neuron may be marked.
     """
     named = import_module(_module(method.analysis)).named(method.name, inputs, top_fraction)
     known = {str(language) for language in named["language"].values}
@@ -135,7 +137,6 @@ def named_neurons(
 
 def looked_at(method: Method, inputs: NamingInputs) -> "NDArray[np.bool_]":
     """Mark the layers in which a method may name neurons, bool [layer]."""
-    found: NDArray[np.bool_] = import_module(_module(method.analysis)).looked_at(
-        method.name, inputs
-    )
-    return found
+    naming = import_module(_module(method.analysis))
+    layers: NDArray[np.bool_] = naming.looked_at(method.name, inputs)
+    return layers

@@ -33,19 +33,19 @@ def pieces(
         compute: gives the pieces for some paths.
     """
     kept = {path: _read(path, fingerprint) for path, fingerprint in fingerprints.items()}
-    missing = [path for path, found in kept.items() if found is None]
+    missing = [path for path, piece in kept.items() if piece is None]
     made = compute(missing) if missing else {}
-    for path, found in made.items():
+    for path, arrays in made.items():
         with written_whole(path, ".npz") as temporary:
-            np.savez_compressed(temporary, **found, fingerprint=np.array(fingerprints[path]))  # type: ignore[arg-type]
-    return {path: found or made[path] for path, found in kept.items()}
+            np.savez_compressed(temporary, **arrays, fingerprint=np.array(fingerprints[path]))  # type: ignore[arg-type]
+    return {path: arrays or made[path] for path, arrays in kept.items()}
 
 
 def _read(path: Path, fingerprint: str) -> Piece | None:
     """Read a piece; None if it is missing, damaged, or has another fingerprint."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            found = {name: stored[name] for name in stored.files}
+            arrays = {name: stored[name] for name in stored.files}
     except Exception:  # a damaged archive fails in many ways: compute again
         return None
-    return found if str(found.pop("fingerprint", "")) == fingerprint else None
+    return arrays if str(arrays.pop("fingerprint", "")) == fingerprint else None

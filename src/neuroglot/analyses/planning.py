@@ -12,15 +12,15 @@ from neuroglot.settings import PerplexitySettings
 
 
 def labels(run: Run, languages: Iterable[str]) -> dict[str, Any]:
-    """Give a step's ``languages`` and ``language_table``; other rows of the table rerun nothing."""
+    """Give a step's ``languages`` and ``language_table``, which has no rows of other languages."""
     ids = list(languages)
     return {"languages": ids, "language_table": run.facts(ids)}
 
 
 def picked(section: BaseModel, told: type[StepSettings]) -> dict[str, Any]:
     """Select a step's settings from a section: the fields with the same name."""
-    own = set(told.model_fields) - set(StepSettings.model_fields)
-    return {name: getattr(section, name) for name in type(section).model_fields if name in own}
+    wanted = set(told.model_fields) - set(StepSettings.model_fields)
+    return {name: getattr(section, name) for name in type(section).model_fields if name in wanted}
 
 
 def running(run: Run) -> dict[str, Any]:
@@ -44,13 +44,17 @@ def recordings(
 def tokens(run: Run, model: str, corpus: str, languages: Iterable[str]) -> dict[str, Path]:
     """Paths of a corpus as a model's tokens, by language, for the languages that it has."""
     read = run.corpus_languages(corpus)
-    return {one: layout.tokens(model, corpus, one) for one in languages if one in read}
+    return {
+        language: layout.tokens(model, corpus, language)
+        for language in languages
+        if language in read
+    }
 
 
 def held_out_tokens(
     run: Run, model: str, chosen_on: str | None, languages: Iterable[str]
 ) -> dict[str, Any]:
-    """Give ``held_out``, text for judging, and ``chosen_on``, which must not overlap with it."""
+    """Give ``held_out``, tokens of text for judging, and ``chosen_on``, which must not overlap."""
     languages = list(languages)
     held_out = run.perplexity.corpus if run.perplexity else None
     return {

@@ -46,15 +46,7 @@ def run_step(
     output: Path,
     execution: ExecutionSettings,
 ) -> None:
-    """Compute one job of a step and write its dataset, tables and files.
-
-    Args:
-        analysis: analysis of the step.
-        step: the step.
-        inputs: inputs of the job.
-        settings: settings of the job.
-        output: the Zarr store.
-        execution: how much to do at a time.
+    """Compute one job of a step and write its dataset to ``output``, and its tables and files.
 
     Raises:
         NeuroglotError: inputs were made with different models, or the step raises it.
@@ -87,7 +79,7 @@ def run_step(
         analysis=analysis.name,
         reduction=step.name,
         **_labels(settings),
-        **{kind: ids for kind, ids in sources.items() if ids},
+        **{section: ids for section, ids in sources.items() if ids},
     )
     store.write_dataset(output, data)
     for stem, table in _tables(module, step, data).items():
@@ -101,14 +93,7 @@ def run_step(
 def draw_figures(
     analysis: Analysis[Any], figure_set: FigureSet, scope: Scope, folder: Path
 ) -> None:
-    """Write every figure of a set as SVG and PNG.
-
-    Args:
-        analysis: analysis of the figures.
-        figure_set: the set of figures.
-        scope: the model, or all models if the set's steps compare models.
-        folder: folder of the figures.
-    """
+    """Write every figure of a set into a folder, as SVG and PNG."""
     from neuroglot.figures.style import save
 
     data = data_of(analysis, figure_set, scope)
@@ -120,8 +105,8 @@ def draw_figures(
 def drawing(analysis: Analysis[Any], figure_set: FigureSet, stem: str) -> "Drawing":
     """How one figure of a set is drawn, and what it shows."""
     module = importlib.import_module(f"{analysis.package}.figures.{figure_set.name}")
-    found: Drawing = module.FIGURES[stem]
-    return found
+    figure: Drawing = module.FIGURES[stem]
+    return figure
 
 
 def data_of(analysis: Analysis[Any], figure_set: FigureSet, scope: Scope) -> xr.Dataset:
@@ -149,7 +134,7 @@ def merged(parts: list[xr.Dataset]) -> xr.Dataset:
 
 
 def _identity(path: Path) -> str:
-    """Fingerprint of an input: of its contents, or of what it was made from."""
+    """Fingerprint of an input: of a model's or file's content, or of what a store was made from."""
     if (path / CARD).is_file():
         return read_card(path).sha256
     if path.suffix == ".parquet":
@@ -159,26 +144,27 @@ def _identity(path: Path) -> str:
 
 def _cards(inputs: Inputs) -> list[str]:
     """Digests of the models that the inputs are or were made with."""
-    found = set()
+    cards = set()
     for path in inputs.paths():
         if (path / CARD).is_file():
-            found.add(read_card(path).sha256)
+            cards.add(read_card(path).sha256)
         elif path.suffix != ".parquet":
             origin = store.read_completion(path).origin
-            found |= {*origin.get("cards", []), *filter(None, [origin.get("card")])}
-    return sorted(found)
+            cards |= {*origin.get("cards", []), *filter(None, [origin.get("card")])}
+    return sorted(cards)
 
 
 def _labels(settings: StepSettings) -> dict[str, str]:
     """Attributes with the names of the model and the languages, for figures."""
     labels = {"model": settings.model, "pivot": settings.pivot}
-    found = {key: value for key, value in labels.items() if value is not None}
     if settings.language_table:
-        table = {one: settings.language_table[one] for one in settings.languages}
-        for label, key in (("language_names", "name"), ("language_families", "family")):
-            values = {one: getattr(facts, key) for one, facts in table.items()}
-            found[label] = json.dumps(values, ensure_ascii=False)
-    return found
+        for label, fact in (("language_names", "name"), ("language_families", "family")):
+            by_language = {
+                language: getattr(settings.language_table[language], fact)
+                for language in settings.languages
+            }
+            labels[label] = json.dumps(by_language, ensure_ascii=False)
+    return {name: label for name, label in labels.items() if label is not None}
 
 
 def _tables(module: ModuleType, step: Step[Any, Any, Any], data: xr.Dataset) -> Any:

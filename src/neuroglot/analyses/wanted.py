@@ -46,10 +46,7 @@ def captions(run: Run, analysis: Analysis[Any]) -> list[Path]:
 def scopes(run: Run, analysis: Analysis[Any], names: Iterable[str]) -> dict[str | None, Scope]:
     """The jobs of some steps, or of figures of them, by model; None for one that compares models.
 
-    Args:
-        run: the configuration.
-        analysis: the analysis of the steps.
-        names: names of the steps, all of which compare models or none of which does.
+    Either all of the named steps compare models, or none does.
     """
     chosen = [analysis.step(name) for name in names]
     models = run.models_of(analysis.name, any(step.causal for step in chosen))

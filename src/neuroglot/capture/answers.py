@@ -96,20 +96,16 @@ def judge(
             candidates = np.append(first if scored == "first" else whole, np.nan)[batch.candidates]
             gold[row, group] = whole[batch.gold]
             scores[row, group, : candidates.shape[1]] = candidates
-            written[row, group] = [likeliest[own].any() for own in batch.golds]
+            written[row, group] = [likeliest[strings].any() for strings in batch.golds]
         if update:
             update(len(group) * len(variants))
 
-    def too_long(number: int) -> str:
-        return (
-            f"question {number} of {len(questions[number].prompt)} tokens; shorten it, or use a "
-            "device with more memory"
-        )
-
-    in_batches([len(question.prompt) for question in questions], budget, run, too_long)
+    in_batches([len(question.prompt) for question in questions], budget, run, "question {}")
     right = np.zeros((len(questions), most), bool)
     for row, question in zip(right, questions, strict=True):
-        row[: len(question.candidates)] = [one in question.gold for one in question.candidates]
+        row[: len(question.candidates)] = [
+            candidate in question.gold for candidate in question.candidates
+        ]
     return Answers(gold, scores, _share_of_top(scores, right), written)
 
 
@@ -168,45 +164,43 @@ class _Batch:
     """
 
     def __init__(self, questions: Sequence[Question], group: NDArray[np.int64]) -> None:
-        own = [questions[number] for number in group]
+        together = [questions[number] for number in group]
         self.group = group
-        self.ids, self.real = pad([question.prompt for question in own], left=True)
+        self.ids, self.real = pad([question.prompt for question in together], left=True)
         self.strings = list(
             dict.fromkeys(
                 (item, tuple(answer))
-                for item, question in enumerate(own)
+                for item, question in enumerate(together)
                 for answer in (*question.gold, *question.candidates)
             )
         )
-        places = {string: place for place, string in enumerate(self.strings)}
+        index = {string: place for place, string in enumerate(self.strings)}
         self.items = np.array([item for item, _ in self.strings])
         self.golds = [
-            np.array([places[i, tuple(answer)] for answer in one.gold]) for i, one in enumerate(own)
+            np.array([index[item, tuple(answer)] for answer in question.gold])
+            for item, question in enumerate(together)
         ]
-        self.gold = np.array([places_of[0] for places_of in self.golds])
-        self.candidates = np.full((len(own), max(len(one.candidates) for one in own)), -1)
-        for item, one in enumerate(own):
-            found = [places[item, tuple(answer)] for answer in one.candidates]
-            self.candidates[item, : len(found)] = found
+        self.gold = np.array([strings[0] for strings in self.golds])
+        most = max(len(question.candidates) for question in together)
+        self.candidates = np.full((len(together), most), -1)
+        for item, question in enumerate(together):
+            for place, answer in enumerate(question.candidates):
+                self.candidates[item, place] = index[item, tuple(answer)]
 
 
+@dataclass(frozen=True, eq=False)
 class _Judging:
     """Judges batches with the arguments of one call of ``judge``."""
 
-    def __init__(
-        self,
-        model: Any,
-        variants: Sequence[Variant | None],
-        scored: Scored,
-        positions: EditedPositions,
-    ) -> None:
-        self._model, self._variants = model, variants
-        self._scored, self._positions = scored, positions
+    model: Any
+    variants: Sequence[Variant | None]
+    scored: Scored
+    positions: EditedPositions
 
     def batch(self, batch: _Batch) -> Iterator[Judged]:
         """Judge a batch under every variant."""
-        context = self._prefix(batch) if self._positions == "last" else None
-        for variant in self._variants:
+        context = self._prefix(batch) if self.positions == "last" else None
+        for variant in self.variants:
             judged = self._variant(batch, context, variant(batch.group) if variant else [])
             bad = ~np.isfinite(judged[0]) | ~np.isfinite(judged[1][batch.gold][batch.items])
             if bad.any():
@@ -216,29 +210,30 @@ class _Judging:
 
     def _prefix(self, batch: _Batch) -> Context:
         """Read prompts up to their last token."""
-        context = Context.empty(self._model, len(batch.ids))
+        context = Context.empty(self.model, len(batch.ids))
         return context.read(batch.ids[:, :-1], batch.real[:, :-1])
 
     def _variant(self, batch: _Batch, context: Context | None, edits: Sequence[Edit]) -> Judged:
         """``ln p(string | prompt) = sum over t of ln p(token t | prompt, tokens before it)``."""
-        with intervened(self._model, edits):
+        with intervened(self.model, edits):
             context = context or self._prefix(batch)
             last, context = context.states(batch.ids[:, -1:], batch.real[:, -1:])
-        whole = self._scored == "whole"
+        whole = self.scored == "whole"
         asked = np.arange(len(batch.strings)) if whole else np.unique(np.concatenate(batch.golds))
         portions = list(_portions(batch, asked))
-        at_answer = edits if self._positions != "prompt" else []
-        states = [last[:, 0], *(self._rest(batch, context, own, at_answer) for own in portions)]
+        at_answer = edits if self.positions != "prompt" else []
+        states = [last[:, 0], *(self._rest(batch, context, part, at_answer) for part in portions)]
         # First the strings' first tokens, then their other tokens, portion after portion.
         tokens = [answer[0] for _, answer in batch.strings]
-        tokens += [token for own in portions for i in own for token in batch.strings[i][1][1:]]
+        tokens += [token for part in portions for i in part for token in batch.strings[i][1][1:]]
         after = len(tokens) - len(batch.strings)
         rows = np.append(batch.items, len(batch.ids) + np.arange(after))
-        found = predict(
-            self._model, torch.cat(states), torch.from_numpy(rows), torch.tensor(tokens)
+        predictions = predict(
+            self.model, torch.cat(states), torch.from_numpy(rows), torch.tensor(tokens)
         )
-        total, likeliest = (x.cpu().numpy()[rows] for x in (found.total, found.likeliest))
-        log_probability = found.chosen.cpu().numpy().astype(np.float64) - total
+        total = predictions.total.cpu().numpy()[rows]
+        likeliest = predictions.likeliest.cpu().numpy()[rows]
+        log_probability = predictions.chosen.cpu().numpy().astype(np.float64) - total
         return _by_string(batch, asked, portions, log_probability, likeliest == tokens)
 
     def _rest(
@@ -251,7 +246,7 @@ class _Judging:
         """Read strings up to their last token; return the states that predict all but the first."""
         items = batch.items[places]
         ids, real = pad([batch.strings[place][1][:-1] for place in places])
-        with intervened(self._model, [edit.rows(items) for edit in edits]):
+        with intervened(self.model, [edit.rows(items) for edit in edits]):
             states, _ = context.rows(items).states(ids, real)
         return states[real.bool().to(states.device)]
 
@@ -286,8 +281,8 @@ def _by_string(
     whole[asked] = first[asked]
     start = strings
     for place in np.concatenate([*portions, np.zeros(0, np.int64)]):
-        own = slice(start, start + len(batch.strings[place][1]) - 1)
-        whole[place] += log_probability[own].sum()
-        greedy[place] &= likeliest[own].all()
-        start = own.stop
+        others = slice(start, start + len(batch.strings[place][1]) - 1)
+        whole[place] += log_probability[others].sum()
+        greedy[place] &= likeliest[others].all()
+        start = others.stop
     return first, whole, greedy

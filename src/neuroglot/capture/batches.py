@@ -16,7 +16,8 @@ def in_batches(
     lengths: Sequence[int],
     budget: int,
     run: Callable[[NDArray[np.int64]], Any],
-    too_long: Callable[[int], str],
+    text: str,
+    remedy: str = "shorten it",
 ) -> int:
     """Run every text once, in batches of similar length, the longest first.
 
@@ -26,7 +27,9 @@ def in_batches(
         lengths: tokens of each text.
         budget: tokens run at once, padding included; a longer text is run alone.
         run: runs a batch, given the numbers of its texts.
-        too_long: words the error for a text that alone does not fit into memory, given its number.
+        text: what a text is, for the error message, such as ``one segment`` or ``question {}``,
+            where {} stands for its number.
+        remedy: what the user can do about a text that alone does not fit into memory.
 
     Returns:
         The final budget.
@@ -42,38 +45,29 @@ def in_batches(
         try:
             run(np.array(group, np.int64))
         except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
+            if not _out_of_memory(error):
                 raise
             if size == 1:
-                raise NeuroglotError(f"not enough memory for {too_long(group[0])}") from error
+                raise NeuroglotError(
+                    f"not enough memory for {text.format(group[0])} ({longest} tokens); {remedy}, "
+                    "or use a device with more memory"
+                ) from error
             waiting.extendleft(reversed(group))
             budget = max(1, longest * size // 2)
-            release_memory()
     return budget
 
 
-def batch_budget(model: Any, on_cpu: int, wanted: int | None) -> int:
-    """Tokens to run at once, padding included.
+def _out_of_memory(error: Exception) -> bool:
+    """Whether a batch did not fit into memory; then free what it left in the GPU's cache."""
+    import torch
 
-    Args:
-        model: the model, on the device that it runs on.
-        on_cpu: the default on a CPU; on a GPU it is 8192.
-        wanted: the setting; None for the default.
-    """
+    full = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate" in str(error)
+    if full and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return full
+
+
+def batch_budget(model: Any, on_cpu: int, wanted: int | None) -> int:
+    """Tokens to run at once, padding included: as ``wanted``, or the default for the device."""
     usual = on_cpu if next(model.parameters()).device.type == "cpu" else GPU_TOKENS
     return wanted or usual
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether an error means that a batch did not fit into memory."""
-    import torch
-
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate" in str(error)
-
-
-def release_memory() -> None:
-    """Free the memory that a failed batch left in the GPU's cache."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -1,7 +1,7 @@
-"""Streaming statistics of activations: sums over rows, added up over batches and shards.
+"""Statistics of activations that are sums over rows, so that they can be added up over batches.
 
-Statistics whose name ends in ``_by_fold`` have one sum for each fold of segments (see
-``measures.bootstrap.FOLDS``); intervals are computed from them. The others sum over all rows.
+Statistics whose name ends in ``_by_fold`` have a sum for each fold of segments (see
+``measures.bootstrap.FOLDS``), from which intervals are computed. The others sum over all rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -68,22 +68,22 @@ class Totals:
 
     sums: "dict[tuple[str, int, int], torch.Tensor]" = field(default_factory=dict)
 
-    def add(self, name: str, layer: int, value: "torch.Tensor", fold: int = ALL) -> None:
+    def add(self, name: str, layer: int, sums: "torch.Tensor", fold: int = ALL) -> None:
         key = (name, layer, fold)
-        self.sums[key] = self.sums[key] + value if key in self.sums else value
+        self.sums[key] = self.sums[key] + sums if key in self.sums else sums
 
-    def collect(self, found: Partial, layer: int, folds: Sequence[int]) -> None:
-        """Add a collector's partial sums; ``folds`` numbers the folds along ``fold``."""
-        for name, value in found.items():
+    def collect(self, partial: Partial, layer: int, folds: Sequence[int]) -> None:
+        """Add a collector's partial sums; ``folds`` are the numbers of the folds along ``fold``."""
+        for name, sums in partial.items():
             if name.endswith(BY_FOLD):
-                for fold, one in zip(folds, value, strict=True):
-                    self.add(name, layer, one, fold)
+                for fold, of_fold in zip(folds, sums, strict=True):
+                    self.add(name, layer, of_fold, fold)
             else:
-                self.add(name, layer, value)
+                self.add(name, layer, sums)
 
     def merge(self, other: "Totals") -> None:
-        for (name, layer, fold), value in other.sums.items():
-            self.add(name, layer, value, fold)
+        for (name, layer, fold), sums in other.sums.items():
+            self.add(name, layer, sums, fold)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The sums by ``name/layer``, and the numbers of their folds under ``folds/0``.
@@ -91,13 +91,13 @@ class Totals:
         Sums by fold are ``[fold, ...]``. All of them have the same folds, because each batch adds
         to every sum.
         """
-        found: dict[str, dict[int, NDArray[Any]]] = {}
-        for (name, layer, fold), value in self.sums.items():
-            found.setdefault(f"{name}/{layer}", {})[fold] = value.cpu().numpy()
+        by_fold: dict[str, dict[int, NDArray[Any]]] = {}
+        for (name, layer, fold), sums in self.sums.items():
+            by_fold.setdefault(f"{name}/{layer}", {})[fold] = sums.cpu().numpy()
         folds = sorted({fold for _, _, fold in self.sums} - {ALL})
         arrays = {
-            key: own[ALL] if ALL in own else np.stack([own[fold] for fold in folds])
-            for key, own in found.items()
+            key: of_key[ALL] if ALL in of_key else np.stack([of_key[fold] for fold in folds])
+            for key, of_key in by_fold.items()
         }
         return arrays | {f"{FOLD_NUMBERS}/0": np.array(folds, np.int64)}
 
@@ -106,25 +106,25 @@ class Totals:
         """Restore the totals from ``arrays``."""
         import torch
 
-        folds, found = arrays[f"{FOLD_NUMBERS}/0"].tolist(), cls()
-        for key, value in arrays.items():
+        folds, totals = arrays[f"{FOLD_NUMBERS}/0"].tolist(), cls()
+        for key, sums in arrays.items():
             name, _, layer = key.rpartition("/")
             if name != FOLD_NUMBERS:
-                found.collect({name: torch.from_numpy(value)}, int(layer), folds)
-        return found
+                totals.collect({name: torch.from_numpy(sums)}, int(layer), folds)
+        return totals
 
     def stacked(self) -> dict[str, NDArray[Any]]:
         """Sums ``[layer, ...]`` or ``[layer, FOLDS, ...]``, with 0 in folds without rows."""
         by_name: dict[str, dict[int, NDArray[Any]]] = {}
         arrays = self.arrays()
         folds = arrays.pop(f"{FOLD_NUMBERS}/0")
-        for key, value in arrays.items():
+        for key, sums in arrays.items():
             name, _, layer = key.rpartition("/")
-            whole = value
+            of_layer = sums
             if name.endswith(BY_FOLD):
-                whole = np.zeros((FOLDS, *value.shape[1:]), value.dtype)
-                whole[folds] = value
-            by_name.setdefault(name, {})[int(layer)] = whole
+                of_layer = np.zeros((FOLDS, *sums.shape[1:]), sums.dtype)
+                of_layer[folds] = sums
+            by_name.setdefault(name, {})[int(layer)] = of_layer
         return {
             name: stack_layers([layers[layer] for layer in sorted(layers)])
             for name, layers in sorted(by_name.items())

@@ -1,4 +1,4 @@
-"""A batch of texts that a model has read, kept so that it can continue from there repeatedly."""
+"""A batch of texts that a model has read, from which it can go on any number of times."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -16,9 +16,9 @@ from torch import Tensor
 class Context:
     """The texts that a causal language model has read so far.
 
-    Reading more tokens returns a new context and does not change this one. The layers of a dynamic
-    cache replace their tensors and never write into them, so two contexts can share tensors. This
-    also holds for sliding-window caches, which could not be cut back.
+    Reading more tokens returns a new context and does not change this one. The two share tensors,
+    because the layers of a dynamic cache replace their tensors and never write into them. (Cutting
+    a longer cache back instead would not work for sliding windows.)
 
     Attributes:
         model: the model with its head.
@@ -33,7 +33,7 @@ class Context:
 
     @classmethod
     def empty(cls, model: Any, items: int) -> "Context":
-        """The context of ``items`` texts before any token is read."""
+        """The context of ``items`` texts of which nothing is read yet."""
         from transformers import DynamicCache
 
         cache = DynamicCache(config=model.config)
@@ -80,7 +80,9 @@ class Context:
         return output, read
 
 
-def pad(sequences: Sequence[Sequence[int]], left: bool = False) -> tuple[Tensor, Tensor]:
+def pad(
+    sequences: Sequence[Sequence[int] | NDArray[np.int64]], left: bool = False
+) -> tuple[Tensor, Tensor]:
     """Pad with token 0, on the right or on the ``left``.
 
     Returns:
@@ -90,7 +92,7 @@ def pad(sequences: Sequence[Sequence[int]], left: bool = False) -> tuple[Tensor,
     ids = torch.zeros(len(sequences), width, dtype=torch.long)
     real = torch.zeros_like(ids)
     for row, sequence in enumerate(sequences):
-        own = slice(width - len(sequence), None) if left else slice(len(sequence))
-        ids[row, own] = torch.tensor(sequence)
-        real[row, own] = 1
+        columns = slice(width - len(sequence), None) if left else slice(len(sequence))
+        ids[row, columns] = torch.tensor(sequence)
+        real[row, columns] = 1
     return ids, real

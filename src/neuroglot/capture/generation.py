@@ -64,19 +64,13 @@ def generate(
     generated: list[list[int]] = [[] for _ in prompts]
 
     def run(group: NDArray[np.int64]) -> None:
-        own = [prompts[number] for number in group]
-        found = _batch(model, own, new_tokens, edits(group) if edits else (), positions)
-        for number, ids in zip(group, found, strict=True):
+        together = [prompts[number] for number in group]
+        continued = _batch(model, together, new_tokens, edits(group) if edits else (), positions)
+        for number, ids in zip(group, continued, strict=True):
             generated[number] = ids
 
-    def too_long(number: int) -> str:
-        return (
-            f"a prompt and continuation of {lengths[number]} tokens; shorten them, or use a device "
-            "with more memory"
-        )
-
     lengths = [len(prompt) + new_tokens for prompt in prompts]
-    in_batches(lengths, budget, run, too_long)
+    in_batches(lengths, budget, run, "a prompt with its continuation", "shorten them")
     return generated
 
 
@@ -94,10 +88,10 @@ def _batch(
     context = Context.empty(model, len(prompts))
     with intervened(model, edits):
         context = context.read(ids[:, :-1], real[:, :-1])
-    last, one = ids[:, -1:], torch.ones(len(prompts), 1, dtype=torch.long)
+    last, last_real = ids[:, -1:], real[:, -1:]
     while len(columns) < new_tokens and not ended.all():
         with intervened(model, edits if positions == "all" or not columns else ()):
-            logits, context = context.predict(last, one)
+            logits, context = context.predict(last, last_real)
         best = _likeliest(logits[:, -1]).cpu()
         ended |= torch.isin(best, ends)
         columns.append(best)
@@ -117,8 +111,9 @@ def _likeliest(logits: Tensor) -> Tensor:
 
 
 def _until(row: Tensor, ends: Tensor) -> list[int]:
-    found = torch.isin(row, ends).nonzero()
-    return [int(token) for token in (row[: int(found[0])] if len(found) else row)]
+    """The tokens before the first that is in ``ends``."""
+    at = torch.isin(row, ends).nonzero()
+    return [int(token) for token in (row[: int(at[0])] if len(at) else row)]
 
 
 def continued(tokenizer: "Tokenizer", prompt: Sequence[int], generated: Sequence[int]) -> str:

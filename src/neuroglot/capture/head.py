@@ -61,12 +61,12 @@ def predict(model: Any, states: Tensor, rows: Tensor, tokens: Tensor) -> Predict
             first, last = torch.searchsorted(ordered, torch.tensor([start, stop], device=device))
             pairs = order[first:last]
             chosen[pairs] = logits[rows[pairs], tokens[pairs] - start]
-            of_block, place = logits.max(1)
-            likeliest = torch.where(of_block > highest, place + start, likeliest)
-            highest = torch.maximum(highest, of_block)
+            largest, place = logits.max(1)
+            likeliest = torch.where(largest > highest, place + start, likeliest)
+            highest = torch.maximum(highest, largest)
             # Equals logsumexp, which makes four passes over the logits and takes twice as long.
-            shifted = logits.sub_(of_block[:, None]).exp_().sum(1).log_().add_(of_block)
-            total = torch.logaddexp(total, shifted.double())
+            block_total = logits.sub_(largest[:, None]).exp_().sum(1).log_().add_(largest)
+            total = torch.logaddexp(total, block_total.double())
     return Predictions(total, likeliest, chosen)
 
 
@@ -85,13 +85,8 @@ def _head(model: Any, states: Tensor) -> Iterator[Callable[[slice], Tensor]]:
 
     The model's own forward pass runs, but its decoder returns the given states
     ``[position, hidden]``, and its head is cut to the part. So scaling and soft-capping are the
-    model's own; in every architecture of the table they act on each logit separately.
-
-    Yields:
-        A function from a slice of the vocabulary to logits ``[position, token]``.
-
-    Raises:
-        NeuroglotError: the head is not in memory, or the model does not call its decoder.
+    model's own; in every architecture of the table they act on each logit separately. Yields a
+    function from a slice of the vocabulary to logits ``[position, token]``.
     """
     from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
@@ -109,10 +104,10 @@ def _head(model: Any, states: Tensor) -> Iterator[Callable[[slice], Tensor]]:
         reached = True
         return given
 
-    def head_forward(given_back: Tensor) -> Tensor:
+    def head_forward(hidden: Tensor) -> Tensor:
         bias = None if head.bias is None else head.bias[part].float()
         return torch.nn.functional.linear(
-            given_back.to(head.weight.device).float(), head.weight[part].float(), bias
+            hidden.to(head.weight.device).float(), head.weight[part].float(), bias
         )
 
     def logits_of(chosen: slice) -> Tensor:

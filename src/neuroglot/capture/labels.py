@@ -25,11 +25,11 @@ STATISTICS = {
 
 def statistic(name: str, ndim: int, over: Over) -> tuple[tuple[str, ...], dict[str, str]]:
     """Dimensions and attributes of a statistic ``{site}_{statistic}`` or its sums by fold."""
-    site, _, kind = name.removesuffix(BY_FOLD).partition("_")
-    units, text = STATISTICS[kind]
+    site, _, quantity = name.removesuffix(BY_FOLD).partition("_")
+    units, description = STATISTICS[quantity]
     by_fold = name.endswith(BY_FOLD)
     dims = ("layer", *(["fold"] if by_fold else []), SITES[site].width)[:ndim]
-    long_name = text.format(site=site) + (", of each fold of segments" if by_fold else "")
+    long_name = description.format(site=site) + (", of each fold of segments" if by_fold else "")
     return dims, {"units": units, "long_name": long_name, "over": over}
 
 
@@ -44,8 +44,8 @@ def layer_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
         "stack_layer": [block.layer for block in blocks],
     }
     axis = {
-        name: ("layer", own, {"units": "1", "long_name": LAYERS[name]})
-        for name, own in values.items()
+        name: ("layer", labels, {"units": "1", "long_name": LAYERS[name]})
+        for name, labels in values.items()
     }
     return axis | width_axis([block.neurons for block in blocks])
 
@@ -65,6 +65,6 @@ def depth_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
         "stack_depth": [passed for depth in depths.values() for passed in range(depth + 1)],
     }
     return {
-        name: ("depth", own, {"units": "1", "long_name": about[name]})
-        for name, own in values.items()
+        name: ("depth", labels, {"units": "1", "long_name": about[name]})
+        for name, labels in values.items()
     }

@@ -103,26 +103,17 @@ def negative_log_likelihood(
         if update:
             update(len(group) * windows.shape[1])
 
-    def too_long(_: int) -> str:
-        return (
-            f"one window of {windows.shape[1]} tokens on {device}; lower perplexity.window, or use "
-            "a device with more memory"
-        )
-
-    in_batches([sequences.shape[1]] * len(windows), budget, run, too_long)
+    lengths = [sequences.shape[1]] * len(windows)
+    in_batches(lengths, budget, run, "one window and its special tokens", "lower perplexity.window")
     return losses
 
 
 def check_readable(model: Any, length: int, advice: str) -> None:
-    """Refuse a text that a model cannot read from left to right at once.
-
-    Args:
-        model: the model.
-        length: tokens to be read, special tokens included.
-        advice: what the error message suggests if there are too many tokens.
+    """Refuse a text of ``length`` tokens that a model cannot read from left to right at once.
 
     Raises:
-        NeuroglotError: an encoder-decoder, or more tokens than its context window holds.
+        NeuroglotError: an encoder-decoder, or more tokens, special ones included, than its context
+            window holds; suggests ``advice``.
     """
     if model.config.is_encoder_decoder:
         raise NeuroglotError(
@@ -148,5 +139,6 @@ def _window_losses(model: Any, ids: "Tensor", first: int) -> "Tensor":
         output = model.base_model(input_ids=ids, use_cache=False, return_dict=True)
     states = output.last_hidden_state[:, first - 1 : -1].flatten(0, 1)  # [window * token, hidden]
     targets = ids[:, first:]
-    found = predict(model, states, torch.arange(len(states)), targets.flatten())
-    return (found.total - found.chosen.double()).view(targets.shape).sum(1)
+    predictions = predict(model, states, torch.arange(len(states)), targets.flatten())
+    losses = predictions.total - predictions.chosen.double()
+    return losses.view(targets.shape).sum(1)

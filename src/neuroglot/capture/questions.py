@@ -106,11 +106,11 @@ def _question(tokenizer: "Tokenizer", before: Sequence[int], item: Item) -> Ques
     answers = list(dict.fromkeys([*item.gold, *item.candidates]))
     texts = [item.prompt, *answers, *(item.prompt + answer for answer in answers)]
     encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    prompt, *rest = (encoding.ids for encoding in encodings)
-    alone, together = rest[: len(answers)], rest[len(answers) :]
+    prompt, *others = (encoding.ids for encoding in encodings)
+    alone, together = others[: len(answers)], others[len(answers) :]
     ids = {
-        answer: whole[len(prompt) :] if whole[: len(prompt)] == prompt else own
-        for answer, own, whole in zip(answers, alone, together, strict=True)
+        answer: after_prompt[len(prompt) :] if after_prompt[: len(prompt)] == prompt else by_itself
+        for answer, by_itself, after_prompt in zip(answers, alone, together, strict=True)
     }
     return Question(
         [*before, *prompt],

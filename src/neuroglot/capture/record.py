@@ -16,8 +16,9 @@ from tokenizers import Tokenizer
 
 from neuroglot import store
 from neuroglot.capture import labels
+from neuroglot.capture.blocks import Recording
 from neuroglot.capture.collectors import BY_FOLD, Collector, firing_collectors, role_collectors
-from neuroglot.capture.engine import Engine, Recording
+from neuroglot.capture.engine import Engine
 from neuroglot.capture.settings import (
     CaptureSettings,
     ExecutionSettings,
@@ -26,6 +27,7 @@ from neuroglot.capture.settings import (
     PromptsGroup,
     RolesGroup,
 )
+from neuroglot.capture.tokenise import tokenised
 from neuroglot.corpora.base import Segment, read_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import FOLDS
@@ -33,7 +35,7 @@ from neuroglot.models.card import ModelCard, read_card, read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.provenance import digest
 from neuroglot.tasks.base import read_items
-from neuroglot.tokens import ROW, Prefix, Tokens, as_tokens, read_tokens, token_labels, tokenise
+from neuroglot.tokens import ROW, Prefix, Tokens, as_tokens, read_tokens, token_labels
 
 # In a store: the groups that the current pass records, to which the saved progress belongs.
 UNDER_WAY = "under-way.json"
@@ -64,11 +66,9 @@ class Wanted:
 
 
 def missing(held: Mapping[str, store.Completion], groups: Mapping[Group, str]) -> dict[Group, str]:
-    """The groups that a store lacks or holds out of date.
+    """Those of the wanted ``groups`` that a store lacks or holds out of date, with their keys.
 
-    Args:
-        held: the store's records, from ``store.held``.
-        groups: the wanted groups, with keys.
+    ``held`` are the store's completion records, from ``store.held``.
     """
     return {
         group: key
@@ -103,45 +103,20 @@ def record(
     """
     card = read_card(model)
     engine: Engine | None = None
-    for one in wanted:
-        text = _text(model, card, one)
-        own = settings
-        if one.reads == "text":
-            own = settings.model_copy(update={"store_dtype": "float32"})
-        parts = [_Part.of(*pair, text.origin, own, card) for pair in one.groups.items()]
-        _clear(one.store)
-        lacking = _begin(one.store, parts)
+    for request in wanted:
+        text = _text(model, card, request)
+        stored_as = {"store_dtype": "float32"} if request.reads == "text" else {}
+        of_text = settings.model_copy(update=stored_as)
+        parts = [
+            _Part.of(group, key, text.origin, of_text, card)
+            for group, key in request.groups.items()
+        ]
+        _clear(request.store)
+        lacking = _begin(request.store, parts)
         if lacking:
-            tokens = text.read()
             engine = engine or Engine(load(model, settings.device, settings.dtype), execution)
-            _pass(engine, _tokenizer(model), tokens, one.store, lacking)
-        store.consolidate(one.store, _attributes(text.origin))
-
-
-def tokenised(
-    model: Path,
-    source: Path,
-    segments: Sequence[tuple[str, str]],
-    long_segments: Literal["truncate", "refuse"],
-    prefix: Prefix = "subword",
-) -> Tokens:
-    """Tokenise the segments of ``source``, with a warning if some are truncated.
-
-    Raises:
-        NeuroglotError: as ``tokens.tokenise``; names ``source``.
-    """
-    card, tokenizer = read_card(model), _tokenizer(model)
-    window, vocabulary = card.context_window, card.vocabulary
-    try:
-        text = tokenise(tokenizer, segments, prefix, window, vocabulary, long_segments)
-    except NeuroglotError as error:
-        raise NeuroglotError(f"{source}: {error}") from error
-    if text.attrs["truncated"]:
-        print(
-            f"warning: {text.attrs['truncated']} segments of {source} were longer than the model's "
-            f"context window of {window} tokens and were truncated"
-        )
-    return as_tokens(text)
+            _pass(engine, _tokenizer(model), text.read(), request.store, lacking)
+        store.consolidate(request.store, _attributes(text.origin))
 
 
 @cache
@@ -157,34 +132,38 @@ class _Text:
     read: Callable[[], Tokens]
 
 
-def _text(model: Path, card: ModelCard, one: Wanted) -> _Text:
-    if one.reads == "tokens":
-        source = store.read_completion(one.source, "tokens")
-        if source.origin["card"] != card.sha256:
+def _text(model: Path, card: ModelCard, request: Wanted) -> _Text:
+    source = request.source
+    if request.reads == "tokens":
+        tokens = store.read_completion(source, "tokens")
+        if tokens.origin["card"] != card.sha256:
             raise NeuroglotError(
-                f"{one.source} was made with another model than {model}; make it again"
+                f"{source} was made with another model than {model}; make it again"
             )
-        labels_of = {key: source.origin[key] for key in LABELS}
-        origin = {**labels_of, "card": card.sha256, "tokens": source.fingerprint}
-        return _Text(origin, lambda: read_tokens(one.source))
+        origin = {label: tokens.origin[label] for label in LABELS}
+        origin |= {"card": card.sha256, "tokens": tokens.fingerprint}
+        return _Text(origin, lambda: read_tokens(source))
     segments: Sequence[Segment] = (
-        [Segment(item.id, item.prompt) for item in read_items(one.source).items]
-        if one.reads == "items"
-        else read_parquet(one.source).segments
+        [Segment(item.id, item.prompt) for item in read_items(source).items]
+        if request.reads == "items"
+        else read_parquet(source).segments
     )
     origin = {
         "model": model.name,
-        "corpus": one.source.parent.name,
-        "language": one.source.stem,
+        "corpus": source.parent.name,
+        "language": source.stem,
         "card": card.sha256,
         "tokens": digest([list(segment) for segment in segments]),
     }
-    if one.reads == "items":
-        return _Text(origin, lambda: tokenised(model, one.source, segments, "refuse", "last"))
-    return _Text(
-        origin | {"long_segments": one.long_segments},
-        lambda: tokenised(model, one.source, segments, one.long_segments),
-    )
+    prefix: Prefix = "last" if request.reads == "items" else "subword"
+    if request.reads == "text":
+        origin["long_segments"] = request.long_segments
+
+    def read() -> Tokens:
+        tokenizer, long_segments = _tokenizer(model), request.long_segments
+        return as_tokens(tokenised(card, tokenizer, source, segments, long_segments, prefix))
+
+    return _Text(origin, read)
 
 
 @dataclass(frozen=True)
@@ -194,7 +173,7 @@ class _Part:
     Attributes:
         group: the group, with ``auto`` replaced by the model's site.
         key: see ``Wanted``.
-        origin: the origin in its completion record.
+        origin: what the group's completion record says it was made from.
         recording: what to keep of the forward pass.
     """
 
@@ -212,7 +191,7 @@ class _Part:
         settings: CaptureSettings,
         card: ModelCard,
     ) -> "_Part":
-        """Make the part of a group and a text, for these settings and this model."""
+        """Prepare a group of the text with the origin ``text``."""
         if isinstance(group, PromptsGroup):
             if group.site == "gate" and not card.gated:
                 raise NeuroglotError(
@@ -228,9 +207,15 @@ class _Part:
             peak_of=group.site if isinstance(group, PromptsGroup) else "act",
         )
         # Statistics do not depend on how rows are stored.
-        ran = settings.model_dump(exclude=set() if recording.sites else {"store_dtype"})
-        own = {"name": group.name, "group": group.model_dump(), "gated": card.gated}
-        return cls(group, key, {**text, **own, "settings": ran}, recording)
+        exclude = set() if recording.sites else {"store_dtype"}
+        origin = {
+            **text,
+            "name": group.name,
+            "group": group.model_dump(),
+            "gated": card.gated,
+            "settings": settings.model_dump(exclude=exclude),
+        }
+        return cls(group, key, origin, recording)
 
     @property
     def fingerprint(self) -> str:
@@ -251,28 +236,30 @@ def _clear(path: Path) -> None:
 
 
 def _begin(path: Path, parts: Sequence[_Part]) -> list[_Part]:
-    """Prepare a store for the groups that it lacks, and return these groups."""
-    wanted = missing(store.held(path), {part.group: part.key for part in parts})
+    """Prepare a store for the groups that it lacks, and return these groups.
+
+    Progress of an earlier pass is kept if that pass had begun all of them as they are wanted now.
+    """
+    groups = missing(store.held(path), {part.group: part.key for part in parts})
     lacking = []
-    there = True  # whether all groups that the progress belongs to were begun
+    all_begun = True
     for part in parts:
-        if part.group in wanted:
+        if part.group in groups:
             folder = path / part.group.name
-            there &= (folder / store.ORIGIN).is_file()
+            all_begun &= (folder / store.ORIGIN).is_file()
             if not store.begin(
                 folder, "activations", part.origin, resume=True, replace=True, key=part.key
             ):
                 lacking.append(part)
     if not lacking:
         return []
-    begun = _under_way(path)
-    if not there or any(begun.get(p.group.name) != p.fingerprint for p in lacking):
+    fingerprints = {part.group.name: part.fingerprint for part in lacking}
+    if not all_begun or not fingerprints.items() <= _under_way(path).items():
         shutil.rmtree(path / store.PROGRESS, ignore_errors=True)
-    names = {part.group.name: part.fingerprint for part in lacking}
-    store.write_json(path / UNDER_WAY, names)
+    store.write_json(path / UNDER_WAY, fingerprints)
     for folder in path.iterdir():  # groups that an earlier pass began and that are not wanted now
         begun_only = (folder / store.ORIGIN).is_file() and not (folder / store.COMPLETE).is_file()
-        if begun_only and folder.name not in names:
+        if begun_only and folder.name not in fingerprints:
             shutil.rmtree(folder)
     # Until the pass is done, the store's metadata list only the complete groups.
     store.consolidate(path, _attributes(lacking[0].origin))
@@ -280,6 +267,7 @@ def _begin(path: Path, parts: Sequence[_Part]) -> list[_Part]:
 
 
 def _under_way(path: Path) -> dict[str, str]:
+    """The fingerprints of the groups to which a store's progress belongs."""
     try:
         begun = json.loads((path / UNDER_WAY).read_text("utf-8"))
     except (FileNotFoundError, ValueError):
@@ -292,17 +280,15 @@ def _pass(
 ) -> None:
     """Run the model over a text, write the begun groups and complete them."""
     recordings: dict[str, Recording] = {part.group.name: part.recording for part in parts}
-    label = " ".join(parts[0].origin[key] for key in LABELS)
-    sums = engine.run_together(tokens, recordings, path, label)
+    description = " ".join(parts[0].origin[label] for label in LABELS)
+    sums = engine.run_together(tokens, recordings, path, description)
     for part in parts:
         folder = path / part.group.name
         data = _dataset(engine, tokenizer, tokens, part, sums[part.group.name])
         by_fold = [str(name) for name in data if str(name).endswith(BY_FOLD)]
         store.write_dataset(folder, data, by_layer=by_fold)
-        counts = {
-            "rows": len(part.recording.rows(tokens)),
-            "segments": len(tokens.segment_ids),
-        }
+        rows = len(part.recording.rows(tokens))
+        counts = {"rows": rows, "segments": len(tokens.segment_ids)}
         store.complete(folder, "activations", part.origin, counts, part.key)
     shutil.rmtree(path / store.PROGRESS)
     (path / UNDER_WAY).unlink()
@@ -327,7 +313,7 @@ def _dataset(
         coords |= labels.depth_axis(engine.ffns)
     if part.recording.sites:
         segment = tokens.segment[rows]
-        own = {
+        by_row = {
             "token_id": tokens.token_id[rows],
             "token": token_labels(tokenizer, tokens.token_id[rows]),
             "segment": np.array([*tokens.segment_ids, ""], object)[segment],
@@ -335,7 +321,7 @@ def _dataset(
             "position": tokens.position[rows],
             "end": tokens.end[rows],
         }
-        coords |= {name: ("row", values, ROW[name]) for name, values in own.items()}
+        coords |= {name: ("row", values, ROW[name]) for name, values in by_row.items()}
     else:
         counted = np.bincount(tokens.segment[rows] % FOLDS, minlength=folds)
         about = {"units": "tokens", "long_name": "tokens of each fold", "over": over}
@@ -346,4 +332,4 @@ def _dataset(
 
 
 def _attributes(origin: Mapping[str, Any]) -> dict[str, str]:
-    return {**{key: origin[key] for key in LABELS}, "neuroglot": version("neuroglot")}
+    return {**{label: origin[label] for label in LABELS}, "neuroglot": version("neuroglot")}

@@ -47,8 +47,8 @@ class Recorded:
         """
         rows = self.data[["segment", "segment_index", "end"]].reset_coords()
         chosen = rows["segment_index"].values < self.sample_segments
-        found = rows.drop_vars([name for name in rows.coords if name != "row"])
-        return found.assign_coords(row=np.arange(chosen.size)).isel(row=np.flatnonzero(chosen))
+        rows = rows.drop_vars([name for name in rows.coords if name != "row"])
+        return rows.assign_coords(row=np.arange(chosen.size)).isel(row=np.flatnonzero(chosen))
 
     def width(self, site: str, layer: int) -> int | None:
         """A layer's width if layers differ in width, else None (the width of the stored array)."""
@@ -120,28 +120,31 @@ def open_recorded(paths: Iterable[Path], sample_segments: int | None = None) -> 
         NeuroglotError: a recording is missing, incomplete or damaged, or two were recorded
             differently.
     """
-    records = {path: store.read_completion(path, "activations") for path in paths}
-    if not records:
+    completions = {path: store.read_completion(path, "activations") for path in paths}
+    if not completions:
         raise NeuroglotError("this step reads recordings; it was given none")
-    samples = [record for record in records.values() if record.origin["name"] == "sample"]
+    origins = {path: completion.origin for path, completion in completions.items()}
+    sampled = [
+        _sampled_segments(completion)
+        for completion in completions.values()
+        if completion.origin["name"] == "sample"
+    ]
     # Samples may differ in their number of segments.
-    store.require_same(records, ["settings", *([] if samples else ["group"])])
-    for model in {record.origin["model"] for record in records.values()}:
-        same = {path: r for path, r in records.items() if r.origin["model"] == model}
-        store.require_same(same, ["card"])
-    held = [_sampled_segments(record) for record in samples]
-    common = min([*held, *([] if sample_segments is None else [sample_segments])], default=0)
+    store.require_same(completions, ["settings", *([] if sampled else ["group"])])
+    for model in {origin["model"] for origin in origins.values()}:
+        of_model = [path for path, origin in origins.items() if origin["model"] == model]
+        store.require_same({path: completions[path] for path in of_model}, ["card"])
+    wanted = [] if sample_segments is None else [sample_segments]
+    used = min([*sampled, *wanted], default=0)
     return [
         Recorded(
-            path,
-            record.origin["model"],
-            record.origin["corpus"],
-            record.origin["language"],
-            _small(path),
-            record.counts,
-            common,
+            path=path,
+            **{label: origin[label] for label in ("model", "corpus", "language")},
+            data=_small(path),
+            counts=completions[path].counts,
+            sample_segments=used,
         )
-        for path, record in records.items()
+        for path, origin in origins.items()
     ]
 
 
@@ -154,7 +157,7 @@ def _small(path: Path) -> xr.Dataset:
     return data.drop_attrs(deep=True)
 
 
-def _sampled_segments(record: store.Completion) -> int:
+def _sampled_segments(sample: store.Completion) -> int:
     """Number of segments in a sample; unlimited if the sample holds the whole text."""
-    wanted = int(record.origin["group"]["segments"])
-    return wanted if wanted < record.counts["segments"] else sys.maxsize
+    asked = int(sample.origin["group"]["segments"])
+    return asked if asked < sample.counts["segments"] else sys.maxsize

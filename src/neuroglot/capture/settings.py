@@ -1,11 +1,9 @@
 """The settings of recording, and the groups of statistics and rows that can be recorded."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.settings import Rule
 from neuroglot.store import Completion, StoreDtype
 
@@ -74,32 +72,34 @@ class ExecutionSettings(BaseModel):
 class Group(BaseModel):
     """Statistics or raw rows of a text that are recorded, kept and replaced together.
 
-    A group's value says what an analysis wants recorded. The group's completion record keeps the
-    value under ``group``.
+    An analysis says with a group's fields what it wants recorded. The group's completion record
+    keeps them under ``group``.
 
     Attributes:
         name: the name of the group's folder in a store.
         over: the tokens that the statistics or rows cover.
+        stored: the sites of the raw rows, unless the group's fields decide.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: ClassVar[GroupName]
     over: ClassVar[Over]
+    stored: ClassVar[tuple[str, ...]] = ()
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """The sites of the group's raw rows; see ``capture.engine.Recording``."""
-        return ()
+        """The sites of the raw rows; see ``capture.engine.Recording``."""
+        return self.stored
 
     @property
     def first_segments(self) -> int | None:
         """How many segments, from the first, are recorded; None for all."""
         return None
 
-    def satisfied_by(self, held: Completion) -> bool:
+    def satisfied_by(self, recorded: Completion) -> bool:
         """Whether the recorded group of this name holds all that this group asks for."""
-        return bool(held.origin["group"] == self.model_dump())
+        return bool(recorded.origin["group"] == self.model_dump())
 
     def united(self, other: "Group") -> "Group | None":
         """One group of this name that contains both groups; None if there is none."""
@@ -131,28 +131,24 @@ class SampleGroup(Group):
 
     name: ClassVar[GroupName] = "sample"
     over: ClassVar[Over] = "prefixes"
+    stored: ClassVar[tuple[str, ...]] = ("act", "out")
 
     segments: int = Field(ge=1)
 
     @property
-    def sites(self) -> tuple[str, ...]:
-        """The sites of the group's raw rows."""
-        return ("act", "out")
-
-    @property
-    def first_segments(self) -> int | None:
+    def first_segments(self) -> int:
         """How many segments, from the first, are recorded."""
         return self.segments
 
-    def satisfied_by(self, held: Completion) -> bool:
+    def satisfied_by(self, recorded: Completion) -> bool:
         """Whether enough segments, or all of the text's, were recorded."""
-        segments = int(held.origin["group"]["segments"])
-        return segments >= min(self.segments, held.counts["segments"])
+        segments = int(recorded.origin["group"]["segments"])
+        return segments >= min(self.segments, recorded.counts["segments"])
 
     def united(self, other: Group) -> "SampleGroup":
         """The sample with more segments."""
         assert isinstance(other, SampleGroup)
-        return max(self, other, key=lambda one: one.segments)
+        return self if self.segments >= other.segments else other
 
 
 class RowsGroup(Group):
@@ -160,11 +156,7 @@ class RowsGroup(Group):
 
     name: ClassVar[GroupName] = "rows"
     over: ClassVar[Over] = "every token"
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """The sites of the group's raw rows."""
-        return ("act",)
+    stored: ClassVar[tuple[str, ...]] = ("act",)
 
 
 class PromptsGroup(Group):
@@ -182,16 +174,16 @@ class PromptsGroup(Group):
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """The sites of the group's raw rows."""
+        """The sites of the raw rows."""
         return tuple(dict.fromkeys(("act", self.site, "peak")))
 
     def of(self, gated: bool) -> "PromptsGroup":
         """This group with ``auto`` replaced by the model's site."""
         return PromptsGroup(site="gate" if gated and self.site != "act" else "act")
 
-    def satisfied_by(self, held: Completion) -> bool:
-        """Whether the recorded site is the one that this group asks for."""
-        return bool(held.origin["group"] == self.of(held.origin["gated"]).model_dump())
+    def satisfied_by(self, recorded: Completion) -> bool:
+        """Whether the recorded site is that which ``site`` stands for in this model."""
+        return bool(recorded.origin["group"] == self.of(recorded.origin["gated"]).model_dump())
 
 
 class StatesGroup(Group):
@@ -199,25 +191,10 @@ class StatesGroup(Group):
 
     name: ClassVar[GroupName] = "states"
     over: ClassVar[Over] = "last token of each segment"
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """The sites of the group's raw rows."""
-        return ("act", "mid", "state", "mean")
+    stored: ClassVar[tuple[str, ...]] = ("act", "mid", "state", "mean")
 
 
 GROUPS: dict[str, type[Group]] = {
     group.name: group
     for group in (RolesGroup, FiringGroup, SampleGroup, RowsGroup, PromptsGroup, StatesGroup)
 }
-
-
-def group_of(name: str, fields: Mapping[str, Any]) -> Group:
-    """Make the group ``name`` with these fields.
-
-    Raises:
-        NeuroglotError: there is no group of this name.
-    """
-    if name not in GROUPS:
-        raise NeuroglotError(unknown_name("group", name, list(GROUPS)))
-    return GROUPS[name].model_validate(fields)

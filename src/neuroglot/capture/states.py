@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroglot.capture.batches import batch_budget, in_batches
+from neuroglot.capture.blocks import Recording
 from neuroglot.capture.context import Context, pad
-from neuroglot.capture.engine import Batch, Engine, Recording
+from neuroglot.capture.engine import Batch, Engine
 from neuroglot.capture.settings import ExecutionSettings, Pool
 from neuroglot.errors import NeuroglotError, not_finite, unknown_name
 from neuroglot.models.ffn import FFN, ffns, record
@@ -65,8 +66,11 @@ def represent(
             )
 
     def during(batch: Batch) -> AbstractContextManager[None]:
-        own = [edit.rows(batch.picked["rows"].places) for edit in edits]  # one row per segment
-        return intervened(model, own) if positions == "all" else _at_rows(engine, own, batch)
+        # Every segment has one row, so a row's place is the segment's number.
+        of_batch = [edit.rows(batch.picked["rows"].places) for edit in edits]
+        if positions == "all":
+            return intervened(model, of_batch)
+        return _at_rows(engine, of_batch, batch)
 
     engine = Engine(model, ExecutionSettings(batch_tokens=batch_tokens), during)
     site = "state" if pool == "last" else "mean"
@@ -85,56 +89,41 @@ def represent_variants(
     """Run ``represent`` under several sets of edits: ``[variant, state, segment, hidden]``.
 
     If ``positions`` and ``pool`` are both ``last`` and the model is causal, the tokens before the
-    last are read once, and every variant continues from their keys and values.
-
-    Args:
-        model: as for ``represent``.
-        text: the segments.
-        variants: the edits of each variant.
-        pool: as for ``represent``.
-        positions: as for ``represent``.
-        batch_tokens: as for ``represent``.
-
-    Raises:
-        NeuroglotError: as ``represent``.
+    last are read once, and every variant continues from their keys and values. ``variants`` holds
+    the edits of each variant; other arguments and errors are those of ``represent``.
     """
     if positions == "last" and pool == "last" and not model.config.is_encoder_decoder:
         return _from_last_tokens(model, text, variants, batch_tokens)
-    found = (represent(model, text, pool, edits, positions, batch_tokens) for edits in variants)
-    return np.stack(list(found))
+    return np.stack(
+        [represent(model, text, pool, edits, positions, batch_tokens) for edits in variants]
+    )
 
 
 def _from_last_tokens(
     model: Any, text: Tokens, variants: Sequence[Sequence[Edit]], batch_tokens: int | None
 ) -> NDArray[np.float32]:
     after = len(text.after)
-    sequences = [own[: len(own) - after].tolist() for own in text.sequences()]
+    sequences = [ids[: len(ids) - after] for ids in text.sequences()]
     layers, hidden = len(ffns(model)), ffns(model)[0].hidden
-    found = np.empty((len(variants), layers + 1, len(sequences), hidden), np.float32)
+    states = np.empty((len(variants), layers + 1, len(sequences), hidden), np.float32)
 
     def run(group: NDArray[np.int64]) -> None:
         ids, real = pad([sequences[number] for number in group], left=True)
         start = Context.empty(model, len(group)).read(ids[:, :-1], real[:, :-1])
-        for states, edits in zip(found, variants, strict=True):
+        for variant, edits in enumerate(variants):
 
-            def keep(_: str, __: str, state: int, value: Tensor, kept: Any = states) -> None:
-                kept[state, group] = value[:, 0].float().cpu().numpy()
+            def keep(_: str, __: str, state: int, value: Tensor, variant: int = variant) -> None:
+                states[variant, state, group] = value[:, 0].float().cpu().numpy()
 
-            own = [edit.rows(group) for edit in edits]
-            with intervened(model, own), record(model, {"state"}, keep):
+            of_group = [edit.rows(group) for edit in edits]
+            with intervened(model, of_group), record(model, {"state"}, keep):
                 start.states(ids[:, -1:], real[:, -1:])
 
-    def too_long(number: int) -> str:
-        return (
-            f"one segment of {len(sequences[number])} tokens; shorten it, or use a device with "
-            "more memory"
-        )
-
     budget = batch_budget(model, 1024, batch_tokens)
-    in_batches([*map(len, sequences)], budget, run, too_long)
-    if not np.isfinite(found).all():
+    in_batches([*map(len, sequences)], budget, run, "one segment")
+    if not np.isfinite(states).all():
         raise not_finite("a state")
-    return found
+    return states
 
 
 @contextmanager
@@ -144,8 +133,9 @@ def _at_rows(engine: Engine, edits: Sequence[Edit], batch: Batch) -> Iterator[No
         for stack, times in batch.picked["rows"].times.items():
             mask = torch.zeros_like(batch.text[stack]).flatten()
             mask[times] = True
-            own = [_of_stack(edit, engine.ffns, stack) for edit in edits]
-            stacks.enter_context(intervened(engine.model, own, mask.view_as(batch.text[stack])))
+            of_stack = [_of_stack(edit, engine.ffns, stack) for edit in edits]
+            at_rows = mask.view_as(batch.text[stack])
+            stacks.enter_context(intervened(engine.model, of_stack, at_rows))
         yield
 
 

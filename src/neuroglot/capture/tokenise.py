@@ -1,21 +1,26 @@
-"""Tokenises one language of a corpus with one model's tokenizer."""
+"""Tokenises texts with a model's tokenizer."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from neuroglot import store
 from neuroglot.corpora.base import read_parquet
 from neuroglot.errors import NeuroglotError
-from neuroglot.models.card import read_card, read_tokenizer
+from neuroglot.models.card import ModelCard, read_card, read_tokenizer
 from neuroglot.provenance import digest, fingerprint
-from neuroglot.tokens import Tokenising, tokenise
+from neuroglot.tokens import Prefix, Tokenising, tokenise
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from tokenizers import Tokenizer
 
 CODE = f"{__name__}:write_tokens"
 
 
 def write_tokens(model: Path, corpus: Path, output: Path, chosen: Tokenising) -> None:
     """Write the token store of a corpus file ``results/corpora/{corpus}/{language}.parquet``."""
-    card = read_card(model)
-    segments = read_parquet(corpus).segments
+    card, segments = read_card(model), read_parquet(corpus).segments
     origin = {
         "model": model.name,
         "corpus": corpus.parent.name,
@@ -27,17 +32,8 @@ def write_tokens(model: Path, corpus: Path, output: Path, chosen: Tokenising) ->
     }
     if store.begin(output, "tokens", origin):
         return
-    try:
-        data = tokenise(
-            read_tokenizer(model),
-            segments,
-            chosen.prefix,
-            card.context_window,
-            card.vocabulary,
-            chosen.long_segments,
-        )
-    except NeuroglotError as error:
-        raise NeuroglotError(f"{corpus}: {error}") from error
+    tokenizer = read_tokenizer(model)
+    data = tokenised(card, tokenizer, corpus, segments, chosen.long_segments, chosen.prefix)
     store.write_dataset(output, data)
     counts = {"rows": data.sizes["row"], "segments": len(segments)}
     store.complete(output, "tokens", origin, counts)
@@ -45,8 +41,29 @@ def write_tokens(model: Path, corpus: Path, output: Path, chosen: Tokenising) ->
         f"{corpus.stem}: {counts['rows']} tokens, {int(data['ends_prefix'].sum())} prefixes "
         f"in {counts['segments']} segments"
     )
+
+
+def tokenised(
+    card: ModelCard,
+    tokenizer: "Tokenizer",
+    source: Path,
+    segments: Sequence[tuple[str, str]],
+    long_segments: Literal["truncate", "refuse"],
+    prefix: Prefix = "subword",
+) -> "xr.Dataset":
+    """Tokenise the segments of ``source`` as ``tokens.tokenise``; warn if some are truncated.
+
+    Raises:
+        NeuroglotError: as ``tokens.tokenise``; names ``source``.
+    """
+    window, vocabulary = card.context_window, card.vocabulary
+    try:
+        data = tokenise(tokenizer, segments, prefix, window, vocabulary, long_segments)
+    except NeuroglotError as error:
+        raise NeuroglotError(f"{source}: {error}") from error
     if data.attrs["truncated"]:
         print(
-            f"warning: {data.attrs['truncated']} segments were longer than the model's context "
-            f"window of {card.context_window} tokens and were truncated"
+            f"warning: {data.attrs['truncated']} segments of {source} were longer than the model's "
+            f"context window of {window} tokens and were truncated"
         )
+    return data

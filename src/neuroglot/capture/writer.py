@@ -1,4 +1,4 @@
-"""A thread that collects raw rows into shards and writes the shards to Zarr."""
+"""A thread that gathers a block's raw rows and writes them to Zarr, a shard for each array."""
 
 import queue
 import threading
@@ -39,18 +39,14 @@ class RowBatch:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """A block's rows: the first row's index among all rows, and the number of rows."""
-
-    start: int
-    size: int
-
-
-@dataclass(frozen=True)
 class Shard:
-    """The end of a block: all of its rows, by recording, have been put."""
+    """The end of a block, all of whose rows have been put.
 
-    rows: dict[str, Rows]
+    Attributes:
+        rows: by recording, the block's rows among all rows.
+    """
+
+    rows: Mapping[str, slice]
 
 
 Save = Callable[[], None]
@@ -80,8 +76,8 @@ class Writer:
         self._name = name
         self._queue: queue.Queue[RowBatch | Shard | Save | None] = queue.Queue(maxsize=2)
         self._error: BaseException | None = None
-        self._recorded = threading.Event()  # set if no saving of progress is waiting
-        self._recorded.set()
+        self._saved = threading.Event()  # set unless a saving of progress is waiting
+        self._saved.set()
         self._dtypes = {
             key: cast(StoreDtype, array.attrs["dtype"]) for key, array in arrays.items()
         }
@@ -101,7 +97,7 @@ class Writer:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
@@ -116,8 +112,8 @@ class Writer:
         So a killed run loses only the rows being written and the rows being computed.
         """
         if not isinstance(item, RowBatch | Shard):
-            self._recorded.wait()
-            self._recorded.clear()
+            self._saved.wait()
+            self._saved.clear()
         if self._error is not None:
             raise self._error
         self._queue.put(item)
@@ -136,7 +132,7 @@ class Writer:
                 self._error = error
             finally:
                 if not isinstance(item, RowBatch | Shard):
-                    self._recorded.set()
+                    self._saved.set()
 
     def _place(self, batch: RowBatch) -> None:
         batch.ready()
@@ -153,10 +149,10 @@ class Writer:
     def _write(self, shard: Shard) -> None:
         for (name, site), array in self._arrays.items():
             rows = shard.rows[name]
-            if rows.size:
-                bits = self._buffers[name, site][:, : rows.size]
+            if size := rows.stop - rows.start:
+                bits = self._buffers[name, site][:, :size]
                 values = widened(bits) if self._dtypes[name, site] == "bfloat16" else bits
-                array[:, rows.start : rows.start + rows.size] = values.view(array.dtype)
+                array[:, rows] = values.view(array.dtype)
 
 
 def widened(bits: NDArray[np.uint16]) -> NDArray[np.float32]:

@@ -4,14 +4,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from neuroglot.corpora.base import (
-    Corpus,
-    Reading,
-    Segment,
-    check_parallel,
-    read_parquet,
-    write_parquet,
-)
 from neuroglot.corpora.gettext import GettextCorpus
 from neuroglot.corpora.hub import HubCorpus
 from neuroglot.corpora.table import TableCorpus
@@ -21,14 +13,4 @@ from neuroglot.corpora.udhr import UdhrCorpus
 CorpusSettings = Annotated[
     UdhrCorpus | GettextCorpus | TextCorpus | TableCorpus | HubCorpus,
     Field(discriminator="source"),
-]
-
-__all__ = [
-    "Corpus",
-    "CorpusSettings",
-    "Reading",
-    "Segment",
-    "check_parallel",
-    "read_parquet",
-    "write_parquet",
 ]

@@ -34,7 +34,7 @@ def read_tar(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
         NeuroglotError: The file is not such a tarball or too large; or any member is a link, a
             device or too large, or has an absolute path or a path with `..`.
     """
-    found = {}
+    contents = {}
     try:
         with _Gzip(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for member in tar:
@@ -45,14 +45,14 @@ def read_tar(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
                         f"{archive}: {member.name[:200]} is neither file nor folder"
                     )
                 _check_size(archive, member.name, member.size, LARGEST_MEMBER)
-                content = tar.extractfile(member) if wanted(member.name) else None
-                if content is not None:
-                    found[member.name] = content.read()
+                file = tar.extractfile(member) if wanted(member.name) else None
+                if file is not None:
+                    contents[member.name] = file.read()
             if len(stream.read(LARGEST_READ)) == LARGEST_READ:  # checks the checksum at the end
                 raise tarfile.ReadError("it goes on after its end")
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise NeuroglotError(f"{archive}: cannot be read as a tarball: {error}") from error
-    return found
+    return contents
 
 
 def read_zip(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
@@ -65,7 +65,7 @@ def read_zip(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
         NeuroglotError: The file is not a zip archive; a member has an absolute path or a path with
             `..`; a wanted member, or all together, are too large.
     """
-    found, size = {}, 0
+    contents, size = {}, 0
     try:
         with zipfile.ZipFile(archive) as package:
             for member in package.infolist():
@@ -74,10 +74,10 @@ def read_zip(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
                     _check_size(archive, member.filename, member.file_size, LARGEST_MEMBER)
                     size += member.file_size
                     _check_size(archive, "what is wanted of it", size, LARGEST_ARCHIVE)
-                    found[member.filename] = package.read(member)
+                    contents[member.filename] = package.read(member)
     except UNREADABLE as error:
         raise NeuroglotError(f"{archive}: cannot be read as a zip archive: {error}") from error
-    return found
+    return contents
 
 
 def _check_name(archive: Path, name: str) -> None:

@@ -1,8 +1,7 @@
 """The base class of corpora: settings, reading, and the Parquet file of a reading."""
 
-import json
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import combinations
@@ -11,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from neuroglot.corpora.parquet import read_table, write_table
 from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError
-from neuroglot.files import written_whole
-from neuroglot.packages import PinnedPackage
 from neuroglot.provenance import digest
 from neuroglot.sources import Languages, Source
 
@@ -42,7 +40,7 @@ class Reading:
 
 
 class Corpus(Source):
-    """Settings of one corpus, which know how to read it."""
+    """The settings of one corpus, with the methods that read it."""
 
     noun = "corpus"
     writer = "neuroglot.corpora.base:write_parquet"
@@ -88,125 +86,112 @@ class Corpus(Source):
             return None
         return self.skip_segments + self.max_segments
 
-    def package(self) -> PinnedPackage | None:
-        """Return the package that must be downloaded before `read`."""
-        return None
-
     def origin(self) -> dict[str, Any]:
         """Return the settings that identify the text, and the package that holds it."""
         package = self.package()
         return {**super().origin(), **({"package": str(package)} if package else {})}
 
     @abstractmethod
-    def segments(self, language_id: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
+    def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
         """Read one language's segments as they are in the source, and notes."""
 
-    def read(self, language_id: str, archive: Path | None = None) -> Reading:
+    def read(self, language: str, archive: Path | None = None) -> Reading:
         """Read one language.
 
         Args:
-            language_id: The language's id.
+            language: The language's id.
             archive: The downloaded file of `package()`, if there is one.
 
         Raises:
             NeuroglotError: The source cannot be read, lacks the language or repeats a segment's id;
                 or fewer than two segments are left after choosing and skipping.
         """
-        found, notes = self.segments(language_id, archive)
-        kept = list(self._cleaned(found))
-        if len(kept) < len(found):
-            empty = sorted({segment.id for segment in found} - {segment.id for segment in kept})
+        segments, notes = self.segments(language, archive)
+        kept = list(self._cleaned(segments))
+        if len(kept) < len(segments):
+            empty = sorted({segment.id for segment in segments} - {segment.id for segment in kept})
             more = f" and {len(empty) - SHOWN_IDS} more" if len(empty) > SHOWN_IDS else ""
             notes = [*notes, f"left out without text: {', '.join(empty[:SHOWN_IDS])}{more}"]
         if self.segment_ids is not None:
-            kept = self._chosen(language_id, kept)
+            kept = _matching(language, kept, self.segment_ids)
         if self.skip_segments and len(kept) < self.skip_segments + 2:
             raise NeuroglotError(
-                f"language {language_id!r}: skip_segments leaves out {self.skip_segments} of "
+                f"language {language!r}: skip_segments leaves out {self.skip_segments} of "
                 f"{len(kept)} segments with text; a corpus needs at least two"
             )
         kept = kept[self.skip_segments :][: self.max_segments]
-        _check_segments(language_id, kept)
+        if len(kept) < 2:
+            raise NeuroglotError(
+                f"language {language!r}: found {len(kept)} segment(s) with text; a corpus needs at "
+                "least two"
+            )
+        check_ids(language, "segment id", [segment.id for segment in kept])
         return Reading(tuple(kept), tuple(notes))
 
-    def _chosen(self, language_id: str, segments: list[Segment]) -> list[Segment]:
-        pattern = self.segment_ids or "*"
-        chosen = [segment for segment in segments if fnmatchcase(segment.id, pattern)]
-        if segments and not chosen:
-            raise NeuroglotError(
-                f"language {language_id!r}: segment_ids: no segment's id matches {pattern!r}; "
-                f"the first is {segments[0].id!r}"
-            )
-        return chosen
-
-    def _cleaned(self, segments: Iterable[Segment]) -> Iterable[Segment]:
+    def _cleaned(self, segments: Iterable[Segment]) -> Iterator[Segment]:
         for identifier, text in segments:
             cleaned = strip_punctuation(text) if self.strip_punctuation else text.strip()
             if cleaned:
                 yield Segment(identifier, cleaned)
 
 
-def _check_segments(language_id: str, segments: Sequence[Segment]) -> None:
-    if len(segments) < 2:
+def _matching(language: str, segments: list[Segment], pattern: str) -> list[Segment]:
+    chosen = [segment for segment in segments if fnmatchcase(segment.id, pattern)]
+    if segments and not chosen:
         raise NeuroglotError(
-            f"language {language_id!r}: found {len(segments)} segment(s) with text; a corpus "
-            "needs at least two"
+            f"language {language!r}: segment_ids: no segment's id matches {pattern!r}; the first "
+            f"is {segments[0].id!r}"
         )
+    return chosen
+
+
+def check_ids(language: str, noun: str, ids: Iterable[str]) -> None:
+    """Refuse ids that are repeated, too long or contain NUL; ``noun`` says what they are.
+
+    Raises:
+        NeuroglotError: Names the language and the first such id.
+    """
     seen: set[str] = set()
-    for segment in segments:
-        if len(segment.id) > LONGEST_ID or "\0" in segment.id:
+    for identifier in ids:
+        if len(identifier) > LONGEST_ID or "\0" in identifier:
             raise NeuroglotError(
-                f"language {language_id!r}: {segment.id[:80]!r} is no segment id: it has more than "
+                f"language {language!r}: {identifier[:80]!r} is no {noun}: it has more than "
                 f"{LONGEST_ID} characters, or a NUL"
             )
-        if segment.id in seen:
+        if identifier in seen:
             raise NeuroglotError(
-                f"language {language_id!r}: segment id {segment.id!r} stands twice; ids must be "
-                "distinct within a language"
+                f"language {language!r}: {noun} {identifier!r} stands twice; ids must be distinct "
+                "within a language"
             )
-        seen.add(segment.id)
+        seen.add(identifier)
 
 
 def check_parallel(corpus: str, segment_ids: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a corpus in which two languages share no segment.
-
-    Args:
-        corpus: The corpus's id, for the message.
-        segment_ids: Segment ids by language.
+    """Refuse a corpus, given its segment ids by language, if two languages share no segment.
 
     Raises:
-        NeuroglotError: Two languages share no segment id.
+        NeuroglotError: Names the corpus, the languages and their first ids.
     """
-    sets = {language: set(ids) for language, ids in segment_ids.items()}
-    for one, other in combinations(sets, 2):
-        if sets[one].isdisjoint(sets[other]):
+    for first, second in combinations(segment_ids, 2):
+        if set(segment_ids[first]).isdisjoint(segment_ids[second]):
             raise NeuroglotError(
-                f"corpus {corpus!r}: languages {one!r} and {other!r} share no segment id "
-                f"({one}: {segment_ids[one][0]!r}, …; {other}: {segment_ids[other][0]!r}, …); "
-                "parallel texts need the same ids in every language"
+                f"corpus {corpus!r}: languages {first!r} and {second!r} share no segment id "
+                f"({first}: {segment_ids[first][0]!r}, …; {second}: {segment_ids[second][0]!r}, "
+                "…); parallel texts need the same ids in every language"
             )
 
 
 def write_parquet(reading: Reading, path: Path) -> None:
-    """Write a reading as columns `segment` and `text`, with notes in the schema's metadata.
-
-    The file appears complete or not at all; equal readings give equal bytes.
-    """
+    """Write a reading as columns `segment` and `text`, with its notes."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [("segment", pa.string()), ("text", pa.string())],
-        metadata={
-            "notes": json.dumps(list(reading.notes), ensure_ascii=False),
-            "content": digest([reading.segments, reading.notes]),
-        },
-    )
-    columns = [_strings([segment.id for segment in reading.segments])]
-    columns.append(_strings([segment.text for segment in reading.segments]))
-    table = pa.table(columns, schema=schema)
-    with written_whole(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    ids, texts = zip(*reading.segments, strict=True) if reading.segments else ((), ())
+    table = pa.table({"segment": _strings(ids), "text": _strings(texts)})
+    write_table(table, reading.notes, _content(reading), path)
+
+
+def _content(reading: Reading) -> str:
+    return digest([reading.segments, reading.notes])
 
 
 def _strings(texts: Sequence[str]) -> "pa.ChunkedArray":
@@ -226,19 +211,9 @@ def read_parquet(path: Path) -> Reading:
     Raises:
         NeuroglotError: The file is missing, damaged or was not written by `write_parquet`.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:  # read_table needs imports of a quarter of a second
-            table = file.read()
-        notes = json.loads((table.schema.metadata or {})[b"notes"])
-        content = (table.schema.metadata or {})[b"content"].decode()
+    def parse(table: "pa.Table", notes: tuple[str, ...]) -> Reading:
         pairs = zip(table["segment"].to_pylist(), table["text"].to_pylist(), strict=True)
-        reading = Reading(tuple(Segment(*pair) for pair in pairs), tuple(notes))
-        whole = digest([reading.segments, reading.notes]) == content
-    except (OSError, KeyError, ValueError, TypeError, MemoryError, pa.ArrowException) as error:
-        raise NeuroglotError(f"{path}: is not a corpus file of this workflow: {error}") from error
-    if not whole:
-        raise NeuroglotError(f"{path} is damaged; remove it and run the workflow again")
-    return reading
+        return Reading(tuple(Segment(*pair) for pair in pairs), notes)
+
+    return read_table(path, "corpus", parse, _content)

@@ -1,17 +1,58 @@
-"""Base class of tables and Hub datasets: the columns of segment, text and language."""
+"""Base classes of tables and Hub datasets: the columns of id, text and language."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from neuroglot.corpora.base import Segment
-from neuroglot.corpora.template import PLACE, TemplateCorpus
+from neuroglot.corpora.base import Corpus, Segment
+from neuroglot.corpora.template import PLACE, TemplateSource
 from neuroglot.errors import NeuroglotError, unknown_name
 
+Row = Mapping[str, Any]
 
-class ColumnCorpus(TemplateCorpus):
+
+class RowSource(TemplateSource):
+    """A source of rows with named columns, which may hold several languages."""
+
+    id_column: str | None = Field(None, description="Column of the id; row numbers if left out.")
+    language_column: str | None = Field(
+        None, description="Column of the language, where one table holds several."
+    )
+
+    @model_validator(mode="after")
+    def _rows_have_ids(self) -> Self:
+        if self.language_column is not None and self.id_column is None:
+            raise ValueError("id_column is required with language_column")
+        return self
+
+    def rows_of(
+        self, language: str, origin: str, rows: Iterable[Row]
+    ) -> Iterator[tuple[str, str, Row]]:
+        """Choose a language's rows; yield each one's place for messages, its id, and the row.
+
+        Raises:
+            NeuroglotError: A column is missing, an id is empty, or no row has the language.
+        """
+        code, others, has_rows = self.code(language), set(), False
+        for number, row in enumerate(rows, start=1):
+            where = f"{origin}: row {number}"
+            if self.language_column and cell(where, row, self.language_column) != code:
+                others.add(str(row[self.language_column]))
+                continue
+            has_rows = True
+            identifier = filled(where, row, self.id_column) if self.id_column else f"{number:06d}"
+            yield where, str(identifier), row
+        if others and not has_rows:
+            message = unknown_name("language code", code, others)
+            raise NeuroglotError(
+                f"{origin}: column {self.language_column!r}: {message}; "
+                "`codes` can name the data's own code"
+            )
+
+
+class ColumnCorpus(RowSource, Corpus):
     """A corpus of rows with named columns.
 
     The language stands in exactly one place: in a path or name (`{language}`), in the name of the
@@ -20,12 +61,6 @@ class ColumnCorpus(TemplateCorpus):
 
     text_column: str = Field(
         "text", min_length=1, description="Column of the text; may contain {language}."
-    )
-    id_column: str | None = Field(
-        None, description="Column of the segment id; row numbers if left out."
-    )
-    language_column: str | None = Field(
-        None, description="Column of the language, where one table holds several."
     )
 
     @abstractmethod
@@ -44,59 +79,53 @@ class ColumnCorpus(TemplateCorpus):
                 f"the language must stand in one place, found {sum(places)}: {PLACE} in a path or "
                 f"name, {PLACE} in text_column, or language_column"
             )
-        if self.language_column is not None and self.id_column is None:
-            raise ValueError("id_column is required with language_column")
         return self
 
-    def columns(self, language_id: str) -> list[str]:
+    def columns(self, language: str) -> list[str]:
         """Return the columns to read for a language."""
-        names = [self.id_column, self.spell(self.text_column, language_id), self.language_column]
+        names = [self.id_column, self.spell(self.text_column, language), self.language_column]
         return [name for name in names if name is not None]
 
-    def pick(
-        self, origin: str, rows: Iterable[Mapping[str, Any]], language_id: str
-    ) -> list[Segment]:
+    def pick(self, origin: str, rows: Iterable[Row], language: str) -> list[Segment]:
         """Take a language's segments from rows; stop after `last_segment` segments with text.
 
         Raises:
-            NeuroglotError: A column is missing, a text is not a string, an id is empty, or no row
-                has the language.
+            NeuroglotError: As `rows_of`; or a text is not a string.
         """
-        text_column = self.spell(self.text_column, language_id)
+        text_column = self.spell(self.text_column, language)
         segments: list[Segment] = []
-        others: set[str] = set()
-        texts = 0
-        for number, row in enumerate(rows, start=1):
-            self._check_row(origin, number, row, language_id)
-            if self.language_column and row[self.language_column] != self.code(language_id):
-                others.add(str(row[self.language_column]))
-                continue
-            identifier = str(row[self.id_column]) if self.id_column else f"{number:06d}"
-            segments.append(Segment(identifier, row[text_column] or ""))
-            texts += bool((row[text_column] or "").strip())
-            if texts == self.last_segment:
+        with_text = 0
+        for where, identifier, row in self.rows_of(language, origin, rows):
+            text = cell(where, row, text_column)
+            if not isinstance(text, str | None):
+                raise NeuroglotError(
+                    f"{where}: column {text_column!r} holds {type(text).__name__}, not text"
+                )
+            segments.append(Segment(identifier, text or ""))
+            with_text += bool(text and text.strip())
+            if with_text == self.last_segment:
                 break
-        if not segments and others:
-            message = unknown_name("language code", self.code(language_id), others)
-            raise NeuroglotError(
-                f"{origin}: column {self.language_column!r}: {message}; "
-                "`codes` can name the corpus's own code"
-            )
         return segments
 
-    def _check_row(
-        self, origin: str, number: int, row: Mapping[str, Any], language_id: str
-    ) -> None:
-        for column in self.columns(language_id):
-            if column not in row:
-                raise NeuroglotError(
-                    f"{origin}: row {number}: {unknown_name('column', column, row)}"
-                )
-        text = row[self.spell(self.text_column, language_id)]
-        if not isinstance(text, str | None):
-            raise NeuroglotError(
-                f"{origin}: row {number}: column {self.spell(self.text_column, language_id)!r} "
-                f"holds {type(text).__name__}, not text"
-            )
-        if self.id_column and row[self.id_column] is None:
-            raise NeuroglotError(f"{origin}: row {number}: column {self.id_column!r} is empty")
+
+def cell(where: str, row: Row, column: str) -> Any:
+    """Return a row's value in a column.
+
+    Raises:
+        NeuroglotError: There is no such column; begins with ``where``.
+    """
+    if column not in row:
+        raise NeuroglotError(f"{where}: {unknown_name('column', column, row)}")
+    return row[column]
+
+
+def filled(where: str, row: Row, column: str) -> Any:
+    """Return a row's value in a column, which must not be empty.
+
+    Raises:
+        NeuroglotError: There is no such column, or its value is empty; begins with ``where``.
+    """
+    content = cell(where, row, column)
+    if content is None or not str(content).strip():
+        raise NeuroglotError(f"{where}: column {column!r} is empty")
+    return content

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from neuroglot.corpora.archive import read_zip
 from neuroglot.corpora.base import Corpus, Segment
-from neuroglot.corpora.shipped import find_id, shipped_table
+from neuroglot.corpora.shipped import entry_of, shipped_table
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import LanguageId, language_id
 from neuroglot.packages import PinnedPackage
@@ -61,24 +61,27 @@ class GettextCorpus(Corpus):
             return frozenset(shipped_table("django.csv"))
         return None
 
-    def inputs(self, language_id: str) -> list[Path]:
+    def inputs(self, language: str) -> list[Path]:
         """Return the catalogues of one language; for the source language all catalogues."""
-        if self.folder is None or language_id == self.source_language:
-            return self._files()
-        locale = self._locale(language_id, {path.parents[1].name for path in self._files()})
-        return [path for path in self._files() if path.parents[1].name == locale]
+        files = self._files()
+        if self.folder is None or language == self.source_language:
+            return files
+        locale = self._locale(language, {path.parents[1].name for path in files})
+        return [path for path in files if path.parents[1].name == locale]
 
     def package(self) -> PinnedPackage | None:
         """Return the pinned package; None if a folder is given."""
         return None if self.folder is not None else self.release
 
-    def segments(self, language_id: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
+    def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
         """Read one language's sentences, ordered by segment id."""
         contents = self._contents(archive)
-        locales = {name: _locale_of(name) for name in sorted(contents)}
+        locales = {
+            name: PurePosixPath(Path(name).as_posix()).parents[1].name for name in sorted(contents)
+        }
         chosen = None
-        if language_id != self.source_language:
-            chosen = self._locale(language_id, set(locales.values()))
+        if language != self.source_language:
+            chosen = self._locale(language, set(locales.values()))
         sentences: dict[str, str] = {}
         for name, locale in locales.items():
             if chosen in (None, locale):
@@ -101,39 +104,35 @@ class GettextCorpus(Corpus):
 
     def _contents(self, archive: Path | None) -> Mapping[str, bytes]:
         if self.folder is not None:
-            found = {str(path): path.read_bytes() for path in self._files()}
+            contents = {str(path): path.read_bytes() for path in self._files()}
         elif archive is not None:
-            found = read_zip(archive, lambda name: bool(_CATALOGUE.search(name)))
+            contents = read_zip(archive, lambda name: bool(_CATALOGUE.search(name)))
         else:
             raise NeuroglotError("gettext: needs the downloaded package")
-        if not found:
+        if not contents:
             raise NeuroglotError(
                 f"{self.folder or archive}: no catalogue {{locale}}/LC_MESSAGES/*.mo in it"
             )
-        return found
+        return contents
 
-    def _locale(self, identifier: str, locales: set[str]) -> str:
+    def _locale(self, language: str, locales: set[str]) -> str:
         by_language = _by_language(locales)
-        found = find_id(identifier, by_language)
-        if found is None:
-            raise NeuroglotError(f"gettext: {unknown_name('language', identifier, by_language)}")
-        return by_language[found]
-
-
-def _locale_of(name: str) -> str:
-    return PurePosixPath(Path(name).as_posix()).parents[1].name
+        locale = entry_of(language, by_language)
+        if locale is None:
+            raise NeuroglotError(f"gettext: {unknown_name('language', language, by_language)}")
+        return locale
 
 
 def _by_language(locales: set[str]) -> dict[str, str]:
     """Map language ids to locale folders; leave out folders that are not named after a language."""
-    found = {}
+    by_language = {}
     for locale in sorted(locales):
         tag = locale.replace("@latin", "-Latn").replace("@cyrillic", "-Cyrl")
         try:
-            found[language_id(tag)] = locale
+            by_language[language_id(tag)] = locale
         except NeuroglotError:
             continue
-    return found
+    return by_language
 
 
 def segment_id(message: str) -> str:

@@ -1,8 +1,7 @@
 """The user's own Parquet or JSON-lines tables: one per language, or one for all languages."""
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,12 +9,12 @@ from pydantic import Field
 
 from neuroglot.corpora.base import Segment
 from neuroglot.corpora.columns import ColumnCorpus
-from neuroglot.corpora.template import PLACE
+from neuroglot.corpora.template import FileSource
 from neuroglot.corpora.text import read_lines
 from neuroglot.errors import NeuroglotError, unknown_name
 
 
-class TableCorpus(ColumnCorpus):
+class TableCorpus(FileSource, ColumnCorpus):
     """Rows of Parquet or JSON-lines files."""
 
     source: Literal["table"] = Field(description="Parquet or JSON-lines files.")
@@ -27,30 +26,9 @@ class TableCorpus(ColumnCorpus):
     def _names(self) -> list[str]:
         return [self.path]
 
-    def available(self) -> frozenset[str] | None:
-        """Return the languages that have a file; None if one file holds all languages."""
-        return self.spelt(self.path) if PLACE in self.path else None
-
-    def problems(self, language_ids: Iterable[str]) -> list[str]:
-        """Word one message for each missing file."""
-        if PLACE in self.path:
-            return self.missing_files(self.path, language_ids)
-        exists = os.path.isfile(self.path)  # noqa: PTH113 - a name may be too long for a path
-        return [] if exists else [f"{self.path} does not exist"]
-
-    def inputs(self, language_id: str) -> list[Path]:
-        """Return the file that holds the language."""
-        return [Path(self.spell(self.path, language_id))]
-
-    def segments(
-        self,
-        language_id: str,
-        archive: Path | None = None,  # noqa: ARG002 (the user's own file)
-    ) -> tuple[list[Segment], list[str]]:
-        """Read one language's rows."""
-        (path,) = self.inputs(language_id)
-        rows = table_rows(path, self.columns(language_id))
-        return self.pick(str(path), rows, language_id), []
+    def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:  # noqa: ARG002
+        (path,) = self.inputs(language)
+        return self.pick(str(path), table_rows(path, self.columns(language)), language), []
 
 
 def table_rows(
@@ -68,7 +46,10 @@ def table_rows(
     """
     if path.suffix == ".parquet":
         return _parquet(path, columns, optional)
-    return _json_lines(path)
+    return (
+        json_object(f"{path}: line {number}", line)
+        for number, line in enumerate(read_lines(path), start=1)
+    )
 
 
 def _parquet(
@@ -90,14 +71,18 @@ def _parquet(
         raise NeuroglotError(f"{path}: cannot be read as Parquet: {error}") from error
 
 
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            row = json.loads(line)
-            if "\\u" in line:
-                json.dumps(row, ensure_ascii=False).encode()  # fails with half a surrogate pair
-        except (ValueError, RecursionError) as error:
-            raise NeuroglotError(f"{path}: line {number} is not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise NeuroglotError(f"{path}: line {number} is not a JSON object")
-        yield row
+def json_object(where: str, line: str) -> dict[str, Any]:
+    """Read a line of JSON.
+
+    Raises:
+        NeuroglotError: It is not a JSON object; begins with ``where``.
+    """
+    try:
+        row = json.loads(line)
+        if "\\u" in line:
+            json.dumps(row, ensure_ascii=False).encode()  # fails with half a surrogate pair
+    except (ValueError, RecursionError) as error:
+        raise NeuroglotError(f"{where} is not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise NeuroglotError(f"{where} is not a JSON object")
+    return row

@@ -1,19 +1,18 @@
 """The user's own text: one UTF-8 file per language, one segment per line."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from neuroglot.corpora.base import Segment
-from neuroglot.corpora.template import TemplateCorpus
+from neuroglot.corpora.base import Corpus, Segment
+from neuroglot.corpora.template import FileSource
 from neuroglot.errors import NeuroglotError
 
 BYTE_ORDER_MARK = "\ufeff"
 
 
-class TextCorpus(TemplateCorpus):
+class TextCorpus(FileSource, Corpus):
     """Plain text, aligned by line number, or lines of an id, a tab and the text."""
 
     source: Literal["text"] = Field(description="UTF-8 files with a segment on each line.")
@@ -24,25 +23,8 @@ class TextCorpus(TemplateCorpus):
         "auto", description="lines, or tsv: id, tab, text; auto takes tsv for files named .tsv."
     )
 
-    def available(self) -> frozenset[str]:
-        """Return the languages that have a file."""
-        return self.spelt(self.path)
-
-    def problems(self, language_ids: Iterable[str]) -> list[str]:
-        """Word one message for each language whose file does not exist."""
-        return self.missing_files(self.path, language_ids)
-
-    def inputs(self, language_id: str) -> list[Path]:
-        """Return the language's file."""
-        return [Path(self.spell(self.path, language_id))]
-
-    def segments(
-        self,
-        language_id: str,
-        archive: Path | None = None,  # noqa: ARG002 (the user's own file)
-    ) -> tuple[list[Segment], list[str]]:
-        """Read one language's file."""
-        (path,) = self.inputs(language_id)
+    def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:  # noqa: ARG002
+        (path,) = self.inputs(language)
         lines = read_lines(path)
         if self.format == "tsv" or (self.format == "auto" and path.suffix == ".tsv"):
             return _tab_separated(path, lines), []
@@ -73,10 +55,10 @@ def _tab_separated(path: Path, lines: list[str]) -> list[Segment]:
     numbers: dict[str, int] = {}
     segments = []
     for number, line in enumerate(lines, start=1):
-        identifier, tab, text = line.partition("\t")
-        identifier = identifier.strip()
         if not line.strip():
             continue
+        identifier, tab, text = line.partition("\t")
+        identifier = identifier.strip()
         if not tab or not identifier:
             raise NeuroglotError(
                 f"{path}: line {number} is not an id, a tab and a text: {line[:80]!r}"

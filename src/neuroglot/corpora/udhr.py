@@ -15,7 +15,7 @@ from pydantic import Field
 
 from neuroglot.corpora.archive import read_tar
 from neuroglot.corpora.base import Corpus, Segment
-from neuroglot.corpora.shipped import find_id, shipped_table
+from neuroglot.corpora.shipped import entry_of, shipped_table
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import LanguageId
 from neuroglot.packages import PinnedPackage
@@ -50,44 +50,43 @@ class UdhrCorpus(Corpus):
         """Return the languages of the shipped table of declarations."""
         return frozenset(shipped_table("udhr.csv"))
 
-    def problems(self, language_ids: Iterable[str]) -> list[str]:
+    def problems(self, languages: Iterable[str]) -> list[str]:
         """Word one message for each language without a declaration, including the reference."""
         missing = super().problems([self.reference])
-        return [f"reference: {message}" for message in missing] + super().problems(language_ids)
+        return [f"reference: {message}" for message in missing] + super().problems(languages)
 
     def package(self) -> PinnedPackage:
-        """Return the pinned package."""
         return self.release
 
-    def segments(self, language_id: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
+    def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
         """Read one declaration and align it with the reference."""
         if archive is None:
             raise NeuroglotError("udhr: needs the downloaded package")
-        ours, reference = self._declarations(archive, self._members(language_id))
+        ours, reference = self._declarations(archive, self._members(language))
         return align(ours, reference, whole=self.unit == "article")
 
-    def shipped(self, language_id: str) -> dict[str, Any]:
+    def shipped(self, language: str) -> dict[str, Any]:
         """Return the names of the package's files for the language and the reference."""
-        return {"members": self._members(language_id)}
+        return {"members": self._members(language)}
 
-    def _members(self, language_id: str) -> list[str]:
+    def _members(self, language: str) -> list[str]:
         table = shipped_table("udhr.csv")
         members = []
-        for identifier in (language_id, self.reference):
-            tag = find_id(identifier, table)
-            if tag is None:
-                raise NeuroglotError(f"udhr: {unknown_name('language', identifier, table)}")
-            members.append(f"package/declaration/{table[tag]}.html")
+        for wanted in (language, self.reference):
+            name = entry_of(wanted, table)
+            if name is None:
+                raise NeuroglotError(f"udhr: {unknown_name('language', wanted, table)}")
+            members.append(f"package/declaration/{name}.html")
         return members
 
     def _declarations(self, archive: Path, names: Sequence[str]) -> list[Parts]:
-        found = read_tar(archive, names.__contains__)
+        contents = read_tar(archive, names.__contains__)
         for name in names:
-            if name not in found:
+            if name not in contents:
                 raise NeuroglotError(
                     f"{archive}: has no {name}; is it udhr {self.release.version}?"
                 )
-        return [parse(_decoded(archive, name, found[name])) for name in names]
+        return [parse(_decoded(archive, name, contents[name])) for name in names]
 
 
 def _decoded(archive: Path, name: str, content: bytes) -> str:

@@ -19,10 +19,9 @@ from neuroglot.figures.sheets import ABREAST
 from neuroglot.figures.style import Drawing
 from neuroglot.figures.texts import counted, panels_of
 from neuroglot.measures.answers import BASELINE
+from neuroglot.measures.proportions import FEW
 from neuroglot.tables import tidy, valued
 
-FEW = 20
-"""Items below which there are no intervals and no stars, and accuracies are counts."""
 LEAST = 0.05
 """Least reach of an axis of differences between accuracies."""
 LEVEL, EXCESS, EXACT, GUESS = "level", "excess", "exact", "chance"

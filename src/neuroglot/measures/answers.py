@@ -1,35 +1,42 @@
-"""Accuracy and log-probability of answers under edits: means over items, and intervals."""
+"""Accuracy and log-probability of answers under edits: means over facts, intervals and tests."""
 
 from collections.abc import Mapping
 
 import xarray as xr
 
 from neuroglot.measures.bootstrap import bounded_mean
+from neuroglot.measures.proportions import bounded_share
+from neuroglot.measures.significance import bounded_difference, fewest_units, step_down_p_value
 
 BASELINE = "baseline"
 """The variant without edits, with which the others are compared."""
 
 ANSWERS: Mapping[str, str] = {
-    "accuracy": "share of the judged items that are answered right",
-    "accuracy_difference": "change of accuracy from the model as it is, mean over judged items",
-    "accuracy_excess": "accuracy less that with as many random neurons, mean over judged items",
-    "log_probability": "log-probability of the right answer, mean over judged items",
+    "accuracy": "share of the judged facts that are answered right; of a fact asked in several "
+    "wordings, the share of these",
+    "accuracy_difference": "change of accuracy from the model as it is, mean over judged facts",
+    "accuracy_excess": "accuracy less that with as many random neurons, mean over judged facts",
+    "log_probability": "log-probability of the right answer, mean over judged facts",
     "log_probability_difference": "change of the right answer's log-probability from the model as "
-    "it is, mean over judged items",
+    "it is, mean over judged facts",
     "log_probability_excess": "log-probability of the right answer less that with as many random "
-    "neurons, mean over judged items",
+    "neurons, mean over judged facts",
+    "log_probability_excess_p_value": "probability that any language would reach its excess if "
+    "none had one: sign flips of facts, adjusted for all languages by step-down maxT",
     "log_probability_per_token": "log-probability of the right answer over its number of tokens, "
-    "mean over judged items",
+    "mean over judged facts",
     "log_probability_per_token_difference": "change of the right answer's log-probability per "
-    "token from the model as it is, mean over judged items",
+    "token from the model as it is, mean over judged facts",
     "log_probability_per_token_excess": "log-probability per token of the right answer less that "
-    "with as many random neurons, mean over judged items",
-    "exact_accuracy": "share of the judged items whose right answer would be written word for word",
-    "neurons": "neurons that are edited, mean over judged items",
+    "with as many random neurons, mean over judged facts",
+    "exact_accuracy": "share of the judged facts whose right answer would be written word for word",
+    "neurons": "neurons that are edited, mean over judged facts",
     "chance": "accuracy that needs no knowledge: that of guesses among the candidates, or that of "
     "always giving one answer, the most frequent right one, if it is higher",
     "items": "items that were judged",
     "excluded": "items that cannot be judged in the language",
+    "facts": "facts that were judged: items that word one question differently are one fact",
+    "fewest_facts": "facts that a language needs for its p value to be able to be below 0.05",
 }
 """Descriptions of the variables of ``answer_statistics``."""
 
@@ -40,12 +47,17 @@ def control(variant: str) -> str:
 
 
 def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
-    """Average a task's answers over items, and bound the means.
+    """Average a task's answers over facts, and bound the means.
+
+    A fact is one unit, however many items ask for it in different words: it counts with their mean.
+    Accuracies have Wilson's intervals, mean log-probabilities those of the bootstrap.
 
     ``accuracy`` and both ``log_probability`` each have a ``…_difference`` from the variant
     ``baseline`` and a ``…_excess`` over the variant's ``control`` (NaN without a control). These
-    are means of each item's difference between two variants, which are judged on the same items.
-    So an item's difficulty, which is the same in both variants, does not widen the interval.
+    are means of each fact's difference between two variants, which are judged on the same facts.
+    So a fact's difficulty, which is the same in both variants, does not widen the interval, which
+    is that of the sign-flip test. The languages of one variant are a family of tests; they share
+    the facts.
 
     Args:
         by_item: [variant, language, item]: ``correct`` (0 or 1; for a control the mean of its
@@ -53,43 +65,51 @@ def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
             ``log_probability_per_token``, and ``neurons``, the number of edited neurons;
             [language, item]: ``guess``, the mean score of an answer chosen at random, and
             ``constant``, the score of the answer that scores most if it is always given. NaN where
-            an item cannot be judged in a language.
-        replicates: number of bootstrap samples of items.
+            an item cannot be judged in a language. Coordinate ``fact(item)``.
+        replicates: number of bootstrap samples of facts.
 
     Returns:
         [variant, language]: ``accuracy``, ``log_probability`` and ``log_probability_per_token``,
-        the two comparisons of each, ``…_low`` and ``…_high`` of all nine, ``exact_accuracy`` and
-        ``neurons``; [language]:
-        ``chance``, and the numbers of judged ``items`` and of ``excluded`` items.
+        the two comparisons of each, ``…_low`` and ``…_high`` of all nine,
+        ``log_probability_excess_p_value``, ``exact_accuracy`` and ``neurons``; [language]:
+        ``chance``, the numbers of judged ``items``, of ``excluded`` items and of judged ``facts``,
+        and ``fewest_facts``.
     """
     judged = by_item["guess"].notnull().sum("item")
-    chance = by_item[["guess", "constant"]].mean("item").to_array().max("variable")
-    per_token = by_item["log_probability_per_token"]
+    by_fact = by_item.groupby("fact").mean().rename(fact="item").drop_vars("item")
+    accuracy, log_probability = by_fact["correct"], by_fact["log_probability"]
+    per_token = by_fact["log_probability_per_token"].assign_attrs(units="nats per token")
+    chance = by_fact[["guess", "constant"]].mean("item").to_array().max("variable")
     variables = {
-        **_compared("accuracy", by_item["correct"], "share of items", replicates),
-        **_compared("log_probability", by_item["log_probability"], "nats", replicates),
-        **_compared("log_probability_per_token", per_token, "nats per token", replicates),
-        "exact_accuracy": by_item["exact"].mean("item").assign_attrs(units="share of items"),
-        "neurons": by_item["neurons"].mean("item").assign_attrs(units="neurons"),
-        "chance": chance.assign_attrs(units="share of items"),
+        **bounded_share("accuracy", accuracy.assign_attrs(units="share of facts")),
+        **_compared("accuracy", accuracy, "share of facts"),
+        **bounded_mean("log_probability", log_probability.assign_attrs(units="nats"), replicates),
+        **_compared("log_probability", log_probability, "nats"),
+        **bounded_mean("log_probability_per_token", per_token, replicates),
+        **_compared("log_probability_per_token", per_token, "nats per token"),
+        "log_probability_excess_p_value": step_down_p_value(_excess(log_probability), "language"),
+        "exact_accuracy": by_fact["exact"].mean("item").assign_attrs(units="share of facts"),
+        "neurons": by_fact["neurons"].mean("item").assign_attrs(units="neurons"),
+        "chance": chance.assign_attrs(units="share of facts"),
         "items": judged.assign_attrs(units="items"),
         "excluded": (by_item.sizes["item"] - judged).assign_attrs(units="items"),
+        "facts": by_fact["guess"].notnull().sum("item").assign_attrs(units="facts"),
+        # By language, so that tables leave out languages that the task lacks.
+        "fewest_facts": xr.full_like(judged, fewest_units()).assign_attrs(units="facts"),
     }
     return xr.Dataset(variables)
 
 
-def _compared(
-    name: str, values: xr.DataArray, units: str, replicates: int
-) -> dict[str, xr.DataArray]:
-    """Means of ``values(variant, language, item)`` and of its differences from both references."""
-    controls = values.reindex(variant=[control(str(one)) for one in values["variant"].values])
-    by_item = {
-        name: values,
-        f"{name}_difference": values - values.sel(variant=BASELINE, drop=True),
-        f"{name}_excess": values - controls.assign_coords(variant=values["variant"]),
-    }
+def _compared(name: str, values: xr.DataArray, units: str) -> dict[str, xr.DataArray]:
+    """Mean differences of ``values(variant, language, item)`` from both references."""
+    difference = values - values.sel(variant=BASELINE, drop=True)
     return {
-        key: bound
-        for name, own in by_item.items()
-        for key, bound in bounded_mean(name, own.assign_attrs(units=units), replicates).items()
+        **bounded_difference(f"{name}_difference", difference.assign_attrs(units=units)),
+        **bounded_difference(f"{name}_excess", _excess(values).assign_attrs(units=units)),
     }
+
+
+def _excess(values: xr.DataArray) -> xr.DataArray:
+    """Subtract the values of each variant's control, NaN without a control."""
+    controls = values.reindex(variant=[control(str(one)) for one in values["variant"].values])
+    return values - controls.assign_coords(variant=values["variant"])

@@ -2,9 +2,9 @@
 
 To support an architecture, add one entry to ``ARCHITECTURES`` and one tiny configuration to
 ``tests/support/tiny_models.py``; the tests then check every field of the entry. If an entry
-changes, only the models of that architecture are made again. Fields that depend on a configuration
-are therefore ``attrgetter`` objects or named functions, whose code ``architecture_digest`` can
-read.
+changes, only the models of that architecture are made again: ``architecture_digest`` hashes the
+entry. So that it can, fields that depend on a configuration are ``attrgetter`` objects or named
+functions.
 """
 
 import ast
@@ -130,23 +130,17 @@ def _norm_after(config: Any) -> bool:
     return not config.do_layer_norm_before
 
 
-def _encoder_decoder(final_norm: str | None) -> tuple[Stack, Stack]:
-    """The stacks of the BART family."""
-    return (
+def _encoder_decoder(final_norm: str | None) -> tuple[Stack, ...]:
+    """The stacks of BART and its descendants."""
+    return tuple(
         Stack(
-            name="encoder",
-            module="encoder",
+            name=name,
+            module=name,
             final_norm=final_norm,
-            depth=attrgetter("encoder_layers"),
-            width=attrgetter("encoder_ffn_dim"),
-        ),
-        Stack(
-            name="decoder",
-            module="decoder",
-            final_norm=final_norm,
-            depth=attrgetter("decoder_layers"),
-            width=attrgetter("decoder_ffn_dim"),
-        ),
+            depth=attrgetter(f"{name}_layers"),
+            width=attrgetter(f"{name}_ffn_dim"),
+        )
+        for name in ("encoder", "decoder")
     )
 
 
@@ -208,10 +202,7 @@ _FALCON = Architecture(
                 "out_overwritten": False,
             },
         ),
-        Variant(
-            _own_norm,
-            {"norm_before": "ln_mlp"},
-        ),
+        Variant(_own_norm, {"norm_before": "ln_mlp"}),
     ),
 )
 _M2M100 = Architecture(
@@ -223,20 +214,12 @@ _M2M100 = Architecture(
     activation_name=attrgetter("activation_function"),
 )
 _BART = replace(
-    _M2M100,
-    stacks=_encoder_decoder(final_norm=None),
-    norm_before=None,
-    norm_sum="final_layer_norm",
+    _M2M100, stacks=_encoder_decoder(final_norm=None), norm_before=None, norm_sum="final_layer_norm"
 )
 _OPT = replace(
     _M2M100,
     stacks=(Stack(module="decoder", final_norm="final_layer_norm", width=attrgetter("ffn_dim")),),
-    variants=(
-        Variant(
-            _norm_after,
-            {"norm_before": None, "norm_sum": "final_layer_norm"},
-        ),
-    ),
+    variants=(Variant(_norm_after, {"norm_before": None, "norm_sum": "final_layer_norm"}),),
 )
 _T5 = Architecture(
     stacks=tuple(
@@ -295,12 +278,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "gpt2": _GPT2,
     "gpt_neox": _GPT_NEOX,
     "gptj": replace(
-        _GPT2,
-        w_in="mlp.fc_in",
-        w_out="mlp.fc_out",
-        norm_before="ln_1",
-        parallel=True,
-        conv1d=False,
+        _GPT2, w_in="mlp.fc_in", w_out="mlp.fc_out", norm_before="ln_1", parallel=True, conv1d=False
     ),
     "llama": _LLAMA,
     "m2m_100": _M2M100,

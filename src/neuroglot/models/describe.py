@@ -78,10 +78,10 @@ def check_supported(config: Any) -> None:
             raise NeuroglotError(f"this {name!r} model cannot be used: {reason}.")
     widths = {stack.name: stack.width(language) for stack in entry.stacks}
     if len(set(widths.values())) > 1:
-        found = ", ".join(f"{stack} {width}" for stack, width in widths.items())
+        listed = ", ".join(f"{stack} {width}" for stack, width in widths.items())
         raise NeuroglotError(
             f"this {name!r} model cannot be used: its stacks have different numbers of neurons per "
-            f"layer ({found}), and neurons are stored as one layer x neuron array."
+            f"layer ({listed}), and neurons are stored as one layer x neuron array."
         )
 
 

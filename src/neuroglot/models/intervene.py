@@ -15,7 +15,7 @@ from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.models.ffn import FFN, ffns, record
 
 Change = Callable[[Tensor], Tensor]
-Kind = Literal["set", "scale", "add"]
+Operation = Literal["set", "scale", "add"]
 Positions = Tensor | Literal["all", "last"]
 
 
@@ -27,12 +27,12 @@ class Edit:
         neurons: true for chosen neurons, ``[layer, neuron]`` for all items alike or
             ``[item, layer, neuron]``. Layers are in the order of ``FFN.index``. The array is as
             wide as the widest layer; beyond a narrower layer's width it is false.
-        kind: ``set``, ``scale`` or ``add``. Setting to 0 ablates.
+        operation: ``set``, ``scale`` or ``add``. Setting to 0 ablates.
         value: the same for all chosen neurons.
     """
 
     neurons: NDArray[np.bool_]
-    kind: Kind = "set"
+    operation: Operation = "set"
     value: float = 0.0
 
     def rows(self, items: NDArray[np.integer[Any]]) -> "Edit":
@@ -57,18 +57,18 @@ def intervened(model: Any, edits: Sequence[Edit], positions: Positions = "all") 
             ``[item, time]``, for passes of that shape.
 
     Raises:
-        NeuroglotError: on entry if an edit does not fit the model's layers, its kind is unknown or
-            the mask is not bool ``[item, time]``; during a pass if the batch does not fit the edits
-            or the mask; and as ``changed``.
+        NeuroglotError: on entry if an edit does not fit the model's layers, its operation is
+            unknown or the mask is not bool ``[item, time]``; during a pass if the batch does not
+            fit the edits or the mask; and as ``changed``.
 
     Example:
         >>> shared = Edit(neurons)  # [item, layer, neuron]  # doctest: +SKIP
         >>> with intervened(model, [shared], "last"):  # doctest: +SKIP
         ...     model.generate(**prompts)
     """
-    found = ffns(model)
+    networks = ffns(model)
     for edit in edits:
-        _check_edit(edit, found)
+        _check_edit(edit, networks)
     if isinstance(positions, str):
         if positions not in ("all", "last"):
             raise NeuroglotError(unknown_name("positions", positions, ("all", "last")))
@@ -78,7 +78,7 @@ def intervened(model: Any, edits: Sequence[Edit], positions: Positions = "all") 
             f"{list(positions.shape)}."
         )
     changes: dict[int, Change] = {}
-    for ffn in found:
+    for ffn in networks:
         here = [
             (torch.tensor(chosen), edit)
             for edit in edits
@@ -144,30 +144,31 @@ def deactivated(model: Any, neurons: Mapping[int, NDArray[np.integer[Any]]]) -> 
         >>> with deactivated(model, {0: np.array([3, 17]), 11: np.array([5])}):  # doctest: +SKIP
         ...     logits = model(ids).logits
     """
-    found = ffns(model)
-    changes: dict[int, Change] = {}
+    networks = ffns(model)
+    off = np.zeros((len(networks), max(ffn.neurons for ffn in networks)), bool)
     for layer, indices in neurons.items():
-        if not 0 <= layer < len(found):
+        if not 0 <= layer < len(networks):
             raise NeuroglotError(
-                f"unknown layer {layer}; the model has layers 0 to {len(found) - 1}."
+                f"unknown layer {layer}; the model has layers 0 to {len(networks) - 1}."
             )
         if len(indices):
-            changes[layer] = _zero(found[layer], np.asarray(indices))
-    with changed(model, changes):
+            check_neurons(networks[layer], np.asarray(indices))
+            off[layer, indices] = True
+    with intervened(model, [Edit(off)]):
         yield
 
 
 @contextmanager
 def forward_replaced(module: nn.Module, replacement: Callable[..., Any]) -> Iterator[None]:
     """Replace a module's forward pass inside the block."""
-    own = module.__dict__.get("forward")  # set if accelerate moves inputs between devices
+    replaced = module.__dict__.get("forward")  # set if accelerate moves inputs between devices
     module.forward = replacement
     try:
         yield
     finally:
         del module.forward
-        if own is not None:
-            module.forward = own
+        if replaced is not None:
+            module.forward = replaced
 
 
 def check_neurons(ffn: FFN, indices: NDArray[Any]) -> None:
@@ -187,19 +188,6 @@ def check_neurons(ffn: FFN, indices: NDArray[Any]) -> None:
             f"unknown neuron {outside[0]} of layer {ffn.index}; it has neurons 0 to "
             f"{ffn.neurons - 1}."
         )
-
-
-def _zero(ffn: FFN, indices: NDArray[Any]) -> Change:
-    check_neurons(ffn, indices)
-    off = torch.zeros(ffn.neurons, dtype=torch.bool)
-    off[torch.from_numpy(indices.astype(np.int64))] = True
-
-    def change(act: Tensor) -> Tensor:
-        nonlocal off
-        off = off.to(act.device)  # known only now: weights may be spread over devices
-        return act.masked_fill(off, 0)
-
-    return change
 
 
 def _hooks(ffn: FFN, change: Change) -> list[RemovableHandle]:
@@ -229,7 +217,8 @@ def _edited(layer: int, edits: list[tuple[Tensor, Edit]], positions: Positions) 
     def change(act: Tensor) -> Tensor:
         columns = _columns(act, positions)
         for i, (_, edit) in enumerate(edits):
-            chosen[i] = chosen[i].to(act.device)  # as in _zero
+            # The device is known only now: weights may be spread over several.
+            chosen[i] = chosen[i].to(act.device)
             act = _apply(edit, act, _places(layer, act, chosen[i], columns))
         return act
 
@@ -264,16 +253,17 @@ def _places(layer: int, act: Tensor, neurons: Tensor, columns: Tensor | None) ->
 
 
 def _apply(edit: Edit, act: Tensor, places: Tensor) -> Tensor:
-    if edit.kind == "set":
+    if edit.operation == "set":
         return act.masked_fill(places, edit.value)
-    return torch.where(places, act * edit.value if edit.kind == "scale" else act + edit.value, act)
+    edited = act * edit.value if edit.operation == "scale" else act + edit.value
+    return torch.where(places, edited, act)
 
 
-def _check_edit(edit: Edit, found: list[FFN]) -> None:
-    if edit.kind not in get_args(Kind):
-        raise NeuroglotError(unknown_name("kind of edit", edit.kind, get_args(Kind)))
-    widths = [ffn.neurons for ffn in found]
-    neurons, expected = edit.neurons, (len(found), max(widths))
+def _check_edit(edit: Edit, networks: list[FFN]) -> None:
+    if edit.operation not in get_args(Operation):
+        raise NeuroglotError(unknown_name("operation", edit.operation, get_args(Operation)))
+    widths = [ffn.neurons for ffn in networks]
+    neurons, expected = edit.neurons, (len(networks), max(widths))
     if neurons.dtype != bool or neurons.ndim not in (2, 3) or neurons.shape[-2:] != expected:
         raise NeuroglotError(
             f"an edit's neurons are bool [layer, neuron] or [item, layer, neuron] with "

@@ -35,12 +35,7 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
     precision: Any = torch.float32 if dtype == "auto" and on_cpu else dtype
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        loader = (
-            transformers.AutoModelForSeq2SeqLM
-            if config.is_encoder_decoder
-            else transformers.AutoModelForCausalLM
-        )
-        model = loader.from_pretrained(
+        model = model_class(config).from_pretrained(
             folder,
             config=config,
             dtype=precision,
@@ -51,6 +46,17 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
     except (OSError, ValueError) as error:
         raise NeuroglotError(f"{folder}: the model cannot be loaded: {error}") from error
     return model.eval().requires_grad_(False)  # type: ignore[no-any-return]
+
+
+def model_class(config: Any) -> Any:
+    """The transformers class for a configuration: causal language model or encoder-decoder."""
+    import transformers
+
+    return (
+        transformers.AutoModelForSeq2SeqLM
+        if config.is_encoder_decoder
+        else transformers.AutoModelForCausalLM
+    )
 
 
 def _place(folder: Path, device: str) -> str:

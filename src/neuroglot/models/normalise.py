@@ -15,6 +15,7 @@ from neuroglot.models import gguf
 from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import ModelCard, checksums, context_window, digest, write_card
 from neuroglot.models.describe import check_supported, describe, language_config
+from neuroglot.models.load import model_class
 from neuroglot.models.source import (
     CHECKPOINT_SETTINGS,
     WEIGHTS,
@@ -42,7 +43,7 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
         NeuroglotError: the source cannot be obtained, is unsafe, damaged or incomplete, or its
             architecture's neurons cannot be located.
     """
-    if settings.kind == "folder" and settings.folder.resolve() == destination.resolve():
+    if settings.source_type == "folder" and settings.folder.resolve() == destination.resolve():
         raise NeuroglotError(f"{destination} cannot be both a model's source and its result")
     work = destination.with_name(f".{destination.name}.partial")
     shutil.rmtree(work, ignore_errors=True)
@@ -62,10 +63,10 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
 
 def _obtain(settings: ModelSettings, work: Path) -> str:
     """Fill ``work`` from the source and return the source's exact name."""
-    if settings.kind == "folder":
+    if settings.source_type == "folder":
         _take_checkpoint(settings.folder, work)
         return settings.source
-    if settings.kind == "hub":
+    if settings.source_type == "hub":
         return _take_from_hub(settings, work)
     downloads = work / "downloads"
     downloads.mkdir()
@@ -139,9 +140,9 @@ def _read_config(folder: Path) -> Any:
             )
         raise NeuroglotError(f"{path}: {reason}") from error
     if quantised := written.get("quantization_config"):
-        known = isinstance(quantised, dict) and quantised.get("quant_method")
+        method = isinstance(quantised, dict) and quantised.get("quant_method")
         raise NeuroglotError(
-            f"{path}: the weights are quantised ({known or 'unknown method'}); give the "
+            f"{path}: the weights are quantised ({method or 'unknown method'}); give the "
             "unquantised checkpoint"
         )
     return config
@@ -195,7 +196,7 @@ def _check_complete(folder: Path, work: Path) -> None:
         if min(describe(config)["stacks"].values()) < 1:
             raise ValueError("config.json says that there are no layers")
         gguf.check_parameters(config, stored)
-        _, report = gguf.model_class(config).from_pretrained(
+        _, report = model_class(config).from_pretrained(
             work,
             config=config,
             device_map="meta",
@@ -207,14 +208,12 @@ def _check_complete(folder: Path, work: Path) -> None:
     except Exception as error:  # any value of the configuration can make building the model fail
         reason = " ".join(str(error).split())[:500]
         raise NeuroglotError(f"{folder}: the weights cannot be loaded: {reason}") from error
-    for fault, names in (
-        ("lack", sorted(report["missing_keys"])),
-        (
-            "have another shape than config.json says for",
-            sorted(map(str, report["mismatched_keys"])),
-        ),
-    ):
-        if names:
+    faults = {
+        "lack": report["missing_keys"],
+        "have another shape than config.json says for": report["mismatched_keys"],
+    }
+    for fault, keys in faults.items():
+        if names := sorted(map(str, keys)):
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
             raise NeuroglotError(f"{folder}: the weights {fault} {shown}")
 
@@ -303,7 +302,7 @@ def _check_numbers(work: Path, source: str) -> tuple[str, int]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers' and the Hub's progress bars and warnings off the screen."""
+    """Hide the progress bars and warnings of transformers and the Hub's client."""
     import huggingface_hub
     import transformers
 

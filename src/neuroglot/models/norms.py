@@ -54,14 +54,14 @@ def norm_form(norm: nn.Module, hidden: int) -> NormForm:
 
 def _epsilon(norm: nn.Module, probe: Tensor, gain: Tensor) -> float:
     at = int(gain.abs().argmax())
-    found = _odd_part(norm, probe)[at]
-    if found == 0:
+    output = _odd_part(norm, probe)[at]
+    if output == 0:
         return 0.0  # the gain is zero everywhere
-    return max(0.0, float((gain[at] * probe[at] / found).square() - probe.square().mean()))
+    return max(0.0, float((gain[at] * probe[at] / output).square() - probe.square().mean()))
 
 
 def _odd_part(norm: nn.Module, probe: Tensor) -> Tensor:
     """A norm's output on a probe without the bias, which is the same for both signs."""
     with torch.no_grad():
-        found: Tensor = (norm(probe[None])[0] - norm(-probe[None])[0]) / 2
-    return found
+        odd: Tensor = (norm(probe[None])[0] - norm(-probe[None])[0]) / 2
+    return odd

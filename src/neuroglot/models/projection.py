@@ -120,12 +120,12 @@ def written_tokens(
     Raises:
         NeuroglotError: as ``top_tokens``.
     """
-    unembedding, found = _unembedding(model), ffns(model)
+    unembedding, networks = _unembedding(model), ffns(model)
     if not sum(map(len, neurons.values())):
         return np.empty((0, k), np.int32)
     values = torch.cat(
         [
-            found[layer].output_matrix()[:, torch.from_numpy(chosen)].to(unembedding.device).T
+            networks[layer].output_matrix()[:, torch.from_numpy(chosen)].to(unembedding.device).T
             for layer, chosen in neurons.items()
         ]
     )
@@ -223,10 +223,8 @@ def extreme_products(
 def _candidates(block: Tensor, floor: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
     """Find a block's products above each neuron's k-th best so far, ``floor`` [neuron, 1].
 
+    Returns neuron, token within the block, and product, ordered by neuron and then by token.
     Products equal to the floor are left out: their tokens have higher ids and so a lower rank.
-
-    Returns:
-        neuron, token within the block, and product, ordered by neuron and then by token.
     """
     if block.shape[1] > k and bool(torch.isneginf(floor).any()):
         kth = block.topk(k, dim=1).values[:, -1:]

@@ -25,7 +25,7 @@ class Recorder:
     ran: set[str] = field(default_factory=set)
     expected: set[tuple[str, str, int]] = field(default_factory=set)
     seen: set[tuple[str, str, int]] = field(default_factory=set)
-    rows: tuple[int, int] = (0, 0)  # batch and time of the layer that is running
+    shape: tuple[int, int] = (0, 0)  # batch and time of the layer that is running
     contribution: Tensor | None = None  # the FFN's, while a parallel layer runs
 
     def watch(self, stack: str, module: nn.Module) -> None:
@@ -34,7 +34,7 @@ class Recorder:
 
     def attach(self, ffn: "FFN") -> None:
         """Hook every requested site of one layer."""
-        self._before(ffn.block, self._set_rows)
+        self._before(ffn.block, self._set_shape)
         if "act" in self.sites:
             self._before(ffn.w_out, self._emitter("act", ffn))
         if "gate" in self.sites:
@@ -42,10 +42,10 @@ class Recorder:
         if "up" in self.sites:
             emit = self._emitter("up", ffn)
             fused = ffn.architecture.fused
-            self._after(ffn.w_in, lambda v: emit(v.chunk(2, dim=-1)[1] if fused else v))
+            self._after(ffn.w_in, lambda out: emit(out.chunk(2, dim=-1)[1] if fused else out))
         if "out" in self.sites:
             emit_out = self._emitter("out", ffn)
-            self._after(ffn.w_out, lambda v: emit_out(_kept(v, ffn)))
+            self._after(ffn.w_out, lambda out: emit_out(_kept(out, ffn)))
         if "mid" in self.sites:
             self._attach_mid(ffn)
         if "state" in self.sites:
@@ -76,7 +76,7 @@ class Recorder:
         Raises:
             NeuroglotError: names the first site and layer that were not reached.
         """
-        missing = sorted(k for k in self.expected - self.seen if k[1] in self.ran)
+        missing = sorted(key for key in self.expected - self.seen if key[1] in self.ran)
         if missing:
             site, stack, layer = missing[0]
             raise NeuroglotError(
@@ -93,12 +93,12 @@ class Recorder:
         def emit(value: Tensor) -> None:
             self.seen.add(key)
             # OPT flattens batch and time inside its layers.
-            self.sink(*key, value.view(*self.rows, -1) if value.ndim == 2 else value)
+            self.sink(*key, value.view(*self.shape, -1) if value.ndim == 2 else value)
 
         return emit
 
-    def _set_rows(self, value: Tensor) -> None:
-        self.rows = (value.shape[0], value.shape[1])
+    def _set_shape(self, value: Tensor) -> None:
+        self.shape = (value.shape[0], value.shape[1])
 
     def _before(self, module: nn.Module, see: Callable[[Tensor], object]) -> None:
         def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

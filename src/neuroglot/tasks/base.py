@@ -1,22 +1,24 @@
 """The base class of tasks: questions with known answers, the same in every language."""
 
-import json
 from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from itertools import chain, combinations, islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from neuroglot.corpora.base import LONGEST_ID
+from neuroglot.corpora.base import check_ids
+from neuroglot.corpora.parquet import read_table, write_table
 from neuroglot.errors import NeuroglotError
-from neuroglot.files import written_whole
 from neuroglot.languages import with_script
 from neuroglot.provenance import digest
 from neuroglot.sources import Languages, Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Scoring = Literal["rank", "exact", "string"]
 BETWEEN_EXAMPLES = "\n\n"
@@ -54,7 +56,7 @@ class TaskReading:
 
 
 class Task(Source):
-    """Settings of one task, which know how to read it."""
+    """The settings of one task, with the methods that read it."""
 
     noun = "task"
     writer = "neuroglot.tasks.base:write_items"
@@ -91,21 +93,21 @@ class Task(Source):
         the likeliest candidate as a whole. One of m equally likely candidates counts 1 / m.
         """
 
-    def read_in(self, language_ids: Iterable[str]) -> list[str]:
+    def read_in(self, languages: Iterable[str]) -> list[str]:
         """Choose the configured languages in which the task is read."""
         if self.languages is not None:
             return list(self.languages)
-        held = self.available()
-        if held is None:
-            return list(language_ids)
-        written = set(map(with_script, held))
-        return [one for one in language_ids if with_script(one) in written]
+        available = self.available()
+        if available is None:
+            return list(languages)
+        written = set(map(with_script, available))
+        return [language for language in languages if with_script(language) in written]
 
     @abstractmethod
-    def items(self, language_id: str) -> tuple[list[Item], list[str]]:
+    def items(self, language: str) -> tuple[list[Item], list[str]]:
         """Read one language's items as they are in the source, and notes."""
 
-    def read(self, language_id: str) -> TaskReading:
+    def read(self, language: str) -> TaskReading:
         """Read one language, and draw its examples and questions.
 
         What is drawn depends on the seed and on the facts' ids alone: it is the same in every
@@ -116,15 +118,17 @@ class Task(Source):
                 lacks its prompt, its answer, or the answer among its candidates; no item is left
                 after the examples.
         """
-        items, notes = self.items(language_id)
-        _check_items(language_id, items)
+        items, notes = self.items(language)
+        check_ids(language, "item id", [item.id for item in items])
+        for item in items:
+            _check_item(language, item)
         by_fact = defaultdict(list)
         for item in items:
             by_fact[item.fact or item.id].append(item)
         facts = self._in_turns(by_fact, sorted(by_fact, key=lambda fact: digest([self.seed, fact])))
         if len(facts) <= self.reserved:
             raise NeuroglotError(
-                f"language {language_id!r}: the task has {len(facts)} facts and keeps "
+                f"language {language!r}: the task has {len(facts)} facts and keeps "
                 f"{self.reserved} for examples, which leaves no question; lower shots and reserve"
             )
         examples = [by_fact[fact][0] for fact in facts[: self.shots]]
@@ -154,30 +158,17 @@ class Task(Source):
         return 0
 
 
-def _check_items(language_id: str, items: Sequence[Item]) -> None:
-    seen: set[str] = set()
-    for item in items:
-        if len(item.id) > LONGEST_ID or "\0" in item.id:
-            raise NeuroglotError(
-                f"language {language_id!r}: {item.id[:80]!r} is no item id: it has more than "
-                f"{LONGEST_ID} characters, or a NUL"
-            )
-        if item.id in seen:
-            raise NeuroglotError(
-                f"language {language_id!r}: item {item.id!r} stands twice; ids must be distinct "
-                "within a language"
-            )
-        seen.add(item.id)
-        if not item.prompt.strip() or not item.gold or not all(g.strip() for g in item.gold):
-            raise NeuroglotError(
-                f"language {language_id!r}: item {item.id!r} has no text in its prompt or its "
-                "gold answer; remove it"
-            )
-        if item.gold[0] not in item.candidates:
-            raise NeuroglotError(
-                f"language {language_id!r}: the gold answer {item.gold[0]!r} of item {item.id!r} "
-                "is not among its candidates; add it to them"
-            )
+def _check_item(language: str, item: Item) -> None:
+    if not item.prompt.strip() or not item.gold or not all(text.strip() for text in item.gold):
+        raise NeuroglotError(
+            f"language {language!r}: item {item.id!r} has no text in its prompt or its gold "
+            "answer; remove it"
+        )
+    if item.gold[0] not in item.candidates:
+        raise NeuroglotError(
+            f"language {language!r}: the gold answer {item.gold[0]!r} of item {item.id!r} is not "
+            "among its candidates; add it to them"
+        )
 
 
 def facts_of(items: Mapping[str, Sequence[Item]]) -> list[str]:
@@ -190,64 +181,40 @@ def check_same_items(task: str, items: Mapping[str, Sequence[str]]) -> None:
     """Refuse a task unless all its languages have the same items in the same order.
 
     Neurons are compared within an item, so an item missing in one language cannot be judged.
-
-    Args:
-        task: the task's id, for the message.
-        items: item ids by language.
+    ``items`` holds the items' ids by language.
 
     Raises:
         NeuroglotError: an item is missing in a language, or the order differs.
     """
-    for one, other in combinations(items, 2):
-        missing = sorted(set(items[one]) ^ set(items[other]))
+    for first, second in combinations(items, 2):
+        missing = sorted(set(items[first]) ^ set(items[second]))
         if missing:
-            lacking = other if missing[0] in items[one] else one
+            lacking = second if missing[0] in items[first] else first
             raise NeuroglotError(
                 f"task {task!r}: language {lacking!r} has no item {missing[0]!r} "
-                f"({len(missing)} items stand in only one of {one!r} and {other!r}); every "
+                f"({len(missing)} items stand in only one of {first!r} and {second!r}); every "
                 "language needs the same items"
             )
-        if list(items[one]) != list(items[other]):
+        if list(items[first]) != list(items[second]):
             raise NeuroglotError(
-                f"task {task!r}: languages {one!r} and {other!r} have the same items in another "
+                f"task {task!r}: languages {first!r} and {second!r} have the same items in another "
                 "order; sort them"
             )
 
 
 def write_items(reading: TaskReading, path: Path) -> None:
-    """Write items as columns `item, prompt, gold, candidates, fact`, notes in the metadata.
-
-    The file appears complete or not at all; equal readings give equal bytes.
-    """
+    """Write items as columns `item, prompt, gold, candidates, fact`, with the notes."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     texts = pa.list_(pa.string())
     schema = pa.schema(
         [
-            ("item", pa.string()),
-            ("prompt", pa.string()),
-            ("gold", texts),
-            ("candidates", texts),
-            ("fact", pa.string()),
-        ],
-        metadata={
-            "notes": json.dumps(list(reading.notes), ensure_ascii=False),
-            "content": _content(reading),
-        },
+            *(("item", pa.string()), ("prompt", pa.string())),
+            *(("gold", texts), ("candidates", texts), ("fact", pa.string())),
+        ]
     )
-    rows = [
-        {
-            "item": one.id,
-            "prompt": one.prompt,
-            "gold": list(one.gold),
-            "candidates": list(one.candidates),
-            "fact": one.fact,
-        }
-        for one in reading.items
-    ]
-    with written_whole(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema), temporary, compression="zstd")
+    rows = [dict(zip(schema.names, astuple(item), strict=True)) for item in reading.items]
+    write_table(pa.Table.from_pylist(rows, schema), reading.notes, _content(reading), path)
 
 
 def read_items(path: Path) -> TaskReading:
@@ -256,13 +223,8 @@ def read_items(path: Path) -> TaskReading:
     Raises:
         NeuroglotError: the file is missing, damaged or was not written by `write_items`.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-        notes = json.loads((table.schema.metadata or {})[b"notes"])
+    def parse(table: "pa.Table", notes: tuple[str, ...]) -> TaskReading:
         items = [
             Item(
                 row["item"],
@@ -273,13 +235,9 @@ def read_items(path: Path) -> TaskReading:
             )
             for row in table.to_pylist()
         ]
-        reading = TaskReading(tuple(items), tuple(notes))
-        whole = _content(reading) == (table.schema.metadata or {})[b"content"].decode()
-    except (OSError, KeyError, ValueError, TypeError, MemoryError, pa.ArrowException) as error:
-        raise NeuroglotError(f"{path}: is not a task file of this workflow: {error}") from error
-    if not whole:
-        raise NeuroglotError(f"{path} is damaged; remove it and run the workflow again")
-    return reading
+        return TaskReading(tuple(items), notes)
+
+    return read_table(path, "task", parse, _content)
 
 
 def _content(reading: TaskReading) -> str:

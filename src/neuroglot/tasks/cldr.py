@@ -13,9 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
-from neuroglot.corpora.shipped import find_id
+from neuroglot.corpora.shipped import find_id, shipped_text
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import find_language
 
@@ -45,19 +44,19 @@ class Capital:
     city: str
 
 
-def shipped_language(language_id: str) -> str:
+def shipped_language(language: str) -> str:
     """Return the language of `LANGUAGES` for an id (`zh` for `zh-hans`).
 
     Raises:
         NeuroglotError: there is no such language.
     """
-    found = find_id(language_id, LANGUAGES)
-    if found is None:
-        raise NeuroglotError(unknown_name("language of capitals", language_id, LANGUAGES))
-    return found
+    identifier = find_id(language, LANGUAGES)
+    if identifier is None:
+        raise NeuroglotError(unknown_name("language of capitals", language, LANGUAGES))
+    return identifier
 
 
-def capitals(language_id: str) -> tuple[Capital, ...]:
+def capitals(language: str) -> tuple[Capital, ...]:
     """Name the countries and capitals in one language, in order of the countries' codes.
 
     The countries are the same for every language; see `usable`.
@@ -65,13 +64,13 @@ def capitals(language_id: str) -> tuple[Capital, ...]:
     Raises:
         NeuroglotError: the language is not one of `LANGUAGES`.
     """
-    named = _named(shipped_language(language_id))
+    named = _named(shipped_language(language))
     return tuple(named[territory] for territory in _usable())
 
 
 @cache
 def _usable() -> tuple[str, ...]:
-    return usable({language_id: _named(language_id) for language_id in LANGUAGES})
+    return usable({language: _named(language) for language in LANGUAGES})
 
 
 def usable(named: Mapping[str, Mapping[str, Capital]]) -> tuple[str, ...]:
@@ -83,16 +82,16 @@ def usable(named: Mapping[str, Mapping[str, Capital]]) -> tuple[str, ...]:
     Args:
         named: capitals by language and territory.
     """
-    kept = set[str].intersection(*(set(ours) for ours in named.values()))
-    for language_id, ours in named.items():
-        script = find_language(language_id).script
-        cities = Counter(one.city for one in ours.values())
+    kept = set[str].intersection(*map(set, named.values()))
+    for language, by_territory in named.items():
+        script = find_language(language).script
+        cities = Counter(capital.city for capital in by_territory.values())
         kept -= {
             territory
-            for territory, one in ours.items()
-            if not (in_script(one.country, script) and in_script(one.city, script))
-            or one.country == one.city
-            or cities[one.city] > 1
+            for territory, capital in by_territory.items()
+            if not (in_script(capital.country, script) and in_script(capital.city, script))
+            or capital.country == capital.city
+            or cities[capital.city] > 1
         }
     return tuple(sorted(kept))
 
@@ -111,37 +110,30 @@ def in_script(name: str, script: str) -> bool:
 
 
 @cache
-def _named(language_id: str) -> dict[str, Capital]:
+def _named(language: str) -> dict[str, Capital]:
     from babel import Locale
 
-    locale = Locale.parse(language_id)
-    text = files("neuroglot.tasks").joinpath("data/capitals.csv").read_text(encoding="utf-8")
+    locale = Locale.parse(language)
     named = {}
-    for row in csv.DictReader(text.splitlines()):
+    for row in csv.DictReader(shipped_text("tasks", "data", "capitals.csv").splitlines()):
         zone, territory = row["zone"], row["territory"]
-        own = locale.time_zones.get(zone, {}).get("city")
+        cldr_name = locale.time_zones.get(zone, {}).get("city")
         country = locale.territories.get(territory)
-        city = city_name(language_id, zone, own, row["spelt_as_zone"].split())
+        city = city_name(language, zone, cldr_name, row["spelt_as_zone"].split())
         if country and city:
             named[territory.lower()] = Capital(territory.lower(), country, city)
     return named
 
 
 def city_name(
-    language_id: str, zone: str, own: str | None, spelt_as_zone: Iterable[str]
+    language: str, zone: str, cldr_name: str | None, spelt_as_zone: Iterable[str]
 ) -> str | None:
     """Name a zone's city in a language.
 
     CLDR leaves out a name that equals the city in the zone's id (`Europe/Paris`). But an unknown
     name is left out too, and ids have no diacritics (`America/Bogota`). So the id's spelling is
-    used only for the languages that the table lists.
-
-    Args:
-        language_id: the language.
-        zone: the zone's id.
-        own: the name in the language's CLDR data, if any.
-        spelt_as_zone: the languages that spell the city as in the zone's id.
+    used only for the languages ``spelt_as_zone``, which the table lists.
     """
-    if own is None and language_id in spelt_as_zone:
+    if cldr_name is None and language in spelt_as_zone:
         return zone.rpartition("/")[2].replace("_", " ")
-    return own
+    return cldr_name

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from functools import cache
-from importlib.resources import files
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
+from neuroglot.corpora.shipped import shipped_text
 from neuroglot.languages import LanguageId
 from neuroglot.tasks.base import Item, Scoring, Task
 from neuroglot.tasks.cldr import LANGUAGES, Capital, capitals, shipped_language
@@ -19,10 +20,11 @@ Direction = Literal["from_pivot", "to_pivot"]
 
 
 class PivotTask(Task):
-    """A task whose prompt tells an edit in one language and asks for it in another, one the pivot.
+    """A task whose prompt states an edit in one language and asks for it in another.
 
-    The sharing paper's two scenarios (§4.1, "Cross-lingual Knowledge Editing"): edit in English and
-    test in all languages (`from_pivot`), edit in all languages and test in English (`to_pivot`).
+    One of the two is the pivot. The sharing paper (§4.1, "Cross-lingual Knowledge Editing") has two
+    scenarios: edit in English and test in all languages (`from_pivot`), or edit in all languages
+    and test in English (`to_pivot`).
     """
 
     direction: Direction = Field(
@@ -37,22 +39,21 @@ class PivotTask(Task):
         """Greedy decoding must write the answer that is stated in the context."""
         return "exact"
 
-    def context_language(self, language_id: str) -> str:
+    def context_language(self, language: str) -> str:
         """Return the language in which a language's items state the edit."""
-        return self.pivot if self.direction == "from_pivot" else language_id
+        return self.pivot if self.direction == "from_pivot" else language
 
-    def question_language(self, language_id: str) -> str:
+    def question_language(self, language: str) -> str:
         """Return the language of the question and the answer in a language's items."""
-        return language_id if self.direction == "from_pivot" else self.pivot
+        return language if self.direction == "from_pivot" else self.pivot
 
-    def read_with(self, language_id: str) -> tuple[str, ...]:
-        """Return the language and the pivot."""
-        return (language_id, self.pivot)
+    def read_with(self, language: str) -> tuple[str, ...]:
+        return (language, self.pivot)
 
-    def problems(self, language_ids: Iterable[str]) -> list[str]:
+    def problems(self, languages: Iterable[str]) -> list[str]:
         """Word one message for each missing language, including the pivot."""
         missing = super().problems([self.pivot])
-        return [f"pivot: {message}" for message in missing] + super().problems(language_ids)
+        return [f"pivot: {message}" for message in missing] + super().problems(languages)
 
 
 class EditsTask(PivotTask):
@@ -61,13 +62,11 @@ class EditsTask(PivotTask):
     source: Literal["edits"] = Field(description="False capitals of countries, from CLDR's names.")
 
     def available(self) -> frozenset[str]:
-        """Return the languages of the shipped wordings."""
         return frozenset(LANGUAGES)
 
-    def items(self, language_id: str) -> tuple[list[Item], list[str]]:
+    def items(self, language: str) -> tuple[list[Item], list[str]]:
         """State every country's false capital and ask for it; an item's id is such as `fr`."""
-        told_in = self.context_language(language_id)
-        asked_in = self.question_language(language_id)
+        told_in, asked_in = self.context_language(language), self.question_language(language)
         told, asked = capitals(told_in), capitals(asked_in)
         candidates = tuple(answer_blank(asked_in) + fact.city for fact in asked)
         question = prompts(asked_in)["question"]
@@ -86,36 +85,24 @@ class EditsTask(PivotTask):
         ]
         return items, []
 
-    def shipped(self, language_id: str) -> dict[str, Any]:
-        """Return the shipped statements, cities, questions and layout of the two languages."""
-        told_in = self.context_language(language_id)
-        asked_in = self.question_language(language_id)
-        return {
-            "statements": {
-                fact.territory: statement(told_in, fact, fact.city) for fact in capitals(told_in)
-            },
-            "cities": [answer_blank(asked_in) + fact.city for fact in capitals(asked_in)],
-            "questions": [
-                prompts(asked_in)["question"].replace(COUNTRY, fact.country)
-                for fact in capitals(asked_in)
-            ],
-            "layout": shipped_layouts()[shipped_language(asked_in)],
-        }
+    def shipped(self, language: str) -> dict[str, Any]:
+        """Return the items, which are made of shipped names and wordings."""
+        items, _ = self.items(language)
+        return {"items": [astuple(item) for item in items]}
 
 
 @cache
 def shipped_layouts() -> dict[str, str]:
     """Read the languages' question layouts, with the slot `{question}`."""
-    path = files("neuroglot.tasks").joinpath("data/question_layouts.json")
-    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    layouts: dict[str, str] = json.loads(shipped_text("tasks", "data", "question_layouts.json"))
+    return layouts
 
 
-def statement(language_id: str, fact: Capital, city: str) -> str:
+def statement(language: str, fact: Capital, city: str) -> str:
     """State that a city is a country's capital, in the first shipped wording."""
-    wording = prompts(language_id)
+    wording = prompts(language)
     opening = wording["statements"][0].replace(COUNTRY, fact.country)
-    return f"{opening}{answer_blank(language_id)}{city}{wording['closing']}"
+    return f"{opening}{answer_blank(language)}{city}{wording['closing']}"
 
 
 def edit_prompt(context: str, question: str, layout: str) -> str:
@@ -124,13 +111,8 @@ def edit_prompt(context: str, question: str, layout: str) -> str:
 
 
 def derangement(count: int, seed: int) -> Sequence[int]:
-    """Draw a permutation without fixed points: one cycle through all elements, shuffled.
-
-    Args:
-        count: number of elements, at least two.
-        seed: seed of the shuffle.
-    """
+    """Draw a permutation of two or more elements without fixed points: a random cycle."""
     order = np.random.default_rng(seed).permutation(count)
-    other = np.empty(count, int)
-    other[order] = np.roll(order, -1)
-    return [int(index) for index in other]
+    successor = np.empty(count, int)
+    successor[order] = np.roll(order, -1)
+    return [int(index) for index in successor]

@@ -4,13 +4,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import astuple
 from functools import cache
-from importlib.resources import files
 from typing import Annotated, Any, Literal, Self
 
 import langcodes
 from pydantic import Field, model_validator
 
-from neuroglot.corpora.shipped import find_id
+from neuroglot.corpora.shipped import entry_of, find_id, shipped_text
 from neuroglot.errors import NeuroglotError
 from neuroglot.languages import UNSPACED, LanguageId, with_script
 from neuroglot.tasks.base import Item, Scoring, Task
@@ -42,11 +41,11 @@ class FactsTask(Task):
 
     @model_validator(mode="after")
     def _slots(self) -> Self:
-        for language_id, texts in self.templates.items():
+        for language, texts in self.templates.items():
             for text in texts:
                 if text.count(COUNTRY) != 1:
                     raise ValueError(
-                        f"templates: {language_id}: {text!r} has {text.count(COUNTRY)} times "
+                        f"templates: {language}: {text!r} has {text.count(COUNTRY)} times "
                         f"{COUNTRY}; write it once, where the country's name goes"
                     )
         return self
@@ -57,22 +56,20 @@ class FactsTask(Task):
         return "rank"
 
     def available(self) -> frozenset[str]:
-        """Return the languages of the shipped wordings."""
         return frozenset(LANGUAGES)
 
-    def problems(self, language_ids: Iterable[str]) -> list[str]:
+    def problems(self, languages: Iterable[str]) -> list[str]:
         """Word one message for each language that is missing or has too few wordings."""
-        ids = list(language_ids)
-        unknown = super().problems(ids)
-        known = [language_id for language_id in ids if find_id(language_id, LANGUAGES)]
-        return unknown + [message for message in map(self._too_few, known) if message]
+        asked = list(languages)
+        known = [language for language in asked if find_id(language, LANGUAGES)]
+        return super().problems(asked) + list(filter(None, map(self._too_few, known)))
 
-    def items(self, language_id: str) -> tuple[list[Item], list[str]]:
+    def items(self, language: str) -> tuple[list[Item], list[str]]:
         """Ask for every capital in every wording; item ids are such as `fr-1`."""
-        facts, texts = capitals(language_id), self._texts(language_id)
-        if message := self._too_few(language_id):
+        facts, texts = capitals(language), self._texts(language)
+        if message := self._too_few(language):
             raise NeuroglotError(message)
-        blank = answer_blank(language_id)
+        blank = answer_blank(language)
         candidates = tuple(blank + fact.city for fact in facts)
         items = [
             Item(
@@ -87,29 +84,28 @@ class FactsTask(Task):
         ]
         return items, []
 
-    def shipped(self, language_id: str) -> dict[str, Any]:
+    def shipped(self, language: str) -> dict[str, Any]:
         """Return the wordings, shipped or the user's own, and the countries and capitals."""
         return {
-            "wordings": self._texts(language_id)[: self.paraphrases],
-            "capitals": [astuple(fact) for fact in capitals(language_id)],
-            "blank": answer_blank(language_id),
+            "wordings": self._texts(language)[: self.paraphrases],
+            "capitals": [astuple(fact) for fact in capitals(language)],
+            "blank": answer_blank(language),
         }
 
-    def _texts(self, language_id: str) -> tuple[str, ...]:
-        own = find_id(language_id, self.templates)
-        return self.templates[own] if own else tuple(prompts(language_id)["statements"])
+    def _texts(self, language: str) -> tuple[str, ...]:
+        return entry_of(language, self.templates) or tuple(prompts(language)["statements"])
 
-    def _too_few(self, language_id: str) -> str:
-        found = len(self._texts(language_id))
-        if found >= self.paraphrases:
+    def _too_few(self, language: str) -> str:
+        texts = len(self._texts(language))
+        if texts >= self.paraphrases:
             return ""
         return (
-            f"language {language_id!r}: has {found} templates, fewer than the {self.paraphrases} "
+            f"language {language!r}: has {texts} templates, fewer than the {self.paraphrases} "
             "paraphrases asked for; lower paraphrases or add templates"
         )
 
 
-def prompts(language_id: str) -> dict[str, Any]:
+def prompts(language: str) -> dict[str, Any]:
     """Return a language's shipped wordings.
 
     Returns:
@@ -119,21 +115,22 @@ def prompts(language_id: str) -> dict[str, Any]:
     Raises:
         NeuroglotError: the language is not one of `LANGUAGES`.
     """
-    return _shipped_prompts()[shipped_language(language_id)]
+    return _shipped_prompts()[shipped_language(language)]
 
 
 @cache
 def _shipped_prompts() -> dict[str, dict[str, Any]]:
-    path = files("neuroglot.tasks").joinpath("data/capital_prompts.json")
-    found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    shipped: dict[str, dict[str, Any]] = json.loads(
+        shipped_text("tasks", "data", "capital_prompts.json")
+    )
+    return shipped
 
 
-def answer_blank(language_id: str) -> str:
+def answer_blank(language: str) -> str:
     """Return the text between a prompt and its answer: a blank, or nothing in unspaced scripts.
 
     Example:
         >>> answer_blank("de"), answer_blank("th")
         (' ', '')
     """
-    return "" if langcodes.get(with_script(language_id)).script in UNSPACED else " "
+    return "" if langcodes.get(with_script(language)).script in UNSPACED else " "

@@ -1,17 +1,18 @@
 """Fact probing with mParaRel (Fierro & Søgaard, 2022), from its published folders."""
 
-import json
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from neuroglot.corpora.text import TextCorpus, read_lines
+from neuroglot.corpora.table import json_object
+from neuroglot.corpora.template import PLACE, TemplateSource
+from neuroglot.corpora.text import read_lines
 from neuroglot.errors import NeuroglotError
 from neuroglot.languages import LanguageId
-from neuroglot.sources import Languages
+from neuroglot.sources import Languages, plain_paths
 from neuroglot.tasks.base import Item, Scoring, Task
 from neuroglot.tasks.facts import answer_blank
 
@@ -27,12 +28,12 @@ class Pair(NamedTuple):
     object: str
 
 
-class MpararelTask(Task):
+class MpararelTask(TemplateSource, Task):
     """One relation of mParaRel: `{path}/patterns/{language}/{relation}.jsonl` and `tuples/…`.
 
-    mParaRel lacks many facts in many languages, so the items are the facts that *all* `languages`
-    have: which these are must be known when one is read, and so must be listed. An item is a fact
-    in one of the wordings in which the object comes last.
+    An item is a fact in one of the wordings in which the object comes last. mParaRel lacks many
+    facts in many languages, so the items are the facts that *all* languages have. The languages
+    must be listed, because reading any of them needs the facts of all.
     """
 
     source: Literal["mpararel"] = Field(description="mParaRel's folders patterns and tuples.")
@@ -51,55 +52,57 @@ class MpararelTask(Task):
         """The object's first token is compared with those of all other objects."""
         return "rank"
 
-    def _files(self, kind: str) -> TextCorpus:
-        path = str(Path(self.path, kind, "{language}", f"{self.relation}.jsonl"))
-        return TextCorpus.model_validate({"source": "text", "path": path, "codes": self.codes})
+    _plain_relation = field_validator("relation")(plain_paths)
+
+    def _template(self, folder: Literal["patterns", "tuples"]) -> str:
+        return str(Path(self.path, folder, PLACE, f"{self.relation}.jsonl"))
 
     def available(self) -> frozenset[str]:
         """Return the languages that have patterns and tuples."""
-        return self._files("patterns").available() & self._files("tuples").available()
+        return self.spelt(self._template("patterns")) & self.spelt(self._template("tuples"))
 
-    def problems(self, language_ids: Iterable[str]) -> list[str]:
+    def problems(self, languages: Iterable[str]) -> list[str]:
         """Word one message for each file that does not exist and each language not listed."""
-        ids = list(language_ids)
-        missing = [
-            message
-            for kind in ("patterns", "tuples")
-            for message in self._files(kind).problems(dict.fromkeys((*self.languages, *ids)))
-        ]
-        return missing + [self._unlisted(one) for one in ids if one not in self.languages]
+        asked = list(languages)
+        needed = dict.fromkeys((*self.languages, *asked))
+        missing = self.missing_files(self._template("patterns"), needed)
+        missing += self.missing_files(self._template("tuples"), needed)
+        unlisted = [language for language in asked if language not in self.languages]
+        return missing + [self._unlisted(language) for language in unlisted]
 
-    def _unlisted(self, language_id: str) -> str:
+    def _unlisted(self, language: str) -> str:
         return (
-            f"language {language_id!r}: is not among the languages of this task, whose facts are "
+            f"language {language!r}: is not among the languages of this task, whose facts are "
             f"those that {', '.join(self.languages)} have; add it to languages"
         )
 
-    def inputs(self, language_id: str) -> list[Path]:
+    def inputs(self, language: str) -> list[Path]:
         """Return the language's patterns and all languages' tuples, in order of their ids."""
-        tuples = self._files("tuples")
-        patterns = self._files("patterns").inputs(language_id)
-        return patterns + [path for one in sorted(self.languages) for path in tuples.inputs(one)]
+        tuples = self._template("tuples")
+        return [
+            Path(self.spell(self._template("patterns"), language)),
+            *(Path(self.spell(tuples, listed)) for listed in sorted(self.languages)),
+        ]
 
-    def shipped(self, language_id: str) -> dict[str, Any]:
+    def shipped(self, language: str) -> dict[str, Any]:
         """Return the languages of the tuples, in the order of their files, and the blank."""
-        return {"tuples": sorted(self.languages), "blank": answer_blank(language_id)}
+        return {"tuples": sorted(self.languages), "blank": answer_blank(language)}
 
-    def items(self, language_id: str) -> tuple[list[Item], list[str]]:
+    def items(self, language: str) -> tuple[list[Item], list[str]]:
         """Read one language's items `{subject}-{object}-{paraphrase}`, sorted by Wikidata ids."""
-        if language_id not in self.languages:
-            raise NeuroglotError(self._unlisted(language_id))
-        patterns_path, *tuple_paths = self.inputs(language_id)
-        wordings = self._wordings(patterns_path, language_id)
+        if language not in self.languages:
+            raise NeuroglotError(self._unlisted(language))
+        patterns_path, *tuple_paths = self.inputs(language)
+        wordings = self._wordings(patterns_path, language)
         by_language = dict(zip(sorted(self.languages), map(read_pairs, tuple_paths), strict=True))
-        pairs = by_language[language_id]
+        pairs = by_language[language]
         kept = sorted(set[Key].intersection(*map(set, by_language.values())), key=_by_number)
         if not kept:
             raise NeuroglotError(
                 f"{self.path}: tuples of {self.relation}: no fact stands in all of "
                 f"{', '.join(self.languages)}"
             )
-        blank = answer_blank(language_id)
+        blank = answer_blank(language)
         candidates = tuple(dict.fromkeys(blank + pairs[key].object for key in kept))
         answers: dict[str, list[str]] = {}
         for subject, object_ in kept:
@@ -117,15 +120,14 @@ class MpararelTask(Task):
         ]
         return items, [f"left out, lacking in another language: {len(pairs) - len(kept)} facts"]
 
-    def _wordings(self, path: Path, language_id: str) -> list[str]:
-        blank = answer_blank(language_id)
-        found = read_wordings(path, blank)
-        if len(found) < self.paraphrases:
+    def _wordings(self, path: Path, language: str) -> list[str]:
+        wordings = read_wordings(path, answer_blank(language))
+        if len(wordings) < self.paraphrases:
             raise NeuroglotError(
-                f"{path}: has {len(found)} patterns that end with {OBJECT}, fewer than the "
+                f"{path}: has {len(wordings)} patterns that end with {OBJECT}, fewer than the "
                 f"{self.paraphrases} paraphrases asked for; lower paraphrases"
             )
-        return found[: self.paraphrases]
+        return wordings[: self.paraphrases]
 
 
 def read_wordings(path: Path, blank: str) -> list[str]:
@@ -141,7 +143,8 @@ def read_wordings(path: Path, blank: str) -> list[str]:
     Raises:
         NeuroglotError: a line is not JSON, or its pattern does not have each slot once.
     """
-    found = []
+    checked: list[str] = []
+    unchecked: list[str] = []
     for number, row in _json_lines(path, ("pattern",)):
         pattern = row["pattern"]
         for slot in (SUBJECT, OBJECT):
@@ -153,8 +156,8 @@ def read_wordings(path: Path, blank: str) -> list[str]:
         before, after = pattern.split(OBJECT)
         if SUBJECT in before and all(map(_punctuation, after)):
             wording = before.strip() if blank else "".join(before.split())
-            found.append((not row.get("checked-by-human", False), wording))
-    return list(dict.fromkeys(wording for _, wording in sorted(found, key=lambda one: one[0])))
+            (checked if row.get("checked-by-human") else unchecked).append(wording)
+    return list(dict.fromkeys(checked + unchecked))
 
 
 def _punctuation(character: str) -> bool:
@@ -183,12 +186,9 @@ def _json_lines(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise NeuroglotError(f"{path}: line {number} is not JSON: {error}") from error
+        row = json_object(f"{path}: line {number}", line)
         for column in columns:
-            text = row.get(column) if isinstance(row, dict) else None
+            text = row.get(column)
             if not isinstance(text, str) or not text.strip():
                 raise NeuroglotError(
                     f"{path}: line {number}: has no text under {column!r}; mParaRel's files have "
@@ -198,4 +198,4 @@ def _json_lines(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[
 
 
 def _by_number(key: Key) -> tuple[tuple[int, str], ...]:
-    return tuple((len(one), one) for one in key)
+    return tuple((len(identifier), identifier) for identifier in key)

@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from neuroglot.corpora.shipped import find_id
-from neuroglot.corpora.text import TextCorpus
+from neuroglot.corpora.shipped import entry_of
+from neuroglot.corpora.template import TemplateSource
 from neuroglot.errors import NeuroglotError
 from neuroglot.languages import LanguageId, with_script
 from neuroglot.tasks.base import Item
@@ -21,7 +21,7 @@ FIELDS = ("src", "rephrase", "alt")
 Side = Mapping[str, str]
 
 
-class MzsreTask(PivotTask):
+class MzsreTask(TemplateSource, PivotTask):
     """MzsRE: questions with a counterfactual answer, in files of English and one other language.
 
     The context tells the edit as the file's `src` and `alt` in a row, "Which family does
@@ -35,9 +35,6 @@ class MzsreTask(PivotTask):
         pattern=r"\{language\}",
         description="Path of the file that has English and a language, with {language} in it, such "
         "as mzsre_test_duplicate_en{language}.json.",
-    )
-    codes: dict[LanguageId, str] = Field(
-        {}, description="The files' own code of a language where it is not our id."
     )
     english_from: LanguageId | None = Field(
         None,
@@ -55,61 +52,57 @@ class MzsreTask(PivotTask):
 
     @model_validator(mode="after")
     def _slots(self) -> Self:
-        for language_id, layout in self.layouts.items():
+        for language, layout in self.layouts.items():
             if layout.count(QUESTION) != 1:
                 raise ValueError(
-                    f"layouts: {language_id}: {layout!r} has {layout.count(QUESTION)} times "
+                    f"layouts: {language}: {layout!r} has {layout.count(QUESTION)} times "
                     f"{QUESTION}; write it once"
                 )
         if self.english_from and with_script(self.english_from) == with_script(ENGLISH):
             raise ValueError("english_from: name another language, whose file has English too")
         return self
 
-    def _files(self) -> TextCorpus:
-        settings = {"source": "text", "path": self.path, "codes": self.codes}
-        return TextCorpus.model_validate(settings)
-
     def available(self) -> frozenset[str]:
         """Return English and the languages that have a file."""
-        found = self._files().available()
-        return found | {ENGLISH} if found else found
+        spelt = self.spelt(self.path)
+        return spelt | {ENGLISH} if spelt else spelt
 
-    def problems(self, language_ids: Iterable[str]) -> list[str]:
+    def problems(self, languages: Iterable[str]) -> list[str]:
         """Word one message for each language without a file or a layout."""
-        ids = [self.pivot, *language_ids]
-        named = [*ids, self.english_from] if self.english_from else ids
-        missing = self._files().problems(
-            dict.fromkeys(one for one in named if not _is_english(one))
-        )
-        if not self.english_from and not self._files().available():
-            missing = missing or [f"{self.path}: no file found for any language"]
-        asked = dict.fromkeys(map(self.question_language, ids[1:]))
-        return missing + [m for m in map(self._no_layout, asked) if m]
+        asked = list(languages)
+        needed = [self.pivot, *asked, *filter(None, [self.english_from])]
+        others = dict.fromkeys(language for language in needed if not _is_english(language))
+        missing = self.missing_files(self.path, others)
+        if not missing and not self.english_from and not self.available():
+            missing = [f"{self.path}: no file found for any language"]
+        questions = dict.fromkeys(map(self.question_language, asked))
+        return missing + list(filter(None, map(self._no_layout, questions)))
 
-    def inputs(self, language_id: str) -> list[Path]:
+    def inputs(self, language: str) -> list[Path]:
         """Return the files of the language, of the pivot and of `english_from`."""
-        ids = (self._english_from(), *map(self._held_by, (language_id, self.pivot)))
-        return list(dict.fromkeys(path for one in ids for path in self._files().inputs(one)))
+        return list(dict.fromkeys(map(self._file, (ENGLISH, language, self.pivot))))
 
-    def _held_by(self, language_id: str) -> str:
-        return self._english_from() if _is_english(language_id) else language_id
+    def _file(self, language: str) -> Path:
+        """The file that a language is read from; English is in every file."""
+        held_by = self._english_from() if _is_english(language) else language
+        return Path(self.spell(self.path, held_by))
 
     def _english_from(self) -> str:
         if self.english_from:
             return self.english_from
-        found = sorted(self._files().available())
-        if not found:
+        spelt = self.spelt(self.path)
+        if not spelt:
             raise NeuroglotError(f"{self.path}: no file found for any language; correct the path")
-        return found[0]
+        return min(spelt)
 
-    def items(self, language_id: str) -> tuple[list[Item], list[str]]:
+    def items(self, language: str) -> tuple[list[Item], list[str]]:
         """Read one language's items; an item's id is its number in the files, from 0."""
-        asked_in = self.question_language(language_id)
+        asked_in = self.question_language(language)
         if message := self._no_layout(asked_in):
             raise NeuroglotError(message)
-        told, asked = self._texts(self.context_language(language_id)), self._texts(asked_in)
+        told, asked = self._texts(self.context_language(language)), self._texts(asked_in)
         blank, layout = answer_blank(asked_in), self._layout(asked_in)
-        candidates = tuple(dict.fromkeys(blank + one["alt"] for one in asked))
+        candidates = tuple(dict.fromkeys(blank + test["alt"] for test in asked))
         items = [
             Item(
                 str(number),
@@ -121,36 +114,32 @@ class MzsreTask(PivotTask):
         ]
         return items, []
 
-    def shipped(self, language_id: str) -> dict[str, Any]:
+    def shipped(self, language: str) -> dict[str, Any]:
         """Return the question's layout, shipped or the user's own, and the blank before answers."""
-        asked_in = self.question_language(language_id)
+        asked_in = self.question_language(language)
         return {"layout": self._layout(asked_in), "blank": answer_blank(asked_in)}
 
-    def _texts(self, language_id: str) -> Sequence[Side]:
+    def _texts(self, language: str) -> Sequence[Side]:
         """Read a language's texts in its file, whose English must equal that of `english_from`."""
-        (reference_path,) = self._files().inputs(self._english_from())
-        (path,) = self._files().inputs(self._held_by(language_id))
-        if path != reference_path:
-            check_same_english(path, reference_path)
-        key = ENGLISH if _is_english(language_id) else self._files().code(language_id)
-        return read_side(path, key)
+        path, reference = self._file(language), self._file(ENGLISH)
+        if path != reference:
+            check_same_english(path, reference)
+        return read_side(path, ENGLISH if _is_english(language) else self.code(language))
 
-    def _layout(self, language_id: str) -> str:
-        layouts = shipped_layouts() | self.layouts
-        found = find_id(language_id, self.layouts) or find_id(language_id, layouts)
-        return layouts[found] if found else ""
+    def _layout(self, language: str) -> str:
+        return entry_of(language, self.layouts) or entry_of(language, shipped_layouts()) or ""
 
-    def _no_layout(self, language_id: str) -> str:
-        if self._layout(language_id):
+    def _no_layout(self, language: str) -> str:
+        if self._layout(language):
             return ""
         return (
-            f"language {language_id!r}: has no words for question and answer shipped; add layouts: "
-            f"{{{language_id}: 'Question: {QUESTION} Answer:'}} in that language"
+            f"language {language!r}: has no words for question and answer shipped; add layouts: "
+            f"{{{language}: 'Question: {QUESTION} Answer:'}} in that language"
         )
 
 
-def _is_english(language_id: str) -> bool:
-    return with_script(language_id) == with_script(ENGLISH)
+def _is_english(language: str) -> bool:
+    return with_script(language) == with_script(ENGLISH)
 
 
 def check_same_english(path: Path, reference: Path) -> None:
@@ -165,9 +154,7 @@ def check_same_english(path: Path, reference: Path) -> None:
             f"{path}: has {len(ours)} items and {reference} has {len(theirs)}; every language "
             "needs the same items"
         )
-    different = [
-        number for number, (one, other) in enumerate(zip(ours, theirs, strict=True)) if one != other
-    ]
+    different = [number for number, side in enumerate(ours) if side != theirs[number]]
     if different:
         first = different[0]
         raise NeuroglotError(
@@ -187,17 +174,16 @@ def read_side(path: Path, key: str) -> Sequence[Side]:
     Raises:
         NeuroglotError: the file is missing, is not such JSON, or an item lacks a text.
     """
-    items = _read(path)
-    return [_side(path, number, item, key) for number, item in enumerate(items)]
+    return [_side(path, number, item, key) for number, item in enumerate(_read(path))]
 
 
 def _side(path: Path, number: int, item: object, key: str) -> Side:
     side = item.get(key) if isinstance(item, dict) else None
     if not isinstance(side, dict):
-        held = ", ".join(map(repr, item)) if isinstance(item, dict) else type(item).__name__
+        languages = ", ".join(map(repr, item)) if isinstance(item, dict) else type(item).__name__
         raise NeuroglotError(
-            f"{path}: item {number} has no language {key!r}, it has {held}; `codes` can name the "
-            "file's own code"
+            f"{path}: item {number} has no language {key!r}, it has {languages}; `codes` can name "
+            "the file's own code"
         )
     for field in FIELDS:
         text = side.get(field)

@@ -8,19 +8,17 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple
 from functools import cache
-from importlib.resources import files
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from neuroglot.corpora.shipped import find_id
+from neuroglot.corpora.shipped import entry_of, shipped_text
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import LanguageId
 from neuroglot.tasks.base import Item, Scoring, Task
 from neuroglot.tasks.facts import answer_blank
 
 LABELS = ("entailment", "neutral", "contradiction")  # XNLI numbers them 0, 1, 2
-T = TypeVar("T")
 SENTENCE = re.compile(r"\{(premise|hypothesis)\}")
 
 
@@ -64,11 +62,10 @@ class InferenceTask(Task):
     @field_validator("template")
     @classmethod
     def _both_sentences(cls, template: dict[str, str]) -> dict[str, str]:
-        for language_id, text in template.items():
-            found = set(SENTENCE.findall(text))
-            for place in ("premise", "hypothesis"):
-                if place not in found:
-                    raise ValueError(f"language {language_id!r}: no {{{place}}} in {text!r}")
+        for language, text in template.items():
+            for slot in ("{premise}", "{hypothesis}"):
+                if slot not in text:
+                    raise ValueError(f"language {language!r}: no {slot} in {text!r}")
         return template
 
     @property
@@ -76,44 +73,46 @@ class InferenceTask(Task):
         """Whole label words are compared."""
         return "string"
 
-    def wording(self, language_id: str) -> tuple[str, LabelWords]:
+    def wording(self, language: str) -> tuple[str, LabelWords]:
         """Return a language's prompt template and label words.
 
         Raises:
             NeuroglotError: neither the settings nor the package has them.
         """
-        shipped_template, shipped_labels = _shipped_wording(language_id)
-        template = _of(language_id, self.template) or shipped_template
-        labels = _of(language_id, self.labels) or shipped_labels
-        lacking = [k for k, v in (("template", template), ("labels", labels)) if v is None]
-        if template is None or labels is None:
+        template, words = entry_of(language, self.template), entry_of(language, self.labels)
+        for row in entry_of(language, _shipped("nli_templates.tsv")) or ():
+            template = template or row["template"]
+            words = words or LabelWords.model_validate({label: row[label] for label in LABELS})
+        if template is None or words is None:
+            entries = {"template": template, "labels": words}
+            lacking = " and ".join(key for key, entry in entries.items() if entry is None)
             raise NeuroglotError(
-                f"language {language_id!r}: no {' and '.join(lacking)} are built in; add the "
-                f"language under {' and '.join(lacking)}"
+                f"language {language!r}: no {lacking} are built in; add the language under "
+                f"{lacking}"
             )
-        return template, labels
+        return template, words
 
     @abstractmethod
-    def sentences(self, language_id: str) -> Iterator[tuple[str, str, str, int]]:
+    def sentences(self, language: str) -> Iterator[tuple[str, str, str, int]]:
         """Yield id, premise, hypothesis and label number of a language's items, in order."""
 
-    def items(self, language_id: str) -> tuple[list[Item], list[str]]:
+    def items(self, language: str) -> tuple[list[Item], list[str]]:
         """Put one language's sentences into its prompt."""
-        template, words = self.wording(language_id)
-        answers = words.answers(answer_blank(language_id))
+        template, words = self.wording(language)
+        answers = words.answers(answer_blank(language))
         return [
             Item(identifier, _fill(template, premise, hypothesis), (answers[label],), answers)
-            for identifier, premise, hypothesis, label in self.sentences(language_id)
+            for identifier, premise, hypothesis, label in self.sentences(language)
         ], []
 
     def stratum(self, item: Item) -> int:
         """Number the label: all labels are asked equally often."""
         return item.candidates.index(item.gold[0])
 
-    def shipped(self, language_id: str) -> dict[str, Any]:
+    def shipped(self, language: str) -> dict[str, Any]:
         """Return the prompt and the label words, shipped or the user's own."""
-        template, words = self.wording(language_id)
-        return {"template": template, "answers": words.answers(answer_blank(language_id))}
+        template, words = self.wording(language)
+        return {"template": template, "answers": words.answers(answer_blank(language))}
 
 
 class NliTask(InferenceTask):
@@ -122,44 +121,28 @@ class NliTask(InferenceTask):
     source: Literal["nli"] = Field(description="Sentence pairs shipped with neuroglot.")
 
     def available(self) -> frozenset[str]:
-        """Return the languages of the shipped items."""
         return frozenset(_shipped("nli.tsv"))
 
-    def sentences(self, language_id: str) -> Iterator[tuple[str, str, str, int]]:
-        """Read the shipped items."""
-        rows = _of(language_id, _shipped("nli.tsv"))
+    def sentences(self, language: str) -> Iterator[tuple[str, str, str, int]]:
+        rows = entry_of(language, _shipped("nli.tsv"))
         if rows is None:
-            message = unknown_name("language of this task", language_id, self.available())
-            raise NeuroglotError(message)
+            raise NeuroglotError(unknown_name("language of this task", language, self.available()))
         for row in rows:
             yield row["item"], row["premise"], row["hypothesis"], LABELS.index(row["label"])
 
-    def shipped(self, language_id: str) -> dict[str, Any]:
+    def shipped(self, language: str) -> dict[str, Any]:
         """Return the items that are asked, with their examples."""
-        return {"items": [astuple(item) for item in self.read(language_id).items]}
-
-
-def _of(language_id: str, by_language: Mapping[str, T]) -> T | None:
-    found = find_id(language_id, by_language)
-    return None if found is None else by_language[found]
+        return {"items": [astuple(item) for item in self.read(language).items]}
 
 
 @cache
 def _shipped(name: str) -> dict[str, list[Mapping[str, str]]]:
     """Read a shipped table's rows by language."""
-    text = files("neuroglot.tasks").joinpath("data", name).read_text(encoding="utf-8")
-    rows: dict[str, list[Mapping[str, str]]] = {}
-    for row in tab_separated(name, text.removesuffix("\n").split("\n")):
-        rows.setdefault(row["language"], []).append(row)
-    return rows
-
-
-def _shipped_wording(language_id: str) -> tuple[str, LabelWords] | tuple[None, None]:
-    rows = _of(language_id, _shipped("nli_templates.tsv"))
-    if rows is None:
-        return None, None
-    (row,) = rows
-    return row["template"], LabelWords.model_validate({label: row[label] for label in LABELS})
+    lines = shipped_text("tasks", "data", name).removesuffix("\n").split("\n")
+    by_language: dict[str, list[Mapping[str, str]]] = {}
+    for row in tab_separated(name, lines):
+        by_language.setdefault(row["language"], []).append(row)
+    return by_language
 
 
 def _fill(template: str, premise: str, hypothesis: str) -> str:

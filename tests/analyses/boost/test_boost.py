@@ -54,7 +54,6 @@ def settings_of(**changed: Any) -> BoostStepSettings:
         **section.model_dump(exclude={"models", "causal_models"}),
         "method": Method(name="lape", analysis="lape"),
         "random_seeds": 2,
-        "replicates": 50,
         "languages": LANGUAGES,
         "language_table": FACTS,
         "device": "cpu",

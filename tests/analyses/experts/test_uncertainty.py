@@ -8,6 +8,7 @@ from neuroglot.analyses.experts.measures import experts
 from neuroglot.analyses.experts.measures.uncertainty import sharing, similarity_interval
 from neuroglot.measures.bootstrap import (
     centred_percentiles,
+    expanded_level,
     perplexity_interval,
     ratio_interval,
     resample_weights,
@@ -37,6 +38,12 @@ def literal_draws(folds: int, replicates: int, seed: int = 0) -> list[np.ndarray
     return [np.repeat(np.arange(folds), row.astype(int)) for row in weights]
 
 
+def quantiles(drawn: np.ndarray, units: int) -> np.ndarray:
+    """Low and high of [replicate, ...]: expanded percentiles."""
+    level = expanded_level(units)
+    return np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+
+
 def frequency(active: xr.DataArray, tokens: xr.DataArray) -> xr.DataArray:
     return experts.expert_frequency(active.sum("fold"), tokens.sum("fold"))
 
@@ -47,9 +54,9 @@ def test_ratio_interval_is_the_literal_bootstrap_over_folds():
     drawn = xr.concat(
         [frequency(active.isel(fold=f), tokens.isel(fold=f)) for f in literal_draws(8, 50)], "r"
     )
-    for bound, at in ((low, 0.025), (high, 0.975)):
+    for bound, expected in zip((low, high), quantiles(drawn.values, 8), strict=True):
         assert bound.dims == ("language", "layer", "expert")
-        np.testing.assert_allclose(bound, drawn.quantile(at, "r"), rtol=1e-13)
+        np.testing.assert_allclose(bound, expected, rtol=1e-13)
 
 
 def test_a_fold_without_text_counts_for_nothing():
@@ -57,8 +64,7 @@ def test_a_fold_without_text_counts_for_nothing():
     active[1, 5], tokens[1, 5] = 0, 0
     low, high = ratio_interval(active, tokens, replicates=40)
     drawn = [active[1, f].sum("fold") / tokens[1, f].sum("fold") for f in literal_draws(8, 40)]
-    np.testing.assert_allclose(low[1], np.quantile(drawn, 0.025, axis=0))
-    np.testing.assert_allclose(high[1], np.quantile(drawn, 0.975, axis=0))
+    np.testing.assert_allclose([low[1], high[1]], quantiles(drawn, 7))
     none = ratio_interval(active * 0, tokens * 0, replicates=5)
     assert all(bound.isnull().all() for bound in none)
 
@@ -90,7 +96,7 @@ def test_similarity_interval_is_the_literal_bootstrap_around_the_similarity():
             for f in literal_draws(8, 60)
         ]
     )
-    expected = centred_percentiles(drawn.reshape(60, -1).T, whole.values.ravel())
+    expected = centred_percentiles(drawn.reshape(60, -1).T, whole.values.ravel(), 8)
     expected = expected.reshape(2, 3, 3, 3)
     expected[:, :2] = np.maximum(expected[:, :2], 0)
     expected[:, 2] = np.minimum(expected[:, 2], 1)
@@ -134,7 +140,9 @@ def test_sharing_is_counted_literally_with_its_intervals():
     ]
     for name, expected in whole.items():
         assert found[name].values.tolist() == expected
-        bounds = centred_percentiles(np.array([one[name] for one in drawn]).T, np.array(expected))
+        bounds = centred_percentiles(
+            np.array([one[name] for one in drawn]).T, np.array(expected), 8
+        )
         np.testing.assert_allclose(found[f"{name}_low"], np.maximum(bounds[0], 0))
         np.testing.assert_allclose(found[f"{name}_high"], np.maximum(bounds[1], 0))
     histogram = experts.shared_histogram(experts.shared_by(frequency(active, tokens), 0.1), 3)
@@ -217,6 +225,5 @@ def test_perplexity_interval_is_the_literal_bootstrap_over_windows():
             for f in literal_draws(9, 80)
         ]
     )
-    np.testing.assert_allclose(low, np.quantile(drawn, 0.025, axis=0), rtol=1e-12)
-    np.testing.assert_allclose(high, np.quantile(drawn, 0.975, axis=0), rtol=1e-12)
+    np.testing.assert_allclose([low, high], quantiles(drawn, 9), rtol=1e-12)
     assert np.isnan(perplexity_interval(nll[:, :, :1], 16)).all()

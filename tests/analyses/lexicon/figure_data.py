@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from scipy.cluster.hierarchy import linkage
 
-from neuroglot.languages import find_languages, known_languages
+from neuroglot.languages import find_language, known_languages
 
 FIRST = ("en", "de", "hi", "bn", "fr", "es", "pt", "cs", "ru", "zh-hans")
 SIGNS = ["positive", "negative"]
@@ -26,7 +26,7 @@ def dataset(
     """
     if isinstance(languages, int):
         languages = tuple(dict.fromkeys([*FIRST, *known_languages()]))[:languages]
-    known = find_languages(languages)
+    known = {language: find_language(language) for language in languages}
     n = len(known)
     rng = np.random.default_rng(3)
     association = rng.dirichlet(np.full(n, 0.15), size=(2, 2, neurons))

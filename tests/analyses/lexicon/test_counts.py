@@ -17,7 +17,7 @@ from neuroglot.analyses.lexicon.settings import CountsInputs, CountsSettings
 from neuroglot.analyses.lexicon.steps import counts
 from neuroglot.analyses.run import run_step
 from neuroglot.capture.settings import ExecutionSettings
-from neuroglot.corpora import Reading, Segment, write_parquet
+from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import ModelCard, checksums, write_card

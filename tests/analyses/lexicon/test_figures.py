@@ -1,5 +1,7 @@
 """What is particular to the lexicon figures: the rest of the languages, tokens, and the tree."""
 
+import itertools
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -8,7 +10,7 @@ from analyses.lexicon.figure_data import dataset
 from neuroglot.analyses.lexicon.figures import coverage, languages, neurons
 from neuroglot.analyses.lexicon.measures.support import clade_support, clades
 from neuroglot.figures import families, fonts
-from neuroglot.languages import find_languages, known_languages
+from neuroglot.languages import find_language, known_languages
 from support import reading
 
 LOWEST = neurons.FIGURES["figure_08_lowest_entropy_positive"]
@@ -94,15 +96,14 @@ def test_families_are_told_from_scripts() -> None:
     assert "of one family in two scripts (" in finding
     pairs = [
         (one.family == other.family, one.script == other.script)
-        for i, one in enumerate(find_languages(tags).values())
-        for other in [*find_languages(tags).values()][i + 1 :]
+        for one, other in itertools.combinations(map(find_language, tags), 2)
     ]
     assert f"in two scripts ({pairs.count((True, False)):,} pairs)" in finding
     assert f"in one script ({pairs.count((False, True)):,} pairs)" in finding
 
 
 def test_every_group_of_families_has_languages_of_the_table() -> None:
-    table = find_languages(known_languages()).values()
+    table = [find_language(tag) for tag in known_languages()]
     ds = xr.Dataset(
         coords={
             key: ("language", [getattr(one, key) for one in table]) for key in ("family", "genus")

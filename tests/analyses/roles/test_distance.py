@@ -8,7 +8,7 @@ import xarray as xr
 
 from neuroglot.analyses.roles.measures.distance import distance_matrix, prepare
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.bootstrap import fold_weights
+from neuroglot.measures.bootstrap import expanded_level, fold_weights
 
 
 def recorded(values: np.ndarray, segment: list, width: str = "neuron") -> xr.DataArray:
@@ -168,7 +168,8 @@ def test_bounds_are_those_of_the_segments_that_two_languages_share():
                 for label in shared
             ]
             means.append(sum(parts) / float(prefixes) if prefixes else [np.nan] * 2)
-        low, high = np.nanquantile(means, [0.025, 0.975], axis=0)
+        level = expanded_level(len(shared))
+        low, high = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
         found = matrix.sel(language_a=a, language_b=b)
         np.testing.assert_allclose(found["distance_mean_low"], low, rtol=1e-10)
         np.testing.assert_allclose(found["distance_mean_high"], high, rtol=1e-10)

@@ -159,7 +159,7 @@ def test_each_question_is_edited_in_its_own_neurons():
     drawn: dict[str, list[bytes]] = {}
     for name, variant in variants[1:]:
         [edit] = variant(places)
-        assert (edit.kind, edit.value) == ("set", 0.3 if "converted" in name else 0.0), name
+        assert (edit.operation, edit.value) == ("set", 0.3 if "converted" in name else 0.0), name
         if not name.startswith("random_"):
             np.testing.assert_array_equal(edit.neurons, expected[name], name)
             continue

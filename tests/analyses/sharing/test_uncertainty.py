@@ -21,7 +21,13 @@ from neuroglot.analyses.sharing.measures.maxima import (
 )
 from neuroglot.capture.questions import Question
 from neuroglot.measures.answers import answer_statistics, control
-from neuroglot.measures.bootstrap import resample_weights, with_bounds
+from neuroglot.measures.bootstrap import expanded_percentiles, resample_weights, with_bounds
+from neuroglot.measures.significance import (
+    difference_interval,
+    difference_p_value,
+    step_down_p_value,
+)
+from neuroglot.tables import tidy
 
 REPLICATES = 200
 
@@ -32,14 +38,23 @@ def resamples(items: int, replicates: int = REPLICATES) -> list[list[int]]:
     return [np.repeat(np.arange(items), own).tolist() for own in weights]
 
 
+def quantiles(drawn, units) -> np.ndarray:
+    """Low and high of [replicate, ...], with the number of items of each variable."""
+    drawn = np.array(drawn)
+    units = np.broadcast_to(units, drawn.shape[1:])
+    bounds = expanded_percentiles(drawn.reshape(len(drawn), -1).T, units.ravel())
+    return bounds.reshape(2, *units.shape)
+
+
 def test_the_band_of_a_share_is_that_of_whole_resamples():
     active = np.random.default_rng(0).random((3, 12, 2, 40)) < 0.6
     found = kinds(map(pack, active), 40)
     data = xr.Dataset({"share": kind_share(found), "share_by_item": kind_share_by_item(found)})
     data = means_bounded(data, REPLICATES)
     again = [kind_share(kinds(map(pack, active[:, drawn]), 40)).values for drawn in resamples(12)]
-    np.testing.assert_allclose(data["share_low"], np.quantile(again, 0.025, axis=0), rtol=1e-12)
-    np.testing.assert_allclose(data["share_high"], np.quantile(again, 0.975, axis=0), rtol=1e-12)
+    low, high = quantiles(again, 12)
+    np.testing.assert_allclose(data["share_low"], low, rtol=1e-12)
+    np.testing.assert_allclose(data["share_high"], high, rtol=1e-12)
     assert list(data) == with_bounds("share")
     assert data["share_low"].attrs["units"] == "share of neurons"
     other = means_bounded(
@@ -100,15 +115,16 @@ def test_contributions_are_averaged_over_languages_item_by_item():
     )
     data = contributions_bounded(by_item, REPLICATES)
     assert set(data) == {*with_bounds(*SHARES, *(f"{name}_of_languages" for name in SHARES))}
-    of_languages = np.nanmean(values, axis=1)
+    of_languages, items = np.nanmean(values, axis=1), np.isfinite(values).sum(2)
     for factor, name in enumerate(SHARES, 1):
         mean = np.nanmean(values * factor, axis=2)
         np.testing.assert_allclose(data[name], mean, rtol=1e-14)
         np.testing.assert_allclose(data[f"{name}_of_languages"], mean.mean(1), rtol=1e-14)
         again = [np.nanmean(values[:, :, drawn] * factor, 2) for drawn in resamples(9)]
-        np.testing.assert_allclose(data[f"{name}_low"], np.quantile(again, 0.025, 0), rtol=1e-12)
+        low, _ = quantiles(again, items)
+        np.testing.assert_allclose(data[f"{name}_low"], low, rtol=1e-12)
         again = [np.nanmean(of_languages[:, drawn] * factor, 1) for drawn in resamples(9)]
-        high = np.quantile(again, 0.975, 0)
+        _, high = quantiles(again, 9)
         np.testing.assert_allclose(data[f"{name}_of_languages_high"], high, rtol=1e-12)
 
 
@@ -140,9 +156,9 @@ def test_scores_are_summed_up_over_layers_and_bounded_over_items():
                 "max_high": np.nanmax(masked),
                 "min_low": np.nanmin(masked),
                 "min_high": np.quantile([np.nanmin(one) for one in drawn], 0.975),
-                "mean_low": np.quantile([np.nanmean(one) for one in drawn], 0.025),
-                "mean_high": np.quantile([np.nanmean(one) for one in drawn], 0.975),
             }
+            means = np.array([np.nanmean(one) for one in drawn])
+            expected["mean_low"], expected["mean_high"] = quantiles(means, count)
             for bound, value in expected.items():
                 np.testing.assert_allclose(own[bound], value, rtol=1e-12, err_msg=bound)
     assert data.sel(kind="non_activated").to_array().isnull().all()
@@ -195,9 +211,9 @@ def test_differences_are_of_the_same_items():
             else:
                 assert one["log_probability_excess"].sel(variant=variant).isnull()
             for name, by_item in pairs.items():
-                again = [np.nanmean(by_item[drawn]) for drawn in resamples(9)]
                 shown = one.sel(variant=variant)
-                expected = [np.nanmean(by_item), *np.quantile(again, [0.025, 0.975])]
+                ends = difference_interval(xr.DataArray(by_item, dims="item"))
+                expected = [np.nanmean(by_item), *ends]
                 names = with_bounds(f"log_probability_{name}")
                 np.testing.assert_allclose(
                     [shown[key].item() for key in names], expected, atol=1e-12
@@ -205,7 +221,7 @@ def test_differences_are_of_the_same_items():
     width = data["log_probability_high"] - data["log_probability_low"]
     paired = data["log_probability_difference_high"] - data["log_probability_difference_low"]
     assert (paired < width / 4).all()
-    assert data["accuracy_excess"].attrs["units"] == "share of items"
+    assert data["accuracy_excess"].attrs["units"] == "share of facts"
     for end in ("", "_difference", "_high"):  # every right answer has two tokens
         np.testing.assert_allclose(
             data[f"log_probability_per_token{end}"], data[f"log_probability{end}"] / 2
@@ -237,6 +253,37 @@ def test_answers_that_need_no_knowledge():
     assert by_item["fact"].values.tolist() == ["a", "a", "b", "b"]
     assert by_item["guess"].values.tolist() == [[1 / 4] * 4]
     assert by_item["constant"].values.tolist() == [[1, 0, 0, 0]]
+
+
+def test_a_fact_asked_in_several_wordings_is_one_unit():
+    """However many wordings there are, the intervals and tests are those of the facts."""
+    facts, variants = [f"fact-{number}" for number in range(9)], VARIANTS[:3]
+    rows = np.random.default_rng(8).normal(size=(3, 17)) - np.arange(3.0)[:, None]
+    found = {
+        "correct": rows > -1,
+        "exact": rows > 0,
+        "log_probability": rows,
+        "neurons": np.ones((3, 17)),
+    }
+    once = answer_statistics(asked().by_item(found, variants, facts), REPLICATES)
+    excess = [rows[1, :9] - rows[2, :9], np.append(rows[1, 9:] - rows[2, 9:], np.nan)]
+    excess = xr.DataArray(excess, dims=("language", "item"))
+    p = once["log_probability_excess_p_value"]
+    expected = step_down_p_value(excess, "language")
+    assert (expected > difference_p_value(excess)).any()
+    np.testing.assert_array_equal(p.sel(variant="without_specific"), expected)
+    assert p.drop_sel(variant="without_specific").isnull().all()
+    elsewhere = once.reindex(language=["en", "de", "fr"])
+    assert set(tidy(elsewhere)["language"]) == {"en", "de"}
+    twice = {name: np.c_[own[:, :9], own[:, :9], own[:, 9:]] for name, own in found.items()}
+    twice["log_probability"] = twice["log_probability"] + np.repeat([0.5, -0.5, 0], [9, 9, 8])
+    questions = {"en": [question()] * 18, "de": [*[question()] * 8, *[question(False)] * 10]}
+    worded = Asked("facts", "rank", questions).by_item(twice, variants, [*facts, *facts])
+    data = answer_statistics(worded, REPLICATES)
+    assert data["items"].values.tolist() == [18, 8]
+    assert data["facts"].values.tolist() == once["facts"].values.tolist() == [9, 8]
+    same = [name for name in data if name not in ("items", "excluded")]
+    xr.testing.assert_allclose(data[same], once[same], rtol=1e-12)
 
 
 def test_controls():

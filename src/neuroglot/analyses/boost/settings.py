@@ -46,7 +46,6 @@ class BoostSettings(EditingSettings):
     random_seeds: int = Field(
         1, ge=1, description="Sets of as many random neurons per layer, the control."
     )
-    replicates: int = Field(1000, ge=1, description="Bootstrap samples of prompts per interval.")
 
     @model_validator(mode="after")
     def _something_changes(self) -> "BoostSettings":
@@ -94,5 +93,4 @@ class BoostStepSettings(RunningSettings):
     prompt_tokens: int
     new_tokens: int
     random_seeds: int
-    replicates: int
     perplexity: PerplexitySettings

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.capture.settings import Pool
+from neuroglot.capture.tokenise import tokenised
 from neuroglot.corpora.base import read_parquet
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.models.card import read_card
+from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.provenance import digest
-from neuroglot.tokens import Tokens
+from neuroglot.tokens import Tokens, as_tokens
 
 SITES: dict[Pool, str] = {"last": "state", "mean": "mean"}
 
@@ -76,17 +77,18 @@ class States:
         Raises:
             NeuroglotError: another model or text was recorded.
         """
-        from neuroglot.capture.record import tokenised  # imports torch, which few readers need
-
         origin = store.read_completion(self.path, "activations").origin
         segments = read_parquet(text).segments
+        card = read_card(model)
         recorded_with = origin["card"], origin["tokens"]
-        if recorded_with != (read_card(model).sha256, digest([list(s) for s in segments])):
+        if recorded_with != (card.sha256, digest([list(segment) for segment in segments])):
             raise NeuroglotError(
                 f"{self.path} was recorded with another model than {model} or another text "
                 f"than {text}; make it again"
             )
-        return _chosen(tokenised(model, text, segments, origin["long_segments"]), self.rows)
+        tokenizer = read_tokenizer(model)
+        data = tokenised(card, tokenizer, text, segments, origin["long_segments"])
+        return _chosen(as_tokens(data), self.rows)
 
     def _read(self, site: str, layers: int | slice) -> NDArray[np.float32]:
         return store.read_rows(self.path, site, layers)[..., self.rows, :]

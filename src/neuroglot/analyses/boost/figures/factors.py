@@ -9,10 +9,11 @@ from neuroglot.figures.findings import span
 from neuroglot.figures.series import Look, Series
 from neuroglot.figures.style import Drawing, require
 from neuroglot.figures.texts import counted
+from neuroglot.measures.proportions import FEW
 from neuroglot.tables import valued
 
-FEWEST_PROMPTS, FEWEST_TOKENS = 20, 1000
-"""Prompts from which counts have intervals, and tokens from which losses are compared."""
+FEWEST_TOKENS = 1000
+"""Tokens from which losses are compared."""
 PLAIN = Look("model as it is", "black", marker="X")
 MULTIPLIED = Series(
     "variant",
@@ -31,7 +32,7 @@ def share_of_text(ds: Dataset) -> Figure:
             ``attrs``: ``prompts``, ``new_tokens`` and ``pivot``; and as ``by_factor``.
     """
     prompts = ds.attrs["prompts"]
-    names = ["share", "share_low", "share_high"][: 3 if prompts >= FEWEST_PROMPTS else 1]
+    names = ["share", "share_low", "share_high"][: 3 if prompts >= FEW else 1]
     label, note = f"texts in the language, of {prompts}", f"{prompts} prompts of each kind"
     rows = Series.of("prompted", ["own", "pivot"])
     figure = by_factor(ds, ds[names] * prompts, rows, label, note)
@@ -91,7 +92,7 @@ def texts_written(ds: Dataset) -> str:
     """Say how many texts are in the language at the largest factor, in the mean of languages."""
     last, prompts = ds["share"].sel(prompted="own").isel(factor=-1), ds.attrs["prompts"]
     require(last, "no texts")
-    if prompts < FEWEST_PROMPTS:
+    if prompts < FEW:
         return f"Whether the model writes more of a language cannot be told from {prompts} prompts."
     boosted, random = (100 * float(last.sel(variant=name).mean()) for name in MULTIPLIED)
     return (

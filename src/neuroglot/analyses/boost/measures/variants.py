@@ -6,8 +6,8 @@ with the draws averaged.
 
 import xarray as xr
 
-from neuroglot.measures.bootstrap import bounded_mean
 from neuroglot.measures.perplexity import geometric_mean
+from neuroglot.measures.proportions import bounded_share
 
 VARIANTS = ("boosted", "random")
 NOT_WRITTEN = ""
@@ -16,7 +16,7 @@ UNDETERMINED = "und"
 """The BCP 47 tag for a text of undetermined language."""
 
 
-def language_shares(detected: xr.DataArray, code: xr.DataArray, replicates: int) -> xr.Dataset:
+def language_shares(detected: xr.DataArray, code: xr.DataArray) -> xr.Dataset:
     """Compute the shares of texts in the boosted language, and of undetermined language.
 
     Args:
@@ -24,10 +24,9 @@ def language_shares(detected: xr.DataArray, code: xr.DataArray, replicates: int)
             empty string without a text.
         code: code of each boosted language, [language]; an empty string if the language cannot be
             identified.
-        replicates: bootstrap samples of prompts.
 
     Returns:
-        ``share``, the share of texts in the language, with its 95 % interval over prompts,
+        ``share``, the share of texts in the language, with Wilson's 95 % interval over prompts,
         ``share_low`` and ``share_high``; and ``undetermined``, the share of texts of undetermined
         language; [variant, language, ...]. NaN without texts; ``share`` is also NaN without a code.
     """
@@ -37,7 +36,7 @@ def language_shares(detected: xr.DataArray, code: xr.DataArray, replicates: int)
     undetermined = _variants((detected == UNDETERMINED).where(written)).assign_attrs(units)
     return xr.Dataset(
         {
-            **bounded_mean("share", share, replicates),
+            **bounded_share("share", share),
             "undetermined": undetermined.mean("item", keep_attrs=True),
         }
     )

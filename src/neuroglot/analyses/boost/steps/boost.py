@@ -45,7 +45,7 @@ def compute(inputs: BoostInputs, settings: BoostStepSettings) -> xr.Dataset:
     Prompts are beginnings of held-out segments, in the pivot language (does the model switch to
     the boosted language?) and in the boosted language itself. Each text counts as a whole for its
     identified language, so that all prompts have the same weight, however long their texts are.
-    Intervals resample prompts. A language without neurons has numbers only at factor 1. A language
+    Intervals are over prompts. A language without neurons has numbers only at factor 1. A language
     that the identifier does not know has no share. For the pivot, only its own prompts are used.
     """
     languages, pivot = settings.languages, settings.pivot
@@ -74,7 +74,7 @@ def compute(inputs: BoostInputs, settings: BoostStepSettings) -> xr.Dataset:
             "prompt": written["prompt"].assign_attrs(units="text"),
             "continuation": written["continuation"].assign_attrs(units="text"),
             "detected": detected.assign_attrs(units="ISO 639-1 code"),
-            **language_shares(detected, code, settings.replicates),
+            **language_shares(detected, code),
             "perplexity": perplexities(written["perplexity"]),
             "neurons": ("language", counts["neurons"], {"units": "neurons"}),
             "predicted_tokens": ("language", counts["tokens"], {"units": "tokens"}),

@@ -45,7 +45,9 @@ def similarity_interval(
     every = np.concatenate(found)  # [replicate, metric, language_a, language_b]
     estimate = similarity(expert_frequency(active.sum("fold"), tokens.sum("fold")))
     whole = estimate.transpose("metric", "language_a", "language_b").to_numpy().ravel()
-    bounds = centred_percentiles(every.reshape(len(every), -1).T, whole)
+    folds = _folds(tokens)
+    pairs = np.broadcast_to(np.minimum.outer(folds, folds), every.shape[1:]).ravel()
+    bounds = centred_percentiles(every.reshape(len(every), -1).T, whole, pairs)
     bounds = bounds.reshape(2, *every.shape[1:])
     bounds[:, :2] = np.maximum(bounds[:, :2], 0)  # distances
     bounds[:, 2] = np.clip(bounds[:, 2], -1, 1)
@@ -87,10 +89,12 @@ def sharing(
     observed = _shared(_frequency(active.sum("fold"), tokens.sum("fold")), high_frequency)
     drawn = _joined(_resampled(active, tokens, replicates, seed), high_frequency)
     chance = _joined(_permuted(active, tokens, replicates, seed), high_frequency)
+    folds = int(_folds(tokens).max())
     found: dict[str, tuple[str, NDArray[np.generic]]] = {}
     for name, dim in SHARING_DIMS.items():
         found[name] = (dim, observed[name][0])
-        bounds = np.maximum(centred_percentiles(drawn[name].T, observed[name][0]), 0)
+        bounds = centred_percentiles(drawn[name].T, observed[name][0], folds)
+        bounds = np.maximum(bounds, 0)
         found |= named_bounds(name, ((dim, bound) for bound in bounds))
         null = f"{name}_null"
         found[null] = (dim, chance[name].mean(axis=0))
@@ -103,6 +107,12 @@ def sharing(
     for key, value in counted.data_vars.items():
         units = "probability" if str(key).endswith("_p_value") else "experts"
         value.attrs = {"units": units, "source": "section 4.3"}
+    return counted
+
+
+def _folds(tokens: xr.DataArray) -> NDArray[np.integer]:
+    """Count the folds in which each language has tokens, [language]."""
+    counted: NDArray[np.integer] = (tokens > 0).sum("fold").to_numpy()
     return counted
 
 

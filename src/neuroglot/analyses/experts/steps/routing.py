@@ -86,7 +86,8 @@ def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Count
 def _from_forward(
     model: Path, text: Path, work: Work, members: Members, settings: RoutingSettings
 ) -> Counted:
-    from neuroglot.capture.engine import Engine, Recording
+    from neuroglot.capture.blocks import Recording
+    from neuroglot.capture.engine import Engine
     from neuroglot.models.load import load
 
     read = read_tokens(text)

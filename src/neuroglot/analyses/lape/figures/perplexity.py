@@ -67,7 +67,8 @@ def perplexity_without(ds: xr.Dataset) -> Figure:
     sheets.legend(figure, MARKS)
     tokens = counted(ds["predicted_tokens"].values, "predicted tokens a language")
     several = (ds["change_high"] > ds["change_low"]).any()
-    whiskers = "whiskers: 95 % intervals over windows" if several else "one window: no intervals"
+    whiskers = "95 % intervals over windows" if several else "too few windows for intervals"
+    whiskers = f"whiskers: {whiskers}" if several else whiskers
     note = f"held-out text, {tokens}; {whiskers}"
     return sheets.title(figure, ds, "perplexity without a language's neurons", note)
 

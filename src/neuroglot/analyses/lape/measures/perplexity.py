@@ -7,6 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.measures.bootstrap import interval, named_bounds
+from neuroglot.measures.significance import difference_interval
 
 CHANGED = ("chosen", "deactivated", "language")
 
@@ -41,10 +42,10 @@ def compared_over_windows(
         replicates: resamples of the windows.
 
     Returns:
-        ``change(chosen, deactivated, language)``: ln(perplexity / baseline), nats per token. Also
-        bounds of the change, of ``perplexity`` with the same dimensions, and of
-        ``baseline(language)``, from the percentile bootstrap over windows. A change is resampled
-        over the same windows with and without the neurons.
+        ``change(chosen, deactivated, language)``: ln(perplexity / baseline), nats per token, with
+        the bounds of the sign-flip test over windows. Also bounds of ``perplexity`` with the same
+        dimensions and of ``baseline(language)``: logarithms of perplexity are means over windows,
+        whose bounds are those of the bootstrap. Bounds of few windows are NaN.
     """
     shape = (2, len(without), len(whole), len(whole))
     changed, perplexities = np.empty((2, *shape))
@@ -58,7 +59,7 @@ def compared_over_windows(
         perplexities[..., place] = both[:, 1:].reshape(shape[:-1])
         paired = (losses - losses[0])[1:]
         change[..., place] = paired.mean("item").values.reshape(shape[1:-1])
-        changed[..., place] = np.stack(interval(paired, replicates)).reshape(shape[:-1])
+        changed[..., place] = np.stack(difference_interval(paired)).reshape(shape[:-1])
     nats, units = {"units": "nats per token"}, {"units": "perplexity"}
     return xr.Dataset(
         {

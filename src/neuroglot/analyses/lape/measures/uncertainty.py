@@ -53,7 +53,8 @@ def selection_interval(
         selected = _selected(probability, *shares)
         by_layer = np.add.reduceat(selected, starts, axis=1, dtype=np.int64)
         drawn[place] = np.column_stack([by_layer, by_layer.sum(1)])
-    bounds = centred_percentiles(drawn.reshape(replicates, -1).T, counted.ravel())
+    folds = min(int((tokens[language] > 0).sum()) for language in languages)
+    bounds = centred_percentiles(drawn.reshape(replicates, -1).T, counted.ravel(), folds)
     return np.maximum(bounds, 0).reshape(2, *counted.shape)
 
 

@@ -108,6 +108,7 @@ def lexicon_intervals(
     lists = ordered.to_numpy().reshape(-1, ordered.shape[2])
     text = _Text(lists, counts)
     weights = fold_weights(counts.folds, replicates, seed)
+    folds = int(counts.totals().any(axis=0).sum())
     priors = [str(prior) for prior in estimate["prior"].to_numpy()]
     drawn = [
         _measured(text, weights[start : start + text.step], priors)
@@ -125,7 +126,7 @@ def lexicon_intervals(
         whole = estimate[name].transpose(*order)
         values = joined[name].reshape(-1, replicates)
         with np.errstate(invalid="ignore"):
-            bounds = centred_percentiles(values, whole.to_numpy().ravel())
+            bounds = centred_percentiles(values, whole.to_numpy().ravel(), folds)
         bounds = np.clip(bounds, 0, most.get(name, 1.0))
         found |= named_bounds(name, (whole.copy(data=one.reshape(whole.shape)) for one in bounds))
     return xr.Dataset(found)

@@ -13,7 +13,7 @@ from neuroglot.analyses.roles.settings import Scale
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.measures import kernels
 from neuroglot.measures.axes import coordinates_of, prefix_rows, segment_labels
-from neuroglot.measures.bootstrap import fold_weights, named_bounds, percentiles
+from neuroglot.measures.bootstrap import expanded_percentiles, fold_weights, named_bounds
 
 SCALES: tuple[Scale, ...] = get_args(Scale)
 SOURCE = "figures 9 and 10, algorithm 1"
@@ -78,7 +78,7 @@ def distance_matrix(
         With the leading dimensions ``language_a`` (source) and ``language_b`` (target):
         ``distance(layer)``: the sum, in units of activation (of scaled activation, in [0, 1], with
         ``minmax``); ``distance_mean(layer)``: the sum per source prefix, with the bounds of its
-        percentile interval; ``prefixes``: source prefixes compared; ``segments``: segments
+        interval by the bootstrap; ``prefixes``: source prefixes compared; ``segments``: segments
         compared; ``segments_left_out``: segments that only one of the two languages has. Distances
         are NaN where no segment is common, and 0 from a language to itself.
 
@@ -161,7 +161,8 @@ def _bounds(
 ) -> NDArray[np.float64]:
     """Bound the distance per prefix, [bound, layer], from each segment's sums and the draws."""
     counted = drawn @ prefixes
-    return percentiles((distances.T @ drawn.T) / np.where(counted > 0, counted, np.nan))
+    means = (distances.T @ drawn.T) / np.where(counted > 0, counted, np.nan)
+    return expanded_percentiles(means, len(prefixes))
 
 
 def _squared_distances(a: Prepared, i: slice, b: Prepared, j: slice) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.measures.axes import over_own_width, width_dimension
-from neuroglot.measures.bootstrap import centred_percentiles, fold_weights, percentiles
+from neuroglot.measures.bootstrap import centred_percentiles, expanded_percentiles, fold_weights
 
 
 def activation_frequency(count: xr.DataArray, rows: xr.DataArray | int) -> xr.DataArray:
@@ -62,7 +62,7 @@ def layer_spread_interval(
         replicates: resamples of the folds.
 
     Returns:
-        ``mean`` and ``std``, each [bound]: ``bootstrap.percentiles`` of the mean and
+        ``mean`` and ``std``, each [bound]: ``bootstrap.expanded_percentiles`` of the mean and
         ``bootstrap.centred_percentiles`` of the standard deviation.
     """
     counted = count.astype(np.float64)
@@ -75,7 +75,8 @@ def layer_spread_interval(
     drawn = np.where(drawn > 0, drawn, np.nan)
     variance = np.einsum("rf,fg,rg->r", weights, products, weights, optimize=True)
     std = np.sqrt(np.maximum(variance, 0)) / drawn
+    folds = int((rows > 0).sum())
     return {
-        "mean": percentiles((weights @ mean / drawn)[None, :-1])[:, 0],
-        "std": centred_percentiles(std[None, :-1], std[-1:])[:, 0],
+        "mean": expanded_percentiles((weights @ mean / drawn)[None, :-1], folds)[:, 0],
+        "std": centred_percentiles(std[None, :-1], std[-1:], folds)[:, 0],
     }

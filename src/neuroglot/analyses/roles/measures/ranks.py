@@ -123,7 +123,9 @@ def rank_correlation_interval(
         drawn.append(ranks @ np.swapaxes(ranks, -1, -2))
     whole = _standardised_ranks(np.stack([s.sum(0, dtype=np.float64) for s in by_fold]))
     pairs = np.concatenate(drawn).reshape(replicates, -1).T
-    bounds = centred_percentiles(pairs, (whole @ whole.T).ravel())
+    folds = [len(sums) for sums in by_fold]
+    both = np.minimum.outer(folds, folds).ravel()
+    bounds = centred_percentiles(pairs, (whole @ whole.T).ravel(), both)
     return np.clip(bounds, -1, 1).reshape(2, members, members)
 
 

@@ -150,7 +150,7 @@ def rsa_interval(
         similarity = covariance / np.sqrt(spread_x[:, :, None] * spread_y[:, None, :])
     similarity[~np.isfinite(similarity)] = np.nan
     variables = similarity.reshape(len(weights), -1).T
-    bounds = centred_percentiles(variables[:, :-1], variables[:, -1])
+    bounds = centred_percentiles(variables[:, :-1], variables[:, -1], len(folds))
     return np.clip(bounds, -1, 1).reshape(2, *size[1:])
 
 

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from neuroglot.figures import lines, sheets
-from neuroglot.figures.answers import FEW
 from neuroglot.figures.findings import FEWEST, span
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
 from neuroglot.figures.style import require
 from neuroglot.figures.texts import counted, held, panels_of
+from neuroglot.measures.proportions import FEW
 from neuroglot.tables import valued
 
 BANDS = f"bands: 95 % intervals over {FEW} items or more"

@@ -33,9 +33,11 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
         quantity: with_bounds(quantity, f"{quantity}_difference", f"{quantity}_excess")
         for quantity in ("accuracy", "log_probability", "log_probability_per_token")
     }
+    judged = ["items", "excluded", "facts"]
     accuracy = [*compared["accuracy"], "exact_accuracy", "neurons", "chance"]
     log_probability = [*compared["log_probability"], *compared["log_probability_per_token"]]
+    tested = ["log_probability_excess_p_value", "fewest_facts"]
     return {
-        "accuracy": tidy(data[[*accuracy, "items", "excluded"]]),
-        "log_probability": tidy(data[[*log_probability, "items", "excluded"]]),
+        "accuracy": tidy(data[[*accuracy, *judged]]),
+        "log_probability": tidy(data[[*log_probability, *tested, *judged]]),
     }

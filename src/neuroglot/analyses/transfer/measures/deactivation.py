@@ -2,7 +2,12 @@
 
 import xarray as xr
 
-from neuroglot.analyses.transfer.measures.latent import COSINE, OVERLAP, segment_mean
+from neuroglot.analyses.transfer.measures.latent import (
+    COSINE,
+    OVERLAP,
+    segment_difference,
+    segment_mean,
+)
 from neuroglot.measures.bootstrap import named_bounds
 
 VARIANTS = ("baseline", "without_type1", "random")
@@ -35,8 +40,8 @@ def closeness_without(
     data = {
         **_compared("similarity", similarity, COSINE, replicates),
         **_compared("mutual_knn", overlap, OVERLAP, replicates),
-        **segment_mean("effect", effect, change, replicates),
-        **segment_mean("excess", excess, change, replicates),
+        **segment_difference("effect", effect, change),
+        **segment_difference("excess", excess, change),
     }
     return xr.Dataset(data).reindex(variant=list(VARIANTS))
 

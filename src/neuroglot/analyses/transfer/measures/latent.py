@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import bounded_mean
 from neuroglot.measures.finite import check_finite
+from neuroglot.measures.significance import bounded_difference
 
 BLOCK_VALUES = 1 << 24  # similarities per block: 128 MB in float64
 SAME_LOADING = 1e-9  # relative tolerance: an axis' sign must not depend on rounding
@@ -315,8 +316,26 @@ def segment_mean(
     Returns:
         ``{name}``, ``{name}_low`` and ``{name}_high``, without ``segment``.
     """
+    return bounded_mean(name, _by_item(values, units), replicates)
+
+
+def segment_difference(name: str, values: xr.DataArray, units: str) -> dict[str, xr.DataArray]:
+    """Average differences over ``segment``, and bound the mean by their sign-flip test.
+
+    Args:
+        name: name of the mean difference.
+        values: [..., segment], NaN where a segment has no value.
+        units: units of the values.
+
+    Returns:
+        ``{name}``, ``{name}_low`` and ``{name}_high``, without ``segment``.
+    """
+    return bounded_difference(name, _by_item(values, units))
+
+
+def _by_item(values: xr.DataArray, units: str) -> xr.DataArray:
     by_item = values.rename(segment="item").drop_vars("item", errors="ignore")
-    return bounded_mean(name, by_item.drop_attrs().assign_attrs(units=units), replicates)
+    return by_item.drop_attrs().assign_attrs(units=units)
 
 
 def _distinct_rows(

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot import store
-from neuroglot.analyses.answers import FOUND, Asked, Examiner, encoded
+from neuroglot.analyses.answers import PER_QUESTION, Asked, Examiner, encoded
 from neuroglot.analyses.pieces import Piece, pieces
 from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, Mask, controls, listed
 from neuroglot.analyses.transfer.settings import TasksInputs, TasksSettings
@@ -106,7 +106,7 @@ def _answers(
         }
 
     found = pieces(fingerprints, judged).values()
-    return {name: np.concatenate([one[name] for one in found], 1) for name in FOUND}
+    return {name: np.concatenate([one[name] for one in found], 1) for name in PER_QUESTION}
 
 
 def _variants(

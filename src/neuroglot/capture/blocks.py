@@ -1,0 +1,139 @@
+"""What is recorded of a text, and the blocks of tokens in which that is computed and written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglot.capture.collectors import Collector, CrossLayerCollector
+from neuroglot.capture.settings import Over
+from neuroglot.store import StoreDtype
+from neuroglot.tokens import Tokens
+
+# Progress is saved with the sums so far. They can take more room than a block's raw rows, so where
+# no raw rows are written they are saved only after this many blocks.
+BLOCKS_OF_SUMS = 16
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What to keep of a forward pass, and of which tokens.
+
+    Attributes:
+        sites: the sites whose raw rows are stored: ``act``, ``gate``, ``out``, ``mid``, ``state``,
+            ``peak`` and ``mean``. ``peak`` is the largest value of ``peak_of``, and ``mean`` the
+            mean of ``state``, over the tokens of the row's segment without special tokens.
+        over: the tokens that are recorded. With prompts, an encoder-decoder's decoder reads only
+            its start token, at which it begins to answer; it does not read the text again.
+        collectors: statistics over the recorded rows.
+        store_dtype: precision of raw rows.
+        cross_layer: statistics over the recorded rows that compare layers.
+        segments: how many segments, from the first, are recorded; None records all.
+        peak_of: ``act`` or ``gate``.
+    """
+
+    sites: tuple[str, ...] = ()
+    over: Over = "prefixes"
+    collectors: tuple[Collector, ...] = ()
+    store_dtype: StoreDtype = "float16"
+    cross_layer: tuple[CrossLayerCollector, ...] = ()
+    segments: int | None = None
+    peak_of: str = "act"
+
+    def rows(self, tokens: Tokens) -> NDArray[np.int64]:
+        """Indices of the recorded tokens, ``[row]``."""
+        if self.over == "prefixes":
+            chosen = tokens.ends_prefix
+        elif self.over == "every token":
+            chosen = np.ones(len(tokens.segment), bool)
+        else:
+            chosen = np.diff(tokens.segment, append=-1) != 0
+        within = True if self.segments is None else tokens.segment < self.segments
+        return np.flatnonzero(chosen & within)
+
+    @property
+    def of_last_tokens(self) -> bool:
+        """Whether the only row of a segment is its last token."""
+        return self.over in ("last token of each segment", "last prompt token")
+
+    def source(self, site: str) -> str:
+        """The site that a stored site is computed from."""
+        return {"peak": self.peak_of, "mean": "state"}.get(site, site)
+
+    @property
+    def watched(self) -> set[str]:
+        """Every site that has to be read."""
+        collected = [collector.site for collector in self.collectors]
+        sites = map(self.source, self.sites)
+        return {*sites, *collected, *(collector.site for collector in self.cross_layer)}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Successive tokens whose segments are run, summed and written together.
+
+    Blocks and batches depend on the text and the model, not on what is recorded. So a recording
+    has the same numbers whether it is made alone or together with others. Rows are in the order of
+    the text.
+
+    Attributes:
+        stop: index of the token after the block's last token.
+        rows: indices of the recorded tokens, by name of the recording.
+        spans: the block's rows among all rows, by name of the recording.
+        segments: two groups of segments, which are batched apart: those with a prefix, and those
+            without. Groups of which no row is recorded are left out.
+    """
+
+    stop: int
+    rows: Mapping[str, NDArray[np.int64]]
+    spans: Mapping[str, slice]
+    segments: Sequence[NDArray[np.int64]]
+
+
+def cut_into_blocks(tokens: Tokens, recordings: Mapping[str, Recording], size: int) -> list[Block]:
+    """Cut a text into blocks of ``size`` tokens, or of ``size`` segments for last tokens.
+
+    Blocks without rows are left out.
+    """
+    last = any(recording.of_last_tokens for recording in recordings.values())
+    firsts = np.flatnonzero(np.diff(tokens.segment, prepend=-1))  # each segment's first token
+    cuts = firsts[::size] if last else np.arange(0, len(tokens.segment), size)
+    rows = {name: recording.rows(tokens) for name, recording in recordings.items()}
+    blocks = []
+    for start, stop in pairwise([*cuts.tolist(), len(tokens.segment)]):
+        spans = {
+            name: slice(*np.searchsorted(indices, (start, stop)).tolist())
+            for name, indices in rows.items()
+        }
+        inside = {name: rows[name][span] for name, span in spans.items()}
+        tokens_inside = np.arange(start, stop)
+        groups = [segments_of(tokens, tokens_inside)]
+        if not last:
+            with_prefix = segments_of(tokens, tokens_inside[tokens.ends_prefix[start:stop]])
+            groups = [with_prefix, np.setdiff1d(groups[0], with_prefix)]
+        recorded = segments_of(tokens, np.concatenate([*inside.values()]))
+        groups = [group for group in groups if np.isin(group, recorded).any()]
+        if groups:
+            blocks.append(Block(stop, inside, spans, groups))
+    return blocks
+
+
+def stretches(blocks: Sequence[Block], with_rows: Sequence[str]) -> list[list[Block]]:
+    """Group blocks; progress is saved after each group.
+
+    A group ends with a block in which a recording of ``with_rows``, whose raw rows are stored, has
+    rows.
+    """
+    grouped: list[list[Block]] = [[]]
+    for block in blocks:
+        grouped[-1].append(block)
+        if len(grouped[-1]) == BLOCKS_OF_SUMS or any(len(block.rows[name]) for name in with_rows):
+            grouped.append([])
+    return [stretch for stretch in grouped if stretch]
+
+
+def segments_of(tokens: Tokens, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The segments of these tokens, sorted."""
+    return np.unique(tokens.segment[rows]).astype(np.int64)
