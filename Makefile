@@ -4,14 +4,18 @@ CONFIG ?= config.yaml
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test test-cluster test-reliability check bench docs clean
+.PHONY: run test test-cluster test-reliability check layout types tests bench docs clean
 
 run: .venv/installed
 	@neuroglot config check --config $(CONFIG)
 	snakemake --cores all --quiet host reason --configfile $(CONFIG)
 	@neuroglot summary --config $(CONFIG)
 
-test: check
+# Types beside the tests, so that neither of two cores waits.
+test: layout
+	$(MAKE) --no-print-directory --jobs=2 types tests
+
+tests: .venv/installed
 	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # On a real Slurm, which must be installed: cancelled jobs, lost nodes, the whole workflow.
@@ -24,11 +28,15 @@ test-reliability: .venv/installed
 	pytest -s -m slow tests/workflow/test_faults.py tests/workflow/test_determinism.py
 	PYTHONPATH=tests python -m tools.hostile
 
-check: .venv/installed
+check: layout types
+
+layout: .venv/installed
 	ruff format --check
 	ruff check
-	mypy
 	snakefmt --check Snakefile workflow
+
+types: .venv/installed
+	mypy
 
 bench: .venv/installed
 	pytest bench --benchmark-only -p no:cacheprovider

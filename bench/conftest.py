@@ -1,7 +1,7 @@
 """Code shared by the benchmarks: the default model, a text, and paired ratios.
 
-With ``NEUROGLOT_SMOKE``, a folder of a tiny model, in the environment, everything is as small as
-can be: it is only seen whether the benchmarks still run.
+If the environment variable ``NEUROGLOT_SMOKE`` names the folder of a tiny model, everything is as
+small as can be: this only shows whether the benchmarks still run.
 """
 
 import os
@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,12 +24,12 @@ MODEL = Path(SMOKE or HERE.parent / "results" / "models" / "gemma-3-270m")
 
 
 def sized(size: int, smoke: int) -> int:
-    """A size of what is measured, or the smallest at which it can be run."""
+    """Give a size of what is measured, or the smallest at which it can be run."""
     return smoke if SMOKE else size
 
 
 def text() -> Tokens:
-    """The tokens of the benchmarks' own text, one segment a line."""
+    """Tokenise the benchmarks' own text, one segment a line."""
     card = read_card(MODEL)
     lines = (HERE / "text.txt").read_text("utf-8").splitlines()[: sized(1000, 3)]
     segments = [(f"{number:03d}", line) for number, line in enumerate(lines)]
@@ -67,14 +68,23 @@ def ratios(
 
     ours(), other()  # warm up
     pairs = [(seconds(ours), seconds(other)) for _ in range(sized(rounds, 1))]
-    found = [b / a for a, b in pairs]
+    speed_ups = [b / a for a, b in pairs]
     return {
-        "ratio": statistics.median(found),
-        "least": min(found),
-        "greatest": max(found),
+        "ratio": statistics.median(speed_ups),
+        "least": min(speed_ups),
+        "greatest": max(speed_ups),
         "seconds": statistics.median(a for a, _ in pairs),
         "other_seconds": statistics.median(b for _, b in pairs),
     }
+
+
+def compared(
+    benchmark: Any, ours: Callable[[], object], other: Callable[[], object], rounds: int = 7
+) -> dict[str, float]:
+    """Measure the ``ratios`` of two calls and print them below the benchmark's table."""
+    measured: dict[str, float] = benchmark.pedantic(lambda: ratios(ours, other, rounds), rounds=1)
+    benchmark.extra_info.update(measured)
+    return measured
 
 
 def at_least(measured: float, least: float) -> None:
@@ -94,5 +104,5 @@ def pytest_terminal_summary(
     session = getattr(config, "_benchmarksession", None)
     for benchmark in getattr(session, "benchmarks", []):
         if "ratio" in benchmark.extra_info:
-            shown = {k: round(v, 3) for k, v in benchmark.extra_info.items()}
+            shown = {name: round(number, 3) for name, number in benchmark.extra_info.items()}
             terminalreporter.write_line(f"{benchmark.name}: {shown}")

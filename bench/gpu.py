@@ -1,6 +1,6 @@
 """Compares recordings, losses and generated tokens of a GPU and the CPU: `python bench/gpu.py`.
 
-Tiny random models of three kinds run in float32. Sums and rows must agree to 1e-4. Counts may
+Tiny random models of three types run in float32. Sums and rows must agree to 1e-4. Counts may
 differ by 1, because a value next to zero may change its sign. Losses with and without neurons and
 generated tokens must agree too. Prints a line for each comparison and exits with status 1 if one
 fails.
@@ -59,18 +59,18 @@ def recorded(folder: Path, model: Path, text: Path, tokens: Path, device: str) -
         Wanted(text, "text", place / "states.zarr", {StatesGroup(): "key"}),
     ]
     record(model, wanted, settings, ExecutionSettings())
-    return {name: one.store / name for one in wanted for name in store.held(one.store)}
+    return {name: want.store / name for want in wanted for name in store.held(want.store)}
 
 
 def compare_recordings(folder: Path, model: Path, text: Path, tokens: Path) -> Compared:
     """Compare every array of every group."""
     cpu, gpu = (recorded(folder, model, text, tokens, device) for device in ("cpu", "cuda"))
     for group, path in cpu.items():
-        a, b = (xr.open_zarr(one, chunks=None).load() for one in (path, gpu[group]))
+        a, b = (xr.open_zarr(place, chunks=None).load() for place in (path, gpu[group]))
         for name in a.data_vars:
             if a[name].dtype.kind not in "fiu":
                 continue
-            x, y = (one[name].values.astype(np.float64) for one in (a, b))
+            x, y = (data[name].values.astype(np.float64) for data in (a, b))
             off = float(np.abs(x - y).max(initial=0.0))
             counts = a[name].dtype.kind in "iu" or "count" in name or "positive" in name
             same = off <= 1 if counts else np.allclose(x, y, **CLOSE)
@@ -81,27 +81,27 @@ def compare_models(model: Path) -> Compared:
     """Compare losses with and without a layer's first neurons, and greedy decoding."""
     windows = np.random.default_rng(0).integers(5, 300, (4, 12))
     off = {0: np.arange(3), 1: np.arange(2)}
-    found = {}
+    by_device = {}
     for device in ("cpu", "cuda"):
         loaded = load(model, device, "float32")
         plain = negative_log_likelihood(loaded, windows, [1], None)
         with deactivated(loaded, off):
             without = negative_log_likelihood(loaded, windows, [1], None)
         written = generate(loaded, [[1, *row[:4].tolist()] for row in windows], 6)
-        found[device] = plain, without, written
-    names = ("loss", "loss without neurons")
-    for name, x, y in zip(names, found["cpu"][:2], found["cuda"][:2], strict=True):
+        by_device[device] = plain, without, written
+    *losses, written = zip(*by_device.values(), strict=True)
+    for name, (x, y) in zip(("loss", "loss without neurons"), losses, strict=True):
         yield name, bool(np.allclose(x, y, **CLOSE)), float(np.abs(x - y).max())
-    same = sum(x == y for x, y in zip(found["cpu"][2], found["cuda"][2], strict=True))
+    same = sum(x == y for x, y in zip(*written, strict=True))
     yield f"texts written alike, {same} of {len(windows)}", same == len(windows), 0.0
 
 
 def compare(folder: Path, model_type: str) -> Compared:
-    """Make all comparisons for one kind of model."""
+    """Make all comparisons for one model type."""
     write_checkpoint(folder / "checkpoint", model_type)
     model, text = folder / "models" / "one", folder / "texts" / "en.parquet"
     normalise(ModelSettings(source=str(folder / "checkpoint")), model)
-    write_parquet(Reading(tuple(Segment(f"s{i}", one) for i, one in enumerate(TEXTS))), text)
+    write_parquet(Reading(tuple(Segment(f"s{i}", line) for i, line in enumerate(TEXTS))), text)
     tokens = folder / "tokens" / "texts" / "en.zarr"
     write_tokens(model, text, tokens, Tokenising(prefix="word", long_segments="truncate"))
     yield from compare_recordings(folder, model, text, tokens)
@@ -110,7 +110,7 @@ def compare(folder: Path, model_type: str) -> Compared:
 
 
 def main() -> None:
-    """Compare all kinds of models."""
+    """Compare models of all MODELS' types."""
     print(torch.cuda.get_device_name())
     failed = 0
     for model_type in MODELS:

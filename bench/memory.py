@@ -1,4 +1,4 @@
-"""Peak memory of recording a text three times to thirty times, in new processes.
+"""Peak memory of recording a text that is repeated 3, 9 and 30 times, each in a new process.
 
 Run after `make`: python bench/memory.py. Linux only: ru_maxrss is in kilobytes.
 """
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-TIMES = (3, 9, 30)  # three times the text fill a shard
+TIMES = (3, 9, 30)  # three repetitions fill a shard
 
 
 def repeat(tokens, times: int):
-    """The text repeated as new segments; every token is a recorded prefix."""
+    """Repeat a text as new segments, and let every token end a recorded prefix."""
     from neuroglot.tokens import Tokens
 
     segments = len(tokens.segment_ids)
@@ -31,7 +31,7 @@ def repeat(tokens, times: int):
 
 
 def peak(times: int) -> float:
-    """Peak resident megabytes of a process that loads the model and records the text."""
+    """Load the model, record the text, and give this process's peak resident megabytes."""
     from conftest import MODEL, text
     from neuroglot import store
     from neuroglot.capture.blocks import Recording

@@ -5,9 +5,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from conftest import ratios, sized
+from conftest import compared, sized
 from neuroglot import store
 from neuroglot.capture.blocks import Recording
 from neuroglot.capture.collectors import role_collectors
@@ -18,6 +19,7 @@ from neuroglot.tokens import Tokens
 
 BATCH_TOKENS = 256  # the engine's default on a CPU
 LAYER = sized(9, 1)  # in which values are compared
+COLLECTORS = tuple(role_collectors("nonzero", 0.0))
 
 
 def bare_pass(model: torch.nn.Module, tokens: Tokens):
@@ -50,29 +52,16 @@ def recording_pass(model: torch.nn.Module, tokens: Tokens, recording: Recording)
     return run
 
 
-def test_all_collectors(benchmark, model, tokens) -> None:
-    recording = Recording((), "prefixes", tuple(role_collectors("nonzero", 0.0)))
-    found = benchmark.pedantic(
-        lambda: ratios(recording_pass(model, tokens, recording), bare_pass(model, tokens)), rounds=1
-    )
-    benchmark.extra_info.update(found)
-
-
-def test_raw_rows_of_every_token(benchmark, model, tokens) -> None:
-    recording = Recording(("act", "out"), "every token")
-    found = benchmark.pedantic(
-        lambda: ratios(recording_pass(model, tokens, recording), bare_pass(model, tokens)), rounds=1
-    )
-    benchmark.extra_info.update(found)
-
-
-def test_default_run(benchmark, model, tokens) -> None:
-    """The workflow's recording: all collectors, and raw rows of the recorded prefixes."""
-    recording = Recording(("act", "out"), "prefixes", tuple(role_collectors("nonzero", 0.0)))
-    found = benchmark.pedantic(
-        lambda: ratios(recording_pass(model, tokens, recording), bare_pass(model, tokens)), rounds=1
-    )
-    benchmark.extra_info.update(found)
+@pytest.mark.parametrize(
+    "recording",
+    [
+        pytest.param(Recording((), "prefixes", COLLECTORS), id="all_collectors"),
+        pytest.param(Recording(("act", "out"), "every token"), id="raw_rows_of_every_token"),
+        pytest.param(Recording(("act", "out"), "prefixes", COLLECTORS), id="default_run"),
+    ],
+)
+def test_recording(benchmark, model, tokens, recording: Recording) -> None:
+    compared(benchmark, recording_pass(model, tokens, recording), bare_pass(model, tokens))
 
 
 def test_prefix_rows(benchmark, model, tokens) -> None:
@@ -81,8 +70,8 @@ def test_prefix_rows(benchmark, model, tokens) -> None:
     keep = tokens.segment < segments
     few = Tokens(
         **{
-            k: getattr(tokens, k)[keep]
-            for k in ("token_id", "segment", "position", "end", "ends_prefix")
+            name: getattr(tokens, name)[keep]
+            for name in ("token_id", "segment", "position", "end", "ends_prefix")
         },
         segment_ids=tokens.segment_ids[:segments],
         before=tokens.before,
@@ -104,14 +93,11 @@ def test_prefix_rows(benchmark, model, tokens) -> None:
                     body(input_ids=ids, use_cache=False)
         return np.stack(rows[0::2])
 
-    recording = Recording(("act", "out"), "prefixes", (), "float32")
+    recording = Recording(("act", "out"), "prefixes", store_dtype="float32")
     folder = Path(tempfile.mkdtemp())
     store.begin(folder / "s.zarr", "activations", {}, resume=True)
     Engine(model).run(few, recording, folder / "s.zarr")
     np.testing.assert_allclose(
         store.read_rows(folder / "s.zarr", "act", LAYER), literal(), rtol=1e-3, atol=1e-3
     )
-    found = benchmark.pedantic(
-        lambda: ratios(recording_pass(model, few, recording), literal, rounds=3), rounds=1
-    )
-    benchmark.extra_info.update(found)
+    compared(benchmark, recording_pass(model, few, recording), literal, rounds=3)

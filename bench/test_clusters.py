@@ -12,6 +12,7 @@ EXPERTS = sized(256, 4)
 
 
 def inertia(rows: np.ndarray, cluster: np.ndarray) -> float:
+    """Sum the squared distances of normalised rows from the mean of their cluster."""
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     sums = np.zeros((EXPERTS, rows.shape[1]))
     np.add.at(sums, cluster, rows)
@@ -21,9 +22,9 @@ def inertia(rows: np.ndarray, cluster: np.ndarray) -> float:
 
 @pytest.mark.parametrize("layer", ["first", "middle", "last"])
 def test_layer_of_the_default_model(benchmark, model: torch.nn.Module, layer: str) -> None:
-    found = list(ffns(model))
-    at = {"first": 0, "middle": len(found) // 2, "last": -1}[layer]
-    rows = found[at].input_matrix().detach().float().numpy()
+    layers = ffns(model)
+    at = {"first": 0, "middle": len(layers) // 2, "last": -1}[layer]
+    rows = layers[at].input_matrix().detach().float().numpy()
     cluster = benchmark.pedantic(lambda: equal_size_clusters(rows, EXPERTS, seed=0), rounds=3)
     random = np.random.default_rng(0).permutation(len(rows)) % EXPERTS
     benchmark.extra_info["ratio"] = inertia(rows, cluster) / inertia(rows, random)

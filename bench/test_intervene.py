@@ -1,9 +1,11 @@
 """Passes with edited neurons compared with plain passes; judged answers with whole passes."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
-from conftest import at_least, ratios, sized
+from conftest import at_least, compared, sized
 from neuroglot.capture.answers import judge
 from neuroglot.capture.questions import Question
 from neuroglot.models.ffn import backbone, ffns
@@ -15,37 +17,43 @@ SHARE = 0.3  # share of a layer's neurons that an item edits, as many as all lan
 
 
 def prompts(tokens: Tokens) -> torch.Tensor:
-    """Real text, [item, time]."""
+    """Cut prompts from the benchmarks' text, [item, time]."""
     rows = tokens.token_id[: ITEMS * PROMPT].reshape(ITEMS, PROMPT)
     return torch.from_numpy(rows.astype(np.int64))
 
 
 def own_neurons(model: torch.nn.Module) -> np.ndarray:
-    found = ffns(model)
-    shape = (ITEMS, len(found), found[0].neurons)
+    """Draw the neurons that each item edits, bool [item, layer, neuron]."""
+    layers = ffns(model)
+    shape = (ITEMS, len(layers), layers[0].neurons)
     return np.random.default_rng(0).random(shape) < SHARE
 
 
-def test_every_item_edits_its_own_neurons(benchmark, model, tokens) -> None:
-    """Tokens per second with edits at all positions; at least 0.8 of a plain pass's."""
-    body, ids, edit = backbone(model), prompts(tokens), Edit(own_neurons(model))
-
-    def plain() -> None:
-        with torch.inference_mode():
-            body(input_ids=ids, use_cache=False)
+def compare_with_edits(benchmark, model: torch.nn.Module, plain: Callable[[], None]) -> None:
+    """Time a call with every item's own neurons edited: at least 0.8 of the plain call's speed."""
+    edit = Edit(own_neurons(model))
 
     def edited() -> None:
         with intervened(model, [edit]):
             plain()
 
-    found = benchmark.pedantic(lambda: ratios(edited, plain), rounds=1)
-    benchmark.extra_info.update(found)
-    at_least(found["ratio"], 0.8)
+    at_least(compared(benchmark, edited, plain)["ratio"], 0.8)
+
+
+def test_every_item_edits_its_own_neurons(benchmark, model, tokens) -> None:
+    """One pass, with edits at all positions."""
+    body, ids = backbone(model), prompts(tokens)
+
+    def plain() -> None:
+        with torch.inference_mode():
+            body(input_ids=ids, use_cache=False)
+
+    compare_with_edits(benchmark, model, plain)
 
 
 def test_generation(benchmark, model, tokens) -> None:
     """One token of every item at a time, with a cache, where a hook costs most."""
-    ids, edit = prompts(tokens), Edit(own_neurons(model))
+    ids = prompts(tokens)
 
     def plain() -> None:
         with torch.inference_mode():
@@ -53,13 +61,7 @@ def test_generation(benchmark, model, tokens) -> None:
             for column in range(2, 6):
                 model(input_ids=ids[:, [column]], past_key_values=cache, use_cache=True)
 
-    def edited() -> None:
-        with intervened(model, [edit]):
-            plain()
-
-    found = benchmark.pedantic(lambda: ratios(edited, plain), rounds=1)
-    benchmark.extra_info.update(found)
-    at_least(found["ratio"], 0.8)
+    compare_with_edits(benchmark, model, plain)
 
 
 def test_variants_reuse_what_was_read(benchmark, model, tokens) -> None:
@@ -70,18 +72,17 @@ def test_variants_reuse_what_was_read(benchmark, model, tokens) -> None:
         Question(row[:-ANSWER], [answer], [answer])
         for row, answer in zip(rows, answers, strict=True)
     ]
-    own = own_neurons(model)
-    variants = [lambda items: [Edit(own[items])]] * sized(10, 2)
+    neurons = own_neurons(model)
+    variants = [lambda items: [Edit(neurons[items])]] * sized(10, 2)
     ids = torch.tensor(rows)
 
     def ours() -> None:
         judge(model, asked, variants, "whole")
 
     def whole_passes() -> None:
-        edit = Edit(own)
+        edit = Edit(neurons)
         for _ in variants:
             with intervened(model, [edit]), torch.inference_mode():
                 model(input_ids=ids, use_cache=False, logits_to_keep=ANSWER + 1)
 
-    found = benchmark.pedantic(lambda: ratios(ours, whole_passes, rounds=3), rounds=1)
-    benchmark.extra_info.update(found)
+    compared(benchmark, ours, whole_passes, rounds=3)

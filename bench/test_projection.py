@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from conftest import ratios, sized
+from conftest import compared, sized
 from neuroglot.models.projection import BLOCK_VALUES, extreme_products
 
 NEURONS, HIDDEN, VOCABULARY = sized(2048, 32), sized(640, 16), sized(262_144, 4096)
@@ -37,5 +37,4 @@ def test_projection(benchmark, weights, searches: int) -> None:
     def ours() -> None:
         extreme_products(values, unembedding, K, BLOCK_TOKENS)
 
-    found = benchmark.pedantic(lambda: ratios(ours, bare, rounds=3), rounds=1)
-    benchmark.extra_info.update(found)
+    compared(benchmark, ours, bare, rounds=3)

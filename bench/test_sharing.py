@@ -36,9 +36,9 @@ def mapped(folder: Path) -> Iterator[NDArray[np.uint8]]:
 
 
 def classify(folder: Path) -> None:
-    found = kinds(mapped(folder), NEURONS)
-    overlap(found)
-    if (kind_counts(found).sum(axis=-1) != NEURONS).any():
+    of_bits = kinds(mapped(folder), NEURONS)
+    overlap(of_bits)
+    if (kind_counts(of_bits).sum(axis=-1) != NEURONS).any():
         raise AssertionError("a neuron is of no kind or of two")
 
 
@@ -60,13 +60,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_kinds_at_the_memorys_bandwidth(benchmark, folder: Path) -> None:
     """Kinds, counts and overlap, compared with one bitwise operation on the same bytes."""
-    from conftest import at_most, ratios
+    from conftest import at_most, compared
 
-    found = benchmark.pedantic(
-        lambda: ratios(lambda: classify(folder), lambda: read_all(folder), rounds=3), rounds=1
-    )
-    benchmark.extra_info.update(found)
-    at_most(found["seconds"], SECONDS)
+    measured = compared(benchmark, lambda: classify(folder), lambda: read_all(folder), rounds=3)
+    at_most(measured["seconds"], SECONDS)
 
 
 def test_kinds_in_a_fresh_process(benchmark, folder: Path) -> None:
@@ -84,7 +81,7 @@ def test_kinds_in_a_fresh_process(benchmark, folder: Path) -> None:
 @pytest.mark.parametrize("answers", [3, 50], ids=["labels", "every_answer_differs"])
 def test_effective_scores_against_a_vector_per_neuron(benchmark, answers: int) -> None:
     """50 items of a layer of Gemma 3 270M's shape; with labels, all items share three answers."""
-    from conftest import ratios, sized
+    from conftest import compared, sized
 
     items, neurons, hidden = 50, sized(2048, 32), sized(640, 16)
     generator = np.random.default_rng(0)
@@ -102,8 +99,7 @@ def test_effective_scores_against_a_vector_per_neuron(benchmark, answers: int) -
 
     np.testing.assert_allclose(ours(), literal(), rtol=1e-9, atol=1e-9)
     with threadpool_limits(1):
-        found = benchmark.pedantic(lambda: ratios(ours, literal, rounds=5), rounds=1)
-    benchmark.extra_info.update(found)
+        compared(benchmark, ours, literal, rounds=5)
 
 
 if __name__ == "__main__":

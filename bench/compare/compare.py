@@ -59,8 +59,8 @@ def run(tool: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         sys.exit(f"{tool} failed:\n{done.stderr}")
     line = done.stdout.splitlines()[-1]
     print(line, flush=True)
-    found: dict[str, Any] = json.loads(line)
-    return found
+    measured: dict[str, Any] = json.loads(line)
+    return measured
 
 
 def check_agreement(folders: dict[str, Path], options: argparse.Namespace) -> None:
@@ -84,7 +84,7 @@ def check_agreement(folders: dict[str, Path], options: argparse.Namespace) -> No
 
 
 def first_batch(tool: str, path: Path, site: str) -> NDArray[np.float32]:
-    """A tool's dump of the first batch, ``[layer, sequence, time, width]``."""
+    """Read a tool's dump of the first batch, ``[layer, sequence, time, width]``."""
     saved = torch.load(path, weights_only=True)
     if tool == "nnsight":
         return torch.stack(saved[site]).float().numpy()
@@ -102,14 +102,14 @@ def report(runs: dict[str, list[dict[str, Any]]]) -> None:
         "   neuroglot is times as fast (least to greatest), peak relative to it"
     )
     ours = runs["neuroglot"]
-    for tool, found in runs.items():
+    for tool, lines in runs.items():
         speed, peak, growth, written = (
-            statistics.median(line[key] for line in found)
+            statistics.median(line[key] for line in lines)
             for key in ("tokens_per_second", "peak_bytes", "growth_bytes", "bytes_written")
         )
         ratios = [
             a["tokens_per_second"] / b["tokens_per_second"]
-            for a, b in zip(ours, found, strict=True)
+            for a, b in zip(ours, lines, strict=True)
         ]
         relative = peak / statistics.median(line["peak_bytes"] for line in ours)
         print(

@@ -108,7 +108,7 @@ def run(tool: str, packages: Sequence[str], load: Load, dump: Dump) -> None:
 
 
 def _status(field: str) -> int:
-    """A size in the kernel's status of this process, in bytes."""
+    """Read a size from the kernel's status of this process, in bytes."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)[1]) << 10  # type: ignore[index]
 

@@ -67,7 +67,11 @@ from neuroglot.analyses.sharing.settings import (
 from neuroglot.analyses.sharing.steps import answers, contributions, effective, kinds
 from neuroglot.analyses.transfer.measures.correlation import correlation_ratio
 from neuroglot.analyses.transfer.measures.lists import listed
-from neuroglot.analyses.transfer.measures.transfer import target_centroid, transfer_score
+from neuroglot.analyses.transfer.measures.transfer import (
+    centroid,
+    shared_centroid,
+    transfer_score,
+)
 from neuroglot.analyses.transfer.settings import (
     CorrelationInputs,
     CorrelationSettings,
@@ -627,7 +631,7 @@ def test_transfer_neurons(place: Place, lists: xr.Dataset) -> None:
                 mid[language][ffn.index],
                 act[language][ffn.index][:, : ffn.neurons],
                 ffn.output_matrix().numpy(),
-                target_centroid(kind, *both),
+                shared_centroid(*both) if kind == "type1" else centroid(both[1]),
             )
             found = lists["score"].sel(type=kind, language=language, layer=ffn.index).values
             np.testing.assert_array_equal(cut(found, ffn.index), expected.astype(np.float32))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,6 @@ import pytest
 import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
-from neuroglot.capture import answers as module
 from neuroglot.capture import head
 from neuroglot.capture.answers import Answers, judge
 from neuroglot.capture.questions import Question, constant_scores, encode
@@ -315,25 +315,23 @@ def test_half_precision():
     np.testing.assert_allclose(found.gold_log_probability[0], expected, rtol=2e-2)
 
 
-def test_halves_the_batch_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch):
+def test_halves_the_batch_when_memory_runs_out():
     model, asked = model_of("llama"), questions(8, (4, 4, 3, 3, 2))
-    expected = judge(model, asked, [None], "whole")
+    expected = judge(model, asked, [None], "first")
     sizes: list[int] = []
-    run = module._Judging.batch
 
-    def scarce(self: Any, batch: Any) -> Any:
-        sizes.append(len(batch.group))
+    def scarce(_block: Any, inputs: tuple[torch.Tensor]) -> None:
+        sizes.append(len(inputs[0]))
         if sizes[-1] > limit:
             raise torch.OutOfMemoryError("too much")
-        return run(self, batch)
 
-    monkeypatch.setattr(module._Judging, "batch", scarce)
-    limit = 2
-    same_answers(judge(model, asked, [None], "whole"), expected)
-    assert sizes == [5, 2, 3, 1, 1, 1]
-    limit = 0
-    with pytest.raises(NeuroglotError, match="memory for question 0 .4 tokens."):
-        judge(model, asked, [None], "whole")
+    with ffns(model)[0].block.register_forward_pre_hook(scarce):
+        limit = 2
+        same_answers(judge(model, asked, [None], "first"), expected)
+        assert [size for size, _ in groupby(sizes)][:4] == [5, 2, 3, 1]
+        limit = 0
+        with pytest.raises(NeuroglotError, match="memory for question 0 .4 tokens."):
+            judge(model, asked, [None], "first")
 
 
 def test_the_model_is_restored_after_an_error():

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from neuroglot.capture import generation as module
 from neuroglot.capture.generation import continued, generate
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns
@@ -163,25 +162,24 @@ def test_says_nothing_and_leaves_the_model_alone(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr() == ("", "")
 
 
-def test_halves_the_batch_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_halves_the_batch_when_memory_runs_out() -> None:
     model = model_of("llama")
     expected = generate(model, PROMPTS, NEW)
-    original, sizes = module._batch, []
+    sizes: list[int] = []
 
-    def scarce(model: Any, prompts: list[list[int]], *rest: Any) -> Any:
-        sizes.append(len(prompts))
-        if len(prompts) > limit:
+    def scarce(_block: Any, inputs: tuple[torch.Tensor]) -> None:
+        sizes.append(len(inputs[0]))
+        if sizes[-1] > limit:
             raise torch.OutOfMemoryError("no memory")
-        return original(model, prompts, *rest)
 
-    monkeypatch.setattr(module, "_batch", scarce)
-    limit = 1
-    assert generate(model, PROMPTS, NEW) == expected
-    assert sizes[0] == len(PROMPTS)
-    assert max(sizes[-4:]) == 1
-    limit = 0
-    with pytest.raises(NeuroglotError, match="not enough memory for a prompt .* .15 tokens."):
-        generate(model, PROMPTS, NEW)
+    with ffns(model)[0].block.register_forward_pre_hook(scarce):
+        limit = 1
+        assert generate(model, PROMPTS, NEW) == expected
+        assert sizes[0] == len(PROMPTS)
+        assert max(sizes[-4:]) == 1
+        limit = 0
+        with pytest.raises(NeuroglotError, match="not enough memory for a prompt .* .15 tokens."):
+            generate(model, PROMPTS, NEW)
 
 
 def test_refused() -> None:

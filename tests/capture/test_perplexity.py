@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from neuroglot.capture import head
-from neuroglot.capture import perplexity as module
 from neuroglot.capture.generation import generate
 from neuroglot.capture.perplexity import (
     negative_log_likelihood,
@@ -193,34 +192,32 @@ def test_a_model_that_knows_the_next_token_has_perplexity_one():
     assert generate(model, [[10, 11]], 5) == [[12, 13, 14, 15, 16]]
 
 
-def test_halves_the_batch_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch):
+def test_halves_the_batch_when_memory_runs_out():
     model, text = model_of("llama"), random_windows(7)
     expected = negative_log_likelihood(model, text, BOS)
-    original, sizes = module._window_losses, []
+    sizes: list[int] = []
 
-    def scarce(model: Any, ids: torch.Tensor, first: int) -> torch.Tensor:
-        sizes.append(len(ids))
-        if len(ids) > 2:
+    def scarce(_block: Any, inputs: tuple[torch.Tensor]) -> None:
+        sizes.append(len(inputs[0]))
+        if sizes[-1] > most:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return original(model, ids, first)
 
-    monkeypatch.setattr(module, "_window_losses", scarce)
-    np.testing.assert_allclose(negative_log_likelihood(model, text, BOS), expected, rtol=1e-5)
-    assert sizes == [7, 3, 1, 1, 1, 1, 1, 1, 1]
-    monkeypatch.setattr(module, "_window_losses", lambda *_: scarce(model, torch.ones(3, 1), 0))
-    with pytest.raises(
-        NeuroglotError, match="one window and .* .8 tokens.; lower perplexity.window"
-    ):
-        negative_log_likelihood(model, text, BOS)
+    with ffns(model)[0].block.register_forward_pre_hook(scarce):
+        most = 2
+        np.testing.assert_allclose(negative_log_likelihood(model, text, BOS), expected, rtol=1e-5)
+        assert sizes == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+        most = 0
+        with pytest.raises(NeuroglotError, match=".8 tokens.; lower perplexity.window"):
+            negative_log_likelihood(model, text, BOS)
 
 
-def test_other_errors_pass_and_the_model_is_restored(monkeypatch: pytest.MonkeyPatch):
+def test_other_errors_pass_and_the_model_is_restored():
     model = tiny_model("llama")
 
-    def fail(*_: Any) -> int:
+    def fail(*_: Any) -> None:
         raise RuntimeError("mine")
 
-    monkeypatch.setattr(head, "_block", fail)
+    model.lm_head.register_forward_hook(fail)
     with pytest.raises(RuntimeError, match="mine"):
         negative_log_likelihood(model, random_windows(), BOS)
     assert not any("forward" in part.__dict__ for part in model.modules())

@@ -327,7 +327,7 @@ def test_the_axes_count_layers_and_states_of_each_stack(place: Path) -> None:
     own = open_states(recordings(place), ["en", "de"], "en")["en"]
     axis = state_axis(own)
     translates = "encoder" in own.stack
-    assert own.layers == len(own.act(slice(None))) == (5 if translates else 2)
+    assert len(own.stack) == len(own.act(slice(None))) == (5 if translates else 2)
     expected = [("encoder", 3), ("decoder", 4)] if translates else [("decoder", 3)]
     pairs = [(stack, state) for stack, states in expected for state in range(states)]
     assert list(zip(axis["stack"][1], axis["stack_state"][1], strict=True)) == pairs

@@ -99,18 +99,20 @@ def _has_names(ax: Axes) -> bool:
     return not labels or any(any(map(str.isalpha, label)) for label in labels)
 
 
-def overlaps(figure: Figure) -> list[tuple[str, str]]:
-    """Pairs of parts that cover one another: panels with their labels, legends and titles."""
+def misplaced(figure: Figure) -> list[str]:
+    """What parts do wrong: cover one another, or reach beyond the paper.
+
+    Parts are panels with their labels, legends and titles.
+    """
     parts = _boxes(figure)
-    return [(a, b) for (a, one), (b, other) in combinations(parts, 2) if one.overlaps(other)]
-
-
-def outside(figure: Figure) -> list[str]:
-    """Parts that reach beyond the paper."""
     paper = figure.bbox.padded(1)
     return [
-        name
-        for name, box in _boxes(figure)
+        f"{a!r} covers {b!r}"
+        for (a, box), (b, other) in combinations(parts, 2)
+        if box.overlaps(other)
+    ] + [
+        f"{name!r} reaches beyond the paper"
+        for name, box in parts
         if not (paper.contains(box.x0, box.y0) and paper.contains(box.x1, box.y1))
     ]
 

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -77,32 +76,29 @@ class Workplace:
         (self.folder / "config.yaml").write_text(yaml.safe_dump({**self.config, **changes}))
 
     def run(self, *targets: str) -> Finished:
-        """Run Snakemake, with jobs that start at once."""
-        return self._finish(self.start("--cores", "2", *targets, path=[warm.commands(), INSTALLED]))
+        """Run Snakemake, which starts at once, as its jobs do."""
+        return self._finish("--cores", "2", *targets)
 
     def plan(self, *arguments: str) -> Finished:
-        """Ask Snakemake, started at once too, which jobs it would run."""
-        return self._finish(self.start("-n", *arguments, command=warm.commands() / "snakemake"))
+        """Ask Snakemake which jobs it would run."""
+        return self._finish("-n", *arguments)
 
-    def _finish(self, process: subprocess.Popen[str]) -> Finished:
+    def _finish(self, *arguments: str) -> Finished:
+        process = self.start(*arguments, command=warm.commands() / "snakemake")
         output, _ = process.communicate(timeout=1800)
         return Finished(process.returncode, output)
 
     def start(
-        self,
-        *arguments: str,
-        command: Path = INSTALLED / "snakemake",
-        path: Sequence[Path] = (INSTALLED,),
-        **environment: str,
+        self, *arguments: str, command: Path = INSTALLED / "snakemake", **environment: str
     ) -> subprocess.Popen[str]:
-        """Start Snakemake as the leader of a process group of its own."""
+        """Start Snakemake as the leader of a process group of its own; its jobs start at once."""
         return subprocess.Popen(
             [command, "--max-jobs-per-timespan=1000/1s", *arguments],  # no wait at the end
             cwd=self.folder,
             env={
                 **os.environ,
                 "PYTHONPATH": str(self.folder / "src"),
-                "PATH": ":".join([*map(str, path), os.environ["PATH"]]),
+                "PATH": f"{warm.commands()}:{INSTALLED}:{os.environ['PATH']}",
                 "OMP_NUM_THREADS": "1",
                 **environment,
             },
@@ -127,6 +123,12 @@ class Workplace:
                 name = record.parent.relative_to(results).with_suffix("").as_posix()
                 found[name] = xr.open_zarr(record.parent)
         return found
+
+    def draw_nothing(self) -> None:
+        """Make its figures empty, where only matters which jobs run or what steps compute."""
+        file = "src/neuroglot/analyses/run.py"
+        self.edit(file, "figures.style import save", "figures.style import empty, save")
+        self.edit(file, "drawing(analysis, figure_set, stem).draw(data)", "empty(stem)")
 
     def copy(self, folder: Path) -> "Workplace":
         shutil.copytree(self.folder, folder, symlinks=True)

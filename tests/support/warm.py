@@ -1,4 +1,4 @@
-"""Stands in for the commands `neuroglot` and `snakemake -n`, which tests run hundreds of times.
+"""Stands in for the commands `neuroglot` and `snakemake`, which tests run hundreds of times.
 
 A job of a tiny workflow spends nearly all of its time on importing libraries. Here one process
 imports them once, and each command is a fork of it that reads neuroglot itself from its own
@@ -116,9 +116,9 @@ def run(client: socket.socket) -> int:
 
 
 def end_with(client: socket.socket) -> None:
-    """End this process when the client that waits for it is gone."""
+    """Kill this process when the client that waits for it was killed."""
     if not client.recv(1):
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

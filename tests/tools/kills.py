@@ -206,8 +206,8 @@ def unlock(place: Workplace) -> None:
     """Do what Snakemake's message about a lock that was left behind tells the user to."""
     locks = place.folder / ".snakemake" / "locks"
     if locks.is_dir() and any(locks.iterdir()):
-        status, output = Run(place, "--unlock").finish()
-        assert status == 0, output
+        unlocked = place.run("--unlock")
+        assert unlocked.status == 0, unlocked.output
 
 
 def half_written(place: Workplace) -> list[Path]:

@@ -18,6 +18,7 @@ def test_a_target_makes_that_analysis_alone_and_the_same_numbers(
 ) -> None:
     place = make_workplace(tmp_path / "alone")
     add_analyses(place)
+    place.draw_nothing()
     run = place.run("roles")
     assert run.status == 0, run.output
     assert not {path.name for path in (place.folder / "results").iterdir()} & (
@@ -69,6 +70,7 @@ def test_adding_a_language_reuses_what_was_counted_and_measured(
     finished: Workplace, tmp_path: Path
 ) -> None:
     place = finished.copy(tmp_path / "place")
+    place.draw_nothing()
     pieces = {
         path: path.stat().st_mtime_ns
         for path in (place.folder / "results").glob("*/one/*.pieces/*.npz")
@@ -102,6 +104,7 @@ def test_adding_a_language_reuses_what_was_counted_and_measured(
 @pytest.mark.parametrize(
     ("paper", "tables"),
     [
+        ("roles", ["activation_frequency", "flatness", "parallel_sets"]),
         ("lexicon", ["neurons", "top_tokens", "prior"]),
         ("experts", ["frequency", "similarity", "specific_experts", "perplexity", "continuations"]),
         ("lape", ["neurons", "perplexity"]),
@@ -119,6 +122,19 @@ def test_each_analysis_makes_its_tables_and_figures(
         lines = (results / paper / "one" / f"{table}.csv").read_text("utf-8").splitlines()
         assert len(lines) > 1, table
     assert len(list((results / paper / "one" / "figures").glob("*.png"))) >= 2
+
+
+def test_the_report_has_every_table_and_figure(finished: Workplace) -> None:
+    results = finished.folder / "results"
+    report = (results / "report.html").read_text("utf-8")
+    for kind in ("csv", "svg"):
+        files = [file for name in ANALYSES for file in (results / name).rglob(f"*.{kind}")]
+        assert len(files) > 30
+        for file in files:
+            assert f'href="{file.relative_to(results).as_posix()}"' in report
+    assert len(list((results / "roles" / "one" / "figures").glob("*.png"))) >= 15
+    assert len(list((results / "roles" / "one").glob("*.csv"))) == 6
+    assert (results / "roles" / "rsa.csv").is_file()
 
 
 def test_a_task_that_is_added_leaves_the_others_as_they_are(

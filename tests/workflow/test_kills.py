@@ -26,7 +26,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 
 def test_a_killed_run_goes_on_to_the_same_bytes(quiet: Workplace, tmp_path: Path) -> None:
     place = kills.prepare(tmp_path / "place", analyses=False)
-    killed = kills.disturb(place, kills=3, seed=1, targets=TARGETS, longest=12)
+    killed = kills.disturb(place, kills=3, seed=1, targets=TARGETS, longest=4)
     assert len(killed.kills) == 3
     assert any(kill.inside for kill in killed.kills), "no kill was inside a Zarr write"
     assert kills.differences(place, quiet) == []

@@ -320,6 +320,7 @@ def test_one_that_is_put_back_finds_its_recordings(finished: Workplace, tmp_path
 def test_what_is_added_records_only_what_is_missing(tmp_path: Path) -> None:
     place = make_workplace(tmp_path / "place")
     place.configure(roles={**place.config["roles"], "sample_segments": 3})
+    place.draw_nothing()
     run = place.run("roles")
     assert run.status == 0, run.output
     stores = {

@@ -1,26 +1,14 @@
-"""Real runs of the whole workflow on tiny models: what is made, again, more, and not at all."""
+"""Real runs of one analysis on tiny models: what is made, again, more, and not at all."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from support.tiny_workflow import Workplace, make_workplace, message_of, said_in_vain, unsaid
+from neuroglot.analyses import ANALYSES
+from support.tiny_workflow import Workplace, make_workplace, message_of
 
 ENDS = {"every configured analysis is done", "report: figures and tables with captions"}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    place = make_workplace(tmp_path_factory.mktemp("workflow") / "place")
-    run = place.run()
-    assert run.status == 0, run.output
-    return place
-
-
-@pytest.fixture
-def place(finished: Workplace, tmp_path: Path) -> Workplace:
-    return finished.copy(tmp_path / "place")
 
 
 def reductions(model: str = "one") -> set[str]:
@@ -33,23 +21,21 @@ FIGURES = {f"roles: figures of {family}" for family in FAMILIES.split()}
 RSA = {message_of("roles", "rsa")}
 
 
-def test_everything_is_made(finished: Workplace) -> None:
-    results = finished.folder / "results"
-    report = (results / "report.html").read_text("utf-8")
-    for kind in ("csv", "svg"):
-        for file in (results / "roles").rglob(f"*.{kind}"):
-            assert f'href="{file.relative_to(results).as_posix()}"' in report
-    figures = list((results / "roles" / "one" / "figures").glob("*.png"))
-    assert len(figures) >= 15
-    assert len(list((results / "roles" / "one").glob("*.csv"))) == 6
-    assert (results / "roles" / "rsa.csv").is_file()
+@pytest.fixture(scope="module")
+def finished(finished: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """A copy of a run of all analyses that is left with one, to run fast."""
+    place = finished.copy(tmp_path_factory.mktemp("workflow") / "place")
+    place.configure(**dict.fromkeys(name for name in ANALYSES if name != "roles"))
+    place.draw_nothing()
+    run = place.run()
+    assert run.status == 0, run.output
+    assert run.jobs <= FIGURES | ENDS
+    return place
 
 
-def test_every_variable_says_what_it_is_and_every_dataset_of_what(finished: Workplace) -> None:
-    found = finished.reductions()
-    assert len(found) >= 8
-    assert {name: missing for name, data in found.items() if (missing := unsaid(data))} == {}
-    assert {name: vain for name, data in found.items() if (vain := said_in_vain(data))} == {}
+@pytest.fixture
+def place(finished: Workplace, tmp_path: Path) -> Workplace:
+    return finished.copy(tmp_path / "place")
 
 
 def test_a_second_run_does_nothing(place: Workplace) -> None:

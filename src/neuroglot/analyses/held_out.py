@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from neuroglot import store
-from neuroglot.capture.perplexity import windows
+from neuroglot.capture.perplexity import predicted, windows
 from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_tokenizer
@@ -32,6 +32,11 @@ class HeldOut:
     windows: NDArray[np.int64]
     before: list[int]
     fingerprint: str
+
+    @property
+    def predicted_tokens(self) -> int:
+        """Number of tokens that perplexity is over."""
+        return len(self.windows) * predicted(self.windows, self.before)
 
 
 def read_held_out(

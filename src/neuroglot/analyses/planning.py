@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from neuroglot import layout
-from neuroglot.analyses.base import Run, StepSettings
+from neuroglot.analyses.base import Run, RunningSettings, StepSettings, Told
 from neuroglot.settings import PerplexitySettings
 
 
@@ -26,6 +26,27 @@ def picked(section: BaseModel, told: type[StepSettings]) -> dict[str, Any]:
 def running(run: Run) -> dict[str, Any]:
     """Give ``device`` and ``dtype`` of a step that runs a model."""
     return {"device": run.capture.device, "dtype": run.capture.dtype}
+
+
+def step_settings(
+    settings: type[Told], run: Run, section: BaseModel, languages: Iterable[str], **others: Any
+) -> Told:
+    """Fill in a step's settings: the section's fields of the same name, and what the run says.
+
+    Args:
+        settings: class of the step's settings. Where it has ``device`` and ``dtype``, or
+            ``perplexity``, these come from the run.
+        run: the run.
+        section: the analysis' section.
+        languages: the languages that the step reads.
+        others: further fields, such as ``model``; they replace those of the section.
+    """
+    told = picked(section, settings) | labels(run, languages)
+    if issubclass(settings, RunningSettings):
+        told |= running(run)
+    if "perplexity" in settings.model_fields:
+        told["perplexity"] = held_out_settings(run)
+    return settings(**told | others)
 
 
 def recordings(

@@ -24,21 +24,21 @@ Measured = TypeVar("Measured", xr.DataArray, xr.Dataset)
 
 
 def width_dimension(array: xr.DataArray) -> str:
-    """The width dimension of a site: ``neuron`` (``act`` and ``gate``) or ``hidden`` (``out``).
+    """Find the width dimension of a site: ``neuron`` (act, gate) or ``hidden`` (out).
 
     Raises:
         NeuroglotError: ``array`` has neither dimension, or both.
     """
-    found = [width for width in WIDTHS if width in array.dims]
-    if len(found) != 1:
+    present = [width for width in WIDTHS if width in array.dims]
+    if len(present) != 1:
         raise NeuroglotError(
             f"expected one of the dimensions {' and '.join(WIDTHS)}, found {array.dims}"
         )
-    return found[0]
+    return present[0]
 
 
 def layer_widths(array: xr.DataArray) -> list[int]:
-    """A site's width in each layer, ``[layer]``; beyond it ``array`` has no values.
+    """List a site's width in each layer, ``[layer]``; beyond it ``array`` has no values.
 
     Args:
         array: has ``layer`` and a width among its dimensions, and the coordinate
@@ -46,12 +46,12 @@ def layer_widths(array: xr.DataArray) -> list[int]:
     """
     width = width_dimension(array)
     if width == "neuron" and LAYER_NEURONS in array.coords:
-        return [int(one) for one in array[LAYER_NEURONS].values]
+        return [int(neurons) for neurons in array[LAYER_NEURONS].values]
     return [array.sizes[width]] * array.sizes["layer"]
 
 
 def width_axis(widths: Sequence[int]) -> dict[str, Any]:
-    """The coordinate ``layer_neurons(layer)``; empty if all layers are equally wide."""
+    """Give the coordinate ``layer_neurons(layer)``; none if all layers are equally wide."""
     if len(set(widths)) == 1:
         return {}
     about = "neurons of the layer; what lies beyond them is NaN"
@@ -59,7 +59,7 @@ def width_axis(widths: Sequence[int]) -> dict[str, Any]:
 
 
 def within(widths: Sequence[int]) -> NDArray[np.bool_]:
-    """Mask of the neurons that exist, bool ``[layer, neuron]``, as wide as the widest layer."""
+    """Mark the neurons that exist, bool ``[layer, neuron]``, as wide as the widest layer."""
     return np.arange(max(widths)) < np.array(widths)[:, None]
 
 
@@ -75,11 +75,11 @@ def over_own_width(measured: Callable[..., Measured], *arrays: xr.DataArray) -> 
     widths = layer_widths(arrays[0])
     if len(set(widths)) == 1:
         return measured(*arrays)
-    found = [
-        measured(*(one.isel({"layer": [i], width_dimension(one): slice(own)}) for one in arrays))
-        for i, own in enumerate(widths)
-    ]
-    return xr.concat(found, "layer", coords="minimal", compat="override")
+    by_layer = []
+    for layer, width in enumerate(widths):
+        cut = [a.isel({"layer": [layer], width_dimension(a): slice(width)}) for a in arrays]
+        by_layer.append(measured(*cut))
+    return xr.concat(by_layer, "layer", coords="minimal", compat="override")
 
 
 def prefix_rows(rows: xr.DataArray) -> xr.DataArray:
@@ -95,7 +95,7 @@ def prefix_rows(rows: xr.DataArray) -> xr.DataArray:
 
 
 def coordinates_of(array: xr.DataArray, dimension: str) -> dict[Hashable, xr.DataArray]:
-    """The coordinates whose only dimension is ``dimension``, such as ``stack(layer)``."""
+    """Select the coordinates whose only dimension is ``dimension``, such as ``stack(layer)``."""
     return {
         name: coordinate
         for name, coordinate in array.coords.items()
@@ -103,13 +103,13 @@ def coordinates_of(array: xr.DataArray, dimension: str) -> dict[Hashable, xr.Dat
     }
 
 
-def along(dimension: str, found: Mapping[str, xr.Dataset]) -> xr.Dataset:
+def along(dimension: str, datasets: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Concatenate datasets along a new dimension, labelled by their names.
 
     Their labels along other dimensions may differ; missing values are NaN.
     """
-    axis = xr.Variable(dimension, np.array(list(found), str))
-    return xr.concat(list(found.values()), axis, join="outer", combine_attrs="override")
+    axis = xr.Variable(dimension, np.array(list(datasets), str))
+    return xr.concat(list(datasets.values()), axis, join="outer", combine_attrs="override")
 
 
 def segment_labels(rows: xr.DataArray) -> xr.DataArray:

@@ -1,7 +1,7 @@
 """Random controls: as many random neurons, or experts, in every layer as are chosen there.
 
-The control gets the same edit as the chosen neurons. Both have the same number of neurons in every
-layer (pool ``others`` may have fewer), so their effects differ for other reasons than numbers.
+The control gets the same edit as the chosen neurons, and has as many in every layer (with the pool
+``others`` there may be fewer). So the numbers of neurons do not explain a difference of effects.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,9 +36,9 @@ def matched_random(
         bool, in the shape of ``chosen``.
     """
     drawn = np.zeros_like(chosen)
-    whole = [chosen.shape[1]] * len(chosen)
-    for mine, layer, width in zip(chosen, drawn, widths or whole, strict=True):
-        layer[_DRAWN[pool](mine[:width], generator)] = True
+    widths = widths or [chosen.shape[1]] * len(chosen)
+    for chosen_here, drawn_here, width in zip(chosen, drawn, widths, strict=True):
+        drawn_here[_DRAW[pool](chosen_here[:width], generator)] = True
     return drawn
 
 
@@ -61,27 +61,27 @@ def random_like(
         bool [item, layer, neuron].
     """
     drawn = np.zeros_like(chosen)
-    for item, mine, own in zip(items, chosen, drawn, strict=True):
+    for item, chosen_here, drawn_here in zip(items, chosen, drawn, strict=True):
         generator = np.random.default_rng([seed, item])
-        own[:] = matched_random(mine, generator, "others first", widths)
+        drawn_here[:] = matched_random(chosen_here, generator, "others first", widths)
     return drawn
 
 
-def _others(mine: Mask, generator: np.random.Generator) -> NDArray[np.intp]:
-    others = np.flatnonzero(~mine)
-    return np.asarray(generator.choice(others, min(mine.sum(), len(others)), replace=False))
+def _others(chosen: Mask, generator: np.random.Generator) -> NDArray[np.intp]:
+    others = np.flatnonzero(~chosen)
+    return np.asarray(generator.choice(others, min(chosen.sum(), len(others)), replace=False))
 
 
-def _others_first(mine: Mask, generator: np.random.Generator) -> NDArray[np.intp]:
-    ranked: NDArray[np.intp] = np.argsort(generator.random(mine.shape) + mine)
-    return ranked[: mine.sum()]
+def _others_first(chosen: Mask, generator: np.random.Generator) -> NDArray[np.intp]:
+    ranked: NDArray[np.intp] = np.argsort(generator.random(chosen.shape) + chosen)
+    return ranked[: chosen.sum()]
 
 
-def _all(mine: Mask, generator: np.random.Generator) -> NDArray[np.intp]:
-    return np.flatnonzero(np.asarray(generator.permuted(mine)))
+def _all(chosen: Mask, generator: np.random.Generator) -> NDArray[np.intp]:
+    return np.flatnonzero(np.asarray(generator.permuted(chosen)))
 
 
-_DRAWN: Mapping[Pool, Callable[[Mask, np.random.Generator], NDArray[np.intp]]] = {
+_DRAW: Mapping[Pool, Callable[[Mask, np.random.Generator], NDArray[np.intp]]] = {
     "others": _others,
     "others first": _others_first,
     "all": _all,

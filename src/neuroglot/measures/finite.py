@@ -1,4 +1,4 @@
-"""Checks that arrays of numpy or torch are finite."""
+"""Checks that a numpy array or torch tensor is finite."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ def check_finite(values: Any, what: str) -> None:
     """Refuse NaN and infinity.
 
     Args:
-        values: an array of numpy or torch.
-        what: a value's name for the message, such as ``an activation``.
+        values: a numpy array or torch tensor.
+        what: name of a value in the message, such as ``an activation``.
 
     Raises:
         NeuroglotError: a value is not finite.

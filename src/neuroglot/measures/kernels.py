@@ -7,7 +7,7 @@ support float64. No function changes ``x``.
 
 from collections.abc import Iterator
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import scipy.special
 from array_api_compat import array_namespace, device, is_torch_array
@@ -18,16 +18,14 @@ from neuroglot.settings import Rule
 Array: TypeAlias = Any
 """A numpy array or a torch tensor."""
 
-RULES: tuple[Rule, ...] = ("nonzero", "positive", "above")
-
-# Values in a block. On a CPU, temporaries that fit the cache make every pass several times faster.
-# On a GPU, kernel launches cost more than memory traffic, so blocks are larger.
+# Values in a block of rows. On a CPU, temporaries that fit the cache make every pass several times
+# faster. On a GPU, starting a kernel costs more than memory traffic, so blocks are larger.
 CPU_BLOCK = 1 << 18
 DEVICE_BLOCK = 1 << 26
 
 
 def fires(x: Array, rule: Rule, threshold: float = 0.0) -> Array:
-    """Whether a neuron fires, bool of the shape of ``x``.
+    """Mark where a neuron fires, bool of the shape of ``x``.
 
     Args:
         x: activations.
@@ -45,7 +43,7 @@ def fires(x: Array, rule: Rule, threshold: float = 0.0) -> Array:
         return x > 0
     if rule == "above":
         return _widened(x) > threshold  # a half-precision comparison would round the threshold
-    raise NeuroglotError(unknown_name("firing rule", rule, RULES))
+    raise NeuroglotError(unknown_name("firing rule", rule, get_args(Rule)))
 
 
 def fire_count_by_fold(x: Array, folds: Array, rule: Rule, threshold: float = 0.0) -> Array:
@@ -62,8 +60,8 @@ def fire_count_by_fold(x: Array, folds: Array, rule: Rule, threshold: float = 0.
     """
     xp = array_namespace(x)
     return sum(
-        own @ xp.astype(fires(block, rule, threshold), xp.float32)
-        for block, own in zip(_row_blocks(x), _column_blocks(folds, x), strict=True)
+        in_fold @ xp.astype(fires(block, rule, threshold), xp.float32)
+        for block, in_fold in _blocks(x, folds)
     )
 
 
@@ -76,7 +74,7 @@ def gelu(x: Array) -> Array:
     evaluated in float64 and then rounded, because float32 erf reaches -1 at different values in
     different libraries and devices.
     """
-    return array_namespace(x).concat([_gelu(block) for block in _row_blocks(x)])
+    return array_namespace(x).concat([_gelu(block) for block, _ in _blocks(x)])
 
 
 def scale(x: Array) -> Array:
@@ -132,8 +130,9 @@ def row_statistics(
     """
     if x.ndim != 2 or x.shape[1] == 0:
         raise NeuroglotError(f"row statistics need activations [row, width], found {x.shape}")
-    blocks = zip(_row_blocks(x), _column_blocks(folds, x), strict=True)
-    parts = (_block_statistics(block, rule, threshold, own) for block, own in blocks)
+    parts = (
+        _block_statistics(block, rule, threshold, in_fold) for block, in_fold in _blocks(x, folds)
+    )
     return reduce(lambda a, b: {key: a[key] + b[key] for key in a}, parts)
 
 
@@ -182,19 +181,10 @@ def _widened(x: Array) -> Array:
     return x if x.dtype in (xp.float32, xp.float64) else xp.astype(x, xp.float32)
 
 
-def _row_blocks(x: Array) -> Iterator[Array]:
-    """Cut ``x`` into blocks of whole rows; without rows there is one empty block."""
-    rows = _rows_of_block(x)
-    return (x[start : start + rows] for start in range(0, max(1, x.shape[0]), rows))
-
-
-def _column_blocks(folds: Array | None, x: Array) -> Iterator[Array | None]:
-    """Cut ``folds`` [fold, row] into the blocks of ``_row_blocks``."""
-    rows = _rows_of_block(x)
-    for start in range(0, max(1, x.shape[0]), rows):
-        yield None if folds is None else folds[:, start : start + rows]
-
-
-def _rows_of_block(x: Array) -> int:
+def _blocks(x: Array, folds: Array | None = None) -> Iterator[tuple[Array, Array | None]]:
+    """Cut ``x`` into blocks of rows, with these rows of ``folds``; one block if there is no row."""
     values = CPU_BLOCK if str(device(x)) == "cpu" else DEVICE_BLOCK
-    return int(max(1, values // x.shape[1]))
+    rows = max(1, values // x.shape[1])
+    for start in range(0, max(1, x.shape[0]), rows):
+        block = slice(start, start + rows)
+        yield x[block], None if folds is None else folds[:, block]

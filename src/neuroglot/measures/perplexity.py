@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 def geometric_mean(draws: NDArray[np.float64]) -> NDArray[np.float64]:
     """Average perplexities over random draws, [...] from [draw, ...].
 
-    The logarithms, which are mean losses, are averaged, as they would be over more text.
+    The logarithms are averaged: they are mean losses, which would be averaged over more text too.
     """
-    mean: NDArray[np.float64] = np.exp(np.log(draws).mean(0))
-    return mean
+    return np.asarray(np.exp(np.log(draws).mean(0)))

@@ -142,12 +142,6 @@ def test_importing_the_measure_imports_no_solver():
     assert found.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("n", [0, -1, 11])
-def test_an_impossible_number_of_experts_is_named(n):
-    with pytest.raises(NeuroglotError, match=rf"experts_per_layer is {n}, .* 10 neurons"):
-        equal_size_clusters(normal(10, 4), n, seed=0)
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("n", [1, 4, 10])
 def test_weights_that_are_not_finite_are_an_error(bad, n):
@@ -156,8 +150,3 @@ def test_weights_that_are_not_finite_are_an_error(bad, n):
     rows[7, 3] = bad
     with pytest.raises(NeuroglotError, match="2 of 10 neurons have weights that are NaN"):
         equal_size_clusters(rows, n, seed=0)
-
-
-def test_weights_must_be_a_matrix():
-    with pytest.raises(NeuroglotError, match=r"\[neuron, hidden\], found \(6,\)"):
-        equal_size_clusters(np.ones(6, "float32"), 2, seed=0)

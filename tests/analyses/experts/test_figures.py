@@ -60,4 +60,4 @@ def test_little_text_gives_no_finding_but_says_so() -> None:
         windows=text["windows"] * 0 + 1, perplexity_low=np.nan * text["perplexity_low"]
     )
     assert "cannot be told (windows of text: 1)" in inference.loss_added(one_window)
-    assert not reading.overlaps(inference.perplexity(one_window))
+    assert not reading.misplaced(inference.perplexity(one_window))

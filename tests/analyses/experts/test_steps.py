@@ -10,7 +10,8 @@ from neuroglot import store
 from neuroglot.analyses.base import Scope, Wish
 from neuroglot.analyses.experts import EXPERTS
 from neuroglot.analyses.experts.partitions import read_partition, read_routing
-from neuroglot.analyses.experts.settings import ExpertsSettings, RoutingInputs
+from neuroglot.analyses.experts.settings import ExpertsSettings, RoutingInputs, RoutingSettings
+from neuroglot.analyses.experts.steps import routing
 from neuroglot.capture.settings import RowsGroup
 from neuroglot.errors import NeuroglotError
 
@@ -64,29 +65,30 @@ def test_routing_is_told_by_the_language_it_is_given_for(tmp_path):
     assert found["tokens"].values.tolist() == [[9, 9, 9], [9, 9, 0]]
 
 
-def test_experts_are_counted_on_rows_or_while_the_model_reads():
-    blocks, a, b, c = {"0": Path("0.zarr")}, Path("rows"), Path("model"), Path("tokens.zarr")
-    assert RoutingInputs(partition=blocks, rows=a).text == a
-    assert RoutingInputs(partition=blocks, model=b, tokens=c).text == (b, c)
+def test_experts_are_counted_on_rows_or_while_the_model_reads(tmp_path):
+    partition, a, b, c = blocks(tmp_path, {"0": [0]}), Path("rows"), Path("model"), Path("tokens")
+    told = RoutingSettings(
+        experts_per_layer=2, score="signed", active_fraction=0.5, device="cpu", dtype="auto"
+    )
     for wrong in ({}, {"rows": a, "model": b}, {"rows": a, "model": b, "tokens": c}, {"model": b}):
         with pytest.raises(TypeError, match="either rows, or tokens and the model"):
-            RoutingInputs(partition=blocks, **wrong)
+            routing.compute(RoutingInputs(partition=partition, **wrong), told)
 
 
 def test_rows_are_recorded_only_where_experts_are_counted_on_them():
-    routing = EXPERTS.step("routing")
+    step = EXPERTS.step("routing")
     for how in ("rows", "forward"):
         section = ExpertsSettings(corpus="news", scores_from=how, clustering_jobs=2)
         wished = list(EXPERTS.recordings(None, section))
-        inputs = routing.inputs(None, section, Scope(("tiny",), "de"))
+        inputs = step.inputs(None, section, Scope(("tiny",), "de"))
         assert list(inputs.partition) == ["0", "1"]
-        assert routing.runs_model(section) == (how == "forward")
+        assert step.runs_model(section) == (how == "forward")
         if how == "rows":
             assert wished == [Wish("news", RowsGroup())]
-            assert inputs.text == Path("results/activations/tiny/news/de.zarr/rows")
+            assert inputs.rows == Path("results/activations/tiny/news/de.zarr/rows")
+            assert inputs.model is inputs.tokens is None
         else:
             assert not wished
-            assert inputs.text == (
-                Path("results/models/tiny"),
-                Path("results/tokens/tiny/news/de.zarr"),
-            )
+            assert inputs.model == Path("results/models/tiny")
+            assert inputs.tokens == Path("results/tokens/tiny/news/de.zarr")
+            assert inputs.rows is None

@@ -12,8 +12,9 @@ import xarray as xr
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 
 from neuroglot import store
+from neuroglot.analyses.base import StepSettings
 from neuroglot.analyses.lexicon import LEXICON
-from neuroglot.analyses.lexicon.settings import CountsInputs, CountsSettings
+from neuroglot.analyses.lexicon.settings import CountsInputs
 from neuroglot.analyses.lexicon.steps import counts
 from neuroglot.analyses.run import run_step
 from neuroglot.capture.settings import ExecutionSettings
@@ -91,7 +92,7 @@ def count(model: Path, texts: dict[str, Path]) -> xr.DataArray:
     output = model.parent.parent / "counts.zarr"
     (output / store.COMPLETE).unlink(missing_ok=True)
     inputs = CountsInputs(model=model, texts=texts)
-    settings = CountsSettings(languages=list(texts))
+    settings = StepSettings(languages=list(texts))
     run_step(LEXICON, LEXICON.step("counts"), inputs, settings, output, SETTINGS)
     return store.open_dataset(output, "reduction")["count"]
 

@@ -86,7 +86,7 @@ def test_columns_of_the_tree_continue_one_another(count: int, columns: int) -> N
     assert len(labels) == count
     assert not any(label.count("Cyrl") > 1 or "[Latn]" in label for label in labels)
     if count == 108:
-        assert reading.overlaps(figure) == []
+        assert reading.misplaced(figure) == []
 
 
 def test_families_are_told_from_scripts() -> None:

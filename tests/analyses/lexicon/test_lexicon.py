@@ -13,6 +13,7 @@ from neuroglot.analyses.lexicon.measures.lexicon import (
     covered_association,
     entropy,
     highest_entropy,
+    language_distances,
     language_given_token,
     language_linkage,
     lowest_entropy,
@@ -340,3 +341,14 @@ def test_a_large_model_and_many_languages():
     token = top[1, 7].values
     expected = given.values[:, token[token % 2 == 0] // 2].sum(1)
     np.testing.assert_allclose(found[1, 7], expected / expected.sum(), rtol=1e-12)
+
+
+def test_weighted_distances_are_those_of_repeated_columns() -> None:
+    generator = np.random.default_rng(0)
+    profiles, weights = generator.random((4, 30)), generator.integers(4, size=30)
+    repeated = np.repeat(profiles, weights, axis=1)
+    distances = language_distances(profiles, weights)
+    np.testing.assert_allclose(
+        distances, 1 - np.corrcoef(repeated)[np.triu_indices(4, 1)], atol=1e-8
+    )
+    assert np.abs(distances - language_distances(profiles)).max() > 0.01

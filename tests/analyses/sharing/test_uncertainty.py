@@ -12,7 +12,7 @@ from neuroglot.analyses.run import merged
 from neuroglot.analyses.sharing.measures.by_item import means_bounded
 from neuroglot.analyses.sharing.measures.contribution import SHARES, contributions_bounded
 from neuroglot.analyses.sharing.measures.effective import score_statistics, scores_bounded
-from neuroglot.analyses.sharing.measures.kind_shares import kind_share, kind_share_by_item
+from neuroglot.analyses.sharing.measures.kind_shares import kind_shares
 from neuroglot.analyses.sharing.measures.kinds import KINDS, KindBits, kinds, pack
 from neuroglot.analyses.sharing.measures.maxima import (
     CANDIDATES,
@@ -49,16 +49,16 @@ def quantiles(drawn, units) -> np.ndarray:
 def test_the_band_of_a_share_is_that_of_whole_resamples():
     active = np.random.default_rng(0).random((3, 12, 2, 40)) < 0.6
     found = kinds(map(pack, active), 40)
-    data = xr.Dataset({"share": kind_share(found), "share_by_item": kind_share_by_item(found)})
-    data = means_bounded(data, REPLICATES)
-    again = [kind_share(kinds(map(pack, active[:, drawn]), 40)).values for drawn in resamples(12)]
-    low, high = quantiles(again, 12)
+    share, by_item = kind_shares(found)
+    data = means_bounded(xr.Dataset({"share": share, "share_by_item": by_item}), REPLICATES)
+    again = [kind_shares(kinds(map(pack, active[:, drawn]), 40))[0] for drawn in resamples(12)]
+    low, high = quantiles([share.values for share in again], 12)
     np.testing.assert_allclose(data["share_low"], low, rtol=1e-12)
     np.testing.assert_allclose(data["share_high"], high, rtol=1e-12)
     assert list(data) == with_bounds("share")
     assert data["share_low"].attrs["units"] == "share of neurons"
     other = means_bounded(
-        xr.Dataset({"share_by_item": kind_share_by_item(kinds(map(pack, active[::-1]), 40))}),
+        xr.Dataset({"share_by_item": kind_shares(kinds(map(pack, active[::-1]), 40))[1]}),
         REPLICATES,
     )
     xr.testing.assert_identical(other["share_low"], data["share_low"])
@@ -70,7 +70,7 @@ def test_bands_of_shares_cover_the_truth():
         of_item = generator.uniform(0.2, 0.6, 40)[:, None, None]  # the truth is 0.4
         active = pack(generator.random((40, 1, 64)) < of_item)
         found = kinds([active, active], 64)
-        data = means_bounded(xr.Dataset({"share_by_item": kind_share_by_item(found)}), REPLICATES)
+        data = means_bounded(xr.Dataset({"share_by_item": kind_shares(found)[1]}), REPLICATES)
         own = data.sel(kind="all_shared").isel(layer=0)
         covered.append(bool((own["share_low"] <= 0.4) & (own["share_high"] >= 0.4)))
     assert 0.88 < np.mean(covered) <= 0.99
@@ -129,28 +129,30 @@ def test_contributions_are_averaged_over_languages_item_by_item():
 
 
 def test_scores_are_summed_up_over_layers_and_bounded_over_items():
-    generator, items, judged = np.random.default_rng(6), 8, {"en": 8, "de": 7}
+    generator, items = np.random.default_rng(6), 8
+    judged = {"en": [0, 1, 2, 3, 4, 5, 7], "de": [0, 1, 2, 4, 5]}  # none in item 6
     score, kind = generator.normal(size=(2, 3, items, 12)), generator.integers(0, 3, (3, items, 12))
-    scores, there = {}, {}
-    for one, (language, count) in enumerate(judged.items()):
-        scores[language] = [
+    scores = {
+        language: [
             score_statistics(
-                score[one, layer, :count],
-                KindBits(12, *(pack(kind[layer, :count] == k) for k in range(4))),
-            )
+                score[place, layer, there],
+                KindBits(12, *(pack(kind[layer, there] == k) for k in range(4))),
+            ).assign_coords(item=there)
             for layer in range(3)
         ]
-        there[language] = np.arange(items) < count
-    data = scores_bounded(scores, there, REPLICATES)
-    for one, (language, count) in enumerate(judged.items()):
+        for place, (language, there) in enumerate(judged.items())
+    }
+    data = scores_bounded(scores, items, REPLICATES)
+    for one, (language, there) in enumerate(judged.items()):
         for place, name in enumerate(KINDS[:3]):  # no neuron is of the last kind
             own = data.sel(language=language, kind=name)
-            masked = np.where(kind == place, score[one], np.nan)[:, :count]
+            masked = np.where(kind == place, score[one], np.nan)[:, there]
             assert own["max"] == np.nanmax(masked)
             assert own["min"] == np.nanmin(masked)
             np.testing.assert_allclose(own["mean"], np.nanmean(masked), rtol=1e-13)
             np.testing.assert_array_equal(own["max_by_layer"], np.nanmax(masked, axis=(1, 2)))
-            drawn = [masked[:, [i for i in some if i < count]] for some in resamples(items)]
+            again = [[there.index(i) for i in some if i in there] for some in resamples(items)]
+            drawn = [masked[:, places] for places in again if places]
             expected = {
                 "max_low": np.quantile([np.nanmax(one) for one in drawn], 0.025),
                 "max_high": np.nanmax(masked),
@@ -158,7 +160,7 @@ def test_scores_are_summed_up_over_layers_and_bounded_over_items():
                 "min_high": np.quantile([np.nanmin(one) for one in drawn], 0.975),
             }
             means = np.array([np.nanmean(one) for one in drawn])
-            expected["mean_low"], expected["mean_high"] = quantiles(means, count)
+            expected["mean_low"], expected["mean_high"] = quantiles(means, len(there))
             for bound, value in expected.items():
                 np.testing.assert_allclose(own[bound], value, rtol=1e-12, err_msg=bound)
     assert data.sel(kind="non_activated").to_array().isnull().all()

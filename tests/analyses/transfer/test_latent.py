@@ -11,7 +11,6 @@ from neuroglot.analyses.transfer.measures import latent as module
 from neuroglot.analyses.transfer.measures.latent import (
     centroid_similarity,
     component_counts,
-    mutual_knn,
     nearest_neighbours,
     neighbour_overlap,
     non_parallel_similarity,
@@ -199,6 +198,10 @@ def slow_neighbours(states: np.ndarray, k: int) -> list[list[int]]:
         sorted((j for j in range(len(unit)) if j != i), key=lambda j: (-(unit[i] @ unit[j]), j))[:k]
         for i in range(len(unit))
     ]
+
+
+def mutual_knn(first: np.ndarray, second: np.ndarray, k: int) -> np.ndarray:
+    return neighbour_overlap(nearest_neighbours(first, k), nearest_neighbours(second, k))
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,6 +1,7 @@
 """The transfer reductions against plain loops, weights cut away, and planted neurons."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ class Place:
             write_parquet(Reading(segments), self.text(language))
             wanted = Wanted(
                 self.text(language),
-                "states",
+                "text",
                 self.states(language).parent,
                 {StatesGroup(): "key"},
                 "refuse",
@@ -247,6 +248,31 @@ def test_a_norm_after_the_ffn_is_linearised_at_the_row(name: str) -> None:
         )
 
 
+@pytest.mark.parametrize("center", [True, False])
+def test_a_norm_scales_the_whole_output_with_its_bias(center: bool) -> None:
+    ffn = ffns(tiny_model("gemma2"))[0]
+    generator = np.random.default_rng(0)
+    mid = generator.normal(size=(3, ffn.hidden)).astype(np.float32)
+    bias, gain = generator.normal(size=(2, ffn.hidden)).astype(np.float32)
+    act = generator.normal(size=(3, ffn.neurons)).astype(np.float32)
+    towards = generator.normal(size=ffn.hidden)
+    norm: Any = (torch.nn.LayerNorm if center else torch.nn.RMSNorm)(ffn.hidden, eps=0.1)
+    norm.weight.data = torch.from_numpy(gain)
+    plain, behind_norm = replace(ffn, norm_after=None), replace(ffn, norm_after=norm)
+    without_bias = [layer_scores(one, mid, act, towards) for one in (plain, behind_norm)]
+    ffn.w_out.bias = torch.nn.Parameter(torch.from_numpy(bias))
+    value = ffn.output_matrix().double().numpy()
+    out = act.astype(np.float64) @ value.T + bias
+    if center:
+        value, out = value - value.mean(0), out - out.mean(1, keepdims=True)
+    factor = gain / np.sqrt(np.mean(out**2, axis=1, keepdims=True) + 0.1)
+    added = factor[:, None] * act[:, :, None].astype(np.float64) * value.T
+    found = layer_scores(behind_norm, mid, act, towards)
+    np.testing.assert_allclose(found, literal_scores(mid, added, towards), atol=1e-6)
+    assert np.abs(found - without_bias[1]).max() > 1e-3
+    np.testing.assert_array_equal(layer_scores(plain, mid, act, towards), without_bias[0])
+
+
 @pytest.mark.parametrize("hidden", [16, 9])
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("epsilon", [1e-5, 1e-6, 1e-12])
@@ -315,7 +341,7 @@ def planted(place: Place, folder: Path) -> dict[str, Path]:
         for site, values in rows.items():
             array = store.create_rows(paths[language], site, values.shape, 8, "float32", "last")
             array[:] = values.astype(np.float32)
-        data = store.open_dataset(place.states(language), source.kind, without=store.SITES)
+        data = store.open_dataset(place.states(language), source.content, without=store.SITES)
         store.write_dataset(paths[language], data)
         store.complete(paths[language], "activations", source.origin, source.counts)
     return paths

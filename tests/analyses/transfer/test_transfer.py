@@ -12,13 +12,10 @@ from neuroglot.analyses.transfer.measures import correlation as of_groups
 from neuroglot.analyses.transfer.measures import transfer as module
 from neuroglot.analyses.transfer.measures.correlation import correlation_ratio
 from neuroglot.analyses.transfer.measures.transfer import (
-    OutputNorm,
     centroid,
     layer_ranges,
-    neuron_scores,
     norm_scale,
     shared_centroid,
-    target_centroid,
     top_neurons,
     transfer_score,
 )
@@ -297,28 +294,6 @@ def test_the_papers_division_and_misfits():
     for share in (0, 1, float("nan")):
         with pytest.raises(NeuroglotError, match="type1_layers"):
             layer_ranges(4, share)
-
-
-def test_type_1_turns_to_the_shared_centroid_and_type_2_to_the_languages_own():
-    pivot, other = drawn(4, hidden=6)[0], drawn(4, hidden=6, seed=1)[0]
-    np.testing.assert_array_equal(target_centroid("type2", pivot, other), centroid(other))
-    np.testing.assert_array_equal(
-        target_centroid("type1", pivot, other), shared_centroid(pivot, other)
-    )
-
-
-@pytest.mark.parametrize("center", [True, False])
-def test_a_norm_scales_the_whole_output_with_its_bias(center):
-    mid, act, values, C, gain = drawn()
-    bias = drawn(seed=1)[3]
-    np.testing.assert_array_equal(
-        neuron_scores(mid, act, values, C, None, bias), transfer_score(mid, act, values, C)
-    )
-    norm = OutputNorm(gain, 0.1, center)
-    scale = norm_scale(act.astype(float) @ values.T.astype(float) + bias, 0.1, center)
-    found = neuron_scores(mid, act, values, C, norm, bias)
-    np.testing.assert_allclose(found, literal(mid, act, values, C, gain, scale, center), atol=1e-9)
-    assert np.abs(found - neuron_scores(mid, act, values, C, norm)).max() > 1e-3
 
 
 def slow_ratio(values: list[float], group: list[bool]) -> float:

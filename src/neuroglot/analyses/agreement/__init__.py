@@ -25,11 +25,15 @@ from neuroglot.analyses.planning import labels, picked, running
 
 
 def compared_languages(run: Run) -> list[str]:
-    """List the languages for which at least two analyses name neurons, in drawing order."""
+    """List the languages for which two or more analyses name neurons, in drawing order."""
     named: dict[str, set[str]] = {}
     for method in configured_methods(run):
         named.setdefault(method.analysis, set()).update(languages_of(run, method))
-    return [one for one in run.all_languages if sum(one in own for own in named.values()) > 1]
+    return [
+        language
+        for language in run.all_languages
+        if sum(language in languages for languages in named.values()) > 1
+    ]
 
 
 def _reads(run: Run, _section: AgreementSettings) -> list[str]:
@@ -54,8 +58,8 @@ def _problems(run: Run, section: AgreementSettings) -> Iterator[str]:
 def _inputs(run: Run, _section: AgreementSettings, scope: Scope) -> AgreementInputs:
     reductions: dict[str, dict[str, Path]] = {}
     for method in configured_methods(run):
-        own = reductions_of(run, method, scope.model)
-        reductions[method.analysis] = {**reductions.get(method.analysis, {}), **own}
+        read = reductions_of(run, method, scope.model)
+        reductions.setdefault(method.analysis, {}).update(read)
     return AgreementInputs(model=layout.model(scope.model), reductions=reductions)
 
 

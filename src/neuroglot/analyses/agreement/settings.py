@@ -16,8 +16,8 @@ class AgreementSettings(AnalysisSettings):
 
     top_fraction: Share = Field(
         0.01,
-        description="Share of the neurons that a language is given at most by the methods that "
-        "rank neurons without choosing: of all for `sharing`, of the last layer's for `lexicon`.",
+        description="Largest share of neurons that a language gets from methods that only rank "
+        "neurons: of all neurons for `sharing`, of the last layer's for `lexicon`.",
     )
     minimum_methods: int = Field(
         2, ge=1, description="Methods that name a neuron for it to be listed in `neurons.csv`."
@@ -35,7 +35,7 @@ class AgreementInputs(Inputs):
     reductions: Mapping[str, Mapping[str, Path]]
 
     def naming(self, analysis: str) -> NamingInputs:
-        """Inputs of an analysis' naming methods."""
+        """Give the inputs of an analysis' naming methods."""
         return NamingInputs(self.model, self.reductions[analysis])
 
 

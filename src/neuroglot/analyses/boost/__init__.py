@@ -17,7 +17,7 @@ from neuroglot.analyses.named import (
     naming_of,
     reductions_of,
 )
-from neuroglot.analyses.planning import held_out_settings, held_out_tokens, labels, picked, running
+from neuroglot.analyses.planning import held_out_tokens, step_settings
 from neuroglot.errors import unknown_name
 
 
@@ -85,15 +85,9 @@ def _inputs(run: Run, section: BoostSettings, scope: Scope) -> BoostInputs:
 
 
 def _settings(run: Run, section: BoostSettings, scope: Scope) -> BoostStepSettings:
-    own = picked(section, BoostStepSettings) | {"method": find_method(section.method)}
-    return BoostStepSettings(
-        model=scope.model,
-        pivot=run.pivot,
-        perplexity=held_out_settings(run),
-        **labels(run, boosted_languages(run, section)),
-        **running(run),
-        **own,
-    )
+    languages, method = boosted_languages(run, section), find_method(section.method)
+    told = {"model": scope.model, "pivot": run.pivot, "method": method}
+    return step_settings(BoostStepSettings, run, section, languages, **told)
 
 
 def _passes(run: Run, section: BoostSettings) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from neuroglot.analyses.boost.settings import BoostInputs, BoostStepSettings
 from neuroglot.analyses.held_out import HeldOut, read_held_out
 from neuroglot.analyses.pieces import Piece, piece, pieces
 from neuroglot.capture.generation import EditsOf, continued, generate
-from neuroglot.capture.perplexity import negative_log_likelihood, perplexity, predicted
+from neuroglot.capture.perplexity import negative_log_likelihood, perplexity
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.controls import matched_random
 from neuroglot.models.card import read_card, read_tokenizer
@@ -23,7 +24,8 @@ from neuroglot.provenance import digest, fingerprint
 from neuroglot.tokens import read_tokens
 
 PLAIN = 1.0  # the factor that changes nothing
-_READ = {"perplexity", "device", "dtype", "new_tokens"}
+MEASURED = {"perplexity", "device", "dtype", "new_tokens"}
+"""Settings that all measurements depend on."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Text:
 def read_texts(
     inputs: BoostInputs, settings: BoostStepSettings, languages: Sequence[str]
 ) -> dict[str, Text]:
-    """Read held-out text, in the order of ``languages``.
+    """Read held-out text and its prompts, by language in the order of ``languages``.
 
     Prompts are the first ``prompt_tokens`` tokens of the first ``prompts`` segments with at least
     ``prompt_tokens`` tokens.
@@ -71,7 +73,7 @@ def read_texts(
 
 
 class Experiment:
-    """The model, loaded when the first missing piece needs it.
+    """Runs the model, which is loaded when the first missing piece needs it.
 
     Factors are the settings' factors except 1, in their order.
     """
@@ -82,7 +84,10 @@ class Experiment:
         self._inputs, self._settings, self._texts = inputs, settings, texts
         self._factors = [factor for factor in settings.factors if factor != PLAIN]
         self._tokenizer = read_tokenizer(inputs.model)
-        self._model: Any = None
+
+    @cached_property
+    def _model(self) -> Any:
+        return load(self._inputs.model, self._settings.device, self._settings.dtype)
 
     def plain(self) -> dict[str, Piece]:
         """Measure the unedited model, with batches across languages.
@@ -97,7 +102,6 @@ class Experiment:
         }
 
         def measured(missing: list[Path]) -> dict[Path, Piece]:
-            self._load()
             texts = [self._texts[places[path]] for path in missing]
             prompts = np.stack([text.prompts for text in texts])
             before = texts[0].held_out.before
@@ -107,15 +111,15 @@ class Experiment:
                     "prompt": np.array(self._tokenizer.decode_batch(text.prompts.tolist()), str),
                     "continuation": continuation,
                     "perplexity": np.array(self._perplexity(text.held_out, [])),
-                    "tokens": np.array(_tokens(text.held_out)),
+                    "tokens": np.array(text.held_out.predicted_tokens),
                 }
                 for path, text, continuation in zip(
                     missing, texts, written.reshape(prompts.shape[:-1]), strict=True
                 )
             }
 
-        found = pieces(fingerprints, measured)
-        return {language: found[path] for path, language in places.items()}
+        plain = pieces(fingerprints, measured)
+        return {language: plain[path] for path, language in places.items()}
 
     def boosted(self, language: str, prompted: Sequence[str], neurons: NDArray[np.bool_]) -> Piece:
         """Measure the model with a language's neurons, or as many random neurons, multiplied.
@@ -136,26 +140,24 @@ class Experiment:
         ]
         masks = np.stack([neurons, *drawn])
         text = self._texts[language]
-        prompts = [self._texts[one].prompts for one in prompted]
+        sources = [self._texts[source] for source in prompted]
 
         def measure() -> Piece:
-            self._load()
+            perplexities = [
+                [
+                    self._perplexity(text.held_out, [Edit(mask, "scale", factor)])
+                    for factor in self._factors
+                ]
+                for mask in masks
+            ]
+            prompts = [source.prompts for source in sources]
             return {
                 "continuation": self._boosted(prompts, text.held_out.before, masks),
-                "perplexity": np.array(
-                    [
-                        [
-                            self._perplexity(text.held_out, [Edit(mask, "scale", factor)])
-                            for factor in self._factors
-                        ]
-                        for mask in masks
-                    ]
-                ),
+                "perplexity": np.array(perplexities),
             }
 
-        read = [text, *(self._texts[one] for one in prompted)]
         flat = [np.flatnonzero(mask).tolist() for mask in masks]
-        origin = self._origin(read, [flat, self._factors])
+        origin = self._origin([text, *sources], [flat, self._factors])
         return piece(self._path(f"boosted_{language}"), origin, measure)
 
     def _boosted(
@@ -191,12 +193,7 @@ class Experiment:
             total = negative_log_likelihood(
                 self._model, text.windows, text.before, self._inputs.work.execution.batch_tokens
             )
-        return perplexity(total, _tokens(text))
-
-    def _load(self) -> None:
-        if self._model is None:
-            device, dtype = self._settings.device, self._settings.dtype
-            self._model = load(self._inputs.model, device, dtype)
+        return perplexity(total, text.predicted_tokens)
 
     def _path(self, name: str) -> Path:
         return self._inputs.work.pieces / f"{name}.npz"
@@ -206,12 +203,8 @@ class Experiment:
             [
                 read_card(self._inputs.model).sha256,
                 [[text.held_out.fingerprint, text.prompts.tolist()] for text in texts],
-                self._settings.model_dump(include=_READ),
+                self._settings.model_dump(include=MEASURED),
                 made_from,
                 fingerprint(__name__),
             ]
         )
-
-
-def _tokens(text: HeldOut) -> int:
-    return len(text.windows) * predicted(text.windows, text.before)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from neuroglot.analyses.boost.measures.variants import UNDETERMINED
 
 if TYPE_CHECKING:
-    from lingua import LanguageDetector
+    from lingua import Language, LanguageDetector
 
 # BCP 47 tags of languages for which lingua has another ISO 639-1 code.
 _OTHER_CODES = {"fil": "tl", "no": "nb"}
@@ -24,7 +24,7 @@ def identify(texts: Sequence[str]) -> list[str]:
         ISO 639-1 codes; ``und`` if no language is found, for example in a text without letters.
     """
     detected = _detector().detect_languages_in_parallel_of(list(texts))
-    return [one.iso_code_639_1.name.lower() if one else UNDETERMINED for one in detected]
+    return [_code(language) if language else UNDETERMINED for language in detected]
 
 
 def code_of(language: str, script: str) -> str | None:
@@ -47,6 +47,10 @@ def code_of(language: str, script: str) -> str | None:
     return code if script in _scripts().get(code, ()) else None
 
 
+def _code(language: "Language") -> str:
+    return language.iso_code_639_1.name.lower()
+
+
 @cache
 def _detector() -> "LanguageDetector":
     from lingua import LanguageDetectorBuilder
@@ -66,10 +70,9 @@ def _scripts() -> dict[str, frozenset[str]]:
         "Arab": Language.all_with_arabic_script(),
         "Deva": Language.all_with_devanagari_script(),
     }
-    found = {}
+    scripts = {}
     for language in Language.all():
-        code = language.iso_code_639_1.name.lower()
-        own = [script for script, languages in shared.items() if language in languages]
-        found[code] = frozenset(own or [str(langcodes.Language.get(code).maximize().script)])
-    found["zh"] = frozenset(("Hans", "Hant"))
-    return found
+        code = _code(language)
+        known = [script for script, languages in shared.items() if language in languages]
+        scripts[code] = frozenset(known or [str(langcodes.Language.get(code).maximize().script)])
+    return scripts | {"zh": frozenset(("Hans", "Hant"))}

@@ -34,7 +34,7 @@ class BoostSettings(EditingSettings):
     factors: Annotated[list[Annotated[float, Field(ge=0)]], AfterValidator(distinct)] = Field(
         [1.0, 2.0, 4.0],
         description="What activations are multiplied by, at every token; 1, the model as it is, "
-        "is measured in any case.",
+        "is always measured.",
     )
     prompts: int = Field(
         4, ge=1, description="Prompts in each language: beginnings of held-out segments."
@@ -80,7 +80,7 @@ class BoostStepSettings(RunningSettings):
     """How neurons are multiplied.
 
     Attributes:
-        pivot: id of the language whose prompts every boosted model goes on from.
+        pivot: id of the language whose prompts every boosted model continues.
         method: what names a language's neurons.
         perplexity: how held-out text is cut.
     """

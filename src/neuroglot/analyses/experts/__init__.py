@@ -23,11 +23,8 @@ from neuroglot.analyses.experts.settings import (
 from neuroglot.analyses.planning import (
     has_held_out,
     held_out_problems,
-    held_out_settings,
     held_out_tokens,
-    labels,
-    picked,
-    running,
+    step_settings,
 )
 from neuroglot.capture.settings import RowsGroup
 
@@ -58,20 +55,18 @@ def _partition(run: Run, section: ExpertsSettings, model: str) -> dict[str, Path
 
 
 def _routing(model: str, languages: Iterable[str]) -> dict[str, Path]:
-    return {one: layout.reduction("experts", "routing", model, one) for one in languages}
+    return {
+        language: layout.reduction("experts", "routing", model, language) for language in languages
+    }
 
 
 def _partition_inputs(_run: Run, _section: ExpertsSettings, scope: Scope) -> PartitionInputs:
     return PartitionInputs(model=layout.model(scope.model))
 
 
-def _partition_settings(_run: Run, section: ExpertsSettings, scope: Scope) -> PartitionSettings:
-    return PartitionSettings(
-        model=scope.model,
-        block=int(scope.one_part),
-        blocks=section.clustering_jobs,
-        **picked(section, PartitionSettings),
-    )
+def _partition_settings(run: Run, section: ExpertsSettings, scope: Scope) -> PartitionSettings:
+    told = {"block": int(scope.one_part), "blocks": section.clustering_jobs}
+    return step_settings(PartitionSettings, run, section, [], model=scope.model, **told)
 
 
 def _routing_inputs(run: Run, section: ExpertsSettings, scope: Scope) -> RoutingInputs:
@@ -88,7 +83,7 @@ def _routing_inputs(run: Run, section: ExpertsSettings, scope: Scope) -> Routing
 
 
 def _routing_settings(run: Run, section: ExpertsSettings, scope: Scope) -> RoutingSettings:
-    return RoutingSettings(model=scope.model, **running(run), **picked(section, RoutingSettings))
+    return step_settings(RoutingSettings, run, section, [], model=scope.model)
 
 
 def _frequency_inputs(run: Run, section: ExpertsSettings, scope: Scope) -> FrequencyInputs:
@@ -96,11 +91,8 @@ def _frequency_inputs(run: Run, section: ExpertsSettings, scope: Scope) -> Frequ
 
 
 def _frequency_settings(run: Run, section: ExpertsSettings, scope: Scope) -> FrequencySettings:
-    return FrequencySettings(
-        model=scope.model,
-        **labels(run, _languages(run, section)),
-        **picked(section, FrequencySettings),
-    )
+    languages = _languages(run, section)
+    return step_settings(FrequencySettings, run, section, languages, model=scope.model)
 
 
 def _inference_inputs(run: Run, section: ExpertsSettings, scope: Scope) -> InferenceInputs:
@@ -114,13 +106,8 @@ def _inference_inputs(run: Run, section: ExpertsSettings, scope: Scope) -> Infer
 
 
 def _inference_settings(run: Run, section: ExpertsSettings, scope: Scope) -> InferenceSettings:
-    return InferenceSettings(
-        model=scope.model,
-        perplexity=held_out_settings(run),
-        **labels(run, run.held_out_languages(section.corpus)),
-        **running(run),
-        **picked(section, InferenceSettings),
-    )
+    languages = run.held_out_languages(section.corpus)
+    return step_settings(InferenceSettings, run, section, languages, model=scope.model)
 
 
 def _passes(_run: Run, section: ExpertsSettings) -> int:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.analyses.base import NamingInputs
-from neuroglot.analyses.experts.measures.experts import high_frequency, neurons_of, own_experts
+from neuroglot.analyses.experts.measures.experts import high_frequency, neurons_of, specific_experts
 from neuroglot.analyses.experts.partitions import read_partition
 from neuroglot.models.card import read_card
 
@@ -17,9 +17,9 @@ def named(_method: str, inputs: NamingInputs, _top_fraction: float) -> xr.DataAr
     An expert is specific to a language if it has high frequency in this language and in no other
     counted language.
     """
-    counted = store.open_dataset(inputs.reductions["frequency"], "reduction")
-    high = high_frequency(counted["expert_frequency"], counted.attrs["high_frequency"])
-    return neurons_of(read_partition(inputs.parts("partition")), own_experts(high))
+    data = store.open_dataset(inputs.reductions["frequency"], "reduction")
+    high = high_frequency(data["expert_frequency"], data.attrs["high_frequency"])
+    return neurons_of(read_partition(inputs.parts("partition")), specific_experts(high))
 
 
 def looked_at(_method: str, inputs: NamingInputs) -> NDArray[np.bool_]:

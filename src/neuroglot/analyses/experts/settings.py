@@ -29,7 +29,7 @@ class ExpertsSettings(EditingSettings):
         "of 8192.",
     )
     high_frequency: Share = Field(
-        0.05, description="Activation frequency from which an expert is a language's own."
+        0.05, description="Activation frequency from which it counts as high in a language."
     )
     scores_from: Literal["forward", "rows"] = Field(
         "forward",
@@ -37,7 +37,7 @@ class ExpertsSettings(EditingSettings):
         "which are then stored: quicker where another analysis records the same corpus, but far "
         "larger on disk.",
     )
-    seed: int = Field(0, ge=0, description="Of the clustering.")
+    seed: int = Field(0, ge=0, description="Seed of the clustering.")
     clustering_jobs: int = Field(
         4, ge=1, description="Jobs that share a model's layers; changing it clusters again."
     )
@@ -65,7 +65,7 @@ class PartitionInputs(Inputs):
 
 
 class PartitionSettings(StepSettings):
-    """How neurons are clustered, and which block, of how many, the job's layers are."""
+    """How neurons are clustered, and which of ``blocks`` blocks of layers the job clusters."""
 
     experts_per_layer: int
     seed: int
@@ -89,24 +89,6 @@ class RoutingInputs(Inputs):
     model: Path | None = None
     tokens: Path | None = None
 
-    def __post_init__(self) -> None:
-        """Check that either rows, or a model and tokens are given; raises as ``text``."""
-        _ = self.text
-
-    @property
-    def text(self) -> Path | tuple[Path, Path]:
-        """The rows, or the model and the tokens.
-
-        Raises:
-            TypeError: both are given, or neither.
-        """
-        match self.rows, self.model, self.tokens:
-            case Path() as rows, None, None:
-                return rows
-            case None, Path() as model, Path() as tokens:
-                return model, tokens
-        raise TypeError("routing reads either rows, or tokens and the model that reads them")
-
 
 class RoutingSettings(RunningSettings):
     """When an expert is active."""
@@ -124,7 +106,7 @@ class FrequencyInputs(Inputs):
 
 
 class FrequencySettings(StepSettings):
-    """From when on an expert is a language's, and how often chance and texts are drawn."""
+    """When a frequency is high, and how often texts and languages' labels are drawn."""
 
     high_frequency: float
     replicates: int

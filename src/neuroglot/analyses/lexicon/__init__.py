@@ -1,16 +1,15 @@
 """The tokens that the last layer's neurons write, and the languages of these tokens.
 
-This follows a thesis on the neurons of NLLB-200's last feed-forward network. It reads the tokens
-that a neuron writes from the neuron's weights.
+This follows a thesis on the neurons of NLLB-200's last feed-forward network. The tokens that a
+neuron writes are read from its weights.
 """
 
 from neuroglot import layout
-from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Step
+from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Step, StepSettings
 from neuroglot.analyses.lexicon.settings import (
     AssociationInputs,
     AssociationSettings,
     CountsInputs,
-    CountsSettings,
     LexiconSettings,
     ProjectionInputs,
     ProjectionSettings,
@@ -23,12 +22,13 @@ def _languages(run: Run, section: LexiconSettings) -> list[str]:
 
 
 def _counts_inputs(run: Run, section: LexiconSettings, scope: Scope) -> CountsInputs:
-    texts = {one: layout.corpus(section.corpus, one) for one in _languages(run, section)}
+    languages = _languages(run, section)
+    texts = {language: layout.corpus(section.corpus, language) for language in languages}
     return CountsInputs(model=layout.model(scope.model), texts=texts)
 
 
-def _counts_settings(run: Run, section: LexiconSettings, scope: Scope) -> CountsSettings:
-    return CountsSettings(model=scope.model, languages=_languages(run, section))
+def _counts_settings(run: Run, section: LexiconSettings, scope: Scope) -> StepSettings:
+    return StepSettings(model=scope.model, languages=_languages(run, section))
 
 
 def _projection_inputs(_run: Run, _section: LexiconSettings, scope: Scope) -> ProjectionInputs:

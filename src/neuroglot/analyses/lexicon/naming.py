@@ -19,9 +19,12 @@ def named(_method: str, inputs: NamingInputs, top_fraction: float) -> xr.DataArr
     n = round(top_fraction * data.sizes["neuron"])
     last = lowest_entropy_neurons(data.sel(prior="uniform"), data.attrs["minimum_coverage"], n)
     card = read_card(inputs.model)
-    above = xr.zeros_like(last).expand_dims(layer=card.layers - 1)
-    named = xr.concat([above, last.expand_dims(layer=1)], "layer")
-    return named.pad(neuron=(0, card.widest - last.sizes["neuron"]), constant_values=False)
+    # No neuron is named in the layers before the last, nor beyond its width.
+    return last.expand_dims("layer").pad(
+        layer=(card.layers - 1, 0),
+        neuron=(0, card.widest - last.sizes["neuron"]),
+        constant_values=False,
+    )
 
 
 def looked_at(_method: str, inputs: NamingInputs) -> NDArray[np.bool_]:

@@ -27,8 +27,8 @@ class LexiconSettings(AnalysisSettings):
         0.2,
         ge=0,
         le=1,
-        description="Share of a neuron's top tokens that the corpus must contain for it to be "
-        "drawn: a neuron of which one token was seen has entropy 0.",
+        description="Share of a neuron's top tokens that must be in the corpus for the neuron to "
+        "be ranked: if only one token is, its entropy is 0.",
     )
     drawn_neurons: int = Field(4, ge=1, description="Lowest-entropy neurons drawn of each sign.")
     replicates: int = Field(
@@ -45,10 +45,6 @@ class CountsInputs(Inputs):
 
     model: Path
     texts: Mapping[str, Path]
-
-
-class CountsSettings(StepSettings):
-    """Whose texts are counted: ``languages``."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from neuroglot import layout
 from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Step, Wish
-from neuroglot.analyses.planning import labels, picked, recordings, running
+from neuroglot.analyses.planning import recordings, step_settings
 from neuroglot.analyses.sharing.settings import (
     AnswersInputs,
     AnswersSettings,
@@ -34,13 +34,13 @@ def _recordings(_run: Run, section: SharingSettings) -> Iterator[Wish]:
 
 
 def _problems(run: Run, section: SharingSettings) -> Iterator[str]:
-    asked = {task: run.corpus_languages(task) for task in section.few_shot}
-    for task, read in asked.items():
-        if read != (first := next(iter(asked.values()))):
+    for task in section.few_shot:
+        first, asked = run.corpus_languages(section.few_shot[0]), run.corpus_languages(task)
+        if asked != first:
             yield (
-                f"sharing.few_shot: {next(iter(asked))!r} is asked in {', '.join(first)} and "
-                f"{task!r} in {', '.join(read)}; kinds of neurons depend on how many languages are "
-                "compared: give both the same languages"
+                f"sharing.few_shot: {section.few_shot[0]!r} is asked in {', '.join(first)} and "
+                f"{task!r} in {', '.join(asked)}; kinds of neurons depend on how many languages "
+                "are compared: give both the same languages"
             )
     yield from _other_questions({task: run.tasks[task] for task in section.few_shot})
 
@@ -76,7 +76,8 @@ def _prompts(run: Run, model: str, tasks: Iterable[str]) -> Mapping[str, Mapping
 
 def _items(run: Run, tasks: Iterable[str]) -> Mapping[str, Mapping[str, Path]]:
     return {
-        task: {one: layout.items(task, one) for one in run.corpus_languages(task)} for task in tasks
+        task: {language: layout.items(task, language) for language in run.corpus_languages(task)}
+        for task in tasks
     }
 
 
@@ -86,8 +87,8 @@ def _kinds_inputs(run: Run, section: SharingSettings, scope: Scope) -> KindsInpu
 
 def _kinds_settings(run: Run, section: SharingSettings, scope: Scope) -> KindsSettings:
     tasks = section.shown_tasks
-    told = picked(section, KindsSettings) | {"tasks": tasks}
-    return KindsSettings(model=scope.model, **labels(run, run.corpus_languages(*tasks)), **told)
+    languages = run.corpus_languages(*tasks)
+    return step_settings(KindsSettings, run, section, languages, model=scope.model, tasks=tasks)
 
 
 def _contributions_inputs(run: Run, section: SharingSettings, scope: Scope) -> ContributionsInputs:
@@ -99,11 +100,8 @@ def _contributions_inputs(run: Run, section: SharingSettings, scope: Scope) -> C
 def _contributions_settings(
     run: Run, section: SharingSettings, scope: Scope
 ) -> ContributionsSettings:
-    return ContributionsSettings(
-        model=scope.model,
-        **labels(run, run.corpus_languages(*section.tasks)),
-        **picked(section, ContributionsSettings),
-    )
+    languages = run.corpus_languages(*section.tasks)
+    return step_settings(ContributionsSettings, run, section, languages, model=scope.model)
 
 
 def _effective_inputs(run: Run, section: SharingSettings, scope: Scope) -> EffectiveInputs:
@@ -115,30 +113,23 @@ def _effective_inputs(run: Run, section: SharingSettings, scope: Scope) -> Effec
 
 
 def _effective_settings(run: Run, section: SharingSettings, scope: Scope) -> EffectiveSettings:
-    return EffectiveSettings(
-        model=scope.model,
-        **labels(run, run.corpus_languages(*section.tasks)),
-        **picked(section, EffectiveSettings),
-    )
+    languages = run.corpus_languages(*section.tasks)
+    return step_settings(EffectiveSettings, run, section, languages, model=scope.model)
 
 
 def _answers_inputs(run: Run, _section: SharingSettings, scope: Scope) -> AnswersInputs:
+    task = scope.one_part
     return AnswersInputs(
         model=layout.model(scope.model),
-        prompts=_prompts(run, scope.model, [scope.one_part])[scope.one_part],
-        items=_items(run, [scope.one_part])[scope.one_part],
+        prompts=_prompts(run, scope.model, [task])[task],
+        items=_items(run, [task])[task],
     )
 
 
 def _answers_settings(run: Run, section: SharingSettings, scope: Scope) -> AnswersSettings:
-    return AnswersSettings(
-        model=scope.model,
-        task=scope.one_part,
-        scoring=run.tasks[scope.one_part].scoring,
-        **labels(run, run.corpus_languages(scope.one_part)),
-        **running(run),
-        **picked(section, AnswersSettings),
-    )
+    task = scope.one_part
+    told = {"model": scope.model, "task": task, "scoring": run.tasks[task].scoring}
+    return step_settings(AnswersSettings, run, section, run.corpus_languages(task), **told)
 
 
 def _interventions_inputs(_run: Run, section: SharingSettings, scope: Scope) -> InterventionsInputs:
@@ -153,11 +144,8 @@ def _interventions_inputs(_run: Run, section: SharingSettings, scope: Scope) -> 
 def _interventions_settings(
     run: Run, section: SharingSettings, scope: Scope
 ) -> InterventionsSettings:
-    return InterventionsSettings(
-        model=scope.model,
-        **labels(run, run.corpus_languages(*section.tasks)),
-        **picked(section, InterventionsSettings),
-    )
+    languages = run.corpus_languages(*section.tasks)
+    return step_settings(InterventionsSettings, run, section, languages, model=scope.model)
 
 
 def _comparison_inputs(_run: Run, _section: SharingSettings, scope: Scope) -> ComparisonInputs:
@@ -168,11 +156,11 @@ def _comparison_inputs(_run: Run, _section: SharingSettings, scope: Scope) -> Co
 
 def _comparison_settings(run: Run, section: SharingSettings, scope: Scope) -> ComparisonSettings:
     tasks = section.shown_tasks
-    told = picked(section, ComparisonSettings) | {
+    told = {
         "models": scope.models,  # this step's models; the section may name more
         "shots": {task: run.tasks[task].shots for task in tasks},
     }
-    return ComparisonSettings(**labels(run, run.corpus_languages(*tasks)), **told)
+    return step_settings(ComparisonSettings, run, section, run.corpus_languages(*tasks), **told)
 
 
 def _passes(_run: Run, section: SharingSettings) -> int:

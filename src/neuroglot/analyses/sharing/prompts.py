@@ -17,6 +17,7 @@ from neuroglot.tasks.base import Item, check_same_items, read_items
 
 BLOCK_BYTES = 1 << 28
 Act = dict[str, NDArray[np.float32]]
+"""Activations by language."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +37,23 @@ class Prompts:
     @property
     def items(self) -> list[str]:
         """Ids of the items, in the recorded order."""
-        return [str(item) for item in self._first["segment"].values]
+        return [str(item) for item in self._first.data["segment"].values]
 
     @property
     def neurons(self) -> list[int]:
         """Width of each layer."""
-        first = next(iter(self.recorded.values()))
-        widest = int(store.read_rows(first.path, "act", 0, slice(1)).shape[1])
-        return [first.width("act", layer) or widest for layer in self.layers["layer"].values]
+        widest = int(store.read_rows(self._first.path, "act", 0, slice(1)).shape[1])
+        layers = self.layers["layer"].values
+        return [self._first.width("act", layer) or widest for layer in layers]
 
     @property
     def layers(self) -> xr.Dataset:
         """Coordinates ``layer``, ``stack(layer)`` and ``stack_layer(layer)``."""
-        return self._first[["stack", "stack_layer"]]
+        return self._first.data[["stack", "stack_layer"]]
 
     @property
-    def _first(self) -> xr.Dataset:
-        return next(iter(self.recorded.values())).data
+    def _first(self) -> Recorded:
+        return next(iter(self.recorded.values()))
 
     def blocks(self) -> Iterator[slice]:
         """Give blocks of layers of equal width that fit into memory in all languages."""
@@ -69,15 +70,12 @@ class Prompts:
 
         ``byte`` fits the widest layer; the padding bits of narrower layers are 0.
         """
-        bits = -(-max(self.neurons) // 8)
-        found = {
-            one: np.zeros((len(self.items), len(self.neurons), bits), np.uint8)
-            for one in self.recorded
-        }
+        shape = len(self.items), len(self.neurons), -(-max(self.neurons) // 8)
+        active = {language: np.zeros(shape, np.uint8) for language in self.recorded}
         for layers in self.blocks():
-            for one, own in signs(self.read(self.site, layers), threshold).items():
-                found[one][:, layers, : own.shape[-1]] = own
-        return found
+            for language, bits in signs(self.read(self.site, layers), threshold).items():
+                active[language][:, layers, : bits.shape[-1]] = bits
+        return active
 
     def read(self, site: str, layers: slice) -> Act:
         """Read ``act``, ``gate`` or ``peak`` for a block of ``blocks``.
@@ -87,9 +85,18 @@ class Prompts:
         """
         width = max(self.neurons[layers])
         return {
-            language: store.read_rows(one.path, site, layers)[..., :width].transpose(1, 0, 2)
-            for language, one in self.recorded.items()
+            language: store.read_rows(recorded.path, site, layers)[..., :width].transpose(1, 0, 2)
+            for language, recorded in self.recorded.items()
         }
+
+    def by_layer(self, threshold: float) -> Iterator[tuple[Act, KindBits]]:
+        """Give each layer's activations ``[item, neuron]`` by language, and kinds of neurons."""
+        for layers in self.blocks():
+            act, bits = self.read("act", layers), signs(self.read(self.site, layers), threshold)
+            of_block = kinds(bits.values(), self.neurons[layers.start])
+            for place in range(layers.stop - layers.start):
+                of_layer = {language: values[:, place] for language, values in act.items()}
+                yield of_layer, of_block[:, place]
 
 
 def open_prompts(
@@ -106,24 +113,22 @@ def open_prompts(
         NeuroglotError: a recording is missing or damaged, a task was recorded in fewer than two
             languages, or a task's items differ between languages.
     """
-    keys = {(task, one): path for task, own in paths.items() for one, path in own.items()}
-    by_key = dict(zip(keys, open_recorded(keys.values()), strict=True))
-    languages, found = list(languages), []
+    groups = [path for by_language in paths.values() for path in by_language.values()]
+    opened = {recorded.path: recorded for recorded in open_recorded(groups)}
+    languages, prompts = list(languages), []
     for task in tasks:
-        recorded = {one: by_key[task, one] for one in languages if (task, one) in by_key}
+        asked = [language for language in languages if language in paths[task]]
+        recorded = {language: opened[paths[task][language]] for language in asked}
         if len(recorded) < 2:
             raise NeuroglotError(
                 f"task {task!r} was recorded in {len(recorded)} language(s), and neurons are "
                 "shared between two or more; give the task more languages"
             )
-        check_same_items(
-            task,
-            {one: r.data["segment"].values.tolist() for one, r in recorded.items()},
-        )
-        first = next(iter(recorded.values())).path
-        site = store.read_completion(first, "activations").origin["group"]["site"]
-        found.append(Prompts(task, site, recorded))
-    return found
+        items = {language: r.data["segment"].values.tolist() for language, r in recorded.items()}
+        check_same_items(task, items)
+        completion = store.read_completion(paths[task][asked[0]], "activations")
+        prompts.append(Prompts(task, completion.origin["group"]["site"], recorded))
+    return prompts
 
 
 def recorded_items(paths: Mapping[str, Path], prompts: Prompts) -> dict[str, list[Item]]:
@@ -136,22 +141,15 @@ def recorded_items(paths: Mapping[str, Path], prompts: Prompts) -> dict[str, lis
     Raises:
         NeuroglotError: a file's items differ from the recorded items.
     """
-    found = {}
-    for language in prompts.recorded:
-        found[language] = list(read_items(paths[language]).items)
-        if [item.id for item in found[language]] != prompts.items:
+    items = {language: list(read_items(paths[language]).items) for language in prompts.recorded}
+    for language, asked in items.items():
+        if [item.id for item in asked] != prompts.items:
             raise NeuroglotError(
                 f"{paths[language]}: its items are not those that were recorded; run again"
             )
-    return found
-
-
-def kinds_of(fired: Act, threshold: float) -> KindBits:
-    """Find the kinds of neurons from the firing site's values in all languages."""
-    neurons = next(iter(fired.values())).shape[-1]
-    return kinds(signs(fired, threshold).values(), neurons)
+    return items
 
 
 def signs(fired: Act, threshold: float) -> dict[str, Bits]:
-    """Pack the active neurons by language."""
-    return {language: pack_above(own, [threshold])[0] for language, own in fired.items()}
+    """Pack the active neurons, by language."""
+    return {language: pack_above(values, [threshold])[0] for language, values in fired.items()}

@@ -22,7 +22,7 @@ class SharingSettings(EditingSettings):
         "auto",
         description="What says whether a neuron is active: `gate`, the gate alone; `act`, the "
         "neuron's activation; auto takes the gate of gated models, where the sign of `act` is "
-        "little more than a coin's.",
+        "nearly random.",
     )
     threshold: float = Field(0.0, description="A neuron is active above this value of `site`.")
     thresholds: Annotated[list[float], Field(min_length=1)] = Field(
@@ -74,11 +74,10 @@ class KindsSettings(StepSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContributionsInputs(Inputs):
-    """The model, and its recorded activations at the ends of prompts, by task and language."""
+class ContributionsInputs(KindsInputs):
+    """The same, and the model."""
 
     model: Path
-    prompts: Mapping[str, Mapping[str, Path]]
 
 
 class ContributionsSettings(StepSettings):
@@ -91,14 +90,9 @@ class ContributionsSettings(StepSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EffectiveInputs(Inputs):
-    """The model, and recorded activations at prompts' ends and items, by task and language.
+class EffectiveInputs(ContributionsInputs):
+    """The same, and the tasks' items, which hold the gold answers."""
 
-    The items hold the gold answers.
-    """
-
-    model: Path
-    prompts: Mapping[str, Mapping[str, Path]]
     items: Mapping[str, Mapping[str, Path]]
 
 
@@ -112,10 +106,7 @@ class EffectiveSettings(StepSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class AnswersInputs(Inputs):
-    """The model, and one task's recorded activations at prompts' ends and items, by language.
-
-    The activations decide which neurons are edited.
-    """
+    """The model, one task's items, and recorded activations, which decide what is edited."""
 
     model: Path
     prompts: Mapping[str, Path]
@@ -142,7 +133,7 @@ class InterventionsInputs(Inputs):
 
 
 class InterventionsSettings(StepSettings):
-    """Which tasks stand beside each other, and how they were asked."""
+    """Which tasks are put side by side, and how they were asked."""
 
     tasks: list[str]
     positions: Literal["last", "all"]

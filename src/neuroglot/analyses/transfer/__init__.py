@@ -38,8 +38,8 @@ def paired_languages(run: Run, section: TransferSettings, *texts: str) -> list[s
     return [language for language in read if language in paired and language != run.pivot]
 
 
-def _own(run: Run, section: TransferSettings) -> list[str]:
-    """List the languages for which transfer neurons are found."""
+def _languages(run: Run, section: TransferSettings) -> list[str]:
+    """List the languages that get transfer neurons: those of the corpus but the pivot."""
     return paired_languages(run, section, section.corpus)
 
 
@@ -73,12 +73,12 @@ def _problems(run: Run, section: TransferSettings) -> Iterator[str]:
                 f"transfer.tasks[{index}]: {task!r} and transfer.corpus {section.corpus!r} "
                 "have no language in common but the pivot"
             )
-    own = _own(run, section)
+    with_neurons = _languages(run, section)
     for task, language in (section.harness.tasks if section.harness else {}).items():
-        if language not in own:
+        if language not in with_neurons:
             yield (
                 f"transfer.harness.tasks.{task}: {language!r} has no neurons of its own; "
-                f"{unknown_name('language', language, own)}"
+                f"{unknown_name('language', language, with_neurons)}"
             )
 
 
@@ -93,7 +93,7 @@ def _lists(scope: Scope) -> Path:
 def _comparing(
     run: Run, section: TransferSettings, scope: Scope, told: type[PairedSettings]
 ) -> dict[str, Any]:
-    """Settings of a step that compares the states of all languages."""
+    """Give the settings of a step that compares all languages' states."""
     languages = run.corpus_languages(section.corpus)
     paired = {"model": scope.model, "pivot": run.pivot}
     return {**paired, **labels(run, languages), **picked(section, told)}
@@ -120,7 +120,10 @@ def _deactivation_inputs(run: Run, section: TransferSettings, scope: Scope) -> D
         model=layout.model(scope.model),
         neurons=_lists(scope),
         states=_states(run, section, scope),
-        texts={one: layout.corpus(section.corpus, one) for one in _own(run, section)},
+        texts={
+            language: layout.corpus(section.corpus, language)
+            for language in _languages(run, section)
+        },
     )
 
 
@@ -145,7 +148,10 @@ def _tasks_inputs(run: Run, section: TransferSettings, scope: Scope) -> TasksInp
         model=layout.model(scope.model),
         neurons=_lists(scope),
         items={
-            task: {one: layout.items(task, one) for one in paired_languages(run, section, task)}
+            task: {
+                language: layout.items(task, language)
+                for language in paired_languages(run, section, task)
+            }
             for task in section.tasks
         },
     )
@@ -249,7 +255,12 @@ TRANSFER = Analysis(
         FigureSet("tasks", ("task_accuracy", "task_log_probability"), ("tasks",)),
     ),
     naming=tuple(
-        Naming(method, steps=("neurons",), languages=_own, chosen_on=lambda section: section.corpus)
+        Naming(
+            method,
+            steps=("neurons",),
+            languages=_languages,
+            chosen_on=lambda section: section.corpus,
+        )
         for method in ("type1", "type2")
     ),
 )

@@ -74,8 +74,8 @@ class Examinee(TemplateLM):  # type: ignore[misc]
             Question(self._fitting(prompt, len(answer) - 1), [answer], [answer])
             for _, prompt, answer in requests
         ]
-        found = judge(self._model, questions, [self._of], "whole", "prompt", self._batch_tokens)
-        scores = zip(found.gold_log_probability[0], found.written[0], strict=True)
+        answers = judge(self._model, questions, [self._of], "whole", "prompt", self._batch_tokens)
+        scores = zip(answers.gold_log_probability[0], answers.written[0], strict=True)
         return [(float(score), bool(greedy)) for score, greedy in scores]
 
     def loglikelihood_rolling(self, *_: Any, **__: Any) -> list[float]:
@@ -89,11 +89,11 @@ class Examinee(TemplateLM):  # type: ignore[misc]
         """Generate text up to the first of a task's stop strings."""
         asked = [_Writing(*request.args) for request in requests]
         texts = [""] * len(asked)
-        for most in {one.most for one in asked}:
-            own = [place for place, one in enumerate(asked) if one.most == most]
-            prompts = [self._fitting(self.tok_encode(asked[i].prompt), most) for i in own]
+        for most in {writing.most for writing in asked}:
+            places = [place for place, writing in enumerate(asked) if writing.most == most]
+            prompts = [self._fitting(self.tok_encode(asked[i].prompt), most) for i in places]
             written = generate(self._model, prompts, most, self._of, "prompt", self._batch_tokens)
-            for place, prompt, ids in zip(own, prompts, written, strict=True):
+            for place, prompt, ids in zip(places, prompts, written, strict=True):
                 texts[place] = asked[place].cut(continued(self._tokenizer, prompt, ids))
         return texts
 
@@ -113,8 +113,8 @@ class _Writing:
     def __init__(self, prompt: str, settings: dict[str, Any]) -> None:
         if settings.get("do_sample") or settings.get("temperature", 0):
             raise NeuroglotError(
-                "a task of transfer.harness asks for sampled text, and models are made to write "
-                "what is likeliest; leave it out, or set do_sample: false in a copy of it"
+                "a task of transfer.harness asks for sampled text, but models write the likeliest "
+                "text here; leave it out, or set do_sample: false in a copy of it"
             )
         until = settings.get("until") or []
         self.prompt = prompt

@@ -13,7 +13,7 @@ def named(method: str, inputs: NamingInputs, _top_fraction: float) -> xr.DataArr
     """Mark the neurons of each language's whole list, bool [language, layer, neuron]."""
     lists = _lists(inputs)
     languages = lists["language"].values.tolist()
-    masks = np.array([listed(lists, method, language) for language in languages])
+    masks = [listed(lists, method, language) for language in languages]
     return xr.DataArray(masks, {"language": languages}, ("language", "layer", "neuron"))
 
 

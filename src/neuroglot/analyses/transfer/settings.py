@@ -22,9 +22,7 @@ class HarnessSettings(Section):
         description="Each task's name, as the harness knows it, with the language that it is "
         "asked in and whose neurons are deactivated.",
     )
-    folder: str | None = Field(
-        None, description="A folder with tasks of one's own, described in YAML."
-    )
+    folder: str | None = Field(None, description="A folder with your own tasks, described in YAML.")
     limit: int | None = Field(
         None, ge=1, description="Documents of each task, from the first; null: all there are."
     )
@@ -40,16 +38,16 @@ class TransferSettings(EditingSettings):
     pool: Pool = Field(
         "last",
         description="What stands for a segment: the state of its text's last token, or the mean "
-        "over its tokens. Neurons are always looked at at the last token.",
+        "over its tokens. Neurons are always scored at the last token.",
     )
     type1_layers: Share = Field(
         0.625,
-        description="Share of the layers, from the first, that Type 1 neurons (into the shared "
-        "space) are sought in, 20 of 32 in the paper; Type 2 neurons (out to a language's own "
-        "space) are sought in the others.",
+        description="Share of the layers, from the first, that are searched for Type 1 neurons "
+        "(into the shared space), 20 of 32 in the paper; the others are searched for Type 2 "
+        "neurons (out to a language's own space).",
     )
     top_n: int = Field(
-        1000, ge=1, description="Neurons of each type and language, of the highest scores."
+        1000, ge=1, description="Neurons of each type and language: those of the highest scores."
     )
     top_fraction: Share | None = Field(
         None, description="Take this share of all neurons in place of `top_n`."
@@ -90,7 +88,7 @@ class TransferSettings(EditingSettings):
         "are deactivated while prompts are read.",
     )
     random_seeds: int = Field(
-        5, ge=1, description="Sets of as many random neurons per layer, the control."
+        5, ge=1, description="Draws of as many random neurons of each layer, as a control."
     )
     task_random_seeds: int = Field(
         1, ge=1, description="The same for tasks, which take far longer."
@@ -160,7 +158,7 @@ class HarnessInputs(Inputs):
 
 
 class PairedSettings(StepSettings):
-    """What a step is told that pairs languages with the pivot.
+    """What a step that pairs languages with the pivot is told.
 
     Attributes:
         pivot: id of the language that others are paired with.
@@ -198,7 +196,7 @@ class DeactivationSettings(PairedSettings, RunningSettings):
 
 
 class CorrelationSettings(PairedSettings):
-    """Whose correlation ratios are averaged."""
+    """Over which neurons correlation ratios are averaged."""
 
     tops: list[int]
     random_seeds: int

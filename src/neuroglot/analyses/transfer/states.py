@@ -1,11 +1,13 @@
 """Recorded hidden states of parallel segments, and the segments' tokens."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from neuroglot import store
@@ -29,7 +31,8 @@ class States:
         language: id.
         segments: ids of the segments; languages opened together have the same segments.
         rows: ``[segment]``, the segments' rows in the store.
-        stack, stack_layer: ``[layer]``, ``encoder`` or ``decoder``, and the layer's number in it.
+        stack, stack_layer: ``[layer]``, ``encoder`` or ``decoder``, and the layer's number in it;
+            the encoder's layers come first.
     """
 
     path: Path
@@ -38,11 +41,6 @@ class States:
     rows: NDArray[np.int64]
     stack: NDArray[np.str_]
     stack_layer: NDArray[np.int64]
-
-    @property
-    def layers(self) -> int:
-        """Number of layers over all stacks."""
-        return len(self.stack)
 
     @property
     def fingerprint(self) -> str:
@@ -61,7 +59,7 @@ class States:
         return self._read("mid", layers)
 
     def states(self, pool: Pool, states: int | slice = slice(None)) -> NDArray[np.float32]:
-        """Read the residual stream of the last token or the mean over tokens.
+        """Read the residual stream at the last token, or its mean over tokens.
 
         ``[segment, hidden]`` of one state, or ``[state, segment, hidden]`` of several states.
         """
@@ -117,14 +115,18 @@ def open_states(
         raise NeuroglotError(
             f"the states of {', '.join(map(repr, missing))} are not among the inputs; record them"
         )
-    wanted = {language: paths[language] for language in languages}
-    records = {path: store.read_completion(path, "activations") for path in wanted.values()}
-    store.require_same(records, ["model", "corpus", "card", "settings", "long_segments"])
-    data = {
-        one: store.open_dataset(path, "activations", without=[*store.SITES, "token"])
-        for one, path in wanted.items()
+    completions = {
+        paths[language]: store.read_completion(paths[language], "activations")
+        for language in languages
     }
-    ids = {one: own["segment"].values.tolist() for one, own in data.items()}
+    store.require_same(completions, ["model", "corpus", "card", "settings", "long_segments"])
+    labels = {
+        language: store.open_dataset(
+            paths[language], "activations", without=[*store.SITES, "token"]
+        )
+        for language in languages
+    }
+    ids = {language: rows["segment"].values.tolist() for language, rows in labels.items()}
     common = set.intersection(*map(set, ids.values()))
     if len(common) < 2:
         raise NeuroglotError(
@@ -132,21 +134,21 @@ def open_states(
             "compared between parallel segments; give a corpus with the same segment ids"
         )
     segments = [segment for segment in ids[pivot] if segment in common]
-    found = {}
-    for language, own in data.items():
-        place = {segment: row for row, segment in enumerate(ids[language])}
-        rows = np.array([place[segment] for segment in segments])
-        stack, stack_layer = own["stack"].values, own["stack_layer"].values
-        found[language] = States(paths[language], language, segments, rows, stack, stack_layer)
-    return found
+    return {
+        language: States(
+            path=paths[language],
+            language=language,
+            segments=segments,
+            rows=pd.Index(ids[language]).get_indexer(segments),
+            stack=labels[language]["stack"].values,
+            stack_layer=labels[language]["stack_layer"].values,
+        )
+        for language in languages
+    }
 
 
 def check_neighbours(k: Sequence[int], segments: Sequence[str]) -> None:
-    """Check that a segment has enough neighbours.
-
-    Raises:
-        NeuroglotError: a ``k`` is not below the number of segments.
-    """
+    """Refuse a number of neighbours ``k`` that is not below the number of segments."""
     if max(k) >= len(segments):
         raise NeuroglotError(
             f"transfer.k: {max(k)} neighbours of a segment are asked for, and {len(segments)} "
@@ -155,12 +157,12 @@ def check_neighbours(k: Sequence[int], segments: Sequence[str]) -> None:
 
 
 def state_axis(states: States) -> dict[str, Any]:
-    """Coordinates ``state``, ``stack(state)`` and ``stack_state(state)``.
+    """Give the coordinates ``state``, ``stack(state)`` and ``stack_state(state)``.
 
-    ``stack_state`` counts a stack's states. State 0 is the embeddings; the last state, the number
-    of layers, is the state after the last layer and before the final norm.
+    ``stack_state`` counts a stack's states. Its state 0 is the embeddings; its last state, the
+    number of its layers, is the state after its last layer and before the final norm.
     """
-    depths = {str(name): int((states.stack == name).sum()) for name in dict.fromkeys(states.stack)}
+    depths = Counter(states.stack.tolist())
     stack = [name for name, depth in depths.items() for _ in range(depth + 1)]
     stack_state = [state for depth in depths.values() for state in range(depth + 1)]
     return {
@@ -171,14 +173,9 @@ def state_axis(states: States) -> dict[str, Any]:
 
 
 def states_after(states: States) -> list[int]:
-    """Number of the state after each layer, ``[layer]``."""
-    axis = state_axis(states)
-    stacks, places = axis["stack"][1], axis["stack_state"][1]
-    number = {key: state for state, key in enumerate(zip(stacks, places, strict=True))}
-    return [
-        number[stack, layer + 1]
-        for stack, layer in zip(states.stack, states.stack_layer, strict=True)
-    ]
+    """Give the number of the state after each layer, ``[layer]``; see ``state_axis``."""
+    stacks = list(dict.fromkeys(states.stack.tolist()))  # each has a state before its first layer
+    return [layer + stacks.index(stack) + 1 for layer, stack in enumerate(states.stack.tolist())]
 
 
 def _chosen(text: Tokens, segments: NDArray[np.int64]) -> Tokens:
@@ -186,11 +183,10 @@ def _chosen(text: Tokens, segments: NDArray[np.int64]) -> Tokens:
     lengths = np.bincount(text.segment, minlength=len(text.segment_ids))
     starts = np.cumsum(lengths) - lengths
     rows = np.concatenate([np.arange(starts[s], starts[s] + lengths[s]) for s in segments])
-    columns = {name: getattr(text, name)[rows] for name in ("token_id", "position", "end")}
+    columns = ("token_id", "position", "end", "ends_prefix")
     return replace(
         text,
-        **columns,
-        ends_prefix=text.ends_prefix[rows],
+        **{name: getattr(text, name)[rows] for name in columns},
         segment=np.repeat(np.arange(len(segments), dtype=np.int32), lengths[segments]),
         segment_ids=[text.segment_ids[s] for s in segments],
     )

@@ -1,8 +1,8 @@
 """Overlap between the neurons that methods name for a language, compared with chance.
 
-The null model is hypergeometric: in each layer, both sets keep their sizes and are drawn
-independently from the layer's neurons. The null model over all layers keeps layers as strata,
-because methods agree on *layers* more easily than on neurons.
+The null model is hypergeometric: in each layer, two sets of the methods' sizes are drawn
+independently from the layer's neurons. Over all layers, sets keep their size in every layer (layers
+are strata), because methods agree on *layers* more easily than on neurons.
 """
 
 from collections.abc import Iterable
@@ -19,15 +19,6 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.measures.axes import coordinates_of, layer_widths
 
 SOURCE = "Fisher's exact test, stratified by layer"
-PAIR = ("method", "method_other", "language")
-SHARE, PROBABILITY = "share of the neurons of either", "probability"
-BY_LAYER = {"jaccard": SHARE, "expected_jaccard": SHARE, "p_value": PROBABILITY}
-OVER_LAYERS = {
-    "jaccard_all": SHARE,
-    "expected_all": SHARE,
-    "p_value_all": PROBABILITY,
-    "p_value_holm": PROBABILITY,
-}
 
 Values = NDArray[np.float64]
 
@@ -65,9 +56,9 @@ def agreement(named: xr.DataArray, looked_at: xr.DataArray) -> xr.Dataset:
     methods, languages, layers, _ = chosen.shape
     population = layer_widths(named)
     sizes = chosen.sum(axis=3)
-    shared = np.stack([(chosen & one).sum(axis=3) for one in chosen])
+    shared = np.stack([(chosen & of_method).sum(axis=3) for of_method in chosen])
     by_layer = np.full((3, methods, methods, languages, layers), np.nan)
-    in_all = np.full((3, methods, methods, languages), np.nan)
+    over_layers = np.full((3, methods, methods, languages), np.nan)
     for a, b in combinations(range(methods), 2):
         both = np.flatnonzero(looked[a] & looked[b])
         for language in range(languages):
@@ -82,15 +73,37 @@ def agreement(named: xr.DataArray, looked_at: xr.DataArray) -> xr.Dataset:
             ]
             for layer, stratum in zip(both, strata, strict=True):
                 by_layer[:, [a, b], [b, a], language, layer] = _column(compare([stratum]))
-            in_all[:, [a, b], [b, a], language] = _column(compare(strata))
-    p_all = in_all[2].copy()
+            over_layers[:, [a, b], [b, a], language] = _column(compare(strata))
+    p_holm = over_layers[2].copy()
     first, second = np.triu_indices(methods, 1)
-    p_all[first, second] = p_all[second, first] = holm(p_all[first, second])
-    return _dataset(named, sizes, shared, by_layer, np.concatenate([in_all, p_all[None]]))
+    p_holm[first, second] = p_holm[second, first] = holm(p_holm[first, second])
+    pair = ("method", "method_other", "language")
+    neurons = {"units": "neurons"}
+    share = {"units": "share of the neurons of either", "source": SOURCE}
+    probability = {"units": "probability", "source": SOURCE}
+    return xr.Dataset(
+        {
+            "neurons": (("method", "language", "layer"), sizes, neurons),
+            "shared": ((*pair, "layer"), shared, neurons),
+            "jaccard": ((*pair, "layer"), by_layer[0], share),
+            "expected_jaccard": ((*pair, "layer"), by_layer[1], share),
+            "p_value": ((*pair, "layer"), by_layer[2], probability),
+            "jaccard_all": (pair, over_layers[0], share),
+            "expected_all": (pair, over_layers[1], share),
+            "p_value_all": (pair, over_layers[2], probability),
+            "p_value_holm": (pair, p_holm, probability),
+        },
+        coords={
+            **coordinates_of(named, "layer"),
+            **coordinates_of(named, "language"),
+            "method": named["method"].values,
+            "method_other": named["method"].values,
+        },
+    )
 
 
-def _column(values: tuple[float, float, float]) -> Values:
-    return np.array(values)[:, None]
+def _column(comparison: tuple[float, float, float]) -> Values:
+    return np.array(comparison)[:, None]
 
 
 def compare(strata: Iterable[Sets]) -> tuple[float, float, float]:
@@ -100,19 +113,20 @@ def compare(strata: Iterable[Sets]) -> tuple[float, float, float]:
         strata: sizes of the two sets in each layer; the null model keeps them.
 
     Returns:
-        shared / (first + second - shared) of the sums over strata; its exact expectation; and the
-        probability of at least as many shared neurons by chance. The expectation and the
-        probability use the distribution of the sum of the strata's hypergeometric variables. All
-        are NaN if a set is empty in every stratum. A p-value below 1e-308 is 0.
+        With the sums over strata: shared / (first + second - shared); its exact expectation; and
+        the probability of at least as many shared neurons by chance. By chance, the shared neurons
+        are a sum of hypergeometric variables, one of each stratum. All are NaN if a set is empty in
+        every stratum. A p-value below 1e-308 is 0.
     """
     strata = list(strata)
-    first, second, shared = (
-        sum(getattr(one, name) for one in strata) for name in ("first", "second", "shared")
-    )
+    first = sum(sets.first for sets in strata)
+    second = sum(sets.second for sets in strata)
+    shared = sum(sets.shared for sets in strata)
     if not first or not second:
         return np.nan, np.nan, np.nan
     chance: Values = reduce(
-        np.convolve, (shared_by_chance(one.population, one.first, one.second) for one in strata)
+        np.convolve,
+        (shared_by_chance(sets.population, sets.first, sets.second) for sets in strata),
     )
     numbers = np.arange(chance.size)
     expected = float(chance @ (numbers / (first + second - numbers)))
@@ -168,14 +182,12 @@ def holm(p_values: Values) -> Values:
     p = p_values[tested]
     order = np.argsort(p, kind="stable")
     steps = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
-    own = np.empty(p.size)
-    own[order] = np.minimum(steps, 1)
-    corrected[tested] = own
+    corrected[tested] = np.minimum(steps, 1)[np.argsort(order)]
     return corrected
 
 
 def named_by_several(named: xr.DataArray, minimum: int) -> tuple[NDArray[np.intp], ...]:
-    """Find the neurons that several methods name for a language.
+    """Find the neurons that at least ``minimum`` methods name for a language.
 
     Args:
         named: whether a method names a neuron for a language, bool
@@ -190,36 +202,3 @@ def named_by_several(named: xr.DataArray, minimum: int) -> tuple[NDArray[np.intp
     language, layer, neuron = np.nonzero(methods >= minimum)
     order = np.lexsort((neuron, layer, -methods[language, layer, neuron], language))
     return language[order], layer[order], neuron[order]
-
-
-def _dataset(
-    named: xr.DataArray,
-    sizes: NDArray[np.int64],
-    shared: NDArray[np.int64],
-    by_layer: Values,
-    in_all: Values,
-) -> xr.Dataset:
-    units = {"units": "neurons"}
-    return xr.Dataset(
-        {
-            "neurons": (("method", "language", "layer"), sizes, units),
-            "shared": ((*PAIR, "layer"), shared, units),
-            **_variables(BY_LAYER, by_layer, (*PAIR, "layer")),
-            **_variables(OVER_LAYERS, in_all, PAIR),
-        },
-        coords={
-            **coordinates_of(named, "layer"),
-            **coordinates_of(named, "language"),
-            "method": named["method"].values,
-            "method_other": named["method"].values,
-        },
-    )
-
-
-def _variables(
-    units: dict[str, str], values: Values, dims: tuple[str, ...]
-) -> dict[str, tuple[tuple[str, ...], Values, dict[str, str]]]:
-    return {
-        name: (dims, one, {"units": unit, "source": SOURCE})
-        for (name, unit), one in zip(units.items(), values, strict=True)
-    }

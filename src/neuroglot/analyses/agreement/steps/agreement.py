@@ -62,16 +62,16 @@ def compute(inputs: AgreementInputs, settings: AgreementStepSettings) -> xr.Data
     methods, languages = settings.methods, settings.languages
     named = _named(inputs, settings)
     looked = xr.DataArray(
-        np.array([looked_at(one, inputs.naming(one.analysis)) for one in methods]),
+        [looked_at(method, inputs.naming(method.analysis)) for method in methods],
         dims=("method", "layer"),
         attrs={"units": "true or false"},
     )
     language, layer, neuron = named_by_several(named, settings.minimum_methods)
-    own = [languages[index] for index in language]
+    entry_language = [languages[index] for index in language]
     tokens, texts = _tokens(inputs, settings, layer, neuron)
     return agreement(named, looked).assign(
         looked_at=looked,
-        entry_language=("entry", np.array(own, str), {"units": "language tag"}),
+        entry_language=("entry", np.array(entry_language, str), {"units": "language tag"}),
         entry_layer=("entry", layer, {"units": "index of layer"}),
         entry_neuron=("entry", neuron, {"units": "index of neuron"}),
         entry_named=(
@@ -79,7 +79,7 @@ def compute(inputs: AgreementInputs, settings: AgreementStepSettings) -> xr.Data
             named.to_numpy()[:, language, layer, neuron],
             {"units": "true or false"},
         ),
-        **_known(inputs, analyses_of(methods), own, layer, neuron),
+        **_known(inputs, analyses_of(methods), entry_language, layer, neuron),
         top_token=(("entry", "place"), tokens, {"units": "token id"}),
         top_text=(("entry", "place"), texts, {"units": "text"}),
     )
@@ -91,9 +91,9 @@ def _named(inputs: AgreementInputs, settings: AgreementStepSettings) -> xr.DataA
     named = np.zeros((len(methods), len(languages), card.layers, card.widest), bool)
     for row, method in enumerate(methods):
         reductions = inputs.naming(method.analysis)
-        found = named_neurons(method, reductions, languages, settings.top_fraction)
-        for language, own in found.items():
-            named[row, languages.index(language)] = own
+        masks = named_neurons(method, reductions, languages, settings.top_fraction)
+        for language, mask in masks.items():
+            named[row, languages.index(language)] = mask
     stacks = [(name, layer) for name, size in card.stacks.items() for layer in range(size)]
     return xr.DataArray(
         named,
@@ -112,11 +112,11 @@ def _named(inputs: AgreementInputs, settings: AgreementStepSettings) -> xr.DataA
 def _known(
     inputs: AgreementInputs,
     analyses: Sequence[str],
-    own: Sequence[str],
+    languages: Sequence[str],
     layer: Places,
     neuron: Places,
 ) -> dict[str, Any]:
-    """Look up the compared analyses' results for each entry's neuron in its language.
+    """Look up the compared analyses' results for each entry's neuron in the entry's language.
 
     - ``frequency``: LAPE's activation probability, and ``frequency_others``, the highest
       probability in another language; NaN if unknown.
@@ -127,42 +127,37 @@ def _known(
 
     def read(analysis: str, step: str, name: str) -> xr.DataArray:
         """Read a variable at the entries' neurons, [language, entry]."""
-        data = store.open_dataset(inputs.reductions[analysis][step], "reduction")[name]
+        variable = store.open_dataset(inputs.reductions[analysis][step], "reduction")[name]
         at = {"layer": ("entry", layer), "neuron": ("entry", neuron)}
-        return data.isel(at).transpose("language", "entry")
+        return variable.isel(at).transpose("language", "entry")
 
-    nan = np.full(len(own), np.nan, np.float32)
-    unknown = np.full(len(own), UNKNOWN, np.int32)
-    found: dict[str, NDArray[Any]] = {
-        "frequency": nan,
-        "frequency_others": nan,
-        "expert": unknown,
-        "specific_items": unknown,
-    }
+    frequency = frequency_others = np.full(len(languages), np.nan, np.float32)
+    expert = specific_items = np.full(len(languages), UNKNOWN, np.int32)
     if "lape" in analyses:
         probability = read("lape", "neurons", "activation_probability")
-        found["frequency"] = _of_own(probability, own, np.nan)
-        found["frequency_others"] = _of_own(highest_elsewhere(probability), own, np.nan)
+        frequency = _in_own_language(probability, languages, np.nan)
+        frequency_others = _in_own_language(highest_elsewhere(probability), languages, np.nan)
     if "experts" in analyses:
         partition = read_partition(inputs.naming("experts").parts("partition"))
-        found["expert"] = partition.to_numpy()[layer, neuron]
+        expert = partition.to_numpy()[layer, neuron]
     if "sharing" in analyses:
-        specific = read("sharing", "kinds", "specific")
-        found["specific_items"] = _of_own(specific.astype(np.int32), own, UNKNOWN)
-    units = {
-        "frequency": "share of tokens",
-        "frequency_others": "share of tokens",
-        "expert": "index of expert",
-        "specific_items": "items",
+        specific = read("sharing", "kinds", "specific").astype(np.int32)
+        specific_items = _in_own_language(specific, languages, UNKNOWN)
+    return {
+        "frequency": ("entry", frequency, {"units": "share of tokens"}),
+        "frequency_others": ("entry", frequency_others, {"units": "share of tokens"}),
+        "expert": ("entry", expert, {"units": "index of expert"}),
+        "specific_items": ("entry", specific_items, {"units": "items"}),
     }
-    return {name: ("entry", found[name], {"units": unit}) for name, unit in units.items()}
 
 
-def _of_own(values: xr.DataArray, own: Sequence[str], missing: float) -> NDArray[Any]:
-    """Select each entry's value in its own language, from [language, entry]."""
-    rows = {language: row for row, language in enumerate(dict.fromkeys(own))}
-    there = values.reindex(language=list(rows), fill_value=missing).to_numpy()
-    return there[[rows[one] for one in own], np.arange(len(own))]
+def _in_own_language(
+    values: xr.DataArray, languages: Sequence[str], missing: float
+) -> NDArray[Any]:
+    """Select each entry's value in the entry's language, from [language, entry]."""
+    rows = {language: row for row, language in enumerate(dict.fromkeys(languages))}
+    of_rows = values.reindex(language=list(rows), fill_value=missing).to_numpy()
+    return of_rows[[rows[language] for language in languages], np.arange(len(languages))]
 
 
 def _tokens(
@@ -173,8 +168,8 @@ def _tokens(
         return np.empty((0, TOKENS), np.int32), np.empty((0, TOKENS), "U1")
     pairs, entry = np.unique(np.stack([layer, neuron]), axis=1, return_inverse=True)
     model = load(inputs.model, settings.device, settings.dtype)
-    chosen = {int(one): pairs[1, pairs[0] == one] for one in np.unique(pairs[0])}
-    tokens = written_tokens(model, chosen, TOKENS)[entry.ravel()]
+    neurons = {int(place): pairs[1, pairs[0] == place] for place in np.unique(pairs[0])}
+    tokens = written_tokens(model, neurons, TOKENS)[entry.ravel()]
     tokenizer = read_tokenizer(inputs.model)
     texts = np.array(token_texts(tokenizer, tokens.ravel()), str)
     return tokens, texts.reshape(tokens.shape)
@@ -187,15 +182,14 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
 
 def _agreement(data: xr.Dataset) -> pd.DataFrame:
     """List each pair once, if both methods name neurons; "all" marks lines over all layers."""
-    own, looked = data["neurons"], data["looked_at"]
-    other = {"method": "method_other"}
+    neurons, looked, other = data["neurons"], data["looked_at"], {"method": "method_other"}
     sets = xr.Dataset(
-        {"neurons": own, "neurons_other": own.rename(other), "shared": data["shared"]}
+        {"neurons": neurons, "neurons_other": neurons.rename(other), "shared": data["shared"]}
     )
     by_layer = sets.assign(
         {name: data[name] for name in ("jaccard", "expected_jaccard", "p_value")}
     )
-    over = (
+    over_layers = (
         sets.where(looked & looked.rename(other))
         .sum("layer")
         .assign(
@@ -205,11 +199,11 @@ def _agreement(data: xr.Dataset) -> pd.DataFrame:
             p_value_holm=data["p_value_holm"],
         )
     )
-    table = pd.concat([_pairs(by_layer), _pairs(over).assign(layer=ALL)], ignore_index=True)
+    table = pd.concat([_pairs(by_layer), _pairs(over_layers).assign(layer=ALL)], ignore_index=True)
     order = {language: place for place, language in enumerate(data["language"].values)}
-    columns = ["language", "method", "method_other", "layer", *map(str, sets.data_vars)]
+    columns = ["language", "method", "method_other", "layer", *COUNTS]
     columns += ["jaccard", "expected_jaccard", "p_value", "p_value_holm"]
-    return table[columns].sort_values("language", key=lambda one: one.map(order), kind="stable")
+    return table[columns].sort_values("language", key=lambda tags: tags.map(order), kind="stable")
 
 
 def _pairs(data: xr.Dataset) -> pd.DataFrame:
@@ -223,17 +217,18 @@ def _pairs(data: xr.Dataset) -> pd.DataFrame:
 def _neurons(data: xr.Dataset) -> pd.DataFrame:
     """List the neurons that enough methods name, by language; most methods first."""
     methods, named = data["method"].values, data["entry_named"].transpose("entry", "method").values
-    numbers = {name: pd.Series(data[name].values) for name in ("expert", "specific_items")}
+    expert, items = pd.Series(data["expert"].values), pd.Series(data["specific_items"].values)
     return pd.DataFrame(
         {
             "language": data["entry_language"].values,
             "layer": data["entry_layer"].values + 1,  # tables, like figures, count from 1
             "neuron": data["entry_neuron"].values,
             "methods": named.sum(axis=1),
-            "named_by": [";".join(methods[own]) for own in named],
+            "named_by": [";".join(methods[mask]) for mask in named],
             "frequency": data["frequency"].values,
             "frequency_others": data["frequency_others"].values,
-            **{name: own.where(own != UNKNOWN).astype("Int64") for name, own in numbers.items()},
+            "expert": expert.where(expert != UNKNOWN).astype("Int64"),
+            "specific_items": items.where(items != UNKNOWN).astype("Int64"),
             "top_tokens": [" ".join(texts) for texts in data["top_text"].values],
         }
     )

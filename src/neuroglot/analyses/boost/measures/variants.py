@@ -42,17 +42,17 @@ def language_shares(detected: xr.DataArray, code: xr.DataArray) -> xr.Dataset:
     )
 
 
-def perplexities(values: xr.DataArray) -> xr.DataArray:
-    """Turn perplexities [chosen, ...] into variants; draws are averaged as logarithms."""
-    ordered = values.transpose("chosen", ...)
+def perplexities(of_chosen: xr.DataArray) -> xr.DataArray:
+    """Turn perplexities [chosen, ...] into [variant, ...]; draws are averaged as logarithms."""
+    ordered = of_chosen.transpose("chosen", ...)
     boosted = ordered.isel(chosen=0, drop=True)
     random = boosted.copy(data=geometric_mean(ordered[1:].to_numpy()))
     return _concatenated(boosted, random).assign_attrs(units="perplexity")
 
 
-def _variants(values: xr.DataArray) -> xr.DataArray:
-    random = values.isel(chosen=slice(1, None)).mean("chosen")
-    return _concatenated(values.isel(chosen=0, drop=True), random)
+def _variants(of_chosen: xr.DataArray) -> xr.DataArray:
+    random = of_chosen.isel(chosen=slice(1, None)).mean("chosen")
+    return _concatenated(of_chosen.isel(chosen=0, drop=True), random)
 
 
 def _concatenated(boosted: xr.DataArray, random: xr.DataArray) -> xr.DataArray:

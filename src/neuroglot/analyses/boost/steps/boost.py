@@ -21,12 +21,12 @@ PROMPTED = ("pivot", "own")
 STATED = ("prompts", "prompt_tokens", "new_tokens", "random_seeds")
 
 VARIABLES: Mapping[str, str] = {
-    "prompted": "whose prompt is gone on from: the pivot's or the language's own",
+    "prompted": "whose prompt the model continues: the pivot's or the language's own",
     "chosen": "what is multiplied: the language's neurons, or a draw of as many random ones",
     "variant": "the same, with the draws of random neurons taken together",
     "factor": "what the neurons are multiplied by; 1 is the model as it is",
     "item": "number of the prompt, from 1",
-    "prompt": "beginning of a held-out segment that is gone on from",
+    "prompt": "beginning of a held-out segment, which the model continues",
     "continuation": "what the model writes next; empty where nothing was asked for",
     "detected": "language that the continuation is identified as; und in no language, empty where "
     "nothing was asked for",
@@ -50,25 +50,24 @@ def compute(inputs: BoostInputs, settings: BoostStepSettings) -> xr.Dataset:
     """
     languages, pivot = settings.languages, settings.pivot
     named = named_neurons(settings.method, inputs.naming, languages, settings.top_fraction)
-    neurons = {one: chosen for one, chosen in named.items() if chosen.any()}
+    neurons = {language: mask for language, mask in named.items() if mask.any()}
     texts = read_texts(inputs, settings, list(dict.fromkeys([*languages, pivot])))
     experiment = Experiment(inputs, settings, texts)
     boosted: dict[str, Piece] = {}
     with progress(1 + len(neurons), "sets of neurons", f"{inputs.model.name} boost") as bar:
         plain = experiment.plain()
         bar.update()
-        for language, chosen in neurons.items():
-            prompted = [one for one, _ in _prompts_of(language, pivot)]
-            boosted[language] = experiment.boosted(language, prompted, chosen)
+        for language, mask in neurons.items():
+            sources = list(_prompts_of(language, pivot))
+            boosted[language] = experiment.boosted(language, sources, mask)
             bar.update()
     written = _gathered(settings, plain, boosted)
     detected = _identified(written["continuation"])
-    codes = {one: code_of(one, settings.language_table[one].script) for one in languages}
-    code = xr.DataArray([codes[one] or NOT_WRITTEN for one in languages], {"language": languages})
-    counts = {
-        "neurons": [int(named[one].sum()) if one in named else 0 for one in languages],
-        "tokens": [int(plain[one]["tokens"]) for one in languages],
-    }
+    scripts = {language: settings.language_table[language].script for language in languages}
+    codes = {language: code_of(language, script) for language, script in scripts.items()}
+    code = xr.DataArray([code or NOT_WRITTEN for code in codes.values()], {"language": languages})
+    numbers = [int(np.sum(neurons.get(language, 0))) for language in languages]
+    tokens = [int(plain[language]["tokens"]) for language in languages]
     data = xr.Dataset(
         {
             "prompt": written["prompt"].assign_attrs(units="text"),
@@ -76,21 +75,21 @@ def compute(inputs: BoostInputs, settings: BoostStepSettings) -> xr.Dataset:
             "detected": detected.assign_attrs(units="ISO 639-1 code"),
             **language_shares(detected, code),
             "perplexity": perplexities(written["perplexity"]),
-            "neurons": ("language", counts["neurons"], {"units": "neurons"}),
-            "predicted_tokens": ("language", counts["tokens"], {"units": "tokens"}),
+            "neurons": ("language", numbers, {"units": "neurons"}),
+            "predicted_tokens": ("language", tokens, {"units": "tokens"}),
         },
         attrs={
             "method": settings.method.name,
-            "unidentified": [one for one, found in codes.items() if found is None],
+            "unidentified": [language for language, code in codes.items() if code is None],
             **{key: getattr(settings, key) for key in STATED},
         },
     )
     return data.fillna({"prompt": "", "continuation": ""})
 
 
-def _prompts_of(language: str, pivot: str) -> list[tuple[str, str]]:
-    """List the languages whose prompts a boosted model continues, with their roles."""
-    return [(pivot, "pivot"), (language, "own")] if language != pivot else [(language, "own")]
+def _prompts_of(language: str, pivot: str) -> dict[str, str]:
+    """Give the languages whose prompts a boosted model continues, and what ``prompted`` says."""
+    return {pivot: "pivot", language: "own"}  # the pivot's prompts are its own
 
 
 def _gathered(
@@ -109,30 +108,29 @@ def _gathered(
         "language": settings.languages,
         "item": np.arange(1, settings.prompts + 1),
     }
-    texts = xr.DataArray(np.full([len(one) for one in coords.values()], None, object), coords)
+    texts = xr.DataArray(np.full([*map(len, coords.values())], None, object), coords)
     prompts = texts.isel(chosen=0, factor=0, drop=True).copy()
     values = xr.full_like(texts[0, ..., 0].drop_vars(("prompted", "item")), np.nan, float)
     for language in settings.languages:
-        asked = _prompts_of(language, settings.pivot)
-        for of, prompted in asked:
-            one = {"prompted": prompted, "language": language}
-            prompts.loc[one] = plain[of]["prompt"]
-            texts.loc[{**one, "factor": PLAIN}] = plain[of]["continuation"]
+        sources = _prompts_of(language, settings.pivot)
+        for source, prompted in sources.items():
+            place = {"prompted": prompted, "language": language}
+            prompts.loc[place] = plain[source]["prompt"]
+            texts.loc[{**place, "factor": PLAIN}] = plain[source]["continuation"]
         values.loc[{"language": language, "factor": PLAIN}] = plain[language]["perplexity"]
-        if own := boosted.get(language):
+        if of_language := boosted.get(language):
             every: dict[str, Any] = {"language": language, "factor": others}
-            values.loc[every] = own["perplexity"]
-            every["prompted"] = [prompted for _, prompted in asked]
-            texts.loc[every] = own["continuation"]
+            values.loc[every] = of_language["perplexity"]
+            texts.loc[{**every, "prompted": [*sources.values()]}] = of_language["continuation"]
     return xr.Dataset({"prompt": prompts, "continuation": texts, "perplexity": values})
 
 
 def _identified(texts: xr.DataArray) -> xr.DataArray:
     """Identify the language of each text."""
     written = texts.notnull().to_numpy()
-    found = np.full(written.shape, NOT_WRITTEN, object)
-    found[written] = identify(texts.to_numpy()[written])
-    return texts.copy(data=found)
+    detected = np.full(written.shape, NOT_WRITTEN, object)
+    detected[written] = identify(texts.to_numpy()[written])
+    return texts.copy(data=detected)
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:

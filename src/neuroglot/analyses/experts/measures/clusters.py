@@ -35,16 +35,9 @@ def equal_size_clusters(rows: NDArray[np.floating], n: int, seed: int) -> NDArra
         neurons.
 
     Raises:
-        NeuroglotError: ``rows`` is not a matrix or not finite, or ``n`` is out of range.
+        NeuroglotError: a weight is not finite.
     """
-    if rows.ndim != 2:
-        raise NeuroglotError(f"clustering needs weights [neuron, hidden], found {rows.shape}")
     neurons = len(rows)
-    if not 1 <= n <= neurons:
-        raise NeuroglotError(
-            f"experts_per_layer is {n}, but a layer has {neurons} neurons: "
-            f"set it between 1 and {neurons}"
-        )
     broken = int((~np.isfinite(rows)).any(axis=1).sum())
     if broken:
         raise NeuroglotError(

@@ -1,11 +1,9 @@
-"""Experts, which are clusters of neurons: the active experts of a token, and sharing by languages.
+"""Experts, clusters of a layer's neurons: those active at a token, and those of each language.
 
 Functions on single tokens take numpy arrays and torch tensors on any device. They add in float64
 and in one fixed order, so that a token's result is bitwise independent of the other tokens and of
 the library. The other functions take and return xarray objects.
 """
-
-from typing import get_args
 
 import numpy as np
 import xarray as xr
@@ -14,14 +12,20 @@ from numpy.typing import NDArray
 from scipy.special import rel_entr
 
 from neuroglot.analyses.experts.settings import Score
-from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.measures.controls import matched_random
 from neuroglot.measures.finite import check_finite
 from neuroglot.measures.kernels import Array
+from neuroglot.measures.selection import first_highest
 
-SCORES: tuple[Score, ...] = get_args(Score)
 SMOOTHING = 1e-12
+
+METRICS = {
+    "euclidean": "Euclidean distance",
+    "kl_divergence": "nats",
+    "pearson": "Pearson's r",
+}
+"""Units of the metrics that compare two languages."""
 
 NO_EXPERT = -1
 """Expert of padding neurons, in layers with fewer neurons than the widest layer."""
@@ -36,15 +40,7 @@ def members(expert: NDArray[np.integer], n: int) -> NDArray[np.int64]:
     Args:
         expert: each neuron's expert, [neuron], between 0 and ``n`` - 1.
         n: number of experts.
-
-    Raises:
-        NeuroglotError: a neuron's expert is out of this range.
     """
-    if len(expert) == 0 or expert.min() < 0 or expert.max() >= n:
-        raise NeuroglotError(
-            f"a partition of {len(expert)} neurons does not number its experts 0 to {n - 1}: "
-            "make it again with the same experts_per_layer"
-        )
     sizes = np.bincount(expert, minlength=n)
     listed = np.full((n, sizes.max()), len(expert), dtype=np.int64)
     listed[np.arange(sizes.max()) < sizes[:, None]] = np.argsort(expert, kind="stable")
@@ -60,17 +56,12 @@ def expert_scores(act: Array, members: Array, score: Score = "signed") -> Array:
         score: ``signed`` sums the values, ``absolute`` their magnitudes, and ``positive`` the
             positive values. The paper defines the sum for ReLU models, which have no negative
             values.
-
-    Raises:
-        NeuroglotError: ``score`` is none of these.
     """
     xp = array_namespace(act)
     if score == "absolute":
         act = xp.abs(act)
     elif score == "positive":
         act = xp.clip(act, min=0)
-    elif score != "signed":
-        raise NeuroglotError(unknown_name("score", score, SCORES))
     experts, size = members.shape
     if experts * size > act.shape[1]:
         act = xp.concat([act, xp.zeros_like(act[:, :1])], axis=1)
@@ -83,13 +74,10 @@ def expert_scores(act: Array, members: Array, score: Score = "signed") -> Array:
 
 
 def standardise(scores: Array) -> Array:
-    """Compute each row's z-scores over one layer's experts (experts, section 3).
+    """Compute z-scores over one layer's experts, float64 [row, expert] (experts, section 3).
 
     z = (score - mean) / std with the population standard deviation. If all scores of a layer are
     equal, for example in a silent ReLU layer, the z-scores are 0.
-
-    Args:
-        scores: result of ``expert_scores``, float64 [row, expert].
     """
     xp = array_namespace(scores)
     experts = scores.shape[1]
@@ -115,18 +103,10 @@ def active(z: Array, fraction: float) -> Array:
         one. In a tie the lower index comes first: the lower layer, then the lower expert.
 
     Raises:
-        NeuroglotError: the fraction is out of range, or a z-score is not finite.
+        NeuroglotError: a z-score is not finite.
     """
-    xp = array_namespace(z)
-    if not 0 < fraction <= 1:
-        raise NeuroglotError(f"active_fraction is {fraction}: set it above 0 and at most 1")
     check_finite(z, "an expert's score")
-    count = max(1, round(fraction * z.shape[1]))
-    lowest = _highest(z, count)[:, None]
-    above = z > lowest
-    tied = z == lowest
-    places = count - xp.sum(above, axis=1)[:, None]
-    return above | (tied & (xp.cumulative_sum(xp.astype(tied, xp.int64), axis=1) <= places))
+    return first_highest(z, max(1, round(fraction * z.shape[1])))
 
 
 def active_count(z: Array, fraction: float, folds: Array) -> Array:
@@ -172,63 +152,14 @@ def expert_frequency(active_tokens: xr.DataArray, tokens: xr.DataArray) -> xr.Da
     Returns:
         float64 in [0, 1], of the shape of ``active_tokens``; NaN where there are no tokens.
     """
-    frequency = (active_tokens / tokens).rename("expert_frequency")
-    frequency.attrs = {"units": "share of tokens", "source": "figures 1 and 7 to 14, section 3"}
-    return frequency
-
-
-def euclidean(frequency: xr.DataArray) -> xr.DataArray:
-    """Compute the Euclidean distance of two languages' frequency matrices (experts, figure 2).
-
-    √Σ_layer,expert (f_a - f_b)², [language_a, language_b].
-    """
-    values = _matrices(frequency)
-    distance = np.stack([np.sqrt(((one - values) ** 2).sum(axis=(1, 2))) for one in values])
-    return _between_languages(frequency, distance, "euclidean", "Euclidean distance", "figure 2")
-
-
-def kl_divergence(frequency: xr.DataArray) -> xr.DataArray:
-    """Compute KL(a‖b) of the layers' expert distributions, summed over layers (experts, figure 5).
-
-    Each layer's frequencies are divided by their sum, smoothed by adding 1e-12 to each expert, and
-    divided by their sum again. A layer without any active expert becomes uniform, so that the
-    divergence of two such layers is 0.
-
-    Returns:
-        [language_a, language_b] in nats, of a from b: not symmetric, and 0 on the diagonal.
-    """
-    values = _matrices(frequency)
-    total = values.sum(axis=2, keepdims=True)
-    smoothed = values / np.where(total == 0, 1, total) + SMOOTHING
-    p = smoothed / smoothed.sum(axis=2, keepdims=True)
-    divergence = np.stack([rel_entr(one, p).sum(axis=(1, 2)) for one in p])
-    return _between_languages(
-        frequency, np.maximum(divergence, 0), "kl_divergence", "nats", "figure 5"
+    frequency = (active_tokens / tokens).rename("expert_frequency").drop_attrs()
+    return frequency.assign_attrs(
+        units="share of tokens", source="figures 1 and 7 to 14, section 3"
     )
 
 
-def pearson(frequency: xr.DataArray) -> xr.DataArray:
-    """Correlate two languages' frequencies in each layer and average over layers (figure 6).
-
-    A layer is left out of the mean if all its experts are equally frequent in one of the two
-    languages. NaN if every layer is left out.
-
-    Returns:
-        Pearson's r, [language_a, language_b] in [-1, 1].
-    """
-    values = _matrices(frequency)
-    centred = values - values.mean(axis=2, keepdims=True)
-    level = (values == values[..., :1]).all(axis=2, keepdims=True)
-    norm = np.where(level, np.nan, np.linalg.norm(centred, axis=2, keepdims=True))
-    unit = (centred / norm).transpose(1, 0, 2)  # [layer, language, expert]
-    r = np.clip(unit @ unit.transpose(0, 2, 1), -1, 1)  # [layer, language_a, language_b]
-    found = np.isfinite(r).sum(axis=0)
-    mean = np.nansum(r, axis=0) / np.where(found > 0, found, np.nan)
-    return _between_languages(frequency, mean, "pearson", "Pearson's r", "figure 6")
-
-
 def similarity(frequency: xr.DataArray) -> xr.DataArray:
-    """Compare every two languages by all three metrics (experts, section 4.2).
+    """Compare every two languages by each of ``METRICS`` (experts, section 4.2).
 
     Args:
         frequency: result of ``expert_frequency``, [language, layer, expert].
@@ -237,71 +168,97 @@ def similarity(frequency: xr.DataArray) -> xr.DataArray:
         [metric, language_a, language_b], see ``euclidean``, ``kl_divergence`` and ``pearson``. NaN
         where a language has no tokens.
     """
-    metrics = [euclidean(frequency), kl_divergence(frequency), pearson(frequency)]
-    names = [str(metric.name) for metric in metrics]
-    compared = xr.concat(metrics, xr.DataArray(names, dims="metric", name="metric"))
-    units = (
-        f"{name}: {metric.attrs['units']}" for name, metric in zip(names, metrics, strict=True)
+    ordered = frequency.transpose("language", "layer", "expert")
+    values = np.ascontiguousarray(ordered, dtype=np.float64)
+    languages = frequency["language"].to_numpy()
+    return xr.DataArray(
+        np.stack([euclidean(values), kl_divergence(values), pearson(values)]),
+        {"metric": list(METRICS), "language_a": languages, "language_b": languages},
+        name="similarity",
+        attrs={
+            "units": "; ".join(f"{metric}: {units}" for metric, units in METRICS.items()),
+            "source": "figures 2, 5 and 6, section 4.2",
+        },
     )
-    compared.attrs = {"units": "; ".join(units), "source": "figures 2, 5 and 6, section 4.2"}
-    return compared.rename("similarity")
+
+
+def euclidean(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the Euclidean distance of two languages' frequency matrices (experts, figure 2).
+
+    √Σ_layer,expert (f_a - f_b)², [language_a, language_b] from [language, layer, expert].
+    """
+    squares = [((of_language - frequency) ** 2).sum(axis=(1, 2)) for of_language in frequency]
+    distance: NDArray[np.float64] = np.sqrt(np.stack(squares))
+    return distance
+
+
+def kl_divergence(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute KL(a‖b) of the layers' ``distributions``, summed over layers (experts, figure 5).
+
+    Args:
+        frequency: [language, layer, expert].
+
+    Returns:
+        [language_a, language_b] in nats, of a from b: not symmetric, and 0 on the diagonal.
+    """
+    p = distributions(frequency)
+    terms = np.stack([rel_entr(of_language, p).sum(axis=(1, 2)) for of_language in p])
+    divergence: NDArray[np.float64] = np.maximum(terms, 0)
+    return divergence
+
+
+def distributions(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn the frequencies of each layer's experts into a distribution, [..., layer, expert].
+
+    A layer's frequencies are divided by their sum, smoothed by adding 1e-12 to each expert, and
+    divided by their sum again. A layer without any active expert becomes uniform, so that the
+    divergence of two such layers is 0.
+    """
+    total = frequency.sum(axis=-1, keepdims=True)
+    smoothed = frequency / np.where(total == 0, 1, total) + SMOOTHING
+    p: NDArray[np.float64] = smoothed / smoothed.sum(axis=-1, keepdims=True)
+    return p
+
+
+def pearson(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Correlate two languages' frequencies in each layer and average over layers (figure 6).
+
+    A layer is left out of the mean if all its experts are equally frequent in one of the two
+    languages. NaN if every layer is left out.
+
+    Args:
+        frequency: [..., language, layer, expert].
+
+    Returns:
+        Pearson's r, [..., language_a, language_b] in [-1, 1].
+    """
+    centred = frequency - frequency.mean(axis=-1, keepdims=True)
+    level = (frequency == frequency[..., :1]).all(axis=-1, keepdims=True)
+    norm = np.where(level, np.nan, np.linalg.norm(centred, axis=-1, keepdims=True))
+    unit = (centred / norm).swapaxes(-3, -2)  # [..., layer, language, expert]
+    r = np.clip(unit @ unit.swapaxes(-1, -2), -1, 1)  # [..., layer, language_a, language_b]
+    layers = np.isfinite(r).sum(axis=-3)
+    mean: NDArray[np.float64] = np.nansum(r, axis=-3) / np.where(layers > 0, layers, np.nan)
+    return mean
 
 
 def high_frequency(frequency: xr.DataArray, threshold: float) -> xr.DataArray:
     """Mark the experts with a frequency of at least ``threshold`` (experts, section 4.3).
 
-    Returns:
-        bool of the shape of ``frequency``; false where there are no tokens.
+    The result, bool of the same shape, is false where there are no tokens.
     """
     high = (frequency >= threshold).rename("high_frequency")
-    high.attrs = {"units": "true or false", "source": "section 4.3"}
-    return high
+    return high.assign_attrs(units="true or false", source="section 4.3")
 
 
-def shared_by(frequency: xr.DataArray, high_frequency: float = 0.05) -> xr.DataArray:
-    """Count the languages in which each expert has high frequency (experts, figure 3).
-
-    Args:
-        frequency: result of ``expert_frequency``, [language, layer, expert].
-        high_frequency: minimum share of tokens.
-
-    Returns:
-        int32 [layer, expert].
-    """
-    shared = (frequency >= high_frequency).sum("language").astype(np.int32).rename("shared_by")
-    shared.attrs = {"units": "languages", "source": "figure 3, section 4.3"}
-    return shared
+def shared_by(high: xr.DataArray) -> xr.DataArray:
+    """Count the languages in which an expert has ``high_frequency``, [layer, expert] (figure 3)."""
+    shared = high.sum("language").astype(np.int32).rename("shared_by")
+    return shared.assign_attrs(units="languages", source="figure 3, section 4.3")
 
 
-def shared_histogram(shared_by: xr.DataArray, n_languages: int) -> xr.DataArray:
-    """Count the experts by the number of languages that share them (experts, table 3).
-
-    Args:
-        shared_by: result of the function ``shared_by``, [layer, expert].
-        n_languages: number of languages.
-
-    Returns:
-        int64 [languages], for 0 to ``n_languages`` languages.
-    """
-    counts = np.bincount(shared_by.to_numpy().reshape(-1), minlength=n_languages + 1)
-    return xr.DataArray(
-        counts.astype(np.int64),
-        dims="languages",
-        coords={"languages": ("languages", np.arange(n_languages + 1), {"units": "languages"})},
-        name="shared_histogram",
-        attrs={"units": "experts", "source": "table 3, appendix D"},
-    )
-
-
-def own_experts(high: xr.DataArray) -> xr.DataArray:
-    """Mark the experts with high frequency in only one of the languages.
-
-    Args:
-        high: result of ``high_frequency``, bool [language, layer, expert].
-
-    Returns:
-        bool of the shape of ``high``.
-    """
+def specific_experts(high: xr.DataArray) -> xr.DataArray:
+    """Mark the experts with high frequency in only one language, [language, layer, expert]."""
     return high & (high.sum("language") == 1)
 
 
@@ -310,41 +267,28 @@ def neurons_of(expert: xr.DataArray, chosen: xr.DataArray) -> xr.DataArray:
 
     Args:
         expert: each neuron's expert, [layer, neuron]; ``NO_EXPERT`` for padding neurons.
-        chosen: bool [language, layer, expert].
+        chosen: bool [layer, expert] or [language, layer, expert].
 
     Returns:
-        bool [language, layer, neuron].
+        bool [layer, neuron] or [language, layer, neuron].
     """
     neurons: xr.DataArray = chosen.isel(layer=expert["layer"], expert=expert)
     return neurons.where(expert != NO_EXPERT, False)
 
 
 def kept_neurons(expert: xr.DataArray, high: xr.DataArray) -> list[NDArray[np.int64]]:
-    """List the neurons of one language's high-frequency experts (experts, section 4.4).
+    """List each layer's neurons of one language's high-frequency experts (experts, section 4.4).
 
-    Args:
-        expert: each neuron's expert, [layer, neuron]; ``NO_EXPERT`` for padding neurons.
-        high: the experts to keep, bool [layer, expert].
-
-    Returns:
-        The ascending indices of the neurons to keep, by layer.
+    Arguments as ``neurons_of``; indices ascend.
     """
-    of = expert.transpose("layer", "neuron").to_numpy()
-    keep = high.transpose("layer", "expert").to_numpy()
-    return [
-        np.flatnonzero(kept[own] & (own != NO_EXPERT)) for kept, own in zip(keep, of, strict=True)
-    ]
+    kept = neurons_of(expert, high).transpose("layer", "neuron")
+    return [np.flatnonzero(of_layer) for of_layer in kept]
 
 
 def random_experts(high: xr.DataArray, seed: int) -> xr.DataArray:
     """Draw as many random experts in each layer as in ``high``, the control of section 4.4.
 
-    Args:
-        high: one language's high-frequency experts, bool [layer, expert].
-        seed: seed of the draw.
-
-    Returns:
-        bool [layer, expert].
+    Both are one language's, bool [layer, expert].
     """
     high = high.transpose("layer", "expert")
     drawn = matched_random(high.to_numpy(), np.random.default_rng(seed), "all")
@@ -383,26 +327,3 @@ def _square_root(x: Array) -> Array:
     if is_torch_array(x) and str(device(x)) == "cpu":
         return xp.asarray(np.sqrt(x.numpy()))
     return xp.sqrt(x)
-
-
-def _highest(z: Array, count: int) -> Array:
-    """Get each row's ``count``-th highest value; a full sort would take several times as long."""
-    if is_torch_array(z):
-        return z.topk(count, dim=1, sorted=False).values.amin(dim=1)
-    return np.partition(z, z.shape[1] - count, axis=1)[:, z.shape[1] - count]
-
-
-def _matrices(frequency: xr.DataArray) -> NDArray[np.float64]:
-    ordered = frequency.transpose("language", "layer", "expert").to_numpy()
-    return np.ascontiguousarray(ordered, dtype=np.float64)
-
-
-def _between_languages(
-    frequency: xr.DataArray, values: NDArray[np.float64], name: str, units: str, figure: str
-) -> xr.DataArray:
-    pair = ("language_a", "language_b")
-    compared = xr.DataArray(values, dims=pair, name=name)
-    compared.attrs = {"units": units, "source": f"{figure}, section 4.2"}
-    if "language" not in frequency.coords:
-        return compared
-    return compared.assign_coords({side: frequency["language"].to_numpy() for side in pair})

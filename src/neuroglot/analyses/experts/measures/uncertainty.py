@@ -12,7 +12,12 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from neuroglot.analyses.experts.measures.experts import SMOOTHING, expert_frequency, similarity
+from neuroglot.analyses.experts.measures.experts import (
+    distributions,
+    expert_frequency,
+    pearson,
+    similarity,
+)
 from neuroglot.measures.bootstrap import (
     centred_percentiles,
     fold_weights,
@@ -41,14 +46,14 @@ def similarity_interval(
         Lower and upper bounds, [metric, language_a, language_b]; NaN where a language has no
         tokens.
     """
-    found = [_similarities(block) for block in _resampled(active, tokens, replicates, seed)]
-    every = np.concatenate(found)  # [replicate, metric, language_a, language_b]
+    blocks = _resampled(active, tokens, replicates, seed)
+    drawn = np.concatenate(list(map(_similarities, blocks)))
     estimate = similarity(expert_frequency(active.sum("fold"), tokens.sum("fold")))
-    whole = estimate.transpose("metric", "language_a", "language_b").to_numpy().ravel()
     folds = _folds(tokens)
-    pairs = np.broadcast_to(np.minimum.outer(folds, folds), every.shape[1:]).ravel()
-    bounds = centred_percentiles(every.reshape(len(every), -1).T, whole, pairs)
-    bounds = bounds.reshape(2, *every.shape[1:])
+    pairs = np.broadcast_to(np.minimum.outer(folds, folds), drawn.shape[1:]).ravel()
+    whole = estimate.transpose("metric", "language_a", "language_b").to_numpy().ravel()
+    bounds = centred_percentiles(drawn.reshape(len(drawn), -1).T, whole, pairs)
+    bounds = bounds.reshape(2, *estimate.shape)
     bounds[:, :2] = np.maximum(bounds[:, :2], 0)  # distances
     bounds[:, 2] = np.clip(bounds[:, 2], -1, 1)
     low, high = (estimate.copy(data=bound) for bound in bounds)
@@ -86,40 +91,36 @@ def sharing(
     """
     order = np.argsort(active["language"].to_numpy(), kind="stable")
     active, tokens = active.isel(language=order), tokens.isel(language=order)
-    observed = _shared(_frequency(active.sum("fold"), tokens.sum("fold")), high_frequency)
+    whole = expert_frequency(active.sum("fold"), tokens.sum("fold"))
+    ordered = whole.transpose("language", "layer", "expert").to_numpy()
+    observed = _shared(ordered[None], high_frequency)
     drawn = _joined(_resampled(active, tokens, replicates, seed), high_frequency)
     chance = _joined(_permuted(active, tokens, replicates, seed), high_frequency)
+    experts: dict[str, xr.Variable] = {}
+    attrs = {"units": "experts", "source": "section 4.3"}
     folds = int(_folds(tokens).max())
-    found: dict[str, tuple[str, NDArray[np.generic]]] = {}
     for name, dim in SHARING_DIMS.items():
-        found[name] = (dim, observed[name][0])
-        bounds = centred_percentiles(drawn[name].T, observed[name][0], folds)
-        bounds = np.maximum(bounds, 0)
-        found |= named_bounds(name, ((dim, bound) for bound in bounds))
-        null = f"{name}_null"
-        found[null] = (dim, chance[name].mean(axis=0))
-        found |= named_bounds(null, ((dim, bound) for bound in percentiles(chance[name].T)))
-        as_many = (chance[name] >= observed[name]).sum(axis=0)
-        found[f"{name}_p_value"] = (dim, (1 + as_many) / (1 + replicates))
+        number, by_chance = observed[name][0], chance[name]
+        bounds = np.maximum(centred_percentiles(drawn[name].T, number, folds), 0)
+        as_many = (by_chance >= number).sum(axis=0)
+        counted = {
+            name: number,
+            **named_bounds(name, bounds),
+            f"{name}_null": by_chance.mean(axis=0),
+            **named_bounds(f"{name}_null", percentiles(by_chance.T)),
+        }
+        experts |= {key: xr.Variable(dim, values, attrs) for key, values in counted.items()}
+        p_value = (1 + as_many) / (1 + replicates)
+        experts[f"{name}_p_value"] = xr.Variable(dim, p_value, attrs | {"units": "probability"})
     coords = {key: active.coords[key] for key in active.coords if key in ("language", "layer")}
     coords["languages"] = ("languages", np.arange(len(order) + 1), {"units": "languages"})
-    counted = xr.Dataset(found, coords).isel(language=np.argsort(order))
-    for key, value in counted.data_vars.items():
-        units = "probability" if str(key).endswith("_p_value") else "experts"
-        value.attrs = {"units": units, "source": "section 4.3"}
-    return counted
+    return xr.Dataset(experts, coords).isel(language=np.argsort(order))
 
 
 def _folds(tokens: xr.DataArray) -> NDArray[np.integer]:
     """Count the folds in which each language has tokens, [language]."""
     counted: NDArray[np.integer] = (tokens > 0).sum("fold").to_numpy()
     return counted
-
-
-def _frequency(active: xr.DataArray, tokens: xr.DataArray) -> Values:
-    """Frequencies ``[1, language, layer, expert]``, NaN where a language has no tokens."""
-    share = active / tokens.where(tokens > 0)
-    return share.transpose("language", "layer", "expert").to_numpy()[None]
 
 
 def _resampled(
@@ -146,9 +147,9 @@ def _permuted(
     stacked = counts.reshape(languages * folds, cells)
     generator = np.random.default_rng(seed)
     ends, ones = np.arange(languages + 1) * folds, np.ones(languages * folds)
-    own = np.tile(np.arange(languages), (folds, 1))
+    unpermuted = np.tile(np.arange(languages), (folds, 1))
     for _ in range(permutations):
-        taken = generator.permuted(own, axis=1)  # [fold, language]
+        taken = generator.permuted(unpermuted, axis=1)  # [fold, language]
         rows = taken.T * folds + np.arange(folds)  # [language, fold], in ``stacked``
         choice = csr_array((ones, rows.ravel(), ends), shape=(languages, len(stacked)))
         with np.errstate(invalid="ignore"):
@@ -170,21 +171,21 @@ def _shared(frequency: Values, threshold: float) -> dict[str, NDArray[np.int64]]
     """Count experts by the names of ``SHARING_DIMS``, from [replicate, language, layer, expert]."""
     high = frequency >= threshold
     number = high.sum(axis=1)
-    own = high & (number == 1)[:, None]
+    specific = high & (number == 1)[:, None]
     most = frequency.shape[1] + 1
     of_replicate = number.reshape(len(number), -1) + most * np.arange(len(number))[:, None]
     histogram = np.bincount(of_replicate.ravel(), minlength=most * len(number))
     return {
         "shared_histogram": histogram.reshape(len(number), most),
-        "specific": own.sum(axis=(2, 3)),
-        "specific_by_layer": own.sum(axis=(1, 3)),
+        "specific": specific.sum(axis=(2, 3)),
+        "specific_by_layer": specific.sum(axis=(1, 3)),
     }
 
 
 def _joined(blocks: Iterator[Values], threshold: float) -> dict[str, Values]:
     counted = [_shared(block, threshold) for block in blocks]
     return {
-        name: np.concatenate([one[name] for one in counted], dtype=np.float64)
+        name: np.concatenate([block[name] for block in counted], dtype=np.float64)
         for name in SHARING_DIMS
     }
 
@@ -192,7 +193,7 @@ def _joined(blocks: Iterator[Values], threshold: float) -> dict[str, Values]:
 def _similarities(frequency: Values) -> Values:
     """Compute similarities ``[replicate, metric, language_a, language_b]`` by matrix products."""
     flat = frequency.reshape(*frequency.shape[:2], -1)
-    by_metric = (_euclidean(flat), _kl_divergence(frequency), _pearson(frequency))
+    by_metric = (_euclidean(flat), _kl_divergence(frequency), pearson(frequency))
     return np.stack(by_metric, axis=1)
 
 
@@ -207,24 +208,10 @@ def _euclidean(flat: Values) -> Values:
 
 def _kl_divergence(frequency: Values) -> Values:
     """Σ p_a ln p_a − Σ p_a ln p_b, see ``experts.kl_divergence``."""
-    total = frequency.sum(axis=3, keepdims=True)
-    smoothed = frequency / np.where(total == 0, 1, total) + SMOOTHING
-    p = (smoothed / smoothed.sum(axis=3, keepdims=True)).reshape(*frequency.shape[:2], -1)
+    p = distributions(frequency).reshape(*frequency.shape[:2], -1)
     logarithm = np.log(p)
-    own = (p * logarithm).sum(axis=2)
-    return _with_diagonal(np.maximum(own[:, :, None] - p @ logarithm.swapaxes(1, 2), 0))
-
-
-def _pearson(frequency: Values) -> Values:
-    """Mean over layers, see ``experts.pearson``."""
-    centred = frequency - frequency.mean(axis=3, keepdims=True)
-    level = (frequency == frequency[..., :1]).all(axis=3, keepdims=True)
-    norm = np.where(level, np.nan, np.linalg.norm(centred, axis=3, keepdims=True))
-    unit = (centred / norm).swapaxes(1, 2)  # [replicate, layer, language, expert]
-    r = np.clip(unit @ unit.swapaxes(2, 3), -1, 1)
-    found = np.isfinite(r).sum(axis=1)
-    mean: Values = np.nansum(r, axis=1) / np.where(found > 0, found, np.nan)
-    return mean
+    within = (p * logarithm).sum(axis=2)[:, :, None]
+    return _with_diagonal(np.maximum(within - p @ logarithm.swapaxes(1, 2), 0))
 
 
 def _with_diagonal(distance: Values) -> Values:

@@ -43,29 +43,28 @@ def compute(inputs: FrequencyInputs, settings: FrequencySettings) -> xr.Dataset:
     frequency in only one language are compared with chance.
     """
     languages, replicates = settings.languages, settings.replicates
-    counted = read_routing(inputs.routing, languages)
-    by_fold = counted["active"], counted["tokens"]
+    routing = read_routing(inputs.routing, languages)
+    by_fold = routing["active"], routing["tokens"]
     active, tokens = (counts.sum("fold") for counts in by_fold)
     frequency = measure.expert_frequency(active, tokens)
     compared = measure.similarity(frequency)
-    shared_by = measure.shared_by(frequency, settings.high_frequency)
-    table = [settings.language_table[language] for language in languages]
+    high = measure.high_frequency(frequency, settings.high_frequency)
+    facts = [settings.language_table[language] for language in languages]
     return xr.Dataset(
         {
             **bounded("expert_frequency", frequency, ratio_interval(*by_fold, replicates)),
             "tokens": tokens.assign_attrs(units="tokens"),
             **bounded("similarity", compared, similarity_interval(*by_fold, replicates)),
-            "shared_by": shared_by,
-            "shared_histogram": measure.shared_histogram(shared_by, len(languages)),
+            "shared_by": measure.shared_by(high),
             **sharing(*by_fold, settings.high_frequency, replicates),
         },
         coords={
-            "family": ("language", [facts.family for facts in table]),
-            "genus": ("language", [facts.genus for facts in table]),
+            "family": ("language", [of_language.family for of_language in facts]),
+            "genus": ("language", [of_language.genus for of_language in facts]),
         },
         attrs={
             "high_frequency": settings.high_frequency,
-            "folds": counted.sizes["fold"],
+            "folds": routing.sizes["fold"],
             "replicates": replicates,
         },
     )

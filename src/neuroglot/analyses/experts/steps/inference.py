@@ -25,7 +25,7 @@ from neuroglot.analyses.held_out import HeldOut, read_held_out
 from neuroglot.analyses.pieces import Piece, piece
 from neuroglot.capture.generation import generate
 from neuroglot.capture.perplexity import negative_log_likelihood, perplexity, predicted
-from neuroglot.measures.bootstrap import named_bounds, perplexity_interval
+from neuroglot.measures.bootstrap import ENDS, named_bounds, perplexity_interval
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.models.slicing import parameters_saved, sliced
@@ -60,7 +60,7 @@ VARIABLES: Mapping[str, str] = {
     "parameters_saved": "share of all parameters that the model does without",
     "predicted_tokens": "tokens of held-out text that perplexity is over",
     "windows": "windows of held-out text, which are resampled for the intervals",
-    "prompt": "beginning of the held-out text that is gone on from",
+    "prompt": "beginning of the held-out text, which the model continues",
     "continuation": "what the model writes next",
 }
 
@@ -77,8 +77,8 @@ def compute(inputs: InferenceInputs, settings: InferenceSettings) -> xr.Dataset:
     pieces = []
     with progress(len(held_out), "languages", f"{inputs.model.name} experts") as bar:
         for text in held_out:
-            counted = routing.sel(language=text.language)
-            frequency = expert_frequency(counted["active"], counted["tokens"])
+            counts = routing.sel(language=text.language)
+            frequency = expert_frequency(counts["active"], counts["tokens"])
             high = high_frequency(frequency, settings.high_frequency)
             origin = digest(
                 [
@@ -97,7 +97,7 @@ def compute(inputs: InferenceInputs, settings: InferenceSettings) -> xr.Dataset:
 
 
 class _Experiment:
-    """The model, loaded when the first language needs it."""
+    """Runs the full and the sliced model, which is loaded when the first language needs it."""
 
     def __init__(
         self, inputs: InferenceInputs, settings: InferenceSettings, partition: xr.DataArray
@@ -113,37 +113,35 @@ class _Experiment:
             self._model = load(self._inputs.model, settings.device, settings.dtype)
             self._likelihood(text, text.windows[:1])  # the first pass also loads the weights
         kept = kept_neurons(self._partition, high)
-        seeds, rounds = settings.random_seeds, settings.speed_rounds
-        values = np.full((len(VARIANTS), seeds), np.nan)
-        speed = np.full((len(VARIANTS), seeds, rounds), np.nan)
-        nll = np.full((len(VARIANTS), seeds, len(text.windows)), np.nan)
-        for turn in range(rounds):
-            for variant, seed, keep in self._variants(high, kept, seeds):
+        shape = len(VARIANTS), settings.random_seeds
+        perplexities = np.full(shape, np.nan)
+        speed = np.full((*shape, settings.speed_rounds), np.nan)
+        nll = np.full((*shape, len(text.windows)), np.nan)
+        for turn in range(settings.speed_rounds):
+            for variant, seed, keep in self._variants(high, kept):
                 with sliced(self._model, keep) if keep is not None else nullcontext():
                     start = perf_counter()
                     total = self._likelihood(text, text.windows)
                     speed[variant, seed, turn] = text.windows.size / (perf_counter() - start)
-                tokens = len(text.windows) * predicted(text.windows, text.before)
-                values[variant, seed] = perplexity(total, tokens)
                 nll[variant, seed] = total
+                perplexities[variant, seed] = perplexity(total, text.predicted_tokens)
         saved = parameters_saved(self._model, kept)
         return {
-            "perplexity": values,
+            "perplexity": perplexities,
             "nll": nll,
             "tokens_per_second": speed,
             "expert_share": high.mean().values,
             "ffn_parameters_saved": np.array(saved.ffn),
             "parameters_saved": np.array(saved.all),
-            "predicted_tokens": np.array(tokens),
+            "predicted_tokens": np.array(text.predicted_tokens),
             **self._continuations(text, kept),
         }
 
-    def _variants(
-        self, high: xr.DataArray, kept: Keep, seeds: int
-    ) -> Iterator[tuple[int, int, Keep | None]]:
+    def _variants(self, high: xr.DataArray, kept: Keep) -> Iterator[tuple[int, int, Keep | None]]:
+        """Give the place in ``VARIANTS``, the seed and the neurons to keep; None keeps all."""
         yield 0, 0, None
         yield 1, 0, kept
-        for seed in range(seeds):
+        for seed in range(self._settings.random_seeds):
             yield 2, seed, kept_neurons(self._partition, random_experts(high, seed))
 
     def _likelihood(self, text: HeldOut, windows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -155,25 +153,25 @@ class _Experiment:
         """Let the full and the sliced model continue the start of the held-out text (table 5)."""
         settings = self._settings
         prompt = text.windows[0][: settings.prompt_tokens].tolist()
-        asked = [[*text.before, *prompt]], settings.continuation_tokens
-        full = generate(self._model, *asked)
+        start, new_tokens = [[*text.before, *prompt]], settings.continuation_tokens
+        written = generate(self._model, start, new_tokens)
         with sliced(self._model, kept):
-            high = generate(self._model, *asked)
+            written += generate(self._model, start, new_tokens)
         return {
             "prompt": np.array(self._tokenizer.decode(prompt)),
-            "continuation": np.array([self._tokenizer.decode(ids) for ids in (*full, *high)]),
+            "continuation": np.array([self._tokenizer.decode(ids) for ids in written]),
         }
 
 
 def _dataset(pieces: list[Piece], held_out: list[HeldOut], replicates: int) -> xr.Dataset:
-    for found, text in zip(pieces, held_out, strict=True):
+    for measured, text in zip(pieces, held_out, strict=True):
         tokens = predicted(text.windows, text.before)
-        bounds = perplexity_interval(found["nll"], tokens, replicates)
-        found.update(named_bounds("perplexity", bounds))
-        found["windows"] = np.array(len(text.windows))
-    dims: dict[str, tuple[tuple[str, ...], str]] = {
+        bounds = perplexity_interval(measured["nll"], tokens, replicates)
+        measured |= named_bounds("perplexity", bounds) | {"windows": np.array(len(text.windows))}
+    variables: dict[str, tuple[tuple[str, ...], str]] = {
         "perplexity": (("variant", "seed"), "perplexity"),
-        **named_bounds("perplexity", [(("variant",), "perplexity")] * 2),
+        "perplexity_low": (("variant",), "perplexity"),
+        "perplexity_high": (("variant",), "perplexity"),
         "windows": ((), "windows"),
         "tokens_per_second": (("variant", "seed", "round"), "tokens/s"),
         "expert_share": ((), "share of experts"),
@@ -186,11 +184,11 @@ def _dataset(pieces: list[Piece], held_out: list[HeldOut], replicates: int) -> x
     return xr.Dataset(
         {
             name: (
-                ("language", *own),
-                np.stack([found[name] for found in pieces]),
+                ("language", *dims),
+                np.stack([measured[name] for measured in pieces]),
                 {"units": units, "source": "section 4.4"},
             )
-            for name, (own, units) in dims.items()
+            for name, (dims, units) in variables.items()
         },
         coords={
             "language": [text.language for text in held_out],
@@ -206,16 +204,15 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     random = data["perplexity"].sel(variant="random")
     speed = data["tokens_per_second"].mean("round").mean("seed")
     relative = relative_speed(data["tokens_per_second"]).mean(("seed", "round"))
-    low, high = data["perplexity_low"], data["perplexity_high"]
     bounds = {
-        name: bound.sel(variant=variant)
+        f"perplexity_{variant}{end}": data[f"perplexity{end}"].sel(variant=variant)
         for variant in VARIANTS
-        for name, bound in named_bounds(f"perplexity_{variant}", (low, high)).items()
+        for end in ENDS
     }
     perplexities = pd.DataFrame(
         {
             "language": data["language"].values,
-            "name": [names.get(str(one), str(one)) for one in data["language"].values],
+            "name": [names.get(language, language) for language in data["language"].values],
             "expert_share": data["expert_share"],
             "ffn_parameters_saved": data["ffn_parameters_saved"],
             "parameters_saved": data["parameters_saved"],
@@ -224,7 +221,7 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
             "perplexity_random_mean": random.mean("seed"),
             "perplexity_random_std": random.std("seed"),
             **bounds,
-            **{f"tokens_per_second_{one}": speed.sel(variant=one) for one in VARIANTS},
+            **{f"tokens_per_second_{name}": speed.sel(variant=name) for name in VARIANTS},
             "speed_high_frequency": relative.sel(variant="high_frequency"),
             "speed_random": relative.sel(variant="random"),
             "predicted_tokens": data["predicted_tokens"],

@@ -16,7 +16,8 @@ from neuroglot.models.load import load
 from neuroglot.progress import progress
 
 VARIABLES: Mapping[str, str] = {
-    "expert": "expert of its layer that the neuron is of, counted from 0; -1 beyond its neurons",
+    "expert": "expert that the neuron belongs to, counted from 0 in each layer; -1 beyond the "
+    "layer's neurons",
 }
 
 
@@ -37,14 +38,14 @@ def compute(inputs: PartitionInputs, settings: PartitionSettings) -> xr.Dataset:
     # Keep the stored dtype: clustering reads one matrix at a time.
     layers = ffns(load(inputs.model, "cpu", card.dtype))
     chosen = [ffn for ffn in layers if block_of_layer[ffn.index] == settings.block]
-    found = np.full((len(chosen), card.widest), NO_EXPERT, np.int32)
+    expert = np.full((len(chosen), card.widest), NO_EXPERT, np.int32)
     with progress(len(chosen), "layers", f"{inputs.model.name} experts") as bar:
         for row, ffn in enumerate(chosen):
             weights = ffn.input_matrix().to("cpu", torch.float32).numpy()
-            found[row, : ffn.neurons] = equal_size_clusters(weights, experts, settings.seed)
+            expert[row, : ffn.neurons] = equal_size_clusters(weights, experts, settings.seed)
             bar.update()
     return xr.Dataset(
-        {"expert": (("layer", "neuron"), found, {"units": "index of expert"})},
+        {"expert": (("layer", "neuron"), expert, {"units": "index of expert"})},
         coords={
             "layer": [ffn.index for ffn in chosen],
             "stack": ("layer", [ffn.stack for ffn in chosen]),

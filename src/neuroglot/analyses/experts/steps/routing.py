@@ -28,7 +28,7 @@ Members = Sequence[NDArray[np.int64]]
 """The neurons of each expert, by layer: results of ``measures.experts.members``."""
 
 Counted = tuple[NDArray[np.int64], NDArray[np.int64], str]
-"""Numbers of tokens: activating experts, [layer, fold, expert]; all, [fold]; and the language."""
+"""Tokens that activate an expert, [layer, fold, expert]; all tokens, [fold]; and the language."""
 
 VARIABLES: Mapping[str, str] = {
     "active": "tokens of the fold's segments at which the expert is among the most active",
@@ -39,13 +39,17 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: RoutingInputs, settings: RoutingSettings) -> xr.Dataset:
     """Count on recorded rows or, if there are none, during a forward pass."""
     partition = read_partition(inputs.partition)
-    experts_of = (own[own != measure.NO_EXPERT] for own in partition.values)
-    members = [measure.members(own, settings.experts_per_layer) for own in experts_of]
-    match inputs.text:
-        case Path() as rows:
+    members = [
+        measure.members(expert[expert != measure.NO_EXPERT], settings.experts_per_layer)
+        for expert in partition.values
+    ]
+    match inputs.rows, inputs.model, inputs.tokens:
+        case Path() as rows, None, None:
             active, tokens, language = _from_rows(rows, members, settings)
-        case model, text:
+        case None, Path() as model, Path() as text:
             active, tokens, language = _from_forward(model, text, inputs.work, members, settings)
+        case _:
+            raise TypeError("routing reads either rows, or tokens and the model that reads them")
     return xr.Dataset(
         {
             "active": (("layer", "fold", "expert"), active, {"units": "tokens"}),
@@ -72,9 +76,9 @@ def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Count
         chunk = slice(start, min(start + ROWS, count))
         z = [
             measure.standardise(
-                measure.expert_scores(recorded.rows("act", layer, chunk), own, settings.score)
+                measure.expert_scores(recorded.rows("act", layer, chunk), of_layer, settings.score)
             )
-            for layer, own in enumerate(members)
+            for layer, of_layer in enumerate(members)
         ]
         of_fold = np.arange(folds)[:, None] == segment[chunk] % FOLDS
         total += measure.active_count(
@@ -90,16 +94,16 @@ def _from_forward(
     from neuroglot.capture.engine import Engine
     from neuroglot.models.load import load
 
-    read = read_tokens(text)
+    tokens = read_tokens(text)
     engine = Engine(load(model, settings.device, settings.dtype), work.execution)
-    tokens = measure.tokens_by_fold(read.segment, len(read.segment_ids))
+    by_fold = measure.tokens_by_fold(tokens.segment, len(tokens.segment_ids))
     counter = _collector(members, settings)
     recording = Recording(over="every token", cross_layer=(counter,))
     origin = store.read_completion(text).origin
     label = f"{origin['model']} experts {origin['language']}"
     # An interrupted pass stores its counts under the fingerprint of the recording.
-    sums = engine.run(read, recording, work.progress, label)
-    return sums["active_by_fold"][:, : len(tokens)], tokens, origin["language"]
+    sums = engine.run(tokens, recording, work.progress, label)
+    return sums["active_by_fold"][:, : len(by_fold)], by_fold, origin["language"]
 
 
 def _collector(members: Members, settings: RoutingSettings) -> "CrossLayerCollector":
@@ -108,11 +112,11 @@ def _collector(members: Members, settings: RoutingSettings) -> "CrossLayerCollec
 
     from neuroglot.capture.collectors import CrossLayerCollector
 
-    on_cpu = [torch.from_numpy(own) for own in members]
+    on_cpu = [torch.from_numpy(of_layer) for of_layer in members]
 
     def layer(index: int, act: "torch.Tensor") -> "torch.Tensor":
-        own = on_cpu[index].to(act.device)
-        z: torch.Tensor = measure.standardise(measure.expert_scores(act, own, settings.score))
+        of_layer = on_cpu[index].to(act.device)
+        z: torch.Tensor = measure.standardise(measure.expert_scores(act, of_layer, settings.score))
         return z
 
     def rows(z: "torch.Tensor", folds: "torch.Tensor") -> "dict[str, torch.Tensor]":

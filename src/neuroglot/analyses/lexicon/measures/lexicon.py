@@ -7,15 +7,13 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import linkage
 from scipy.sparse import csr_array
-from scipy.spatial.distance import squareform
 from scipy.special import entr
 
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.measures.selection import highest
 
 Prior = Literal["corpus", "uniform"]
-PRIORS: tuple[Prior, ...] = ("corpus", "uniform")
-NONE = -1
+PRIORS: tuple[Prior, ...] = ("uniform", "corpus")
 # The order of languages or neurons changes the last bits of sums. Rounding makes such sums equal
 # again before ties are broken.
 DECIMALS = 9
@@ -25,7 +23,7 @@ def language_given_token(count: xr.DataArray, prior: Prior) -> xr.DataArray:
     """Compute P(l|t), the probability of a language given a token (lexicon, section 5.1).
 
     ``corpus``: P(l|t) = P(t|l) P(l) / P(t), with P(t|l) = count(l, t) / count(l), the language's
-    share P(l) of all tokens and the token's share P(t). ``uniform``: P̂(l|t) ∝ P(t|l), normalised
+    share P(l) of all tokens and the token's share P(t). ``uniform``: P(l|t) ∝ P(t|l), normalised
     over languages, so that the size of a language's text has no effect. (The paper's P(t) N_l is
     the same for all languages and cancels.)
 
@@ -92,9 +90,6 @@ def coverage(top_token: xr.DataArray, count: xr.DataArray) -> xr.DataArray:
 
     Returns:
         [...] in [0, 1].
-
-    Raises:
-        NeuroglotError: as ``language_given_token``.
     """
     seen, _ = _places(top_token.to_numpy(), _seen(count)["token"].to_numpy())
     return (
@@ -115,9 +110,6 @@ def tfidf(top_token: xr.DataArray, count: xr.DataArray) -> xr.DataArray:
 
     Returns:
         [..., language] float64, at least 0. Tokens that no language has contribute nothing.
-
-    Raises:
-        NeuroglotError: as ``language_given_token``.
     """
     count = _seen(count)
     frequency = count / count.sum("token")
@@ -153,8 +145,8 @@ def covered_association(
 ) -> xr.DataArray:
     """Leave out neurons below the minimum coverage, unless all neurons are below it.
 
-    A neuron with only one seen token, such as a bracket, would make the languages with that token
-    similar by accident.
+    If only one of a neuron's tokens was seen, such as a bracket, the languages with that token
+    would look similar by accident.
 
     Args:
         association: [..., neuron, language].
@@ -169,21 +161,21 @@ def covered_association(
 
 
 def language_linkage(association: xr.DataArray) -> xr.DataArray:
-    """Cluster languages by their associated neurons, with average linkage.
+    """Cluster languages by their associations with neurons, with average linkage.
 
     The distance of two languages is 1 - Pearson's r of their associations over all pairs of sign
-    and neuron. Cosines would all be large, because every language has a share in common tokens such
-    as digits and punctuation; the correlation subtracts this common level. The correlation of a
-    language with a constant association is 0. The paper has no clustering: it groups neurons'
-    languages by eye (section 5.2).
+    and neuron; r is 0 for a language whose associations are all equal. Cosines would all be large,
+    because every language has a share in common tokens such as digits and punctuation; the
+    correlation subtracts this common level. The paper groups the languages of neurons by eye
+    (section 5.2).
 
     Args:
         association: [sign, neuron, language]. Neurons without an association are left out.
 
     Returns:
         SciPy's linkage [merge, column] of the languages in their order: the two merged clusters,
-        their distance in [0, 2] and the number of languages in both. Leaves are ordered so that
-        near languages are adjacent. Empty for a single language.
+        their distance in [0, 2] and the number of languages in both. The tree's leaves are ordered
+        so that near languages are adjacent. Empty for a single language.
 
     Raises:
         NeuroglotError: no neuron has an association.
@@ -196,15 +188,36 @@ def language_linkage(association: xr.DataArray) -> xr.DataArray:
             "no neuron is associated with a language: none of their top tokens occurs in the "
             "text that was counted; count more text or keep more top tokens"
         )
-    distance = 1 - _correlation(profiles)
-    np.fill_diagonal(distance, 0)
-    pairs = np.abs(np.round(squareform(distance, checks=False), DECIMALS))
+    pairs = language_distances(profiles)
     merges = linkage(pairs, "average", optimal_ordering=True) if len(pairs) else np.empty((0, 4))
     return xr.DataArray(
         merges,
         dims=("merge", "column"),
         attrs={"units": "1 − Pearson's r", "source": "section 5.2"},
     )
+
+
+def language_distances(
+    profiles: NDArray[np.float64], weights: NDArray[np.integer] | None = None
+) -> NDArray[np.float64]:
+    """Compute 1 - Pearson's r of every two rows; r is 0 for a row whose values are all equal.
+
+    Args:
+        profiles: one row per language.
+        weights: how often each column counts; None: once.
+
+    Returns:
+        Condensed distances, as for SciPy's ``linkage``.
+    """
+    centred = profiles - np.average(profiles, axis=1, weights=weights)[:, None]
+    centred[np.ptp(profiles, axis=1) == 0] = 0  # rounding of the mean leaves no zeros
+    if weights is not None:
+        centred *= np.sqrt(weights)
+    norm = np.linalg.norm(centred, axis=1, keepdims=True)
+    unit = centred / np.where(norm > 0, norm, 1)
+    correlation = np.clip(unit @ unit.T, -1, 1)
+    pairs = np.triu_indices(len(profiles), 1)
+    return np.asarray(np.abs(np.round(1 - correlation[pairs], DECIMALS)))
 
 
 def lowest_entropy(
@@ -226,16 +239,28 @@ def lowest_entropy(
         Neuron numbers [..., place] int32, lowest entropy first; in a tie the lowest number comes
         first. -1 where there are fewer than n neurons.
     """
-    return _ranked(entropy, coverage, minimum_coverage, n)
+    entropy, coverage = xr.broadcast(entropy.transpose(..., "neuron"), coverage)
+    allowed = covered(coverage, minimum_coverage) & entropy.notnull()
+    order = entropy.round(DECIMALS).where(allowed, np.inf).to_numpy()
+    lowest = np.argsort(order, axis=-1, kind="stable")[..., :n].astype(np.int32)
+    places = np.arange(lowest.shape[-1])
+    lowest = np.where(places < allowed.sum("neuron").to_numpy()[..., None], lowest, -1)
+    missing = [(0, 0)] * (lowest.ndim - 1) + [(0, n - len(places))]
+    return xr.DataArray(
+        np.pad(lowest, missing, constant_values=-1),
+        dims=(*entropy.dims[:-1], "place"),
+        coords=entropy.isel(neuron=0, drop=True).coords,
+        attrs={"units": "index of neuron", "source": "section 3.1.1"},
+    )
 
 
 def lowest_entropy_neurons(data: xr.Dataset, minimum_coverage: float, n: int) -> xr.DataArray:
     """Assign neurons of lowest entropy to languages (lexicon, section 3.1.1).
 
-    A neuron has two lists of tokens, whose logits it raises or lowers. Both are possible, because
-    in a gated model the activation can have either sign. The list of lower entropy counts, among
-    the lists with the minimum coverage. The neuron is assigned to the language with the largest
-    share in this list, or to all languages with equally large shares.
+    A neuron has two lists of tokens: those whose logits it raises and those it lowers. Both count,
+    because in a gated model the activation can have either sign. Of the lists with the minimum
+    coverage, the one of lower entropy is taken. The neuron is assigned to the language with the
+    largest share in this list, or to all languages with equally large shares.
 
     Args:
         data: ``association(sign, neuron, language)`` and ``entropy(sign, neuron)`` in bits for one
@@ -248,8 +273,7 @@ def lowest_entropy_neurons(data: xr.Dataset, minimum_coverage: float, n: int) ->
     """
     entropy = data["entropy"].where(covered(data["coverage"], minimum_coverage)).round(DECIMALS)
     lowest = entropy.min("sign")
-    counts = entropy == lowest
-    share = data["association"].where(counts)
+    share = data["association"].where(entropy == lowest)
     top = (share >= share.max("language") - 10.0**-DECIMALS).any("sign")
     score = -lowest.where(top).transpose("language", "neuron")
     chosen = [highest(of_language, n) for of_language in score.to_numpy()]
@@ -266,7 +290,7 @@ def highest_entropy(
     Returns:
         Neuron numbers [...] int32; -1 where no neuron has the minimum coverage.
     """
-    return _ranked(-entropy, coverage, minimum_coverage, 1).isel(place=0)
+    return lowest_entropy(-entropy, coverage, minimum_coverage, 1).isel(place=0)
 
 
 def _seen(count: xr.DataArray) -> xr.DataArray:
@@ -281,8 +305,8 @@ def _seen(count: xr.DataArray) -> xr.DataArray:
     count = count.transpose("language", "token")
     if empty := count["language"].values[count.sum("token").to_numpy() == 0].tolist():
         raise NeuroglotError(
-            f"no token of language {empty[0]!r} was counted, so none is likely or unlikely to be "
-            "of it; give it text or leave it out"
+            f"no token of language {empty[0]!r} was counted, so no token's probability of being "
+            "of it is known; give it text or leave it out"
         )
     return count[:, count.to_numpy().any(axis=0)]
 
@@ -296,47 +320,18 @@ def _places(
     return seen, place[seen]
 
 
-def _sum_over_top_tokens(top_token: xr.DataArray, value: xr.DataArray) -> xr.DataArray:
-    """Compute Σ_j value[language, t_j] as the product of a sparse 0-1 matrix and ``value``."""
+def _sum_over_top_tokens(top_token: xr.DataArray, weight: xr.DataArray) -> xr.DataArray:
+    """Compute Σ_j weight[language, t_j] as the product of a sparse 0-1 matrix and ``weight``."""
     top_token = top_token.transpose(..., "rank")
     first = top_token.isel(rank=0, drop=True)
     lists = top_token.to_numpy().reshape(first.size, -1)
-    seen, place = _places(lists, value["token"].to_numpy())
-    ends = np.concatenate([[0], seen.sum(axis=1).cumsum()])
-    chosen = csr_array((np.ones(len(place)), place, ends), shape=(first.size, value.sizes["token"]))
-    total = chosen @ np.ascontiguousarray(value.transpose("token", "language").to_numpy())
+    seen, place = _places(lists, weight["token"].to_numpy())
+    starts = np.concatenate([[0], seen.sum(axis=1).cumsum()])
+    shape = (first.size, weight.sizes["token"])
+    in_list = csr_array((np.ones(len(place)), place, starts), shape=shape)
+    total = in_list @ np.ascontiguousarray(weight.transpose("token", "language").to_numpy())
     return xr.DataArray(
         total.reshape(*first.shape, -1),
         dims=(*first.dims, "language"),
-        coords={**first.coords, **value.isel(token=0, drop=True).coords},
-    )
-
-
-def _correlation(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute Pearson's r of every two rows; 0 for a row whose values are all equal."""
-    centred = profiles - profiles.mean(axis=1, keepdims=True)
-    centred[np.ptp(profiles, axis=1) == 0] = 0  # rounding of the mean leaves no zeros
-    norm = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit = centred / np.where(norm > 0, norm, 1)
-    correlation: NDArray[np.float64] = np.clip(unit @ unit.T, -1, 1)
-    return correlation
-
-
-def _ranked(
-    key: xr.DataArray, coverage: xr.DataArray, minimum_coverage: float, n: int
-) -> xr.DataArray:
-    """Find the n neurons with the lowest keys among those with the minimum coverage."""
-    key, coverage = xr.broadcast(key.transpose(..., "neuron"), coverage)
-    allowed = covered(coverage, minimum_coverage) & key.notnull()
-    order = key.round(DECIMALS).where(allowed, np.inf).to_numpy()
-    found = np.argsort(order, axis=-1, kind="stable")[..., :n].astype(np.int32)
-    found = np.where(
-        np.arange(found.shape[-1]) < allowed.sum("neuron").values[..., None], found, NONE
-    )
-    missing = [(0, 0)] * (found.ndim - 1) + [(0, n - found.shape[-1])]
-    return xr.DataArray(
-        np.pad(found, missing, constant_values=NONE),
-        dims=(*key.dims[:-1], "place"),
-        coords=key.isel(neuron=0, drop=True).coords,
-        attrs={"units": "index of neuron", "source": "section 3.1.1"},
+        coords={**first.coords, **weight.isel(token=0, drop=True).coords},
     )

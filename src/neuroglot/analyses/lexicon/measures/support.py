@@ -5,7 +5,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import linkage
 
-from neuroglot.analyses.lexicon.measures.lexicon import DECIMALS
+from neuroglot.analyses.lexicon.measures.lexicon import language_distances
 
 SEED = 0
 
@@ -13,7 +13,7 @@ Values = NDArray[np.float64]
 
 
 def clades(tree: Values) -> list[frozenset[int]]:
-    """The languages below each merge of SciPy's linkage ``[merge, column]``, as indices."""
+    """List the languages below each merge of SciPy's linkage ``[merge, column]``, as indices."""
     below = [frozenset([leaf]) for leaf in range(len(tree) + 1)]
     for first, second in tree[:, :2].astype(int):
         below.append(below[first] | below[second])
@@ -27,7 +27,7 @@ def clade_support(tree: Values, association: xr.DataArray, replicates: int) -> V
 
     Args:
         tree: SciPy's linkage ``[merge, column]`` of the languages.
-        association: what it was made from, ``[sign, neuron, language]``; NaN where left out.
+        association: what the tree was made from, ``[sign, neuron, language]``; NaN where left out.
         replicates: number of samples; each has as many neurons as there are, with repetition.
 
     Returns:
@@ -38,22 +38,13 @@ def clade_support(tree: Values, association: xr.DataArray, replicates: int) -> V
     profiles = profiles.reshape(languages, -1)
     known = np.isfinite(profiles).all(axis=0)
     profiles = profiles[:, known]
-    rng, found, count = np.random.default_rng(SEED), clades(tree), np.zeros(len(tree))
+    generator = np.random.default_rng(SEED)
+    clusters, count = clades(tree), np.zeros(len(tree))
     for _ in range(replicates):
-        times = np.bincount(rng.integers(neurons, size=neurons), minlength=neurons)
+        times = np.bincount(generator.integers(neurons, size=neurons), minlength=neurons)
         weights = np.repeat(times, signs)[known]
         if weights.any():
-            again = set(clades(_tree(profiles, weights)))
-            count += [clade in again for clade in found]
+            pairs = language_distances(profiles, weights)
+            resampled = set(clades(linkage(pairs, "average")))
+            count += [clade in resampled for clade in clusters]
     return count / replicates
-
-
-def _tree(profiles: Values, weights: NDArray[np.intp]) -> Values:
-    """Average linkage by 1 - Pearson's r of ``profiles[language, list]``, counted ``weights``."""
-    covariance = np.cov(profiles, fweights=weights, ddof=0)
-    scale = np.sqrt(np.diag(covariance))
-    product = np.outer(scale, scale)
-    correlation = np.divide(covariance, product, out=np.zeros_like(product), where=product > 0)
-    pairs = 1 - correlation[np.triu_indices(len(correlation), 1)]
-    tree: Values = linkage(np.maximum(np.round(pairs, DECIMALS), 0), "average")
-    return tree

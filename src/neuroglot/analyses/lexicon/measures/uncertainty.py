@@ -1,7 +1,7 @@
-"""Uncertainty of neurons' languages: bootstrap over folds of the segments with counted tokens.
+"""Uncertainty of neurons' languages: bootstrap over folds of the counted text's segments.
 
-A resample of segments lacks some of the text's tokens, so its coverage and entropy are lower than
-the text's. All intervals are therefore ``bootstrap.centred_percentiles``.
+A resample lacks some of the text's tokens, so its coverage and entropy are lower than the text's.
+All intervals are therefore ``bootstrap.centred_percentiles``.
 """
 
 from collections.abc import Iterator
@@ -55,8 +55,8 @@ class FoldCounts:
 
     def of(self, languages: list[str]) -> "FoldCounts":
         """Select some languages, in this order."""
-        place = np.array([languages.index(x) if x in languages else -1 for x in self.languages])
-        language = place[self.language]
+        places = {language: place for place, language in enumerate(languages)}
+        language = np.array([places.get(known, -1) for known in self.languages])[self.language]
         keep = language >= 0
         return FoldCounts(
             languages, language[keep], self.token[keep], self.fold[keep], self.count[keep]
@@ -90,8 +90,8 @@ def lexicon_intervals(
 ) -> xr.Dataset:
     """Give 95 % intervals of entropy, coverage and share of neurons (lexicon, 3.1 and 5.1).
 
-    Every resample of folds counts the tokens again and associates all neurons with languages as for
-    the whole text. All neurons and languages use the same draws.
+    In every resample of folds, tokens are counted and neurons associated with languages as in the
+    whole text. All neurons and languages use the same draws.
 
     Args:
         top_token: ids of each neuron's top tokens, [sign, neuron, rank].
@@ -114,22 +114,21 @@ def lexicon_intervals(
         _measured(text, weights[start : start + text.step], priors)
         for start in range(0, replicates, text.step)
     ]
-    joined = {name: np.concatenate([one[name] for one in drawn], axis=-1) for name in drawn[0]}
     dims = {
         "entropy": ("prior", "sign", "neuron"),
         "coverage": ("sign", "neuron"),
         "top_language_share": ("prior", "language"),
     }
-    most = {"entropy": np.log2(len(counts.languages))}
-    found: dict[str, xr.DataArray] = {}
+    largest = {"entropy": np.log2(len(counts.languages))}
+    intervals: dict[str, xr.DataArray] = {}
     for name, order in dims.items():
         whole = estimate[name].transpose(*order)
-        values = joined[name].reshape(-1, replicates)
+        values = np.concatenate([block[name] for block in drawn], axis=-1).reshape(-1, replicates)
         with np.errstate(invalid="ignore"):
             bounds = centred_percentiles(values, whole.to_numpy().ravel(), folds)
-        bounds = np.clip(bounds, 0, most.get(name, 1.0))
-        found |= named_bounds(name, (whole.copy(data=one.reshape(whole.shape)) for one in bounds))
-    return xr.Dataset(found)
+        bounds = np.clip(bounds, 0, largest.get(name, 1.0)).reshape(2, *whole.shape)
+        intervals |= named_bounds(name, (whole.copy(data=bound) for bound in bounds))
+    return xr.Dataset(intervals)
 
 
 class _Text:
@@ -147,9 +146,9 @@ class _Text:
         pairs, row = np.unique(key, return_inverse=True)
         self.languages = len(counts.languages)
         self.pair_token, self.pair_language = np.divmod(pairs, self.languages)
-        at = (row, counts.fold[known])
         self.counts = csr_array(
-            (counts.count[known].astype(np.float64), at), shape=(len(pairs), counts.folds)
+            (counts.count[known].astype(np.float64), (row, counts.fold[known])),
+            shape=(len(pairs), counts.folds),
         )
         self.totals = counts.totals()
         # the pairs of token t are first[t] to first[t + 1]
@@ -172,13 +171,11 @@ class _Text:
 
     def _by_token(self, of_pairs: Values) -> Values:
         """Sum over the languages of each token, ``[token, replicate]``."""
-        ones = np.ones(len(of_pairs))
-        columns = np.arange(len(of_pairs))
-        sums: Values = csr_array((ones, columns, self.first)) @ of_pairs
-        return sums
+        pairs = len(of_pairs)
+        return np.asarray(csr_array((np.ones(pairs), np.arange(pairs), self.first)) @ of_pairs)
 
     def blocks(self, replicates: int) -> Iterator["_Block"]:
-        """Give blocks of neurons that bound the memory needed."""
+        """Cut the neurons into blocks, to bound the memory needed."""
         step = max(1, CELLS // (self.languages * replicates))
         for start in range(0, len(self.lists), step):
             lists = self.lists[start : start + step]
@@ -218,7 +215,7 @@ def _measured(text: _Text, drawn: Values, priors: list[str]) -> dict[str, Values
     coverage = np.empty((neurons, replicates))
     entropy = np.full((len(priors), neurons, replicates), np.nan)
     share = np.zeros((len(priors), text.languages, replicates))
-    given = [text.given(drawn, prior) for prior in priors]
+    by_prior = [text.given(drawn, prior) for prior in priors]
     for block in text.blocks(replicates):
         coverage[block.neurons] = seen[text.lists[block.neurons]].mean(axis=1)
         if not len(block.neuron):
@@ -228,18 +225,18 @@ def _measured(text: _Text, drawn: Values, priors: list[str]) -> dict[str, Values
             (np.ones(len(block.language)), (block.language, np.arange(len(block.language)))),
             shape=(text.languages, len(block.language)),
         )
-        for place, one in enumerate(given):
-            total = block.chosen @ one  # [cell, replicate]
+        for prior, given in enumerate(by_prior):
+            total = block.chosen @ given  # [cell, replicate]
             size = np.add.reduceat(total, first, axis=0)
             with np.errstate(divide="ignore", invalid="ignore"):
                 # -Σ p log p with p = total / size
                 nats = np.log(size) - np.add.reduceat(xlogy(total, total), first, axis=0) / size
-            entropy[place, block.neurons[known]] = nats / np.log(2)
+            entropy[prior, block.neurons[known]] = nats / np.log(2)
             association = total / np.repeat(np.where(size > 0, size, 1), number, axis=0)
             greatest = np.maximum.reduceat(association, first, axis=0)
             least = np.where(greatest > 0, greatest - 10.0**-DECIMALS, np.inf)
             top = (association >= np.repeat(least, number, axis=0)).astype(np.float64)
             ties = np.maximum(np.add.reduceat(top, first, axis=0), 1)
-            share[place] += of_language @ (top / np.repeat(ties, number, axis=0))
+            share[prior] += of_language @ (top / np.repeat(ties, number, axis=0))
     share /= np.maximum(np.isfinite(entropy).sum(axis=1), 1)[:, None]
     return {"coverage": coverage, "entropy": entropy, "top_language_share": share}

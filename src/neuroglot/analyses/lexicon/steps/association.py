@@ -18,7 +18,6 @@ from neuroglot.analyses.lexicon.measures.uncertainty import (
 from neuroglot.analyses.lexicon.settings import AssociationInputs, AssociationSettings
 from neuroglot.measures.bootstrap import named_bounds, with_bounds
 
-PRIORS: tuple[measure.Prior, ...] = ("uniform", "corpus")
 NAMED_LANGUAGES = 5
 NAMED_TOKENS = 10
 
@@ -49,8 +48,11 @@ def compute(inputs: AssociationInputs, settings: AssociationSettings) -> xr.Data
     projection = store.open_dataset(inputs.projection, "reduction")
     top = projection["top_token"]
     association = xr.concat(
-        [measure.association(top, measure.language_given_token(count, one)) for one in PRIORS],
-        xr.Variable("prior", np.array(PRIORS, str)),
+        [
+            measure.association(top, measure.language_given_token(count, prior))
+            for prior in measure.PRIORS
+        ],
+        xr.Variable("prior", np.array(measure.PRIORS, str)),
     )
     estimates = {
         "entropy": measure.entropy(association),
@@ -58,8 +60,8 @@ def compute(inputs: AssociationInputs, settings: AssociationSettings) -> xr.Data
         "top_language_share": measure.top_language_share(association),
     }
     uniform = association.sel(prior="uniform", drop=True)
-    seen = estimates["coverage"], settings.minimum_coverage
     entropy = estimates["entropy"].sel(prior="uniform", drop=True)
+    covered = estimates["coverage"], settings.minimum_coverage
     table = [settings.language_table[language] for language in languages]
     return xr.Dataset(
         {
@@ -69,9 +71,9 @@ def compute(inputs: AssociationInputs, settings: AssociationSettings) -> xr.Data
             "tfidf": measure.tfidf(top, count),
             **named_bounds("token_share", token_share_interval(by_fold, replicates)),
             "tokens": count.sum("token").assign_attrs(units="tokens"),
-            "linkage": measure.language_linkage(measure.covered_association(uniform, *seen)),
-            "drawn": measure.lowest_entropy(entropy, *seen, settings.drawn_neurons),
-            "drawn_highest": measure.highest_entropy(entropy, *seen),
+            "linkage": measure.language_linkage(measure.covered_association(uniform, *covered)),
+            "drawn": measure.lowest_entropy(entropy, *covered, settings.drawn_neurons),
+            "drawn_highest": measure.highest_entropy(entropy, *covered),
             **{name: projection[name] for name in ("top_token", "top_weight", "top_text")},
         },
         coords={
@@ -102,22 +104,24 @@ def _neurons(data: xr.Dataset) -> pd.DataFrame:
     names = np.array(_names(data))
     pieces = []
     for sign in data["sign"].values:
-        one = data.sel(sign=sign)
-        shares = one["association"].sel(prior="uniform").transpose("neuron", "language").values
+        of_sign = data.sel(sign=sign)
+        uniform, corpus = (of_sign.sel(prior=prior) for prior in measure.PRIORS)
+        shares = uniform["association"].transpose("neuron", "language").values
         order = np.argsort(-np.nan_to_num(shares, nan=-1.0), axis=1, kind="stable")
         best = order[:, :NAMED_LANGUAGES]
-        families = one["family"].values[best[:, 0]]
+        families = data["family"].values[best[:, 0]]
+        texts = of_sign["top_text"].values[:, :NAMED_TOKENS]
         pieces.append(
             pd.DataFrame(
                 {
                     "sign": sign,
-                    "neuron": one["neuron"].values,
-                    **_bounded(one.sel(prior="uniform"), "entropy", "entropy_bits"),
-                    **_bounded(one.sel(prior="corpus"), "entropy", "entropy_corpus_prior_bits"),
-                    **_bounded(one, "coverage", "coverage"),
+                    "neuron": of_sign["neuron"].values,
+                    **_bounded(uniform, "entropy", "entropy_bits"),
+                    **_bounded(corpus, "entropy", "entropy_corpus_prior_bits"),
+                    **_bounded(of_sign, "coverage", "coverage"),
                     "languages": _join_shares(names[best], np.take_along_axis(shares, best, 1)),
                     "family_of_first": np.where(np.isfinite(shares[:, 0]), families, ""),
-                    "tokens": [" ".join(texts[:NAMED_TOKENS]) for texts in one["top_text"].values],
+                    "tokens": [" ".join(tokens) for tokens in texts],
                 }
             )
         )
@@ -126,7 +130,7 @@ def _neurons(data: xr.Dataset) -> pd.DataFrame:
 
 def _bounded(data: xr.Dataset, name: str, column: str) -> dict[str, Any]:
     """Give a variable and its interval as columns."""
-    values = [data[one].values for one in with_bounds(name)]
+    values = [data[bound].values for bound in with_bounds(name)]
     return dict(zip(with_bounds(column), values, strict=True))
 
 
@@ -147,19 +151,19 @@ def _top_tokens(data: xr.Dataset) -> pd.DataFrame:
         for why, neuron in [*chosen, ("highest entropy", highest)]:
             if neuron < 0:
                 continue
-            one = data.sel(sign=sign).isel(neuron=neuron)
-            shown = one.sizes["shown"]
+            drawn = data.sel(sign=sign).isel(neuron=neuron)
+            shown = drawn.sizes["shown"]
             pieces.append(
                 pd.DataFrame(
                     {
                         "sign": sign,
                         "neuron": neuron,
                         "chosen_for": why,
-                        **_bounded(one.sel(prior="uniform"), "entropy", "entropy_bits"),
+                        **_bounded(drawn.sel(prior="uniform"), "entropy", "entropy_bits"),
                         "rank": np.arange(1, shown + 1),
-                        "token": one["top_text"].values,
-                        "token_id": one["top_token"].values[:shown],
-                        "weight": one["top_weight"].values[:shown],
+                        "token": drawn["top_text"].values,
+                        "token_id": drawn["top_token"].values[:shown],
+                        "weight": drawn["top_weight"].values[:shown],
                     }
                 )
             )
@@ -173,14 +177,15 @@ def _prior(data: xr.Dataset) -> pd.DataFrame:
     table = {
         "language": data["language"].values,
         "name": _names(data),
-        "share_of_tokens": (data["tokens"] / data["tokens"].sum()).values,
-        **named_bounds(
-            "share_of_tokens", (data["token_share_low"].values, data["token_share_high"].values)
+        **_bounded(
+            data.assign(token_share=data["tokens"] / data["tokens"].sum()),
+            "token_share",
+            "share_of_tokens",
         ),
     }
-    for one in PRIORS:
-        share = f"share_of_neurons_{one}_prior"
-        table |= _bounded(data.sel(prior=one), "top_language_share", share)
+    for prior in measure.PRIORS:
+        share = f"share_of_neurons_{prior}_prior"
+        table |= _bounded(data.sel(prior=prior), "top_language_share", share)
     return pd.DataFrame(table)
 
 

@@ -1,4 +1,4 @@
-"""Counts the tokens of all languages of a corpus with one model's tokenizer (section 4.2)."""
+"""Counts the tokens of a corpus in all languages with one model's tokenizer (section 4.2)."""
 
 from collections.abc import Mapping
 from functools import cached_property, partial
@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neuroglot.analyses.lexicon.settings import CountsInputs, CountsSettings
+from neuroglot.analyses.base import StepSettings
+from neuroglot.analyses.lexicon.settings import CountsInputs
 from neuroglot.analyses.pieces import Piece, piece
 from neuroglot.corpora.base import read_parquet
 from neuroglot.errors import NeuroglotError
@@ -35,33 +36,33 @@ VARIABLES: Mapping[str, str] = {
 }
 
 
-def compute(inputs: CountsInputs, settings: CountsSettings) -> xr.Dataset:
+def compute(inputs: CountsInputs, settings: StepSettings) -> xr.Dataset:
     """Give ``count [language, token]`` for the tokens of any language, with ascending ids.
 
-    Counts by fold of segments are listed, because fewer than about one in a thousand is not zero:
+    Counts by fold of segments are listed where they are not zero, about one in a thousand:
     ``fold_count [entry]`` for ``fold_language`` (index), ``fold_token`` (id) and ``fold``.
 
     Each language's counts are stored, and reused while its text, the model and this code are the
     same. The tokenizer is loaded once, and only if a language must be counted.
     """
-    card, languages = read_card(inputs.model), settings.languages
+    card = read_card(inputs.model)
     counter = Counter(inputs.model, card)
     counted = []
-    with progress(len(languages), "languages", f"tokens of {inputs.model.name}") as bar:
-        for language in languages:
+    with progress(len(settings.languages), "languages", f"tokens of {inputs.model.name}") as bar:
+        for language in settings.languages:
             path = inputs.texts[language]
             made_from = digest([file_sha256(path), card.sha256, fingerprint(__name__)])
             kept = inputs.work.pieces / f"{language}.npz"
             counted.append(piece(kept, made_from, partial(counter.count, language, path)))
             bar.update()
-    seen = np.unique(np.concatenate([one["token"] for one in counted]))
-    count = np.zeros((len(counted), len(seen)), np.int64)
-    for row, one in zip(count, counted, strict=True):
-        np.add.at(row, np.searchsorted(seen, one["token"]), one["count"])
-    of_language = np.repeat(np.arange(len(counted)), [len(one["token"]) for one in counted])
     token, fold, fold_count = (
-        np.concatenate([one[name] for one in counted]) for name in ("token", "fold", "count")
+        np.concatenate([entries[name] for entries in counted])
+        for name in ("token", "fold", "count")
     )
+    of_language = np.repeat(np.arange(len(counted)), [len(entries["token"]) for entries in counted])
+    seen, place = np.unique(token, return_inverse=True)
+    count = np.zeros((len(counted), len(seen)), np.int64)
+    np.add.at(count, (of_language, place), fold_count)
     units = {"units": "tokens", "source": "section 4.2"}
     return xr.Dataset(
         {
@@ -71,7 +72,7 @@ def compute(inputs: CountsInputs, settings: CountsSettings) -> xr.Dataset:
             "fold": ("entry", fold, {"units": "index of fold"}),
             "fold_count": ("entry", fold_count, units),
         },
-        coords={"language": languages, "token": seen},
+        coords={"language": settings.languages, "token": seen},
     )
 
 
@@ -108,18 +109,19 @@ class Counter:
             encodings = self.tokenizer.encode_batch_fast(
                 texts[start : start + BATCH_SEGMENTS], add_special_tokens=False
             )
-            ids = np.fromiter(chain.from_iterable(one.ids for one in encodings), np.int64)
+            lengths = [len(encoding.ids) for encoding in encodings]
+            ids = np.fromiter(chain.from_iterable(e.ids for e in encodings), np.int64)
             if ids.max(initial=0) >= self.vocabulary:
                 raise NeuroglotError(
                     f"{path}: token {ids.max()} is outside the vocabulary of {self.vocabulary} of "
                     f"{self.model}; the tokenizer belongs to another model"
                 )
             fold = (start + np.arange(len(encodings))) % FOLDS
-            new = ids * FOLDS + np.repeat(fold, [len(one.ids) for one in encodings])
-            found = np.concatenate([counts, np.ones_like(new)])
+            new = ids * FOLDS + np.repeat(fold, lengths)
+            added = np.concatenate([counts, np.ones_like(new)])
             keys, place = np.unique(np.concatenate([keys, new]), return_inverse=True)
             counts = np.zeros_like(keys)
-            np.add.at(counts, place, found)
+            np.add.at(counts, place, added)
         tokens, folds = np.divmod(keys, FOLDS)
         plain = ~np.isin(tokens, self.special)  # a text may contain special tokens
         if not plain.any():

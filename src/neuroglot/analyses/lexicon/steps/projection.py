@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import xarray as xr
 
 from neuroglot.analyses.lexicon.settings import ProjectionInputs, ProjectionSettings
@@ -27,8 +28,6 @@ def compute(inputs: ProjectionInputs, settings: ProjectionSettings) -> xr.Datase
     top = top_tokens(model, settings.top_tokens, settings.fold_final_norm)
     tokenizer = read_tokenizer(inputs.model)
     shown = top["top_token"].isel(rank=slice(SHOWN)).rename(rank="shown")
-    texts = token_texts(tokenizer, shown.values.ravel())
-    top["top_text"] = shown.copy(data=xr.DataArray(texts).values.reshape(shown.shape)).assign_attrs(
-        units="text"
-    )
+    texts = np.array(token_texts(tokenizer, shown.values.ravel()))
+    top["top_text"] = shown.copy(data=texts.reshape(shown.shape)).assign_attrs(units="text")
     return top

@@ -5,7 +5,7 @@ import xarray as xr
 from neuroglot.measures.bootstrap import interval, named_bounds
 
 BY_ITEM = "_by_item"
-"""Suffix of a variable whose values by item are averaged."""
+"""Suffix of a variable's values by item; the variable itself is their mean."""
 
 OF_LANGUAGES = "_of_languages"
 """Suffix of a mean over languages."""

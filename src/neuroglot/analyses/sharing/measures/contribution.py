@@ -1,6 +1,8 @@
 """Contribution of each kind of neuron to the FFN's output (sharing, section 6.1).
 
-Arrays are numpy arrays for one or several layers and languages. Sums are float64.
+Arrays are numpy arrays for one or several layers and languages. Sums are float64. The argument
+``contribution`` is a result of the function of this name, [..., neuron]; ``kinds`` are the kinds of
+neurons for the same items and layers, [..., byte].
 """
 
 from math import ceil
@@ -13,13 +15,12 @@ from neuroglot.analyses.sharing.measures.by_item import BY_ITEM, OF_LANGUAGES, m
 from neuroglot.analyses.sharing.measures.kinds import (
     KINDS,
     KindBits,
-    check_shape,
     count_bits,
     kind_counts,
     pack,
 )
-from neuroglot.errors import NeuroglotError
 from neuroglot.measures.finite import check_finite
+from neuroglot.measures.selection import first_highest
 
 SHARES = ("top_share", "mean", "sum")
 """Statistics of the contributions of each kind's neurons, see ``contribution_by_item``."""
@@ -47,9 +48,9 @@ def contribution(
         float64 [..., neuron]; sums to 1 over neurons. NaN where the whole layer is silent.
 
     Raises:
-        NeuroglotError: the numbers of norms and neurons differ, or an activation is not finite.
+        NeuroglotError: an activation is not finite.
     """
-    check_act(act, len(value_norm), "norms of value vectors")
+    check_finite(act, "an activation")
     weight = np.abs(act, dtype=np.float64) * value_norm
     total = weight.sum(axis=-1, keepdims=True)
     share: NDArray[np.float64] = weight / np.where(total > 0, total, np.nan)
@@ -64,45 +65,26 @@ def top_composition(
     The top contributors are the ceil(fraction · neurons) neurons of a layer with the highest
     contributions. In a tie the lower index comes first.
 
-    Args:
-        contribution: result of ``contribution``, [..., neuron].
-        kinds: kinds of neurons for the same items and layers, [..., byte].
-        fraction: share of the neurons, above 0 and at most 1.
-
     Returns:
         float64 [..., kind]; sums to 1 over kinds. NaN where the layer is silent.
-
-    Raises:
-        NeuroglotError: the fraction is out of range, or shapes differ.
     """
-    check_shape(contribution, kinds)
-    if not 0 < fraction <= 1:
-        raise NeuroglotError(f"top_fraction is {fraction}: set it above 0 and at most 1")
     count = ceil(round(fraction * kinds.neurons, 9))  # 0.07 * 100 is a bit above 7
-    top = pack(_highest(contribution, count))
-    found = np.stack([count_bits(top & kinds.bits(kind)) for kind in KINDS], axis=-1)
-    return np.where(_silent(contribution), np.nan, found / count)
+    top = pack(first_highest(contribution, count))
+    by_kind = np.stack([count_bits(top & kinds.bits(kind)) for kind in KINDS], axis=-1)
+    return np.where(_silent(contribution), np.nan, by_kind / count)
 
 
 def sum_by_kind(contribution: NDArray[np.float64], kinds: KindBits) -> NDArray[np.float64]:
     """Add up the contributions of each kind's neurons (sharing, figure 9).
 
-    Args:
-        contribution: result of ``contribution``, [..., neuron].
-        kinds: kinds of neurons for the same items and layers, [..., byte].
-
     Returns:
         float64 [..., kind], 0 for a kind without neurons; sums to 1 over kinds. NaN where the
         layer is silent.
-
-    Raises:
-        NeuroglotError: shapes differ.
     """
-    check_shape(contribution, kinds)
     rows = contribution.reshape(-1, kinds.neurons)
-    place = np.arange(len(rows))[:, None] * len(KINDS)
-    number = sum(i * kinds.mask(kind).astype(np.int8) for i, kind in enumerate(KINDS))
-    bins = (place + np.reshape(number, rows.shape)).reshape(-1)
+    first = np.arange(len(rows))[:, None] * len(KINDS)
+    number = sum(place * kinds.mask(kind).astype(np.int8) for place, kind in enumerate(KINDS))
+    bins = (first + np.reshape(number, rows.shape)).reshape(-1)
     total = np.bincount(bins, weights=rows.reshape(-1), minlength=len(rows) * len(KINDS))
     by_kind = total.reshape(*contribution.shape[:-1], len(KINDS))
     return np.where(_silent(contribution), np.nan, by_kind)
@@ -110,8 +92,6 @@ def sum_by_kind(contribution: NDArray[np.float64], kinds: KindBits) -> NDArray[n
 
 def mean_by_kind(contribution: NDArray[np.float64], kinds: KindBits) -> NDArray[np.float64]:
     """Average the contributions of each kind's neurons (sharing, figure 9).
-
-    Arguments and errors as ``sum_by_kind``.
 
     Returns:
         float64 [..., kind]; NaN for a kind without neurons, and where the layer is silent.
@@ -126,51 +106,26 @@ def contribution_by_item(
     """Summarise the contributions of each kind in a layer, by item (sharing, section 6.1).
 
     Args:
-        contribution: result of ``contribution`` for one layer and language, [item, neuron].
-        kinds: kinds of the layer's neurons, [item, byte].
-        top_fraction: see ``top_composition``.
+        contribution: of one layer and language, [item, neuron].
+        kinds: of the layer, [item, byte].
+        top_fraction: ``fraction`` of ``top_composition``.
 
     Returns:
         ``top_share``, ``mean`` and ``sum`` [item, kind], see ``top_composition``, ``mean_by_kind``
         and ``sum_by_kind``.
-
-    Raises:
-        NeuroglotError: as ``top_composition``.
     """
-    shares = {
-        "top_share": (
-            top_composition(contribution, kinds, top_fraction),
-            "share of top contributors",
-            "figure 8, section 6.1",
-        ),
-        "mean": (
-            mean_by_kind(contribution, kinds),
-            "share of the layer's output weight per neuron",
-            "figure 9, section 6.1",
-        ),
-        "sum": (
-            sum_by_kind(contribution, kinds),
-            "share of the layer's output weight",
-            "figure 9, section 6.1",
-        ),
-    }
+    dims, weight = ("item", "kind"), "share of the layer's output weight"
+    top = {"units": "share of top contributors", "source": "figure 8, section 6.1"}
+    mean = {"units": f"{weight} per neuron", "source": "figure 9, section 6.1"}
+    total = {"units": weight, "source": "figure 9, section 6.1"}
     return xr.Dataset(
         {
-            name: (("item", "kind"), values, {"units": units, "source": source})
-            for name, (values, units, source) in shares.items()
+            "top_share": (dims, top_composition(contribution, kinds, top_fraction), top),
+            "mean": (dims, mean_by_kind(contribution, kinds), mean),
+            "sum": (dims, sum_by_kind(contribution, kinds), total),
         },
         coords={"kind": list(KINDS)},
     )
-
-
-def contribution_by_kind(by_item: xr.Dataset) -> xr.Dataset:
-    """Average the result of ``contribution_by_item``, [..., item, kind], over items.
-
-    Returns:
-        The same variables [..., kind]. Items whose layer is silent are left out. ``mean`` also
-        leaves out items without a neuron of the kind. NaN where no item is left.
-    """
-    return by_item.mean("item", skipna=True, keep_attrs=True)
 
 
 def contributions_bounded(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
@@ -181,12 +136,13 @@ def contributions_bounded(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
         replicates: bootstrap samples of items.
 
     Returns:
-        The variables of ``contribution_by_kind`` [layer, language, kind]; their means over
-        languages, ``{name}_of_languages`` [layer, kind]; and ``…_low`` and ``…_high`` of all.
+        The means [layer, language, kind]; their means over languages, ``{name}_of_languages``
+        [layer, kind]; and ``…_low`` and ``…_high`` of all. Items whose layer is silent are left
+        out. ``mean`` also leaves out items without a neuron of the kind. NaN where no item is left.
     """
     average = by_item.mean("language", keep_attrs=True)
     of_languages = {name: f"{name}{OF_LANGUAGES}" for name in SHARES}
-    means = contribution_by_kind(by_item)
+    means = by_item.mean("item", keep_attrs=True)
     return means_bounded(
         xr.merge(
             [
@@ -200,27 +156,5 @@ def contributions_bounded(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
     )
 
 
-def _highest(x: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
-    """Mark the ``count`` highest values along the last axis; the first in a tie."""
-    lowest = np.partition(x, x.shape[-1] - count, axis=-1)[..., -count, None]
-    above, tied = x > lowest, x == lowest
-    places = count - above.sum(axis=-1, keepdims=True)
-    highest: NDArray[np.bool_] = above | (tied & (tied.cumsum(axis=-1) <= places))
-    return highest
-
-
 def _silent(contribution: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.isnan(contribution[..., :1])
-
-
-def check_act(act: NDArray[np.floating], neurons: int, what: str) -> None:
-    """Check that activations [..., neuron] are finite and of the right width.
-
-    Raises:
-        NeuroglotError: an activation is not finite, or there are not ``neurons`` neurons.
-    """
-    if act.shape[-1] != neurons:
-        raise NeuroglotError(
-            f"{act.shape[-1]} activations, but {neurons} {what}: take both of the same layer"
-        )
-    check_finite(act, "an activation")

@@ -4,7 +4,7 @@ Activity is stored as packed bits, uint8 [..., byte] with byte = ceil(neurons / 
 bool [..., neuron]. Padding bits after the last neuron are ignored.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
@@ -12,11 +12,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.errors import NeuroglotError
 from neuroglot.measures.kernels import fires
 
 Bits: TypeAlias = NDArray[np.uint8]
 """Packed bits [..., byte]."""
+
+Seen: TypeAlias = tuple[Bits, Bits, Bits]
+"""Neurons active in every language, in at least one and in at least two languages."""
 
 KINDS = ("all_shared", "partial_shared", "specific", "non_activated")
 
@@ -46,24 +49,17 @@ class KindBits:
     non_activated: Bits
 
     def bits(self, kind: str) -> Bits:
-        """Get one kind's packed bits [..., byte].
-
-        Raises:
-            NeuroglotError: ``kind`` is not in ``KINDS``.
-        """
-        if kind not in KINDS:
-            raise NeuroglotError(unknown_name("kind of neuron", kind, KINDS))
-        found: Bits = getattr(self, kind)
-        return found
+        """Get one kind's packed bits [..., byte]."""
+        bits: Bits = getattr(self, kind)
+        return bits
 
     def mask(self, kind: str) -> NDArray[np.bool_]:
-        """Mark the neurons of a kind, bool [..., neuron]; errors as ``bits``."""
+        """Mark the neurons of a kind, bool [..., neuron]."""
         return unpack(self.bits(kind), self.neurons)
 
     def __getitem__(self, index: Any) -> "KindBits":
         """Select along the dimensions before ``byte``: ``kinds[:, 3]`` is layer 3 of every item."""
-        picked = (*(index if isinstance(index, tuple) else (index,)), ..., slice(None))
-        return KindBits(self.neurons, *(self.bits(kind)[picked] for kind in KINDS))
+        return KindBits(self.neurons, *(self.bits(kind)[index] for kind in KINDS))
 
 
 def pack(active: NDArray[np.bool_]) -> Bits:
@@ -114,46 +110,28 @@ def kinds(languages: Iterable[Bits], neurons: int) -> KindBits:
 
     Returns:
         The kinds, with the shape of one language's activity.
-
-    Raises:
-        NeuroglotError: there are no languages, or a language's bits differ in shape from the
-            first's, are not uint8, or are not ceil(neurons / 8) bytes wide.
     """
-    seen = _Seen(neurons)
-    for active in languages:
-        seen.add(active)
-    return seen.kinds()
+    *_, seen = _seen(languages)
+    return _kinds_of(seen, neurons)
 
 
 def nested_kinds(
-    languages: Iterable[Bits], neurons: int, counts: Iterable[int]
+    languages: Iterable[Bits], neurons: int, counts: Collection[int]
 ) -> Iterator[tuple[int, KindBits]]:
     """Find the kinds over growing subsets of the languages (sharing, appendix A.3.4).
 
     Args:
         languages: see ``kinds``; a subset has the first languages in this order.
         neurons: width of a layer.
-        counts: numbers of languages, such as 3, 5, 7 and 9.
+        counts: numbers of languages, such as 3, 5, 7 and 9, at most the number of ``languages``.
 
     Yields:
         Each distinct count in ascending order, and the kinds over that many languages.
-
-    Raises:
-        NeuroglotError: as ``kinds``; or a count is below 1 or above the number of languages.
     """
-    wanted = sorted(set(counts))
-    if wanted and wanted[0] < 1:
-        raise NeuroglotError(f"a subset of {wanted[0]} languages has no kinds; ask for 1 or more")
-    seen, remaining = _Seen(neurons), iter(languages)
-    for count in wanted:
-        for active in islice(remaining, count - seen.languages):
-            seen.add(active)
-        if seen.languages < count:
-            raise NeuroglotError(
-                f"kinds over {count} languages were asked for, but there are {seen.languages}; "
-                "ask for fewer or configure more"
-            )
-        yield count, seen.kinds()
+    first = islice(languages, max(counts, default=0))
+    for count, seen in enumerate(_seen(first), start=1):
+        if count in counts:
+            yield count, _kinds_of(seen, neurons)
 
 
 def convertible(kinds: KindBits, active: Bits, chosen: Iterable[str]) -> NDArray[np.bool_]:
@@ -169,24 +147,8 @@ def convertible(kinds: KindBits, active: Bits, chosen: Iterable[str]) -> NDArray
     Returns:
         bool [..., neuron].
     """
-    mask = np.logical_or.reduce([kinds.mask(kind) for kind in chosen])
-    mask &= ~unpack(active, kinds.neurons)
-    inactive: NDArray[np.bool_] = mask
-    return inactive
-
-
-def check_shape(values: NDArray[np.floating], kinds: KindBits) -> None:
-    """Check that values [..., neuron] have the items, layers and neurons of ``kinds``.
-
-    Raises:
-        NeuroglotError: the shapes differ.
-    """
-    expected = (*kinds.all_shared.shape[:-1], kinds.neurons)
-    if values.shape != expected:
-        raise NeuroglotError(
-            f"values {list(values.shape)} and kinds {list(expected)} of neurons differ in shape: "
-            "take both of the same items and layers"
-        )
+    bits = np.bitwise_or.reduce([kinds.bits(kind) for kind in chosen])
+    return unpack(bits & ~active, kinds.neurons)
 
 
 def kind_counts(kinds: KindBits) -> NDArray[np.int64]:
@@ -208,61 +170,37 @@ def count_bits(bits: Bits) -> NDArray[np.int64]:
     return total.reshape(bits.shape[:-1])
 
 
-class _Seen:
-    """Neurons active in every language, in at least one and in at least two languages so far."""
-
-    def __init__(self, neurons: int) -> None:
-        self.neurons = neurons
-        self.languages = 0
-
-    def add(self, active: Bits) -> None:
-        """Add one language."""
-        if self.languages == 0:
-            self.every = np.full(active.shape, 255, np.uint8)
-            self.once = np.zeros(active.shape, np.uint8)
-            self.twice = np.zeros(active.shape, np.uint8)
-            self.valid = valid(active, self.neurons)
-        self.languages += 1
-        if active.dtype != np.uint8 or active.shape != self.every.shape:
-            raise NeuroglotError(
-                f"language {self.languages}: expected bits uint8 {self.every.shape}, found "
-                f"{active.dtype} {active.shape}; pack the same items of every language"
-            )
+def _seen(languages: Iterable[Bits]) -> Iterator[Seen]:
+    """Give, after each language, what is ``Seen`` so far; the arrays are the same each time."""
+    seen: Seen | None = None
+    for active in languages:
+        if seen is None:
+            seen = np.full_like(active, 255), np.zeros_like(active), np.zeros_like(active)
         again = np.empty(min(BLOCK, active.size), np.uint8)
-        flat = (bits.reshape(-1) for bits in (active, self.every, self.once, self.twice))
+        flat = (bits.reshape(-1) for bits in (active, *seen))
         for x, every, once, twice in zip(*map(_blocks, flat), strict=True):
             np.bitwise_and(once, x, out=again[: x.size])
             twice |= again[: x.size]
             once |= x
             every &= x
+        yield seen
 
-    def kinds(self) -> KindBits:
-        """Find the kinds over the languages added so far."""
-        if self.languages == 0:
-            raise NeuroglotError("neurons are told apart by language, and there is none; name some")
-        return KindBits(
-            self.neurons,
-            all_shared=self.every & self.valid,
-            partial_shared=self.twice & ~self.every & self.valid,
-            specific=self.once & ~(self.twice | self.every) & self.valid,
-            non_activated=~self.once & self.valid,
-        )
+
+def _kinds_of(seen: Seen, neurons: int) -> KindBits:
+    (every, once, twice), there = seen, valid(neurons)
+    return KindBits(
+        neurons,
+        all_shared=every & there,
+        partial_shared=twice & ~every & there,
+        specific=once & ~(twice | every) & there,
+        non_activated=~once & there,
+    )
 
 
 def _blocks(flat: Bits) -> Iterator[Bits]:
     return (flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK))
 
 
-def valid(bits: Bits, neurons: int) -> Bits:
-    """Mark the bits of a row [byte] that belong to neurons, not to padding.
-
-    Raises:
-        NeuroglotError: ``bits`` do not have the width of ``neurons`` neurons.
-    """
-    meant = pack(np.ones(neurons, bool))
-    if bits.shape[-1] != len(meant):
-        raise NeuroglotError(
-            f"{neurons} neurons are packed to {len(meant)} bytes, found {bits.shape[-1]}: "
-            "the activity was recorded of another layer width"
-        )
-    return meant
+def valid(neurons: int) -> Bits:
+    """Mark the bits of a row [byte] that belong to neurons, not to padding."""
+    return pack(np.ones(neurons, bool))

@@ -9,28 +9,27 @@ from neuroglot.measures.bootstrap import percentiles, resample_weights
 CANDIDATES = 40
 
 
-def resampled_maxima(by_item: xr.DataArray, replicates: int = 1000, seed: int = 0) -> xr.DataArray:
+def resampled_maxima(by_item: xr.DataArray, replicates: int) -> xr.DataArray:
     """Take the maximum over items in each resample of the items.
 
     Args:
         by_item: the highest value of each item, [..., item]; NaN where an item has no value.
         replicates: resamples of the items; ``bootstrap.interval`` draws the same resamples of
             equally many items.
-        seed: seed of the resamples.
 
     Returns:
         float64 [..., replicate]; NaN where no drawn item has a value.
     """
     ordered = by_item.transpose(..., "item")
     items = ordered.sizes["item"]
-    drawn = np.concatenate([w > 0 for w in resample_weights(items, replicates, seed)])
+    drawn = np.concatenate([weights > 0 for weights in resample_weights(items, replicates, 0)])
     rows = ordered.fillna(-np.inf).to_numpy().reshape(-1, items)
     candidates = np.argsort(-rows, axis=1, kind="stable")[:, :CANDIDATES]
     maxima = np.empty((len(rows), replicates))
-    for row, first, found in zip(rows, candidates, maxima, strict=True):
-        there = drawn[:, first]  # highest item first
+    for row, highest, of_row in zip(rows, candidates, maxima, strict=True):
+        there = drawn[:, highest]  # highest item first
         there[:, -1] |= ~there.any(axis=1)
-        found[:] = row[first[there.argmax(axis=1)]]
+        of_row[:] = row[highest[there.argmax(axis=1)]]
     maxima[np.isneginf(maxima)] = np.nan
     template = ordered.isel(item=0, drop=True)
     return template.expand_dims(replicate=replicates, axis=-1).copy(
@@ -39,7 +38,7 @@ def resampled_maxima(by_item: xr.DataArray, replicates: int = 1000, seed: int = 
 
 
 def maximum_interval(
-    maximum: xr.DataArray, resampled: xr.DataArray, level: float = 0.95
+    maximum: xr.DataArray, resampled: xr.DataArray
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Bound a maximum, or a mean of maxima, from below by its values in resamples.
 
@@ -50,12 +49,11 @@ def maximum_interval(
     Args:
         maximum: the maximum or mean of maxima, [...].
         resampled: the same value in each resample, as from ``resampled_maxima``, [..., replicate].
-        level: as in a two-sided interval, a share (1 - level) / 2 of the resamples is below the
-            lower bound.
 
     Returns:
-        Lower and upper bound, [...]; NaN where ``maximum`` is NaN.
+        Lower and upper bound, [...]; NaN where ``maximum`` is NaN. As in a two-sided 95 % interval,
+        2.5 % of the resamples are below the lower bound.
     """
     values = resampled.transpose(*maximum.dims, "replicate").to_numpy()
-    low, _ = percentiles(values.reshape(-1, values.shape[-1]), level)
+    low, _ = percentiles(values.reshape(-1, values.shape[-1]))
     return maximum.copy(data=low.reshape(maximum.shape)), maximum

@@ -52,12 +52,12 @@ def specific_in_all(tasks: Sequence[xr.Dataset]) -> xr.Dataset:
     Returns:
         ``specific`` (language, layer, neuron), and ``specific_items``, the total number of items.
     """
-    most = max(one.sizes["language"] for one in tasks)
-    counted = [one for one in tasks if one.sizes["language"] == most]
+    most = max(task.sizes["language"] for task in tasks)
+    counted = [task for task in tasks if task.sizes["language"] == most]
     return xr.Dataset(
         {
-            "specific": reduce(add, (one["specific"] for one in counted)),
-            "specific_items": reduce(add, (one["items"] for one in counted)),
+            "specific": reduce(add, (task["specific"] for task in counted)),
+            "specific_items": reduce(add, (task["items"] for task in counted)),
         }
     )
 
@@ -76,7 +76,7 @@ def most_specific(counts: xr.DataArray, top_fraction: float) -> xr.DataArray:
     ordered = counts.transpose("language", "layer", "neuron")
     score = ordered.where(ordered > 0)
     n = round(top_fraction * sum(layer_widths(ordered)))
-    return score.copy(data=np.array([highest(one, n) for one in score.to_numpy()]))
+    return score.copy(data=np.array([highest(of_language, n) for of_language in score.to_numpy()]))
 
 
 def repeated_specificity(counts: xr.DataArray, items: int) -> xr.Dataset:
@@ -104,22 +104,18 @@ def repeated_specificity(counts: xr.DataArray, items: int) -> xr.Dataset:
         ``same_language_null``: the share expected by chance, Σ_L p_L²; NaN where no neuron is
         specific.
     """
-    found = counts.transpose("layer", "language", "neuron").to_numpy().astype(np.int64)
-    expected = np.array([_expected(own, items) for own in found])
-    variables = {
-        "repeating": ((2 * found > items).any(1).sum(1), "neurons"),
-        "repeating_null": (expected, "neurons"),
-        "repeating_null_high": (_poisson_quantile(0.95, expected), "neurons"),
-        "same_language": (np.array([_same(own) for own in found]), "share of pairs of items"),
-        "same_language_null": (
-            np.array([(_marginals(own) ** 2).sum() for own in found]),
-            "share of pairs of items",
-        ),
-    }
+    layers = counts.transpose("layer", "language", "neuron").to_numpy().astype(np.int64)
+    expected = np.array([_expected(layer, items) for layer in layers])
+    neurons, pairs = {"units": "neurons"}, {"units": "share of pairs of items"}
+    repeating = (2 * layers > items).any(1).sum(1).astype(np.float64)
+    same_by_chance = [(_marginals(layer) ** 2).sum() for layer in layers]
     return xr.Dataset(
         {
-            name: ("layer", values.astype(np.float64), {"units": units})
-            for name, (values, units) in variables.items()
+            "repeating": ("layer", repeating, neurons),
+            "repeating_null": ("layer", expected, neurons),
+            "repeating_null_high": ("layer", _poisson_quantile(0.95, expected), neurons),
+            "same_language": ("layer", [_same(layer) for layer in layers], pairs),
+            "same_language_null": ("layer", same_by_chance, pairs),
         }
     )
 
@@ -140,9 +136,8 @@ def _expected(counts: NDArray[np.int64], items: int) -> float:
 
     times, neurons = np.unique(counts.sum(0), return_counts=True)
     share = np.nan_to_num(_marginals(counts))
-    chance = np.where(
-        times[:, None] > items // 2, bdtrc(items // 2, times[:, None], share), 0
-    )  # at most one language has a majority
+    majority = bdtrc(items // 2, times[:, None], share)  # at most one language has it
+    chance = np.where(times[:, None] > items // 2, majority, 0)
     return float((chance.sum(1) * neurons).sum())
 
 
@@ -152,8 +147,8 @@ def _poisson_quantile(share: float, means: Floats) -> Floats:
 
     above = np.ceil(pdtrik(share, np.maximum(means, np.finfo(np.float64).tiny)))
     below = np.maximum(above - 1, 0)  # where rounding made the quantile one too high
-    found: Floats = np.where(pdtr(below, means) >= share, below, above)
-    return found
+    quantiles: Floats = np.where(pdtr(below, means) >= share, below, above)
+    return quantiles
 
 
 def _same(counts: NDArray[np.int64]) -> float:

@@ -46,17 +46,17 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: AnswersInputs, settings: AnswersSettings) -> xr.Dataset:
     """Let the model answer every question unedited, without each kind, and with kinds converted."""
     task = settings.task
-    [one] = open_prompts({task: inputs.prompts}, [task], settings.languages)
-    active = one.active(settings.threshold)
-    items = recorded_items(inputs.items, one)
+    [prompts] = open_prompts({task: inputs.prompts}, [task], settings.languages)
+    active = prompts.active(settings.threshold)
+    items = recorded_items(inputs.items, prompts)
     asked = _Asked(
         task,
         settings.scoring,
         encoded(inputs.model, task, items),
         # Padding neurons of narrower layers are never active, and so never edited.
-        kinds(active.values(), max(one.neurons)),
+        kinds(active.values(), max(prompts.neurons)),
         np.stack(list(active.values())),
-        one.neurons,
+        prompts.neurons,
     )
     by_item = asked.by_item(_answers(inputs, settings, asked), VARIANTS, facts_of(items))
     data = answer_statistics(by_item, settings.replicates)
@@ -113,13 +113,13 @@ class _Asked(Asked):
 
 def _answers(inputs: AnswersInputs, settings: AnswersSettings, asked: _Asked) -> Piece:
     """Judge one task's answers, or read earlier judgements."""
-    read = {"threshold", "positions", "converted_offset", "random_seeds", "device", "dtype"}
+    measured = {"threshold", "positions", "converted_offset", "random_seeds", "device", "dtype"}
     origin = digest(
         [
             read_card(inputs.model).sha256,
             *asked.identity(),
-            _digest(asked),
-            settings.model_dump(include=read),
+            hashlib.sha256(asked.active.tobytes()).hexdigest(),
+            settings.model_dump(include=measured),
             fingerprint(__name__),
         ]
     )
@@ -135,11 +135,3 @@ def _answers(inputs: AnswersInputs, settings: AnswersSettings, asked: _Asked) ->
     return piece(
         inputs.work.pieces / "answers.npz", origin, lambda: examiner.ask(asked, VARIANTS, variants)
     )
-
-
-def _digest(asked: _Asked) -> str:
-    """Hash the kinds and the activity of all neurons."""
-    seen = hashlib.sha256(asked.active.tobytes())
-    for kind in (*WITHOUT, "non_activated"):
-        seen.update(asked.kinds.bits(kind).tobytes())
-    return seen.hexdigest()

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 
-import numpy as np
 import xarray as xr
 
 from neuroglot import store
@@ -22,20 +21,25 @@ VARIABLES: Mapping[str, str] = {
 
 def compute(inputs: ComparisonInputs, settings: ComparisonSettings) -> xr.Dataset:
     """Stack the models' shares of kinds; NaN after the last layer of a shallower model."""
-    opened = [store.open_dataset(inputs.kinds[model], "reduction") for model in settings.models]
-    own = ["stack", "stack_layer", LAYER_NEURONS]
-    shares = [data[SHARE].drop_vars(own, errors="ignore") for data in opened]
-    share = along("model", dict(zip(settings.models, shares, strict=True))).drop_attrs(deep=False)
-    layers = [data.sizes["layer"] for data in opened]
-    deepest = opened[int(np.argmax(layers))]
+    models = {
+        model: store.open_dataset(inputs.kinds[model], "reduction") for model in settings.models
+    }
+    of_layers = ["stack", "stack_layer", LAYER_NEURONS]  # they differ between models
+    shares = along(
+        "model",
+        {
+            model: data[SHARE].drop_vars(of_layers, errors="ignore")
+            for model, data in models.items()
+        },
+    )
+    layers = [data.sizes["layer"] for data in models.values()]
+    deepest = max(models.values(), key=lambda data: data.sizes["layer"])
+    shots = [settings.shots[str(task)] for task in shares["task"].values]
     return (
-        share.assign(layers=("model", layers, {"units": "layers"}))
+        shares.drop_attrs(deep=False)
+        .assign(layers=("model", layers, {"units": "layers"}))
         .assign_coords(
-            shots=(
-                "task",
-                [settings.shots[str(task)] for task in share["task"].values],
-                {"units": "examples"},
-            ),
+            shots=("task", shots, {"units": "examples"}),
             stack=deepest["stack"],
             stack_layer=deepest["stack_layer"],
         )

@@ -16,7 +16,7 @@ from neuroglot.analyses.sharing.measures.contribution import (
     value_norm,
 )
 from neuroglot.analyses.sharing.measures.kinds import KIND
-from neuroglot.analyses.sharing.prompts import Prompts, kinds_of, open_prompts
+from neuroglot.analyses.sharing.prompts import Prompts, open_prompts
 from neuroglot.analyses.sharing.settings import ContributionsInputs, ContributionsSettings
 from neuroglot.measures.axes import along
 from neuroglot.measures.bootstrap import with_bounds
@@ -42,9 +42,9 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: ContributionsInputs, settings: ContributionsSettings) -> xr.Dataset:
     """Average contributions over items for every task, language and layer."""
     prompts = open_prompts(inputs.prompts, settings.tasks, settings.languages)
-    found = ffns(load(inputs.model, "cpu", read_card(inputs.model).dtype))
-    norms = [value_norm(ffn.output_matrix().float().numpy()) for ffn in found]
-    data = along("task", {one.task: _task(one, norms, settings) for one in prompts})
+    layers = ffns(load(inputs.model, "cpu", read_card(inputs.model).dtype))
+    norms = [value_norm(ffn.output_matrix().float().numpy()) for ffn in layers]
+    data = along("task", {of_task.task: _task(of_task, norms, settings) for of_task in prompts})
     return data.reindex(language=settings.languages).assign_attrs(
         top_fraction=settings.top_fraction
     )
@@ -53,21 +53,18 @@ def compute(inputs: ContributionsInputs, settings: ContributionsSettings) -> xr.
 def _task(
     prompts: Prompts, norms: Sequence[NDArray[np.float64]], settings: ContributionsSettings
 ) -> xr.Dataset:
-    by_layer = []
-    for layers in prompts.blocks():
-        act = prompts.read("act", layers)
-        found = kinds_of(prompts.read(prompts.site, layers), settings.threshold)
-        for place, layer in enumerate(range(layers.start, layers.stop)):
-            by_language = [
-                contribution_by_item(
-                    contribution(own[:, place], norms[layer]),
-                    found[:, place],
-                    settings.top_fraction,
+    by_layer = [
+        along(
+            "language",
+            {
+                language: contribution_by_item(
+                    contribution(values, norm), kinds, settings.top_fraction
                 )
-                for own in act.values()
-            ]
-            axis = xr.Variable("language", np.array(list(act), str))
-            by_layer.append(xr.concat(by_language, axis))
+                for language, values in act.items()
+            },
+        )
+        for norm, (act, kinds) in zip(norms, prompts.by_layer(settings.threshold), strict=True)
+    ]
     by_item = xr.concat(by_layer, "layer")
     return xr.merge([contributions_bounded(by_item, settings.replicates), prompts.layers])
 

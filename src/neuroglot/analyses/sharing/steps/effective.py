@@ -1,7 +1,7 @@
 """Effective scores of each kind of neuron for the gold answer (tables 1 and 4, figure 10)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from neuroglot.analyses.answers import encoded
 from neuroglot.analyses.sharing.measures.effective import (
     HIGHEST,
-    ScoreStatistics,
     effective_score,
     score_statistics,
     scores_bounded,
 )
 from neuroglot.analyses.sharing.measures.kinds import KIND
-from neuroglot.analyses.sharing.prompts import Prompts, kinds_of, open_prompts, recorded_items
+from neuroglot.analyses.sharing.prompts import Prompts, open_prompts, recorded_items
 from neuroglot.analyses.sharing.settings import EffectiveInputs, EffectiveSettings
 from neuroglot.capture.questions import Question
 from neuroglot.measures.axes import along
@@ -27,8 +26,8 @@ from neuroglot.models.ffn import FFN, ffns
 from neuroglot.models.load import load
 from neuroglot.tables import tidy
 
-Scores: TypeAlias = dict[str, list[ScoreStatistics]]
-"""Statistics of each layer, by language."""
+if TYPE_CHECKING:
+    from torch import Tensor
 
 VARIABLES: Mapping[str, str] = {
     "kind": KIND,
@@ -48,22 +47,17 @@ def compute(inputs: EffectiveInputs, settings: EffectiveSettings) -> xr.Dataset:
     As in the paper, the unembedding multiplies value vectors directly, without the norms between a
     layer and the head. Items whose gold answer has no token are left out.
     """
-    prompts = open_prompts(inputs.prompts, settings.tasks, settings.languages)
     model: Any = load(inputs.model, "cpu", read_card(inputs.model).dtype)
     layers, unembedding = ffns(model), model.get_output_embeddings().weight.detach()
-    found = {}
-    for one in prompts:
-        questions = encoded(inputs.model, one.task, recorded_items(inputs.items[one.task], one))
-        gold = {language: _first_tokens(own) for language, own in questions.items()}
-        rows = {
-            language: unembedding[first[first >= 0]].float().numpy()
-            for language, first in gold.items()
-        }
-        scores = _scores(one, layers, rows, gold, settings.threshold)
-        judged = {language: first >= 0 for language, first in gold.items()}
-        summary = scores_bounded(scores, judged, settings.replicates)
-        found[one.task] = xr.merge([summary, one.layers])
-    return along("task", found).reindex(language=settings.languages)
+    scores = {}
+    for prompts in open_prompts(inputs.prompts, settings.tasks, settings.languages):
+        items = recorded_items(inputs.items[prompts.task], prompts)
+        questions = encoded(inputs.model, prompts.task, items)
+        gold = {language: _first_tokens(asked) for language, asked in questions.items()}
+        statistics = _statistics(prompts, layers, unembedding, gold, settings.threshold)
+        summary = scores_bounded(statistics, len(prompts.items), settings.replicates)
+        scores[prompts.task] = xr.merge([summary, prompts.layers])
+    return along("task", scores).reindex(language=settings.languages)
 
 
 def _first_tokens(questions: Sequence[Question]) -> NDArray[np.int64]:
@@ -71,26 +65,27 @@ def _first_tokens(questions: Sequence[Question]) -> NDArray[np.int64]:
     return np.array([question.gold[0][0] if question.gold[0] else -1 for question in questions])
 
 
-def _scores(
+def _statistics(
     prompts: Prompts,
-    ffns_: Sequence[FFN],
-    rows: dict[str, NDArray[np.float32]],
-    gold: dict[str, NDArray[np.int64]],
+    layers: Sequence[FFN],
+    unembedding: "Tensor",
+    gold: Mapping[str, NDArray[np.int64]],
     threshold: float,
-) -> Scores:
-    """Each language's statistics in every layer, over the items with a gold token."""
-    by_language: Scores = {language: [] for language in prompts.recorded}
-    for layers in prompts.blocks():
-        act = prompts.read("act", layers)
-        found = kinds_of(prompts.read(prompts.site, layers), threshold)
-        for place, layer in enumerate(range(layers.start, layers.stop)):
-            values = ffns_[layer].output_matrix().float().numpy()
-            for language, own in act.items():
-                judged = gold[language] >= 0
-                score = effective_score(own[judged, place], rows[language], values)
-                statistics = score_statistics(score, found[judged][:, place])
-                by_language[language].append(statistics)
-    return by_language
+) -> dict[str, list[xr.Dataset]]:
+    """Each language's ``score_statistics`` in every layer, over the items with a gold token."""
+    judged = {language: np.flatnonzero(tokens >= 0) for language, tokens in gold.items()}
+    rows = {
+        language: unembedding[gold[language][items]].float().numpy()
+        for language, items in judged.items()
+    }
+    statistics: dict[str, list[xr.Dataset]] = {language: [] for language in gold}
+    for ffn, (act, kinds) in zip(layers, prompts.by_layer(threshold), strict=True):
+        values = ffn.output_matrix().float().numpy()
+        for language, items in judged.items():
+            score = effective_score(act[language][items], rows[language], values)
+            of_layer = score_statistics(score, kinds[items]).assign_coords(item=items)
+            statistics[language].append(of_layer)
+    return statistics
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:

@@ -20,24 +20,24 @@ def compute(inputs: InterventionsInputs, settings: InterventionsSettings) -> xr.
     data = data.reindex(language=settings.languages, variant=list(VARIANTS))
     for variable in data.values():
         variable.attrs["source"] = "tables 2, 3, 5 and 6"
+    scoring = [of_task.attrs["scoring"] for of_task in answers.values()]
     return (
         data.drop_attrs(deep=False)
-        .assign_coords(scoring=("task", [one.attrs["scoring"] for one in answers.values()]))
+        .assign_coords(scoring=("task", scoring))
         .assign_attrs(random_seeds=settings.random_seeds, positions=settings.positions)
     )
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Accuracy, chance, and log-probability of gold, by task, variant and language."""
-    compared = {
-        quantity: with_bounds(quantity, f"{quantity}_difference", f"{quantity}_excess")
+    accuracy, log_probability, per_token = (
+        with_bounds(quantity, f"{quantity}_difference", f"{quantity}_excess")
         for quantity in ("accuracy", "log_probability", "log_probability_per_token")
-    }
+    )
     judged = ["items", "excluded", "facts"]
-    accuracy = [*compared["accuracy"], "exact_accuracy", "neurons", "chance"]
-    log_probability = [*compared["log_probability"], *compared["log_probability_per_token"]]
-    tested = ["log_probability_excess_p_value", "fewest_facts"]
+    numbers = ["exact_accuracy", "neurons", "chance"]
+    tests = ["log_probability_excess_p_value", "fewest_facts"]
     return {
-        "accuracy": tidy(data[[*accuracy, *judged]]),
-        "log_probability": tidy(data[[*log_probability, *tested, *judged]]),
+        "accuracy": tidy(data[[*accuracy, *numbers, *judged]]),
+        "log_probability": tidy(data[[*log_probability, *per_token, *tests, *judged]]),
     }

@@ -5,14 +5,12 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 import xarray as xr
 
-from neuroglot.analyses.sharing.measures.by_item import means_bounded
+from neuroglot.analyses.sharing.measures.by_item import BY_ITEM, means_bounded
 from neuroglot.analyses.sharing.measures.kind_shares import (
-    active_share,
-    active_share_by_item,
-    dead,
-    dead_by_item,
-    kind_share,
-    kind_share_by_item,
+    Shares,
+    active_shares,
+    dead_shares,
+    kind_shares,
     overlap,
 )
 from neuroglot.analyses.sharing.measures.kinds import (
@@ -45,7 +43,7 @@ REPEATING = (
 VARIABLES: Mapping[str, str] = {
     "kind": KIND,
     "threshold": "activation above which a neuron is active",
-    "languages": "number of languages, the first in order, that kinds are told by",
+    "languages": "number of languages, from the first, by which kinds are told apart",
     "kind_share": "share of the layer's neurons that are of the kind at the end of the prompt, "
     "mean over items",
     "overlap": "share of the layer's neurons that are of the kind in every item",
@@ -60,11 +58,12 @@ VARIABLES: Mapping[str, str] = {
     "items": "items of the task, all of which are counted",
     "repeating": "neurons of the layer that are specific to the same language in more than half of "
     "the items",
-    "repeating_null": "neurons that would be when languages are dealt at random, on average",
-    "repeating_null_high": "at most so many would be in 95 % of random deals",
+    "repeating_null": "neurons that would repeat so by chance: mean over permutations of the "
+    "languages among specific neurons",
+    "repeating_null_high": "upper end of the number by chance in 95 % of the permutations",
     "same_language": "share of the pairs of items in which a neuron is specific that are of the "
     "same language",
-    "same_language_null": "the same when languages are dealt at random, on average",
+    "same_language_null": "the same share by chance: mean over permutations of the languages",
     "specific": "items in which the neuron is active in this language alone, of the tasks asked in "
     "the most languages",
     "specific_items": "items of these tasks together",
@@ -73,12 +72,12 @@ VARIABLES: Mapping[str, str] = {
 
 def compute(inputs: KindsInputs, settings: KindsSettings) -> xr.Dataset:
     """Find the kinds in every item of every task, with a few layers in memory at a time."""
-    opened = open_prompts(inputs.prompts, settings.tasks, settings.languages)
-    found = {one.task: _task(one, settings) for one in opened}
-    data = along("task", {task: own.drop_vars(SPECIFIC) for task, own in found.items()})
+    prompts = open_prompts(inputs.prompts, settings.tasks, settings.languages)
+    tasks = {of_task.task: _task(of_task, settings) for of_task in prompts}
+    data = along("task", {task: shares.drop_vars(SPECIFIC) for task, shares in tasks.items()})
     data = data.reindex(language=settings.languages)
-    data = data.assign(specific_in_all(list(found.values())).data_vars)
-    return data.assign_attrs(threshold=settings.threshold, site=opened[0].site)
+    data = data.assign(specific_in_all(list(tasks.values())).data_vars)
+    return data.assign_attrs(threshold=settings.threshold, site=prompts[0].site)
 
 
 def _task(prompts: Prompts, settings: KindsSettings) -> xr.Dataset:
@@ -90,49 +89,40 @@ def _task(prompts: Prompts, settings: KindsSettings) -> xr.Dataset:
 
 
 def _block(prompts: Prompts, layers: slice, settings: KindsSettings) -> xr.Dataset:
-    fired, neurons = prompts.read(prompts.site, layers), prompts.neurons[layers][0]
-    active = signs(fired, settings.threshold)
-    found = kinds(active.values(), neurons)
-    counts = [n for n in settings.language_counts if n <= len(active)]
-    thresholds = settings.thresholds
-    above = {language: pack_above(own, thresholds) for language, own in fired.items()}
-    silent = dead_by_item(
-        found.non_activated, signs(prompts.read("peak", layers), settings.threshold), neurons
-    )
+    activations, neurons = prompts.read(prompts.site, layers), prompts.neurons[layers.start]
+    active = signs(activations, settings.threshold)
+    ever_active = signs(prompts.read("peak", layers), settings.threshold)
+    of_block = kinds(active.values(), neurons)
+    counts = {len(active), *(n for n in settings.language_counts if n <= len(active))}
+    of_counts = dict(nested_kinds(active.values(), neurons, counts))
+    above = [pack_above(values, settings.thresholds) for values in activations.values()]
+    of_thresholds = [
+        kinds((bits[place] for bits in above), neurons) for place in range(len(settings.thresholds))
+    ]
+    thresholds = xr.Variable("threshold", settings.thresholds, {"units": "activation"})
+    languages = xr.Variable("languages", list(of_counts), {"units": "languages"})
     return xr.Dataset(
         {
-            **_shares("kind_share", found),
-            "overlap": overlap(found),
-            "active_share": active_share(active, neurons),
-            "active_share_by_item": active_share_by_item(active, neurons),
-            "dead": dead(silent),
-            "dead_by_item": silent,
-            SPECIFIC: specific_items(active, found.specific, neurons, max(prompts.neurons)),
-            **_sweep(
-                "threshold_share",
-                (
-                    kinds((own[i] for own in above.values()), neurons)
-                    for i in range(len(thresholds))
-                ),
-                xr.Variable("threshold", thresholds, {"units": "activation"}),
-            ),
-            **_sweep(
-                "language_count_share",
-                (one for _, one in nested_kinds(active.values(), neurons, [*counts, len(active)])),
-                xr.Variable("languages", sorted({*counts, len(active)}), {"units": "languages"}),
-            ),
+            **_with_items("kind_share", kind_shares(of_block)),
+            "overlap": overlap(of_block),
+            **_with_items("active_share", active_shares(active, neurons)),
+            **_with_items("dead", dead_shares(of_block.non_activated, ever_active, neurons)),
+            SPECIFIC: specific_items(active, of_block.specific, neurons, max(prompts.neurons)),
+            **_sweep("threshold_share", of_thresholds, thresholds),
+            **_sweep("language_count_share", of_counts.values(), languages),
         }
     )
 
 
-def _shares(name: str, found: KindBits) -> dict[str, xr.DataArray]:
-    """Give the mean share of each kind, and the shares by item as ``{name}_by_item``."""
-    return {name: kind_share(found), f"{name}_by_item": kind_share_by_item(found)}
+def _with_items(name: str, shares: Shares) -> dict[str, xr.DataArray]:
+    """Name the mean ``name`` and the shares by item ``{name}_by_item``, see ``means_bounded``."""
+    return dict(zip((name, name + BY_ITEM), shares, strict=True))
 
 
-def _sweep(name: str, steps: Iterable[KindBits], axis: xr.Variable) -> xr.Dataset:
-    """Concatenate ``_shares`` of every step along ``axis``."""
-    return xr.concat([xr.Dataset(_shares(name, found)) for found in steps], axis)
+def _sweep(name: str, swept: Iterable[KindBits], axis: xr.Variable) -> xr.Dataset:
+    """Concatenate the shares of kinds along ``axis``."""
+    shares = [xr.Dataset(_with_items(name, kind_shares(bits))) for bits in swept]
+    return xr.concat(shares, axis)
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:

@@ -9,14 +9,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neuroglot.analyses.transfer.measures.lists import TYPES, controls, listed
+from neuroglot.analyses.transfer.measures.lists import RANDOM, TYPES, controls, listed
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.axes import layer_widths
 from neuroglot.measures.bootstrap import named_bounds
 from neuroglot.measures.finite import check_finite
 
 GROUPINGS = ("language", "family")
-LISTS = (*TYPES, *(f"random_{kind}" for kind in TYPES))
+LISTS = (*TYPES, *RANDOM)
 BLOCK_VALUES = 1 << 22  # activations per block: 32 MB in float64
 
 
@@ -27,15 +27,15 @@ def language_groups(
 
     Args:
         languages: languages for which groups are made.
-        every: all languages, in the order of their rows; all have the same number of rows.
+        every: all languages, in the order of their rows.
         family: family of every language.
-        segments: number of rows per language.
+        segments: number of rows of each language.
 
     Returns:
         bool [grouping, language, row], by GROUPINGS.
     """
-    of_language = [[other == one for other in every] for one in languages]
-    of_family = [[family[other] == family[one] for other in every] for one in languages]
+    of_language = [[other == language for other in every] for language in languages]
+    of_family = [[family[other] == family[language] for other in every] for language in languages]
     return np.repeat(np.array([of_language, of_family]), segments, axis=-1)
 
 
@@ -48,13 +48,10 @@ def group_ratios(values: NDArray[np.floating], groups: NDArray[np.bool_]) -> NDA
 
     Returns:
         float64 [grouping, language, neuron].
-
-    Raises:
-        NeuroglotError: as ``correlation_ratio``, except for groups of all rows.
     """
-    told = ~groups.all(-1)
+    partial = ~groups.all(-1)
     ratio = np.full((*groups.shape[:-1], values.shape[1]), np.nan)
-    ratio[told] = correlation_ratio(values, groups[told])
+    ratio[partial] = correlation_ratio(values, groups[partial])
     return ratio
 
 
@@ -67,29 +64,25 @@ def correlation_ratio(
     the group, SS_between = (Σ_group d)² n / (n₁ (n - n₁)) and SS_total = Σ d².
 
     Args:
-        values: activations [row, neuron].
-        group: true for rows in the group, [..., row]; all groups share the sums of squares.
+        values: finite activations [row, neuron].
+        group: true for rows in the group, [..., row]; rows must be in it and outside it.
 
     Returns:
         float64 [..., neuron] in [0, 1]; 0 where the values are all equal.
-
-    Raises:
-        NeuroglotError: rows differ in number, a value is not finite, or a group has all rows or
-            none.
     """
     _check_groups(values, group)
     inside = group.sum(axis=-1, keepdims=True)
-    rows = len(values)
-    ratio = np.empty((*group.shape[:-1], values.shape[1]))
+    rows, neurons = values.shape
+    ratio = np.empty((*group.shape[:-1], neurons))
     step = max(1, BLOCK_VALUES // rows)
-    for start in range(0, values.shape[1], step):
-        some = slice(start, start + step)
-        d = values[:, some].astype(np.float64)
+    for start in range(0, neurons, step):
+        block = slice(start, start + step)
+        d = values[:, block].astype(np.float64)
         d -= d[0].copy()  # equal values give exactly zero
         d -= d.mean(axis=0)
         total = np.einsum("rn,rn->n", d, d)
         between = (group.astype(np.float64) @ d) ** 2 * rows / (inside * (rows - inside))
-        ratio[..., some] = np.minimum(between / np.where(total > 0, total, np.inf), 1)
+        ratio[..., block] = np.minimum(between / np.where(total > 0, total, np.inf), 1)
     return ratio
 
 
@@ -111,18 +104,28 @@ def mean_ratios(
         ``…_high``. Units: share of variance.
     """
     languages, widths = lists["language"].values.tolist(), layer_widths(lists["score"])
-    dims = ("type", "grouping", "language", "top")
-    found = np.full((3, len(LISTS), len(GROUPINGS), len(languages), len(tops)), np.nan)
-    for kind, name in enumerate(TYPES):
-        for place, language in enumerate(languages):
-            for column, top in enumerate(tops):
-                own = listed(lists, name, language, top)
-                found[0, kind, :, place, column] = ratio[:, place, own].mean(-1)
-                drawn = controls(own, language, seeds, widths)
-                means = np.array([ratio[:, place, mask].mean(-1) for mask in drawn])
-                random = found[:, LISTS.index(f"random_{name}"), :, place, column]
-                random[:] = means.mean(0), means.min(0), means.max(0)
-    mean, *ends = ((dims, one, {"units": "share of variance"}) for one in found)
+    of_lists = np.empty((len(TYPES), len(GROUPINGS), len(languages), len(tops)))
+    of_draws = np.empty((seeds, *of_lists.shape))
+    for column, top in enumerate(tops):
+        for row, language in enumerate(languages):
+            for place, neuron_type in enumerate(TYPES):
+                mask = listed(lists, neuron_type, language, top)
+                of_lists[place, :, row, column] = ratio[:, row, mask].mean(-1)
+                for seed, drawn in enumerate(controls(mask, language, seeds, widths)):
+                    of_draws[seed, place, :, row, column] = ratio[:, row, drawn].mean(-1)
+    no_draws = np.full_like(of_lists, np.nan)
+    mean, *ends = (
+        (
+            ("type", "grouping", "language", "top"),
+            np.concatenate(of_each),
+            {"units": "share of variance"},
+        )
+        for of_each in (
+            (of_lists, of_draws.mean(0)),
+            (no_draws, of_draws.min(0)),
+            (no_draws, of_draws.max(0)),
+        )
+    )
     return xr.Dataset(
         {"mean_ratio": mean, **named_bounds("mean_ratio_control", ends)},
         {

@@ -37,31 +37,28 @@ def closeness_without(
     effect = by_variant.isel(variant=slice(1, None)) - by_variant.isel(variant=0, drop=True)
     excess = effect.isel(variant=0, drop=True) - effect.isel(variant=1, drop=True)
     change = "difference of cosines"
-    data = {
+    means = {
         **_compared("similarity", similarity, COSINE, replicates),
         **_compared("mutual_knn", overlap, OVERLAP, replicates),
         **segment_difference("effect", effect, change),
         **segment_difference("excess", excess, change),
     }
-    return xr.Dataset(data).reindex(variant=list(VARIANTS))
+    return xr.Dataset(means).reindex(variant=list(VARIANTS))
 
 
 def _variants(values: xr.DataArray) -> xr.DataArray:
-    """Turn draws into VARIANTS: the last draws, which are controls, are averaged."""
-    parts = [
-        values.isel(draw=0),
-        values.isel(draw=1),
-        values.isel(draw=slice(2, None)).mean("draw"),
-    ]
+    """Turn draws into VARIANTS: the random draws are averaged."""
+    random = values.isel(draw=slice(2, None)).mean("draw")
+    parts = [values.isel(draw=0), values.isel(draw=1), random]
     return xr.concat(parts, xr.Variable("variant", list(VARIANTS)))
 
 
 def _compared(
     name: str, values: xr.DataArray, units: str, replicates: int
 ) -> dict[str, xr.DataArray]:
-    """Give means by variant with intervals, and the range of the controls' means."""
-    of_controls = values.isel(draw=slice(2, None)).mean("segment").assign_attrs(units=units)
-    ends = (of_controls.min("draw", keep_attrs=True), of_controls.max("draw", keep_attrs=True))
+    """Give means by variant with intervals, and the range of the random draws' means."""
+    of_draws = values.isel(draw=slice(2, None)).mean("segment").assign_attrs(units=units)
+    ends = (of_draws.min("draw", keep_attrs=True), of_draws.max("draw", keep_attrs=True))
     return {
         **segment_mean(name, _variants(values), units, replicates),
         **named_bounds(f"{name}_control", ends),

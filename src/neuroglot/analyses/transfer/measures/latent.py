@@ -16,8 +16,8 @@ from neuroglot.measures.finite import check_finite
 from neuroglot.measures.significance import bounded_difference
 
 BLOCK_VALUES = 1 << 24  # similarities per block: 128 MB in float64
-SAME_LOADING = 1e-9  # relative tolerance: an axis' sign must not depend on rounding
-MISSING_VARIANCE = 1e-12  # share that rounding may remove
+SAME_LOADING = 1e-9  # loadings this close count as equal: rounding must not set an axis' sign
+MISSING_VARIANCE = 1e-12  # share of the variance that rounding may remove
 
 COSINE, OVERLAP = "cosine similarity", "share of neighbours"
 CLOSENESS = {"mutual_knn": OVERLAP, "parallel": COSINE, "non_parallel": COSINE}
@@ -30,20 +30,17 @@ def principal_coordinates(
     """Project states onto the axes of their largest variance (transfer, principal components).
 
     The axes are the eigenvectors of the covariance. With fewer rows than hidden dimensions, the
-    same axes are computed from the rows' inner products. The sign of an axis makes its loading of
-    largest absolute value positive; in a tie, the first such loading.
+    same axes are computed from the rows' inner products. Each axis is turned so that its loading
+    of largest absolute value is positive; in a tie, the first such loading.
 
     Args:
-        states: states of all languages and segments, [row, hidden].
-        components: number of axes, at most the hidden size.
+        states: finite states of all languages and segments, [row, hidden].
+        components: number of axes, from 1 to the hidden size.
 
     Returns:
         Coordinates [row, component], in units of the states, and the share of the variance that
         each component explains [component], largest first. Components beyond the rank of the
-        states are zeros. If all rows are identical, all values are zeros.
-
-    Raises:
-        NeuroglotError: there is no row, a state is not finite, or ``components`` is out of range.
+        states are zeros: all of them, if all rows are identical.
     """
     from scipy.linalg import eigh
 
@@ -54,44 +51,37 @@ def principal_coordinates(
             f"{components} principal components of {hidden} dimensions: "
             f"set them between 1 and {hidden}"
         )
-    products = x @ x.T if rows < hidden else x.T @ x
+    products = _products(x)
     size = len(products)
-    found = min(components, size)
-    variance, vectors = eigh(products, subset_by_index=(size - found, size - 1))
+    variance, vectors = eigh(products, subset_by_index=(max(size - components, 0), size - 1))
     variance, vectors = variance[::-1], vectors[:, ::-1]
     kept = variance > _negligible(products)
     variance, vectors = variance[kept], vectors[:, kept]
     axes = x.T @ vectors / np.sqrt(variance) if rows < hidden else vectors  # [hidden, component]
     loading = np.abs(axes)
     largest = (loading >= loading.max(axis=0) * (1 - SAME_LOADING)).argmax(axis=0)
-    coordinates = np.zeros((rows, components))
-    explained = np.zeros(components)
-    if len(variance):
-        axes = axes * np.sign(axes[largest, np.arange(len(largest))])
-        coordinates[:, : len(variance)] = x @ axes
-        explained[: len(variance)] = variance / np.trace(products)
-    return coordinates, explained
+    axes = axes * np.sign(axes[largest, np.arange(len(largest))])
+    missing = components - len(variance)
+    explained = variance / np.trace(products)
+    return np.pad(x @ axes, ((0, 0), (0, missing))), np.pad(explained, (0, missing))
 
 
 def component_counts(states: NDArray[np.floating], variances: Sequence[float]) -> NDArray[np.int64]:
     """Count the principal components that explain given shares of the variance (transfer).
 
     Args:
-        states: one language's states, [row, hidden].
+        states: a language's finite states, [row, hidden].
         variances: shares, above 0 and at most 1.
 
     Returns:
         For each share, the smallest number of components that together explain it, [variance]; 0
         if all rows are identical.
-
-    Raises:
-        NeuroglotError: there is no row, a state is not finite, or a share is out of range.
     """
     for share in variances:
         if not 0 < share <= 1:
             raise NeuroglotError(f"variances: expected shares above 0 and at most 1, found {share}")
     x = _deviations(states)
-    products = x @ x.T if len(x) < x.shape[1] else x.T @ x
+    products = _products(x)
     variance = np.linalg.eigvalsh(products)[::-1]
     variance = variance[variance > _negligible(products)]
     if not len(variance):
@@ -113,8 +103,14 @@ def _deviations(states: NDArray[np.floating]) -> NDArray[np.float64]:
     return x
 
 
+def _products(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Multiply x with itself, over the longer of its two dimensions."""
+    products: NDArray[np.float64] = x @ x.T if len(x) < x.shape[1] else x.T @ x
+    return products
+
+
 def _negligible(products: NDArray[np.float64]) -> float:
-    """Largest eigenvalue that may be a rounding error."""
+    """Give the largest eigenvalue that may be a rounding error."""
     return float(np.trace(products) * np.finfo(np.float64).eps * len(products))
 
 
@@ -122,33 +118,27 @@ def centroid_similarity(centroids: NDArray[np.floating]) -> NDArray[np.float64]:
     """Compare languages' centroids by their cosine (transfer, distances between latent spaces).
 
     Args:
-        centroids: [language, hidden].
+        centroids: [language, hidden], finite.
 
     Returns:
         float64 [language, language] in [-1, 1].
-
-    Raises:
-        NeuroglotError: a centroid is not finite.
     """
     unit = _normalised(centroids)
-    similarity: NDArray[np.float64] = np.clip(unit @ unit.T, -1, 1)
-    return similarity
+    similarity: NDArray[np.float64] = unit @ unit.T
+    return np.clip(similarity, -1, 1)
 
 
 def parallel_similarity(
     first: NDArray[np.floating], second: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Compare the states of each segment in two languages, cos(first_k, second_k) (transfer).
+    """Compare each segment's states in two languages: cos(first_k, second_k) (transfer).
 
     Args:
-        first: one language's states [segment, hidden].
+        first: a language's finite states [segment, hidden].
         second: the other language's states, with the same segments in the same order.
 
     Returns:
         float64 [segment] in [-1, 1].
-
-    Raises:
-        NeuroglotError: shapes differ, or a state is not finite.
     """
     _check_parallel(first, second)
     products = _row_products(_normalised(first), _normalised(second))
@@ -161,16 +151,7 @@ def non_parallel_similarity(
     """Compare each segment with all non-parallel segments of the other language (transfer).
 
     mean_{j ≠ k} cos(first_k, second_j), computed from the sum of the normalised second states.
-
-    Args:
-        first: one language's states [segment, hidden].
-        second: the other language's states, with the same segments in the same order.
-
-    Returns:
-        float64 [segment] in [-1, 1].
-
-    Raises:
-        NeuroglotError: shapes differ, a state is not finite, or there is only one segment.
+    Arguments and result are as for ``parallel_similarity``, with two segments or more.
     """
     _check_parallel(first, second)
     segments = len(first)
@@ -179,31 +160,8 @@ def non_parallel_similarity(
             f"pairs that are not parallel need two segments or more, found {segments}"
         )
     x, y = _normalised(first), _normalised(second)
-    others = (x @ y.sum(axis=0) - _row_products(x, y)) / (segments - 1)
-    bounded: NDArray[np.float64] = np.clip(others, -1, 1)
-    return bounded
-
-
-def mutual_knn(
-    first: NDArray[np.floating], second: NDArray[np.floating], k: int
-) -> NDArray[np.float64]:
-    """Compute the share of a segment's nearest neighbours common to two languages (transfer).
-
-    |N_first(i) ∩ N_second(i)| / k; its mean over segments is the mutual k-NN alignment. To compare
-    one language with several languages, or to use several k, see ``nearest_neighbours``.
-
-    Args:
-        first: one language's states [segment, hidden].
-        second: the other language's states, with the same segments in the same order.
-        k: number of neighbours per segment.
-
-    Returns:
-        float64 [segment] in [0, 1]. Unrelated languages have the expectation k / (segments - 1).
-
-    Raises:
-        NeuroglotError: segments differ in number, or as ``nearest_neighbours``.
-    """
-    return neighbour_overlap(nearest_neighbours(first, k), nearest_neighbours(second, k))
+    others: NDArray[np.float64] = (x @ y.sum(axis=0) - _row_products(x, y)) / (segments - 1)
+    return np.clip(others, -1, 1)
 
 
 def nearest_neighbours(states: NDArray[np.floating], k: int) -> NDArray[np.int64]:
@@ -212,16 +170,12 @@ def nearest_neighbours(states: NDArray[np.floating], k: int) -> NDArray[np.int64
     The neighbours for a smaller k are the first neighbours for a larger k.
 
     Args:
-        states: one language's states, [segment, hidden].
-        k: number of neighbours per segment, without the segment itself.
+        states: a language's finite states, [segment, hidden].
+        k: number of neighbours per segment, without the segment itself; fewer than segments.
 
     Returns:
         Indices [segment, k], nearest first; in a tie the lower index comes first. Segments with
         identical states are equally near to every other segment.
-
-    Raises:
-        NeuroglotError: ``k`` is below 1, there are no more than k segments, or a state is not
-            finite.
     """
     segments = len(states)
     if not 1 <= k < segments:
@@ -231,52 +185,50 @@ def nearest_neighbours(states: NDArray[np.floating], k: int) -> NDArray[np.int64
         )
     distinct, place = _distinct_rows(states)
     x = _finite(distinct)
-    length = np.sqrt(_row_products(x, x))
-    length[length == 0] = 1
+    norm = np.sqrt(_row_products(x, x))
+    norm[norm == 0] = 1
     neighbours = np.empty((segments, k), np.int64)
     step = max(1, BLOCK_VALUES // segments)
     for start in range(0, segments, step):
-        some = np.arange(start, min(start + step, segments))
-        whole = len(some) == len(x) == segments
-        similarity = (x if whole else x[place[some]]) @ x.T  # x @ x.T is half the work
-        similarity /= length  # the row's own length does not change the order in the row
+        block = np.arange(start, min(start + step, segments))
+        whole = len(block) == len(x) == segments
+        similarity = (x if whole else x[place[block]]) @ x.T  # x @ x.T is half the work
+        similarity /= norm  # dividing by the row's norm too would not change the order in a row
         if len(x) < segments:
             similarity = similarity[:, place]
-        similarity[some - start, some] = -np.inf
-        neighbours[some] = _highest(similarity, k)
+        similarity[block - start, block] = -np.inf
+        neighbours[block] = _highest(similarity, k)
     return neighbours
 
 
 def neighbour_overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of neighbours that two languages have in common, in any order.
+    """Compute the share of a segment's nearest neighbours common to two languages (transfer).
+
+    |N_first(i) ∩ N_second(i)| / k; its mean over segments is the mutual k-NN alignment.
 
     Args:
-        first: result of ``nearest_neighbours`` for one language, [segment, k].
-        second: result for the other language, with the same segments and k.
+        first: a language's ``nearest_neighbours``, [segment, k].
+        second: the other language's, with the same segments and k.
 
     Returns:
-        float64 [segment] in [0, 1].
-
-    Raises:
-        NeuroglotError: shapes differ.
+        float64 [segment] in [0, 1]; see ``chance_overlap`` for unrelated languages.
     """
     _check_parallel(first, second)
     common = (first[:, :, None] == second[:, None, :]).any(axis=2)
-    share: NDArray[np.float64] = common.mean(axis=1)
-    return share
+    return np.asarray(common.mean(axis=1))
 
 
 def chance_overlap(k: Sequence[int], segments: int) -> xr.DataArray:
-    """Expected overlap [k] of random neighbours: k / (segments - 1)."""
-    chance = [one / (segments - 1) for one in k]
+    """Give the expected ``neighbour_overlap`` of unrelated languages, [k]: k / (segments - 1)."""
     axis = xr.Variable("k", list(k), {"units": "neighbours"})
+    chance = np.array(k) / (segments - 1)
     return xr.DataArray(chance, {"k": axis}, ("k",), attrs={"units": OVERLAP})
 
 
 def closeness(
     pivot: NDArray[np.floating],
     other: NDArray[np.floating],
-    near: NDArray[np.int64],
+    near_pivot: NDArray[np.int64],
     k: Sequence[int],
 ) -> dict[str, NDArray[np.float64]]:
     """Compare a language's states with the pivot's, segment by segment.
@@ -284,21 +236,19 @@ def closeness(
     Args:
         pivot: the pivot's states [segment, hidden].
         other: the language's states, with the same segments in the same order.
-        near: the pivot's nearest neighbours for the largest ``k``.
+        near_pivot: the pivot's nearest neighbours for the largest ``k``.
         k: numbers of neighbours.
 
     Returns:
         The measures of CLOSENESS by name: ``parallel`` and ``non_parallel`` [segment],
         ``mutual_knn`` [k, segment].
-
-    Raises:
-        NeuroglotError: as ``parallel_similarity``, ``non_parallel_similarity`` and ``mutual_knn``.
     """
-    own = nearest_neighbours(other, max(k))
+    near = nearest_neighbours(other, max(k))
+    overlap = [neighbour_overlap(near_pivot[:, :first], near[:, :first]) for first in k]
     return {
         "parallel": parallel_similarity(pivot, other),
         "non_parallel": non_parallel_similarity(pivot, other),
-        "mutual_knn": np.stack([neighbour_overlap(near[:, :one], own[:, :one]) for one in k]),
+        "mutual_knn": np.stack(overlap),
     }
 
 
@@ -341,10 +291,10 @@ def _by_item(values: xr.DataArray, units: str) -> xr.DataArray:
 def _distinct_rows(
     states: NDArray[np.floating],
 ) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
-    """Find the distinct rows, and the index of each row among them; equal rows share products.
+    """Find the distinct rows, in order of appearance, and the index of each row among them.
 
-    A matrix product may round equal columns differently. The order of segments with the same last
-    token, whose states 0 are equal, would then be arbitrary.
+    Segments with the same last token have equal states 0. A matrix product may round equal columns
+    differently, which would order such segments arbitrarily. So each product is computed once.
     """
     if len(np.unique(states[:, 0])) == len(states):
         return states, np.arange(len(states))
@@ -363,13 +313,11 @@ def _highest(similarity: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     row, column = np.nonzero(similarity >= lowest)
     order = np.lexsort((column, -similarity[row, column], row))
     first = np.searchsorted(row, np.arange(len(similarity)))
-    highest: NDArray[np.int64] = column[order][first[:, None] + np.arange(k)]
-    return highest
+    return np.asarray(column[order][first[:, None] + np.arange(k)])
 
 
 def _row_products(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    products: NDArray[np.float64] = np.einsum("kh,kh->k", first, second)
-    return products
+    return np.asarray(np.einsum("kh,kh->k", first, second))
 
 
 def _normalised(vectors: NDArray[np.floating]) -> NDArray[np.float64]:

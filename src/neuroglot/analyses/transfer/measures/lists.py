@@ -8,19 +8,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.analyses.transfer.measures.transfer import layer_ranges, top_neurons
-from neuroglot.measures.controls import random_like
+from neuroglot.measures.controls import Mask, random_like
 
 TYPES = ("type1", "type2")
 """Type 1 neurons move states into the shared space, Type 2 neurons to a language's own space."""
 
-VARIANTS = (
-    "baseline",
-    *(f"without_{kind}" for kind in TYPES),
-    *(f"random_{kind}" for kind in TYPES),
-)
-"""The unedited model, without the neurons of each type, and without as many random neurons."""
+RANDOM = tuple(f"random_{neuron_type}" for neuron_type in TYPES)
+"""As many random neurons of each layer as are listed for each type."""
 
-Mask = NDArray[np.bool_]
+VARIANTS = ("baseline", *(f"without_{neuron_type}" for neuron_type in TYPES), *RANDOM)
+"""The unedited model, without the neurons of each type, and without as many random neurons."""
 
 
 def list_length(top_n: int, top_fraction: float | None, neurons: int) -> int:
@@ -44,17 +41,15 @@ def ranked(
         other type and for padding neurons; ``rank_layer``, ``rank_neuron`` and ``rank_score(type,
         language, rank)``, highest first, with layers and neurons from 0 and ranks from 1;
         ``neurons(type, language, layer)``, the number of listed neurons in a layer.
-
-    Raises:
-        NeuroglotError: as ``layer_ranges`` and ``top_neurons``.
     """
-    layers, neurons = next(iter(scores.values())).shape
-    score = np.full((len(TYPES), len(scores), layers, neurons), np.nan, np.float32)
-    for kind, sought in enumerate(layer_ranges(layers, type1_layers)):
-        layers_of = slice(sought.start, sought.stop)
-        score[kind][:, layers_of] = np.stack([own[layers_of] for own in scores.values()])
-    first = np.array([[np.stack(top_neurons(own, length)) for own in by_type] for by_type in score])
-    layer, neuron = first[:, :, 0].astype(np.int32), first[:, :, 1].astype(np.int32)
+    by_language = np.stack(list(scores.values()))  # [language, layer, neuron]
+    layers = by_language.shape[1]
+    score = np.full((len(TYPES), *by_language.shape), np.nan, np.float32)
+    for of_type, searched in zip(score, layer_ranges(layers, type1_layers), strict=True):
+        of_type[:, searched] = by_language[:, searched]
+    top = [[top_neurons(of_language, length) for of_language in of_type] for of_type in score]
+    layer, neuron, highest = np.moveaxis(np.array(top), 2, 0)
+    layer, neuron = layer.astype(np.int32), neuron.astype(np.int32)
     in_layer = (layer[..., None] == np.arange(layers)).sum(2, dtype=np.int32)
     by_rank = ("type", "language", "rank")
     unit = "difference of cosines"
@@ -63,7 +58,7 @@ def ranked(
             "score": (("type", "language", "layer", "neuron"), score, {"units": unit}),
             "rank_layer": (by_rank, layer, {"units": "index of layer"}),
             "rank_neuron": (by_rank, neuron, {"units": "index of neuron"}),
-            "rank_score": (by_rank, first[:, :, 2].astype(np.float32), {"units": unit}),
+            "rank_score": (by_rank, highest.astype(np.float32), {"units": unit}),
             "neurons": (("type", "language", "layer"), in_layer, {"units": "neurons"}),
         },
         {
@@ -75,19 +70,19 @@ def ranked(
     )
 
 
-def listed(lists: xr.Dataset, kind: str, language: str, top: int | None = None) -> Mask:
+def listed(lists: xr.Dataset, neuron_type: str, language: str, top: int | None = None) -> Mask:
     """Mark a language's first neurons of a type, bool [layer, neuron].
 
     Args:
         lists: result of ``ranked``.
-        kind: one of TYPES.
+        neuron_type: one of TYPES.
         language: a language other than the pivot.
         top: number of neurons, from the highest score; None for the whole list.
     """
-    own = lists.sel(type=kind, language=language).isel(rank=slice(top))
-    chosen = np.zeros((lists.sizes["layer"], lists.sizes["neuron"]), bool)
-    chosen[own["rank_layer"].values, own["rank_neuron"].values] = True
-    return chosen
+    first = lists.sel(type=neuron_type, language=language).isel(rank=slice(top))
+    mask = np.zeros((lists.sizes["layer"], lists.sizes["neuron"]), bool)
+    mask[first["rank_layer"].values, first["rank_neuron"].values] = True
+    return mask
 
 
 def by_layer(lists: xr.Dataset) -> dict[str, dict[str, dict[str, list[int]]]]:
@@ -95,26 +90,27 @@ def by_layer(lists: xr.Dataset) -> dict[str, dict[str, dict[str, list[int]]]]:
 
     Layers are strings that count from 1; all layers of a type are included. Neurons count from 0.
     """
-    sought = lists["score"].isel(neuron=0).notnull()
+    searched = lists["score"].isel(neuron=0).notnull()
 
-    def of_language(kind: str, language: str) -> dict[str, list[int]]:
-        mask = listed(lists, kind, language)
-        layers = np.flatnonzero(sought.sel(type=kind, language=language))
+    def of_language(neuron_type: str, language: str) -> dict[str, list[int]]:
+        mask = listed(lists, neuron_type, language)
+        layers = np.flatnonzero(searched.sel(type=neuron_type, language=language))
         return {str(layer + 1): np.flatnonzero(mask[layer]).tolist() for layer in layers}
 
+    languages = lists["language"].values.tolist()
     return {
-        kind: {one: of_language(kind, one) for one in lists["language"].values.tolist()}
-        for kind in TYPES
+        neuron_type: {language: of_language(neuron_type, language) for language in languages}
+        for neuron_type in TYPES
     }
 
 
 def controls(
-    own: Mask, language: str, seeds: int, widths: Sequence[int] | None = None
+    mask: Mask, language: str, seeds: int, widths: Sequence[int] | None = None
 ) -> list[Mask]:
-    """Draw as many random neurons of each layer as in ``own``, [layer, neuron], once per seed.
+    """Draw as many random neurons of each layer as ``mask`` [layer, neuron] has, once per seed.
 
     A language's draws do not depend on the other languages. ``widths`` are the layers' numbers of
-    neurons; None if all layers are as wide as ``own``.
+    neurons; None if all layers are as wide as ``mask``.
     """
-    item = np.array([zlib.crc32(language.encode())])
-    return [random_like(own[None], seed, item, widths)[0] for seed in range(seeds)]
+    item = zlib.crc32(language.encode())
+    return [random_like(mask[None], seed, [item], widths)[0] for seed in range(seeds)]

@@ -1,10 +1,8 @@
 """Scores of neurons that move a language's states into the shared latent space, or out of it.
 
-These are the transfer paper's scores and ranking. Arrays are numpy arrays for one layer and
-language. Sums are float64. ``latent`` measures the latent space itself.
+Scores and ranking are those of the transfer paper. Arrays are numpy arrays for one layer and
+language. Sums are float64. ``latent`` measures the latent spaces themselves.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,36 +10,17 @@ from numpy.typing import NDArray
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.finite import check_finite
 
-# Number of output projection values, or of products with them, in float64 at a time.
-BLOCK_VALUES = 1 << 22
-
-
-@dataclass(frozen=True, eq=False)
-class OutputNorm:
-    """A norm between an FFN's output and the residual stream (sandwich norms).
-
-    Attributes:
-        gain: the factors that the norm applies (Gemma: 1 + weight), [hidden].
-        epsilon: the norm's ε, which prevents a division by zero.
-        center: whether the norm subtracts the mean (LayerNorm).
-    """
-
-    gain: NDArray[np.floating]
-    epsilon: float
-    center: bool
+BLOCK_VALUES = 1 << 22  # values of W_out, or products with them, at a time: 32 MB in float64
 
 
 def centroid(states: NDArray[np.floating]) -> NDArray[np.float64]:
     """Average a language's states over segments: C_L = mean_k h_{L,k} (transfer, latent spaces).
 
     Args:
-        states: [..., segment, hidden].
+        states: [..., segment, hidden], finite, of one segment or more.
 
     Returns:
         float64 [..., hidden].
-
-    Raises:
-        NeuroglotError: there is no segment, or a state is not finite.
     """
     if states.ndim < 2 or not states.shape[-2]:
         raise NeuroglotError(
@@ -58,14 +37,11 @@ def shared_centroid(
     """Average the midpoints of parallel states: mean_k ½(h_{pivot,k} + h_{L,k}) (transfer).
 
     Args:
-        pivot: the pivot language's states [..., segment, hidden].
+        pivot: the pivot language's states, see ``centroid``.
         other: the other language's states, with the same segments in the same order.
 
     Returns:
         float64 [..., hidden].
-
-    Raises:
-        NeuroglotError: shapes differ, or as ``centroid``.
     """
     if pivot.shape != other.shape:
         raise NeuroglotError(
@@ -73,26 +49,6 @@ def shared_centroid(
             f"{list(other.shape)} differ in shape: take the same segments of both"
         )
     return (centroid(pivot) + centroid(other)) / 2
-
-
-def target_centroid(
-    kind: str, pivot: NDArray[np.floating], other: NDArray[np.floating]
-) -> NDArray[np.float64]:
-    """Compute the target centroid of a language's neurons of a type (transfer).
-
-    Args:
-        kind: ``type1``, with the midpoint of the pivot's and the language's centroids as target,
-            or ``type2``, with the language's centroid as target.
-        pivot: the pivot's states after the layer, [segment, hidden].
-        other: the language's states, with the same segments in the same order.
-
-    Returns:
-        float64 [hidden].
-
-    Raises:
-        NeuroglotError: as ``centroid`` and ``shared_centroid``.
-    """
-    return shared_centroid(pivot, other) if kind == "type1" else centroid(other)
 
 
 def norm_scale(
@@ -123,41 +79,7 @@ def norm_scale(
             f"a norm with epsilon {epsilon} cannot scale an FFN's output without variation; "
             "use the model's own epsilon"
         )
-    scale: NDArray[np.float64] = 1 / np.sqrt(power)
-    return scale
-
-
-def neuron_scores(
-    mid: NDArray[np.floating],
-    act: NDArray[np.floating],
-    values: NDArray[np.floating],
-    centroid: NDArray[np.floating],
-    norm: OutputNorm | None = None,
-    bias: NDArray[np.floating] | None = None,
-) -> NDArray[np.float64]:
-    """Score the neurons of a layer from its recorded rows and weights, see ``transfer_score``.
-
-    Args:
-        mid: the residual stream after attention and before the FFN, [row, hidden].
-        act: activations of the same rows, [row, neuron].
-        values: ``W_out`` [hidden, neuron], float32.
-        centroid: target centroid of the state after the layer, [hidden].
-        norm: the norm after the FFN, if any; it is linearised at each row.
-        bias: bias of the output projection, [hidden]; used only with a norm.
-
-    Returns:
-        float64 [neuron], difference of cosines.
-
-    Raises:
-        NeuroglotError: as ``transfer_score`` and ``norm_scale``.
-    """
-    if norm is None:
-        return transfer_score(mid, act, values, centroid)
-    out = act.astype(np.float64) @ values.T.astype(np.float64)
-    if bias is not None:
-        out += bias.astype(np.float64)
-    scale = norm_scale(out, norm.epsilon, norm.center)
-    return transfer_score(mid, act, values, centroid, norm.gain, scale, norm.center)
+    return np.asarray(1 / np.sqrt(power))
 
 
 def transfer_score(
@@ -182,8 +104,8 @@ def transfer_score(
 
     Args:
         mid: h, the residual stream after attention and before the FFN, [row, hidden].
-        act: activations of the same rows, [row, neuron].
-        values: ``W_out`` [hidden, neuron], whose columns are the value vectors.
+        act: a, activations of the same rows, [row, neuron].
+        values: ``W_out`` [hidden, neuron], whose columns are the value vectors v.
         centroid: C, the target centroid of the state after the layer, [hidden].
         gain: g, the factors that the norm applies (Gemma: 1 + weight), [hidden]; None for a norm
             without factors.
@@ -204,32 +126,24 @@ def transfer_score(
     C = C / length if length > 0 else C
     h_norm = np.linalg.norm(h, axis=1)[:, None]
     before = np.divide(h @ C[:, None], h_norm, out=np.zeros_like(h_norm), where=h_norm > 0)
-    sides = np.vstack([h, C])
+    h_and_C = np.vstack([h, C])
     score = np.empty(act.shape[1])
     step = max(1, BLOCK_VALUES // max(mid.shape))
     for start in range(0, len(score), step):
-        some = slice(start, start + step)
-        v = _contributed(values[:, some], gain, center)
-        a = act[:, some].astype(np.float64)
+        neurons = slice(start, start + step)
+        v = values[:, neurons].astype(np.float64)
+        if center:
+            v -= v.mean(axis=0)
+        if gain is not None:
+            v *= gain.astype(np.float64)[:, None]
+        a = act[:, neurons].astype(np.float64)
         if scale is not None:
             a *= scale.astype(np.float64)[:, None]
-        products = sides @ v
+        products = h_and_C @ v
         vv = np.einsum("hn,hn->n", v, v)
         check_finite(vv, "a value vector")
-        score[some] = _turn(a, products[:-1], products[-1], vv, h_norm, before).mean(axis=0)
+        score[neurons] = _turn(a, products[:-1], products[-1], vv, h_norm, before).mean(axis=0)
     return score
-
-
-def _contributed(
-    values: NDArray[np.floating], gain: NDArray[np.floating] | None, center: bool
-) -> NDArray[np.float64]:
-    """Compute what a unit of activation adds to the stream, from value vectors [hidden, neuron]."""
-    v = values.astype(np.float64)
-    if center:
-        v -= v.mean(axis=0)
-    if gain is not None:
-        v *= gain.astype(np.float64)[:, None]
-    return v
 
 
 def _turn(
@@ -247,35 +161,31 @@ def _turn(
     """
     growth = a * (2 * hv + a * vv)  # n² - ‖h‖²
     n = np.sqrt(np.maximum(h_norm**2 + growth, 0))
-    somewhere = n > 0
-    n = np.where(somewhere, n, 1)
+    positive = n > 0
+    n = np.where(positive, n, 1)
     turn = (a * vC - before * growth / (n + h_norm)) / n
     # If a v nearly cancels h, rounding could give a cosine outside [-1, 1].
-    bounded: NDArray[np.float64] = np.clip(turn, -1 - before, 1 - before)
-    return np.where(somewhere, bounded, -before)
+    return np.where(positive, np.clip(turn, -1 - before, 1 - before), -before)
 
 
 def layer_ranges(layers: int, type1_layers: float) -> tuple[range, range]:
     """Divide the layers between the two types of transfer neurons (transfer, detection).
 
     Args:
-        layers: number of layers of the model.
-        type1_layers: share of the layers, from the first, that are searched for Type 1; 20 of 32
-            in the paper.
+        layers: number of layers of the model, two or more.
+        type1_layers: share of the layers, from the first, that are searched for Type 1, between 0
+            and 1; 20 of 32 in the paper.
 
     Returns:
         The first round(share · layers) layers for Type 1, and the other layers for Type 2; at least
         one layer each.
-
-    Raises:
-        NeuroglotError: there are fewer than two layers, or the share is not between 0 and 1.
     """
     if layers < 2:
         raise NeuroglotError(f"the two types of transfer neurons need two layers, found {layers}")
     if not 0 < type1_layers < 1:
         raise NeuroglotError(f"type1_layers is {type1_layers}: set it between 0 and 1")
-    lower = min(max(round(type1_layers * layers), 1), layers - 1)
-    return range(lower), range(lower, layers)
+    first_type2 = min(max(round(type1_layers * layers), 1), layers - 1)
+    return range(first_type2), range(first_type2, layers)
 
 
 def top_neurons(
@@ -286,14 +196,11 @@ def top_neurons(
     Args:
         score: [layer, neuron]; NaN for neurons without a score, such as those outside a type's
             layers.
-        n: number of neurons to keep.
+        n: number of neurons to keep, at most as many as have a score.
 
     Returns:
         Layers, neurons and scores, [rank], highest first; in a tie the lower layer, then the lower
         neuron comes first.
-
-    Raises:
-        NeuroglotError: ``n`` is below 1 or above the number of neurons that have a score.
     """
     scored = int((~np.isnan(score)).sum())
     if not 1 <= n <= scored:
@@ -328,15 +235,15 @@ def _check_score(
         "gain": (gain, (hidden,)),
         "scale": (scale, (rows,)),
     }
-    for name, (found, shape) in expected.items():
-        if found is not None and found.shape != shape:
+    for name, (array, shape) in expected.items():
+        if array is not None and array.shape != shape:
             raise NeuroglotError(
-                f"{name} of a transfer score: expected {list(shape)}, found {list(found.shape)}; "
+                f"{name} of a transfer score: expected {list(shape)}, found {list(array.shape)}; "
                 "take all of the same layer and rows"
             )
     if scale is None and (gain is not None or center):
         raise NeuroglotError(
             "a transfer score with a norm's gain or centring needs its scale too; see norm_scale"
         )
-    for name, found in {"a state": mid, "an activation": act, "the centroid": centroid}.items():
-        check_finite(found, name)
+    for name, array in {"a state": mid, "an activation": act, "the centroid": centroid}.items():
+        check_finite(array, name)

@@ -20,7 +20,7 @@ from neuroglot.tables import tidy
 
 VARIABLES: Mapping[str, str] = {
     "type": "list of neurons: of Type 1, of Type 2, or as many random ones of the same layers",
-    "grouping": "what a neuron tells from all others: the language, or its family",
+    "grouping": "what is told from all others: the language, or its family",
     "top": "how many neurons of the list, from the highest score",
     "correlation_ratio": "share of the variance of the neuron's last-token activation, over all "
     "segments of all languages, that the grouping explains",
@@ -34,12 +34,12 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: CorrelationInputs, settings: CorrelationSettings) -> xr.Dataset:
     """Relate every neuron's last-token activation to language and family, layer by layer.
 
-    If a language is the only one of its family, both groupings are equal. If all languages belong
-    to one family, the family's ratio is NaN.
+    For a language that is alone in its family, both groupings are the same. If all languages
+    belong to one family, the family's ratio is NaN.
     """
     states = open_states(inputs.states, settings.languages, settings.pivot)
     lists = store.open_dataset(inputs.neurons, "reduction")
-    family = {one: facts.family for one, facts in settings.language_table.items()}
+    family = {language: facts.family for language, facts in settings.language_table.items()}
     groups = language_groups(
         lists["language"].values.tolist(),
         settings.languages,
@@ -50,7 +50,7 @@ def compute(inputs: CorrelationInputs, settings: CorrelationSettings) -> xr.Data
     ratio = np.full(shape, np.nan)
     with progress(lists.sizes["layer"], "layers", f"{settings.model} correlation") as bar:
         for layer, width in enumerate(layer_widths(lists["score"])):
-            act = np.concatenate([one.act(layer)[:, :width] for one in states.values()])
+            act = np.concatenate([language.act(layer)[:, :width] for language in states.values()])
             ratio[:, :, layer, :width] = group_ratios(act, groups)
             bar.update()
     tops = sorted({min(top, lists.sizes["rank"]) for top in settings.tops})

@@ -1,7 +1,8 @@
 """How close a language is to the pivot without its Type 1 neurons."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from neuroglot.analyses.transfer.measures.latent import (
     closeness,
     nearest_neighbours,
 )
-from neuroglot.analyses.transfer.measures.lists import Mask, controls, listed
+from neuroglot.analyses.transfer.measures.lists import controls, listed
 from neuroglot.analyses.transfer.settings import DeactivationInputs, DeactivationSettings
 from neuroglot.analyses.transfer.states import States, check_neighbours, open_states, state_axis
 from neuroglot.capture.states import represent_variants
 from neuroglot.measures.axes import layer_widths
+from neuroglot.measures.controls import Mask
 from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
 from neuroglot.models.load import load
@@ -56,94 +58,102 @@ def compute(inputs: DeactivationInputs, settings: DeactivationSettings) -> xr.Da
     pivot = states[settings.pivot]
     check_neighbours(settings.k, pivot.segments)
     lists = store.open_dataset(inputs.neurons, "reduction")
+    widths = layer_widths(lists["score"])
     experiment = _Experiment(inputs, settings, pivot)
     others = [language for language in states if language != settings.pivot]
-    found = {}
+    measured = {}
     with progress(len(others), "languages", f"{inputs.model.name} deactivation") as bar:
         for language in others:
-            own = listed(lists, "type1", language)
-            drawn = controls(own, language, settings.random_seeds, layer_widths(lists["score"]))
-            found[language] = experiment.piece(states[language], own, drawn)
+            type1 = listed(lists, "type1", language)
+            drawn = controls(type1, language, settings.random_seeds, widths)
+            measured[language] = experiment.piece(states[language], type1, drawn)
             bar.update()
-    return _dataset(found, pivot, settings).assign_attrs(
+    return _averaged(measured, pivot, settings).assign_attrs(
         top_n=lists.attrs["top_n"],
         segments=len(pivot.segments),
         **settings.model_dump(include={"pool", "positions", "random_seeds"}),
     )
 
 
+@dataclass(frozen=True, eq=False)
 class _Experiment:
     """The model and the pivot's states, loaded when the first language needs them."""
 
-    def __init__(
-        self, inputs: DeactivationInputs, settings: DeactivationSettings, pivot: States
-    ) -> None:
-        self._inputs, self._settings, self._pivot = inputs, settings, pivot
-        self._model: Any = None
-        self._pivot_states: list[NDArray[np.float32]] = []
-        self._near: list[NDArray[np.int64]] = []
+    inputs: DeactivationInputs
+    settings: DeactivationSettings
+    pivot: States
 
-    def piece(self, other: States, own: Mask, drawn: Sequence[Mask]) -> Piece:
+    @cached_property
+    def _model(self) -> Any:
+        return load(self.inputs.model, self.settings.device, self.settings.dtype)
+
+    @cached_property
+    def _pivot_states(self) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        """The pivot's states ``[segment, hidden]`` and their nearest neighbours, by state."""
+        most = max(self.settings.k)
+        return [
+            (state, nearest_neighbours(state, most))
+            for state in self.pivot.states(self.settings.pool)
+        ]
+
+    def piece(self, other: States, type1: Mask, drawn: Sequence[Mask]) -> Piece:
         """Measure one language, or read earlier results."""
         read = {"pool", "positions", "k", "random_seeds", "device", "dtype"}
         origin = digest(
             [
-                read_card(self._inputs.model).sha256,
-                [one.fingerprint for one in (self._pivot, other)],
+                read_card(self.inputs.model).sha256,
+                [self.pivot.fingerprint, other.fingerprint],
                 other.segments,
-                np.argwhere(own).tolist(),
-                self._settings.model_dump(include=read),
+                np.argwhere(type1).tolist(),
+                self.settings.model_dump(include=read),
                 fingerprint(__name__),
             ]
         )
-        path = self._inputs.work.pieces / f"{other.language}.npz"
-        return piece(path, origin, partial(self._measure, other, [own, *drawn]))
+        path = self.inputs.work.pieces / f"{other.language}.npz"
+        return piece(path, origin, partial(self._measure, other, [type1, *drawn]))
 
     def _measure(self, other: States, masks: Sequence[Mask]) -> Piece:
-        """Measure CLOSENESS of every segment for every variant, controls last.
+        """Measure CLOSENESS of every segment without edits and without each mask's neurons.
 
-        ``[variant, state, segment]``, and ``[variant, state, k, segment]`` for ``mutual_knn``.
+        ``[draw, state, segment]``, and ``[draw, state, k, segment]`` for ``mutual_knn``.
         """
-        inputs, settings = self._inputs, self._settings
-        if self._model is None:
-            self._model = load(inputs.model, settings.device, settings.dtype)
-            self._pivot_states = list(self._pivot.states(settings.pool))
-            self._near = [nearest_neighbours(one, max(settings.k)) for one in self._pivot_states]
-        text = other.tokens(inputs.model, inputs.texts[other.language])
-        found = represent_variants(
+        by_draw = represent_variants(
             self._model,
-            text,
+            other.tokens(self.inputs.model, self.inputs.texts[other.language]),
             [[], *([Edit(mask)] for mask in masks)],
-            settings.pool,
-            settings.positions,
-            inputs.work.execution.batch_tokens,
+            self.settings.pool,
+            self.settings.positions,
+            self.inputs.work.execution.batch_tokens,
         )
-        rows = []
-        for states in found:
-            by_state = [
-                closeness(pivot, one, near, settings.k)
-                for pivot, one, near in zip(self._pivot_states, states, self._near, strict=True)
+        measured = [
+            [
+                closeness(pivot, edited, near, self.settings.k)
+                for (pivot, near), edited in zip(self._pivot_states, states, strict=True)
             ]
-            rows.append({name: np.stack([one[name] for one in by_state]) for name in CLOSENESS})
-        return {name: np.stack([row[name] for row in rows]) for name in CLOSENESS}
+            for states in by_draw
+        ]
+        return {
+            name: np.array([[state[name] for state in states] for states in measured])
+            for name in CLOSENESS
+        }
 
 
-def _dataset(
-    found: Mapping[str, Piece], pivot: States, settings: DeactivationSettings
+def _averaged(
+    measured: Mapping[str, Piece], pivot: States, settings: DeactivationSettings
 ) -> xr.Dataset:
     """Average the languages' pieces over segments."""
-    languages = xr.Variable("language", np.array(list(found), str))
 
-    def stacked(name: str, *dims: str) -> xr.DataArray:
-        own = [xr.DataArray(one[name], dims=("draw", *dims, "segment")) for one in found.values()]
-        return xr.concat(own, languages)
+    def joined(name: str, *dims: str) -> xr.DataArray:
+        by_language = np.stack([measures[name] for measures in measured.values()])
+        return xr.DataArray(
+            by_language, {"language": list(measured)}, ("language", "draw", *dims, "segment")
+        )
 
     similarity = xr.concat(
-        [stacked(name, "state") for name in PAIRS], xr.Variable("pair", list(PAIRS))
+        [joined(pair, "state") for pair in PAIRS], xr.Variable("pair", list(PAIRS))
     )
-    overlap = stacked("mutual_knn", "state", "k")
     return (
-        closeness_without(similarity, overlap, settings.replicates)
+        closeness_without(similarity, joined("mutual_knn", "state", "k"), settings.replicates)
         .transpose("variant", "k", "pair", "state", "language")
         .assign_coords({**state_axis(pivot), "k": settings.k})
         .assign(mutual_knn_chance=chance_overlap(settings.k, len(pivot.segments)))
@@ -152,9 +162,8 @@ def _dataset(
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Similarity and its changes; overlap of neighbours."""
-    names = [str(name) for name in data]
-    of_neighbours = [name for name in names if name.startswith("mutual_knn")]
+    of_neighbours = [name for name in data if str(name).startswith("mutual_knn")]
     return {
-        "deactivation": tidy(data[[name for name in names if name not in of_neighbours]]),
+        "deactivation": tidy(data[[name for name in data if name not in of_neighbours]]),
         "deactivation_knn": tidy(data[of_neighbours]),
     }

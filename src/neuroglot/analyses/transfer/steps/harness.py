@@ -1,6 +1,7 @@
 """Scores of a model in lm-evaluation-harness tasks with and without a language's neurons."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -13,10 +14,11 @@ import xarray as xr
 
 from neuroglot import store
 from neuroglot.analyses.pieces import Piece, piece
-from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, Mask, controls, listed
+from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, controls, listed
 from neuroglot.analyses.transfer.settings import HarnessInputs, HarnessStepSettings
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.measures.axes import layer_widths
+from neuroglot.measures.controls import Mask
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.intervene import Edit
 from neuroglot.models.load import load
@@ -50,18 +52,18 @@ def compute(inputs: HarnessInputs, settings: HarnessStepSettings) -> xr.Dataset:
     lists = store.open_dataset(inputs.neurons, "reduction")
     tasks, widths = settings.harness.tasks, layer_widths(lists["score"])
     examiner = _Examiner(inputs, settings)
-    found = {}
+    by_task = {}
     with progress(len(tasks), "tasks", f"{inputs.model.name} harness") as bar:
         for task, language in tasks.items():
             masks: Masks = [("baseline", None)]
-            for kind in TYPES:
-                own = listed(lists, kind, language)
-                masks.append((f"without_{kind}", own))
-                drawn = controls(own, language, settings.random_seeds, widths)
-                masks += [(f"random_{kind}", mask) for mask in drawn]
-            found[task] = _averaged(examiner.piece(task, masks))
+            for neuron_type in TYPES:
+                mask = listed(lists, neuron_type, language)
+                drawn = controls(mask, language, settings.random_seeds, widths)
+                masks.append((f"without_{neuron_type}", mask))
+                masks += [(f"random_{neuron_type}", random) for random in drawn]
+            by_task[task] = _averaged(examiner.piece(task, masks))
             bar.update()
-    data = xr.concat(found.values(), xr.Variable("task", [*found]), join="outer")
+    data = xr.concat(by_task.values(), xr.Variable("task", [*by_task]), join="outer")
     return data.assign_coords(asked_in=("task", list(tasks.values()))).assign_attrs(
         top_n=lists.attrs["top_n"],
         random_seeds=settings.random_seeds,
@@ -75,24 +77,24 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
 
 
 def scores_of(results: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Read a task's score and standard error by metric; metric names include any filter.
+    """Read a task's score and standard error, by metric and any filter but ``none``.
 
     Example:
         >>> scores_of({"alias": "x", "acc,none": 0.5, "acc_stderr,none": "N/A", "em,strict": 0})
         {'acc': (0.5, nan), 'em,strict': (0.0, nan)}
     """
     numbers = {
-        key: float(value)
-        for key, value in results.items()
-        if "," in key and isinstance(value, int | float)
+        key: float(number)
+        for key, number in results.items()
+        if "," in key and isinstance(number, int | float)
     }
-    found = {}
-    for key, value in numbers.items():
+    scores = {}
+    for key, score in numbers.items():
         metric, _, kept = key.partition(",")
         if not metric.endswith("_stderr"):
             name = metric if kept == "none" else key
-            found[name] = value, numbers.get(f"{metric}_stderr,{kept}", np.nan)
-    return found
+            scores[name] = score, numbers.get(f"{metric}_stderr,{kept}", np.nan)
+    return scores
 
 
 def _check_installed() -> None:
@@ -103,73 +105,76 @@ def _check_installed() -> None:
         )
 
 
-def _averaged(found: Piece) -> xr.Dataset:
+def _averaged(task: Piece) -> xr.Dataset:
     """Average the draws of each control into one variant."""
-    data = xr.Dataset(
+    units = {"units": "of the metric"}
+    runs = xr.Dataset(
         {
-            "harness": (("run", "metric"), found["score"], {"units": "of the metric"}),
-            "harness_error": (("run", "metric"), found["error"], {"units": "of the metric"}),
+            "harness": (("run", "metric"), task["score"], units),
+            "harness_error": (("run", "metric"), task["error"], units),
         },
-        {"run": found["variant"], "metric": found["metric"]},
+        {"run": task["variant"], "metric": task["metric"]},
     )
-    means = data.groupby("run").mean(skipna=False, keep_attrs=True).rename(run="variant")
+    means = runs.groupby("run").mean(skipna=False, keep_attrs=True).rename(run="variant")
     return means.sel(variant=list(VARIANTS)).transpose("metric", "variant")
 
 
+@dataclass(frozen=True, eq=False)
 class _Examiner:
     """The model, loaded when the first task without earlier results needs it."""
 
-    def __init__(self, inputs: HarnessInputs, settings: HarnessStepSettings) -> None:
-        self._inputs, self._settings = inputs, settings
-        self._model: Any = None
+    inputs: HarnessInputs
+    settings: HarnessStepSettings
+
+    @cached_property
+    def _model(self) -> Any:
+        return load(self.inputs.model, self.settings.device, self.settings.dtype)
 
     def piece(self, task: str, masks: Masks) -> Piece:
         """Run one task for each set of neurons, or read earlier results."""
-        harness = self._settings.harness
+        harness = self.settings.harness
         origin = digest(
             [
-                read_card(self._inputs.model).sha256,
+                read_card(self.inputs.model).sha256,
                 [
                     [name, [] if mask is None else np.argwhere(mask).tolist()]
                     for name, mask in masks
                 ],
-                self._settings.model_dump(include={"device", "dtype"}),
+                self.settings.model_dump(include={"device", "dtype"}),
                 [task, harness.limit, version("lm_eval"), _contents(harness.folder)],
                 fingerprint(__name__),
             ]
         )
 
         def examine() -> Piece:
-            done = [scores_of(self._run(task, mask)) for _, mask in masks]
-            metrics = list(done[0])
-            values = np.array([[one[metric] for metric in metrics] for one in done])
+            runs = [scores_of(self._run(task, mask)) for _, mask in masks]
+            metrics = list(runs[0])
+            scores = np.array([[run[metric] for metric in metrics] for run in runs])
+            variants = np.array([name for name, _ in masks])
             return {
-                "variant": np.array([name for name, _ in masks]),
+                "variant": variants,
                 "metric": np.array(metrics),
-                "score": values[..., 0],
-                "error": values[..., 1],
+                "score": scores[..., 0],
+                "error": scores[..., 1],
             }
 
-        return piece(self._inputs.work.pieces / f"{digest(task)}.npz", origin, examine)
+        return piece(self.inputs.work.pieces / f"{digest(task)}.npz", origin, examine)
 
     def _run(self, task: str, mask: Mask | None) -> dict[str, Any]:
         from lm_eval import evaluate  # type: ignore[import-not-found,import-untyped]
 
         from neuroglot.analyses.transfer.examinee import Examinee
 
-        if self._model is None:
-            settings = self._settings
-            self._model = load(self._inputs.model, settings.device, settings.dtype)
         examinee = Examinee(
             self._model,
-            read_tokenizer(self._inputs.model),
+            read_tokenizer(self.inputs.model),
             [] if mask is None else [Edit(mask)],
-            self._inputs.work.execution.batch_tokens,
+            self.inputs.work.execution.batch_tokens,
         )
-        results = evaluate(
+        results: dict[str, dict[str, Any]] = evaluate(
             examinee,
             self._loaded(task),
-            limit=self._settings.harness.limit,
+            limit=self.settings.harness.limit,
             log_samples=False,
             bootstrap_iters=_REPLICATES,
         )["results"]
@@ -178,8 +183,7 @@ class _Examiner:
                 f"transfer.harness.tasks: {task!r} is a group without a score of its own; name "
                 f"its tasks: {', '.join(results)}"
             )
-        found: dict[str, Any] = results[task]
-        return found
+        return results[task]
 
     def _loaded(self, task: str) -> Any:
         """Load a task with the defaults of the harness's own command."""
@@ -188,10 +192,10 @@ class _Examiner:
                 f"transfer.harness.tasks: {unknown_name('task', task, self._manager.all_tasks)}"
             )
         loaded = self._manager.load([task])
-        for one in loaded["tasks"].values():
-            one.set_fewshot_seed(seed=_FEW_SHOT_SEED)
-            if one.get_config("num_fewshot") is None:
-                one.set_config("num_fewshot", 0)
+        for loaded_task in loaded["tasks"].values():
+            loaded_task.set_fewshot_seed(seed=_FEW_SHOT_SEED)
+            if loaded_task.get_config("num_fewshot") is None:
+                loaded_task.set_config("num_fewshot", 0)
         return loaded
 
     @cached_property
@@ -199,11 +203,11 @@ class _Examiner:
         """Index of all tasks; building it searches thousands of files."""
         from lm_eval.tasks import TaskManager  # type: ignore[import-not-found,import-untyped]
 
-        return TaskManager(include_path=self._settings.harness.folder)
+        return TaskManager(include_path=self.settings.harness.folder)
 
 
 def _contents(folder: str | None) -> dict[str, str]:
-    """Hashes of the files in a folder of tasks, by path."""
+    """Hash the files in a folder of tasks, by path."""
     if folder is None:
         return {}
     if not Path(folder).is_dir():

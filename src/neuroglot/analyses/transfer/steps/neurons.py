@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 from neuroglot.analyses.pieces import Piece, piece
 from neuroglot.analyses.transfer.measures.lists import by_layer, list_length, ranked
 from neuroglot.analyses.transfer.measures.transfer import (
-    OutputNorm,
+    centroid,
     layer_ranges,
-    neuron_scores,
-    target_centroid,
+    norm_scale,
+    shared_centroid,
+    transfer_score,
 )
 from neuroglot.analyses.transfer.settings import NeuronsInputs, NeuronsSettings
 from neuroglot.analyses.transfer.states import States, open_states, states_after
@@ -36,7 +38,7 @@ VARIABLES: Mapping[str, str] = {
     "type": "type1: into the space that languages share; type2: out of it to the language's own",
     "rank": "place in the list, from 1, the highest score first",
     "score": "how much nearer the neuron brings a text's last token to the type's target, mean "
-    "over segments; NaN where the type is not sought",
+    "over segments; NaN in layers that are not searched for the type",
     "rank_layer": "layer of the neuron at this place, counted from 0 over all stacks",
     "rank_neuron": "neuron at this place, counted from 0 in its layer",
     "rank_score": "score of the neuron at this place",
@@ -54,18 +56,18 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
     pivot = states[settings.pivot]
     scoring = _Scoring(inputs, settings, pivot)
     others = [language for language in states if language != settings.pivot]
-    found = {}
+    scored = {}
     with progress(len(others), "languages", f"{inputs.model.name} transfer neurons") as bar:
         for language in others:
-            found[language] = scoring.piece(states[language])
+            scored[language] = scoring.piece(states[language])
             bar.update()
     return (
-        _ranked(found, settings)
+        _ranked(scored, settings)
         .assign_attrs(
             pool=settings.pool,
             type1_layers=settings.type1_layers,
             segments=len(pivot.segments),
-            norm=str(next(iter(found.values()))["norm"]),
+            norm=str(next(iter(scored.values()))["norm"]),
         )
         .assign_coords(
             stack=("layer", pivot.stack),
@@ -75,37 +77,48 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
     )
 
 
+@dataclass(frozen=True, eq=False)
 class _Scoring:
     """The model's value vectors, loaded when the first language is scored."""
 
-    def __init__(self, inputs: NeuronsInputs, settings: NeuronsSettings, pivot: States) -> None:
-        self._inputs, self._pool, self._pivot = inputs, settings.pool, pivot
-        self._lower, _ = layer_ranges(pivot.layers, settings.type1_layers)
-        self._ffns: list[FFN] = []
+    inputs: NeuronsInputs
+    settings: NeuronsSettings
+    pivot: States
+
+    @cached_property
+    def _ffns(self) -> list[FFN]:
+        model = self.inputs.model
+        return ffns(load(model, "cpu", read_card(model).dtype))
+
+    @cached_property
+    def _type1_layers(self) -> range:
+        return layer_ranges(len(self.pivot.stack), self.settings.type1_layers)[0]
 
     def piece(self, other: States) -> Piece:
         """Compute a language's ``score`` ``[layer, neuron]``, for each layer's type, or read it."""
         origin = digest(
             [
-                read_card(self._inputs.model).sha256,
-                [one.fingerprint for one in (self._pivot, other)],
-                [other.segments, self._pool, len(self._lower)],
+                read_card(self.inputs.model).sha256,
+                [self.pivot.fingerprint, other.fingerprint],
+                [other.segments, self.settings.pool, len(self._type1_layers)],
                 fingerprint(__name__),
             ]
         )
-        path = self._inputs.work.pieces / f"{other.language}.npz"
+        path = self.inputs.work.pieces / f"{other.language}.npz"
         return piece(path, origin, partial(self._score, other))
 
     def _score(self, other: States) -> Piece:
-        if not self._ffns:
-            model = self._inputs.model
-            self._ffns = ffns(load(model, "cpu", read_card(model).dtype))
-        pivot, own = self._pivot.states(self._pool), other.states(self._pool)
+        pivot_states, other_states = (
+            states.states(self.settings.pool) for states in (self.pivot, other)
+        )
         scores = []
         for ffn, after in zip(self._ffns, states_after(other), strict=True):
-            kind = "type1" if ffn.index in self._lower else "type2"
-            towards = target_centroid(kind, pivot[after], own[after])
-            scores.append(layer_scores(ffn, other.mid(ffn.index), other.act(ffn.index), towards))
+            target = (
+                shared_centroid(pivot_states[after], other_states[after])
+                if ffn.index in self._type1_layers
+                else centroid(other_states[after])
+            )
+            scores.append(layer_scores(ffn, other.mid(ffn.index), other.act(ffn.index), target))
         linearised = any(ffn.norm_after is not None for ffn in self._ffns)
         return {
             "score": stack_layers(scores),
@@ -117,29 +130,32 @@ def layer_scores(
     ffn: FFN,
     mid: NDArray[np.float32],
     act: NDArray[np.float32],
-    towards: NDArray[np.float64],
+    target: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Score the neurons of a layer, ``[neuron]``.
+    """Score the neurons of a layer from its recorded rows and weights: see ``transfer_score``.
 
     Args:
-        ffn: the layer's FFN.
+        ffn: the layer's FFN. A norm after it is linearised at each row.
         mid: the residual stream before the FFN, ``[row, hidden]``.
         act: activations ``[row, neuron]``, possibly padded to the width of a wider layer.
-        towards: the target centroid, ``[hidden]``.
+        target: the target centroid, ``[hidden]``.
+
+    Returns:
+        float64 ``[neuron]``, difference of cosines.
     """
     act, values = act[:, : ffn.neurons], ffn.output_matrix().float().numpy()
     if ffn.norm_after is None:
-        return neuron_scores(mid, act, values, towards)
-    form = norm_form(ffn.norm_after, ffn.hidden)
-    norm = OutputNorm(form.gain.numpy(), form.epsilon, form.center)
-    bias = ffn.output_bias()
-    return neuron_scores(
-        mid, act, values, towards, norm, None if bias is None else bias.double().numpy()
-    )
+        return transfer_score(mid, act, values, target)
+    norm = norm_form(ffn.norm_after, ffn.hidden)
+    out = act.astype(np.float64) @ values.T.astype(np.float64)
+    if (bias := ffn.output_bias()) is not None:
+        out += bias.double().numpy()
+    scale = norm_scale(out, norm.epsilon, norm.center)
+    return transfer_score(mid, act, values, target, norm.gain.numpy(), scale, norm.center)
 
 
-def _ranked(found: Mapping[str, Piece], settings: NeuronsSettings) -> xr.Dataset:
-    scores = {language: one["score"].astype(np.float32) for language, one in found.items()}
+def _ranked(scored: Mapping[str, Piece], settings: NeuronsSettings) -> xr.Dataset:
+    scores = {language: piece["score"].astype(np.float32) for language, piece in scored.items()}
     neurons = int(np.isfinite(next(iter(scores.values()))).sum())
     length = list_length(settings.top_n, settings.top_fraction, neurons)
     try:
@@ -151,9 +167,9 @@ def _ranked(found: Mapping[str, Piece], settings: NeuronsSettings) -> xr.Dataset
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """The lists, by type, language and rank; layers count from 1."""
     of_ranks = {f"rank_{name}": name for name in ("layer", "neuron", "score")}
-    found = data[list(of_ranks)].to_dataframe().reset_index().rename(columns=of_ranks)
-    found["layer"] += 1
-    return {"neurons": found[["type", "language", "rank", "layer", "neuron", "score"]]}
+    lists = data[list(of_ranks)].to_dataframe().reset_index().rename(columns=of_ranks)
+    lists["layer"] += 1
+    return {"neurons": lists[["type", "language", "rank", "layer", "neuron", "score"]]}
 
 
 def export(data: xr.Dataset, folder: Path) -> None:

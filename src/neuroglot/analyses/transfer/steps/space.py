@@ -53,9 +53,12 @@ def compute(inputs: SpaceInputs, settings: SpaceSettings) -> xr.Dataset:
     axis = state_axis(pivot)
     by_state = []
     with progress(len(axis["state"]), "states", f"{settings.model} space") as bar:
-        for state in axis["state"]:
-            found = {one: own.states(settings.pool, int(state)) for one, own in states.items()}
-            by_state.append(_state(found, settings))
+        for state in map(int, axis["state"]):
+            rows = {
+                language: recorded.states(settings.pool, state)
+                for language, recorded in states.items()
+            }
+            by_state.append(_state(rows, settings))
             bar.update()
     data = xr.concat(by_state, xr.Variable("state", axis["state"]))
     data = data.assign_coords({**axis, "segment": pivot.segments})
@@ -66,28 +69,28 @@ def compute(inputs: SpaceInputs, settings: SpaceSettings) -> xr.Dataset:
     return data.assign(mutual_knn_chance=chance).assign_attrs(pool=settings.pool)
 
 
-def _state(found: ByLanguage, settings: SpaceSettings) -> xr.Dataset:
+def _state(states: ByLanguage, settings: SpaceSettings) -> xr.Dataset:
     """Measure one state; measures of closeness keep the dimension ``segment``."""
-    rows = np.concatenate(list(found.values()))
-    coordinates, explained = principal_coordinates(rows)
-    centroids = np.stack([centroid(own) for own in found.values()])
-    counts = [component_counts(own, settings.variances) for own in found.values()]
-    languages, pivot, k = list(found), found[settings.pivot], settings.k
+    languages, pivot, k = list(states), states[settings.pivot], settings.k
     segments = len(pivot)
-    near = nearest_neighbours(pivot, max(k))
+    coordinates, explained = principal_coordinates(np.concatenate(list(states.values())))
+    centroids = np.stack([centroid(rows) for rows in states.values()])
+    counts = [component_counts(rows, settings.variances) for rows in states.values()]
+    near_pivot = nearest_neighbours(pivot, max(k))
     compared = {
-        name: np.full((len(found), *shape, segments), np.nan)
-        for name, shape in {"parallel": (), "non_parallel": (), "mutual_knn": (len(k),)}.items()
+        "parallel": np.full((len(languages), segments), np.nan),
+        "non_parallel": np.full((len(languages), segments), np.nan),
+        "mutual_knn": np.full((len(languages), len(k), segments), np.nan),
     }
-    for place, (language, own) in enumerate(found.items()):
+    for place, (language, rows) in enumerate(states.items()):
         if language != settings.pivot:
-            for name, values in closeness(pivot, own, near, k).items():
+            for name, values in closeness(pivot, rows, near_pivot, k).items():
                 compared[name][place] = values
     return xr.Dataset(
         {
             "coordinates": (
                 ("language", "segment", "component"),
-                coordinates.reshape(len(found), segments, -1).astype(np.float32),
+                coordinates.reshape(len(languages), segments, -1).astype(np.float32),
                 {"units": "activation"},
             ),
             "explained": ("component", explained, {"units": "share of variance"}),

@@ -1,6 +1,7 @@
 """Answers in each language without its transfer neurons of either type."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 from neuroglot import store
 from neuroglot.analyses.answers import PER_QUESTION, Asked, Examiner, encoded
 from neuroglot.analyses.pieces import Piece, pieces
-from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, Mask, controls, listed
+from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, controls, listed
 from neuroglot.analyses.transfer.settings import TasksInputs, TasksSettings
 from neuroglot.capture.answers import Variant
 from neuroglot.measures.answers import ANSWERS, answer_statistics
 from neuroglot.measures.axes import along, layer_widths
+from neuroglot.measures.controls import Mask
 from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
 from neuroglot.provenance import digest, fingerprint
@@ -42,21 +44,21 @@ def compute(inputs: TasksInputs, settings: TasksSettings) -> xr.Dataset:
         positions=settings.task_positions,
         batch_tokens=inputs.work.execution.batch_tokens,
     )
-    found, scorings = {}, settings.scorings
+    widths = layer_widths(lists["score"])
+    by_task = {}
     for task in settings.tasks:
         items = _items(task, inputs.items[task], settings.languages)
-        questions = encoded(inputs.model, task, items)
-        asked = Asked(task, scorings[task], questions)
+        asked = Asked(task, settings.scorings[task], encoded(inputs.model, task, items))
         masks = {
-            language: {kind: listed(lists, kind, language) for kind in TYPES}
-            for language in questions
+            language: {neuron_type: listed(lists, neuron_type, language) for neuron_type in TYPES}
+            for language in asked.questions
         }
-        widths = layer_widths(lists["score"])
-        judged = _answers(inputs, settings, examiner, asked, masks, widths)
-        answers = asked.by_item(judged, VARIANTS, facts_of(items))
-        found[task] = answer_statistics(answers, settings.replicates)
-    data = along("task", found).reindex(language=settings.languages, variant=list(VARIANTS))
-    return data.assign_coords(scoring=("task", [scorings[task] for task in found])).assign_attrs(
+        answers = _answers(inputs, settings, examiner, asked, masks, widths)
+        by_item = asked.by_item(answers, VARIANTS, facts_of(items))
+        by_task[task] = answer_statistics(by_item, settings.replicates)
+    data = along("task", by_task).reindex(language=settings.languages, variant=list(VARIANTS))
+    scorings = [settings.scorings[task] for task in by_task]
+    return data.assign_coords(scoring=("task", scorings)).assign_attrs(
         top_n=lists.attrs["top_n"],
         **settings.model_dump(include={"task_positions", "task_random_seeds"}),
     )
@@ -66,8 +68,11 @@ def _items(
     task: str, paths: Mapping[str, Path], languages: list[str]
 ) -> dict[str, tuple[Item, ...]]:
     """Read a task's items by language, in the order of ``languages``; all have the same items."""
-    items = {one: read_items(paths[one]).items for one in languages if one in paths}
-    check_same_items(task, {one: [item.id for item in own] for one, own in items.items()})
+    items = {
+        language: read_items(paths[language]).items for language in languages if language in paths
+    }
+    ids = {language: [item.id for item in asked] for language, asked in items.items()}
+    check_same_items(task, ids)
     return items
 
 
@@ -81,14 +86,14 @@ def _answers(
 ) -> Piece:
     """Judge the answers of languages without earlier results, with batches across languages."""
     read = {"task_positions", "task_random_seeds", "device", "dtype"}
-    paths, fingerprints = {}, {}
-    for language, own in asked.questions.items():
+    languages, fingerprints = {}, {}
+    for language in asked.questions:
         path = inputs.work.pieces / f"{asked.task}-{language}.npz"
-        paths[path] = language
+        languages[path] = language
         fingerprints[path] = digest(
             [
                 read_card(inputs.model).sha256,
-                *Asked(asked.task, asked.scoring, {language: own}).identity(),
+                *_of_languages(asked, [language]).identity(),
                 [np.argwhere(mask).tolist() for mask in masks[language].values()],
                 settings.model_dump(include=read),
                 fingerprint(__name__),
@@ -96,17 +101,23 @@ def _answers(
         )
 
     def judged(missing: list[Path]) -> dict[Path, Piece]:
-        together = {paths[path]: asked.questions[paths[path]] for path in missing}
-        some = Asked(asked.task, asked.scoring, together)
-        variants = _variants(some, masks, settings.task_random_seeds, widths)
-        answers, of_language = examiner.ask(some, VARIANTS, variants), some.judged[:, 0]
+        unanswered = _of_languages(asked, [languages[path] for path in missing])
+        variants = _variants(unanswered, masks, settings.task_random_seeds, widths)
+        answers = examiner.ask(unanswered, VARIANTS, variants)
+        place_of_language = unanswered.judged[:, 0]
         return {
-            path: {name: values[:, of_language == place] for name, values in answers.items()}
+            path: {name: values[:, place_of_language == place] for name, values in answers.items()}
             for place, path in enumerate(missing)
         }
 
-    found = pieces(fingerprints, judged).values()
-    return {name: np.concatenate([one[name] for one in found], 1) for name in PER_QUESTION}
+    by_language = pieces(fingerprints, judged).values()
+    return {
+        name: np.concatenate([piece[name] for piece in by_language], 1) for name in PER_QUESTION
+    }
+
+
+def _of_languages(asked: Asked, languages: Sequence[str]) -> Asked:
+    return replace(asked, questions={language: asked.questions[language] for language in languages})
 
 
 def _variants(
@@ -118,12 +129,12 @@ def _variants(
         return [Edit(by_language[asked.judged[places, 0]])]
 
     yield "baseline", None
-    for kind in TYPES:
-        own = {language: masks[language][kind] for language in asked.questions}
-        yield f"without_{kind}", partial(without, np.stack(list(own.values())))
-        drawn = (controls(mask, language, seeds, widths) for language, mask in own.items())
+    for neuron_type in TYPES:
+        of_type = {language: masks[language][neuron_type] for language in asked.questions}
+        yield f"without_{neuron_type}", partial(without, np.stack(list(of_type.values())))
+        drawn = (controls(mask, language, seeds, widths) for language, mask in of_type.items())
         for of_seed in zip(*drawn, strict=True):
-            yield f"random_{kind}", partial(without, np.stack(of_seed))
+            yield f"random_{neuron_type}", partial(without, np.stack(of_seed))
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
