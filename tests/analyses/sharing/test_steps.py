@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,7 +15,8 @@ import xarray as xr
 from neuroglot import layout, store
 from neuroglot.analyses.base import LanguageFacts, Run, Scope
 from neuroglot.analyses.sharing import SHARING
-from neuroglot.analyses.sharing.measures.kinds import kinds
+from neuroglot.analyses.sharing.measures.kind_shares import kind_shares
+from neuroglot.analyses.sharing.measures.kinds import kinds, pack
 from neuroglot.analyses.sharing.settings import (
     ComparisonInputs,
     ComparisonSettings,
@@ -23,6 +25,7 @@ from neuroglot.analyses.sharing.settings import (
     SharingSettings,
 )
 from neuroglot.analyses.sharing.steps import answers, comparison, interventions
+from neuroglot.analyses.sharing.steps import kinds as kinds_step
 from neuroglot.analyses.sharing.steps.answers import VARIANTS
 from neuroglot.capture.settings import CaptureSettings, PromptsGroup
 from neuroglot.measures.bootstrap import with_bounds
@@ -169,6 +172,38 @@ def test_each_question_is_edited_in_its_own_neurons():
         assert not edit.neurons[:, 1, 6:].any(), name
         drawn.setdefault(name, []).append(edit.neurons.tobytes())
     assert all(first != second for first, second in drawn.values()), "a seed is a draw"
+
+
+def test_random_sets_of_languages_are_neither_the_first_nor_one_order_of_the_list():
+    """Mean and range of every size against kinds over the sets themselves."""
+    on = (
+        np.random.default_rng(3).random((6, 5, 2, 40))
+        < np.linspace(0.2, 0.8, 6)[:, None, None, None]
+    )
+    names = ("en", "de", "fr", "es", "hi", "zh")
+    active = {name: pack(own) for name, own in zip(names, on, strict=True)}
+    counts = xr.Variable("languages", [2, 4, 6])
+    found = xr.Dataset(kinds_step._random_languages(active, 40, counts, 5))
+    turned = {name: active[name] for name in reversed(names)}
+    xr.testing.assert_equal(found, xr.Dataset(kinds_step._random_languages(turned, 40, counts, 5)))
+    mean, lowest, highest = found.data_vars.values()
+    assert ((lowest <= mean + 1e-12) & (mean <= highest + 1e-12)).all()
+    for count in counts.values.tolist():
+        of_sets = [
+            kind_shares(kinds([active[name] for name in chosen], 40))[0]
+            for chosen in combinations(names, count)
+        ]
+        ends = [values.sel(languages=count) for values in (lowest, highest)]
+        for end in ends:  # each end is the share of some set
+            near = [abs(end - share) < 1e-12 for share in of_sets]
+            assert xr.concat(near, "set").any("set").all()
+        assert bool((ends[0] < ends[1]).any()) == (count < len(names))
+    first = kind_shares(kinds([active[name] for name in names[:2]], 40))[0]
+    assert not np.allclose(first, mean.sel(languages=2), atol=0.02), (
+        "the first are the least active"
+    )
+    one_set = kinds_step._random_languages(active, 40, counts, 1)
+    xr.testing.assert_equal(*list(one_set.values())[1:])
 
 
 def test_models_are_those_there_are():

@@ -30,8 +30,14 @@ class SharingSettings(EditingSettings):
     )
     language_counts: list[Annotated[int, Field(ge=2)]] = Field(
         [3, 5, 7, 9],
-        description="Numbers of languages, from the first, compared in figure 19; those above the "
-        "task's number are left out.",
+        description="Numbers of languages compared in figure 19; those above the task's number are "
+        "left out.",
+    )
+    language_subsets: int = Field(
+        5,
+        ge=1,
+        description="Random sets of languages of each number, which figure 19 shows beside the "
+        "first languages in order.",
     )
     few_shot: Annotated[list[TaskId], AfterValidator(distinct)] = Field(
         [],
@@ -70,6 +76,7 @@ class KindsSettings(StepSettings):
     threshold: float
     thresholds: list[float]
     language_counts: list[int]
+    language_subsets: int
     replicates: int
 
 
