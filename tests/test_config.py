@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from neuroglot import config_reference
+from neuroglot.analyses import ANALYSES
 from neuroglot.config import load, load_file
 from neuroglot.config_file import read_yaml
 from neuroglot.errors import NeuroglotError
@@ -41,6 +42,7 @@ def test_schema_and_reference_are_up_to_date() -> None:
 def test_the_reference_names_every_key() -> None:
     schema = json.loads(config_reference.json_schema())
     page = config_reference.markdown()
+    assert ANALYSES.keys() <= schema["properties"].keys()
     for section in [schema, *schema["$defs"].values()]:
         for key, field in section.get("properties", {}).items():
             assert f"| `{key}` |" in page

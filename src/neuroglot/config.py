@@ -58,6 +58,11 @@ class Config(Section):
                 if entry not in known:
                     message = unknown_name(ENTRIES[names.section], entry, known)
                     raise ValueError(f"{name}.{key}: {message}")
+        for name, corpus in self.corpora.items():
+            if corpus.pivot is None:
+                languages = self.corpus_languages(name)
+                pivot = self.pivot if self.pivot in languages else languages[0]
+                self.corpora[name] = corpus.model_copy(update={"pivot": pivot})
         if both := sorted(set(self.tasks) & set(self.corpora)):
             raise ValueError(f"tasks.{both[0]}: a corpus has this name too; give the task another")
         for problem in self._problems():

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from neuroglot.config import Config
+from neuroglot.config import Configuration
 
 INTRODUCTION = """\
 # Configuration
@@ -18,12 +18,12 @@ An editor that knows JSON schemas can use `config.schema.json` beside this page.
 
 def json_schema() -> str:
     """The schema as JSON text."""
-    return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(Configuration.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def markdown() -> str:
     """The reference page: one table per section, in the order of the configuration."""
-    schema = Config.model_json_schema()
+    schema = Configuration.model_json_schema()
     definitions = schema["$defs"]
     sections = [("Top level", schema), *((name, definitions[name]) for name in _order(schema))]
     parts = [INTRODUCTION]

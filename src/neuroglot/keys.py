@@ -114,7 +114,7 @@ def source_key(source: Source, language: str, cache: Digests) -> str:
     Raises:
         NeuroglotError: a file cannot be read, or the source lacks the language.
     """
-    files = [cache.of(path) for path in source.inputs(language)]
+    files = [cache.of(path) for path in source.files(language)]
     package = source.package()
     pinned = package and package.model_dump(mode="json")
     code = fingerprint(*source.code_targets())

@@ -81,6 +81,10 @@ class Source(BaseModel, ABC):
         """Return the package that must be downloaded before the source is read, if there is one."""
         return None
 
+    def files(self, language: str) -> list[Path]:
+        """Return the user's files that reading a language needs, also those of other languages."""
+        return self.inputs(language)
+
     def read_with(self, language_id: str) -> tuple[str, ...]:
         """Return the languages whose settings are used in reading one language."""
         return (language_id,)

@@ -1,7 +1,7 @@
 """Tokenises the segments of one language: a row per token, the prefixes to record, counts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neuroglot.corpora.punctuation import words
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.settings import Section
 from neuroglot.store import open_dataset
 
@@ -37,6 +38,10 @@ ROW = {
     "token": {"units": "1", "long_name": "the token's text, a space as ␣"},
     "segment": {"units": "1", "long_name": "id of the segment that the token is of"},
     "segment_index": {"units": "1", "long_name": "the segment's place in the text, from 0"},
+    "segment_place": {
+        "units": "1",
+        "long_name": "the segment's place among those drawn, from 0, the same in every language",
+    },
     "position": {
         "units": "tokens",
         "long_name": "tokens before this one in what the model reads, special tokens counted",
@@ -58,6 +63,9 @@ class Tokens:
         end: number of the segment's characters up to the token's end.
         ends_prefix: whether the token ends a prefix that is recorded.
         segment_ids: ``[segment]``.
+        places: ``[segment]``, each segment's place among those drawn, the same in every language;
+            in a corpus that is not parallel, its place in the text.
+        drawn: number of segments drawn for all languages; 0 in a corpus that is not parallel.
         before, after: special tokens that the tokenizer puts around every segment.
     """
 
@@ -69,6 +77,23 @@ class Tokens:
     segment_ids: list[str]
     before: list[int]
     after: list[int]
+    places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    drawn: int = 0
+
+    def __post_init__(self) -> None:
+        """Without a draw, segments have the places of their order."""
+        if not self.drawn:
+            object.__setattr__(self, "places", np.arange(len(self.segment_ids)))
+
+    @property
+    def folds(self) -> NDArray[np.int64]:
+        """Each segment's fold, ``[segment]``."""
+        return self.places % FOLDS
+
+    @property
+    def fold_count(self) -> int:
+        """Number of folds; the language may lack some of a parallel corpus."""
+        return min(FOLDS, self.drawn or len(self.segment_ids))
 
     def sequences(self) -> list[NDArray[np.int64]]:
         """The token ids that the model reads for each segment, special tokens included."""
@@ -94,6 +119,8 @@ def as_tokens(data: "xr.Dataset") -> Tokens:
         segment_ids=[str(segment) for segment in data["segment"].values[firsts]],
         before=[int(token) for token in data.attrs["before"]],
         after=[int(token) for token in data.attrs["after"]],
+        places=data["segment_place"].values[firsts].astype(np.int64),
+        drawn=int(data.attrs["drawn"]),
     )
 
 
@@ -104,6 +131,8 @@ def tokenise(
     context_window: int | None,
     vocabulary: int,
     long_segments: Literal["truncate", "refuse"],
+    places: Sequence[int] = (),
+    drawn: int = 0,
 ) -> "xr.Dataset":
     """Tokenise segments and choose the rows to record.
 
@@ -119,12 +148,15 @@ def tokenise(
         context_window: the most tokens that the model can read at once, special tokens included.
         vocabulary: number of the model's token ids.
         long_segments: whether segments longer than the window are truncated or refused.
+        places: as in ``Tokens``; by default the segments' order.
+        drawn: as in ``Tokens``.
 
     Returns:
         ``token_id, position, end, ends_prefix [row]`` with the coordinates ``token`` (its text),
-        ``segment`` (the segment's id) and ``segment_index``; ``counts [vocabulary]`` over the whole
-        text, including truncated parts; ``attrs``: the special tokens ``before`` and ``after``,
-        ``prefix``, and the number of ``truncated`` segments.
+        ``segment`` (the segment's id), ``segment_index`` and ``segment_place``;
+        ``counts [vocabulary]`` over the whole text, including truncated parts; ``attrs``: the
+        special tokens ``before`` and ``after``, ``prefix``, ``drawn``, and the number of
+        ``truncated`` segments.
 
     Raises:
         NeuroglotError: a segment has no tokens, or is longer than the window if that is refused; a
@@ -174,10 +206,13 @@ def tokenise(
         columns["ends_prefix"].append(_prefix_ends(text, spans, prefix))
     by_row = {name: np.concatenate(parts) for name, parts in columns.items()}
     segment_ids = np.array([name for name, _ in segments], object)
+    of_token = by_row.pop("segment")
+    by_segment = np.array(places if drawn else range(len(segments)), np.int64)
     labels = {
         "token": token_labels(tokenizer, by_row["token_id"]),
-        "segment": segment_ids[by_row["segment"]],
-        "segment_index": by_row.pop("segment"),
+        "segment": segment_ids[of_token],
+        "segment_index": of_token,
+        "segment_place": by_segment[of_token],
     }
     return xr.Dataset(
         {
@@ -189,7 +224,13 @@ def tokenise(
             ),
         },
         coords={name: ("row", values, ROW[name]) for name, values in labels.items()},
-        attrs={"before": before, "after": after, "prefix": prefix, "truncated": truncated},
+        attrs={
+            "before": before,
+            "after": after,
+            "prefix": prefix,
+            "drawn": drawn,
+            "truncated": truncated,
+        },
     )
 
 

@@ -182,11 +182,9 @@ def test_a_larger_sample_satisfies_a_smaller_wish(place: Place) -> None:
 
 
 def test_wishes_are_satisfied_by_what_holds_them() -> None:
-    def held(group: Group, segments: int = 9, **origin) -> store.Completion:
+    def held(group: Group, drawn: int = 9, **origin) -> store.Completion:
         own = {"name": group.name, "group": group.model_dump(), "gated": False, **origin}
-        return store.Completion(
-            content="activations", origin=own, counts={"segments": segments}, key="k"
-        )
+        return store.Completion(content="activations", origin=own, counts={"drawn": drawn}, key="k")
 
     assert ROLES.satisfied_by(held(ROLES))
     assert not ROLES.satisfied_by(held(RolesGroup(rule="positive", threshold=0.0)))
@@ -220,7 +218,7 @@ def test_several_texts_are_recorded_with_the_model_loaded_once(
     assert len(loaded) == 1
     prompts = store.held(tmp_path / "facts" / "en.zarr")["prompts"]
     assert prompts.origin["group"] == {"site": "gate"}
-    assert prompts.counts == {"rows": len(TEXTS), "segments": len(TEXTS)}
+    assert prompts.counts == dict.fromkeys(("rows", "segments", "drawn"), len(TEXTS))
     states = store.held(tmp_path / "states" / "en.zarr")["states"]
     assert states.origin["settings"]["store_dtype"] == "float32"
     assert prompts.origin["settings"]["store_dtype"] == "float16"

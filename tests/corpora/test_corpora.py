@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,7 +36,7 @@ def test_parquet_keeps_order_text_and_notes_in_equal_bytes(tmp_path):
     assert (tmp_path / "new/en.parquet").read_bytes() == (tmp_path / "again.parquet").read_bytes()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["en.parquet"]
     table = pq.read_table(tmp_path / "again.parquet")
-    assert table.column_names == ["segment", "text"]
+    assert table.column_names == ["segment", "text", "place"]
     assert json.loads(table.schema.metadata[b"notes"]) == ["article 2: kept whole"]
 
 
@@ -118,17 +120,96 @@ def test_plain_text_is_aligned_by_line(tmp_path):
 
 def test_first_segments(tmp_path):
     (tmp_path / "de.txt").write_text("a\nb\nc\nd\n")
-    assert [s.text for s in text_corpus(tmp_path, max_segments=3).read("de").segments] == [*"abc"]
+    assert [
+        s.text for s in text_corpus(tmp_path, parallel=False, max_segments=3).read("de").segments
+    ] == [*"abc"]
+
+
+class TestDrawnOfThePivot:
+    """Segments are drawn by id of the pivot, and each language reads those of them that it has."""
+
+    ENGLISH = tuple(f"s{number:02d}" for number in range(40))
+
+    @pytest.fixture
+    def made(self, tmp_path: Path) -> Path:
+        """German lacks every fifth segment, and has one of its own and another order."""
+        german = [one for one in reversed(self.ENGLISH) if int(one[1:]) % 5] + ["own"]
+        for language, ids in {"en": self.ENGLISH, "de": german, "fr": self.ENGLISH}.items():
+            lines = "".join(f"{one}\t{language} {one}\n" for one in ids)
+            (tmp_path / f"{language}.tsv").write_text(lines)
+        return tmp_path
+
+    def read(self, made: Path, language: str, **settings: Any) -> Reading:
+        path = str(made / "{language}.tsv")
+        return corpus(source="text", path=path, pivot="en", **settings).read(language)
+
+    def ids(self, reading: Reading) -> list[str]:
+        return [segment.id for segment in reading.segments]
+
+    def test_a_language_gets_no_replacements_for_what_it_lacks(self, made: Path) -> None:
+        english, german = (self.read(made, one, max_segments=20) for one in ("en", "de"))
+        assert english.drawn == german.drawn == len(self.ids(english)) == 20
+        expected = [one for one in self.ids(english) if int(one[1:]) % 5]
+        assert self.ids(german) == expected != self.ids(english)
+        assert all(one.text == f"de {one.id}" for one in german.segments)
+        lacking = 20 - len(expected)
+        assert german.notes == (f"lacks {lacking} of the 20 segments drawn of en",)
+
+    def test_a_segment_has_the_same_place_in_every_language(self, made: Path) -> None:
+        readings = [self.read(made, one, max_segments=20) for one in ("en", "de", "fr")]
+        of_english, of_german, of_french = (
+            dict(zip(self.ids(one), one.places, strict=True)) for one in readings
+        )
+        assert of_french == of_english
+        assert of_german.items() <= of_english.items()
+        assert sorted(of_english.values()) == list(range(20))
+
+    def test_held_out_segments_are_others_in_every_language(self, made: Path) -> None:
+        for language in ("en", "de"):
+            chosen_on = self.read(made, language, max_segments=20)
+            held_out = self.read(made, "fr", skip_segments=20)
+            assert set(self.ids(chosen_on)).isdisjoint(self.ids(held_out))
+            assert len(self.ids(held_out)) == 20
+
+    def test_the_first_drawn_ones_are_the_same_however_many_are_drawn(self, made: Path) -> None:
+        few, many = (self.read(made, "en", max_segments=count) for count in (5, 30))
+        assert set(self.ids(few)) < set(self.ids(many))
+        assert self.ids(few) == sorted(self.ids(few)), "in the pivot's order"
+        assert self.ids(few) != [*self.ENGLISH[:5]], "not the first of the alphabet"
+        assert self.ids(self.read(made, "en", max_segments=5, seed=1)) != self.ids(few)
+
+    def test_what_is_not_parallel_is_read_as_it_comes(self, made: Path) -> None:
+        reading = self.read(made, "de", parallel=False, max_segments=3)
+        assert self.ids(reading) == ["s39", "s38", "s37"]
+        assert reading.places == (0, 1, 2)
+
+    def test_a_language_without_the_drawn_segments_is_refused(self, made: Path) -> None:
+        (made / "de.tsv").write_text("x\tEins\ny\tZwei\n")
+        with pytest.raises(NeuroglotError, match="'de': found 0 .* of the 8 drawn of 'en'"):
+            self.read(made, "de", max_segments=8)
+
+    def test_the_pivots_file_counts_and_other_languages_files_do_not(self, made: Path) -> None:
+        settings = corpus(source="text", path=str(made / "{language}.tsv"), pivot="en")
+        assert settings.files("de") == [made / "de.tsv", made / "en.tsv"]
+        assert settings.files("en") == [made / "en.tsv"]
+        alone = settings.model_copy(update={"parallel": False})
+        assert alone.files("de") == [made / "de.tsv"]
+
+    def test_parquet_keeps_places(self, made: Path) -> None:
+        reading = self.read(made, "de", max_segments=20)
+        write_parquet(reading, made / "de.parquet")
+        assert read_parquet(made / "de.parquet") == reading
 
 
 def test_skipped_segments_are_held_out(tmp_path):
     (tmp_path / "de.txt").write_text("a\n\nb\nc\nd\ne\n")
-    first = text_corpus(tmp_path, max_segments=2).read("de").segments
-    rest = text_corpus(tmp_path, skip_segments=2).read("de").segments
+    own = {"parallel": False}
+    first = text_corpus(tmp_path, max_segments=2, **own).read("de").segments
+    rest = text_corpus(tmp_path, skip_segments=2, **own).read("de").segments
     assert [s.text for s in first] == ["a", "b"], "a line without text is no segment"
     assert [s.text for s in rest] == ["c", "d", "e"]
     assert first + rest == text_corpus(tmp_path).read("de").segments
-    middle = text_corpus(tmp_path, skip_segments=1, max_segments=2).read("de").segments
+    middle = text_corpus(tmp_path, skip_segments=1, max_segments=2, **own).read("de").segments
     assert [s.id for s in middle] == ["000003", "000004"]
     with pytest.raises(NeuroglotError, match=r"'de': skip_segments leaves out 4 of 5 segments"):
         text_corpus(tmp_path, skip_segments=4).read("de")
@@ -138,7 +219,11 @@ def test_skipped_segments_are_held_out(tmp_path):
 
 def test_segments_whose_ids_match_are_kept(tmp_path):
     (tmp_path / "de.tsv").write_text("p.1\ta\nx.1\tb\nx.2\tc\nX.3\td\nx.4\te\n")
-    chosen = {"path": str(tmp_path / "{language}.tsv"), "segment_ids": "x.*"}
+    chosen = {
+        "path": str(tmp_path / "{language}.tsv"),
+        "segment_ids": "x.*",
+        "parallel": False,
+    }
 
     def texts(**more):
         return [s.text for s in corpus(source="text", **chosen, **more).read("de").segments]
@@ -256,7 +341,8 @@ def test_segments_that_match_are_found_behind_others_in_a_table(tmp_path):
     path = tmp_path / "all.jsonl"
     write_rows(path, [{"key": i, "text_de": f"t{i}"} for i in range(30)])
     table = {"path": str(path), "id_column": "key", "text_column": "text_{language}"}
-    found = corpus(source="table", **table, segment_ids="2?", max_segments=3).read("de")
+    chosen = {"segment_ids": "2?", "max_segments": 3, "parallel": False}
+    found = corpus(source="table", **table, **chosen).read("de")
     assert [s.text for s in found.segments] == ["t20", "t21", "t22"]
 
 
@@ -278,7 +364,7 @@ def test_table_with_languages_in_columns(table):
         settings.read("fr")
     first = corpus(source="table", path=table, text_column="text_{language}", max_segments=2)
     assert len(first.read("de").segments) == 2
-    two = {"max_segments": 2, "skip_segments": 1}
+    two = {"max_segments": 2, "skip_segments": 1, "parallel": False}
     later = corpus(source="table", path=table, text_column="text_{language}", **two)
     assert later.read("de").segments == (("000002", "Zwei"), ("000004", "Vier"))
 

@@ -50,7 +50,7 @@ def packages():
 
 def files_of(source, language):
     """A user's own files. Their content counts through the key, so their times do not count."""
-    return [ancient(str(path)) for path in source.inputs(language)]
+    return [ancient(str(path)) for path in source.files(language)]
 
 
 def text_inputs(wildcards):

@@ -30,7 +30,7 @@ class Recording:
         collectors: statistics over the recorded rows.
         store_dtype: precision of raw rows.
         cross_layer: statistics over the recorded rows that compare layers.
-        segments: how many segments, from the first, are recorded; None records all.
+        segments: how many of the drawn segments are recorded, from the first; None records all.
         peak_of: ``act`` or ``gate``.
     """
 
@@ -50,7 +50,7 @@ class Recording:
             chosen = np.ones(len(tokens.segment), bool)
         else:
             chosen = np.diff(tokens.segment, append=-1) != 0
-        within = True if self.segments is None else tokens.segment < self.segments
+        within = True if self.segments is None else tokens.places[tokens.segment] < self.segments
         return np.flatnonzero(chosen & within)
 
     @property

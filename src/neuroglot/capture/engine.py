@@ -24,7 +24,6 @@ from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.capture.writer import RowBatch, Shard, Writer
 from neuroglot.errors import NeuroglotError, not_finite
 from neuroglot.files import written_whole
-from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.models.ffn import FFN, backbone, ffns, record
 from neuroglot.progress import progress
 from neuroglot.store import PROGRESS, create_rows, damaged, itemsize, shard_rows
@@ -298,7 +297,7 @@ class Engine:
             text["decoder"][:, 0] = prompts  # the start token counts as text only in prompts
             shift = None if prompts else 1 - before
             columns = {"encoder": columns["decoder"], "decoder": (ids.shape[1], shift)}
-        folds, of_segment = np.unique(group % FOLDS, return_inverse=True)
+        folds, of_segment = np.unique(tokens.folds[group], return_inverse=True)
 
         def pick(rows: NDArray[np.int64]) -> Picked | None:
             """Those of the block's ``rows`` that are in the batch, in its order; None if none."""

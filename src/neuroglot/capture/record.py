@@ -28,12 +28,11 @@ from neuroglot.capture.settings import (
     RolesGroup,
 )
 from neuroglot.capture.tokenise import tokenised
-from neuroglot.corpora.base import Segment, read_parquet
+from neuroglot.corpora.base import Reading, Segment, read_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.models.card import ModelCard, read_card, read_tokenizer
 from neuroglot.models.load import load
-from neuroglot.provenance import digest
 from neuroglot.tasks.base import read_items
 from neuroglot.tokens import ROW, Prefix, Tokens, as_tokens, read_tokens, token_labels
 
@@ -143,17 +142,17 @@ def _text(model: Path, card: ModelCard, request: Wanted) -> _Text:
         origin = {label: tokens.origin[label] for label in LABELS}
         origin |= {"card": card.sha256, "tokens": tokens.fingerprint}
         return _Text(origin, lambda: read_tokens(source))
-    segments: Sequence[Segment] = (
-        [Segment(item.id, item.prompt) for item in read_items(source).items]
+    reading = (
+        Reading(tuple(Segment(item.id, item.prompt) for item in read_items(source).items))
         if request.reads == "items"
-        else read_parquet(source).segments
+        else read_parquet(source)
     )
     origin = {
         "model": model.name,
         "corpus": source.parent.name,
         "language": source.stem,
         "card": card.sha256,
-        "tokens": digest([list(segment) for segment in segments]),
+        "tokens": reading.content,
     }
     prefix: Prefix = "last" if request.reads == "items" else "subword"
     if request.reads == "text":
@@ -161,7 +160,7 @@ def _text(model: Path, card: ModelCard, request: Wanted) -> _Text:
 
     def read() -> Tokens:
         tokenizer, long_segments = _tokenizer(model), request.long_segments
-        return as_tokens(tokenised(card, tokenizer, source, segments, long_segments, prefix))
+        return as_tokens(tokenised(card, tokenizer, source, reading, long_segments, prefix))
 
     return _Text(origin, read)
 
@@ -287,8 +286,12 @@ def _pass(
         data = _dataset(engine, tokenizer, tokens, part, sums[part.group.name])
         by_fold = [str(name) for name in data if str(name).endswith(BY_FOLD)]
         store.write_dataset(folder, data, by_layer=by_fold)
-        rows = len(part.recording.rows(tokens))
-        counts = {"rows": rows, "segments": len(tokens.segment_ids)}
+        counts = {
+            "rows": len(part.recording.rows(tokens)),
+            "segments": len(tokens.segment_ids),
+            "drawn": tokens.drawn,
+            "folds": tokens.fold_count,
+        }
         store.complete(folder, "activations", part.origin, counts, part.key)
     shutil.rmtree(path / store.PROGRESS)
     (path / UNDER_WAY).unlink()
@@ -303,7 +306,7 @@ def _dataset(
 ) -> xr.Dataset:
     """A group's statistics, or the coordinates of its raw rows."""
     rows, over = part.recording.rows(tokens), part.recording.over
-    folds = min(FOLDS, len(tokens.segment_ids))
+    folds = tokens.fold_count
     data: dict[str, Any] = {}
     for name, value in sums.items():
         dims, attrs = labels.statistic(name, value.ndim, over)
@@ -318,12 +321,13 @@ def _dataset(
             "token": token_labels(tokenizer, tokens.token_id[rows]),
             "segment": np.array([*tokens.segment_ids, ""], object)[segment],
             "segment_index": segment,
+            "segment_place": tokens.places[segment],
             "position": tokens.position[rows],
             "end": tokens.end[rows],
         }
         coords |= {name: ("row", values, ROW[name]) for name, values in by_row.items()}
     else:
-        counted = np.bincount(tokens.segment[rows] % FOLDS, minlength=folds)
+        counted = np.bincount(tokens.folds[tokens.segment[rows]], minlength=folds)
         about = {"units": "tokens", "long_name": "tokens of each fold", "over": over}
         data["fold_rows"] = ("fold", counted, about)
         about = {"units": "1", "long_name": f"fold of segments: a segment's place modulo {FOLDS}"}

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from neuroglot import store
 from neuroglot.capture.collectors import BY_FOLD
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.axes import LAYER_NEURONS, stack_layers
+from neuroglot.measures.parallel import common_folds
 
 Site = Literal["act", "out"]
 
@@ -27,8 +28,10 @@ class Recorded:
         path: the group's folder.
         model, corpus, language: ids.
         data: statistics ``{site}_{statistic}``, or the coordinates of raw rows.
-        counts: number of ``rows``, summed or stored, and of the text's ``segments``.
+        counts: number of ``rows``, summed or stored; of the text's ``segments`` and ``folds``; and
+            of segments ``drawn`` for all languages, 0 if the corpus is not parallel.
         sample_segments: for a sample, how many segments, from the first, are used.
+        folds: the folds of segments that are used; None for all.
     """
 
     path: Path
@@ -38,15 +41,16 @@ class Recorded:
     data: xr.Dataset
     counts: dict[str, int]
     sample_segments: int = 0
+    folds: NDArray[np.intp] | None = None
 
     @cached_property
     def sample(self) -> xr.Dataset:
-        """``segment`` (its id), ``segment_index`` and ``end`` of the sampled prefixes, ``[row]``.
+        """``segment`` (its id), ``segment_place`` and ``end`` of the sampled prefixes, ``[row]``.
 
         ``row`` is a prefix's index among the stored rows.
         """
-        rows = self.data[["segment", "segment_index", "end"]].reset_coords()
-        chosen = rows["segment_index"].values < self.sample_segments
+        rows = self.data[["segment", "segment_place", "end"]].reset_coords()
+        chosen = rows["segment_place"].values < self.sample_segments
         rows = rows.drop_vars([name for name in rows.coords if name != "row"])
         return rows.assign_coords(row=np.arange(chosen.size)).isel(row=np.flatnonzero(chosen))
 
@@ -69,6 +73,8 @@ class Recorded:
             width.
         """
         values = store.read_layers(self.path, f"{name}{BY_FOLD}", layer)
+        if self.folds is not None:
+            values = values.take(self.folds, axis=1 if isinstance(layer, slice) else 0)
         if not isinstance(layer, slice) and values.ndim > 1:
             return values[:, : self.width(name.partition("_")[0], layer)]
         return values
@@ -76,7 +82,19 @@ class Recorded:
     def fold_rows(self) -> NDArray[np.int64]:
         """Number of rows of each fold in the statistics, ``[fold]``."""
         rows: NDArray[np.int64] = self.data["fold_rows"].values
-        return rows
+        return rows if self.folds is None else rows[self.folds]
+
+    def total(self, name: str) -> xr.DataArray:
+        """Sum a statistic over the folds that are used, ``[layer, ...]``."""
+        total = self.data[name]
+        if self.folds is None:
+            return total
+        summed = self.by_fold(name).sum(axis=1, dtype=np.float64)
+        return total.copy(data=summed.astype(total.dtype))
+
+    def summed_rows(self) -> int:
+        """Number of rows that ``total`` sums over."""
+        return self.counts["rows"] if self.folds is None else int(self.fold_rows().sum())
 
     def raw(self, site: Site, layers: Sequence[int], most: int | None = None) -> xr.DataArray:
         """Read the sample's rows of some layers, ``[layer, row, neuron]`` (or hidden), float32.
@@ -148,6 +166,25 @@ def open_recorded(paths: Iterable[Path], sample_segments: int | None = None) -> 
     ]
 
 
+def with_common_segments(recorded: Sequence[Recorded]) -> list[Recorded]:
+    """Use only the segments that all languages of a parallel corpus have.
+
+    Other corpora are used as they are.
+
+    Args:
+        recorded: recordings of one group, of any corpora.
+
+    Raises:
+        NeuroglotError: as ``common_folds``.
+    """
+    folds: dict[str, NDArray[np.intp]] = {}
+    for corpus in {recording.corpus for recording in recorded if recording.counts["drawn"]}:
+        of_corpus = [recording for recording in recorded if recording.corpus == corpus]
+        there = np.array([recording.data["fold_rows"].values > 0 for recording in of_corpus])
+        folds[corpus] = common_folds(there, [recording.language for recording in of_corpus], corpus)
+    return [replace(recording, folds=folds.get(recording.corpus)) for recording in recorded]
+
+
 def _small(path: Path) -> xr.Dataset:
     """Read a group without raw rows and sums by fold, which are read layer by layer."""
     names = [folder.name for folder in path.iterdir() if folder.is_dir()]
@@ -160,4 +197,5 @@ def _small(path: Path) -> xr.Dataset:
 def _sampled_segments(sample: store.Completion) -> int:
     """Number of segments in a sample; unlimited if the sample holds the whole text."""
     asked = int(sample.origin["group"]["segments"])
-    return asked if asked < sample.counts["segments"] else sys.maxsize
+    of_text = sample.counts["drawn"] or sample.counts["segments"]
+    return asked if asked < of_text else sys.maxsize

@@ -143,7 +143,9 @@ class SampleGroup(Group):
     def satisfied_by(self, recorded: Completion) -> bool:
         """Whether enough segments, or all of the text's, were recorded."""
         segments = int(recorded.origin["group"]["segments"])
-        return segments >= min(self.segments, recorded.counts["segments"])
+        return segments >= min(
+            self.segments, recorded.counts["drawn"] or recorded.counts["segments"]
+        )
 
     def united(self, other: Group) -> "SampleGroup":
         """The sample with more segments."""

@@ -1,14 +1,13 @@
 """Tokenises texts with a model's tokenizer."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from neuroglot import store
-from neuroglot.corpora.base import read_parquet
+from neuroglot.corpora.base import Reading, read_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import ModelCard, read_card, read_tokenizer
-from neuroglot.provenance import digest, fingerprint
+from neuroglot.provenance import fingerprint
 from neuroglot.tokens import Prefix, Tokenising, tokenise
 
 if TYPE_CHECKING:
@@ -20,22 +19,22 @@ CODE = f"{__name__}:write_tokens"
 
 def write_tokens(model: Path, corpus: Path, output: Path, chosen: Tokenising) -> None:
     """Write the token store of a corpus file ``results/corpora/{corpus}/{language}.parquet``."""
-    card, segments = read_card(model), read_parquet(corpus).segments
+    card, reading = read_card(model), read_parquet(corpus)
     origin = {
         "model": model.name,
         "corpus": corpus.parent.name,
         "language": corpus.stem,
         "card": card.sha256,
-        "text": digest([[segment.id, segment.text] for segment in segments]),
+        "text": reading.content,
         "settings": chosen.model_dump(),
         "code": fingerprint(CODE),
     }
     if store.begin(output, "tokens", origin):
         return
     tokenizer = read_tokenizer(model)
-    data = tokenised(card, tokenizer, corpus, segments, chosen.long_segments, chosen.prefix)
+    data = tokenised(card, tokenizer, corpus, reading, chosen.long_segments, chosen.prefix)
     store.write_dataset(output, data)
-    counts = {"rows": data.sizes["row"], "segments": len(segments)}
+    counts = {"rows": data.sizes["row"], "segments": len(reading.segments)}
     store.complete(output, "tokens", origin, counts)
     print(
         f"{corpus.stem}: {counts['rows']} tokens, {int(data['ends_prefix'].sum())} prefixes "
@@ -47,18 +46,27 @@ def tokenised(
     card: ModelCard,
     tokenizer: "Tokenizer",
     source: Path,
-    segments: Sequence[tuple[str, str]],
+    reading: Reading,
     long_segments: Literal["truncate", "refuse"],
     prefix: Prefix = "subword",
 ) -> "xr.Dataset":
-    """Tokenise the segments of ``source`` as ``tokens.tokenise``; warn if some are truncated.
+    """Tokenise a reading of ``source`` as ``tokens.tokenise``; warn if segments are truncated.
 
     Raises:
         NeuroglotError: as ``tokens.tokenise``; names ``source``.
     """
     window, vocabulary = card.context_window, card.vocabulary
     try:
-        data = tokenise(tokenizer, segments, prefix, window, vocabulary, long_segments)
+        data = tokenise(
+            tokenizer,
+            reading.segments,
+            prefix,
+            window,
+            vocabulary,
+            long_segments,
+            reading.places,
+            reading.drawn,
+        )
     except NeuroglotError as error:
         raise NeuroglotError(f"{source}: {error}") from error
     if data.attrs["truncated"]:

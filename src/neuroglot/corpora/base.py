@@ -1,6 +1,7 @@
 """The base class of corpora: settings, reading, and the Parquet file of a reading."""
 
 from abc import abstractmethod
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,6 +14,7 @@ from pydantic import Field
 from neuroglot.corpora.parquet import read_table, write_table
 from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError
+from neuroglot.languages import LanguageId
 from neuroglot.provenance import digest
 from neuroglot.sources import Languages, Source
 
@@ -33,10 +35,31 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """One language's segments in corpus order, and notes on segments left out or joined."""
+    """One language's segments in corpus order.
+
+    Attributes:
+        segments: the segments.
+        notes: what was left out or joined.
+        places: each segment's place among the drawn ones, the same in every language; in a corpus
+            that is not parallel, its place in ``segments``.
+        drawn: number of segments drawn for all languages, of which this one may lack some; 0 in a
+            corpus that is not parallel.
+    """
 
     segments: tuple[Segment, ...]
     notes: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
+    drawn: int = 0
+
+    def __post_init__(self) -> None:
+        """Without a draw, segments have the places of their order."""
+        if not self.drawn:
+            object.__setattr__(self, "places", tuple(range(len(self.segments))))
+
+    @property
+    def content(self) -> str:
+        """Digest of the segments and their places."""
+        return digest([self.segments, self.places, self.drawn])
 
 
 class Corpus(Source):
@@ -64,14 +87,26 @@ class Corpus(Source):
         description="Keep only segments whose id matches this shell pattern, such as `article-*`: "
         "those that every language has.",
     )
+    parallel: bool = Field(
+        True,
+        description="A segment has the same id in every language. Segments are drawn of the "
+        "pivot, and each language reads those of them that it has. If false, each language reads "
+        "its own first segments, and nothing is compared segment by segment.",
+    )
+    pivot: LanguageId | None = Field(
+        None,
+        description="The language that segments are drawn of: if left out, the configuration's "
+        "pivot, or the corpus's first language if it lacks the pivot.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the draw.")
     skip_segments: int = Field(
         0,
         ge=0,
-        description="Leave out each language's first segments: held-out text for another entry "
-        "of the same source whose max_segments is this number.",
+        description="Leave out the first drawn segments: held-out text for another entry of the "
+        "same source whose max_segments is this number.",
     )
     max_segments: int | None = Field(
-        None, ge=2, description="Keep only each language's first segments, after skip_segments."
+        None, ge=2, description="Draw only so many segments, after skip_segments."
     )
     long_segments: Literal["truncate", "refuse"] = Field(
         "truncate",
@@ -81,8 +116,8 @@ class Corpus(Source):
 
     @property
     def last_segment(self) -> int | None:
-        """Number of segments with text to read; None for all."""
-        if self.max_segments is None or self.segment_ids is not None:
+        """Number of segments with text to read, from the first; None for all."""
+        if self.parallel or self.max_segments is None or self.segment_ids is not None:
             return None
         return self.skip_segments + self.max_segments
 
@@ -90,6 +125,20 @@ class Corpus(Source):
         """Return the settings that identify the text, and the package that holds it."""
         package = self.package()
         return {**super().origin(), **({"package": str(package)} if package else {})}
+
+    def read_with(self, language: str) -> tuple[str, ...]:
+        """Return the language, and the pivot if segments are drawn of it."""
+        pivot = self.pivot if self.parallel else None
+        return tuple(dict.fromkeys((language, pivot or language)))
+
+    def files(self, language: str) -> list[Path]:
+        """Return the user's files of the language and of the pivot."""
+        return list(dict.fromkeys(p for one in self.read_with(language) for p in self.inputs(one)))
+
+    def leaf(self, language: str) -> dict[str, Any]:
+        """Return the inputs of a language, with the shipped data of the pivot."""
+        pivot = self.read_with(language)[-1]
+        return {**super().leaf(language), "of_pivot": self.shipped(pivot)}
 
     @abstractmethod
     def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
@@ -106,6 +155,36 @@ class Corpus(Source):
             NeuroglotError: The source cannot be read, lacks the language or repeats a segment's id;
                 or fewer than two segments are left after choosing and skipping.
         """
+        kept, notes = self._with_text(language, archive)
+        check_ids(language, "segment id", [segment.id for segment in kept])
+        pivot = self.pivot or language
+        if self.parallel:
+            of_pivot = kept if pivot == language else self._with_text(pivot, archive)[0]
+            ids = [segment.id for segment in of_pivot]
+            drawn = sorted(ids, key=lambda identifier: digest([self.seed, identifier]))
+        else:
+            ids = drawn = [segment.id for segment in kept]
+        if self.skip_segments and len(drawn) < self.skip_segments + 2:
+            raise NeuroglotError(
+                f"language {pivot!r}: skip_segments leaves out {self.skip_segments} of "
+                f"{len(drawn)} segments with text; a corpus needs at least two"
+            )
+        drawn = drawn[self.skip_segments :][: self.max_segments]
+        place, text = {name: at for at, name in enumerate(drawn)}, dict(kept)
+        read = [Segment(name, text[name]) for name in ids if name in place and name in text]
+        if len(read) < 2:
+            raise NeuroglotError(
+                f"language {language!r}: found {len(read)} segment(s) with text"
+                + (f" of the {len(drawn)} drawn of {pivot!r}" if pivot != language else "")
+                + "; a corpus needs at least two"
+            )
+        if lacking := len(drawn) - len(read):
+            notes = [*notes, f"lacks {lacking} of the {len(drawn)} segments drawn of {pivot}"]
+        places = tuple(place[segment.id] for segment in read)
+        return Reading(tuple(read), tuple(notes), places, len(drawn) if self.parallel else 0)
+
+    def _with_text(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
+        """Read a language's segments that match ``segment_ids`` and have text, and notes."""
         segments, notes = self.segments(language, archive)
         kept = list(self._cleaned(segments))
         if len(kept) < len(segments):
@@ -114,19 +193,7 @@ class Corpus(Source):
             notes = [*notes, f"left out without text: {', '.join(empty[:SHOWN_IDS])}{more}"]
         if self.segment_ids is not None:
             kept = _matching(language, kept, self.segment_ids)
-        if self.skip_segments and len(kept) < self.skip_segments + 2:
-            raise NeuroglotError(
-                f"language {language!r}: skip_segments leaves out {self.skip_segments} of "
-                f"{len(kept)} segments with text; a corpus needs at least two"
-            )
-        kept = kept[self.skip_segments :][: self.max_segments]
-        if len(kept) < 2:
-            raise NeuroglotError(
-                f"language {language!r}: found {len(kept)} segment(s) with text; a corpus needs at "
-                "least two"
-            )
-        check_ids(language, "segment id", [segment.id for segment in kept])
-        return Reading(tuple(kept), tuple(notes))
+        return kept, list(notes)
 
     def _cleaned(self, segments: Iterable[Segment]) -> Iterator[Segment]:
         for identifier, text in segments:
@@ -182,16 +249,23 @@ def check_parallel(corpus: str, segment_ids: Mapping[str, Sequence[str]]) -> Non
 
 
 def write_parquet(reading: Reading, path: Path) -> None:
-    """Write a reading as columns `segment` and `text`, with its notes."""
+    """Write a reading as columns `segment, text, place`; notes and `drawn` are metadata."""
     import pyarrow as pa
 
     ids, texts = zip(*reading.segments, strict=True) if reading.segments else ((), ())
-    table = pa.table({"segment": _strings(ids), "text": _strings(texts)})
+    # `pa.array` would import pandas here too.
+    places = [None, pa.py_buffer(array("q", reading.places))]
+    columns = {
+        "segment": _strings(ids),
+        "text": _strings(texts),
+        "place": pa.Array.from_buffers(pa.int64(), len(ids), places),
+    }
+    table = pa.table(columns, metadata={"drawn": str(reading.drawn)})
     write_table(table, reading.notes, _content(reading), path)
 
 
 def _content(reading: Reading) -> str:
-    return digest([reading.segments, reading.notes])
+    return digest([reading.content, reading.notes])
 
 
 def _strings(texts: Sequence[str]) -> "pa.ChunkedArray":
@@ -214,6 +288,8 @@ def read_parquet(path: Path) -> Reading:
 
     def parse(table: "pa.Table", notes: tuple[str, ...]) -> Reading:
         pairs = zip(table["segment"].to_pylist(), table["text"].to_pylist(), strict=True)
-        return Reading(tuple(Segment(*pair) for pair in pairs), notes)
+        segments = tuple(Segment(*pair) for pair in pairs)
+        places, drawn = tuple(table["place"].to_pylist()), table.schema.metadata[b"drawn"]
+        return Reading(segments, notes, places, int(drawn))
 
     return read_table(path, "corpus", parse, _content)

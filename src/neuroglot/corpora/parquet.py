@@ -21,7 +21,8 @@ def write_table(table: "pa.Table", notes: Sequence[str], content: str, path: Pat
     """
     import pyarrow.parquet as pq
 
-    metadata = {"notes": json.dumps(list(notes), ensure_ascii=False), "content": content}
+    about = {"notes": json.dumps(list(notes), ensure_ascii=False), "content": content}
+    metadata = {**(table.schema.metadata or {}), **about}
     with written_whole(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
 

@@ -8,6 +8,7 @@ import xarray as xr
 
 from neuroglot import store
 from neuroglot.errors import NeuroglotError
+from neuroglot.measures.parallel import common_folds
 
 
 def read_partition(paths: Mapping[str, Path]) -> xr.DataArray:
@@ -34,8 +35,9 @@ def read_partition(paths: Mapping[str, Path]) -> xr.DataArray:
 def read_routing(paths: Mapping[str, Path], languages: Sequence[str]) -> xr.Dataset:
     """Read the number of tokens that activate each expert, and the number of all tokens.
 
-    ``active(language, fold, layer, expert)`` and ``tokens(language, fold)``. Texts with fewer
-    segments than others may have empty folds.
+    ``active(language, fold, layer, expert)`` and ``tokens(language, fold)``, of a parallel corpus
+    only over the segments that all languages have. Other texts with fewer segments may have empty
+    folds.
 
     Args:
         paths: paths of the datasets of ``routing``, by language.
@@ -43,8 +45,12 @@ def read_routing(paths: Mapping[str, Path], languages: Sequence[str]) -> xr.Data
     """
     routing = [store.open_dataset(paths[language], "reduction") for language in languages]
     folds = np.arange(max(data.sizes["fold"] for data in routing))
-    return xr.concat(
+    counted = xr.concat(
         [data.reindex(fold=folds, fill_value=0) for data in routing],
         xr.Variable("language", np.array(languages, str)),
         combine_attrs="drop",
     )
+    if not routing[0].attrs["drawn"]:
+        return counted
+    there = counted["tokens"].transpose("language", "fold").to_numpy() > 0
+    return counted.isel(fold=common_folds(there, languages, routing[0].attrs["corpus"]))

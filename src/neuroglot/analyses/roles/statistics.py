@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.analyses.roles.measures.ranks import SumsByFold
-from neuroglot.capture.recorded import Recorded, Site, open_recorded
+from neuroglot.capture.recorded import Recorded, Site, open_recorded, with_common_segments
 from neuroglot.measures.bootstrap import bounded
 
 SITES: tuple[Site, ...] = ("act", "out")
@@ -37,18 +37,27 @@ class Statistics:
         paths: Mapping[str, Mapping[str, Path]],
         corpora: Sequence[str],
         languages: Sequence[str],
+        common: bool = True,
     ) -> "Statistics":
-        """Open recordings by corpus and language; raises as ``open_recorded``."""
-        recorded = {
-            (corpus, language): recording
-            for corpus, by_language in open_nested(paths).items()
-            for language, recording in by_language.items()
-        }
-        return cls(corpora, languages, recorded)
+        """Open recordings by corpus and language.
+
+        Args:
+            paths: the recorded groups, by corpus and language.
+            corpora: ids, in the order of results.
+            languages: ids, in the order of results.
+            common: use only the segments that all languages of a parallel corpus have.
+
+        Raises:
+            NeuroglotError: as ``open_recorded`` and ``with_common_segments``.
+        """
+        keys = [(corpus, language) for corpus, own in paths.items() for language in own]
+        recorded = open_recorded(paths[corpus][language] for corpus, language in keys)
+        used = with_common_segments(recorded) if common else recorded
+        return cls(corpora, languages, dict(zip(keys, used, strict=True)))
 
     def total(self, name: str) -> xr.DataArray:
         """Stack a statistic, float64 ``[corpus, language, layer, ...]``, NaN where not recorded."""
-        by_key = {key: r.data[name].astype(np.float64) for key, r in self.recorded.items()}
+        by_key = {key: r.total(name).astype(np.float64) for key, r in self.recorded.items()}
         absent = xr.full_like(next(iter(by_key.values())), np.nan)
         stacked = [
             xr.concat(
@@ -70,7 +79,7 @@ class Statistics:
         counts = np.zeros([*map(len, axes.values())], np.int64)
         rows = xr.DataArray(counts, axes, [*axes], attrs={"units": "prefixes"})
         for (corpus, language), recording in self.recorded.items():
-            rows.loc[corpus, language] = recording.counts["rows"]
+            rows.loc[corpus, language] = recording.summed_rows()
         return rows
 
     def bounded(

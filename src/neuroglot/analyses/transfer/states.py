@@ -16,7 +16,6 @@ from neuroglot.capture.tokenise import tokenised
 from neuroglot.corpora.base import read_parquet
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.models.card import read_card, read_tokenizer
-from neuroglot.provenance import digest
 from neuroglot.tokens import Tokens, as_tokens
 
 SITES: dict[Pool, str] = {"last": "state", "mean": "mean"}
@@ -76,16 +75,16 @@ class States:
             NeuroglotError: another model or text was recorded.
         """
         origin = store.read_completion(self.path, "activations").origin
-        segments = read_parquet(text).segments
+        reading = read_parquet(text)
         card = read_card(model)
         recorded_with = origin["card"], origin["tokens"]
-        if recorded_with != (card.sha256, digest([list(segment) for segment in segments])):
+        if recorded_with != (card.sha256, reading.content):
             raise NeuroglotError(
                 f"{self.path} was recorded with another model than {model} or another text "
                 f"than {text}; make it again"
             )
         tokenizer = read_tokenizer(model)
-        data = tokenised(card, tokenizer, text, segments, origin["long_segments"])
+        data = tokenised(card, tokenizer, text, reading, origin["long_segments"])
         return _chosen(as_tokens(data), self.rows)
 
     def _read(self, site: str, layers: int | slice) -> NDArray[np.float32]:

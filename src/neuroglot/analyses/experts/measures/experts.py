@@ -132,14 +132,14 @@ def active_count(z: Array, fraction: float, folds: Array) -> Array:
     return xp.permute_dims(by_fold, (1, 0, 2))
 
 
-def tokens_by_fold(segment: NDArray[np.integer], segments: int) -> NDArray[np.int64]:
-    """Count the tokens of each fold of segments, [fold], for folds with any segment.
+def tokens_by_fold(place: NDArray[np.integer], folds: int) -> NDArray[np.int64]:
+    """Count the tokens of each fold of segments, [fold].
 
     Args:
-        segment: index of each token's segment, [token].
-        segments: number of segments; some may have no token.
+        place: place of each token's segment, [token]; see ``tokens.Tokens``.
+        folds: number of folds; some may have no token.
     """
-    return np.bincount(segment % FOLDS, minlength=min(FOLDS, segments)).astype(np.int64)
+    return np.bincount(place % FOLDS, minlength=folds).astype(np.int64)
 
 
 def expert_frequency(active_tokens: xr.DataArray, tokens: xr.DataArray) -> xr.DataArray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -27,8 +27,22 @@ ROWS = 512  # rows of stored activations per chunk
 Members = Sequence[NDArray[np.int64]]
 """The neurons of each expert, by layer: results of ``measures.experts.members``."""
 
-Counted = tuple[NDArray[np.int64], NDArray[np.int64], str]
-"""Tokens that activate an expert, [layer, fold, expert]; all tokens, [fold]; and the language."""
+
+class Counted(NamedTuple):
+    """What was counted of a text.
+
+    Attributes:
+        active: tokens at which an expert is active, ``[layer, fold, expert]``.
+        tokens: all tokens, ``[fold]``.
+        drawn: number of segments drawn for all languages, 0 if the corpus is not parallel.
+        labels: ids of the ``language`` and the ``corpus``.
+    """
+
+    active: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    drawn: int
+    labels: dict[str, str]
+
 
 VARIABLES: Mapping[str, str] = {
     "active": "tokens of the fold's segments at which the expert is among the most active",
@@ -45,31 +59,35 @@ def compute(inputs: RoutingInputs, settings: RoutingSettings) -> xr.Dataset:
     ]
     match inputs.rows, inputs.model, inputs.tokens:
         case Path() as rows, None, None:
-            active, tokens, language = _from_rows(rows, members, settings)
+            counted = _from_rows(rows, members, settings)
         case None, Path() as model, Path() as text:
-            active, tokens, language = _from_forward(model, text, inputs.work, members, settings)
+            counted = _from_forward(model, text, inputs.work, members, settings)
         case _:
             raise TypeError("routing reads either rows, or tokens and the model that reads them")
     return xr.Dataset(
         {
-            "active": (("layer", "fold", "expert"), active, {"units": "tokens"}),
-            "tokens": ("fold", tokens, {"units": "tokens"}),
+            "active": (("layer", "fold", "expert"), counted.active, {"units": "tokens"}),
+            "tokens": ("fold", counted.tokens, {"units": "tokens"}),
         },
         coords={
             "layer": partition["layer"],
             "stack": partition["stack"],
             "stack_layer": partition["stack_layer"],
-            "fold": np.arange(len(tokens)),
+            "fold": np.arange(len(counted.tokens)),
         },
-        attrs={"language": language, "source": "section 3, cross-layer expert selection"},
+        attrs={
+            **counted.labels,
+            "drawn": counted.drawn,
+            "source": "section 3, cross-layer expert selection",
+        },
     ).transpose("fold", ...)
 
 
 def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Counted:
     [recorded] = open_recorded([rows])
     count = recorded.counts["rows"]
-    segment = recorded.data["segment_index"].values[:count]
-    tokens = measure.tokens_by_fold(segment, recorded.counts["segments"])
+    place = recorded.data["segment_place"].values[:count]
+    tokens = measure.tokens_by_fold(place, recorded.counts["folds"])
     folds = len(tokens)
     total = np.zeros((len(members), folds, settings.experts_per_layer), np.int64)
     for start in range(0, count, ROWS):
@@ -80,11 +98,12 @@ def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Count
             )
             for layer, of_layer in enumerate(members)
         ]
-        of_fold = np.arange(folds)[:, None] == segment[chunk] % FOLDS
+        of_fold = np.arange(folds)[:, None] == place[chunk] % FOLDS
         total += measure.active_count(
             np.stack(z, axis=1), settings.active_fraction, of_fold.astype(np.float32)
         )
-    return total, tokens, recorded.language
+    labels = {"language": recorded.language, "corpus": recorded.corpus}
+    return Counted(total, tokens, recorded.counts["drawn"], labels)
 
 
 def _from_forward(
@@ -96,14 +115,15 @@ def _from_forward(
 
     tokens = read_tokens(text)
     engine = Engine(load(model, settings.device, settings.dtype), work.execution)
-    by_fold = measure.tokens_by_fold(tokens.segment, len(tokens.segment_ids))
+    by_fold = measure.tokens_by_fold(tokens.places[tokens.segment], tokens.fold_count)
     counter = _collector(members, settings)
     recording = Recording(over="every token", cross_layer=(counter,))
     origin = store.read_completion(text).origin
     label = f"{origin['model']} experts {origin['language']}"
     # An interrupted pass stores its counts under the fingerprint of the recording.
     sums = engine.run(tokens, recording, work.progress, label)
-    return sums["active_by_fold"][:, : len(by_fold)], by_fold, origin["language"]
+    labels = {name: origin[name] for name in ("language", "corpus")}
+    return Counted(sums["active_by_fold"][:, : len(by_fold)], by_fold, tokens.drawn, labels)
 
 
 def _collector(members: Members, settings: RoutingSettings) -> "CrossLayerCollector":

@@ -12,7 +12,7 @@ from neuroglot.analyses.lape.exports import write_exports
 from neuroglot.analyses.lape.measures import lape as measure
 from neuroglot.analyses.lape.measures.uncertainty import chance_selection, selection_interval
 from neuroglot.analyses.lape.settings import NeuronsInputs, NeuronsSettings
-from neuroglot.capture.recorded import open_recorded
+from neuroglot.capture.recorded import open_recorded, with_common_segments
 from neuroglot.measures.axes import layer_widths
 from neuroglot.measures.bootstrap import bounded, with_bounds
 from neuroglot.tables import tidy
@@ -44,15 +44,16 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
     Also gives intervals of the numbers of neurons over folds of segments, and numbers by chance.
     """
     recorded = {
-        recording.language: recording for recording in open_recorded(inputs.firing.values())
+        recording.language: recording
+        for recording in with_common_segments(open_recorded(inputs.firing.values()))
     }
     languages = settings.languages
     gated = "gate_positive" in next(iter(recorded.values())).data
     site = measure.firing_site(settings.site, gated)
     axis = xr.Variable("language", np.array(languages, str))
-    counted = xr.concat([recorded[i].data[f"{site}_positive"] for i in languages], axis)
+    counted = xr.concat([recorded[i].total(f"{site}_positive") for i in languages], axis)
     tokens = xr.DataArray(
-        np.array([recorded[i].counts["rows"] for i in languages], np.int64),
+        np.array([recorded[i].summed_rows() for i in languages], np.int64),
         coords={"language": axis},
         dims="language",
         attrs={"units": "tokens"},

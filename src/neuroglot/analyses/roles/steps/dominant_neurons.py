@@ -24,7 +24,8 @@ VARIABLES: Mapping[str, str] = {
 
 def compute(inputs: StatisticsInputs, settings: DominantNeuronsSettings) -> xr.Dataset:
     """Find the dominant neurons of detectors and combinators."""
-    statistics = Statistics.open(inputs.roles, settings.corpora, settings.languages)
+    # Languages are not compared, and sums of squares are not kept by segment.
+    statistics = Statistics.open(inputs.roles, settings.corpora, settings.languages, common=False)
 
     def of_site(site: Site) -> xr.Dataset:
         argmax_count, total, sum_of_squares = (

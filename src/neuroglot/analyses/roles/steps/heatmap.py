@@ -29,7 +29,7 @@ def compute(inputs: HeatmapInputs, settings: HeatmapSettings) -> xr.Dataset:
 
     def rows(recording: Recorded, site: Site) -> xr.DataArray:
         raw = recording.raw(site, layers, settings.heatmap_rows)
-        segment = recording.sample["segment_index"].values[: raw.sizes["row"]]
+        segment = recording.sample["segment_place"].values[: raw.sizes["row"]]
         return raw.assign_coords(segment=("row", segment.astype(np.int32)))
 
     pieces = [

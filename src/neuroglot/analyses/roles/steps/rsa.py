@@ -49,7 +49,7 @@ def compute(inputs: RsaInputs, settings: RsaSettings) -> xr.Dataset:
             shared = shared_stimuli(_stimuli(a), _stimuli(b))
             of_a, of_b = (spread_evenly(rows, settings.rsa_stimuli) for rows in shared)
             stimuli[j, k, m] = stimuli[j, m, k] = len(of_a)
-            fold = a.sample["segment_index"].values[of_a] % FOLDS
+            fold = a.sample["segment_place"].values[of_a] % FOLDS
             for i, site in enumerate(SITES):
                 triangles = _triangles(a, site, of_a), _triangles(b, site, of_b)
                 interval = rsa_interval(*triangles, fold, settings.replicates)

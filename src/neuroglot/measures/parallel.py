@@ -1,0 +1,41 @@
+"""Which parts of a parallel corpus are compared: those that all languages have."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglot.errors import NeuroglotError
+
+MIN_SHARED = 0.5
+"""Share of the segments of the language with the fewest that all languages must have."""
+
+
+def common_folds(
+    there: NDArray[np.bool_], languages: Sequence[str], corpus: str
+) -> NDArray[np.intp]:
+    """Find the folds that all languages have.
+
+    A fold is one segment if at most ``bootstrap.FOLDS`` segments were drawn. If more were drawn,
+    only folds are left out of which a language has no segment at all.
+
+    Args:
+        there: whether a language has rows of a fold, bool [language, fold].
+        languages: ids, for the message.
+        corpus: id, for the message.
+
+    Returns:
+        Indices of the common folds, ascending.
+
+    Raises:
+        NeuroglotError: they are less than half of the folds of the language with the fewest.
+    """
+    common, fewest = np.flatnonzero(there.all(axis=0)), int(there.sum(axis=1).min())
+    if len(common) < MIN_SHARED * fewest:
+        scarce = languages[int(there.sum(axis=1).argmin())]
+        raise NeuroglotError(
+            f"corpus {corpus!r}: of the {fewest} segments of {scarce!r} only {len(common)} are in "
+            f"all of {', '.join(languages)}, too few to compare the same text; leave out the "
+            "languages that lack many segments, or set parallel: false"
+        )
+    return common

@@ -1,0 +1,150 @@
+"""A segment that one language lacks counts in no language: against texts that never had it."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from neuroglot.analyses.base import Work
+from neuroglot.analyses.experts.partitions import read_routing
+from neuroglot.analyses.experts.settings import RoutingInputs, RoutingSettings
+from neuroglot.analyses.experts.steps import routing
+from neuroglot.analyses.lape.settings import NeuronsInputs, NeuronsSettings
+from neuroglot.analyses.lape.steps import neurons
+from neuroglot.analyses.roles.settings import ResampledSettings, StatisticsInputs
+from neuroglot.analyses.roles.steps import flatness, rank_correlation
+from neuroglot.capture.record import Wanted, record
+from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, FiringGroup, RolesGroup
+from neuroglot.capture.tokenise import write_tokens
+from neuroglot.corpora.base import Reading, Segment, write_parquet
+from neuroglot.errors import NeuroglotError
+from neuroglot.measures.parallel import common_folds
+from neuroglot.models.normalise import normalise
+from neuroglot.models.source import ModelSettings
+from neuroglot.store import begin, complete, write_dataset
+from neuroglot.tokens import Tokenising
+from support.tiny_checkpoints import TEXTS, write_checkpoint
+
+LANGUAGES = ["en", "de", "fr"]
+LACKING = {"en": {5}, "de": {2}, "fr": set[int]()}
+"""The segments that a language lacks, by place."""
+NOWHERE = {language: {2, 5} for language in LANGUAGES}
+SETTINGS = CaptureSettings(device="cpu", dtype="float32")
+GROUPS = {RolesGroup(rule="nonzero", threshold=0.0): "1", FiringGroup(): "1"}
+
+
+class Place:
+    """A model's recordings of a parallel corpus in which languages lack segments."""
+
+    def __init__(self, folder: Path, lacking: dict[str, Collection[int]]) -> None:
+        self.folder, self.model = folder, folder / "models" / "one"
+        write_checkpoint(folder / "checkpoint", "llama")
+        normalise(ModelSettings(source=str(folder / "checkpoint")), self.model)
+        for turn, language in enumerate(LANGUAGES):
+            texts = [f"{text} {language}" for text in (*TEXTS[turn:], *TEXTS[:turn])]
+            places = [place for place in range(len(texts)) if place not in lacking[language]]
+            segments = tuple(Segment(f"s{place}", texts[place]) for place in places)
+            text = folder / "corpora" / "plain" / f"{language}.parquet"
+            write_parquet(Reading(segments, (), tuple(places), len(texts)), text)
+            chosen = Tokenising(prefix="word", long_segments="truncate")
+            write_tokens(self.model, text, self.tokens(language), chosen)
+            wanted = Wanted(self.tokens(language), "tokens", self.store(language), GROUPS)
+            record(self.model, [wanted], SETTINGS, ExecutionSettings(batch_tokens=64))
+
+    def tokens(self, language: str) -> Path:
+        return self.folder / "tokens" / "one" / "plain" / f"{language}.zarr"
+
+    def store(self, language: str) -> Path:
+        return self.folder / "activations" / "one" / "plain" / f"{language}.zarr"
+
+    def roles(self) -> StatisticsInputs:
+        return StatisticsInputs(
+            roles={"plain": {language: self.store(language) / "roles" for language in LANGUAGES}}
+        )
+
+    def firing(self) -> NeuronsInputs:
+        return NeuronsInputs(firing={one: self.store(one) / "firing" for one in LANGUAGES})
+
+
+@pytest.fixture(scope="module")
+def some_lack(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("some"), LACKING)
+
+
+@pytest.fixture(scope="module")
+def none_has(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("none"), NOWHERE)
+
+
+RESAMPLED = ResampledSettings(languages=LANGUAGES, corpora=["plain"], replicates=20)
+
+
+@pytest.mark.parametrize("step", [rank_correlation, flatness])
+def test_roles(some_lack: Place, none_has: Place, step) -> None:
+    found, expected = (step.compute(one.roles(), RESAMPLED) for one in (some_lack, none_has))
+    xr.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_lape(some_lack: Place, none_has: Place) -> None:
+    settings = NeuronsSettings(
+        languages=LANGUAGES,
+        site="gate",
+        percentile=0.9,
+        top_fraction=0.2,
+        replicates=20,
+        permutations=5,
+    )
+    found, expected = (neurons.compute(one.firing(), settings) for one in (some_lack, none_has))
+    xr.testing.assert_identical(found, expected)
+
+
+def test_experts(tmp_path: Path, some_lack: Place, none_has: Place) -> None:
+    expert = xr.DataArray(
+        np.arange(24) % 4 * np.ones((2, 1), np.int64),
+        dims=("layer", "neuron"),
+        coords={
+            "layer": [0, 1],
+            "stack": ("layer", ["decoder"] * 2),
+            "stack_layer": ("layer", [0, 1]),
+        },
+    )
+    block = tmp_path / "partition.zarr"
+    reduction(block, xr.Dataset({"expert": expert}))
+    counted = []
+    for place in (some_lack, none_has):
+        paths = {}
+        for language in LANGUAGES:
+            inputs = RoutingInputs(
+                work=Work(progress=place.folder / "progress" / language),
+                partition={"0": block},
+                model=place.model,
+                tokens=place.tokens(language),
+            )
+            settings = RoutingSettings(
+                experts_per_layer=4,
+                active_fraction=0.25,
+                score="signed",
+                device="cpu",
+                dtype="float32",
+            )
+            paths[language] = place.folder / "routing" / f"{language}.zarr"
+            reduction(paths[language], routing.compute(inputs, settings))
+        counted.append(read_routing(paths, LANGUAGES).drop_vars("fold"))
+    assert counted[0].sizes["fold"] == len(TEXTS) - 2
+    xr.testing.assert_identical(*counted)
+
+
+def reduction(path: Path, data: xr.Dataset) -> None:
+    begin(path, "reduction", {})
+    write_dataset(path, data)
+    complete(path, "reduction", {}, {})
+
+
+def test_what_all_languages_have() -> None:
+    there = np.array([[1, 1, 0, 1], [1, 0, 1, 1]], bool)
+    assert common_folds(there, ["de", "fr"], "plain").tolist() == [0, 3]
+    scarce = np.array([[1, 1, 1, 1, 0], [0, 0, 0, 1, 1], [1, 1, 1, 0, 1]], bool)
+    with pytest.raises(NeuroglotError, match="'plain': of the 2 segments of 'fr' only 0 are in"):
+        common_folds(scarce, ["de", "fr", "hi"], "plain")
