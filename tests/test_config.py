@@ -62,6 +62,11 @@ def test_the_reference_names_every_key() -> None:
             ["en", "de"],
             "sharing.few_shot: 'edits' is asked in .* 'edits-2-shot' in en, de; .* the same lang",
         ),
+        (
+            ["tasks", "edits", "reserve"],
+            0,
+            "sharing.few_shot: 'edits' keeps 0 .* 'edits-2-shot' keeps 2, .* set reserve: 2 in",
+        ),
         (["languages"], ["en", "deu-Latn-1996-xyzzy!"], "languages.1: unknown language tag"),
         (["languages"], ["en", "german"], "did you mean 'de'?"),
         (["languages"], ["en", False], "languages.1: .*put it in quotes"),

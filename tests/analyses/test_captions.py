@@ -38,7 +38,7 @@ CONFIGURATION: dict[str, Any] = {
     "perplexity": {"corpus": "held-out", "window": 32, "windows": 6},
     "roles": {"corpora": ["udhr", "django"]},
     "lexicon": {"corpus": "udhr"},
-    "sharing": {"tasks": ["facts", "edits"], "few_shot": ["facts", "edits"]},
+    "sharing": {"tasks": ["facts", "edits"], "few_shot": ["edits"]},
     "experts": {"corpus": "udhr"},
     "transfer": {"corpus": "sentences", "tasks": ["facts"], "k": [5]},
     "lape": {"corpus": "udhr"},

@@ -747,6 +747,7 @@ def test_kinds(place: Place) -> None:
         threshold=0.0,
         thresholds=[-0.1, 0.1],
         language_counts=[2, 3],
+        language_subsets=2,
         replicates=REPLICATES,
     )
     inputs = KindsInputs(prompts={"facts": place.groups("facts", "prompts")})

@@ -12,7 +12,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from neuroglot.capture import head
 from neuroglot.capture.answers import Answers, judge
-from neuroglot.capture.questions import Question, encode
+from neuroglot.capture.questions import Question, constant_scores, encode
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns
 from neuroglot.models.intervene import Edit
@@ -139,8 +139,19 @@ def check(found: Answers, model: Any, asked: list[Question], edits: Any, scored:
             scores = found.candidate_log_probability[v, i]
             np.testing.assert_allclose(scores[: len(candidates)], candidates, atol=1e-4)
             assert np.isnan(scores[len(candidates) :]).all()
-            right = candidates[question.candidates.index(question.gold[0])]
-            assert found.gold_rank[v, i] == sum(s > right + 1e-6 for s in candidates)
+            right = [
+                s
+                for s, one in zip(candidates, question.candidates, strict=True)
+                if one in question.gold
+            ]
+            wrong = [
+                s
+                for s, one in zip(candidates, question.candidates, strict=True)
+                if one not in question.gold
+            ]
+            tied = sum(abs(s - max(right)) < 1e-6 for s in wrong)
+            lost = any(s > max(right) + 1e-6 for s in wrong)
+            assert found.chosen[v, i] == (0 if lost else 1 / (1 + tied))
             assert found.written[v, i] == written
 
 
@@ -179,7 +190,7 @@ def test_independent_of_the_batch(name: str, batch_tokens: int, monkeypatch: pyt
 def same_answers(found: Answers, expected: Answers) -> None:
     for name in ("gold_log_probability", "candidate_log_probability"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-4)
-    np.testing.assert_array_equal(found.gold_rank, expected.gold_rank)
+    np.testing.assert_array_equal(found.chosen, expected.chosen)
     np.testing.assert_array_equal(found.written, expected.written)
 
 
@@ -235,7 +246,7 @@ def test_the_greedy_continuation_is_an_exact_match():
     asked = [Question(prompt, [gold], [other, written]) for gold in (written, other)]
     found = judge(model, asked, [None], "first")
     assert found.written.tolist() == [[True, False]]
-    assert found.gold_rank.tolist() == [[0, 1]]
+    assert found.chosen.tolist() == [[1, 0]]
     either = Question(prompt, [other, written], [other])
     assert judge(model, [either], [None], "first").written.tolist() == [[True]]
 
@@ -244,7 +255,44 @@ def test_answers_with_the_same_first_token_are_equals():
     asked = [Question([5, 6], [[7, 8]], [[7, 9], [7, 8], [7]])]
     found = judge(model_of("gpt2"), asked, [None], "first")
     assert np.ptp(found.candidate_log_probability) == 0
-    assert found.gold_rank.item() == 0
+    assert found.chosen.item() == pytest.approx(1 / 3)
+
+
+def test_all_logits_equal_is_chance():
+    """Every answer is as likely as every other: nothing is right by a tie, one thing is written."""
+    model = tiny_model("llama")
+    torch.nn.init.zeros_(model.get_output_embeddings().weight)
+    candidates = [[6], [7, 8], [9], [4]]
+    asked = [Question([5, 6], [gold], candidates) for gold in candidates]
+    for scored in ("first", "whole"):
+        found = judge(model, asked, [None], scored)
+        expected = 1 / 4 if scored == "first" else 1 / 3
+        assert found.chosen[0, [0, 2, 3]] == pytest.approx([expected] * 3)
+    assert not found.written.any(), "greedy decoding writes the first token of all"
+    first = [Question([5, 6], [[0, 0]], [[0, 0], [1]])]
+    assert judge(model, first, [None], "whole").written.all()
+
+
+def test_right_answers_to_one_question_do_not_compete():
+    candidates = [[6], [7], [8]]
+    model = model_of("llama")
+    scores = judge(model, [Question([5], [[6]], candidates)], [None], "first")
+    best, second, _ = np.argsort(-scores.candidate_log_probability[0, 0])
+    golds = [candidates[second], candidates[best]]
+    assert judge(model, [Question([5], golds[:1], candidates)], [None], "first").chosen == 0
+    assert judge(model, [Question([5], golds, candidates)], [None], "first").chosen == 1
+
+
+def test_logits_of_half_precision_are_told_apart():
+    """Two answers' weights differ by less than bfloat16 holds of their logits."""
+    model = tiny_model("llama").bfloat16()
+    head = model.get_output_embeddings().weight
+    with torch.no_grad():
+        head[7] = head[6] = 8 * torch.sign(head[6])
+        head[7, 0] *= 1 + 2**-7
+    asked = [Question([5, 3, 4], [[gold]], [[6], [7]]) for gold in (6, 7)]
+    found = judge(model, asked, [None], "first")
+    assert sorted(found.chosen[0]) == [0, 1]
 
 
 def test_variants_are_told_each_question_once():
@@ -338,23 +386,55 @@ def test_the_last_position_of_the_context_window(name: str):
 
 
 @pytest.mark.parametrize(
-    ("candidates", "scoring", "judgeable", "chance"),
+    ("candidates", "scoring", "judgeable", "guess"),
     [
         ([[6], [7, 8], [7, 9]], "rank", True, 1 / 2),  # two first tokens
+        ([[7, 8], [6], [7, 9]], "rank", True, 1 / 4),  # of which the right one is shared
         ([[6], [7, 8], [7, 9]], "string", True, 1 / 3),
         ([[6], [7, 8], [7, 9]], "exact", True, 0),
-        ([[7, 8], [7, 9]], "rank", False, 1),  # nothing to tell apart
+        ([[7, 8], [7, 9]], "rank", False, 1 / 2),  # nothing to tell apart
         ([[7, 8], [7, 9]], "string", True, 1 / 2),
     ],
 )
 def test_what_can_be_judged_and_guessed(
-    candidates: list[list[int]], scoring: Any, judgeable: bool, chance: float
+    candidates: list[list[int]], scoring: Any, judgeable: bool, guess: float
 ):
-    one = Question([5], candidates[:1], candidates)
-    assert one.judgeable(scoring) is judgeable
-    assert one.chance(scoring) == chance
-    assert not Question([], one.gold, candidates).judgeable(scoring)
-    assert not Question([5], one.gold, [*candidates, []]).judgeable(scoring)
+    question = Question([5], candidates[:1], candidates)
+    assert question.judgeable(scoring) is judgeable
+    assert question.guess(scoring) == guess
+    assert not Question([], question.gold, candidates).judgeable(scoring)
+    assert not Question([5], question.gold, [*candidates, []]).judgeable(scoring)
+
+
+def test_scores_of_answers_are_what_the_judge_gives():
+    """A model that prefers a token, whatever it reads, against ``Question.scores``."""
+    model = tiny_model("gpt2")
+    candidates = [[6, 1], [7], [6, 2], [8, 3], [6, 3]]
+    golds = ([[6, 1]], [[7], [8, 3]], [[6, 2], [6, 3]])
+    asked = [Question([5, 4], gold, candidates) for gold in golds]
+    head = model.get_output_embeddings()
+    for preferred in (6, 7, 8):
+        with torch.no_grad():
+            head.weight.zero_()
+        bias = torch.nn.Parameter(torch.eye(head.out_features)[preferred])
+        head.bias = bias
+        found = judge(model, asked, [None], "first").chosen[0]
+        expected = [question.scores("rank")[(preferred,)] for question in asked]
+        assert found.tolist() == pytest.approx(expected)
+    assert asked[0].scores("rank") == {(6,): 1 / 3, (7,): 0, (8,): 0}
+    assert asked[1].scores("string") == {(6, 1): 0, (6, 2): 0, (6, 3): 0, (7,): 1, (8, 3): 1}
+    assert asked[1].scores("exact") == {(7,): 1, (8, 3): 1}
+
+
+def test_one_answer_to_every_question():
+    """Two of three questions have the same right answer."""
+    candidates = [[6], [7], [8]]
+    asked = [Question([5], [gold], candidates) for gold in ([8], [7], [8])]
+    for scoring in ("rank", "string", "exact"):
+        assert constant_scores(asked, scoring) == [1, 0, 1]
+    spellings = [Question([5], [[6], [7]], [[6]]), Question([5], [[7]], [[7]])]
+    assert constant_scores(spellings, "exact") == [1, 1]
+    assert constant_scores([], "rank") == []
 
 
 @pytest.fixture

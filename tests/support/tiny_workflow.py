@@ -194,9 +194,9 @@ def add_analyses(place: Workplace) -> None:
         },
         lape={"corpus": "plain", "top_fraction": 0.2},
         tasks={
-            "facts": {"source": "facts", "paraphrases": 1, "max_items": 4},
+            "facts": {"source": "facts", "paraphrases": 1, "reserve": 1, "max_items": 4},
             "edits": {"source": "edits", "max_items": 3},
-            "facts-1-shot": {"source": "facts", "paraphrases": 1, "shots": 1, "max_items": 2},
+            "facts-1-shot": {"source": "facts", "paraphrases": 1, "shots": 1, "max_items": 4},
         },
         sharing={
             "tasks": ["facts", "edits"],

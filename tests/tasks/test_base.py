@@ -2,10 +2,11 @@
 
 import json
 import re
-import string
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
+from itertools import permutations
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,38 +52,120 @@ class Sums(Task):
         return (self.changed or ITEMS)[language_id], ["none left out"]
 
 
-def test_without_examples_items_are_read_as_they_are():
-    assert Sums().read("en") == TaskReading(tuple(ITEMS["en"]), ("none left out",))
-    assert Sums(max_items=2).read("en").items == tuple(ITEMS["en"][:2])
+def ids(items):
+    return [item.id for item in items]
+
+
+def test_all_items_are_read_in_the_order_of_a_draw():
+    reading = Sums().read("en")
+    assert {item.id: item for item in reading.items} == {item.id: item for item in ITEMS["en"]}
+    assert reading.notes == ("none left out",)
+    assert ids(reading.items) == ids(Sums().read("zh").items) == ["i2", "i1", "i0", "i3"]
 
 
 def test_examples_are_written_before_every_question():
     first, second = Sums(shots=2).read("en").items
-    examples = "0 plus one is 1\n\n1 plus one is 2\n\n"
-    assert first.prompt == examples + "2 plus one is"
+    examples = "2 plus one is 3\n\n1 plus one is 2\n\n"
+    assert first.prompt == examples + "0 plus one is"
     assert second.prompt == examples + "3 plus one is"
-    assert (first.gold, first.candidates) == (ITEMS["en"][2].gold, ITEMS["en"][2].candidates)
+    assert (first.gold, first.candidates) == (ITEMS["en"][0].gold, ITEMS["en"][0].candidates)
 
 
 @pytest.mark.parametrize("shots", [0, 1, 3])
 def test_examples_are_no_questions_and_the_same_in_all_languages(shots):
-    asked = {language: Sums(shots=shots).read(language).items for language in ITEMS}
-    ids = [[item.id for item in items] for items in asked.values()]
-    assert ids == [[f"i{n}" for n in range(shots, 4)]] * 2
-    assert asked["zh"][0].prompt == "".join(f"{n}加一是{n + 1}\n\n" for n in range(shots)) + (
-        f"{shots}加一是"
-    )
+    drawn = ids(Sums().read("en").items)
+    for language, between in (("en", " plus one is "), ("zh", "加一是")):
+        items = Sums(shots=shots).read(language).items
+        assert ids(items) == drawn[shots:]
+        numbers = [int(name.removeprefix("i")) for name in drawn[: shots + 1]]
+        told = [f"{number}{between}{number + 1}" for number in numbers]
+        assert items[0].prompt == "\n\n".join(told)[: -len(told[-1][-1])].rstrip()
+
+
+def quiz(facts, wordings=1, labels=1, **settings):
+    """A task with several wordings of every fact, whose label is its number modulo ``labels``."""
+    answers = tuple(f" {label}" for label in range(labels))
+
+    class Quiz(Sums):
+        def stratum(self, item):
+            return item.candidates.index(item.gold[0])
+
+    items = [
+        Item(f"i{n}-{w}", f"wording {w} of {n}:", (answers[n % labels],), answers, f"f{n}")
+        for n in range(facts)
+        for w in range(wordings)
+    ]
+    return Quiz(changed={"en": items, "zh": items[::-1]}, **settings)
+
+
+@given(st.integers(0, 5), st.integers(2, 40), st.integers(1, 3), st.integers(1, 60))
+def test_what_is_drawn_depends_on_seed_and_facts_alone(seed, facts, wordings, most):
+    """Not on the language, its order, the number of questions or that of examples."""
+    made = {"facts": facts, "wordings": wordings, "seed": seed, "reserve": 1}
+    drawn = ids(quiz(**made).read("en").items)
+    assert len(drawn) == (facts - 1) * wordings
+    assert ids(quiz(**made, max_items=most).read("en").items) == drawn[:most]
+    assert ids(quiz(**made, shots=1).read("en").items) == drawn
+    other = ids(quiz(**made).read("zh").items)
+    assert [name.partition("-")[0] for name in other] == [name.partition("-")[0] for name in drawn]
+
+
+def test_a_draw_is_no_order_of_the_source_and_another_seed_is_another_draw():
+    draws = [ids(quiz(40, seed=seed, max_items=10).read("en").items) for seed in range(20)]
+    assert len({*map(tuple, draws)}) == len(draws)
+    chosen = [int(name[1:].partition("-")[0]) for draw in draws for name in draw]
+    assert 15 < sum(chosen) / len(chosen) < 24, "all facts are as likely to be drawn"
+
+
+@given(st.integers(0, 5), st.integers(2, 20), st.integers(0, 6), st.integers(1, 3))
+def test_an_example_never_tells_a_fact_that_is_asked(seed, facts, shots, wordings):
+    task = quiz(facts, wordings, seed=seed, shots=shots)
+    if shots >= facts:
+        with pytest.raises(NeuroglotError, match="leaves no question"):
+            task.read("en")
+        return
+    for item in task.read("en").items:
+        *examples, question = item.prompt.split("\n\n")
+        assert len(examples) == shots
+        told = {example.partition(" of ")[2].partition(":")[0] for example in examples}
+        assert len(told) == shots
+        assert question.partition(" of ")[2].partition(":")[0] not in told
+
+
+def test_as_many_are_reserved_whatever_the_number_of_examples():
+    asked = {
+        shots: [
+            (item.id, item.prompt.rpartition("\n\n")[2])
+            for item in quiz(12, 2, reserve=4, shots=shots, max_items=7).read("en").items
+        ]
+        for shots in (0, 2, 4)
+    }
+    assert asked[0] == asked[2] == asked[4]
+    assert quiz(12, reserve=4, shots=6).reserved == 6
+
+
+@given(st.integers(0, 5), st.integers(0, 7), st.integers(2, 4), st.integers(1, 30))
+def test_labels_take_turns(seed, reserve, labels, most):
+    items = quiz(60, labels=labels, seed=seed, reserve=reserve, max_items=most).read("en").items
+    counts = Counter(item.gold[0] for item in items)
+    assert max(counts.values()) - min(counts[f" {label}"] for label in range(labels)) <= 1
+
+
+def test_turns_are_in_no_fixed_order():
+    items = quiz(180, labels=3).read("en").items
+    orders = {tuple(item.gold[0] for item in items[turn : turn + 3]) for turn in range(0, 180, 3)}
+    assert orders == set(permutations((" 0", " 1", " 2"))), "an order could be learnt from examples"
 
 
 def test_max_items_counts_questions():
     (only,) = Sums(shots=2, max_items=1).read("en").items
-    assert only.id == "i2"
+    assert only.id == "i0"
 
 
 def test_examples_must_leave_a_question():
-    with pytest.raises(NeuroglotError, match=r"'en': the task has 4 items and 4 .* lower shots"):
-        Sums(shots=4).read("en")
-    with pytest.raises(NeuroglotError, match="has 0 items and 0"):
+    with pytest.raises(NeuroglotError, match=r"'en': the task has 4 facts and keeps 4 .* lower"):
+        Sums(reserve=4).read("en")
+    with pytest.raises(NeuroglotError, match="has 0 facts and keeps 0"):
         Sums(changed={"en": []}).read("en")
 
 
@@ -171,6 +254,7 @@ READINGS = st.builds(
             TEXTS,
             st.lists(TEXTS, max_size=3).map(tuple),
             st.lists(TEXTS, max_size=4).map(tuple),
+            TEXTS,
         ),
         max_size=5,
     ).map(tuple),
@@ -183,19 +267,6 @@ def test_any_items_are_read_back_as_written(tmp_path_factory, reading):
     path = tmp_path_factory.mktemp("items") / "en.parquet"
     write_items(reading, path)
     assert read_items(path) == reading
-
-
-@given(st.integers(0, 6), st.integers(1, 6), st.lists(st.sampled_from(string.printable)))
-def test_every_item_is_example_or_question(shots, count, letters):
-    items = [Item(f"i{n}", f"{n}{''.join(letters)}?", (" yes",), (" yes",)) for n in range(count)]
-    task = Sums(shots=shots, changed={"en": items})
-    if shots >= count:
-        with pytest.raises(NeuroglotError, match="leaves no question"):
-            task.read("en")
-        return
-    asked = task.read("en").items
-    before = "".join(f"{item.prompt} yes\n\n" for item in items[:shots])
-    assert [item.prompt for item in asked] == [before + item.prompt for item in items[shots:]]
 
 
 def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

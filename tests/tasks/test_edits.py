@@ -96,9 +96,10 @@ def test_the_pivot_itself_is_told_and_asked_in_the_pivot():
 
 
 def test_another_seed_gives_other_capitals():
-    assert [i.gold for i in edits().read("en").items] != [
-        i.gold for i in edits(seed=1).read("en").items
+    golds = [
+        {name: item.gold for name, item in by_id(edits(seed=seed), "en").items()} for seed in (0, 1)
     ]
+    assert golds[0] != golds[1]
 
 
 def test_languages_and_pivots_that_have_no_names_are_problems():
@@ -149,7 +150,7 @@ def mzsre(folder, **settings):
 
 def test_mzsre_from_pivot(folder):
     german = by_id(mzsre(folder), "de")
-    assert list(german) == ["0", "1", "2"]
+    assert [item.id for item in mzsre(folder).items("de")[0]] == sorted(german) == ["0", "1", "2"]
     assert german["2"].prompt == (
         "English question 2? English answer 0 Frage: De asked again 2? Antwort:"
     )

@@ -121,10 +121,11 @@ def test_a_country_is_dropped_everywhere_where_one_language_cannot_ask_for_it():
 
 def test_all_languages_have_the_same_items_in_the_same_order():
     task = facts(paraphrases=3)
-    ids = {one: [item.id for item in task.read(one).items] for one in LANGUAGES}
-    check_same_items("facts", ids)
-    assert len(ids["en"]) == 3 * len(capitals("en"))
-    assert ids["en"][:4] == ["af-1", "af-2", "af-3", "ar-1"]
+    for read in (task.items, lambda one: (task.read(one).items, ())):
+        ids = {one: [item.id for item in read(one)[0]] for one in LANGUAGES}
+        check_same_items("facts", ids)
+        assert len(ids["en"]) == 3 * len(capitals("en"))
+    assert [item.id for item in task.items("de")[0]][:4] == ["af-1", "af-2", "af-3", "ar-1"]
 
 
 @pytest.mark.parametrize("language_id", LANGUAGES)
@@ -166,7 +167,7 @@ def test_a_script_spelt_out_is_the_same_language():
 
 def test_wordings_of_ones_own_replace_a_languages_shipped_ones():
     task = facts(paraphrases=1, templates={"en": ["Q: {country}'s capital? A: "]})
-    assert task.read("en").items[0].prompt == "Q: Afghanistan's capital? A:"
+    assert task.items("en")[0][0].prompt == "Q: Afghanistan's capital? A:"
     assert task.read("fr") == facts(paraphrases=1).read("fr")
 
 
@@ -194,12 +195,17 @@ def test_a_language_that_cldr_is_not_read_for_is_a_problem():
 
 
 def test_examples_are_other_countries_than_the_questions():
-    items = facts(paraphrases=1, shots=2, max_items=3).read("en").items
-    assert [item.id for item in items] == ["at-1", "az-1", "bd-1"]
-    assert items[0].prompt == (
-        "The capital of Afghanistan is Kabul\n\nThe capital of Argentina is Buenos Aires\n\n"
-        "The capital of Austria is"
-    )
+    task = facts(paraphrases=2, shots=2, max_items=3)
+    countries = {fact.territory: fact.country for fact in capitals("en")}
+    for language_id in ("en", "th"):
+        items = task.read(language_id).items
+        assert [item.fact for item in items[:2]] == [items[0].fact] * 2 != [items[2].fact] * 2
+    for item in task.read("en").items:
+        *examples, question = item.prompt.split("\n\n")
+        assert len(examples) == 2
+        assert all(example.startswith("The capital of ") for example in examples)
+        assert countries[item.fact] in question
+        assert all(countries[item.fact] not in example for example in examples)
 
 
 def write_lines(path, rows):
@@ -260,13 +266,11 @@ def mpararel(folder, languages=("en", "zh"), **settings):
 def test_mpararel_items_are_the_facts_of_all_languages_in_its_left_to_right_wordings(folder):
     task = mpararel(folder)
     read = {one: task.read(one) for one in ("en", "zh")}
-    ids = {one: [item.id for item in reading.items] for one, reading in read.items()}
+    check_same_items("mpararel", {one: [i.id for i in own.items] for one, own in read.items()})
+    ids = {one: [item.id for item in task.items(one)[0]] for one in read}
     check_same_items("mpararel", ids)
     facts_of_both = ["Q17-Q1490", "Q142-Q90", "Q750-Q1491", "Q750-Q2907"]
     assert ids["en"] == [f"{fact}-{number}" for fact in facts_of_both for number in (1, 2)]
-    assert [item.fact for item in read["zh"].items] == sorted(
-        2 * facts_of_both, key=facts_of_both.index
-    )
     english = {item.id: item for item in read["en"].items}
     chinese = {item.id: item for item in read["zh"].items}
     assert english["Q142-Q90-1"].prompt == "the capital of France is"
@@ -277,6 +281,8 @@ def test_mpararel_items_are_the_facts_of_all_languages_in_its_left_to_right_word
     assert chinese["Q142-Q90-1"].prompt == "法国首都："  # checked by a human, so first
     assert chinese["Q142-Q90-2"].prompt == "法国的首都是"
     assert chinese["Q142-Q90-2"].gold == ("巴黎",)
+    assert {item.fact for item in read["zh"].items} == {"Q17", "Q142", "Q750"}
+    assert english["Q750-Q2907-1"].fact == english["Q750-Q1491-2"].fact, "La Paz answers both"
     assert read["en"].notes == ("left out, lacking in another language: 1 facts",)
     assert read["zh"].notes == ("left out, lacking in another language: 0 facts",)
 
@@ -290,7 +296,7 @@ def test_mpararel_does_not_depend_on_the_order_of_languages_or_lines(folder):
 
 def test_mpararel_alone_keeps_a_languages_own_facts(folder):
     task = mpararel(folder, ["en"], paraphrases=1)
-    assert task.read("en").items[0].id == "Q16-Q1930-1"
+    assert task.items("en")[0][0].id == "Q16-Q1930-1"
 
 
 def test_mpararel_names_its_files_and_languages(folder):

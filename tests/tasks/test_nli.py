@@ -3,7 +3,6 @@
 import csv
 import json
 from collections import Counter
-from itertools import permutations
 from pathlib import Path
 
 import pyarrow as pa
@@ -40,7 +39,7 @@ def shipped(language):
 
 @pytest.fixture(scope="module")
 def readings():
-    return {language: task(source="nli").read(language).items for language in LANGUAGES}
+    return {language: task(source="nli").items(language)[0] for language in LANGUAGES}
 
 
 def test_all_languages_have_the_same_items_and_labels(readings):
@@ -56,14 +55,13 @@ def test_all_languages_have_the_same_items_and_labels(readings):
     assert labels["en"] == expected
 
 
-def test_any_first_items_are_balanced(readings):
-    labels = [item.candidates.index(item.gold[0]) for item in readings["en"]]
+@pytest.mark.parametrize("reserve", [0, 2])
+def test_any_number_of_questions_is_balanced(reserve):
+    items = task(source="nli", reserve=reserve).read("en").items
+    labels = [item.candidates.index(item.gold[0]) for item in items]
     for number in range(1, len(labels) + 1):
         counts = Counter(labels[:number])
         assert max(counts.values()) - min(counts[label] for label in range(3)) <= 1
-    orders = Counter(tuple(labels[start : start + 3]) for start in range(0, len(labels), 3))
-    assert set(orders) == set(permutations(range(3))), "an order could be learnt from examples"
-    assert set(orders.values()) == {2}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -119,10 +117,14 @@ def test_sentences_are_distinct_and_end_as_the_language_ends_them(language):
 
 def test_examples_come_with_their_answers(readings):
     items = task(source="nli", shots=2, max_items=3).read("de").items
-    assert [item.id for item in items] == ["03", "04", "05"]
-    first, second = readings["de"][:2]
-    examples = f"{first.prompt} wahr\n\n{second.prompt} unklar\n\n"
-    assert all(item.prompt.startswith(examples) for item in items)
+    drawn = [item.id for item in task(source="nli").read("de").items]
+    by_id = {item.id: item for item in readings["de"]}
+    first, second = (by_id[name] for name in drawn[:2])
+    assert {first.gold[0], second.gold[0]} < {" wahr", " unklar", " falsch"}
+    examples = f"{first.prompt}{first.gold[0]}\n\n{second.prompt}{second.gold[0]}\n\n"
+    assert [item.prompt for item in items] == [examples + by_id[item.id].prompt for item in items]
+    assert len({item.gold for item in items}) == 3
+    assert not {item.id for item in items} & {*drawn[:2]}
 
 
 def test_scoring_and_other_spellings_of_a_language():
@@ -159,7 +161,7 @@ def test_own_wording_replaces_the_shipped_one():
     words = {"entailment": "yes", "neutral": "maybe", "contradiction": "no"}
     made = task(source="nli", max_items=2, template={"en": "{hypothesis} ← {premise}:"},
                 labels={"en": words})  # fmt: skip
-    first, second = made.read("en").items
+    first, second, *_ = made.items("en")[0]
     assert first.prompt == (
         "An animal is sleeping on the chair. ← The cat is sleeping on the chair.:"
     )
@@ -193,7 +195,7 @@ def test_a_file_per_language(tmp_path, suffix, numbered):
     rows = [{**row, "label": NUMBERS[row["label"]]} for row in ROWS] if numbered else ROWS
     write_rows(tmp_path / f"it.{suffix}", rows)
     made = task(path=str(tmp_path / f"{{language}}.{suffix}"), **IN_ITALIAN)
-    items = made.read("it").items
+    items, _ = made.items("it")
     assert [item.id for item in items] == ["000001", "000002", "000003"]
     assert [item.gold for item in items] == [(" falso",), (" vero",), (" incerto",)]
     assert items[1].prompt == "Piove {hypothesis} \"oggi. Quindi: C'è acqua."
@@ -223,7 +225,7 @@ def test_one_file_for_all_languages(tmp_path, suffix):
     path = tmp_path / f"test.{suffix}"
     write_rows(path, ORIGINAL)
     made = task(path=str(path), **IN_ITALIAN, **COLUMNS)
-    found = {language: made.read(language).items for language in ("it", "de")}
+    found = {language: made.items(language)[0] for language in ("it", "de")}
     assert [[item.id for item in items] for items in found.values()] == [["1", "2", "3"]] * 2
     assert found["it"][0].prompt.startswith("itx: Marco")
     assert "de: Marco" in found["de"][0].prompt
@@ -235,13 +237,20 @@ def test_one_file_for_all_languages(tmp_path, suffix):
         made.read("fr")
 
 
-def test_no_more_rows_are_read_than_asked_for(tmp_path):
-    write_rows(tmp_path / "it.jsonl", [*ROWS, {"premise": 5}])
+def test_questions_are_drawn_from_all_rows_and_labels_take_turns(tmp_path):
+    labels = ["contradiction"] * 40 + ["entailment"] * 40 + ["neutral"] * 40
+    rows = [
+        {"premise": f"Vedo {n} cani.", "hypothesis": "Vedo cani.", "label": label}
+        for n, label in enumerate(labels)
+    ]
+    write_rows(tmp_path / "it.jsonl", rows)
     path = str(tmp_path / "{language}.jsonl")
-    (item,) = task(path=path, shots=1, max_items=1, **IN_ITALIAN).read("it").items
-    assert item.id == "000002"
-    with pytest.raises(NeuroglotError, match="row 4"):
-        task(path=path, **IN_ITALIAN).read("it")
+    items = task(path=path, shots=1, max_items=9, **IN_ITALIAN).read("it").items
+    assert Counter(item.gold[0] for item in items) == {" vero": 3, " falso": 3, " incerto": 3}
+    assert max(int(item.id) for item in items) > 100
+    write_rows(tmp_path / "it.jsonl", [*rows, {"premise": 5}])
+    with pytest.raises(NeuroglotError, match="row 121"):
+        task(path=path, max_items=1, **IN_ITALIAN).read("it")
 
 
 def test_missing_files_and_wordings_are_named_before_any_job(tmp_path):
@@ -322,7 +331,7 @@ def test_a_local_dataset_of_the_hub(tmp_path, monkeypatch, tmp_path_factory):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
     write_rows(tmp_path / "it.parquet", [{**row, "label": NUMBERS[row["label"]]} for row in ROWS])
     made = task(hub=str(tmp_path), data_files="{language}.parquet", split="train", **IN_ITALIAN)
-    items = made.read("it").items
+    items, _ = made.items("it")
     assert [item.gold for item in items] == [(" falso",), (" vero",), (" incerto",)]
     assert made.inputs("it") == [tmp_path / "it.parquet"]
     with pytest.raises(NeuroglotError, match=r"fr\.parquet.*cannot be read"):

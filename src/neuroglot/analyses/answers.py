@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neuroglot.analyses.pieces import Piece
 from neuroglot.capture.answers import Variant, judge
-from neuroglot.capture.questions import Question, encode
+from neuroglot.capture.questions import Question, constant_scores, encode
 from neuroglot.capture.settings import EditedPositions
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_card, read_tokenizer
@@ -66,25 +66,33 @@ class Asked:
             facts: the fact that each item asks for, see ``Item.fact``.
 
         Returns:
-            PER_QUESTION, ``[variant, language, item]``, and ``chance``, ``[language, item]``; NaN
-            where a question cannot be judged. Coordinate ``fact(item)``.
+            PER_QUESTION and ``log_probability_per_token``, ``[variant, language, item]``; ``guess``
+            and ``constant``, ``[language, item]``; NaN where a question cannot be judged.
+            Coordinate ``fact(item)``.
         """
         languages, items = self.judged.T
-        shape = len(variants), len(self.questions), len(next(iter(self.questions.values())))
+        tokens = np.array([len(question.gold[0]) for question in self.all_judged()])
+        per_token = {"log_probability_per_token": answers["log_probability"] / tokens}
+        shape = len(variants), len(self.questions), len(facts)
         dims = ("variant", "language", "item")
         values = {}
-        for name, by_question in answers.items():
+        for name, by_question in {**answers, **per_token}.items():
             full = np.full(shape, np.nan)
             full[:, languages, items] = by_question
             values[name] = (dims, full)
-        guess = np.full(shape[1:], np.nan)
-        guess[languages, items] = [each.chance(self.scoring) for each in self.all_judged()]
+        guess, constant = np.full((2, *shape[1:]), np.nan)
+        for language, of_language in enumerate(self.questions.values()):
+            judged = items[languages == language]
+            questions = [of_language[item] for item in judged]
+            guess[language, judged] = [question.guess(self.scoring) for question in questions]
+            constant[language, judged] = constant_scores(questions, self.scoring)
         coords = {
             "variant": list(variants),
             "language": list(self.questions),
             "fact": ("item", list(facts)),
         }
-        return xr.Dataset({**values, "chance": (dims[1:], guess)}, coords)
+        blind = {"guess": (dims[1:], guess), "constant": (dims[1:], constant)}
+        return xr.Dataset({**values, **blind}, coords)
 
 
 def encoded(
@@ -156,7 +164,7 @@ class Examiner:
                 self.batch_tokens,
                 bar.update,
             )
-        right = answers.written if asked.scoring == "exact" else answers.gold_rank == 0
+        right = answers.written if asked.scoring == "exact" else answers.chosen
         edited = np.stack([_changed(variant, len(questions)) for variant in edits])
         by_draw = (right, answers.written, answers.gold_log_probability, edited)
         variant_of_draw = np.array(drawn)

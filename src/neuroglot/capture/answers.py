@@ -36,16 +36,16 @@ class Answers:
         gold_log_probability: ``[variant, item]``, ln p(string of the right answer | prompt), nats.
         candidate_log_probability: ``[variant, item, candidate]``, nats; NaN where a question has
             fewer candidates than others.
-        gold_rank: ``[variant, item]``, how many candidates score higher than the right answer; 0
-            means a right answer. If first tokens are scored, answers with the same first token are
-            tied.
+        chosen: ``[variant, item]``, 1 if a gold answer scores higher than every wrong candidate,
+            1 / m if it is one of m candidates that score highest, else 0. If first tokens are
+            scored, candidates with the same first token score the same.
         written: ``[variant, item]``, whether greedy decoding writes a gold answer: each token of
-            one gold answer is the likeliest.
+            one gold answer is the likeliest, the first in a tie.
     """
 
     gold_log_probability: NDArray[np.float64]
     candidate_log_probability: NDArray[np.float64]
-    gold_rank: NDArray[np.int64]
+    chosen: NDArray[np.float64]
     written: NDArray[np.bool_]
 
 
@@ -101,9 +101,28 @@ def judge(
             update(len(group) * len(variants))
 
     in_batches([len(question.prompt) for question in questions], budget, run, "question {}")
-    places = [question.candidates.index(question.gold[0]) for question in questions]
-    of_gold = scores[:, np.arange(len(questions)), places][..., None]
-    return Answers(gold, scores, (scores > of_gold).sum(-1), written)
+    right = np.zeros((len(questions), most), bool)
+    for row, question in zip(right, questions, strict=True):
+        row[: len(question.candidates)] = [
+            candidate in question.gold for candidate in question.candidates
+        ]
+    return Answers(gold, scores, _share_of_top(scores, right), written)
+
+
+def _share_of_top(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Give 1 / m where a right answer is among the m best, ``[variant, item]``.
+
+    Several right answers to one question do not compete: the best of them counts.
+
+    Args:
+        scores: ``[variant, item, candidate]``; NaN where there is no candidate.
+        right: ``[item, candidate]``, the right answers.
+    """
+    best_right = np.where(right, scores, -np.inf).max(-1, keepdims=True)
+    wrong = np.where(right | np.isnan(scores), -np.inf, scores)
+    tied = (wrong == best_right).sum(-1)
+    share: NDArray[np.float64] = (wrong <= best_right).all(-1) / (1 + tied)
+    return share
 
 
 def _check(model: Any, questions: Sequence[Question], scored: Scored) -> None:
@@ -213,11 +232,9 @@ class _Judging:
             self.model, torch.cat(states), torch.from_numpy(rows), torch.tensor(tokens)
         )
         total = predictions.total.cpu().numpy()[rows]
-        highest = predictions.highest.cpu().numpy()[rows]
-        chosen = predictions.chosen.cpu().numpy()
-        return _by_string(
-            batch, asked, portions, chosen.astype(np.float64) - total, chosen == highest
-        )
+        likeliest = predictions.likeliest.cpu().numpy()[rows]
+        log_probability = predictions.chosen.cpu().numpy().astype(np.float64) - total
+        return _by_string(batch, asked, portions, log_probability, likeliest == tokens)
 
     def _rest(
         self,

@@ -1,4 +1,4 @@
-"""Computes log-sum-exp, maximum and chosen logits of final states, by blocks of the vocabulary."""
+"""Computes log-sum-exp, likeliest token and chosen logits of final states, block by block."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -19,20 +19,22 @@ class Predictions:
 
     Attributes:
         total: float64 ``[row]``, the log-sum-exp of each row's logits.
-        highest: float32 ``[row]``, each row's largest logit.
+        likeliest: int64 ``[row]``, the token with the largest logit, the first in a tie.
         chosen: float32 ``[pair]``, the requested logits.
     """
 
     total: Tensor
-    highest: Tensor
+    likeliest: Tensor
     chosen: Tensor
 
 
 def predict(model: Any, states: Tensor, rows: Tensor, tokens: Tensor) -> Predictions:
     """Compute the logits of states; keep the logits of some (row, token) pairs.
 
-    Logits are the model's own, in its precision. Their log-sum-exp is float32 within a block of
-    the vocabulary and float64 over the blocks. Only one block's logits are in memory.
+    Logits are the model's own, but states and weights of the head are multiplied in float32,
+    whatever the model's precision: half precision would make unequal answers equal. Their
+    log-sum-exp is float32 within a block of the vocabulary and float64 over the blocks. Only one
+    block's logits are in memory.
 
     Args:
         model: a causal language model with its head.
@@ -49,6 +51,7 @@ def predict(model: Any, states: Tensor, rows: Tensor, tokens: Tensor) -> Predict
     ordered = tokens[order].contiguous()
     total = torch.full((len(states),), -math.inf, dtype=torch.float64, device=device)
     highest = torch.full((len(states),), -math.inf, device=device)
+    likeliest = torch.zeros(len(states), dtype=torch.long, device=device)
     chosen = torch.zeros(len(tokens), device=device)
     vocabulary, block = len(model.get_output_embeddings().weight), _block(len(states), device)
     with torch.inference_mode(), _head(model, states) as logits_of:
@@ -58,12 +61,13 @@ def predict(model: Any, states: Tensor, rows: Tensor, tokens: Tensor) -> Predict
             first, last = torch.searchsorted(ordered, torch.tensor([start, stop], device=device))
             pairs = order[first:last]
             chosen[pairs] = logits[rows[pairs], tokens[pairs] - start]
-            largest = logits.amax(1)
+            largest, place = logits.max(1)
+            likeliest = torch.where(largest > highest, place + start, likeliest)
+            highest = torch.maximum(highest, largest)
             # Equals logsumexp, which makes four passes over the logits and takes twice as long.
             block_total = logits.sub_(largest[:, None]).exp_().sum(1).log_().add_(largest)
             total = torch.logaddexp(total, block_total.double())
-            highest = torch.maximum(highest, largest)
-    return Predictions(total, highest, chosen)
+    return Predictions(total, likeliest, chosen)
 
 
 def _block(rows: int, device: torch.device) -> int:
@@ -101,8 +105,10 @@ def _head(model: Any, states: Tensor) -> Iterator[Callable[[slice], Tensor]]:
         return given
 
     def head_forward(hidden: Tensor) -> Tensor:
-        bias = None if head.bias is None else head.bias[part]
-        return torch.nn.functional.linear(hidden.to(head.weight.device), head.weight[part], bias)
+        bias = None if head.bias is None else head.bias[part].float()
+        return torch.nn.functional.linear(
+            hidden.to(head.weight.device).float(), head.weight[part].float(), bias
+        )
 
     def logits_of(chosen: slice) -> Tensor:
         nonlocal part

@@ -1,7 +1,9 @@
 """Turns task items into token ids of prompts and answers."""
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean
 from typing import TYPE_CHECKING
 
 from neuroglot.errors import NeuroglotError
@@ -38,11 +40,30 @@ class Question:
         """
         return self.complete and (scoring != "rank" or len(self._first_tokens) > 1)
 
-    def chance(self, scoring: Scoring) -> float:
-        """Probability that a random candidate is right; 0 if the model writes its answer freely."""
+    def scores(self, scoring: Scoring) -> dict[tuple[int, ...], float]:
+        """Map every answer that can be given to its score, see ``Task.scoring``.
+
+        Where first tokens are ranked, they are the answers: a right candidate shares its point with
+        the wrong ones that begin with the same token. Where the model writes its answer freely,
+        only right answers are given; all others score 0.
+        """
+        if scoring == "exact":
+            return {tuple(answer): 1.0 for answer in self.gold}
+        end = 1 if scoring == "rank" else None
+        right = {tuple(answer[:end]) for answer in self.candidates if answer in self.gold}
+        wrong = Counter(
+            tuple(answer[:end]) for answer in self.candidates if answer not in self.gold
+        )
+        return {
+            answer: 1 / (1 + wrong[answer]) if answer in right else 0.0
+            for answer in right | wrong.keys()
+        }
+
+    def guess(self, scoring: Scoring) -> float:
+        """Mean score of an answer that is chosen at random; 0 if answers are written freely."""
         if scoring == "exact":
             return 0.0
-        return 1 / len(self._first_tokens if scoring == "rank" else self.candidates)
+        return mean(self.scores(scoring).values())
 
     @property
     def _first_tokens(self) -> set[int]:
@@ -96,3 +117,14 @@ def _question(tokenizer: "Tokenizer", before: Sequence[int], item: Item) -> Ques
         [ids[answer] for answer in item.gold],
         [ids[answer] for answer in item.candidates],
     )
+
+
+def constant_scores(questions: Sequence[Question], scoring: Scoring) -> list[float]:
+    """Score each question by the one answer that scores most if it is given to all of them."""
+    scores = [question.scores(scoring) for question in questions]
+    totals: defaultdict[tuple[int, ...], float] = defaultdict(float)
+    for of_question in scores:
+        for answer, score in of_question.items():
+            totals[answer] += score
+    best = max(totals, key=totals.__getitem__, default=())
+    return [of_question.get(best, 0.0) for of_question in scores]

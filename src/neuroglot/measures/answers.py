@@ -23,9 +23,16 @@ ANSWERS: Mapping[str, str] = {
     "neurons, mean over judged facts",
     "log_probability_excess_p_value": "probability that any language would reach its excess if "
     "none had one: sign flips of facts, adjusted for all languages by step-down maxT",
+    "log_probability_per_token": "log-probability of the right answer over its number of tokens, "
+    "mean over judged facts",
+    "log_probability_per_token_difference": "change of the right answer's log-probability per "
+    "token from the model as it is, mean over judged facts",
+    "log_probability_per_token_excess": "log-probability per token of the right answer less that "
+    "with as many random neurons, mean over judged facts",
     "exact_accuracy": "share of the judged facts whose right answer would be written word for word",
     "neurons": "neurons that are edited, mean over judged facts",
-    "chance": "how often a guess would be right, mean over judged facts",
+    "chance": "accuracy that needs no knowledge: that of guesses among the candidates, or that of "
+    "always giving one answer, the most frequent right one, if it is higher",
     "items": "items that were judged",
     "excluded": "items that cannot be judged in the language",
     "facts": "facts that were judged: items that word one question differently are one fact",
@@ -45,41 +52,48 @@ def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
     A fact is one unit, however many items ask for it in different words: it counts with their mean.
     Accuracies have Wilson's intervals, mean log-probabilities those of the bootstrap.
 
-    ``accuracy`` and ``log_probability`` each have a ``…_difference`` from the variant ``baseline``
-    and a ``…_excess`` over the variant's ``control`` (NaN without a control). Both are means of
-    each fact's difference between two variants, which are judged on the same facts. So a fact's
-    difficulty, which is the same in both variants, does not widen the interval, which is that of
-    the sign-flip test. The languages of one variant are a family of tests; they share the facts.
+    ``accuracy`` and both ``log_probability`` each have a ``…_difference`` from the variant
+    ``baseline`` and a ``…_excess`` over the variant's ``control`` (NaN without a control). These
+    are means of each fact's difference between two variants, which are judged on the same facts.
+    So a fact's difficulty, which is the same in both variants, does not widen the interval, which
+    is that of the sign-flip test. The languages of one variant are a family of tests; they share
+    the facts.
 
     Args:
         by_item: [variant, language, item]: ``correct`` (0 or 1; for a control the mean of its
-            draws), ``exact`` (likewise), ``log_probability`` of the right answer in nats, and
-            ``neurons``, the number of edited neurons; [language, item]: ``chance``, the probability
-            that a guess is right. NaN where an item cannot be judged in a language. Coordinate
-            ``fact(item)``.
+            draws), ``exact`` (likewise), ``log_probability`` of the right answer in nats,
+            ``log_probability_per_token``, and ``neurons``, the number of edited neurons;
+            [language, item]: ``guess``, the mean score of an answer chosen at random, and
+            ``constant``, the score of the answer that scores most if it is always given. NaN where
+            an item cannot be judged in a language. Coordinate ``fact(item)``.
         replicates: number of bootstrap samples of facts.
 
     Returns:
-        [variant, language]: ``accuracy``, ``log_probability``, the two comparisons of each,
-        ``…_low`` and ``…_high`` of all six, ``log_probability_excess_p_value``, ``exact_accuracy``
-        and ``neurons``; [language]: ``chance``, the numbers of judged ``items``, of ``excluded``
-        items and of judged ``facts``, and ``fewest_facts``.
+        [variant, language]: ``accuracy``, ``log_probability`` and ``log_probability_per_token``,
+        the two comparisons of each, ``…_low`` and ``…_high`` of all nine,
+        ``log_probability_excess_p_value``, ``exact_accuracy`` and ``neurons``; [language]:
+        ``chance``, the numbers of judged ``items``, of ``excluded`` items and of judged ``facts``,
+        and ``fewest_facts``.
     """
-    judged = by_item["chance"].notnull().sum("item")
+    judged = by_item["guess"].notnull().sum("item")
     by_fact = by_item.groupby("fact").mean().rename(fact="item").drop_vars("item")
     accuracy, log_probability = by_fact["correct"], by_fact["log_probability"]
+    per_token = by_fact["log_probability_per_token"].assign_attrs(units="nats per token")
+    chance = by_fact[["guess", "constant"]].mean("item").to_array().max("variable")
     variables = {
         **bounded_share("accuracy", accuracy.assign_attrs(units="share of facts")),
         **_compared("accuracy", accuracy, "share of facts"),
         **bounded_mean("log_probability", log_probability.assign_attrs(units="nats"), replicates),
         **_compared("log_probability", log_probability, "nats"),
+        **bounded_mean("log_probability_per_token", per_token, replicates),
+        **_compared("log_probability_per_token", per_token, "nats per token"),
         "log_probability_excess_p_value": step_down_p_value(_excess(log_probability), "language"),
         "exact_accuracy": by_fact["exact"].mean("item").assign_attrs(units="share of facts"),
         "neurons": by_fact["neurons"].mean("item").assign_attrs(units="neurons"),
-        "chance": by_fact["chance"].mean("item").assign_attrs(units="share of facts"),
+        "chance": chance.assign_attrs(units="share of facts"),
         "items": judged.assign_attrs(units="items"),
         "excluded": (by_item.sizes["item"] - judged).assign_attrs(units="items"),
-        "facts": by_fact["chance"].notnull().sum("item").assign_attrs(units="facts"),
+        "facts": by_fact["guess"].notnull().sum("item").assign_attrs(units="facts"),
         # By language, so that tables leave out languages that the task lacks.
         "fewest_facts": xr.full_like(judged, fewest_units()).assign_attrs(units="facts"),
     }

@@ -1,9 +1,10 @@
 """The base class of tasks: questions with known answers, the same in every language."""
 
 from abc import abstractmethod
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -48,7 +49,7 @@ class Item:
 
 @dataclass(frozen=True)
 class TaskReading:
-    """One language's items in the task's order, and notes on what was left out."""
+    """One language's items in the order in which they are drawn, and notes on what was left out."""
 
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
@@ -64,12 +65,23 @@ class Task(Source):
         None, description="Languages to read; if left out, all configured ones that the task has."
     )
     shots: int = Field(
+        0, ge=0, description="Solved examples before every question, drawn like the questions."
+    )
+    reserve: int = Field(
         0,
         ge=0,
-        description="Solved examples before every question: the task's first items, which are "
-        "then no questions.",
+        description="Facts that are kept for examples and not asked; `shots` if that is more. "
+        "Tasks that differ in `shots` ask the same questions if they reserve as many.",
     )
-    max_items: int | None = Field(None, ge=1, description="Keep only the first items.")
+    max_items: int | None = Field(
+        None, ge=1, description="Ask only so many questions, drawn from all; all if left out."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the draw, which is the same in every language.")
+
+    @property
+    def reserved(self) -> int:
+        """Number of facts that are kept for examples and not asked."""
+        return max(self.shots, self.reserve)
 
     @property
     @abstractmethod
@@ -78,7 +90,7 @@ class Task(Source):
 
         ``rank``: the first token of the right answer is likelier than that of any other candidate.
         ``exact``: greedy decoding writes one of the gold answers. ``string``: the right answer is
-        the likeliest candidate as a whole.
+        the likeliest candidate as a whole. One of m equally likely candidates counts 1 / m.
         """
 
     def read_in(self, languages: Iterable[str]) -> list[str]:
@@ -96,7 +108,10 @@ class Task(Source):
         """Read one language's items as they are in the source, and notes."""
 
     def read(self, language: str) -> TaskReading:
-        """Read one language.
+        """Read one language, and draw its examples and questions.
+
+        What is drawn depends on the seed and on the facts' ids alone: it is the same in every
+        language, and the first questions are the same whatever ``max_items`` is.
 
         Raises:
             NeuroglotError: the source cannot be read or lacks the language; an item is repeated, or
@@ -107,15 +122,40 @@ class Task(Source):
         check_ids(language, "item id", [item.id for item in items])
         for item in items:
             _check_item(language, item)
-        examples, questions = items[: self.shots], items[self.shots :]
-        if not questions:
+        by_fact = defaultdict(list)
+        for item in items:
+            by_fact[item.fact or item.id].append(item)
+        facts = self._in_turns(by_fact, sorted(by_fact, key=lambda fact: digest([self.seed, fact])))
+        if len(facts) <= self.reserved:
             raise NeuroglotError(
-                f"language {language!r}: the task has {len(items)} items and {self.shots} are "
-                "to be examples, which leaves no question; lower shots"
+                f"language {language!r}: the task has {len(facts)} facts and keeps "
+                f"{self.reserved} for examples, which leaves no question; lower shots and reserve"
             )
+        examples = [by_fact[fact][0] for fact in facts[: self.shots]]
         before = "".join(item.prompt + item.gold[0] + BETWEEN_EXAMPLES for item in examples)
-        asked = [replace(item, prompt=before + item.prompt) for item in questions[: self.max_items]]
+        asked_facts = self._in_turns(by_fact, facts[self.reserved :])
+        questions = chain.from_iterable(by_fact[fact] for fact in asked_facts)
+        asked = [
+            replace(item, prompt=before + item.prompt) for item in islice(questions, self.max_items)
+        ]
         return TaskReading(tuple(asked), tuple(notes))
+
+    def _in_turns(self, by_fact: Mapping[str, Sequence[Item]], facts: Iterable[str]) -> list[str]:
+        """Let strata take turns: each turn has one fact of every stratum, in random order.
+
+        A fixed order could be learnt from examples.
+        """
+        turns: Counter[int] = Counter()
+        places = {}
+        for fact in facts:
+            stratum = self.stratum(by_fact[fact][0])
+            places[fact] = turns[stratum], digest([self.seed, turns[stratum], fact])
+            turns[stratum] += 1
+        return sorted(places, key=places.__getitem__)
+
+    def stratum(self, item: Item) -> int:  # noqa: ARG002 (for tasks with labels)
+        """Number the group of an item, such as its label; all groups are asked equally often."""
+        return 0
 
 
 def _check_item(language: str, item: Item) -> None:

@@ -60,7 +60,6 @@ class EditsTask(PivotTask):
     """A false capital for each of 64 countries, stated in one language and asked for in another."""
 
     source: Literal["edits"] = Field(description="False capitals of countries, from CLDR's names.")
-    seed: int = Field(0, ge=0, description="Seed of the exchange of capitals.")
 
     def available(self) -> frozenset[str]:
         return frozenset(LANGUAGES)

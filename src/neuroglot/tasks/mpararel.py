@@ -113,7 +113,7 @@ class MpararelTask(TemplateSource, Task):
                 wording.replace(SUBJECT, pairs[key].subject),
                 tuple(dict.fromkeys([blank + pairs[key].object, *answers[key[0]]])),
                 candidates,
-                f"{key[0]}-{key[1]}",
+                key[0],  # a second object of the subject answers the same question
             )
             for key in kept
             for number, wording in enumerate(wordings, start=1)

@@ -6,8 +6,8 @@ Source: section 4 and appendix A.2; the prompt is translated for each language.
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple
 from functools import cache
-from itertools import islice
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -97,17 +97,17 @@ class InferenceTask(Task):
         """Yield id, premise, hypothesis and label number of a language's items, in order."""
 
     def items(self, language: str) -> tuple[list[Item], list[str]]:
-        """Put one language's sentences into its prompt; read only as many as `max_items` needs."""
+        """Put one language's sentences into its prompt."""
         template, words = self.wording(language)
         answers = words.answers(answer_blank(language))
         return [
             Item(identifier, _fill(template, premise, hypothesis), (answers[label],), answers)
-            for identifier, premise, hypothesis, label in self._needed(language)
+            for identifier, premise, hypothesis, label in self.sentences(language)
         ], []
 
-    def _needed(self, language: str) -> Iterator[tuple[str, str, str, int]]:
-        last = None if self.max_items is None else self.shots + self.max_items
-        return islice(self.sentences(language), last)
+    def stratum(self, item: Item) -> int:
+        """Number the label: all labels are asked equally often."""
+        return item.candidates.index(item.gold[0])
 
     def shipped(self, language: str) -> dict[str, Any]:
         """Return the prompt and the label words, shipped or the user's own."""
@@ -131,8 +131,8 @@ class NliTask(InferenceTask):
             yield row["item"], row["premise"], row["hypothesis"], LABELS.index(row["label"])
 
     def shipped(self, language: str) -> dict[str, Any]:
-        """Return also the items, as many as are used."""
-        return {**super().shipped(language), "items": list(self._needed(language))}
+        """Return the items that are asked, with their examples."""
+        return {"items": [astuple(item) for item in self.read(language).items]}
 
 
 @cache

@@ -85,6 +85,13 @@ def kinds(languages: int = 10, stacks: dict[str, int] | None = None) -> xr.Datas
             "active_share": (by_language, share[..., :1] + rng.uniform(0.1, 0.15, size)),
             "threshold_share": (("task", "threshold", "layer", "kind"), by_threshold),
             "language_count_share": (("task", "languages", "layer", "kind"), by_number),
+            **{
+                f"random_languages_share{end}": (
+                    ("task", "languages", "layer", "kind"),
+                    by_number * (1 + factor * np.array([3, 2, 1, 0])[:, None, None]),
+                )
+                for end, factor in (("", 0.01), ("_lowest", -0.02), ("_highest", 0.05))
+            },
             "overlap": (("task", "layer", "kind"), share * [0.05, 0.01, 0.002, 0.2]),
             "dead": (by_language, rng.uniform(0.002, 0.3, size)),
             "items": ("task", np.array([4, 30, 65, 120])),
@@ -239,7 +246,10 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
         case "figure_06_dead":
             return ds["dead"].values
         case "figure_19_language_count":
-            return ds["language_count_share"].isel(task=slice(2)).values
+            names = ["", "_lowest", "_highest"]
+            random = [ds[f"random_languages_share{end}"] for end in names]
+            drawn = (ds["language_count_share"], *random)
+            return numbers(*(share.isel(task=slice(2)) for share in drawn))
         case "figure_22_threshold":
             return ds["threshold_share"].values
         case "figures_08_23_26_top":

@@ -19,6 +19,19 @@ def test_accuracies_of_few_items_are_counts() -> None:
     assert ["of 12 items" in label for label in labels] == [False, True, False, False] * 2
 
 
+def test_exact_matches_stand_beside_other_scorings() -> None:
+    """The model's own, where the score is another one: "rank" and "string"."""
+    data = figure_data.interventions(languages=3)
+    figure = interventions.FIGURES["tables_02_05_06_accuracy"].draw(data)
+    exact = data["exact_accuracy"].sel(variant="baseline")
+    counts = exact * data["items"].where(data["items"].max("language") < 20, 1)
+    shown = {
+        scoring: len(reading.missing(figure, counts[data["scoring"] == scoring].values)) == 0
+        for scoring in ("rank", "string", "exact")
+    }
+    assert shown == {"rank": True, "string": True, "exact": False}
+
+
 @pytest.mark.parametrize("quantity", ["accuracy", "log_probability"])
 def test_stars_and_intervals_where_items_are_many(quantity: str) -> None:
     data = figure_data.interventions(languages=3)
@@ -43,6 +56,28 @@ def test_no_bands_over_few_items() -> None:
     assert [count > 0 for count in bands] == [
         items >= 20 for items in (4, 30, 65, 120) for _ in range(4)
     ]
+
+
+def test_random_languages_are_solid_with_a_band_and_the_first_are_dashed() -> None:
+    data = figure_data.kinds(languages=3)
+    ax = kinds.FIGURES["figure_19_language_count"].draw(data).axes[0]
+    counts, depth = data.sizes["languages"], data.sizes["layer"]
+    shares = data.isel(task=0, kind=0).transpose("languages", "layer", ...)
+    dashed: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    for line in ax.lines:
+        if len(line.get_xdata()) == depth:
+            _, pattern = line._unscaled_dash_pattern
+            dashed[pattern is not None].append(line.get_ydata())
+    np.testing.assert_allclose(np.sort(dashed[True], 0), np.sort(shares["language_count_share"], 0))
+    np.testing.assert_allclose(
+        np.sort(dashed[False], 0), np.sort(shares["random_languages_share"], 0)
+    )
+    bands = [patch.get_path().vertices[:, 1] for patch in ax.patches]
+    assert len(bands) == counts
+    highest = sorted(band.max() for band in bands)
+    np.testing.assert_allclose(
+        highest, np.sort(shares["random_languages_share_highest"].max("layer"))
+    )
 
 
 def test_nothing_is_told_of_few_items() -> None:

@@ -1,7 +1,9 @@
 """What ``sharing`` asks of a run, and the steps that put others' results beside each other."""
 
 import json
+import re
 from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,7 +15,8 @@ import xarray as xr
 from neuroglot import layout, store
 from neuroglot.analyses.base import LanguageFacts, Run, Scope
 from neuroglot.analyses.sharing import SHARING
-from neuroglot.analyses.sharing.measures.kinds import kinds
+from neuroglot.analyses.sharing.measures.kind_shares import kind_shares
+from neuroglot.analyses.sharing.measures.kinds import kinds, pack
 from neuroglot.analyses.sharing.settings import (
     ComparisonInputs,
     ComparisonSettings,
@@ -22,9 +25,12 @@ from neuroglot.analyses.sharing.settings import (
     SharingSettings,
 )
 from neuroglot.analyses.sharing.steps import answers, comparison, interventions
+from neuroglot.analyses.sharing.steps import kinds as kinds_step
 from neuroglot.analyses.sharing.steps.answers import VARIANTS
 from neuroglot.capture.settings import CaptureSettings, PromptsGroup
 from neuroglot.measures.bootstrap import with_bounds
+from neuroglot.tasks.facts import FactsTask
+from neuroglot.tasks.nli import NliTask
 
 ASKED = {
     "facts": ["en", "de", "fr"],
@@ -32,9 +38,9 @@ ASKED = {
     "nli": ["en", "de"],
 }
 TASKS = {
-    "facts": SimpleNamespace(scoring="rank", shots=0),
-    "facts-1-shot": SimpleNamespace(scoring="rank", shots=1),
-    "nli": SimpleNamespace(scoring="string", shots=0),
+    "facts": FactsTask(source="facts", reserve=1),
+    "facts-1-shot": FactsTask(source="facts", shots=1),
+    "nli": NliTask(source="nli"),
 }
 
 
@@ -74,9 +80,33 @@ def test_prompts_of_every_shown_task_are_recorded_once():
 
 def test_tasks_that_differ_in_shots_only_are_asked_in_the_same_languages():
     assert list(SHARING.problems(RUN, section())) == []
-    [problem] = SHARING.problems(RUN, section(few_shot=["facts", "facts-1-shot", "nli"]))
+    problem, *_ = SHARING.problems(RUN, section(few_shot=["facts", "facts-1-shot", "nli"]))
     assert problem.startswith("sharing.few_shot: 'facts' is asked in en, de, fr and 'nli' in en, ")
     assert problem.endswith("give both the same languages")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ({}, {"shots": 2}, "keeps 0 .* 'b' keeps 2, .*: set reserve: 2 in every one"),
+        ({"shots": 4}, {"reserve": 2}, "keeps 4 .* 'b' keeps 2, .*: set reserve: 4 in every one"),
+        ({"reserve": 2}, {"shots": 2, "max_items": 3}, "'a' and 'b' differ in max_items: they may"),
+        ({}, {"shots": 2, "seed": 1}, "differ in reserve, seed: they may differ in shots only"),
+        ({"reserve": 2}, {"shots": 2, "languages": ["de"]}, None),
+        ({"reserve": 4, "shots": 2}, {"shots": 4}, None),
+    ],
+)
+def test_tasks_that_differ_in_shots_only_ask_the_same_questions(first, second, message):
+    made = {"a": NliTask(source="nli", **first), "b": NliTask(source="nli", **second)}
+    run = SimpleNamespace(tasks=made, corpus_languages=lambda *_: ["de", "en"])
+    problems = list(SHARING.problems(run, section(tasks=["a"], few_shot=["a", "b"])))
+    if message is None:
+        asked = [[item.id for item in task.read("de").items] for task in made.values()]
+        assert asked[0] == asked[1]
+        assert problems == []
+    else:
+        (problem,) = problems
+        assert re.search(message, problem)
 
 
 def test_kinds_are_told_apart_in_every_shown_task_and_answers_given_to_the_chosen():
@@ -142,6 +172,38 @@ def test_each_question_is_edited_in_its_own_neurons():
         assert not edit.neurons[:, 1, 6:].any(), name
         drawn.setdefault(name, []).append(edit.neurons.tobytes())
     assert all(first != second for first, second in drawn.values()), "a seed is a draw"
+
+
+def test_random_sets_of_languages_are_neither_the_first_nor_one_order_of_the_list():
+    """Mean and range of every size against kinds over the sets themselves."""
+    on = (
+        np.random.default_rng(3).random((6, 5, 2, 40))
+        < np.linspace(0.2, 0.8, 6)[:, None, None, None]
+    )
+    names = ("en", "de", "fr", "es", "hi", "zh")
+    active = {name: pack(own) for name, own in zip(names, on, strict=True)}
+    counts = xr.Variable("languages", [2, 4, 6])
+    found = xr.Dataset(kinds_step._random_languages(active, 40, counts, 5))
+    turned = {name: active[name] for name in reversed(names)}
+    xr.testing.assert_equal(found, xr.Dataset(kinds_step._random_languages(turned, 40, counts, 5)))
+    mean, lowest, highest = found.data_vars.values()
+    assert ((lowest <= mean + 1e-12) & (mean <= highest + 1e-12)).all()
+    for count in counts.values.tolist():
+        of_sets = [
+            kind_shares(kinds([active[name] for name in chosen], 40))[0]
+            for chosen in combinations(names, count)
+        ]
+        ends = [values.sel(languages=count) for values in (lowest, highest)]
+        for end in ends:  # each end is the share of some set
+            near = [abs(end - share) < 1e-12 for share in of_sets]
+            assert xr.concat(near, "set").any("set").all()
+        assert bool((ends[0] < ends[1]).any()) == (count < len(names))
+    first = kind_shares(kinds([active[name] for name in names[:2]], 40))[0]
+    assert not np.allclose(first, mean.sel(languages=2), atol=0.02), (
+        "the first are the least active"
+    )
+    one_set = kinds_step._random_languages(active, 40, counts, 1)
+    xr.testing.assert_equal(*list(one_set.values())[1:])
 
 
 def test_models_are_those_there_are():

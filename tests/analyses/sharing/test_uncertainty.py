@@ -1,5 +1,7 @@
 """Intervals of ``sharing``: against loops over the same resamples, and the order that is kept."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -170,13 +172,18 @@ def test_scores_are_summed_up_over_layers_and_bounded_over_items():
 
 
 def question(complete: bool = True) -> Question:
-    return Question([1] if complete else [], [[2]], [[2], [3]])
+    return Question([1] if complete else [], [[2, 4]], [[2, 4], [3]])
 
 
 def asked(items: int = 9) -> Asked:
     """Two languages; the last item of the second cannot be judged."""
     full = [question() for _ in range(items)]
     return Asked("facts", "rank", {"en": full, "de": [*full[:-1], question(False)]})
+
+
+def statistics(questions: Asked, found: dict[str, Any]) -> xr.Dataset:
+    facts = [f"f{number}" for number, _ in enumerate(questions.questions["en"])]
+    return answer_statistics(questions.by_item(found, VARIANTS, facts), REPLICATES)
 
 
 VARIANTS = ("baseline", "without_specific", "random_specific", "converted_both", "random_lone")
@@ -195,8 +202,7 @@ def test_differences_are_of_the_same_items():
         "log_probability": rows,
         "neurons": np.ones((5, judged)),
     }
-    facts = [f"fact-{number}" for number in range(9)]
-    data = answer_statistics(questions.by_item(found, VARIANTS, facts), REPLICATES)
+    data = statistics(questions, found)
     of_language = {"en": rows[:, :9], "de": np.c_[rows[:, 9:], np.full(5, np.nan)]}
     for language, values in of_language.items():
         one = data.sel(language=language)
@@ -218,10 +224,37 @@ def test_differences_are_of_the_same_items():
     paired = data["log_probability_difference_high"] - data["log_probability_difference_low"]
     assert (paired < width / 4).all()
     assert data["accuracy_excess"].attrs["units"] == "share of facts"
+    for end in ("", "_difference", "_high"):  # every right answer has two tokens
+        np.testing.assert_allclose(
+            data[f"log_probability_per_token{end}"], data[f"log_probability{end}"] / 2
+        )
+    assert data["log_probability_per_token"].attrs["units"] == "nats per token"
     correct = found["correct"][:, :9].mean(1)
     np.testing.assert_allclose(
         data["accuracy_difference"].sel(language="en"), correct - correct[0], atol=1e-15
     )
+
+
+def test_answers_that_need_no_knowledge():
+    """Of six questions in English, four have one answer; in German every answer is another."""
+    labels = [[2], [3], [4]]
+    english = [Question([1], [labels[label]], labels) for label in (0, 0, 1, 0, 2, 0)]
+    german = [Question([1], [labels[i % 3]], labels) for i in range(5)]
+    questions = Asked("nli", "string", {"en": english, "de": [*german, question(complete=False)]})
+    rows = np.ones((len(VARIANTS), 11))
+    found = dict.fromkeys(("correct", "exact", "log_probability", "neurons"), rows)
+    data = statistics(questions, found)
+    np.testing.assert_allclose(data["chance"], [4 / 6, 2 / 5])
+    assert data["items"].values.tolist() == [6, 5]
+    assert data["excluded"].values.tolist() == [0, 1]
+    labels.append([5])
+    one_each = Asked("nli", "string", {"en": [Question([1], [gold], labels) for gold in labels]})
+    by_item = one_each.by_item(
+        {name: row[:, :4] for name, row in found.items()}, VARIANTS, ["a", "a", "b", "b"]
+    )
+    assert by_item["fact"].values.tolist() == ["a", "a", "b", "b"]
+    assert by_item["guess"].values.tolist() == [[1 / 4] * 4]
+    assert by_item["constant"].values.tolist() == [[1, 0, 0, 0]]
 
 
 def test_a_fact_asked_in_several_wordings_is_one_unit():

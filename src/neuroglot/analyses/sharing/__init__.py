@@ -25,6 +25,7 @@ from neuroglot.analyses.sharing.settings import (
     SharingSettings,
 )
 from neuroglot.capture.settings import PromptsGroup
+from neuroglot.tasks.base import Task
 
 
 def _recordings(_run: Run, section: SharingSettings) -> Iterator[Wish]:
@@ -40,6 +41,32 @@ def _problems(run: Run, section: SharingSettings) -> Iterator[str]:
                 f"sharing.few_shot: {section.few_shot[0]!r} is asked in {', '.join(first)} and "
                 f"{task!r} in {', '.join(asked)}; kinds of neurons depend on how many languages "
                 "are compared: give both the same languages"
+            )
+    yield from _other_questions({task: run.tasks[task] for task in section.few_shot})
+
+
+def _other_questions(few_shot: Mapping[str, Task]) -> Iterator[str]:
+    """Word one message for each task that does not ask what the first one asks."""
+    asked = {
+        name: {**task.model_dump(exclude={"languages", "shots"}), "reserve": task.reserved}
+        for name, task in few_shot.items()
+    }
+    for name, settings in asked.items():
+        first = next(iter(asked))
+        others = sorted(
+            key for key, value in settings.items() if asked[first].get(key, value) != value
+        )
+        if others == ["reserve"]:
+            most = max(task.reserved for task in few_shot.values())
+            yield (
+                f"sharing.few_shot: {first!r} keeps {asked[first]['reserve']} facts for examples "
+                f"and {name!r} keeps {settings['reserve']}, so they ask other questions: set "
+                f"reserve: {most} in every one of these tasks"
+            )
+        elif others:
+            yield (
+                f"sharing.few_shot: {first!r} and {name!r} differ in {', '.join(others)}: they may "
+                "differ in shots only"
             )
 
 

@@ -30,13 +30,19 @@ class SharingSettings(EditingSettings):
     )
     language_counts: list[Annotated[int, Field(ge=2)]] = Field(
         [3, 5, 7, 9],
-        description="Numbers of languages, from the first, compared in figure 19; those above the "
-        "task's number are left out.",
+        description="Numbers of languages compared in figure 19; those above the task's number are "
+        "left out.",
+    )
+    language_subsets: int = Field(
+        5,
+        ge=1,
+        description="Random sets of languages of each number, which figure 19 shows beside the "
+        "first languages in order.",
     )
     few_shot: Annotated[list[TaskId], AfterValidator(distinct)] = Field(
         [],
-        description="Tasks that differ in `shots` only, compared in figure 21; asked in the same "
-        "languages. They need not be among `tasks`.",
+        description="Tasks that differ in `shots` only, compared in figure 21; all ask the same "
+        "questions, for which they `reserve` as many facts. They need not be among `tasks`.",
     )
     top_fraction: Share = Field(0.05, description="Neurons that count as the top contributors.")
     positions: Literal["last", "all"] = Field(
@@ -70,6 +76,7 @@ class KindsSettings(StepSettings):
     threshold: float
     thresholds: list[float]
     language_counts: list[int]
+    language_subsets: int
     replicates: int
 
 

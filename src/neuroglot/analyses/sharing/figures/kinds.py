@@ -10,11 +10,12 @@ from neuroglot.analyses.sharing.figures import looks
 from neuroglot.analyses.sharing.figures.looks import KINDS, told
 from neuroglot.figures import languages, points, sheets
 from neuroglot.figures.layers import LayerAxis
-from neuroglot.figures.series import Look, Series
+from neuroglot.figures.series import DASHES, Look, Series
 from neuroglot.figures.style import Drawing
 from neuroglot.figures.texts import panels_of
 from neuroglot.tables import valued
 
+FIRST, RANDOM = "language_count_share", "random_languages_share"
 ACTIVE = {"active": Look("active neurons (band: lowest to highest language)", "#000000")}
 REPEATED = Series(
     "share",
@@ -73,35 +74,58 @@ def dead(ds: Dataset) -> Figure:
     return sheets.title(figure, ds, "non-activated neurons that no token activates", note)
 
 
-def sweep(ds: Dataset, share: str, dimension: str, words: str, most: int | None) -> Figure:
-    """Share of each kind (columns) in each task (rows), one line per step of a sweep.
+def thresholds(ds: Dataset) -> Figure:
+    """Share of each kind (columns) in each task (rows), one line per threshold.
 
     Args:
-        ds: ``share(task, dimension, layer, kind)`` with ``share_low`` and ``share_high``,
-            ``items(task)``.
-        share: name of the variable.
-        dimension: name of the sweep's dimension; its coordinate holds the steps' numbers.
-        words: name of the numbers.
-        most: number of tasks, from the first, that are drawn; None: all.
+        ds: ``threshold_share(task, threshold, layer, kind)`` with ``_low`` and ``_high``, which
+            bound the mean over items; ``items(task)``.
     """
-    ds = looks.trusted(ds).isel(task=slice(most))
-    tasks = panels_of(ds, share, "task", f"no shares of kinds by {words}")
-    ds = ds.assign_coords({dimension: [f"{step:g}" for step in ds[dimension].values]})
-    steps = looks.steps(dimension, ds[dimension].values.tolist(), words)
-    table, axis = valued(ds, share), LayerAxis.of(ds)
-    figure = looks.grid(table, axis, steps, tasks, KINDS, share_y="col")
+    ds = looks.trusted(ds)
+    table = valued(ds, "threshold_share")
+    table["threshold"] = table["threshold"].map("{:g}".format)
+    steps = looks.steps("threshold", [f"{step:g}" for step in ds["threshold"].values], "threshold")
+    return sweep(ds, table, steps, "threshold", f"{looks.BANDS}; columns differ in scale")
+
+
+def language_counts(ds: Dataset, most: int) -> Figure:
+    """Share of each kind (columns) in each task (rows), two lines per number of languages.
+
+    Args:
+        ds: ``random_languages_share(task, languages, layer, kind)``, the mean over random sets of
+            languages, with ``_lowest`` and ``_highest`` of them; ``language_count_share`` of the
+            same dimensions, among the first languages; ``items(task)``.
+        most: number of tasks, from the first, that are drawn.
+    """
+    ds = ds.isel(task=slice(most))
+    ends = {f"{RANDOM}_lowest": f"{RANDOM}_low", f"{RANDOM}_highest": f"{RANDOM}_high"}
+    random, first = valued(ds.rename(ends), RANDOM), valued(ds[[FIRST]], FIRST)
+    random["languages"] = random["languages"].map("{} random languages".format)
+    first["languages"] = first["languages"].map("the first {}".format)
+    shades = looks.steps("languages", ds["languages"].values.tolist(), "").values("color")
+    solid = {f"{n} random languages": Look(f"{n} random languages", shades[n]) for n in shades}
+    dashed = {f"the first {n}": Look(f"the first {n}", shades[n], DASHES[1]) for n in shades}
+    both, table = Series("languages", solid | dashed), pd.concat([random, first], ignore_index=True)
+    note = "bands: lowest and highest of the random sets; columns differ in scale"
+    return sweep(ds, table, both, "number of languages", note)
+
+
+def sweep(ds: Dataset, table: pd.DataFrame, steps: Series, words: str, note: str) -> Figure:
+    """Draw shares of each kind (columns) in each task (rows), one line per step of a sweep.
+
+    Args:
+        ds: the dataset, for tasks, layers and the title.
+        table: ``value``, ``low`` and ``high`` by ``task``, ``kind``, ``layer`` and step.
+        steps: the steps and their lines.
+        words: what the numbers are.
+        note: what bands are.
+    """
+    tasks = panels_of(ds, "kind_share", "task", f"no shares of kinds by {words}")
+    figure = looks.grid(table, LayerAxis.of(ds), steps, tasks, KINDS, share_y="col")
     sheets.as_shares(figure.axes, whole=False)
     for ax in figure.axes:
         ax.set_ylim(bottom=0)
-    note = f"{looks.BANDS}; columns differ in scale"
     return sheets.title(figure, ds, f"kinds by {words}", note)
-
-
-def swept(share: str, dimension: str, words: str, most: int | None = None) -> Drawing:
-    """The drawing of a sweep, and its finding."""
-    draw = partial(sweep, share=share, dimension=dimension, words=words)
-    begin = f"Change of shares with the {words}"
-    return Drawing(draw, partial(told, name=share, words=begin, along=dimension), most=most)
 
 
 FIGURES = {
@@ -114,8 +138,23 @@ FIGURES = {
     "figure_06_dead": Drawing(
         dead, partial(told, name="dead", words="Share of the non-activated that no token activates")
     ),
-    "figure_19_language_count": swept(
-        "language_count_share", "languages", "number of languages", most=2
+    "figure_19_language_count": Drawing(
+        language_counts,
+        partial(
+            told,
+            name=RANDOM,
+            words="Change of shares with the number of random languages",
+            along="languages",
+        ),
+        most=2,
     ),
-    "figure_22_threshold": swept("threshold_share", "threshold", "threshold"),
+    "figure_22_threshold": Drawing(
+        thresholds,
+        partial(
+            told,
+            name="threshold_share",
+            words="Change of shares with the threshold",
+            along="threshold",
+        ),
+    ),
 }

@@ -30,14 +30,14 @@ def compute(inputs: InterventionsInputs, settings: InterventionsSettings) -> xr.
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Accuracy, chance, and log-probability of gold, by task, variant and language."""
-    accuracy, log_probability = (
+    accuracy, log_probability, per_token = (
         with_bounds(quantity, f"{quantity}_difference", f"{quantity}_excess")
-        for quantity in ("accuracy", "log_probability")
+        for quantity in ("accuracy", "log_probability", "log_probability_per_token")
     )
     judged = ["items", "excluded", "facts"]
     numbers = ["exact_accuracy", "neurons", "chance"]
     tests = ["log_probability_excess_p_value", "fewest_facts"]
     return {
         "accuracy": tidy(data[[*accuracy, *numbers, *judged]]),
-        "log_probability": tidy(data[[*log_probability, *tests, *judged]]),
+        "log_probability": tidy(data[[*log_probability, *per_token, *tests, *judged]]),
     }

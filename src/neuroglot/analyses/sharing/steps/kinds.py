@@ -15,6 +15,7 @@ from neuroglot.analyses.sharing.measures.kind_shares import (
 )
 from neuroglot.analyses.sharing.measures.kinds import (
     KIND,
+    Bits,
     KindBits,
     kinds,
     nested_kinds,
@@ -29,9 +30,11 @@ from neuroglot.analyses.sharing.prompts import Prompts, open_prompts, signs
 from neuroglot.analyses.sharing.settings import KindsInputs, KindsSettings
 from neuroglot.measures.axes import along
 from neuroglot.measures.bootstrap import with_bounds
+from neuroglot.provenance import digest
 from neuroglot.tables import tidy
 
 SPECIFIC = "specific"
+RANDOM = [f"random_languages_share{end}" for end in ("", "_lowest", "_highest")]
 REPEATING = (
     "repeating",
     "repeating_null",
@@ -43,7 +46,7 @@ REPEATING = (
 VARIABLES: Mapping[str, str] = {
     "kind": KIND,
     "threshold": "activation above which a neuron is active",
-    "languages": "number of languages, from the first, by which kinds are told apart",
+    "languages": "number of languages by which kinds are told apart",
     "kind_share": "share of the layer's neurons that are of the kind at the end of the prompt, "
     "mean over items",
     "overlap": "share of the layer's neurons that are of the kind in every item",
@@ -53,8 +56,12 @@ VARIABLES: Mapping[str, str] = {
     "mean over items",
     "threshold_share": "share of the layer's neurons that are of the kind under another threshold, "
     "mean over items",
-    "language_count_share": "share of the layer's neurons that are of the kind among fewer "
-    "languages, mean over items",
+    "language_count_share": "share of the layer's neurons that are of the kind among so many "
+    "languages, the first in order, mean over items",
+    "random_languages_share": "share of the layer's neurons that are of the kind among so many "
+    "languages, mean over items and over random sets of languages",
+    "random_languages_share_lowest": "the lowest share of these sets",
+    "random_languages_share_highest": "the highest share of these sets",
     "items": "items of the task, all of which are counted",
     "repeating": "neurons of the layer that are specific to the same language in more than half of "
     "the items",
@@ -110,6 +117,7 @@ def _block(prompts: Prompts, layers: slice, settings: KindsSettings) -> xr.Datas
             SPECIFIC: specific_items(active, of_block.specific, neurons, max(prompts.neurons)),
             **_sweep("threshold_share", of_thresholds, thresholds),
             **_sweep("language_count_share", of_counts.values(), languages),
+            **_random_languages(active, neurons, languages, settings.language_subsets),
         }
     )
 
@@ -125,12 +133,36 @@ def _sweep(name: str, swept: Iterable[KindBits], axis: xr.Variable) -> xr.Datase
     return xr.concat(shares, axis)
 
 
+def _random_languages(
+    active: Mapping[str, Bits], neurons: int, counts: xr.Variable, subsets: int
+) -> dict[str, xr.DataArray]:
+    """Average the shares of kinds over random sets of languages, and give their range.
+
+    The languages are shuffled ``subsets`` times, by their ids alone, and the first of each order
+    are a random set. So sets do not depend on how the languages are listed.
+    """
+
+    def of_order(subset: int) -> xr.DataArray:
+        order = sorted(active, key=lambda language: digest([subset, language]))
+        nested = nested_kinds(
+            (active[language] for language in order), neurons, counts.values.tolist()
+        )
+        return xr.concat([kind_shares(bits)[0] for _, bits in nested], counts)
+
+    shares = xr.concat([of_order(subset) for subset in range(subsets)], "subset")
+    statistics = shares.mean, shares.min, shares.max
+    return {
+        name: statistic("subset", keep_attrs=True)
+        for name, statistic in zip(RANDOM, statistics, strict=True)
+    }
+
+
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Shares of kinds by layer, in all items, and by sweep; active, dead and repeating neurons."""
     return {
         "kinds": tidy(data[[*with_bounds("kind_share"), "overlap"]]),
         "active": tidy(data[with_bounds("active_share", "dead")]),
         "kinds_by_threshold": tidy(data[with_bounds("threshold_share")]),
-        "kinds_by_languages": tidy(data[with_bounds("language_count_share")]),
+        "kinds_by_languages": tidy(data[[*with_bounds("language_count_share"), *RANDOM]]),
         "specific_repeating": tidy(data[[*REPEATING, "items"]]),
     }
