@@ -839,13 +839,39 @@ def test_neurons_are_edited_and_drawn_within_their_layers(place: Place) -> None:
         items=items,
         work=place.work("answers"),
     )
-    counts = answers.compute(inputs, settings)["neurons"]
+    data = answers.compute(inputs, settings)
+    counts = data["neurons"]
     gates = place.rows("facts", "prompts", "gate")
-    number = [sum(own[layer] > 0 for own in gates.values()) for layer in range(len(WIDTHS))]
+    fired = {
+        language: [rows[layer] > 0 for layer in range(len(WIDTHS))]
+        for language, rows in gates.items()
+    }
+    number = [sum(layers[layer] for layers in fired.values()) for layer in range(len(WIDTHS))]
     for kind, languages in {"all_shared": 3, "specific": 1}.items():
-        expected = sum((one == languages).sum(1) for one in number).mean()
-        for variant in (f"without_{kind}", f"random_{kind}"):
-            np.testing.assert_allclose(counts.sel(variant=variant), expected, rtol=1e-12)
+        for language, layers in fired.items():
+            chosen = [(n == languages) & here for n, here in zip(number, layers, strict=True)]
+            others = [~mine for mine in chosen]
+            active = [here & ~mine for here, mine in zip(layers, chosen, strict=True)]
+            of_language = counts.sel(language=language)
+            assert of_language.sel(variant=f"without_{kind}") == pytest.approx(sizes(chosen))
+            for done, pool in {"random": others, "active": active}.items():
+                fewer = [
+                    np.minimum(mine.sum(1), rest.sum(1))
+                    for mine, rest in zip(chosen, pool, strict=True)
+                ]
+                found = of_language.sel(variant=f"{done}_{kind}")
+                assert found == pytest.approx(sum(fewer).mean())
+            paired = of_language.sel(variant=f"matched_{kind}")
+            assert paired == of_language.sel(variant=f"partner_{kind}")
+            assert paired <= of_language.sel(variant=f"without_{kind}")
+    shares = data[["matched_share", "matched_contribution"]].to_array()
+    assert ((shares.dropna("language") >= 0) & (shares.dropna("language") <= 1)).all()
+    assert (counts.sel(variant="converted_both") >= counts.sel(variant="inactive_both")).all()
+
+
+def sizes(masks: list[np.ndarray]) -> float:
+    """Number of neurons over all layers, mean over items."""
+    return float(sum(mask.sum(1) for mask in masks).mean())
 
 
 # --- lexicon --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Answers with edited neurons, and how they differ from those with random neurons edited."""
+"""Answers with edited neurons, and how they differ from those with other neurons edited."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,14 +30,28 @@ OTHERS = {
     BASELINE: Look("model as it is", "#000000", marker="X"),
 }
 MATCH = Look("its exact matches", "#000000", marker="X", filled=False)
-RANDOM = Look("as many random neurons", "#777777", filled=False)
+HOLLOW = {
+    LEVEL: Look("above: as many random neurons", "#777777", filled=False),
+    EXCESS: Look("below: less neurons of like contribution", "#777777", filled=False),
+}
+AGAINST = {
+    "activity": "as many others that are as active",
+    "naive": "as many random ones",
+}
+"""The control of filled points in the lower row: the first of these that there is."""
 STAR = Look("interval leaves out zero", "#777777", marker="*")
 SCORINGS = {"rank": "first token ranked", "string": "answers ranked", "exact": "exact match"}
 
 
 @dataclass(frozen=True)
 class Change:
-    """One change to the neurons and its random control, named as the dataset's variants."""
+    """One change to the neurons and its naive control, named as the dataset's variants.
+
+    Attributes:
+        variant: the change.
+        control: the same with random neurons; "" if none is drawn.
+        look: how it is drawn.
+    """
 
     variant: str
     control: str
@@ -57,15 +71,15 @@ def of_log_probability(changes: Sequence[Change], subject: str) -> Drawing:
 
 
 def accuracy(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
-    """Accuracy by language with changes (above), and less that of their controls (below).
+    """Accuracy by language with changes (above), and less those of their controls (below).
 
     Tasks of fewer than ``FEW`` items are drawn in numbers of items, without intervals.
 
     Args:
-        ds: ``accuracy(task, variant, language)`` and ``accuracy_excess``, the difference between a
-            variant and its control, both with ``_low`` and ``_high``; ``exact_accuracy`` and
-            ``neurons`` of the same dimensions; ``items(task, language)`` and ``chance``; coordinate
-            ``scoring(task)``.
+        ds: ``accuracy(task, variant, language)`` and ``accuracy_excess(control, …)``, the
+            difference between a variant and a control, both with ``_low`` and ``_high``;
+            ``exact_accuracy`` and ``neurons`` of the same dimensions; ``items(task, language)`` and
+            ``chance``; coordinate ``scoring(task)``.
         changes: what is drawn.
         subject: words for the changes in the title.
     """
@@ -86,7 +100,7 @@ def accuracy(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
     for (row, task), ax in panels.items():
         most = size[task] if size[task] < FEW else 1
         ends = np.array([-0.04, 1.04] if row == LEVEL else [-reach, reach])
-        what = "right answers" if row == LEVEL else "less those with random"
+        what = "right answers" if row == LEVEL else "less those of the control"
         if most == 1:
             sheets.as_shares([ax], "x", whole=False)
             ax.set_xlabel(f"{what}\n(share of items)")
@@ -98,11 +112,11 @@ def accuracy(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
 
 
 def log_probability(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
-    """Change of the right answer's log probability (above), and less the controls' (below).
+    """Change of the right answer's log probability (above), and less those of controls (below).
 
     Args:
         ds: ``log_probability_difference(task, variant, language)``, from the model as it is, and
-            ``log_probability_excess``, from the variant's control, both in nats with ``_low`` and
+            ``log_probability_excess(control, …)``, from a control, both in nats with ``_low`` and
             ``_high``; ``neurons`` of the same dimensions; ``items(task, language)``.
         changes: what is drawn.
         subject: words for the changes in the title.
@@ -118,7 +132,8 @@ def log_probability(ds: Dataset, changes: Sequence[Change], subject: str) -> Fig
     subject = f"log probability of the right answer {subject}"
     figure, panels = grid(ds, table, changes, tasks, subject)
     for (row, _), ax in panels.items():
-        ax.set_xlabel("change of ln p\n(nats)" if row == LEVEL else "less that with random\n(nats)")
+        what = "change of ln p" if row == LEVEL else "less that of the control"
+        ax.set_xlabel(f"{what}\n(nats)")
         ax.set_xlim(low - room, high + room)
     return figure
 
@@ -127,27 +142,35 @@ def compared(ds: Dataset, level: str, excess: str, changes: Sequence[Change]) ->
     """Make the table of levels and of their differences from the controls.
 
     Args:
-        ds: ``level(task, variant, language)`` and ``excess``, with ``_low`` and ``_high``, and
-            ``items(task, language)``.
+        ds: ``level(task, variant, language)`` and ``excess(control, …)``, with ``_low`` and
+            ``_high``, and ``items(task, language)``.
         level: name of the variable in the upper row of panels.
         excess: name of the variable in the lower row.
         changes: variants with their controls; other edits are left out.
 
     Returns:
         ``task``, ``language``, ``value``, ``low``, ``high`` and ``items``; ``row``; ``change``, the
-        variant, also of its control; ``hollow``, whether of the control; ``star``, 1 where the
-        interval of a difference leaves out zero and items are not few, or else NaN.
+        variant, also of its control; ``hollow``, whether of the random control or, in the lower
+        row, compared by contribution; ``star``, 1 where the interval of a difference leaves out
+        zero and items are not few, or else NaN.
     """
     filled = [*(change.variant for change in changes), *OTHERS]
     hollow = {change.control: change.variant for change in changes} | {EXACT: BASELINE}
-    parts = [valued(ds, level).assign(row=LEVEL), valued(ds, excess).assign(row=EXCESS)]
+    differences = valued(ds, excess)
+    drawn = differences["control"].isin([against(ds), "contribution"])
+    parts = [valued(ds, level).assign(row=LEVEL), differences[drawn].assign(row=EXCESS)]
     table = pd.concat(parts, ignore_index=True).merge(tidy(ds[["items"]]))
     table["change"] = table["variant"].map(dict(zip(filled, filled, strict=True)) | hollow)
-    table["hollow"] = table["variant"].isin(hollow)
+    table["hollow"] = table["variant"].isin(hollow) | (table["control"] == "contribution")
     # A control's interval would hide that of the change; one over few items says little.
     table.loc[table["hollow"] | (table["items"] < FEW), ["low", "high"]] = np.nan
     star = (table["row"] == EXCESS) & apart(table)
     return table.assign(star=np.where(star, 1.0, np.nan)).dropna(subset="change")
+
+
+def against(ds: Dataset) -> str:
+    """The control that filled points of the lower row are compared with."""
+    return next(control for control in AGAINST if control in ds["control"].values)
 
 
 def apart(table: DataFrame) -> "pd.Series[bool]":
@@ -176,9 +199,10 @@ def grid(
     drawn = looks.only(table["change"]).labelled(
         lambda variant, label: f"{label} ({neurons[variant]})" if variant in neurons else label
     )
+    of_changes = table["hollow"] & table["change"].isin([*neurons])
     marks = {
         EXACT: (MATCH, (table["variant"] == EXACT).any()),
-        "random": (RANDOM, LEVEL in rows),
+        **{row: (look, (of_changes & (table["row"] == row)).any()) for row, look in HOLLOW.items()},
         "star": (STAR, table["star"].notna().any()),
     }
     shown = {name: look for name, (look, is_drawn) in marks.items() if is_drawn}
@@ -206,6 +230,7 @@ def grid(
 def finding(ds: Dataset, changes: Sequence[Change], name: str, factor: float, unit: str) -> str:
     """Tell each change's median difference from its control, over languages and tasks."""
     table = valued(ds, f"{name}_excess").merge(tidy(ds[["items"]]))
+    table = table[table["control"] == against(ds)]
     if table.empty:
         return ""
     told = table[(table["items"] >= FEWEST) & table["variant"].isin([c.variant for c in changes])]
@@ -218,7 +243,7 @@ def finding(ds: Dataset, changes: Sequence[Change], name: str, factor: float, un
         clear = f"{apart(of_change).sum()} of {len(of_change)}"
         parts.append(f"{median} {change.look.label} ({clear})")
     return (
-        f"{name.replace('_', ' ').capitalize()} less that with as many random neurons, in {unit}, "
+        f"{name.replace('_', ' ').capitalize()} less that with {AGAINST[against(ds)]}, in {unit}, "
         "median over tasks and languages (and in how many the 95 % interval leaves out zero): "
         f"{', '.join(parts)}."
     )

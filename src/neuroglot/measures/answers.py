@@ -1,6 +1,6 @@
 """Accuracy and log-probability of answers under edits: means over facts, intervals and tests."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import xarray as xr
 
@@ -15,12 +15,15 @@ ANSWERS: Mapping[str, str] = {
     "accuracy": "share of the judged facts that are answered right; of a fact asked in several "
     "wordings, the share of these",
     "accuracy_difference": "change of accuracy from the model as it is, mean over judged facts",
-    "accuracy_excess": "accuracy less that with as many random neurons, mean over judged facts",
+    "accuracy_excess": "accuracy less that with a control, mean over judged facts",
+    "control": "other neurons that get the same edit: naive, as many random ones; activity, as "
+    "many that are as active in the item and language; contribution, partners that contribute as "
+    "much, of the part of the neurons that has partners",
     "log_probability": "log-probability of the right answer, mean over judged facts",
     "log_probability_difference": "change of the right answer's log-probability from the model as "
     "it is, mean over judged facts",
-    "log_probability_excess": "log-probability of the right answer less that with as many random "
-    "neurons, mean over judged facts",
+    "log_probability_excess": "log-probability of the right answer less that with a control, mean "
+    "over judged facts",
     "log_probability_excess_p_value": "probability that any language would reach its excess if "
     "none had one: sign flips of facts, adjusted for all languages by step-down maxT",
     "log_probability_per_token": "log-probability of the right answer over its number of tokens, "
@@ -28,7 +31,7 @@ ANSWERS: Mapping[str, str] = {
     "log_probability_per_token_difference": "change of the right answer's log-probability per "
     "token from the model as it is, mean over judged facts",
     "log_probability_per_token_excess": "log-probability per token of the right answer less that "
-    "with as many random neurons, mean over judged facts",
+    "with a control, mean over judged facts",
     "exact_accuracy": "share of the judged facts whose right answer would be written word for word",
     "neurons": "neurons that are edited, mean over judged facts",
     "chance": "accuracy that needs no knowledge: that of guesses among the candidates, or that of "
@@ -41,9 +44,27 @@ ANSWERS: Mapping[str, str] = {
 """Descriptions of the variables of ``answer_statistics``."""
 
 
-def control(variant: str) -> str:
-    """Name a variant's control: ``random_x`` for ``without_x``, ``random_y`` for another ``y``."""
-    return f"random_{variant.removeprefix('without_')}"
+CONTROLS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "naive": {"without": ("without", "random")},
+    "activity": {"without": ("without", "active"), "converted": ("converted", "inactive")},
+    "contribution": {"without": ("matched", "partner")},
+}
+"""By control and what is done to neurons: the beginnings of the names of the two variants that are
+compared. ``naive``: as many random neurons. ``activity``: as many that are active, or to be
+converted inactive, in the same item and language. ``contribution``: the part of the neurons that
+has partners, and these."""
+
+
+def compared_variants(variants: Collection[str]) -> dict[str, dict[str, tuple[str, str]]]:
+    """Find what each variant is compared with: two variants by control and variant."""
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    for control, pairs in CONTROLS.items():
+        for variant in variants:
+            done, _, chosen = variant.partition("_")
+            pair = [f"{name}_{chosen}" for name in pairs.get(done, ())]
+            if pair and set(pair) <= set(variants):
+                found.setdefault(control, {})[variant] = (pair[0], pair[1])
+    return found
 
 
 def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
@@ -53,11 +74,11 @@ def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
     Accuracies have Wilson's intervals, mean log-probabilities those of the bootstrap.
 
     ``accuracy`` and both ``log_probability`` each have a ``…_difference`` from the variant
-    ``baseline`` and a ``…_excess`` over the variant's ``control`` (NaN without a control). These
+    ``baseline`` and a ``…_excess`` over each of its ``CONTROLS`` (NaN where it has none). These
     are means of each fact's difference between two variants, which are judged on the same facts.
     So a fact's difficulty, which is the same in both variants, does not widen the interval, which
-    is that of the sign-flip test. The languages of one variant are a family of tests; they share
-    the facts.
+    is that of the sign-flip test. The languages of one variant and control are a family of tests;
+    they share the facts.
 
     Args:
         by_item: [variant, language, item]: ``correct`` (0 or 1; for a control the mean of its
@@ -70,10 +91,10 @@ def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
 
     Returns:
         [variant, language]: ``accuracy``, ``log_probability`` and ``log_probability_per_token``,
-        the two comparisons of each, ``…_low`` and ``…_high`` of all nine,
-        ``log_probability_excess_p_value``, ``exact_accuracy`` and ``neurons``; [language]:
-        ``chance``, the numbers of judged ``items``, of ``excluded`` items and of judged ``facts``,
-        and ``fewest_facts``.
+        the two comparisons of each (``…_excess`` also by ``control``), ``…_low`` and ``…_high`` of
+        all nine, ``log_probability_excess_p_value``, ``exact_accuracy`` and ``neurons``;
+        [language]: ``chance``, the numbers of judged ``items``, of ``excluded`` items and of judged
+        ``facts``, and ``fewest_facts``.
     """
     judged = by_item["guess"].notnull().sum("item")
     by_fact = by_item.groupby("fact").mean().rename(fact="item").drop_vars("item")
@@ -100,6 +121,18 @@ def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
     return xr.Dataset(variables)
 
 
+def by_control(data: xr.Dataset) -> xr.Dataset:
+    """Make one variable for each control, ``…_excess_{control}``, for tables."""
+    compared = {str(name): values for name, values in data.items() if "control" in values.dims}
+    return data.drop_dims("control").assign(
+        {
+            name.replace("_excess", f"_excess_{control}"): values.sel(control=control, drop=True)
+            for name, values in compared.items()
+            for control in data["control"].values
+        }
+    )
+
+
 def _compared(name: str, values: xr.DataArray, units: str) -> dict[str, xr.DataArray]:
     """Mean differences of ``values(variant, language, item)`` from both references."""
     difference = values - values.sel(variant=BASELINE, drop=True)
@@ -110,6 +143,14 @@ def _compared(name: str, values: xr.DataArray, units: str) -> dict[str, xr.DataA
 
 
 def _excess(values: xr.DataArray) -> xr.DataArray:
-    """Subtract the values of each variant's control, NaN without a control."""
-    controls = values.reindex(variant=[control(str(one)) for one in values["variant"].values])
-    return values - controls.assign_coords(variant=values["variant"])
+    """Subtract the values of each variant's controls, [control, …]; NaN without a control."""
+    variants = [str(variant) for variant in values["variant"].values]
+    by_control = []
+    compared = compared_variants(variants)
+    for pairs in compared.values():
+        chosen, others = (
+            values.sel(variant=[pair[end] for pair in pairs.values()]) for end in (0, 1)
+        )
+        excess = chosen.assign_coords(variant=[*pairs]) - others.assign_coords(variant=[*pairs])
+        by_control.append(excess.reindex(variant=variants))
+    return xr.concat(by_control, xr.Variable("control", [*compared]), coords="minimal")

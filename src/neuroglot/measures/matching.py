@@ -1,10 +1,11 @@
 """Matched controls: other neurons that could have mattered as much as the chosen ones.
 
-Both get the same edit. *Active-matched* neurons are active under the same condition, and
-*contribution-matched* neurons contribute as much to the FFN's output. A control is never filled up
-with chosen neurons: where there are too few like them, it has fewer.
+Both get the same edit. *Active-matched* neurons are drawn from those that are active under the same
+condition, and *contribution-matched* neurons contribute as much to the FFN's output. A control is
+never filled up with chosen neurons: where there are too few like them, it has fewer.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -49,21 +50,23 @@ def as_many(pool: Mask, count: NDArray[np.integer], generator: np.random.Generat
     return drawn
 
 
-def active_matched(chosen: Mask, active: Mask, generator: np.random.Generator) -> Mask:
-    """Draw as many other active neurons of each row as it has active chosen ones.
-
-    The comparison tells whether the chosen neurons matter more than others that fire.
+def drawn_like(
+    chosen: Mask, pool: Mask, seed: int, items: Iterable[int] | NDArray[np.integer]
+) -> Mask:
+    """Draw as many neurons of each item and layer from a pool as are chosen there.
 
     Args:
-        chosen: the chosen neurons, bool [..., neuron].
-        active: neurons that are active under the condition of the comparison, such as one item in
-            one language, bool [..., neuron].
-        generator: random generator.
-
-    Returns:
-        bool [..., neuron].
+        chosen: the chosen neurons, bool [item, layer, neuron].
+        pool: neurons to draw from, bool [item, layer, neuron], or for all items [layer, neuron].
+        seed: seed of the draws.
+        items: the items' numbers. An item's draw depends only on the seed and its number, not on
+            the other items of a batch.
     """
-    return as_many(active & ~chosen, (chosen & active).sum(axis=-1), generator)
+    drawn = np.zeros_like(chosen)
+    pools = np.broadcast_to(pool, chosen.shape)
+    for item, of_item, draw, here in zip(items, chosen, drawn, pools, strict=True):
+        draw[:] = as_many(here, of_item.sum(axis=-1), np.random.default_rng([seed, item]))
+    return drawn
 
 
 def contribution_matched(
@@ -93,26 +96,6 @@ def contribution_matched(
         paired[row][contributing[mine][first]] = True
         control[row][contributing[~mine][second]] = True
     return Pairs(paired, control)
-
-
-def matched_share(
-    matched: Mask, chosen: Mask, weight: NDArray[np.float64] | None = None
-) -> NDArray[np.float64]:
-    """Compute the share of the chosen neurons that have a partner, over all layers.
-
-    Args:
-        matched: ``Pairs.chosen``, bool [..., layer, neuron].
-        chosen: the chosen neurons, bool [..., layer, neuron].
-        weight: what each neuron counts, such as its contribution, [..., layer, neuron]; None
-            counts neurons.
-
-    Returns:
-        [...]; NaN where nothing is chosen.
-    """
-    weight = np.ones(chosen.shape) if weight is None else weight
-    part, whole = ((mask * weight).sum(axis=(-2, -1)) for mask in (matched & chosen, chosen))
-    share: NDArray[np.float64] = part / np.where(whole > 0, whole, np.nan)
-    return share
 
 
 def _closest_pairs(

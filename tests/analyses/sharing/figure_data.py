@@ -19,10 +19,12 @@ CHANGES = {
     "without_all_shared": "random_all_shared",
     "without_partial_shared": "random_partial_shared",
     "without_specific": "random_specific",
-    "converted_specific": "random_converted_specific",
-    "converted_partial_shared": "random_converted_partial_shared",
-    "converted_both": "random_converted_both",
+    "converted_specific": "inactive_specific",
+    "converted_partial_shared": "inactive_partial_shared",
+    "converted_both": "inactive_both",
 }
+EXCESS = {"naive": 0.9, "activity": 1.0, "contribution": 0.6}
+"""The differences from each control, as parts of those from the drawn one."""
 VARIANTS = ("baseline", *CHANGES, *CHANGES.values())
 NEURONS = 2048
 
@@ -206,7 +208,9 @@ def interventions(languages: int = 10, stacks: dict[str, int] | None = None) -> 
         excess = ds[name].sel(variant=list(CHANGES))
         control = ds[name].sel(variant=list(CHANGES.values())).assign_coords(variant=list(CHANGES))
         excess = (excess - control).reindex(variant=list(VARIANTS))
-        ds[name.removesuffix("_difference") + "_excess"] = excess
+        part = xr.DataArray(list(EXCESS.values()), {"control": list(EXCESS)}, ["control"])
+        lone = excess["variant"].str.startswith("converted") & (part["control"] != "activity")
+        ds[name.removesuffix("_difference") + "_excess"] = (part * excess).where(~lone)
     ends = {"_low": -0.06, "_high": 0.06}
     names = [name for name in ds if str(name).startswith(("accuracy", "log"))]
     return ds.assign({f"{n}{end}": ds[n] + by for n in names for end, by in ends.items()})
@@ -234,10 +238,12 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
         case "tables_02_05_06_accuracy" | "table_03_converted":
             few = ds["items"].max("language") < 20
             part = ds[["accuracy", "accuracy_excess"]].sel(variant=variants)
+            part = part.sel(control=["activity", "contribution"])
             return numbers(*(part * ds["items"].where(few, 1)).values())
         case "log_probability_without" | "log_probability_converted":
             names = ["log_probability_difference", "log_probability_excess"]
-            return numbers(*ds[names].sel(variant=variants).values())
+            part = ds[names].sel(variant=variants, control=["activity", "contribution"])
+            return numbers(*part.values())
         case "figures_02_04_11_18_kinds":
             return numbers(ds["kind_share"], ds["active_share"].mean("language"))
         case "figure_05_behaviour_repeating":

@@ -40,6 +40,7 @@ def test_stars_and_intervals_where_items_are_many(quantity: str) -> None:
     low, high = (
         data[f"{quantity}_excess{end}"]
         .sel(variant=[change.variant for change in interventions.WITHOUT])
+        .sel(control="activity")
         .where(data["items"] >= answers.FEW)
         for end in ("_low", "_high")
     )

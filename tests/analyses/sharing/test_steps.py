@@ -17,6 +17,7 @@ from neuroglot.analyses.base import LanguageFacts, Run, Scope
 from neuroglot.analyses.sharing import SHARING
 from neuroglot.analyses.sharing.measures.kind_shares import kind_shares
 from neuroglot.analyses.sharing.measures.kinds import kinds, pack
+from neuroglot.analyses.sharing.pairs import KindPairs
 from neuroglot.analyses.sharing.settings import (
     ComparisonInputs,
     ComparisonSettings,
@@ -139,38 +140,43 @@ def test_each_question_is_edited_in_its_own_neurons():
         language: [SimpleNamespace(judgeable=lambda _, this=bool(one): this) for one in own]
         for language, own in zip(("en", "de", "fr"), judgeable, strict=True)
     }
-    asked = answers._Asked("facts", "rank", questions, kinds(active, 11), active, widths)
+    paired = np.random.default_rng(1).random((2, 3, 4, 2, 11)) < 0.3
+    bits = tuple(np.packbits(paired, axis=-1, bitorder="little"))
+    pairs = dict.fromkeys(answers.WITHOUT, KindPairs(bits, np.ones((3, 4)), np.ones((3, 4))))
+    asked = answers._Asked("facts", "rank", questions, kinds(active, 11), active, widths, pairs)
     variants = list(asked.variants(0.3, seeds=2))
     names = [name for name, _ in variants]
     assert set(names) == set(VARIANTS)
-    assert all(names.count(name) == 1 + name.startswith("random") for name in names)
+    assert all(names.count(name) == 1 + name.startswith(answers.POOLS) for name in names)
 
     places = np.array([1, 8, 4, 0, 9])
     languages, items = np.argwhere(judgeable)[places].T
     speakers = on.sum(0)[items]
+    spoken, there = on[languages, items], np.arange(11) < np.array(widths)[:, None]
     of_kind = {
         "all_shared": speakers == 3,
         "partial_shared": speakers == 2,
         "specific": speakers == 1,
-    }
-    silent = ~on[languages, items]
-    expected = {f"without_{kind}": mask for kind, mask in of_kind.items()} | {
-        "converted_specific": of_kind["specific"] & silent,
-        "converted_partial_shared": of_kind["partial_shared"] & silent,
-        "converted_both": (of_kind["specific"] | of_kind["partial_shared"]) & silent,
+        "both": (speakers == 1) | (speakers == 2),
     }
     drawn: dict[str, list[bytes]] = {}
-    for name, variant in variants[1:]:
+    for variant_name, variant in variants[1:]:
+        done, _, name = variant_name.partition("_")
         [edit] = variant(places)
-        assert (edit.operation, edit.value) == ("set", 0.3 if "converted" in name else 0.0), name
-        if not name.startswith("random_"):
-            np.testing.assert_array_equal(edit.neurons, expected[name], name)
-            continue
-        name = name.removeprefix("random_")
-        own = expected.get(name, expected.get(f"without_{name}"))
-        np.testing.assert_array_equal(edit.neurons.sum(-1), own.sum(-1), name)
-        assert not edit.neurons[:, 1, 6:].any(), name
-        drawn.setdefault(name, []).append(edit.neurons.tobytes())
+        converted = done in ("converted", "inactive")
+        assert (edit.operation, edit.value) == ("set", 0.3 if converted else 0.0), variant_name
+        chosen = of_kind[name] & (~spoken if converted else spoken)
+        if done in ("without", "converted"):
+            np.testing.assert_array_equal(edit.neurons, chosen, variant_name)
+        elif done in answers.PAIRED:
+            expected = paired[answers.PAIRED.index(done)][languages, items]
+            np.testing.assert_array_equal(edit.neurons, expected, variant_name)
+        else:
+            pool = {"random": there, "active": spoken, "inactive": ~spoken & there}[done] & ~chosen
+            assert not (edit.neurons & ~pool).any(), variant_name
+            as_many = np.minimum(chosen.sum(-1), pool.sum(-1))
+            np.testing.assert_array_equal(edit.neurons.sum(-1), as_many, variant_name)
+            drawn.setdefault(variant_name, []).append(edit.neurons.tobytes())
     assert all(first != second for first, second in drawn.values()), "a seed is a draw"
 
 
@@ -255,7 +261,10 @@ def test_models_of_other_depths_stand_beside_each_other(tmp_path: Path):
 def test_answers_of_tasks_stand_beside_each_other(tmp_path: Path):
     languages = {"nli": ["en", "de"], "facts": ["en", "de", "fr"]}
     scoring = {"nli": "string", "facts": "rank"}
-    values = {task: np.random.default_rng(i).random((13, 3)) for i, task in enumerate(scoring)}
+    sizes = len(VARIANTS), 3
+    values = {task: np.random.default_rng(i).random(sizes) for i, task in enumerate(scoring)}
+        task: np.random.default_rng(i).random((len(VARIANTS), 3)) for i, task in enumerate(scoring)
+    }
     paths = {}
     for task in ("facts", "nli"):
         own = values[task][:, : len(languages[task])]

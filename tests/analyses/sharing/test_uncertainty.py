@@ -19,8 +19,9 @@ from neuroglot.analyses.sharing.measures.maxima import (
     maximum_interval,
     resampled_maxima,
 )
+from neuroglot.analyses.sharing.steps.answers import unmatched_left_out
 from neuroglot.capture.questions import Question
-from neuroglot.measures.answers import answer_statistics, control
+from neuroglot.measures.answers import answer_statistics, by_control, compared_variants
 from neuroglot.measures.bootstrap import expanded_percentiles, resample_weights, with_bounds
 from neuroglot.measures.significance import (
     difference_interval,
@@ -213,7 +214,7 @@ def test_differences_are_of_the_same_items():
             else:
                 assert one["log_probability_excess"].sel(variant=variant).isnull()
             for name, by_item in pairs.items():
-                shown = one.sel(variant=variant)
+                shown = one.sel(variant=variant).squeeze("control")
                 ends = difference_interval(xr.DataArray(by_item, dims="item"))
                 expected = [np.nanmean(by_item), *ends]
                 names = with_bounds(f"log_probability_{name}")
@@ -273,7 +274,7 @@ def test_a_fact_asked_in_several_wordings_is_one_unit():
     p = once["log_probability_excess_p_value"]
     expected = step_down_p_value(excess, "language")
     assert (expected > difference_p_value(excess)).any()
-    np.testing.assert_array_equal(p.sel(variant="without_specific"), expected)
+    np.testing.assert_array_equal(p.sel(variant="without_specific", control="naive"), expected)
     assert p.drop_sel(variant="without_specific").isnull().all()
     elsewhere = once.reindex(language=["en", "de", "fr"])
     assert set(tidy(elsewhere)["language"]) == {"en", "de"}
@@ -288,9 +289,61 @@ def test_a_fact_asked_in_several_wordings_is_one_unit():
     xr.testing.assert_allclose(data[same], once[same], rtol=1e-12)
 
 
-def test_controls():
-    assert control("without_specific") == "random_specific"
-    assert control("converted_both") == "random_converted_both"
+def test_what_is_compared_with_what():
+    done = ("baseline", "without", "random", "active", "matched", "partner")
+    variants = [f"{one}_specific" for one in done] + ["converted_both", "inactive_both"]
+    found = compared_variants(variants)
+    assert found == {
+        "naive": {"without_specific": ("without_specific", "random_specific")},
+        "activity": {
+            "without_specific": ("without_specific", "active_specific"),
+            "converted_both": ("converted_both", "inactive_both"),
+        },
+        "contribution": {"without_specific": ("matched_specific", "partner_specific")},
+    }
+    # As for transfer neurons, which have no other controls.
+    assert list(compared_variants(["baseline", "without_type1", "random_type1"])) == ["naive"]
+
+
+def test_each_control_is_subtracted_from_its_own_variant():
+    variants = [f"{one}_specific" for one in ("without", "random", "active", "matched", "partner")]
+    variants = ["baseline", *variants, "converted_both", "inactive_both"]
+    questions = asked(8)
+    rows = np.arange(8.0)[:, None] ** 2 + np.zeros(len(questions.judged))
+    right = np.ones_like(rows)
+    found = {"correct": right, "exact": right, "log_probability": -rows, "neurons": right}
+    facts = [f"f{number}" for number in range(8)]
+    data = answer_statistics(questions.by_item(found, variants, facts), REPLICATES)
+    excess = data["log_probability_excess"].sel(language="en").to_series().dropna()
+    assert excess.to_dict() == {
+        ("naive", "without_specific"): 4 - 1,
+        ("activity", "without_specific"): 9 - 1,
+        ("activity", "converted_both"): 49 - 36,
+        ("contribution", "without_specific"): 25 - 16,
+    }
+    table = tidy(by_control(data))
+    assert {"log_probability_excess_naive_p_value", "accuracy_excess_activity_low"} <= {*table}
+    assert len(table) == len(variants) * 2
+
+
+def test_where_few_have_partners_no_like_neurons_exist():
+    shares = xr.DataArray([[0.9, 0.7]], dims=("variant", "language"))
+    excess = xr.DataArray(np.ones((2, 1, 2)), dims=("control", "variant", "language"))
+    data = xr.Dataset(
+        {
+            "accuracy_excess": excess,
+            "matched_share": shares,
+            "matched_contribution": shares[:, ::-1],
+        },
+        {"control": ["activity", "contribution"]},
+    )
+    told = unmatched_left_out(data)["accuracy_excess"]
+    assert told.sel(control="activity").values.tolist() == [[1, 1]]
+    assert np.isnan(told.sel(control="contribution")).all(), "one of the shares is too small"
+    enough = unmatched_left_out(
+        data.assign(matched_share=shares + 0.2, matched_contribution=shares + 0.2)
+    )
+    assert enough["accuracy_excess"].values.tolist() == [[[1, 1]], [[1, 1]]]
 
 
 def test_merged_reductions_keep_the_first_ones_order():

@@ -206,6 +206,7 @@ def tasks_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> 
     accuracy = rng.uniform(0.35, 0.6, (len(TASKS), 1, len(others))) * worse
     excess = accuracy - accuracy[:, [0, 3, 4, 3, 4]]
     excess[:, [0, 3, 4]] = np.nan
+    over = ("control", "task", "variant", "language")
     log_probability = -5 / accuracy
     difference = log_probability - log_probability[:, :1]
     dims, by_language = ("task", "variant", "language"), ("task", "language")
@@ -217,21 +218,22 @@ def tasks_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> 
             "accuracy_low": (dims, accuracy - 0.06),
             "accuracy_high": (dims, accuracy + 0.06),
             "exact_accuracy": (dims, accuracy / 3),
-            "accuracy_excess": (dims, excess),
-            "accuracy_excess_low": (dims, excess - 0.06),
-            "accuracy_excess_high": (dims, excess + 0.06),
+            "accuracy_excess": (over, (excess)[None]),
+            "accuracy_excess_low": (over, (excess - 0.06)[None]),
+            "accuracy_excess_high": (over, (excess + 0.06)[None]),
             "log_probability_difference": (dims, difference),
             "log_probability_difference_low": (dims, difference - 1.5),
             "log_probability_difference_high": (dims, difference + 1.5),
-            "log_probability_excess": (dims, 10 * excess),
-            "log_probability_excess_low": (dims, 10 * excess - 1.5),
-            "log_probability_excess_high": (dims, 10 * excess + 1.5),
+            "log_probability_excess": (over, (10 * excess)[None]),
+            "log_probability_excess_low": (over, (10 * excess - 1.5)[None]),
+            "log_probability_excess_high": (over, (10 * excess + 1.5)[None]),
             "neurons": (dims, np.broadcast_to(neurons, size).copy()),
             "items": (by_language, np.full((len(TASKS), len(others)), 120)),
             "excluded": (by_language, np.zeros((len(TASKS), len(others)), np.int64)),
             "chance": (by_language, np.broadcast_to(chance, (len(TASKS), len(others))).copy()),
         },
         {
+            "control": ["naive"],
             "task": list(TASKS),
             "variant": list(TASK_VARIANTS),
             "language": others,

@@ -11,7 +11,7 @@ LOOKS = {**KINDS.looks, "both": Look("specific and partial-shared", "#009E73", m
 
 
 def change(word: str, control: str, kind: str) -> Change:
-    """The change that is named after a kind of neurons, and its control."""
+    """The change that is named after a kind of neurons, and the control that is drawn above."""
     look = replace(LOOKS[kind], label=f"{word} {LOOKS[kind].label}")
     return Change(f"{word}_{kind}", f"{control}_{kind}", look)
 
@@ -20,7 +20,7 @@ WITHOUT = [
     change("without", "random", kind) for kind in ("all_shared", "partial_shared", "specific")
 ]
 CONVERTED = [
-    change("converted", "random_converted", kind) for kind in ("specific", "partial_shared", "both")
+    change("converted", "inactive", kind) for kind in ("specific", "partial_shared", "both")
 ]
 
 DEACTIVATED, MADE_ALL_SHARED = "without a kind of neurons", "with neurons made all-shared"

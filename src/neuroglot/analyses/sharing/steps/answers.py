@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from neuroglot.analyses.answers import Asked, Examiner, encoded
 from neuroglot.analyses.pieces import Piece, piece
-from neuroglot.analyses.sharing.measures.kinds import Bits, KindBits, convertible, kinds
+from neuroglot.analyses.sharing.measures.kinds import Bits, KindBits, convertible, kinds, unpack
+from neuroglot.analyses.sharing.pairs import KindPairs, matched_shares, pairs_of, value_norms
 from neuroglot.analyses.sharing.prompts import open_prompts, recorded_items
 from neuroglot.analyses.sharing.settings import AnswersInputs, AnswersSettings
 from neuroglot.capture.answers import Variant
 from neuroglot.measures.answers import ANSWERS, BASELINE, answer_statistics
-from neuroglot.measures.controls import random_like
+from neuroglot.measures.matching import LEAST_MATCHED, drawn_like
 from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
 from neuroglot.provenance import digest, fingerprint
@@ -28,18 +29,26 @@ CONVERTED = {
     "partial_shared": ("partial_shared",),
     "both": ("specific", "partial_shared"),
 }
+OF_WITHOUT = ("without", "random", "active", "matched", "partner")
+OF_CONVERTED = ("converted", "inactive")
+POOLS = ("random", "active", "inactive")
+"""What is done to random neurons, drawn from a pool of this name."""
+PAIRED = ("matched", "partner")
 VARIANTS = (
     BASELINE,
-    *(f"without_{kind}" for kind in WITHOUT),
-    *(f"random_{kind}" for kind in WITHOUT),
-    *(f"converted_{kinds}" for kinds in CONVERTED),
-    *(f"random_converted_{kinds}" for kinds in CONVERTED),
+    *(f"{done}_{kind}" for kind in WITHOUT for done in OF_WITHOUT),
+    *(f"{done}_{kinds}" for kinds in CONVERTED for done in OF_CONVERTED),
 )
 
 VARIABLES: Mapping[str, str] = {
     **ANSWERS,
-    "variant": "the model as it is, without a kind of neurons, with some converted, or the same "
-    "with as many random neurons",
+    "variant": "the model as it is; without a kind of neurons (without), as many random ones "
+    "(random), as many other active ones (active), the part of the kind that has partners "
+    "(matched) or the partners; with some neurons converted, or as many other inactive ones",
+    "matched_share": "share of the kind's active neurons that have a partner of like contribution, "
+    "mean over items",
+    "matched_contribution": "their share of the contribution of the kind's active neurons, mean "
+    "over items",
 }
 
 
@@ -49,6 +58,7 @@ def compute(inputs: AnswersInputs, settings: AnswersSettings) -> xr.Dataset:
     [prompts] = open_prompts({task: inputs.prompts}, [task], settings.languages)
     active = prompts.active(settings.threshold)
     items = recorded_items(inputs.items, prompts)
+    pairs = pairs_of(prompts, active, value_norms(inputs.model), settings.threshold)
     asked = _Asked(
         task,
         settings.scoring,
@@ -57,10 +67,25 @@ def compute(inputs: AnswersInputs, settings: AnswersSettings) -> xr.Dataset:
         kinds(active.values(), max(prompts.neurons)),
         np.stack(list(active.values())),
         prompts.neurons,
+        pairs,
     )
     by_item = asked.by_item(_answers(inputs, settings, asked), VARIANTS, facts_of(items))
-    data = answer_statistics(by_item, settings.replicates)
-    return data.assign_attrs(task=task, scoring=settings.scoring)
+    shares = matched_shares(pairs, list(prompts.recorded)).reindex(variant=list(VARIANTS))
+    data = answer_statistics(by_item, settings.replicates).merge(shares, join="exact")
+    return unmatched_left_out(data).assign_attrs(task=task, scoring=settings.scoring)
+
+
+def unmatched_left_out(data: xr.Dataset) -> xr.Dataset:
+    """Leave out comparisons by contribution where too few neurons have a partner.
+
+    Args:
+        data: ``…_excess(control, variant, language)``; ``matched_share(variant, language)`` and
+            ``matched_contribution``.
+    """
+    shares = data[["matched_share", "matched_contribution"]].to_array().min("variable")
+    told = (data["control"] != "contribution") | (shares >= LEAST_MATCHED)
+    excess = {name: data[name].where(told) for name in data if "_excess" in str(name)}
+    return data.assign(excess)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,44 +96,53 @@ class _Asked(Asked):
         kinds: kinds of neurons in every item, ``[item, layer, byte]``.
         active: active neurons, ``[language, item, layer, byte]``.
         widths: number of neurons of each layer.
+        pairs: each kind's active neurons with a partner, and the partners.
     """
 
     kinds: KindBits
     active: Bits
     widths: Sequence[int]
+    pairs: Mapping[str, KindPairs]
+
+    def neurons(self) -> Iterator[Bits]:
+        """Give the bits that decide which neurons are edited."""
+        yield self.active
+        yield from (bits for kind in WITHOUT for bits in self.pairs[kind].bits)
 
     def variants(self, value: float, seeds: int) -> Iterator[tuple[str, Variant | None]]:
-        """Give every variant of VARIANTS for the judged questions, controls once per seed.
+        """Give every variant of VARIANTS for the judged questions, random ones once per seed.
 
         Args:
-            value: value of converted neurons.
+            value: value of converted neurons; others are set to zero.
             seeds: number of draws of a control.
         """
-
-        def without(kind: str, seed: int | None, places: NDArray[np.int64]) -> list[Edit]:
-            mask = self.kinds[self.judged[places, 1]].mask(kind)
-            return [Edit(control(mask, seed, places), "set", 0.0)]
-
-        def converted(name: str, seed: int | None, places: NDArray[np.int64]) -> list[Edit]:
-            languages, items = self.judged[places].T
-            active = self.active[languages, items]
-            mask = convertible(self.kinds[items], active, CONVERTED[name])
-            return [Edit(control(mask, seed, places), "set", value)]
-
-        def control(
-            mask: NDArray[np.bool_], seed: int | None, places: NDArray[np.int64]
-        ) -> NDArray[np.bool_]:
-            return mask if seed is None else random_like(mask, seed, places, self.widths)
-
         yield BASELINE, None
-        for kind in WITHOUT:
-            yield f"without_{kind}", partial(without, kind, None)
-            for seed in range(seeds):
-                yield f"random_{kind}", partial(without, kind, seed)
-        for name in CONVERTED:
-            yield f"converted_{name}", partial(converted, name, None)
-            for seed in range(seeds):
-                yield f"random_converted_{name}", partial(converted, name, seed)
+        for variant in VARIANTS[1:]:
+            done, _, name = variant.partition("_")
+            for seed in range(seeds if done in POOLS else 1):
+                new_value = value if done in OF_CONVERTED else 0.0
+                yield variant, partial(self._edits, done, name, seed, new_value)
+
+    def _edits(
+        self, done: str, name: str, seed: int, value: float, places: NDArray[np.int64]
+    ) -> list[Edit]:
+        """Give the edit of a variant for the judged questions at ``places``."""
+        languages, items = self.judged[places].T
+        bits, neurons = self.active[languages, items], self.kinds.neurons
+        if done in PAIRED:
+            paired = self.pairs[name].bits[PAIRED.index(done)]
+            return [Edit(unpack(paired[languages, items], neurons), "set", value)]
+        active = unpack(bits, neurons)
+        chosen = (
+            convertible(self.kinds[items], bits, CONVERTED[name])
+            if done in OF_CONVERTED
+            else self.kinds[items].mask(name) & active
+        )
+        if done in POOLS:
+            there = np.arange(neurons) < np.array(self.widths)[:, None]
+            pool = {"random": there, "active": active, "inactive": there & ~active}[done]
+            chosen = drawn_like(chosen, pool & ~chosen, seed, places)
+        return [Edit(chosen, "set", value)]
 
 
 def _answers(inputs: AnswersInputs, settings: AnswersSettings, asked: _Asked) -> Piece:
@@ -118,7 +152,7 @@ def _answers(inputs: AnswersInputs, settings: AnswersSettings, asked: _Asked) ->
         [
             read_card(inputs.model).sha256,
             *asked.identity(),
-            hashlib.sha256(asked.active.tobytes()).hexdigest(),
+            [hashlib.sha256(bits.tobytes()).hexdigest() for bits in asked.neurons()],
             settings.model_dump(include=measured),
             fingerprint(__name__),
         ]

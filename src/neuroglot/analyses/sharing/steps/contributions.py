@@ -13,16 +13,13 @@ from neuroglot.analyses.sharing.measures.contribution import (
     contribution,
     contribution_by_item,
     contributions_bounded,
-    value_norm,
 )
 from neuroglot.analyses.sharing.measures.kinds import KIND
+from neuroglot.analyses.sharing.pairs import value_norms
 from neuroglot.analyses.sharing.prompts import Prompts, open_prompts
 from neuroglot.analyses.sharing.settings import ContributionsInputs, ContributionsSettings
 from neuroglot.measures.axes import along
 from neuroglot.measures.bootstrap import with_bounds
-from neuroglot.models.card import read_card
-from neuroglot.models.ffn import ffns
-from neuroglot.models.load import load
 from neuroglot.tables import tidy
 
 VARIABLES: Mapping[str, str] = {
@@ -42,8 +39,7 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: ContributionsInputs, settings: ContributionsSettings) -> xr.Dataset:
     """Average contributions over items for every task, language and layer."""
     prompts = open_prompts(inputs.prompts, settings.tasks, settings.languages)
-    layers = ffns(load(inputs.model, "cpu", read_card(inputs.model).dtype))
-    norms = [value_norm(ffn.output_matrix().float().numpy()) for ffn in layers]
+    norms = value_norms(inputs.model)
     data = along("task", {of_task.task: _task(of_task, norms, settings) for of_task in prompts})
     return data.reindex(language=settings.languages).assign_attrs(
         top_fraction=settings.top_fraction

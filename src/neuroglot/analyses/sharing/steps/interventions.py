@@ -6,8 +6,8 @@ import xarray as xr
 from neuroglot import store
 from neuroglot.analyses.sharing.settings import InterventionsInputs, InterventionsSettings
 from neuroglot.analyses.sharing.steps.answers import VARIANTS
+from neuroglot.measures.answers import by_control
 from neuroglot.measures.axes import along
-from neuroglot.measures.bootstrap import with_bounds
 from neuroglot.tables import tidy
 
 
@@ -30,14 +30,14 @@ def compute(inputs: InterventionsInputs, settings: InterventionsSettings) -> xr.
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Accuracy, chance, and log-probability of gold, by task, variant and language."""
-    accuracy, log_probability, per_token = (
-        with_bounds(quantity, f"{quantity}_difference", f"{quantity}_excess")
-        for quantity in ("accuracy", "log_probability", "log_probability_per_token")
+    wide = by_control(data)
+    accuracy, log_probability = (
+        [str(name) for name in wide if str(name).startswith(quantity)]
+        for quantity in ("accuracy", "log_probability")
     )
     judged = ["items", "excluded", "facts"]
-    numbers = ["exact_accuracy", "neurons", "chance"]
-    tests = ["log_probability_excess_p_value", "fewest_facts"]
+    numbers = ["exact_accuracy", "neurons", "matched_share", "matched_contribution", "chance"]
     return {
-        "accuracy": tidy(data[[*accuracy, *numbers, *judged]]),
-        "log_probability": tidy(data[[*log_probability, *per_token, *tests, *judged]]),
+        "accuracy": tidy(wide[[*accuracy, *numbers, *judged]]),
+        "log_probability": tidy(wide[[*log_probability, "fewest_facts", *judged]]),
     }

@@ -16,7 +16,7 @@ from neuroglot.analyses.pieces import Piece, pieces
 from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, controls, listed
 from neuroglot.analyses.transfer.settings import TasksInputs, TasksSettings
 from neuroglot.capture.answers import Variant
-from neuroglot.measures.answers import ANSWERS, answer_statistics
+from neuroglot.measures.answers import ANSWERS, answer_statistics, by_control
 from neuroglot.measures.axes import along, layer_widths
 from neuroglot.measures.controls import Mask
 from neuroglot.models.card import read_card
@@ -139,4 +139,4 @@ def _variants(
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Accuracy, chance, and log-probability of gold, by task, variant and language."""
-    return {"tasks": tidy(data)}
+    return {"tasks": tidy(by_control(data))}

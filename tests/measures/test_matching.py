@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from neuroglot.measures.matching import (
     CALIPER,
-    active_matched,
     as_many,
     contribution_matched,
-    matched_share,
+    drawn_like,
 )
 
 RNG = np.random.default_rng
@@ -48,20 +47,26 @@ class TestAsMany:
         assert np.mean(drawn, axis=0) == pytest.approx([0.5] * 4 + [0] * 2, abs=0.05)
 
 
-class TestActiveMatched:
+class TestDrawnLike:
     def test_a_silent_neuron_is_no_control(self):
         """Half of the layer is silent: a naive control would remove half as much."""
-        active = np.tile(np.arange(100) < 50, (8, 1))
-        chosen = np.tile(np.arange(100) % 5 == 0, (8, 1))
-        control = active_matched(chosen, active, RNG(0))
-        assert (control & active).sum() == control.sum() == 8 * 10
-        assert not (control & chosen).any()
+        active = np.tile(np.arange(100) < 50, (8, 2, 1))
+        chosen = active & (np.arange(100) % 5 == 0)
+        control = drawn_like(chosen, active & ~chosen, 0, range(8))
+        assert (control.sum(-1) == 10).all()
+        assert not (control & (chosen | ~active)).any()
 
     def test_a_shortage_is_not_filled_up_with_chosen_neurons(self):
-        active = np.ones((1, 10), bool)
-        chosen = np.arange(10)[None] < 8
-        control = active_matched(chosen, active, RNG(0))
-        assert control.tolist() == [[False] * 8 + [True] * 2]
+        chosen = np.arange(10)[None, None] < 8
+        control = drawn_like(chosen, ~chosen[0], 0, [3])
+        assert control.tolist() == [[[False] * 8 + [True] * 2]]
+
+    def test_an_items_draw_depends_on_its_number_alone(self):
+        chosen = RNG(0).random((6, 3, 40)) < 0.3
+        whole, order = drawn_like(chosen, ~chosen, 1, range(6)), [4, 0, 5]
+        some = drawn_like(chosen[order], ~chosen[order], 1, order)
+        assert (some == whole[order]).all()
+        assert (drawn_like(chosen, ~chosen, 2, range(6)) != whole).any()
 
 
 class TestContributionMatched:
@@ -87,15 +92,13 @@ class TestContributionMatched:
         assert (pairs.chosen.sum(-1) == pairs.control.sum(-1)).all()
         ours, theirs = ((mask * contribution).sum() for mask in pairs)
         assert ours / theirs == pytest.approx(1, abs=0.01)
-        share = matched_share(pairs.chosen[:, None], chosen[:, None])
-        assert (share > 0.95).all()
+        assert pairs.chosen.sum() > 0.95 * chosen.sum()
 
     def test_where_only_chosen_neurons_contribute_no_like_neurons_exist(self):
         chosen = np.arange(40)[None] < 20
         contribution = np.where(chosen, 100.0, 0.1) * np.exp(0.01 * RNG(0).normal(size=(1, 40)))
         pairs = contribution_matched(chosen, contribution)
         assert not pairs.chosen.any()
-        assert matched_share(pairs.chosen, chosen) == 0
         assert not contribution_matched(chosen, np.where(chosen, 1.0, 0.0)).chosen.any()
 
     def test_the_unit_of_contribution_and_the_order_of_neurons_do_not_matter(self):
@@ -107,12 +110,3 @@ class TestContributionMatched:
         for mask, of_scaled, of_turned in zip(pairs, scaled, turned, strict=True):
             assert (mask == of_scaled).all()
             assert (mask[:, order] == of_turned).all()
-
-
-def test_shares_count_neurons_or_what_they_contribute():
-    chosen = np.array([[[True, True, True, False]]])
-    matched = np.array([[[True, False, False, True]]])
-    weight = np.array([[[2.0, 1.0, 1.0, 9.0]]])
-    assert matched_share(matched, chosen).tolist() == [pytest.approx(1 / 3)]
-    assert matched_share(matched, chosen, weight).tolist() == [0.5]
-    assert np.isnan(matched_share(matched, np.zeros_like(chosen)))
