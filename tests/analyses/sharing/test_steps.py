@@ -263,8 +263,6 @@ def test_answers_of_tasks_stand_beside_each_other(tmp_path: Path):
     scoring = {"nli": "string", "facts": "rank"}
     sizes = len(VARIANTS), 3
     values = {task: np.random.default_rng(i).random(sizes) for i, task in enumerate(scoring)}
-        task: np.random.default_rng(i).random((len(VARIANTS), 3)) for i, task in enumerate(scoring)
-    }
     paths = {}
     for task in ("facts", "nli"):
         own = values[task][:, : len(languages[task])]
