@@ -13,7 +13,7 @@ BASELINE = "baseline"
 
 ANSWERS: Mapping[str, str] = {
     "accuracy": "share of the judged facts that are answered right; of a fact asked in several "
-    "wordings, the share of these",
+    "wordings, the share of these; in a tie of m candidates, 1 / m",
     "accuracy_difference": "change of accuracy from the model as it is, mean over judged facts",
     "accuracy_excess": "accuracy less that with a control, mean over judged facts",
     "control": "other neurons that get the same edit: naive, as many random ones; activity, as "
@@ -81,12 +81,12 @@ def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
     they share the facts.
 
     Args:
-        by_item: [variant, language, item]: ``correct`` (0 or 1; for a control the mean of its
-            draws), ``exact`` (likewise), ``log_probability`` of the right answer in nats,
-            ``log_probability_per_token``, and ``neurons``, the number of edited neurons;
-            [language, item]: ``guess``, the mean score of an answer chosen at random, and
-            ``constant``, the score of the answer that scores most if it is always given. NaN where
-            an item cannot be judged in a language. Coordinate ``fact(item)``.
+        by_item: [variant, language, item]: ``correct``, the score from 0 to 1 (1 / m in a tie of
+            m; for a control the mean of its draws), ``exact`` (likewise), ``log_probability`` of
+            the right answer in nats, ``log_probability_per_token``, and ``neurons``, the number of
+            edited neurons; [language, item]: ``guess``, the mean score of an answer chosen at
+            random, and ``constant``, the score of the answer that scores most if it is always
+            given. NaN where an item cannot be judged in a language. Coordinate ``fact(item)``.
         replicates: number of bootstrap samples of facts.
 
     Returns:
