@@ -22,6 +22,7 @@ from neuroglot.measures.answers import BASELINE
 from neuroglot.measures.proportions import FEW
 from neuroglot.tables import tidy, valued
 
+P_VALUE = "log_probability_excess_p_value"
 LEAST = 0.05
 """Least reach of an axis of differences between accuracies."""
 LEVEL, EXCESS, EXACT, GUESS = "level", "excess", "exact", "chance"
@@ -39,7 +40,8 @@ AGAINST = {
     "naive": "as many random ones",
 }
 """The control of filled points in the lower row: the first of these that there is."""
-STAR = Look("interval leaves out zero", "#777777", marker="*")
+STAR = Look("p < 0.05, adjusted for all languages", "#777777", marker="*")
+SIGNIFICANT = 0.05
 SCORINGS = {"rank": "first token ranked", "string": "answers ranked", "exact": "exact match"}
 
 
@@ -93,7 +95,7 @@ def accuracy(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
     table = compared(ds, "accuracy", "accuracy_excess", changes)
     excess = table.loc[table["row"] == EXCESS, ["value", "low", "high"]]
     reach = 1.15 * float(np.nanmax([LEAST, *excess.abs().max()]))
-    table["star"] *= 0.95 * reach
+    table["star"] = np.nan  # right or wrong tells less than the probability
     unit = table["items"].where(table["task"].map(size) < FEW, 1)
     table[["value", "low", "high"]] = table[["value", "low", "high"]].mul(unit, axis=0)
     figure, panels = grid(ds, table, changes, tasks, f"accuracy {subject}")
@@ -117,7 +119,8 @@ def log_probability(ds: Dataset, changes: Sequence[Change], subject: str) -> Fig
     Args:
         ds: ``log_probability_difference(task, variant, language)``, from the model as it is, and
             ``log_probability_excess(control, …)``, from a control, both in nats with ``_low`` and
-            ``_high``; ``neurons`` of the same dimensions; ``items(task, language)``.
+            ``_high``; ``log_probability_excess_p_value``, adjusted for all languages; ``neurons``
+            of the same dimensions; ``items(task, language)``.
         changes: what is drawn.
         subject: words for the changes in the title.
     """
@@ -143,7 +146,7 @@ def compared(ds: Dataset, level: str, excess: str, changes: Sequence[Change]) ->
 
     Args:
         ds: ``level(task, variant, language)`` and ``excess(control, …)``, with ``_low`` and
-            ``_high``, and ``items(task, language)``.
+            ``_high``; ``log_probability_excess_p_value``; and ``items(task, language)``.
         level: name of the variable in the upper row of panels.
         excess: name of the variable in the lower row.
         changes: variants with their controls; other edits are left out.
@@ -151,8 +154,8 @@ def compared(ds: Dataset, level: str, excess: str, changes: Sequence[Change]) ->
     Returns:
         ``task``, ``language``, ``value``, ``low``, ``high`` and ``items``; ``row``; ``change``, the
         variant, also of its control; ``hollow``, whether of the random control or, in the lower
-        row, compared by contribution; ``star``, 1 where the interval of a difference leaves out
-        zero and items are not few, or else NaN.
+        row, compared by contribution; ``star``, 1 where a filled difference of log probabilities
+        is significant, or else NaN.
     """
     filled = [*(change.variant for change in changes), *OTHERS]
     hollow = {change.control: change.variant for change in changes} | {EXACT: BASELINE}
@@ -164,18 +167,15 @@ def compared(ds: Dataset, level: str, excess: str, changes: Sequence[Change]) ->
     table["hollow"] = table["variant"].isin(hollow) | (table["control"] == "contribution")
     # A control's interval would hide that of the change; one over few items says little.
     table.loc[table["hollow"] | (table["items"] < FEW), ["low", "high"]] = np.nan
-    star = (table["row"] == EXCESS) & apart(table)
+    p = tidy(ds[[P_VALUE]])
+    table = table.merge(p, how="left")  # above there is no control, and so no p
+    star = (table[P_VALUE] < SIGNIFICANT) & ~table["hollow"]
     return table.assign(star=np.where(star, 1.0, np.nan)).dropna(subset="change")
 
 
 def against(ds: Dataset) -> str:
     """The control that filled points of the lower row are compared with."""
     return next(control for control in AGAINST if control in ds["control"].values)
-
-
-def apart(table: DataFrame) -> "pd.Series[bool]":
-    """Whether intervals leave out zero."""
-    return (table["low"] > 0) | (table["high"] < 0)
 
 
 def grid(
@@ -229,7 +229,7 @@ def grid(
 
 def finding(ds: Dataset, changes: Sequence[Change], name: str, factor: float, unit: str) -> str:
     """Tell each change's median difference from its control, over languages and tasks."""
-    table = valued(ds, f"{name}_excess").merge(tidy(ds[["items"]]))
+    table = valued(ds, f"{name}_excess").merge(tidy(ds[["items", P_VALUE]]))
     table = table[table["control"] == against(ds)]
     if table.empty:
         return ""
@@ -240,10 +240,11 @@ def finding(ds: Dataset, changes: Sequence[Change], name: str, factor: float, un
     for change in changes:
         of_change = told[told["variant"] == change.variant]
         median = number(factor * of_change["value"].median(), ".2f")
-        clear = f"{apart(of_change).sum()} of {len(of_change)}"
-        parts.append(f"{median} {change.look.label} ({clear})")
+        significant = (of_change[P_VALUE] < SIGNIFICANT).sum()
+        parts.append(f"{median} {change.look.label} ({significant} of {len(of_change)})")
     return (
         f"{name.replace('_', ' ').capitalize()} less that with {AGAINST[against(ds)]}, in {unit}, "
-        "median over tasks and languages (and in how many the 95 % interval leaves out zero): "
+        "median over tasks and languages (and in how many ln p differs, p < 0.05 adjusted for all "
+        "languages of a task): "
         f"{', '.join(parts)}."
     )

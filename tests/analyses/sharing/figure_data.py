@@ -198,6 +198,7 @@ def interventions(languages: int = 10, stacks: dict[str, int] | None = None) -> 
             "neurons": (dims, np.broadcast_to(neurons, size) + 10.0 * np.arange(languages)),
             "items": (by_language, items),
             "excluded": (by_language, excluded),
+            "fewest_facts": (by_language, np.full(items.shape, 6)),
             "chance": (by_language, np.broadcast_to(chance, items.shape).copy()),
         },
         {name: coords[name] for name in ("task", "language")}
@@ -211,8 +212,9 @@ def interventions(languages: int = 10, stacks: dict[str, int] | None = None) -> 
         part = xr.DataArray(list(EXCESS.values()), {"control": list(EXCESS)}, ["control"])
         lone = excess["variant"].str.startswith("converted") & (part["control"] != "activity")
         ds[name.removesuffix("_difference") + "_excess"] = (part * excess).where(~lone)
+    ds["log_probability_excess_p_value"] = np.exp(-abs(ds["log_probability_excess"]))
     ends = {"_low": -0.06, "_high": 0.06}
-    names = [name for name in ds if str(name).startswith(("accuracy", "log"))]
+    names = [n for n in ds if str(n).startswith(("accuracy", "log")) and "p_value" not in str(n)]
     return ds.assign({f"{n}{end}": ds[n] + by for n in names for end, by in ends.items()})
 
 

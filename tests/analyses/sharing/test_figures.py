@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from analyses.sharing import figure_data
 from neuroglot.analyses.sharing.figures import comparison, interventions, kinds
@@ -32,19 +33,33 @@ def test_exact_matches_stand_beside_other_scorings() -> None:
     assert shown == {"rank": True, "string": True, "exact": False}
 
 
+def test_a_star_is_an_adjusted_p_below_five_per_cent() -> None:
+    data = figure_data.interventions(languages=3)
+    p = data["log_probability_excess_p_value"].sel(control="activity")
+    variants = [change.variant for change in interventions.WITHOUT]
+    expected = (p.sel(variant=variants) < 0.05) & data["log_probability_excess"].sel(
+        control="activity", variant=variants
+    ).notnull()
+    names = "log_probability_difference", "log_probability_excess"
+    table = answers.compared(data, *names, interventions.WITHOUT)
+    assert table["star"].notna().sum() == int(expected.sum()) > 0
+    assert (table.loc[table["star"].notna(), "row"] == answers.EXCESS).all()
+    assert not table.loc[table["star"].notna(), "hollow"].any()
+    for p_value, drawn in ((0.04, True), (0.06, False)):
+        data["log_probability_excess_p_value"] = xr.full_like(p, p_value).expand_dims(
+            control=data["control"]
+        )
+        figure = interventions.FIGURES["log_probability_without"].draw(data)
+        assert ("p < 0.05" in " ".join(reading.words(figure))) == drawn
+        figure = interventions.FIGURES["tables_02_05_06_accuracy"].draw(data)
+        assert "p < 0.05" not in " ".join(reading.words(figure))
+
+
 @pytest.mark.parametrize("quantity", ["accuracy", "log_probability"])
-def test_stars_and_intervals_where_items_are_many(quantity: str) -> None:
+def test_intervals_where_items_are_many(quantity: str) -> None:
     data = figure_data.interventions(languages=3)
     level = {"log_probability": "log_probability_difference"}.get(quantity, quantity)
     table = answers.compared(data, level, f"{quantity}_excess", interventions.WITHOUT)
-    low, high = (
-        data[f"{quantity}_excess{end}"]
-        .sel(variant=[change.variant for change in interventions.WITHOUT])
-        .sel(control="activity")
-        .where(data["items"] >= answers.FEW)
-        for end in ("_low", "_high")
-    )
-    assert table["star"].notna().sum() == int(((low > 0) | (high < 0)).sum()) > 0
     few = table["task"] == figure_data.TASKS[FEW]
     assert table.loc[few, ["low", "high"]].isna().all(axis=None)
     assert table.loc[~few & ~table["hollow"], ["low", "high"]].notna().all(axis=None)

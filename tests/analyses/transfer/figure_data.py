@@ -225,6 +225,7 @@ def tasks_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> 
             "log_probability_difference_low": (dims, difference - 1.5),
             "log_probability_difference_high": (dims, difference + 1.5),
             "log_probability_excess": (over, (10 * excess)[None]),
+            "log_probability_excess_p_value": (over, np.exp(-abs(10 * excess))[None]),
             "log_probability_excess_low": (over, (10 * excess - 1.5)[None]),
             "log_probability_excess_high": (over, (10 * excess + 1.5)[None]),
             "neurons": (dims, np.broadcast_to(neurons, size).copy()),
