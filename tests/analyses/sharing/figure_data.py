@@ -254,9 +254,7 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
         case "figure_06_dead":
             return ds["dead"].values
         case "figure_19_language_count":
-            names = ["", "_lowest", "_highest"]
-            random = [ds[f"random_languages_share{end}"] for end in names]
-            drawn = (ds["language_count_share"], *random)
+            drawn = ds["language_count_share"], ds["random_languages_share"]
             return numbers(*(share.isel(task=slice(2)) for share in drawn))
         case "figure_22_threshold":
             return ds["threshold_share"].values
