@@ -127,8 +127,8 @@ class Workplace:
     def draw_nothing(self) -> None:
         """Make its figures empty, where only matters which jobs run or what steps compute."""
         file = "src/neuroglot/analyses/run.py"
-        self.edit(file, "figures.style import save", "figures.style import empty, save")
-        self.edit(file, "drawing(analysis, figure_set, stem).draw(data)", "empty(stem)")
+        self.edit(file, "figures.style import save", "figures.style import Figure, save")
+        self.edit(file, "drawing(analysis, figure_set, stem).draw(data)", "Figure()")
 
     def copy(self, folder: Path) -> "Workplace":
         shutil.copytree(self.folder, folder, symlinks=True)
