@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neuroglot.corpora.punctuation import words
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.bootstrap import FOLDS
+from neuroglot.measures.folds import FOLDS
 from neuroglot.settings import Section
 from neuroglot.store import open_dataset
 

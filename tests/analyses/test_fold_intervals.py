@@ -21,7 +21,8 @@ from neuroglot.capture.engine import Engine
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
-from neuroglot.measures.bootstrap import FOLDS, centred_percentiles, expanded_level, fold_weights
+from neuroglot.measures.bootstrap import centred_percentiles, expanded_level, fold_weights
+from neuroglot.measures.folds import FOLDS
 from neuroglot.measures.significance import difference_interval
 from neuroglot.tokens import Tokens
 from support import tiny_models

@@ -20,7 +20,7 @@ from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, Firin
 from neuroglot.capture.tokenise import write_tokens
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.parallel import common_folds
+from neuroglot.measures.folds import common_folds
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
 from neuroglot.store import begin, complete, write_dataset

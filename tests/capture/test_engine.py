@@ -18,7 +18,7 @@ from neuroglot.capture.engine import Engine
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
-from neuroglot.measures.bootstrap import FOLDS
+from neuroglot.measures.folds import FOLDS
 from neuroglot.models.ffn import ffns, record
 from neuroglot.tokens import Tokens
 from support import tiny_models

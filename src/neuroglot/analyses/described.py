@@ -10,7 +10,8 @@ import xarray as xr
 
 from neuroglot import layout, store
 from neuroglot.measures.axes import LAYERS
-from neuroglot.measures.bootstrap import ENDS, FOLDS
+from neuroglot.measures.bootstrap import ENDS
+from neuroglot.measures.folds import FOLDS
 from neuroglot.models.card import CARD
 
 AXES: Mapping[str, str] = {

@@ -1,7 +1,7 @@
 """Statistics of activations that are sums over rows, so that they can be added up over batches.
 
 Statistics whose name ends in ``_by_fold`` have a sum for each fold of segments (see
-``measures.bootstrap.FOLDS``), from which intervals are computed. The others sum over all rows.
+``measures.folds.FOLDS``), from which intervals are computed. The others sum over all rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neuroglot.measures import kernels
 from neuroglot.measures.axes import stack_layers
-from neuroglot.measures.bootstrap import FOLDS
+from neuroglot.measures.folds import FOLDS
 from neuroglot.settings import Rule
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from neuroglot.capture.settings import (
 from neuroglot.capture.tokenise import tokenised
 from neuroglot.corpora.base import Reading, Segment, read_parquet
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.bootstrap import FOLDS
+from neuroglot.measures.folds import FOLDS
 from neuroglot.models.card import ModelCard, read_card, read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.tasks.base import read_items

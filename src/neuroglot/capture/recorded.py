@@ -15,7 +15,7 @@ from neuroglot import store
 from neuroglot.capture.collectors import BY_FOLD
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.axes import LAYER_NEURONS, stack_layers
-from neuroglot.measures.parallel import common_folds
+from neuroglot.measures.folds import common_folds
 
 Site = Literal["act", "out"]
 

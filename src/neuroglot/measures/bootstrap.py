@@ -18,9 +18,6 @@ from scipy.stats import norm, t
 
 from neuroglot.errors import NeuroglotError
 
-FOLDS = 32
-"""Number of folds of a text's segments: segment ``i`` is in fold ``i % FOLDS``."""
-
 ENDS = ("_low", "_high")
 """Suffixes of a variable's name for its lower and upper bound."""
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from neuroglot import store
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.parallel import common_folds
+from neuroglot.measures.folds import common_folds
 
 
 def read_partition(paths: Mapping[str, Path]) -> xr.DataArray:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import rel_entr
 
 from neuroglot.analyses.experts.settings import Score
-from neuroglot.measures.bootstrap import FOLDS
 from neuroglot.measures.controls import matched_random
 from neuroglot.measures.finite import check_finite
+from neuroglot.measures.folds import FOLDS
 from neuroglot.measures.kernels import Array
 from neuroglot.measures.selection import first_highest
 

@@ -14,7 +14,7 @@ from neuroglot.analyses.experts.measures import experts as measure
 from neuroglot.analyses.experts.partitions import read_partition
 from neuroglot.analyses.experts.settings import RoutingInputs, RoutingSettings
 from neuroglot.capture.recorded import open_recorded
-from neuroglot.measures.bootstrap import FOLDS
+from neuroglot.measures.folds import FOLDS
 from neuroglot.tokens import read_tokens
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from neuroglot.analyses.lexicon.settings import CountsInputs
 from neuroglot.analyses.pieces import Piece, piece
 from neuroglot.corpora.base import read_parquet
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.bootstrap import FOLDS
+from neuroglot.measures.folds import FOLDS
 from neuroglot.models.card import ModelCard, read_card, read_tokenizer
 from neuroglot.packages import file_sha256
 from neuroglot.progress import progress

@@ -18,7 +18,8 @@ from neuroglot.analyses.roles.measures.rsa import (
 from neuroglot.analyses.roles.settings import RsaInputs, RsaSettings
 from neuroglot.analyses.roles.statistics import SITES, open_nested
 from neuroglot.capture.recorded import Recorded, Site
-from neuroglot.measures.bootstrap import FOLDS, bounded, with_bounds
+from neuroglot.measures.bootstrap import bounded, with_bounds
+from neuroglot.measures.folds import FOLDS
 
 TABLE = with_bounds("rsa")
 

@@ -1,4 +1,4 @@
-"""Which parts of a parallel corpus are compared: those that all languages have."""
+"""Folds of a text's segments, and those that all languages of a parallel corpus have."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
 
+FOLDS = 32
+"""Number of folds. A segment is in the fold of its place modulo this number."""
 MIN_SHARED = 0.5
 """Share of the segments of the language with the fewest that all languages must have."""
 
@@ -16,7 +18,7 @@ def common_folds(
 ) -> NDArray[np.intp]:
     """Find the folds that all languages have.
 
-    A fold is one segment if at most ``bootstrap.FOLDS`` segments were drawn. If more were drawn,
+    A fold is one segment if at most ``FOLDS`` segments were drawn. If more were drawn,
     only folds are left out of which a language has no segment at all.
 
     Args:
