@@ -32,7 +32,7 @@ def repeat(tokens, times: int):
 
 def peak(times: int) -> float:
     """Load the model, record the text, and give this process's peak resident megabytes."""
-    from conftest import MODEL, text
+    from comparing import MODEL, text
     from neuroglot import store
     from neuroglot.capture.blocks import Recording
     from neuroglot.capture.collectors import role_collectors

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import compared, sized
+from comparing import compared, sized
 from neuroglot import store
 from neuroglot.capture.blocks import Recording
 from neuroglot.capture.collectors import role_collectors

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import sized
+from comparing import sized
 from neuroglot.analyses.experts.measures.clusters import equal_size_clusters
 from neuroglot.models.ffn import ffns
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from conftest import at_least, compared, sized
+from comparing import at_least, compared, sized
 from neuroglot.capture.answers import judge
 from neuroglot.capture.questions import Question
 from neuroglot.models.ffn import backbone, ffns

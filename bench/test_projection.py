@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from conftest import compared, sized
+from comparing import compared, sized
 from neuroglot.models.projection import BLOCK_VALUES, extreme_products
 
 NEURONS, HIDDEN, VOCABULARY = sized(2048, 32), sized(640, 16), sized(262_144, 4096)

@@ -60,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_kinds_at_the_memorys_bandwidth(benchmark, folder: Path) -> None:
     """Kinds, counts and overlap, compared with one bitwise operation on the same bytes."""
-    from conftest import at_most, compared
+    from comparing import at_most, compared
 
     measured = compared(benchmark, lambda: classify(folder), lambda: read_all(folder), rounds=3)
     at_most(measured["seconds"], SECONDS)
@@ -68,7 +68,7 @@ def test_kinds_at_the_memorys_bandwidth(benchmark, folder: Path) -> None:
 
 def test_kinds_in_a_fresh_process(benchmark, folder: Path) -> None:
     """Seconds and peak resident memory of a new process, including the mapped bits."""
-    from conftest import at_most
+    from comparing import at_most
 
     command = [sys.executable, __file__, str(folder)]
     output = benchmark.pedantic(lambda: subprocess.check_output(command, text=True), rounds=1)
@@ -81,7 +81,7 @@ def test_kinds_in_a_fresh_process(benchmark, folder: Path) -> None:
 @pytest.mark.parametrize("answers", [3, 50], ids=["labels", "every_answer_differs"])
 def test_effective_scores_against_a_vector_per_neuron(benchmark, answers: int) -> None:
     """50 items of a layer of Gemma 3 270M's shape; with labels, all items share three answers."""
-    from conftest import compared, sized
+    from comparing import compared, sized
 
     items, neurons, hidden = 50, sized(2048, 32), sized(640, 16)
     generator = np.random.default_rng(0)

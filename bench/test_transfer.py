@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics.pairwise import cosine_similarity
 from threadpoolctl import threadpool_limits
 
-from conftest import at_least, at_most, compared, sized
+from comparing import at_least, at_most, compared, sized
 from neuroglot.analyses.transfer.measures.latent import nearest_neighbours, neighbour_overlap
 from neuroglot.analyses.transfer.measures.transfer import norm_scale, transfer_score
 

@@ -57,6 +57,8 @@ def test_the_reference_names_every_key() -> None:
         (["corpora", "udhr", "strip_punctation"], True, "did you mean 'strip_punctuation'?"),
         (["models", "smollm2-135m", "revison"], "x", "did you mean 'revision'?"),
         (["capture"], {"devise": "cpu"}, "capture.devise: .*did you mean 'device'?"),
+        (["corpora", "django", "parallel"], False, r"roles.corpora\[1\]: 'django' is not parallel"),
+        (["corpora", "sentences", "parallel"], False, "transfer.corpus: 'sentences' is not para"),
         (
             ["tasks", "edits-2-shot", "languages"],
             ["en", "de"],

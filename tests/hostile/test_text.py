@@ -220,7 +220,9 @@ def test_items_are_kept_or_refused_with_the_file(tmp_path_factory, rows, tail):
     settings = {"source": "table", "path": str(folder / "{language}.jsonl"), "scoring": "exact"}
     with hostile.attempt("tasks, JSON lines"):
         reading = TASK.validate_python(settings).read("de")
-        assert [(i.id, i.prompt) for i in reading.items] == [(r["item"], r["prompt"]) for r in rows]
+        asked = {(item.id, item.prompt) for item in reading.items}
+        assert asked == {(row["item"], row["prompt"]) for row in rows}
+        assert len(reading.items) == len(rows)
         write_items(reading, folder / "de.parquet")
         assert read_items(folder / "de.parquet") == reading
 

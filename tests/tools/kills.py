@@ -77,7 +77,7 @@ def _put_slowly(path, value, exclusive=False):
     with _local._atomic_write(path, "wb", exclusive=exclusive) as file:
         file.write(view[: len(view) // 2])
         file.flush()
-        _time.sleep(0.005)
+        _time.sleep(0.03)
         file.write(view[len(view) // 2 :])
     return len(view)
 

@@ -2,10 +2,9 @@
 
 from abc import abstractmethod
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -172,11 +171,17 @@ class Corpus(Source):
         drawn = drawn[self.skip_segments :][: self.max_segments]
         place, text = {name: at for at, name in enumerate(drawn)}, dict(kept)
         read = [Segment(name, text[name]) for name in ids if name in place and name in text]
+        if len(read) < 2 and pivot != language:
+            raise NeuroglotError(
+                f"language {language!r} has {len(read)} of the {len(drawn)} segments drawn of "
+                f"{pivot!r} ({language}: {kept[0].id!r}, …; {pivot}: {drawn[0]!r}, …), and a "
+                "corpus needs at least two; give parallel texts the same ids in every language, "
+                "or set parallel: false"
+            )
         if len(read) < 2:
             raise NeuroglotError(
-                f"language {language!r}: found {len(read)} segment(s) with text"
-                + (f" of the {len(drawn)} drawn of {pivot!r}" if pivot != language else "")
-                + "; a corpus needs at least two"
+                f"language {language!r}: found {len(read)} segment(s) with text; a corpus needs at "
+                "least two"
             )
         if lacking := len(drawn) - len(read):
             notes = [*notes, f"lacks {lacking} of the {len(drawn)} segments drawn of {pivot}"]
@@ -231,21 +236,6 @@ def check_ids(language: str, noun: str, ids: Iterable[str]) -> None:
                 "within a language"
             )
         seen.add(identifier)
-
-
-def check_parallel(corpus: str, segment_ids: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a corpus, given its segment ids by language, if two languages share no segment.
-
-    Raises:
-        NeuroglotError: Names the corpus, the languages and their first ids.
-    """
-    for first, second in combinations(segment_ids, 2):
-        if set(segment_ids[first]).isdisjoint(segment_ids[second]):
-            raise NeuroglotError(
-                f"corpus {corpus!r}: languages {first!r} and {second!r} share no segment id "
-                f"({first}: {segment_ids[first][0]!r}, …; {second}: {segment_ids[second][0]!r}, "
-                "…); parallel texts need the same ids in every language"
-            )
 
 
 def write_parquet(reading: Reading, path: Path) -> None:

@@ -137,9 +137,11 @@ class Recorded:
             {"layer": [0, 1], "stack": ("layer", ["encoder", "decoder"])},
         )
 
-    @property
-    def counts(self) -> dict[str, int]:
-        return {"rows": self.folds.shape[1]}
+    def total(self, name: str) -> xr.DataArray:
+        return self.data[name]
+
+    def summed_rows(self) -> int:
+        return self.folds.shape[1]
 
     def by_fold(self, name: str, layer: int) -> np.ndarray:
         assert name == "act_sum"

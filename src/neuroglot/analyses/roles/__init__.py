@@ -35,6 +35,15 @@ def _recordings(_run: Run, section: RolesSettings) -> Iterator[Wish]:
         yield Wish(corpus, SampleGroup(segments=section.sample_segments))
 
 
+def _problems(run: Run, section: RolesSettings) -> Iterator[str]:
+    for place, corpus in enumerate(section.corpora):
+        if not run.corpora[corpus].parallel:
+            yield (
+                f"roles.corpora[{place}]: {corpus!r} is not parallel, and roles compares the same "
+                "segments in every language; name a parallel corpus"
+            )
+
+
 def _statistics(run: Run, section: RolesSettings, scope: Scope) -> StatisticsInputs:
     return StatisticsInputs(roles=recordings(run, scope.model, section.corpora, "roles"))
 
@@ -123,6 +132,7 @@ ROLES = Analysis(
     title="detectors and combinators through the layers",
     section=RolesSettings,
     recordings=_recordings,
+    problems=_problems,
     steps=(
         Step(
             "activation_frequency",

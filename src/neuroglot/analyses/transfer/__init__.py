@@ -49,6 +49,12 @@ def _recordings(_run: Run, section: TransferSettings) -> Iterator[Wish]:
 
 def _problems(run: Run, section: TransferSettings) -> Iterator[str]:
     read = run.corpus_languages(section.corpus)
+    if not run.corpora[section.corpus].parallel:
+        yield (
+            f"transfer.corpus: {section.corpus!r} is not parallel, and transfer pairs segments of "
+            "two languages; name a parallel corpus"
+        )
+        return
     if run.pivot not in read:
         yield (
             f"pivot: transfer pairs every language with {run.pivot!r}, and transfer.corpus "

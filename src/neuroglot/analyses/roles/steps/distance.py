@@ -9,7 +9,6 @@ from neuroglot.analyses.roles.measures.distance import distance_matrix
 from neuroglot.analyses.roles.settings import DistanceInputs, DistanceSettings
 from neuroglot.analyses.roles.statistics import by_site, open_nested
 from neuroglot.capture.recorded import Recorded, Site
-from neuroglot.corpora.base import check_parallel
 from neuroglot.measures.bootstrap import with_bounds
 
 TABLE = ("distance", *with_bounds("distance_mean"))
@@ -34,8 +33,6 @@ def compute(inputs: DistanceInputs, settings: DistanceSettings) -> xr.Dataset:
     for corpus in settings.corpora:
         known = [language for language in languages if language in recorded[corpus]]
         ordered = {language: recorded[corpus][language] for language in known}
-        ids = {i: recording.sample["segment"].values.tolist() for i, recording in ordered.items()}
-        check_parallel(corpus, ids)
         sets.append(by_site(partial(_layers, ordered, settings)).assign_coords(corpus=corpus))
     nothing = {"segments": 0, "prefixes": 0}
     distances = xr.concat(sets, "corpus", join="outer", fill_value=nothing)
