@@ -193,8 +193,8 @@ def grid(
     """
     languages = series.languages(ds).only(table["language"])
     margin = 2.0 if len(tasks) > 1 else 2.9  # the legend of a narrow figure is high
-    high = margin + 2 * (points.HEAD + points.LINE * (len(languages) + 1)) > sheets.HEIGHT
-    rows = [EXCESS] if high or len(tasks) > ABREAST else [LEVEL, EXCESS]
+    too_high = margin + 2 * (points.HEAD + points.LINE * (len(languages) + 1)) > sheets.HEIGHT
+    rows = [EXCESS] if too_high or len(tasks) > ABREAST else [LEVEL, EXCESS]
     table = table[table["row"].isin(rows)]
     looks = Series("change", {**OTHERS, **{change.variant: change.look for change in changes}})
     neurons = {

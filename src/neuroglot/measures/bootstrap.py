@@ -142,8 +142,8 @@ def perplexity_interval(
     rows = nll.reshape(variants * draws, windows) / tokens
     means = _means(rows, replicates, seed).reshape(variants, draws, replicates)
     there = np.isfinite(means).any(axis=2, keepdims=True)
-    drawn = np.where(there, np.exp(means), 0).sum(axis=1) / there.sum(axis=1)
-    return expanded_percentiles(drawn, windows, level)
+    perplexities = np.where(there, np.exp(means), 0).sum(axis=1) / there.sum(axis=1)
+    return expanded_percentiles(perplexities, windows, level)
 
 
 def resample_weights(items: int, replicates: int, seed: int) -> Iterator[NDArray[np.float64]]:

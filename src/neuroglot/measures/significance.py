@@ -68,8 +68,8 @@ def difference_interval(
         means = turned / np.maximum(number, 1), others / np.maximum(units - number, 1)
         low, high = np.minimum(*means), np.maximum(*means)
         # Turning no unit, or all of them, is as extreme whatever θ is.
-        ends = (number == 0) | (number == units)
-        low[:, ends], high[:, ends] = -np.inf, np.inf
+        always = (number == 0) | (number == units)
+        low[:, always], high[:, always] = -np.inf, np.inf
         # θ is not rejected if at least ``enough`` flips are as extreme. All ranges from low to high
         # hold the mean of all units, so θ is in enough of them from the enough-th lowest low on.
         enough = math.ceil(round((1 - level) * len(flips), 6))
