@@ -83,8 +83,8 @@ def contribution_matched(
 
     Args:
         chosen: the chosen neurons, bool [..., neuron].
-        contribution: |act_i| ‖v_i‖ in any unit, [..., neuron], measured on other text or items than
-            those by which the neurons were chosen. Neurons that contribute nothing get no partner.
+        contribution: |act_i| ‖v_i‖ in any unit, [..., neuron]. Its size must not have decided which
+            neurons were chosen. Neurons that contribute nothing get no partner.
         caliper: largest difference of two partners, in standard deviations.
     """
     paired, control = np.zeros_like(chosen), np.zeros_like(chosen)
