@@ -1,7 +1,7 @@
 """Finds what the package's modules define and refer to, without importing them.
 
-``provenance`` follows the references and explains what counts. A *unit* counts as a whole or not at
-all:
+Code *counts* if it can change a result; ``provenance`` follows the references from one unit to the
+next and explains what counts. A *unit* is a piece of code that counts as a whole or not at all:
 
 - ``module:name``: a definition at the top level of a module;
 - ``module:name[key]``: one entry of a table, which is a dictionary;
@@ -24,10 +24,12 @@ from typing import Any, NamedTuple
 PACKAGE = __package__
 ROOT = Path(__file__).parent
 
-# The module that makes errors. Arguments of its functions are only words, like those of ``raise``.
+# The module that makes errors. The arguments of calls of its functions are only words of messages,
+# like those of ``raise``, and do not count.
 ERRORS = f"{PACKAGE}.errors"
 
-# Modules that change no result. A change of ``fingerprint`` shows in the values that it returns.
+# Modules that change no result. ``definitions`` and ``provenance`` are among them: if they change
+# how fingerprints are made, the fingerprints themselves change.
 UNCOUNTED = frozenset(
     {
         ERRORS,
@@ -41,8 +43,10 @@ UNCOUNTED = frozenset(
 # Definitions that change no result: the steps' descriptions of their variables.
 WORDS = re.compile(rf"{PACKAGE}\.analyses\.\w+\.steps\.\w+:VARIABLES")
 
-# Tables of which a job reads one entry, which it names as a target. Of the table itself only the
-# annotated type counts. ``CorpusSettings`` and ``TaskSettings`` are unions: an entry is a class.
+# Tables of which a job reads only one entry. The job names this entry as a target of its
+# fingerprint (see ``provenance``), so where code refers to the whole table, only the table's
+# annotated type counts. ``CorpusSettings`` and ``TaskSettings`` are unions: their entries are
+# classes.
 TABLES = frozenset(
     {
         f"{PACKAGE}.corpora:CorpusSettings",
@@ -51,7 +55,8 @@ TABLES = frozenset(
     }
 )
 
-# Functions that import a module by a name from their caller, which names the module as a target.
+# Functions that import a module whose name their caller gives them. The caller also names that
+# module as a target, so that what these functions import need not be found.
 LOADERS = frozenset(
     {
         f"{PACKAGE}.analyses.named:looked_at",
@@ -61,7 +66,8 @@ LOADERS = frozenset(
     }
 )
 
-# Decorators that do not read annotations.
+# Decorators that do not read annotations. If a function has no decorators but these, its
+# annotations do not count.
 PLAIN_DECORATORS = frozenset(
     {
         *("abstractmethod", "classmethod", "override", "property", "staticmethod"),
@@ -93,7 +99,10 @@ class Import(NamedTuple):
     name: str | None
 
     def then(self, attributes: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-        """The module, and the dotted name in it of an attribute of what is imported."""
+        """Where to look up attributes of the imported object: a module, and the name's parts in it.
+
+        After ``from a import b``, ``b.c`` is ``("a", ("b", "c"))``.
+        """
         return self.module, (*([self.name] if self.name else []), *attributes)
 
 
@@ -108,9 +117,10 @@ class Module:
         name: full name.
         is_package: whether it is a package's ``__init__``.
         definitions: by name, all statements that define it.
-        imports: by name, its origins, including imports for type checkers.
+        imports: by the name that an import binds, its origins, including imports for type
+            checkers.
         statements: statements that are neither definitions nor imports.
-        runs: modules, of any package, that its imports run.
+        runs: modules, of any package, that its imports run; see ``_run_by``.
     """
 
     name: str
@@ -123,12 +133,12 @@ class Module:
 
 @dataclass(frozen=True)
 class Reading:
-    """The parts of a unit that count.
+    """What reading a unit found: what counts of its code, and what it refers to.
 
     Attributes:
         digest: digest of the unit's code and of the origins of its names; "" without code.
         refers_to: the units that it refers to.
-        changes_state: whether it changes an object at the top level of a module.
+        changes_state: whether, when it runs, it may change an object of some module's top level.
     """
 
     digest: str
@@ -157,7 +167,7 @@ def module(name: str) -> Module | None:
 
 
 def files(root: Path) -> list[Path]:
-    """The modules' files, behind linked folders too; not the hidden locks of editors."""
+    """List the modules' files, also in linked folders, but not the hidden locks of editors."""
     # Python 3.11's Path.glob looks into no linked folder.
     return [root / name for name in glob("**/*.py", root_dir=root, recursive=True)]  # noqa: PTH207
 
@@ -202,7 +212,7 @@ def _add_imports(here: Module, node: ast.Import | ast.ImportFrom) -> None:
 
 
 def _assigned(node: ast.stmt) -> list[str] | None:
-    """The names that an assignment defines; None for anything else."""
+    """The names that an assignment defines; None if it changes an object, or is no assignment."""
     match node:
         case ast.Assign(targets=targets):
             pass
@@ -237,7 +247,10 @@ def _imported(node: ast.Import | ast.ImportFrom, here: Module) -> Iterator[tuple
 
 
 def _run_by(node: ast.Import | ast.ImportFrom, here: Module) -> Iterator[str]:
-    """The modules that an import runs, each after the packages that contain it."""
+    """The modules that an import may run, each after the packages that contain it.
+
+    A name that is imported from a module is listed like a module, since it may be one.
+    """
     inside = f"{_from(node, here)}." if isinstance(node, ast.ImportFrom) else ""
     for alias in node.names:
         parts = f"{inside}{alias.name}".split(".")
@@ -267,7 +280,7 @@ def origins(at: str, chain: tuple[str, ...]) -> frozenset[str]:
         here = module(name)
         if here is None:
             ends.add(".".join((name, *parts)))
-        elif not parts:  # the module is passed around
+        elif not parts:  # the name stands for the module itself, of which any part may be used
             ends.add(f"{name}:*")
         else:
             first, *rest = parts
@@ -373,7 +386,7 @@ def _everything(here: Module) -> Iterator[str]:
 
 
 def _read_run(here: Module) -> Reading:
-    """Read the code that importing a module runs, with the definitions that register themselves."""
+    """Read the code that importing a module runs, with definitions that this code may register."""
     reader = _Reader(here, here.name)
     reader.refers_to.update(filter(_is_unit, here.runs))
     reader.refers_to.update(f"{star.module}:*" for star in here.imports.get("*", ()))
@@ -384,7 +397,7 @@ def _read_run(here: Module) -> Reading:
 
 
 def _registers(here: Module, node: ast.AST) -> bool:
-    """Whether a definition is passed to code that may keep it, so that nothing need name it."""
+    """Whether a definition is passed to code that may keep it, and so may be used unnamed."""
     if isinstance(node, _DEFINITIONS):
         parts = [node, *(node.body if isinstance(node, ast.ClassDef) else ())]
         lists = [getattr(part, "decorator_list", []) for part in parts]
@@ -422,7 +435,7 @@ def _is_global(here: Module, name: str) -> bool:
 
 
 def _inside(node: ast.AST, types: tuple[type[Any], ...]) -> Iterator[Any]:
-    """Nodes of some types in a statement, without those in functions that it defines."""
+    """Find nodes of some types in a statement, but not inside functions that it defines."""
     waiting = [node]
     while waiting:
         inner = waiting.pop()
@@ -446,10 +459,16 @@ def _chain(node: ast.AST) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The names that a function, class or comprehension binds, with the origins of imports."""
+    """The names that a function, class or comprehension binds.
+
+    Attributes:
+        names: by name, the origins if it is imported, else nothing.
+        of_module: names that it declares ``global``.
+        is_class: whether it is a class.
+    """
 
     names: Imports
-    of_module: frozenset[str] = frozenset()  # declared ``global``
+    of_module: frozenset[str] = frozenset()
     is_class: bool = False
 
 
@@ -506,7 +525,7 @@ class _Reader(ast.NodeVisitor):
         self._changes_state = False
 
     def reading(self, code: list[Any]) -> Reading:
-        """The result, if ``code`` is all that was read."""
+        """Give what was found; ``code`` is all that was read, as ``visit`` returned it."""
         origins = sorted((name, sorted(places)) for name, places in self._origins.items())
         return Reading(
             hashlib.sha256(repr([code, origins]).encode()).hexdigest() if code else "",
@@ -597,7 +616,7 @@ class _Reader(ast.NodeVisitor):
             if name in scope.names:
                 if not scope.is_class:
                     return scope.names[name]
-                if not depth:  # before a class binds a name, the module's is used
+                if not depth:  # code of a class's body may use the module's name before it binds it
                     in_class = scope.names[name]
         if in_class is not None and (in_class or not _is_global(self._here, name)):
             return in_class
@@ -676,7 +695,7 @@ class _Reader(ast.NodeVisitor):
 
     def visit_ListComp(self, node: _Comprehension) -> Any:
         first, *others = node.generators
-        source = self.visit(first.iter)  # the only part that is outside of its scope
+        source = self.visit(first.iter)  # Python evaluates only this outside its scope
         scope = _bindings([generator.target for generator in node.generators], self._here)
         made = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
         inner = self._within(scope, [first.target, first.is_async, first.ifs, others, made])
@@ -721,7 +740,7 @@ class _Reader(ast.NodeVisitor):
         return ["Raise", self.visit(error), self.visit(node.cause)]
 
     def _is_of_this_package(self, function: ast.expr) -> bool:
-        """Whether an exception is a class of this package, which may use its words."""
+        """Whether an exception is a class of this package, which may do more than show words."""
         return any(
             isinstance(node, ast.ClassDef)
             for unit in self._find(_chain(function))
@@ -744,12 +763,16 @@ class _Reader(ast.NodeVisitor):
             function = self.visit(node.func)
         left_out = "description" if chain[-1:] == ("Field",) else ""
         if chain[1:] and self._find(chain[:-1]) == places and any(map(_is_object, places)):
-            self._changes_state = True  # the method may change it
+            self._changes_state = True  # a method of a module's object may change the object
         keywords = [keyword for keyword in node.keywords if keyword.arg != left_out]
         return ["Call", function, self.visit(node.args), self.visit(keywords)]
 
     def _load(self, arguments: Sequence[ast.expr]) -> None:
-        """Note modules imported by a known name or known start of one; else the whole package."""
+        """Note the modules that a call imports, as far as its argument tells their names.
+
+        If it tells only how the name starts, these are all modules that start so; if it tells
+        nothing, the whole package.
+        """
         if self._unit in LOADERS:
             return
         match arguments:
@@ -768,7 +791,7 @@ def _parameters(arguments: ast.arguments) -> list[list[ast.arg]]:
 
 
 def _without_call(decorator: ast.expr) -> ast.expr:
-    """A decorator's name, whether or not it is called with arguments."""
+    """A decorator without its arguments, if it has any."""
     return decorator.func if isinstance(decorator, ast.Call) else decorator
 
 

@@ -38,11 +38,11 @@ class Picked:
     """The recorded rows of a batch.
 
     Attributes:
-        times: by stack, where a row stands in the batch's flattened ``[segment, position]``,
-            ``[row]``.
+        times: by stack (encoder or decoder), each row's index in the stack's batch, flattened from
+            ``[segment, position]``; ``[row]``.
         items: each row's segment, as an index within the batch, ``[row]``.
         of_fold: ``[fold, row]``, 1 if the row is in the fold, else 0.
-        places: each row's index in the block, ``[row]``.
+        places: each row's index among the rows of the recording in the block, ``[row]``.
     """
 
     times: dict[str, Tensor]
@@ -59,7 +59,8 @@ class Batch:
         inputs: arguments of the model.
         picked: rows by the name of the recording. Recordings without rows are left out; recordings
             with the same rows share one ``Picked``.
-        folds: the numbers of the segments' folds.
+        folds: the folds that the segments are in, each once, ascending: the first axis of
+            ``Picked.of_fold``.
         text: by stack, ``[segment, position]``, true at tokens of the text: neither padding nor
             special tokens.
         tokens: number of the text's tokens, without padding and special tokens.
@@ -76,8 +77,8 @@ class Engine:
     """Records a model's activations.
 
     Rows are stored in the order of the corpus, whatever the batches. A text is cut into blocks,
-    which are computed and written one by one. An interrupted recording continues with the first
-    block that it lacks.
+    which are computed and written one by one. Progress is saved after each stretch of blocks (see
+    ``blocks.stretches``), and an interrupted recording continues with the next stretch.
     """
 
     def __init__(
@@ -91,14 +92,15 @@ class Engine:
         Args:
             model: with or without its head.
             execution: how much to do at a time.
-            during: makes the context manager in which the model reads a batch.
+            during: called with each batch; the model reads the batch inside the context manager
+                that this returns.
         """
         self._during = during or (lambda _: nullcontext())
         self.model: Any = backbone(model)
         self.ffns = ffns(model)
         self.execution = execution or ExecutionSettings()
         self._device = next(model.parameters()).device
-        # Larger batches overflow a CPU's caches.
+        # 256 tokens is the default on a CPU, whose caches larger batches overflow.
         self._budget = batch_budget(self.model, 256, self.execution.batch_tokens)
 
     def run(
@@ -123,8 +125,8 @@ class Engine:
         """Make several recordings in one pass; return their sums by recording and statistic.
 
         Sums are ``[layer, ...]``; sums by fold are ``[layer, fold, ...]``, with 0 in folds without
-        rows. Blocks that an interrupted call has finished are not computed again, if that call had
-        these recordings or these and others.
+        rows. Blocks whose progress an interrupted call has saved are not computed again, if that
+        call made all of these recordings; it may have made others too.
 
         Args:
             tokens: the text.
@@ -201,7 +203,7 @@ class Engine:
                 for site in recording.sites
             )
             return shard_rows(len(tokens.segment_ids), row_bytes, shard_bytes)
-        # As if rows of ``act`` and ``out`` were stored, whatever is recorded now.
+        # As if ``act`` and ``out`` were stored: the size must not depend on what is recorded.
         values = sum(math.prod(_planes(self.ffns, site)) for site in ("act", "out"))
         row_bytes = itemsize("float16") * values
         return shard_rows(
@@ -216,9 +218,11 @@ class Engine:
         size: int,
         folder: Path,
     ) -> dict[tuple[str, str], Any]:
-        """The arrays of raw rows by recording and site: new ones, if ``folder`` has no progress.
+        """Open or make the arrays of raw rows, by recording and site, and make ``folder``.
 
-        Progress with another block size, and so other batches, lies in another folder: remove it.
+        If ``folder`` exists, it holds the progress of an interrupted call, whose arrays are opened.
+        If not, the arrays are new, and progress in folders beside it is removed: it was made with
+        another block size, and so with other batches.
         """
         arrays = {}
         begun = folder.is_dir()
@@ -285,8 +289,8 @@ class Engine:
         ids, real = pad(whole)
         inputs = {"input_ids": ids, "attention_mask": real}
         text = {"decoder": _without_specials(real, before, after)}
-        # By stack: the width of the padded batch, and how far a token's column is from the token's
-        # position. None: all rows are in the first column.
+        # By stack: the width of the padded batch, and what to add to a token's position to get its
+        # column. None: all rows are in the first column.
         columns: dict[str, tuple[int, int | None]] = {"decoder": (ids.shape[1], 0)}
         if self.model.config.is_encoder_decoder:
             start = self.model.config.decoder_start_token_id
@@ -300,7 +304,7 @@ class Engine:
         folds, of_segment = np.unique(tokens.folds[group], return_inverse=True)
 
         def pick(rows: NDArray[np.int64]) -> Picked | None:
-            """Those of the block's ``rows`` that are in the batch, in its order; None if none."""
+            """Pick the block's ``rows`` that are in the batch, in its order; None if none are."""
             first = np.searchsorted(tokens.segment[rows], group)
             last = np.searchsorted(tokens.segment[rows], group, "right")
             items = np.repeat(np.arange(len(group)), last - first)
@@ -353,7 +357,8 @@ class Engine:
 
         def sink(site: str, stack: str, layer: int, value: Tensor) -> None:
             plane = offsets[site][stack] + layer
-            selected: dict[int, Tensor] = {}  # rows by their Picked, which recordings may share
+            # The batch's rows at this layer, by the id of their Picked, which recordings may share.
+            selected: dict[int, Tensor] = {}
             for name, recording in wanted.items():
                 if site not in recording.watched:
                     continue
@@ -420,7 +425,11 @@ class _Copies:
 
 
 def _planes(networks: Sequence[FFN], site: str) -> tuple[int, int]:
-    """A site's number of layers (or states) over all stacks, and the width of the widest layer."""
+    """Count a site's planes, and give the width of the widest one.
+
+    A plane is a layer of a stack or, for ``state`` and ``mean``, one of its states: a stack has one
+    more state than layers.
+    """
     states = len({ffn.stack for ffn in networks}) if site in ("state", "mean") else 0
     of_neurons = site in ("act", "gate", "peak")
     width = max(ffn.neurons if of_neurons else ffn.hidden for ffn in networks)
@@ -428,7 +437,7 @@ def _planes(networks: Sequence[FFN], site: str) -> tuple[int, int]:
 
 
 def _plane_offsets(networks: Sequence[FFN], site: str) -> dict[str, int]:
-    """Index of each stack's first layer, or first state: a stack has one more state than layers."""
+    """Give the index of each stack's first plane, see ``_planes``, for a site that is read."""
     offsets: dict[str, int] = {}
     for ffn in networks:
         states_before = len(offsets) if site == "state" else 0
@@ -437,7 +446,11 @@ def _plane_offsets(networks: Sequence[FFN], site: str) -> dict[str, int]:
 
 
 def _without_specials(real: Tensor, before: int, after: int) -> Tensor:
-    """True at tokens that are neither padding nor special, ``[segment, position]`` as ``real``."""
+    """True at tokens that are neither padding nor special, ``[segment, position]``.
+
+    ``real`` is 1 at all tokens but padding. A segment has ``before`` special tokens at its start
+    and ``after`` at its end.
+    """
     column, length = torch.arange(real.shape[1]), real.sum(1, keepdim=True)
     return (column >= before) & (column < length - after)
 
@@ -462,7 +475,7 @@ def _by_layer(totals: Mapping[str, Totals]) -> dict[str, NDArray[Any]]:
 
 
 def _save(folder: Path, stop: int, sums: dict[str, NDArray[Any]]) -> None:
-    """Save the sums up to token ``stop``, and remove the sums saved earlier."""
+    """Save the sums over all tokens before ``stop``, and remove the sums saved earlier."""
     path = folder / f"{stop:012d}.npz"
     with written_whole(path, ".npz") as temporary:
         np.savez(temporary, **sums)  # type: ignore[arg-type]

@@ -36,7 +36,8 @@ from neuroglot.models.load import load
 from neuroglot.tasks.base import read_items
 from neuroglot.tokens import ROW, Prefix, Tokens, as_tokens, read_tokens, token_labels
 
-# In a store: the groups that the current pass records, to which the saved progress belongs.
+# A store's file with the fingerprints of the groups that its unfinished pass records. The progress
+# in the store is the progress of these groups.
 UNDER_WAY = "under-way.json"
 LABELS = ("model", "corpus", "language")
 
@@ -51,10 +52,11 @@ class Wanted:
         reads: what ``source`` holds.
         store: the store to write, ``{corpus or task}/{language}.zarr``; each group is a folder in
             it.
-        groups: the groups with their keys. A key stands for text, model, settings and code, but not
-            for the group's own fields, which ``Group.satisfied_by`` compares.
-        long_segments: for ``states``, whether segments longer than the model's window are truncated
-            or refused.
+        groups: the groups with their keys. A key changes with the text, the model, the settings
+            and the code, but not with the group's own fields, which ``Group.satisfied_by``
+            compares.
+        long_segments: whether segments or prompts longer than the model's window are truncated or
+            refused. Not used if ``source`` holds tokens.
     """
 
     source: Path
@@ -125,7 +127,7 @@ def _tokenizer(model: Path) -> Tokenizer:
 
 @dataclass(frozen=True)
 class _Text:
-    """A text: its part of a recording's origin, and a function that reads its tokens."""
+    """A text: what origins of its recordings say of it, and a function that reads its tokens."""
 
     origin: dict[str, Any]
     read: Callable[[], Tokens]
@@ -229,7 +231,7 @@ def _collectors(group: Group, gated: bool) -> list[Collector]:
 
 
 def _clear(path: Path) -> None:
-    """Remove a recording of an earlier version, which kept a whole text in one store."""
+    """Remove a store of an earlier neuroglot, in which groups had no folders of their own."""
     if (path / store.ORIGIN).is_file():
         shutil.rmtree(path)
 
@@ -237,7 +239,8 @@ def _clear(path: Path) -> None:
 def _begin(path: Path, parts: Sequence[_Part]) -> list[_Part]:
     """Prepare a store for the groups that it lacks, and return these groups.
 
-    Progress of an earlier pass is kept if that pass had begun all of them as they are wanted now.
+    Progress of an earlier pass is kept only if that pass recorded all of these groups, each with
+    the fingerprint that it has now. Groups that are begun, but not wanted now, are removed.
     """
     groups = missing(store.held(path), {part.group: part.key for part in parts})
     lacking = []
@@ -266,7 +269,7 @@ def _begin(path: Path, parts: Sequence[_Part]) -> list[_Part]:
 
 
 def _under_way(path: Path) -> dict[str, str]:
-    """The fingerprints of the groups to which a store's progress belongs."""
+    """Read the fingerprints of the groups that a store's unfinished pass records, by group."""
     try:
         begun = json.loads((path / UNDER_WAY).read_text("utf-8"))
     except (FileNotFoundError, ValueError):
@@ -304,7 +307,7 @@ def _dataset(
     part: _Part,
     sums: Mapping[str, NDArray[Any]],
 ) -> xr.Dataset:
-    """A group's statistics, or the coordinates of its raw rows."""
+    """Make a group's dataset: its statistics and, if it stores raw rows, their coordinates."""
     rows, over = part.recording.rows(tokens), part.recording.over
     folds = tokens.fold_count
     data: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The base class of corpora: settings, reading, and the Parquet file of a reading."""
+"""The base class of corpora: settings, how a text is read, and the Parquet file of a Reading."""
 
 from abc import abstractmethod
 from array import array
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SHOWN_IDS = 20
 LONGEST_ID = 1000  # all ids are stored with the width of the longest id
-CHUNK_SEGMENTS = 1 << 16  # an Arrow array of text holds at most 2 GiB
+CHUNK_SEGMENTS = 1 << 16  # segments in an Arrow array, which holds at most 2 GiB of text
 
 
 class Segment(NamedTuple):
@@ -39,8 +39,9 @@ class Reading:
     Attributes:
         segments: the segments.
         notes: what was left out or joined.
-        places: each segment's place among the drawn ones, the same in every language; in a corpus
-            that is not parallel, its place in ``segments``.
+        places: each segment's place in the draw, counted from 0: not in corpus order, but in the
+            draw's random order, which is the same in every language. In a corpus that is not
+            parallel, its index in ``segments``.
         drawn: number of segments drawn for all languages, of which this one may lack some; 0 in a
             corpus that is not parallel.
     """
@@ -51,7 +52,7 @@ class Reading:
     drawn: int = 0
 
     def __post_init__(self) -> None:
-        """Without a draw, segments have the places of their order."""
+        """If nothing was drawn, make each segment's index in ``segments`` its place."""
         if not self.drawn:
             object.__setattr__(self, "places", tuple(range(len(self.segments))))
 
@@ -76,36 +77,36 @@ class Corpus(Source):
     )
     prefix: Literal["auto", "word", "subword"] = Field(
         "auto",
-        description="The prefixes that roles looks at end at word boundaries or at every subword; "
-        "auto takes subwords for scripts written without spaces. Other analyses look at every "
-        "token.",
+        description="Where the prefixes end that the analysis roles looks at: at word boundaries "
+        "or at every subword; auto takes subwords for scripts written without spaces. Other "
+        "analyses look at every token.",
     )
     segment_ids: str | None = Field(
         None,
         min_length=1,
-        description="Keep only segments whose id matches this shell pattern, such as `article-*`: "
-        "those that every language has.",
+        description="Keep only segments whose id matches this shell pattern, such as `article-*` "
+        "if some languages lack the others.",
     )
     parallel: bool = Field(
         True,
-        description="A segment has the same id in every language. Segments are drawn of the "
-        "pivot, and each language reads those of them that it has. If false, each language reads "
+        description="A segment has the same id in every language. Segments are drawn from the "
+        "pivot's, and each language reads those of them that it has. If false, each language reads "
         "its own first segments, and nothing is compared segment by segment.",
     )
     pivot: LanguageId | None = Field(
         None,
-        description="The language that segments are drawn of: if left out, the configuration's "
-        "pivot, or the corpus's first language if it lacks the pivot.",
+        description="The language from whose segments the draw is made: if left out, the "
+        "configuration's pivot, or the corpus's first language if it lacks the pivot.",
     )
     seed: int = Field(0, ge=0, description="Seed of the draw.")
     skip_segments: int = Field(
         0,
         ge=0,
-        description="Leave out the first drawn segments: held-out text for another entry of the "
-        "same source whose max_segments is this number.",
+        description="Leave out this many segments, the first of the draw. What is left is held-out "
+        "text for another entry of the same source whose max_segments is this number.",
     )
     max_segments: int | None = Field(
-        None, ge=2, description="Draw only so many segments, after skip_segments."
+        None, ge=2, description="Draw at most this many segments, after skip_segments."
     )
     long_segments: Literal["truncate", "refuse"] = Field(
         "truncate",
@@ -115,7 +116,7 @@ class Corpus(Source):
 
     @property
     def last_segment(self) -> int | None:
-        """Number of segments with text to read, from the first; None for all."""
+        """How many segments with text have to be read, from the source's first; None for all."""
         if self.parallel or self.max_segments is None or self.segment_ids is not None:
             return None
         return self.skip_segments + self.max_segments
@@ -126,7 +127,7 @@ class Corpus(Source):
         return {**super().origin(), **({"package": str(package)} if package else {})}
 
     def read_with(self, language: str) -> tuple[str, ...]:
-        """Return the language, and the pivot if segments are drawn of it."""
+        """Return the language and, if segments are drawn from a pivot, also the pivot."""
         pivot = self.pivot if self.parallel else None
         return tuple(dict.fromkeys((language, pivot or language)))
 
@@ -141,7 +142,7 @@ class Corpus(Source):
 
     @abstractmethod
     def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
-        """Read one language's segments as they are in the source, and notes."""
+        """Read one language's segments as they are in the source; return them and notes."""
 
     def read(self, language: str, archive: Path | None = None) -> Reading:
         """Read one language.
@@ -243,7 +244,7 @@ def write_parquet(reading: Reading, path: Path) -> None:
     import pyarrow as pa
 
     ids, texts = zip(*reading.segments, strict=True) if reading.segments else ((), ())
-    # `pa.array` would import pandas here too.
+    # Not `pa.array`, which would import pandas; see `_strings`.
     places = [None, pa.py_buffer(array("q", reading.places))]
     columns = {
         "segment": _strings(ids),
@@ -259,7 +260,7 @@ def _content(reading: Reading) -> str:
 
 
 def _strings(texts: Sequence[str]) -> "pa.ChunkedArray":
-    """Make a column of text. `pa.array` would import pandas, half of a command's time."""
+    """Make a column of text, without `pa.array`: it imports pandas, half of a command's time."""
     import pyarrow as pa
 
     builder, chunks = pa.lib.StringBuilder(), []

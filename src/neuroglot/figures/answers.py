@@ -1,4 +1,7 @@
-"""Answers with edited neurons, and how they differ from those with other neurons edited."""
+"""Figures of answers with edited neurons, and of how they differ from those of a control.
+
+A control is the same edit of other neurons.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +27,7 @@ from neuroglot.tables import tidy, valued
 
 P_VALUE = "log_probability_excess_p_value"
 LEAST = 0.05
-"""Least reach of an axis of differences between accuracies."""
+"""An axis of differences between accuracies reaches at least this far to either side of 0."""
 LEVEL, EXCESS, EXACT, GUESS = "level", "excess", "exact", "chance"
 OTHERS = {
     GUESS: Look("chance", "#777777", marker="|"),
@@ -33,13 +36,14 @@ OTHERS = {
 MATCH = Look("its exact matches", "#000000", marker="X", filled=False)
 HOLLOW = {
     LEVEL: Look("above: as many random neurons", "#777777", filled=False),
-    EXCESS: Look("below: less neurons of like contribution", "#777777", filled=False),
+    EXCESS: Look("below: minus neurons of like contribution", "#777777", filled=False),
 }
 AGAINST = {
     "activity": "as many others that are as active",
     "naive": "as many random ones",
 }
-"""The control of filled points in the lower row: the first of these that there is."""
+"""Controls by name, with words for their neurons. In the lower row, filled points are differences
+from the first of these controls that the dataset has."""
 STAR = Look("p < 0.05, adjusted for all languages", "#777777", marker="*")
 SIGNIFICANT = 0.05
 SCORINGS = {"rank": "first token ranked", "string": "answers ranked", "exact": "exact match"}
@@ -73,7 +77,7 @@ def of_log_probability(changes: Sequence[Change], subject: str) -> Drawing:
 
 
 def accuracy(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
-    """Accuracy by language with changes (above), and less those of their controls (below).
+    """Draw accuracy by language with each change, and below, its difference from a control's.
 
     Tasks of fewer than ``FEW`` items are drawn in numbers of items, without intervals.
 
@@ -95,7 +99,7 @@ def accuracy(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
     table = compared(ds, "accuracy", "accuracy_excess", changes)
     excess = table.loc[table["row"] == EXCESS, ["value", "low", "high"]]
     reach = 1.15 * float(np.nanmax([LEAST, *excess.abs().max()]))
-    table["star"] = np.nan  # right or wrong tells less than the probability
+    table["star"] = np.nan  # stars are for the log probability, which tells more
     unit = table["items"].where(table["task"].map(size) < FEW, 1)
     table[["value", "low", "high"]] = table[["value", "low", "high"]].mul(unit, axis=0)
     figure, panels = grid(ds, table, changes, tasks, f"accuracy {subject}")
@@ -114,7 +118,7 @@ def accuracy(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
 
 
 def log_probability(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
-    """Change of the right answer's log probability (above), and less those of controls (below).
+    """Draw changes of the right answer's log probability, and below, differences from controls'.
 
     Args:
         ds: ``log_probability_difference(task, variant, language)``, from the model as it is, and
@@ -152,10 +156,11 @@ def compared(ds: Dataset, level: str, excess: str, changes: Sequence[Change]) ->
         changes: variants with their controls; other edits are left out.
 
     Returns:
-        ``task``, ``language``, ``value``, ``low``, ``high`` and ``items``; ``row``; ``change``, the
-        variant, also of its control; ``hollow``, whether of the random control or, in the lower
-        row, compared by contribution; ``star``, 1 where a filled difference of log probabilities
-        is significant, or else NaN.
+        ``task``, ``language``, ``value``, ``low``, ``high`` and ``items``; ``row``, ``LEVEL`` or
+        ``EXCESS``; ``change``, the variant or, for a control, the variant that it belongs to;
+        ``hollow``, true for random controls, exact matches and, in the lower row, differences from
+        neurons of like contribution; ``star``, 1 where a filled point's difference of log
+        probabilities is significant, else NaN.
     """
     filled = [*(change.variant for change in changes), *OTHERS]
     hollow = {change.control: change.variant for change in changes} | {EXACT: BASELINE}
@@ -165,7 +170,7 @@ def compared(ds: Dataset, level: str, excess: str, changes: Sequence[Change]) ->
     table = pd.concat(parts, ignore_index=True).merge(tidy(ds[["items"]]))
     table["change"] = table["variant"].map(dict(zip(filled, filled, strict=True)) | hollow)
     table["hollow"] = table["variant"].isin(hollow) | (table["control"] == "contribution")
-    # A control's interval would hide that of the change; one over few items says little.
+    # A hollow point's interval would hide that of the change; one over few items says little.
     table.loc[table["hollow"] | (table["items"] < FEW), ["low", "high"]] = np.nan
     p = tidy(ds[[P_VALUE]])
     table = table.merge(p, how="left")  # above there is no control, and so no p
@@ -181,15 +186,15 @@ def against(ds: Dataset) -> str:
 def grid(
     ds: Dataset, table: DataFrame, changes: Sequence[Change], tasks: Series, subject: str
 ) -> tuple[Figure, dict[tuple[str, str], Axes]]:
-    """Draw levels above differences, or only these where both do not fit on a page.
+    """Draw levels above differences, or only the differences where both do not fit on a page.
 
     Returns:
         The figure, and its panels by row and task.
     """
     languages = series.languages(ds).only(table["language"])
     margin = 2.0 if len(tasks) > 1 else 2.9  # the legend of a narrow figure is high
-    high = margin + 2 * (points.HEAD + points.LINE * (len(languages) + 1)) > sheets.HEIGHT
-    rows = [EXCESS] if high or len(tasks) > ABREAST else [LEVEL, EXCESS]
+    too_high = margin + 2 * (points.HEAD + points.LINE * (len(languages) + 1)) > sheets.HEIGHT
+    rows = [EXCESS] if too_high or len(tasks) > ABREAST else [LEVEL, EXCESS]
     table = table[table["row"].isin(rows)]
     looks = Series("change", {**OTHERS, **{change.variant: change.look for change in changes}})
     neurons = {
@@ -235,7 +240,7 @@ def finding(ds: Dataset, changes: Sequence[Change], name: str, factor: float, un
         return ""
     told = table[(table["items"] >= FEWEST) & table["variant"].isin([c.variant for c in changes])]
     if told.empty:
-        return f"What the changes do cannot be told at this size, of under {FEWEST} items."
+        return f"What the changes do cannot be told from fewer than {FEWEST} items."
     parts = []
     for change in changes:
         of_change = told[told["variant"] == change.variant]

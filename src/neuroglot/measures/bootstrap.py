@@ -1,5 +1,8 @@
 """Bootstrap over items or folds, with the same resamples for all variables.
 
+A *variable* is what one estimate is made from: the values at one place of all other dimensions,
+such as one language and variant. It is not a variable of a dataset.
+
 Plain percentiles of means are too narrow: over 8 values, they cover 88 % instead of 95 %. Intervals
 therefore take *expanded* percentiles, which are as far out as those of Student's t would be
 (Hesterberg 2015, "What Teachers Should Know About the Bootstrap",
@@ -22,7 +25,7 @@ ENDS = ("_low", "_high")
 """Suffixes of a variable's name for its lower and upper bound."""
 
 Bound = TypeVar("Bound")
-VARIABLES = 1 << 12  # means at a time: 4,096 x 1,000 replicates are 32 MB
+VARIABLES = 1 << 12  # variables at a time: 4,096 of them x 1,000 replicates are 32 MB
 WEIGHTS = 1 << 22  # weights at a time: 32 MB
 
 
@@ -34,7 +37,7 @@ def interval(
     Each replicate draws as many items as there are, with replacement, and averages the drawn items
     that have a value. The bounds are ``expanded_percentiles`` of these means. An item's weight is
     the number of times that it is drawn, so all means are one matrix product. Every variable has
-    the same weights: languages and variants are compared on the same items.
+    the same weights: a replicate draws the same items for all languages and variants.
 
     Args:
         values: one value per item, [..., item]; NaN where an item has none.
@@ -75,8 +78,8 @@ def ratio_interval(
     """Bound a ratio of two sums over folds, such as a share, by the bootstrap.
 
     Each replicate draws as many folds as there are, with replacement, and sums both variables over
-    the drawn folds. The draws are those of ``interval`` for as many items. The bounds are
-    ``expanded_percentiles`` over the folds in which ``whole`` is not 0.
+    the drawn folds. If there are as many items as folds, ``interval`` draws the same. The bounds
+    are ``expanded_percentiles``; only folds in which ``whole`` is not 0 count as units.
 
     Args:
         part: the numerator, [..., fold].
@@ -86,8 +89,8 @@ def ratio_interval(
         seed: seed of the resamples.
 
     Returns:
-        low and high, float64 with ``part``'s dimensions without ``fold``; NaN where ``whole`` is
-        not 0 in fewer than two folds.
+        low and high, float64 with ``part``'s dimensions without ``fold``; NaN where ``whole`` is 0
+        in all folds or in all but one.
 
     Raises:
         NeuroglotError: as ``interval``, for folds.
@@ -120,12 +123,13 @@ def perplexity_interval(
 ) -> NDArray[np.float64]:
     """Bound perplexities by the bootstrap over windows, the same for all variants.
 
-    A perplexity is not a mean, but its logarithm is; the bounds are ``expanded_percentiles``, which
-    a logarithm does not move.
+    A perplexity is not a mean, but its logarithm is. So ``expanded_percentiles``, which are made
+    for means, fit perplexities too: the exponential keeps the order of the replicates.
 
     Args:
-        nll: negative log-likelihood in nats, [variant, draw, window]; NaN where a variant has no
-            such draw. A variant's perplexity is the mean of the perplexities of its draws.
+        nll: negative log-likelihood in nats, [variant, draw, window]. The draws of a variant differ
+            in their random neurons, not in their windows; NaN where a variant has fewer draws. A
+            variant's perplexity is the mean of the perplexities of its draws.
         tokens: number of predicted tokens in each window.
         replicates: number of resamples.
         level: share of the intervals that hold the true perplexity.
@@ -138,8 +142,8 @@ def perplexity_interval(
     rows = nll.reshape(variants * draws, windows) / tokens
     means = _means(rows, replicates, seed).reshape(variants, draws, replicates)
     there = np.isfinite(means).any(axis=2, keepdims=True)
-    drawn = np.where(there, np.exp(means), 0).sum(axis=1) / there.sum(axis=1)
-    return expanded_percentiles(drawn, windows, level)
+    perplexities = np.where(there, np.exp(means), 0).sum(axis=1) / there.sum(axis=1)
+    return expanded_percentiles(perplexities, windows, level)
 
 
 def resample_weights(items: int, replicates: int, seed: int) -> Iterator[NDArray[np.float64]]:
@@ -179,10 +183,10 @@ def _means(rows: NDArray[np.float64], replicates: int, seed: int) -> NDArray[np.
 
 
 def percentiles(values: NDArray[np.float64], level: float = 0.95) -> NDArray[np.float64]:
-    """Give the range of each variable over its draws, [bound, variable].
+    """Give the range of the middle ``level`` of each variable's draws, [bound, variable].
 
-    This is the range of what chance gives, such as over permutations. For the interval of an
-    estimate it is too narrow: see ``expanded_percentiles``.
+    Over permutations, this is the range of what chance gives. Over resamples, it is too narrow for
+    the interval of an estimate: see ``expanded_percentiles``.
 
     Args:
         values: ``[variable, draw]``, NaN where a draw has no value.
@@ -198,12 +202,14 @@ def percentiles(values: NDArray[np.float64], level: float = 0.95) -> NDArray[np.
 
 
 def expanded_level(units: int, level: float = 0.95) -> float:
-    """Give the level at which percentiles of means of ``units`` values cover ``level``.
+    """Give the wider level to take percentiles at, so that intervals cover ``level``.
 
-    The means of resamples vary by the factor (n - 1) / n less than those of samples, and Student's
-    t has heavier tails than the normal distribution. Percentiles are therefore taken at
-    Φ(-√(n / (n - 1)) t), where t is the quantile of Student's distribution with n - 1 degrees of
-    freedom (Hesterberg 2015). With few units, these are the lowest and the highest replicate.
+    The percentiles are those of means of n = ``units`` values. Means of resamples have (n - 1) / n
+    times the variance of means of samples, and Student's t has heavier tails than the normal
+    distribution. The lower percentile is therefore taken at Φ(-√(n / (n - 1)) t), and the upper at
+    1 minus this, where t is the upper quantile for ``level`` of Student's distribution with n - 1
+    degrees of freedom (Hesterberg 2015). With few units, the percentiles are nearly the lowest and
+    the highest replicate.
     """
     quantile = t.ppf((1 + level) / 2, units - 1)
     return float(1 - 2 * norm.sf(np.sqrt(units / (units - 1)) * quantile))
@@ -238,7 +244,7 @@ def centred_percentiles(
     units: int | NDArray[np.integer],
     level: float = 0.95,
 ) -> NDArray[np.float64]:
-    """Bound statistics that are not means: [bound, variable], percentiles around the estimate.
+    """Bound statistics that are not means by percentiles shifted to the estimate.
 
     A resample repeats some segments and lacks others, so it is noisier than the text. Noise
     raises some statistics (a spread) and lowers others (a correlation), and it does so in every
@@ -252,7 +258,8 @@ def centred_percentiles(
         level: share of the intervals that hold the true value.
 
     Returns:
-        The bounds; never both above or both below the estimate. NaN as ``expanded_percentiles``.
+        The bounds, [bound, variable]; the estimate is never outside of them. NaN where
+        ``expanded_percentiles`` are NaN.
     """
     with np.errstate(invalid="ignore"):
         middle = percentiles(values, 0.0)[0]
@@ -294,7 +301,7 @@ def bounded(
 
 
 def bounded_mean(name: str, values: xr.DataArray, replicates: int) -> dict[str, xr.DataArray]:
-    """Average over ``item``, without NaN, and bound the mean by ``interval``; see ``bounded``."""
+    """Average over ``item``, skipping NaN, and bound the mean by ``interval``; see ``bounded``."""
     return bounded(name, values.mean("item", keep_attrs=True), interval(values, replicates))
 
 

@@ -1,8 +1,9 @@
 """Matched controls: other neurons that could have mattered as much as the chosen ones.
 
-Both get the same edit. *Active-matched* neurons are drawn from those that are active under the same
-condition, and *contribution-matched* neurons contribute as much to the FFN's output. A control is
-never filled up with chosen neurons: where there are too few like them, it has fewer.
+The chosen neurons and their control get the same edit. *Active-matched* neurons are drawn from
+those that are active under the same condition, and *contribution-matched* neurons contribute about
+as much to the FFN's output. A control never contains chosen neurons: where too few other neurons
+are like them, the control is smaller.
 """
 
 from collections.abc import Iterable
@@ -16,11 +17,12 @@ Mask = NDArray[np.bool_]
 CALIPER = 0.2
 """Largest difference of two partners, in standard deviations of the log contribution."""
 LEAST_MATCHED = 0.8
-"""With a smaller share of matched neurons, or of their contribution, no like neurons exist."""
+"""Smallest share of the chosen neurons, and of their contribution, that must have partners. Below
+it, the chosen neurons count as having no others like them, and are not compared by contribution."""
 
 
 class Pairs(NamedTuple):
-    """Chosen neurons that have a partner, and the partners: as many in each row.
+    """Chosen neurons that have a partner, and the partners: equally many in each row.
 
     Attributes:
         chosen: bool [..., neuron].
@@ -72,17 +74,17 @@ def drawn_like(
 def contribution_matched(
     chosen: Mask, contribution: NDArray[np.float64], caliper: float = CALIPER
 ) -> Pairs:
-    """Pair chosen neurons with others of their row that contribute as much.
+    """Pair chosen neurons with others of their row that contribute about as much.
 
     The comparison of the two sets tells whether the chosen neurons matter more than their
-    contribution explains. The closest pair is made first, then the closest of the rest, and so on,
-    without replacement. Two partners differ by at most ``caliper`` standard deviations of the log
-    contributions of their row.
+    contribution explains. The closest pair is made first, then the closest of the rest, and so on;
+    a neuron is in one pair at most. The log contributions of two partners differ by at most
+    ``caliper`` standard deviations of all log contributions in their row.
 
     Args:
         chosen: the chosen neurons, bool [..., neuron].
-        contribution: |act_i| ‖v_i‖ in any unit, [..., neuron], from text or items that selected no
-            neurons. Neurons that contribute nothing get no partner.
+        contribution: |act_i| ‖v_i‖ in any unit, [..., neuron]. Its size must not have decided which
+            neurons were chosen. Neurons that contribute nothing get no partner.
         caliper: largest difference of two partners, in standard deviations.
     """
     paired, control = np.zeros_like(chosen), np.zeros_like(chosen)
@@ -123,12 +125,16 @@ def _closest_pairs(
         first.append(ours_free[made])
         second.append(others_free[nearest[made]])
         others_free = np.delete(others_free, nearest[made])
-        ours_free = ours_free[~made & near]  # the nearest free number only moves further away
+        # A number whose nearest free one is too far can have no partner: fewer will be free later.
+        ours_free = ours_free[~made & near]
     return np.concatenate(first), np.concatenate(second)
 
 
 def _nearest(numbers: NDArray[np.float64], ordered: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Index of the nearest of some ascending numbers, for each number; the lower in a tie."""
+    """For each of ``numbers``, find the index of the nearest in ``ordered``; the lower in a tie.
+
+    ``ordered`` ascends.
+    """
     above = np.searchsorted(ordered, numbers).clip(0, len(ordered) - 1)
     below = (above - 1).clip(0)
     nearer: NDArray[np.intp] = np.where(

@@ -6,13 +6,15 @@ likely to have the other sign; so the test compares the sum of the differences w
 other signs give (Fisher 1935). It is exact for up to ``EXACT`` units, and beyond that uses
 ``FLIPS`` random flips, with which it is still valid (Phipson and Smyth 2010).
 
-A *flip* turns the signs of a set of units. The sum after it is at least as far from zero as the one
-that was observed exactly if the sums of the turned units and of the others do not have the same
-sign. For the differences less θ, this is so exactly if θ lies between the means of the turned units
-and of the others. So both the p value and the interval are read from the two sums of every flip.
+A *flip* turns the signs of a set of units. Let T be the sum of the differences of these units, and
+R the sum of the others. The observed sum is T + R, and the flip makes it R - T. A flip is *as
+extreme* if R - T is at least as far from zero as T + R: if and only if T and R have opposite signs,
+or one of them is 0. To test whether the mean difference is θ, θ is subtracted from every
+difference. Then a flip is as extreme if and only if θ lies between the mean over the turned units
+and the mean over the others. So p value and interval are both read from T and R of every flip.
 
-A *family* is one question: one outcome and one contrast, in cells such as languages. A star is an
-adjusted p value below ``STAR`` and nothing else.
+A *family* is the tests that answer one question: one outcome and one contrast, tested in several
+*cells*, such as languages. A star is an adjusted p value below ``STAR`` and nothing else.
 """
 
 import math
@@ -28,15 +30,15 @@ from neuroglot.measures.bootstrap import bounded
 
 Values = NDArray[np.float64]
 SumsOfFlips = tuple[NDArray[np.intp], Values, Values, Values]
-"""Indices of rows, [row]; the units that each flip turns, [flip, unit]; the sums of their
-differences and of the others', [row, flip]."""
+"""For some rows: their indices, [row]; 1 where a flip turns a unit, else 0, [flip, unit]; the sums
+of the turned units' differences, [row, flip]; and the sums of the others, likewise."""
 
 STAR = 0.05
 EXACT = 14
-"""Most units of which all flips are listed: 8,192."""
+"""Largest number of units for which all flips are listed: these are 8,192 flips."""
 FLIPS = 9_999
 SUMS = 1 << 20  # sums of flips at a time: 8 MB
-ROUNDING = 1e-9  # share of the sum of absolute differences that counts as zero
+ROUNDING = 1e-9  # a sum up to this share of the sum of absolute differences counts as zero
 
 
 def difference_interval(
@@ -65,9 +67,11 @@ def difference_interval(
         number, units = flips.sum(axis=1), flips.shape[1]
         means = turned / np.maximum(number, 1), others / np.maximum(units - number, 1)
         low, high = np.minimum(*means), np.maximum(*means)
-        ends = (number == 0) | (number == units)  # as extreme whatever θ
-        low[:, ends], high[:, ends] = -np.inf, np.inf
-        # θ is not rejected if so many flips are as extreme.
+        # Turning no unit, or all of them, is as extreme whatever θ is.
+        always = (number == 0) | (number == units)
+        low[:, always], high[:, always] = -np.inf, np.inf
+        # θ is not rejected if at least ``enough`` flips are as extreme. All ranges from low to high
+        # hold the mean of all units, so θ is in enough of them from the enough-th lowest low on.
         enough = math.ceil(round((1 - level) * len(flips), 6))
         bounds[0, some] = np.partition(low, enough - 1, axis=1)[:, enough - 1]
         bounds[1, some] = -np.partition(-high, enough - 1, axis=1)[:, enough - 1]
@@ -78,7 +82,7 @@ def difference_interval(
 
 
 def bounded_difference(name: str, differences: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Average over ``item``, without NaN, with bounds by ``difference_interval``; see ``bounded``.
+    """Average over ``item``, skipping NaN, and bound by ``difference_interval``; see ``bounded``.
 
     Args:
         name: name of the mean difference.
@@ -96,8 +100,9 @@ def difference_p_value(differences: xr.DataArray, seed: int = 0) -> xr.DataArray
         seed: seed of random flips, the same for all cells.
 
     Returns:
-        p values without the dimension ``item``: the share of flips that are as extreme as what was
-        observed, which is one of them. NaN in cells without units.
+        p values without the dimension ``item``: the share of flips that are as extreme. The flip
+        that turns no unit, which gives the observed sum, is one of them. NaN in cells without
+        units.
 
     Raises:
         NeuroglotError: as ``difference_interval``.
@@ -115,20 +120,22 @@ def step_down_p_value(differences: xr.DataArray, cell: str, seed: int = 0) -> xr
     """Test a family whose cells share units: step-down maxT (Westfall and Young 1993, 2.8).
 
     A flip turns a unit in all cells at once, which keeps the dependence between them. A cell's
-    statistic is |Σ d| / √(Σ d²): it rises with |Student's t|, and its variance over flips is the
-    same in all cells. From the largest down, each is compared with the largest of those not yet
-    passed.
+    statistic is |Σ d| / √(Σ d²): it rises with |Student's t|, and the mean of its square over flips
+    is the same in all cells. The cells are taken in the order of their statistics, largest first.
+    Each one is compared with what every flip gives as the largest statistic of this cell and those
+    after it.
 
     Args:
         differences: one difference per cell and unit, [..., cell, item]; NaN where a cell lacks
-            the unit. Every other position is a family of its own.
+            the unit. Each place of the leading dimensions is a family of its own.
         cell: name of the dimension that holds a family's cells.
         seed: seed of random flips, the same for all families.
 
     Returns:
-        Adjusted p values without the dimension ``item``: the probability that a family without
-        any effect has such a cell. Never below ``difference_p_value``; the order of cells plays
-        no role. NaN in cells without units.
+        Adjusted p values without the dimension ``item``. A family without any effect has a p value
+        of α or less in any of its cells with probability α at most. Never below
+        ``difference_p_value``. The order in which cells are given plays no role. NaN in cells
+        without units.
 
     Raises:
         NeuroglotError: as ``difference_interval``.
@@ -137,8 +144,8 @@ def step_down_p_value(differences: xr.DataArray, cell: str, seed: int = 0) -> xr
     families = differences.transpose(..., cell, "item").to_numpy().astype(np.float64)
     joint = np.array([_step_down(own, seed) for own in families.reshape(-1, *families.shape[-2:])])
     ordered = alone.transpose(..., cell)
-    # Random flips of the whole family may be kinder to a cell of few units than all flips of its
-    # own.
+    # In a cell of few units, random flips of all the family's units may give a smaller p value than
+    # the list of all flips of the cell's own units.
     adjusted = np.maximum(joint.reshape(ordered.shape), ordered.to_numpy())
     return ordered.copy(data=adjusted).transpose(*alone.dims)
 
@@ -168,8 +175,9 @@ def holm_p_value(p: xr.DataArray, cell: str) -> xr.DataArray:
 def fewest_units(tests: int = 1) -> int | None:
     """Give the smallest number of units with which a cell could earn a star.
 
-    The smallest p value is one flip's share of all flips. Step-down maxT does not raise it where
-    the units of every cell agree; Holm's method multiplies it by the number of cells.
+    The smallest p value is one flip's share of all flips. Step-down maxT does not raise it where,
+    in every cell, the differences of all units have the same sign. Holm's method multiplies it by
+    the number of cells.
 
     Args:
         tests: number of cells for ``holm_p_value``, 1 for ``step_down_p_value``.
@@ -187,10 +195,10 @@ def _number_of_flips(units: int) -> int:
 
 @lru_cache(maxsize=4)
 def _flips(units: int, seed: int) -> NDArray[np.float64]:
-    """List the units that each flip turns, 0 or 1, [flip, unit]; the first flip turns none.
+    """List flips: 1 where a flip turns a unit, else 0, [flip, unit]; the first flip turns none.
 
-    Turning a set or all others gives the same sum but for its sign, so in a list of all flips the
-    first unit is never turned.
+    Turning a set of units, and turning all units outside of the set, give sums that differ only in
+    sign. So a list of all flips has only one of the two: that which leaves the first unit as it is.
     """
     if units <= EXACT:
         number = np.arange(_number_of_flips(units))
@@ -207,7 +215,8 @@ def _sums_of_flips(rows: NDArray[np.float64], seed: int) -> Iterator[SumsOfFlips
         seed: seed of random flips.
 
     Yields:
-        A block of rows with the same number of units. Rows without units are left out.
+        ``SumsOfFlips`` for a block of rows that have the same number of units. Rows without units
+        are left out.
     """
     numbers = np.isfinite(rows).sum(axis=1)
     for units in np.unique(numbers[numbers > 0]).tolist():
@@ -237,7 +246,7 @@ def _step_down(differences: NDArray[np.float64], seed: int) -> NDArray[np.float6
     signs = 1 - 2 * _flips(int(there.sum()), seed)
     statistic = np.abs(signs @ (values / np.where(size > 0, size, 1)).T)  # [flip, cell]
     order = np.argsort(-statistic[0], kind="stable")
-    # The largest statistic of the cells from each place of the order on.
+    # For each place in the order: the largest statistic of the cell there and of those after it.
     largest = np.maximum.accumulate(statistic[:, order[::-1]], axis=1)[:, ::-1]
     p = (largest >= statistic[0, order] - ROUNDING).mean(axis=0)
     adjusted = np.empty(len(order))
@@ -246,7 +255,7 @@ def _step_down(differences: NDArray[np.float64], seed: int) -> NDArray[np.float6
 
 
 def _by_row(differences: xr.DataArray) -> tuple[NDArray[np.float64], xr.DataArray]:
-    """Give differences as rows, [row, unit], and an array of the results' dimensions."""
+    """Give differences as rows, [row, unit], and an array with the dimensions of the results."""
     if not differences.sizes.get("item"):
         raise NeuroglotError(
             f"a test over items needs at least one item, found {dict(differences.sizes)}"

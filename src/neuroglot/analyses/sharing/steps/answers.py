@@ -1,4 +1,7 @@
-"""A task's answers with neurons of a kind deactivated or converted (tables 2, 3, 5 and 6)."""
+"""A task's answers with neurons of a kind deactivated or converted (tables 2, 3, 5 and 6).
+
+To *convert* a kind is to activate those of its neurons that are inactive in a language.
+"""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +35,8 @@ CONVERTED = {
 OF_WITHOUT = ("without", "random", "active", "matched", "partner")
 OF_CONVERTED = ("converted", "inactive")
 POOLS = ("random", "active", "inactive")
-"""What is done to random neurons, drawn from a pool of this name."""
+"""The first words of variants that edit random neurons; each is also the name of the pool from
+which the neurons are drawn."""
 PAIRED = ("matched", "partner")
 VARIANTS = (
     BASELINE,
@@ -47,8 +51,8 @@ VARIABLES: Mapping[str, str] = {
     "(matched) or the partners; with some neurons converted, or as many other inactive ones",
     "matched_share": "share of the kind's active neurons that have a partner of like contribution, "
     "mean over items",
-    "matched_contribution": "their share of the contribution of the kind's active neurons, mean "
-    "over items",
+    "matched_contribution": "share of the contribution of the kind's active neurons that comes "
+    "from those with such a partner, mean over items",
 }
 
 
@@ -78,6 +82,8 @@ def compute(inputs: AnswersInputs, settings: AnswersSettings) -> xr.Dataset:
 def unmatched_left_out(data: xr.Dataset) -> xr.Dataset:
     """Leave out comparisons by contribution where too few neurons have a partner.
 
+    Likewise where those with a partner have too little of the contribution: ``LEAST_MATCHED``.
+
     Args:
         data: ``…_excess(control, variant, language)``; ``matched_share(variant, language)`` and
             ``matched_contribution``.
@@ -93,8 +99,8 @@ class _Asked(Asked):
     """One task's questions in all languages, and the neurons to edit.
 
     Attributes:
-        kinds: kinds of neurons in every item, ``[item, layer, byte]``.
-        active: active neurons, ``[language, item, layer, byte]``.
+        kinds: kinds of neurons in every item, packed bits ``[item, layer, byte]``.
+        active: active neurons, packed bits ``[language, item, layer, byte]``.
         widths: number of neurons of each layer.
         pairs: each kind's active neurons with a partner, and the partners.
     """
@@ -113,8 +119,8 @@ class _Asked(Asked):
         """Give every variant of VARIANTS for the judged questions, random ones once per seed.
 
         Args:
-            value: value of converted neurons; others are set to zero.
-            seeds: number of draws of a control.
+            value: what variants in ``OF_CONVERTED`` set neurons to; other variants set them to 0.
+            seeds: number of draws of a random variant.
         """
         yield BASELINE, None
         for variant in VARIANTS[1:]:
@@ -126,7 +132,15 @@ class _Asked(Asked):
     def _edits(
         self, done: str, name: str, seed: int, value: float, places: NDArray[np.int64]
     ) -> list[Edit]:
-        """Give the edit of a variant for the judged questions at ``places``."""
+        """Give the edit of a variant for some of the judged questions.
+
+        Args:
+            done: the variant's first word, which says what is done.
+            name: the rest of it: a kind, or a key of ``CONVERTED``.
+            seed: seed of random neurons.
+            value: what the neurons are set to.
+            places: which questions, as indices into ``judged``.
+        """
         languages, items = self.judged[places].T
         bits, neurons = self.active[languages, items], self.kinds.neurons
         if done in PAIRED:

@@ -1,7 +1,8 @@
 """Scores of neurons that move a language's states into the shared latent space, or out of it.
 
-Scores and ranking are those of the transfer paper. Arrays are numpy arrays for one layer and
-language. Sums are float64. ``latent`` measures the latent spaces themselves.
+Scores and ranking are those of the transfer paper; "(transfer, …)" names its sections. Arrays are
+numpy arrays for one layer and language, if nothing else is said. Sums are float64. The module
+``latent`` measures the latent spaces themselves.
 """
 
 import numpy as np
@@ -76,7 +77,7 @@ def norm_scale(
     power: NDArray[np.float64] = np.mean(wide**2, axis=-1) + epsilon
     if not (power > 0).all():
         raise NeuroglotError(
-            f"a norm with epsilon {epsilon} cannot scale an FFN's output without variation; "
+            f"a norm with epsilon {epsilon} cannot scale an FFN's output that is constant or 0; "
             "use the model's own epsilon"
         )
     return np.asarray(1 / np.sqrt(power))
@@ -98,9 +99,9 @@ def transfer_score(
 
     If a norm follows the FFN before the residual addition (sandwich norms, as in Gemma 2 and 3), a
     neuron's contribution is not a v. The norm is then linearised at the recorded row: its factor
-    s_k keeps its value with all neurons. The contributions s_k a_ki (g ∘ v_i) of all neurons (with
-    centred v_i under LayerNorm) and the biases of the norm and the projection add up to what the
-    layer adds.
+    s_k is held at the value that it has for the output of all neurons together. A neuron's
+    contribution is s_k a_ki (g ∘ v_i), with centred v_i under LayerNorm. These contributions and
+    the biases of the norm and the projection add up to what the layer adds.
 
     Args:
         mid: h, the residual stream after attention and before the FFN, [row, hidden].
@@ -156,8 +157,8 @@ def _turn(
 ) -> NDArray[np.float64]:
     """Compute cos(h + a v, C) - cos(h, C), [row, neuron].
 
-    With n = ‖h + a v‖ it equals a v·C / n - cos(h, C) (n - ‖h‖) / n. n - ‖h‖ is computed as
-    (n² - ‖h‖²) / (n + ‖h‖), which avoids subtracting nearly equal numbers.
+    With n = ‖h + a v‖ this is a v·C / n - cos(h, C) (n - ‖h‖) / n. The factor n - ‖h‖ is computed
+    as (n² - ‖h‖²) / (n + ‖h‖), which avoids subtracting nearly equal numbers.
     """
     growth = a * (2 * hv + a * vv)  # n² - ‖h‖²
     n = np.sqrt(np.maximum(h_norm**2 + growth, 0))
@@ -169,7 +170,7 @@ def _turn(
 
 
 def layer_ranges(layers: int, type1_layers: float) -> tuple[range, range]:
-    """Divide the layers between the two types of transfer neurons (transfer, detection).
+    """Say which layers are searched for each type of transfer neurons (transfer, detection).
 
     Args:
         layers: number of layers of the model, two or more.
