@@ -106,7 +106,7 @@ def accuracy(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
     for (row, task), ax in panels.items():
         most = size[task] if size[task] < FEW else 1
         ends = np.array([-0.04, 1.04] if row == LEVEL else [-reach, reach])
-        what = "right answers" if row == LEVEL else "less those of the control"
+        what = "right answers" if row == LEVEL else "minus those of the control"
         if most == 1:
             sheets.as_shares([ax], "x", whole=False)
             ax.set_xlabel(f"{what}\n(share of items)")
@@ -139,7 +139,7 @@ def log_probability(ds: Dataset, changes: Sequence[Change], subject: str) -> Fig
     subject = f"log probability of the right answer {subject}"
     figure, panels = grid(ds, table, changes, tasks, subject)
     for (row, _), ax in panels.items():
-        what = "change of ln p" if row == LEVEL else "less that of the control"
+        what = "change of ln p" if row == LEVEL else "minus that of the control"
         ax.set_xlabel(f"{what}\n(nats)")
         ax.set_xlim(low - room, high + room)
     return figure
@@ -248,7 +248,7 @@ def finding(ds: Dataset, changes: Sequence[Change], name: str, factor: float, un
         significant = (of_change[P_VALUE] < SIGNIFICANT).sum()
         parts.append(f"{median} {change.look.label} ({significant} of {len(of_change)})")
     return (
-        f"{name.replace('_', ' ').capitalize()} less that with {AGAINST[against(ds)]}, in {unit}, "
+        f"{name.replace('_', ' ').capitalize()} minus that with {AGAINST[against(ds)]}, in {unit}, "
         "median over tasks and languages (and in how many ln p differs, p < 0.05 adjusted for all "
         "languages of a task): "
         f"{', '.join(parts)}."

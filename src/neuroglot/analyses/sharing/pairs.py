@@ -47,8 +47,8 @@ def pairs_of(
 ) -> dict[str, KindPairs]:
     """Pair each kind's active neurons with others that contribute as much, item by item.
 
-    Contributions are those in the item and language itself. They select nothing: kinds are told by
-    whether neurons are active, and partners are sought among all other neurons of the layer.
+    Contributions are those in the item and language itself. How large they are does not decide
+    which neurons are of a kind: only whether neurons are active does.
 
     Args:
         prompts: the task's recordings.
