@@ -133,7 +133,9 @@ class Corpus(Source):
 
     def files(self, language: str) -> list[Path]:
         """Return the user's files of the language and of the pivot."""
-        return list(dict.fromkeys(p for one in self.read_with(language) for p in self.inputs(one)))
+        return list(
+            dict.fromkeys(path for read in self.read_with(language) for path in self.inputs(read))
+        )
 
     def leaf(self, language: str) -> dict[str, Any]:
         """Return the inputs of a language, with the shipped data of the pivot."""

@@ -57,14 +57,14 @@ has partners, and these."""
 
 def compared_variants(variants: Collection[str]) -> dict[str, dict[str, tuple[str, str]]]:
     """Find what each variant is compared with: two variants by control and variant."""
-    found: dict[str, dict[str, tuple[str, str]]] = {}
+    compared: dict[str, dict[str, tuple[str, str]]] = {}
     for control, pairs in CONTROLS.items():
         for variant in variants:
             done, _, chosen = variant.partition("_")
             pair = [f"{name}_{chosen}" for name in pairs.get(done, ())]
             if pair and set(pair) <= set(variants):
-                found.setdefault(control, {})[variant] = (pair[0], pair[1])
-    return found
+                compared.setdefault(control, {})[variant] = (pair[0], pair[1])
+    return compared
 
 
 def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:

@@ -100,7 +100,7 @@ def ratio_interval(
     below = whole.transpose(..., "fold").broadcast_like(ordered).transpose(*ordered.dims)
     folds = ordered.sizes["fold"]
     weights = fold_weights(folds, replicates, seed).T
-    rows, totals = (one.to_numpy().reshape(-1, folds) for one in (ordered, below))
+    rows, totals = (sums.to_numpy().reshape(-1, folds) for sums in (ordered, below))
     bounds = np.empty((2, len(rows)))
     for start in range(0, len(rows), VARIABLES):
         some = slice(start, start + VARIABLES)
@@ -291,12 +291,12 @@ def bounded(
     Returns:
         The three arrays, in the order of ``with_bounds``. The bounds get the estimate's ``attrs``.
     """
-    found = named_bounds(name, bounds)
+    ends = named_bounds(name, bounds)
     return {name: estimate} | {
         key: bound.assign_attrs({**estimate.attrs, **bound.attrs})
         if isinstance(bound, xr.DataArray)
         else estimate.copy(data=bound)
-        for key, bound in found.items()
+        for key, bound in ends.items()
     }
 
 

@@ -142,7 +142,9 @@ def step_down_p_value(differences: xr.DataArray, cell: str, seed: int = 0) -> xr
     """
     alone = difference_p_value(differences, seed)
     families = differences.transpose(..., cell, "item").to_numpy().astype(np.float64)
-    joint = np.array([_step_down(own, seed) for own in families.reshape(-1, *families.shape[-2:])])
+    joint = np.array(
+        [_step_down(family, seed) for family in families.reshape(-1, *families.shape[-2:])]
+    )
     ordered = alone.transpose(..., cell)
     # In a cell of few units, random flips of all the family's units may give a smaller p value than
     # the list of all flips of the cell's own units.
@@ -225,11 +227,11 @@ def _sums_of_flips(rows: NDArray[np.float64], seed: int) -> Iterator[SumsOfFlips
         step = max(1, SUMS // len(flips))
         for start in range(0, len(alike), step):
             some = alike[start : start + step]
-            own = rows[some]
-            own = own[np.isfinite(own)].reshape(len(some), units)
-            turned = own @ flips.T
-            others = own.sum(axis=1, keepdims=True) - turned
-            rounding = ROUNDING * np.abs(own).sum(axis=1, keepdims=True)
+            there = rows[some]
+            there = there[np.isfinite(there)].reshape(len(some), units)
+            turned = there @ flips.T
+            others = there.sum(axis=1, keepdims=True) - turned
+            rounding = ROUNDING * np.abs(there).sum(axis=1, keepdims=True)
             for sums in (turned, others):
                 sums[np.abs(sums) <= rounding] = 0
             yield some, flips, turned, others

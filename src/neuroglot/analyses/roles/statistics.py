@@ -50,7 +50,7 @@ class Statistics:
         Raises:
             NeuroglotError: as ``open_recorded`` and ``with_common_segments``.
         """
-        keys = [(corpus, language) for corpus, own in paths.items() for language in own]
+        keys = [(corpus, language) for corpus in paths for language in paths[corpus]]
         recorded = open_recorded(paths[corpus][language] for corpus, language in keys)
         used = with_common_segments(recorded) if common else recorded
         return cls(corpora, languages, dict(zip(keys, used, strict=True)))
