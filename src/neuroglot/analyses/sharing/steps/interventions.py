@@ -8,6 +8,7 @@ from neuroglot.analyses.sharing.settings import InterventionsInputs, Interventio
 from neuroglot.analyses.sharing.steps.answers import VARIANTS
 from neuroglot.measures.answers import by_control
 from neuroglot.measures.axes import along
+from neuroglot.measures.bootstrap import with_bounds
 from neuroglot.tables import tidy
 
 
@@ -30,14 +31,15 @@ def compute(inputs: InterventionsInputs, settings: InterventionsSettings) -> xr.
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Accuracy, chance, and log-probability of gold, by task, variant and language."""
-    wide = by_control(data)
-    accuracy, log_probability = (
-        [str(name) for name in wide if str(name).startswith(quantity)]
-        for quantity in ("accuracy", "log_probability")
+    wide, excess = by_control(data), [f"excess_{control}" for control in data["control"].values]
+    accuracy, log_probability, per_token = (
+        with_bounds(quantity, *(f"{quantity}_{name}" for name in ("difference", *excess)))
+        for quantity in ("accuracy", "log_probability", "log_probability_per_token")
     )
+    tests = [*(f"log_probability_{name}_p_value" for name in excess), "fewest_facts"]
     judged = ["items", "excluded", "facts"]
     numbers = ["exact_accuracy", "neurons", "matched_share", "matched_contribution", "chance"]
     return {
         "accuracy": tidy(wide[[*accuracy, *numbers, *judged]]),
-        "log_probability": tidy(wide[[*log_probability, "fewest_facts", *judged]]),
+        "log_probability": tidy(wide[[*log_probability, *per_token, *tests, *judged]]),
     }
