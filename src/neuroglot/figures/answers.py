@@ -35,9 +35,11 @@ OTHERS = {
 }
 MATCH = Look("its exact matches", "#000000", marker="X", filled=False)
 HOLLOW = {
-    LEVEL: Look("above: as many random neurons", "#777777", filled=False),
-    EXCESS: Look("below: minus neurons of like contribution", "#777777", filled=False),
+    "random": Look("above: as many random neurons", "#777777", filled=False),
+    "inactive": Look("above: as many other inactive neurons", "#777777", filled=False),
+    "contribution": Look("below: minus neurons of like contribution", "#777777", filled=False),
 }
+"""Looks of hollow points by what is done to the control's neurons, and of comparisons below."""
 AGAINST = {
     "activity": "as many others that are as active",
     "naive": "as many random ones",
@@ -204,10 +206,12 @@ def grid(
     drawn = looks.only(table["change"]).labelled(
         lambda variant, label: f"{label} ({neurons[variant]})" if variant in neurons else label
     )
-    of_changes = table["hollow"] & table["change"].isin([*neurons])
+    # The control's name begins with what is done to its neurons; below it is the compared one.
+    above = table["variant"].str.partition("_")[0].where(table["row"] == LEVEL)
+    hollow = above.fillna(table["control"]).where(table["hollow"])
     marks = {
         EXACT: (MATCH, (table["variant"] == EXACT).any()),
-        **{row: (look, (of_changes & (table["row"] == row)).any()) for row, look in HOLLOW.items()},
+        **{name: (look, (hollow == name).any()) for name, look in HOLLOW.items()},
         "star": (STAR, table["star"].notna().any()),
     }
     shown = {name: look for name, (look, is_drawn) in marks.items() if is_drawn}
