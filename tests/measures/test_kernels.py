@@ -12,25 +12,9 @@ from hypothesis.extra import numpy as hnp
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
+from support.arrays import BACKENDS, back, on
 
 INTEGERS = {"count", "argmax_count"}
-BACKENDS = [
-    "numpy",
-    "torch",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-    ),
-]
-
-
-def on(backend: str, x: np.ndarray) -> Any:
-    if backend == "numpy":
-        return x
-    return torch.from_numpy(x).to("cuda" if backend == "cuda" else "cpu")
-
-
-def back(x: Any) -> np.ndarray:
-    return x.cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
 
 
 def normal(rows: int, width: int, seed: int = 0, dtype: str = "float32") -> np.ndarray:

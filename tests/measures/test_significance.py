@@ -282,6 +282,12 @@ class TestFamilies:
         np.testing.assert_allclose(holm_p_value(p, "cell"), expected, rtol=1e-12)
         turned = holm_p_value(p.transpose("cell", "family"), "cell")
         np.testing.assert_array_equal(turned, holm_p_value(p, "cell").transpose())
+        alone = xr.DataArray([0.01, np.nan, 0.04, 0.03, 0.5, 0.011], dims="cell")
+        expected = [0.05, np.nan, 0.09, 0.09, 0.5, 0.05]
+        np.testing.assert_allclose(holm_p_value(alone, "cell"), expected, rtol=1e-12)
+        certain = holm_p_value(xr.DataArray([0.6, 0.7], dims="cell"), "cell")
+        assert certain.values.tolist() == [1, 1]
+        assert holm_p_value(xr.full_like(alone, np.nan), "cell").isnull().all()
 
     @pytest.mark.parametrize("cells", [1, 2, 8, 100, 499])
     def test_fewest_units_is_the_least_that_can_earn_a_star(self, cells):

@@ -19,7 +19,6 @@ from neuroglot.analyses.agreement.measures.overlap import (
     Sets,
     agreement,
     compare,
-    holm,
     named_by_several,
     shared_by_chance,
 )
@@ -128,14 +127,6 @@ def test_an_empty_set_has_no_overlap():
 def test_a_set_larger_than_its_layer_is_refused():
     with pytest.raises(NeuroglotError, match="sets of 6 and 2 neurons"):
         shared_by_chance(5, 6, 2)
-
-
-def test_holm_by_hand():
-    found = holm(np.array([[0.01, np.nan, 0.04], [0.03, 0.5, 0.011]]))
-    expected = [[0.05, np.nan, 0.09], [0.09, 0.5, 0.05]]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
-    assert holm(np.array([0.6, 0.7])).tolist() == [1, 1]
-    assert np.isnan(holm(np.full((2, 2), np.nan))).all()
 
 
 # --- measure --------------------------------------------------------------------------------

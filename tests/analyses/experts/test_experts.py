@@ -15,24 +15,7 @@ from scipy.stats import entropy, pearsonr
 from neuroglot.analyses.experts.measures import experts
 from neuroglot.analyses.experts.settings import Score
 from neuroglot.errors import NeuroglotError
-
-BACKENDS = [
-    "numpy",
-    "torch",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-    ),
-]
-
-
-def on(backend: str, x: np.ndarray) -> Any:
-    if backend == "numpy":
-        return x
-    return torch.from_numpy(x).to("cuda" if backend == "cuda" else "cpu")
-
-
-def back(x: Any) -> np.ndarray:
-    return x.cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
+from support.arrays import BACKENDS, back, on
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from neuroglot.analyses.sharing.measures.kinds import kinds, pack, unpack
-from neuroglot.analyses.sharing.pairs import KINDS, matched_shares, pairs_of
+from neuroglot.analyses.sharing.measures.kinds import ACTIVE_KINDS, kinds, pack, unpack
+from neuroglot.analyses.sharing.pairs import matched_shares, pairs_of
 from neuroglot.analyses.sharing.prompts import Prompts
 from neuroglot.measures.matching import contribution_matched
 
@@ -39,7 +39,7 @@ def test_pairs_are_of_the_kinds_active_neurons() -> None:
 
     speakers = [on.sum(0) for on in fired]
     numbers = {"all_shared": (3,), "partial_shared": (2,), "specific": (1,)}
-    for kind in KINDS:
+    for kind in ACTIVE_KINDS:
         for place in range(len(LANGUAGES)):
             for item in range(4):
                 parts = np.zeros((2, 2))  # with a partner and all; neurons and contribution

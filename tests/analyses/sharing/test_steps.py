@@ -142,7 +142,7 @@ def test_each_question_is_edited_in_its_own_neurons():
     }
     paired = np.random.default_rng(1).random((2, 3, 4, 2, 11)) < 0.3
     bits = tuple(np.packbits(paired, axis=-1, bitorder="little"))
-    pairs = dict.fromkeys(answers.WITHOUT, KindPairs(bits, np.ones((3, 4)), np.ones((3, 4))))
+    pairs = dict.fromkeys(answers.ACTIVE_KINDS, KindPairs(bits, np.ones((3, 4)), np.ones((3, 4))))
     asked = answers._Asked("facts", "rank", questions, kinds(active, 11), active, widths, pairs)
     variants = list(asked.variants(0.3, seeds=2))
     names = [name for name, _ in variants]

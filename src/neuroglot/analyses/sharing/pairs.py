@@ -9,14 +9,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.analyses.sharing.measures.contribution import value_norm
-from neuroglot.analyses.sharing.measures.kinds import Bits, pack, unpack
+from neuroglot.analyses.sharing.measures.kinds import ACTIVE_KINDS, Bits, pack, unpack
 from neuroglot.analyses.sharing.prompts import Prompts
 from neuroglot.measures.matching import contribution_matched
 from neuroglot.models.card import read_card
 from neuroglot.models.ffn import ffns
 from neuroglot.models.load import load
-
-KINDS = ("all_shared", "partial_shared", "specific")
 
 
 class KindPairs(NamedTuple):
@@ -57,14 +55,14 @@ def pairs_of(
         threshold: neurons are active above it.
     """
     shape = len(prompts.recorded), len(prompts.items), len(norms), -(-max(prompts.neurons) // 8)
-    bits = {kind: np.zeros((2, *shape), np.uint8) for kind in KINDS}
+    bits = {kind: np.zeros((2, *shape), np.uint8) for kind in ACTIVE_KINDS}
     # neurons and contribution, with a partner and in all
-    sums = {kind: np.zeros((2, 2, *shape[:2])) for kind in KINDS}
+    sums = {kind: np.zeros((2, 2, *shape[:2])) for kind in ACTIVE_KINDS}
     for layer, (act, kinds) in enumerate(prompts.by_layer(threshold)):
         for place, (language, values) in enumerate(act.items()):
             weight = np.abs(values, dtype=np.float64) * norms[layer]  # [item, neuron]
             fired = unpack(active[language][:, layer], kinds.neurons)
-            for kind in KINDS:
+            for kind in ACTIVE_KINDS:
                 chosen = kinds.mask(kind) & fired
                 paired = contribution_matched(chosen, weight)
                 for end, mask in enumerate(paired):
@@ -91,14 +89,12 @@ def matched_shares(pairs: dict[str, KindPairs], languages: Iterable[str]) -> xr.
     """
     coords = {"variant": [f"without_{kind}" for kind in pairs], "language": list(languages)}
     of_neurons, of_contribution = (
-        np.array([np.nanmean(shares, axis=1) for shares in by_kind])
-        for by_kind in zip(*((p.share, p.contribution) for p in pairs.values()), strict=True)
+        xr.DataArray(np.stack(shares), coords, dims=("variant", "language", "item")).mean("item")
+        for shares in zip(*((p.share, p.contribution) for p in pairs.values()), strict=True)
     )
-    dims = ("variant", "language")
     return xr.Dataset(
         {
-            "matched_share": (dims, of_neurons, {"units": "share of neurons"}),
-            "matched_contribution": (dims, of_contribution, {"units": "share of contribution"}),
-        },
-        coords,
+            "matched_share": of_neurons.assign_attrs(units="share of neurons"),
+            "matched_contribution": of_contribution.assign_attrs(units="share of contribution"),
+        }
     )

@@ -17,6 +17,7 @@ from scipy.special import gammaln
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.axes import coordinates_of, layer_widths
+from neuroglot.measures.significance import holm_p_value
 
 SOURCE = "Fisher's exact test, stratified by layer"
 
@@ -76,7 +77,9 @@ def agreement(named: xr.DataArray, looked_at: xr.DataArray) -> xr.Dataset:
             over_layers[:, [a, b], [b, a], language] = _column(compare(strata))
     p_holm = over_layers[2].copy()
     first, second = np.triu_indices(methods, 1)
-    p_holm[first, second] = p_holm[second, first] = holm(p_holm[first, second])
+    pairs = xr.DataArray(p_holm[first, second].ravel(), dims="pair")
+    corrected = holm_p_value(pairs, "pair").to_numpy().reshape(p_holm[first, second].shape)
+    p_holm[first, second] = p_holm[second, first] = corrected
     pair = ("method", "method_other", "language")
     neurons = {"units": "neurons"}
     share = {"units": "share of the neurons of either", "source": SOURCE}
@@ -165,25 +168,6 @@ def shared_by_chance(population: int, first: int, second: int) -> Values:
 
 def _log_choose(n: int, k: NDArray[np.int64]) -> Values:
     return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
-
-
-def holm(p_values: Values) -> Values:
-    """Correct p-values for multiple tests by Holm's step-down method; NaN does not count as a test.
-
-    Args:
-        p_values: p-values of any shape.
-
-    Returns:
-        Corrected p-values of the same shape: max over i <= rank of (m - i) p_(i), at most 1, with
-        m tests and i counted from 0.
-    """
-    corrected = np.full(p_values.shape, np.nan)
-    tested = ~np.isnan(p_values)
-    p = p_values[tested]
-    order = np.argsort(p, kind="stable")
-    steps = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
-    corrected[tested] = np.minimum(steps, 1)[np.argsort(order)]
-    return corrected
 
 
 def named_by_several(named: xr.DataArray, minimum: int) -> tuple[NDArray[np.intp], ...]:

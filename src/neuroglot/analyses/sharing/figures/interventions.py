@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from neuroglot.analyses.sharing.figures.looks import KINDS
+from neuroglot.analyses.sharing.measures.kinds import ACTIVE_KINDS
 from neuroglot.figures import answers
 from neuroglot.figures.answers import Change
 from neuroglot.figures.series import Look
@@ -16,9 +17,7 @@ def change(word: str, control: str, kind: str) -> Change:
     return Change(f"{word}_{kind}", f"{control}_{kind}", look)
 
 
-WITHOUT = [
-    change("without", "random", kind) for kind in ("all_shared", "partial_shared", "specific")
-]
+WITHOUT = [change("without", "random", kind) for kind in ACTIVE_KINDS]
 CONVERTED = [
     change("converted", "inactive", kind) for kind in ("specific", "partial_shared", "both")
 ]

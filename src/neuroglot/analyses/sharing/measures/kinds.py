@@ -23,6 +23,9 @@ Seen: TypeAlias = tuple[Bits, Bits, Bits]
 
 KINDS = ("all_shared", "partial_shared", "specific", "non_activated")
 
+ACTIVE_KINDS = KINDS[:3]
+"""The kinds whose neurons are active in some language."""
+
 KIND = "kind of neuron: active in all languages, in some, in one or in none"
 """Description of the coordinate ``kind``."""
 

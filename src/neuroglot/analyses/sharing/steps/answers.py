@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from neuroglot.analyses.answers import Asked, Examiner, encoded
 from neuroglot.analyses.pieces import Piece, piece
-from neuroglot.analyses.sharing.measures.kinds import Bits, KindBits, convertible, kinds, unpack
+from neuroglot.analyses.sharing.measures.kinds import (
+    ACTIVE_KINDS,
+    Bits,
+    KindBits,
+    convertible,
+    kinds,
+    unpack,
+)
 from neuroglot.analyses.sharing.pairs import KindPairs, matched_shares, pairs_of, value_norms
 from neuroglot.analyses.sharing.prompts import open_prompts, recorded_items
 from neuroglot.analyses.sharing.settings import AnswersInputs, AnswersSettings
@@ -26,7 +33,6 @@ from neuroglot.models.intervene import Edit
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.tasks.base import facts_of
 
-WITHOUT = ("all_shared", "partial_shared", "specific")
 CONVERTED = {
     "specific": ("specific",),
     "partial_shared": ("partial_shared",),
@@ -40,7 +46,7 @@ which the neurons are drawn."""
 PAIRED = ("matched", "partner")
 VARIANTS = (
     BASELINE,
-    *(f"{done}_{kind}" for kind in WITHOUT for done in OF_WITHOUT),
+    *(f"{done}_{kind}" for kind in ACTIVE_KINDS for done in OF_WITHOUT),
     *(f"{done}_{kinds}" for kinds in CONVERTED for done in OF_CONVERTED),
 )
 
@@ -113,7 +119,7 @@ class _Asked(Asked):
     def neurons(self) -> Iterator[Bits]:
         """Give the bits that decide which neurons are edited."""
         yield self.active
-        yield from (bits for kind in WITHOUT for bits in self.pairs[kind].bits)
+        yield from (bits for kind in ACTIVE_KINDS for bits in self.pairs[kind].bits)
 
     def variants(self, value: float, seeds: int) -> Iterator[tuple[str, Variant | None]]:
         """Give every variant of VARIANTS for the judged questions, random ones once per seed.
