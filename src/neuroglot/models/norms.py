@@ -1,10 +1,14 @@
-"""Finds a norm's gain, its epsilon and whether it subtracts the mean."""
+"""Finds what a norm does to vectors: its gain, its epsilon and whether it subtracts the mean."""
 
 from copy import deepcopy
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from neuroglot.models.ffn import FFN
 
 _LARGE = 4096.0  # so large that epsilon does not matter
 _SMALL = 2.0**-10  # so small that epsilon matters
@@ -65,3 +69,29 @@ def _odd_part(norm: nn.Module, probe: Tensor) -> Tensor:
     with torch.no_grad():
         odd: Tensor = (norm(probe[None])[0] - norm(-probe[None])[0]) / 2
     return odd
+
+
+def value_vectors(ffn: FFN) -> NDArray[np.float32]:
+    """The value vectors of a layer's neurons as they reach the residual stream, up to a factor.
+
+    Where a norm follows the FFN (Gemma 2 and 3, OLMo 2, GLM-4), neuron i adds ``gain * v_i`` times
+    its activation, divided by a number that is the same for all neurons of a row: the root mean
+    square of the FFN's output. A LayerNorm also subtracts the mean of ``v_i``. Without a norm,
+    these are the columns of ``W_out``.
+
+    Returns:
+        float32 [hidden, neuron].
+    """
+    values = ffn.output_matrix().float().cpu()
+    if ffn.norm_after is not None:
+        norm = norm_form(ffn.norm_after, ffn.hidden)
+        values = norm.gain[:, None] * (values - values.mean(0) if norm.center else values)
+    array: NDArray[np.float32] = values.numpy()
+    return array
+
+
+def value_norms(ffn: FFN) -> NDArray[np.float64]:
+    """The L2 norms of ``value_vectors``, float64 [neuron]: the ‖v_i‖ of contributions."""
+    values = value_vectors(ffn)
+    norms: NDArray[np.float64] = np.sqrt(np.einsum("hn,hn->n", values, values, dtype=np.float64))
+    return norms

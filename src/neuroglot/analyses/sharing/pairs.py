@@ -8,13 +8,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neuroglot.analyses.sharing.measures.contribution import value_norm
 from neuroglot.analyses.sharing.measures.kinds import ACTIVE_KINDS, Bits, pack, unpack
 from neuroglot.analyses.sharing.prompts import Prompts
 from neuroglot.measures.matching import contribution_matched
 from neuroglot.models.card import read_card
 from neuroglot.models.ffn import ffns
 from neuroglot.models.load import load
+from neuroglot.models.norms import value_norms
 
 
 class KindPairs(NamedTuple):
@@ -31,10 +31,9 @@ class KindPairs(NamedTuple):
     contribution: NDArray[np.float64]
 
 
-def value_norms(model: Path) -> list[NDArray[np.float64]]:
-    """The norms of each layer's value vectors, ``[neuron]``."""
-    layers = ffns(load(model, "cpu", read_card(model).dtype))
-    return [value_norm(ffn.output_matrix().float().numpy()) for ffn in layers]
+def layer_value_norms(model: Path) -> list[NDArray[np.float64]]:
+    """``value_norms`` of each layer."""
+    return [*map(value_norms, ffns(load(model, "cpu", read_card(model).dtype)))]
 
 
 def pairs_of(
@@ -51,7 +50,7 @@ def pairs_of(
     Args:
         prompts: the task's recordings.
         active: result of ``Prompts.active``.
-        norms: result of ``value_norms``.
+        norms: result of ``layer_value_norms``.
         threshold: neurons are active above it.
     """
     shape = len(prompts.recorded), len(prompts.items), len(norms), -(-max(prompts.neurons) // 8)

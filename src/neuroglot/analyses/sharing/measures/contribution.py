@@ -26,13 +26,6 @@ SHARES = ("top_share", "mean", "sum")
 """Statistics of the contributions of each kind's neurons, see ``contribution_by_item``."""
 
 
-def value_norm(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Take the L2 norm of each value vector, [neuron], from ``W_out`` [hidden, neuron]."""
-    squared = np.einsum("hn,hn->n", values, values, dtype=np.float64)  # widens block by block
-    norm: NDArray[np.float64] = np.sqrt(squared)
-    return norm
-
-
 def contribution(
     act: NDArray[np.floating], value_norm: NDArray[np.floating]
 ) -> NDArray[np.float64]:
@@ -42,7 +35,7 @@ def contribution(
 
     Args:
         act: activations [..., neuron].
-        value_norm: ‖v_i‖ [neuron], see the function ``value_norm``.
+        value_norm: ‖v_i‖ [neuron], see ``models.norms.value_norms``.
 
     Returns:
         float64 [..., neuron]; sums to 1 over neurons. NaN where the whole layer is silent.

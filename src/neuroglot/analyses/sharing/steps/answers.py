@@ -22,7 +22,7 @@ from neuroglot.analyses.sharing.measures.kinds import (
     kinds,
     unpack,
 )
-from neuroglot.analyses.sharing.pairs import KindPairs, matched_shares, pairs_of, value_norms
+from neuroglot.analyses.sharing.pairs import KindPairs, matched_shares, pairs_of, layer_value_norms
 from neuroglot.analyses.sharing.prompts import open_prompts, recorded_items
 from neuroglot.analyses.sharing.settings import AnswersInputs, AnswersSettings
 from neuroglot.capture.answers import Variant
@@ -68,7 +68,7 @@ def compute(inputs: AnswersInputs, settings: AnswersSettings) -> xr.Dataset:
     [prompts] = open_prompts({task: inputs.prompts}, [task], settings.languages)
     active = prompts.active(settings.threshold)
     items = recorded_items(inputs.items, prompts)
-    pairs = pairs_of(prompts, active, value_norms(inputs.model), settings.threshold)
+    pairs = pairs_of(prompts, active, layer_value_norms(inputs.model), settings.threshold)
     asked = _Asked(
         task,
         settings.scoring,

@@ -15,7 +15,7 @@ from neuroglot.analyses.sharing.measures.contribution import (
     contributions_bounded,
 )
 from neuroglot.analyses.sharing.measures.kinds import KIND
-from neuroglot.analyses.sharing.pairs import value_norms
+from neuroglot.analyses.sharing.pairs import layer_value_norms
 from neuroglot.analyses.sharing.prompts import Prompts, open_prompts
 from neuroglot.analyses.sharing.settings import ContributionsInputs, ContributionsSettings
 from neuroglot.measures.axes import along
@@ -39,7 +39,7 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: ContributionsInputs, settings: ContributionsSettings) -> xr.Dataset:
     """Average contributions over items for every task, language and layer."""
     prompts = open_prompts(inputs.prompts, settings.tasks, settings.languages)
-    norms = value_norms(inputs.model)
+    norms = layer_value_norms(inputs.model)
     data = along("task", {of_task.task: _task(of_task, norms, settings) for of_task in prompts})
     return data.reindex(language=settings.languages).assign_attrs(
         top_fraction=settings.top_fraction
