@@ -428,9 +428,9 @@ class Engine:
         kept: dict[tuple[str, CrossLayerCollector], dict[int, Tensor]] = defaultdict(dict)
         copies = _Copies()
 
-        def add(name: str, plane: int, partial: Partial) -> None:
+        def add(name: str, plane: int, partial_sums: Partial) -> None:
             folds = batch.picked[name].folds.tolist()
-            for statistic, sums in partial.items():
+            for statistic, sums in partial_sums.items():
                 if batch.begun is not None and statistic.endswith(BY_FOLD):
                     stored[name, _by_segment(statistic), plane] = copies.to_host(sums)
                 else:
