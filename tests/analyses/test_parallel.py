@@ -1,6 +1,7 @@
 """A segment that one language lacks counts in no language: against texts that never had it."""
 
 from collections.abc import Collection
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ from neuroglot.measures.folds import common_folds
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
 from neuroglot.store import begin, complete, write_dataset
-from neuroglot.tokens import Tokenising
+from neuroglot.tokens import Tokenising, read_tokens
 from support.tiny_checkpoints import TEXTS, write_checkpoint
 
 LANGUAGES = ["en", "de", "fr"]
@@ -119,6 +120,21 @@ def test_rank_correlation(some_lack: Place, none_has: Place) -> None:
     )
     assert found["sampled_segments"] == found["folds"] == len(TEXTS) - 2
     assert found["corrected"].notnull().all()
+    # All common segments are sampled, in half precision.
+    np.testing.assert_allclose(found["sample_correlation"], found["rank_correlation"], atol=0.03)
+    tokens = {language: read_tokens(some_lack.tokens(language)) for language in LANGUAGES}
+    for a, b in permutations(LANGUAGES, 2):
+        common = [f"s{place}" for place in range(len(TEXTS)) if place not in (2, 5)]
+        ends = [
+            token
+            for token, segment, ends_prefix in zip(
+                tokens[a].token_id, tokens[a].segment, tokens[a].ends_prefix, strict=True
+            )
+            if ends_prefix and tokens[a].segment_ids[segment] in common
+        ]
+        counts = found.sel(corpus="plain", language_a=a, language_b=b)
+        assert counts["sampled_prefixes"] == len(ends)
+        assert counts["unshared_prefixes"] == sum(token not in tokens[b].token_id for token in ends)
     of_whole_texts = ["token_overlap", "unshared_prefixes", *UNSHARED[1:]]
     xr.testing.assert_allclose(
         found.drop_vars(of_whole_texts), expected.drop_vars(of_whole_texts), rtol=1e-6

@@ -253,9 +253,32 @@ def test_unrelated_segments_against_the_literal_algorithm():
         for a, b in pairing.items()
     ]
     assert back["unrelated_mean"][0].item() == pytest.approx(sum(sums) / 5 / 5)
+    bounds_of_ratio(forth, german, english, derangements(["s0", "s1", "s3", "s4"]))
+    bounds_of_ratio(back, english, german, inverse)
     for pair in (forth, back):
         assert (pair["distance_ratio_low"] <= pair["distance_ratio"]).all()
         assert (pair["distance_ratio"] <= pair["distance_ratio_high"]).all()
+
+
+def bounds_of_ratio(
+    found: xr.Dataset, source: xr.DataArray, target: xr.DataArray, pairings: list[dict[str, str]]
+) -> None:
+    """A replicate draws source segments, with their parallel and their unrelated distances."""
+    labels = ["s0", "s1", "s3", "s4"]
+
+    def apart(segment: str, other: str) -> float:
+        rows = (source.values[0][source["segment"] == segment],)
+        return literal(*rows, target.values[0][target["segment"] == other])
+
+    parallel = np.array([apart(label, label) for label in labels])
+    unrelated = np.mean([[apart(a, pairing[a]) for a in labels] for pairing in pairings], axis=0)
+    every = ["s0", "s1", "s2", "s3", "s4"]
+    draws = fold_weights(len(every), 50)[:, [every.index(label) for label in labels]]
+    ratios = (draws @ parallel) / (draws @ unrelated)
+    level = expanded_level(len(labels))
+    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+    assert found["distance_ratio_low"][0].item() == pytest.approx(low)
+    assert found["distance_ratio_high"][0].item() == pytest.approx(high)
 
 
 def test_planted_content_brings_parallel_segments_nearer_than_unrelated_ones():

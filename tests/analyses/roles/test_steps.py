@@ -188,6 +188,25 @@ class TestStatistics:
         np.testing.assert_allclose(above, [[2, 2], [np.nan, np.nan]], rtol=1e-5)
         assert data["mean_low"].attrs == {"units": "x"}
 
+    def test_pairs_are_measured_where_their_languages_are(self) -> None:
+        found = statistics()
+        like = rank_correlation(found.total("act_sum"), "language")
+
+        def measured(corpus: str, languages: Any, layer: int) -> np.ndarray:
+            code = {"one": 100, "two": 200}[corpus] + 10 * layer
+            own = [code + {"en": 1, "de": 2}[language] for language in languages]
+            return np.stack([np.add.outer(own, own), np.subtract.outer(own, own)]).astype(float)
+
+        both = found.by_pair(like, ["sum", "difference"], measured)
+        assert [*both] == ["sum", "difference"]
+        assert both["sum"].dims == like.dims
+        pair = {"corpus": "one", "language_a": "en", "language_b": "de"}
+        assert both["difference"].sel(pair).values.tolist() == [-1, -1]
+        assert both["sum"].sel(pair).values.tolist() == [203, 223]
+        alone = both["sum"].sel(corpus="two")
+        assert alone.sel(language_a="de", language_b="de").values.tolist() == [404, 424]
+        assert alone.isnull().sum() == 3 * 2
+
     def test_sites_lie_one_behind_the_other(self) -> None:
         found = by_site(lambda site: xr.Dataset({"x": len(site)}), ("act", "out_gelu"))
         assert found["x"].sel(site="out_gelu") == 8

@@ -4,9 +4,9 @@ Figures 12, 13, 17 and 18. Beside the correlation on the whole text stand those 
 those without tokens that both languages use, and the overlap of the languages' tokens.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 
 import numpy as np
 import xarray as xr
@@ -22,17 +22,13 @@ from neuroglot.analyses.roles.measures.unshared import (
     unshared_rows,
 )
 from neuroglot.analyses.roles.settings import RankCorrelationInputs, RankCorrelationSettings
-from neuroglot.analyses.roles.statistics import Statistics, by_site, open_nested
+from neuroglot.analyses.roles.statistics import PAIR, Statistics, by_site, open_nested
 from neuroglot.capture.recorded import Recorded, Site
 from neuroglot.measures.bootstrap import bounded, with_bounds
 from neuroglot.measures.overlap import token_overlap
 
-PAIR = ("language_a", "language_b")
 COUNTS = ("sampled_prefixes", "unshared_prefixes")
 TABLE = (*with_bounds("rank_correlation"), *HALVES, "token_overlap", *UNSHARED, *COUNTS)
-
-Measured = Callable[[str, Sequence[str], int], NDArray[np.float64]]
-"""Maps a corpus, its languages and a layer to values, [name, language, language]."""
 
 HALF = "rank correlation of the neurons' activations, summed over the prefixes of half a text,"
 SAMPLE = "rank correlation of the neurons' activations, summed over the sampled prefixes,"
@@ -132,11 +128,10 @@ def compute(inputs: RankCorrelationInputs, settings: RankCorrelationSettings) ->
         def of_sample(corpus: str, _languages: Sequence[str], layer: int) -> NDArray[np.float64]:
             return texts[corpus].correlations(site, layer)
 
-        of_pairs = partial(_by_pair, correlation, statistics)
         return xr.Dataset(
             bounded("rank_correlation", correlation, bounds)
-            | of_pairs(HALVES, of_halves)
-            | of_pairs(UNSHARED, of_sample)
+            | statistics.by_pair(correlation, HALVES, of_halves)
+            | statistics.by_pair(correlation, UNSHARED, of_sample)
         )
 
     return by_site(of_site).assign(_sizes(statistics, texts))
@@ -147,24 +142,6 @@ def _counts(inputs: RankCorrelationInputs, corpus: str) -> dict[str, NDArray[np.
     return {
         language: store.open_dataset(path, "tokens")["counts"].to_numpy()
         for language, path in inputs.tokens[corpus].items()
-    }
-
-
-def _by_pair(
-    like: xr.DataArray, statistics: Statistics, names: Sequence[str], measured: Measured
-) -> dict[str, xr.DataArray]:
-    """Measure every two languages of each corpus, layer by layer; NaN where not recorded."""
-    ordered = like.transpose("corpus", "layer", *PAIR)
-    values = np.full((len(names), *ordered.shape), np.nan)
-    for corpus, of_corpus in enumerate(statistics.corpora):
-        held = [language for text, language in statistics.recorded if text == of_corpus]
-        place = [statistics.languages.index(language) for language in held]
-        for layer in range(ordered.sizes["layer"]):
-            of_layer = measured(of_corpus, held, layer)
-            values[:, corpus, layer, np.array(place)[:, None], place] = of_layer
-    return {
-        name: ordered.copy(data=of_name).transpose(*like.dims)
-        for name, of_name in zip(names, values, strict=True)
     }
 
 
