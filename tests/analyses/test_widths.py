@@ -579,7 +579,9 @@ def test_routing_and_frequency(place: Place, blocks: dict[str, Path]) -> None:
         counted[language] = place.reduce(f"routing-{language}", from_rows)
     facts = LanguageFacts(name="x", family="f", genus="g", script="Latn")
     data = frequency.compute(
-        FrequencyInputs(routing=counted),
+        FrequencyInputs(
+            routing=counted, tokens={language: place.tokens(language) for language in LANGUAGES}
+        ),
         FrequencySettings(
             languages=LANGUAGES,
             language_table=dict.fromkeys(LANGUAGES, facts),
@@ -589,6 +591,12 @@ def test_routing_and_frequency(place: Place, blocks: dict[str, Path]) -> None:
     )
     assert data["expert_frequency"].sizes == {"language": 3, "layer": 3, "expert": EXPERTS}
     assert np.isfinite(data["expert_frequency"]).all()
+    assert len({*data["tokens"].values.tolist()}) == 1, "as many tokens of every language"
+    own = np.diagonal(data["similarity"].sel(metric="jensen_shannon"))
+    assert (own > 0).all(), "halves of a language differ"
+    assert data["token_overlap"].sizes == {"language": 3, "language_other": 3}
+    assert data["token_overlap"].notnull().all()
+    assert data["compared_languages"] == 3
 
 
 # --- transfer -------------------------------------------------------------------------------

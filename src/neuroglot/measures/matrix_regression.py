@@ -24,13 +24,24 @@ PREDICTORS = {
 }
 """What may make two languages similar, and how it is called in figures."""
 
-VARIABLES = {
-    "correlation": "1",
+UNITS = {
+    "correlation": "Pearson's r",
     "correlation_p_value": "probability",
     "coefficient": "standard deviations",
     "coefficient_p_value": "probability",
 }
-"""What ``matrix_regression`` gives for each predictor, and its units."""
+VARIABLES: Mapping[str, str] = {
+    "predictor": "what may make two languages similar",
+    "correlation": "correlation, over pairs of languages, of similarity with the predictor",
+    "correlation_p_value": "p value of the correlation, by permutations of languages, adjusted for "
+    "all predictors (Holm)",
+    "coefficient": "standardised coefficient of the predictor in a regression of similarity on all "
+    "predictors, over pairs of languages",
+    "coefficient_p_value": "p value of the coefficient, by permutations of languages, adjusted for "
+    "all predictors (Holm)",
+    "compared_languages": "languages whose pairs are regressed",
+}
+"""Descriptions of what ``matrix_regression`` gives."""
 
 PERMUTATIONS = 9_999
 CELLS = 1 << 20  # pairs of permuted matrices at a time: 8 MB
@@ -101,7 +112,7 @@ def matrix_regression(
     y = both[..., of_pairs[0], of_pairs[1]].reshape(prod(shape), len(of_pairs[0]))
     matrices = predictors.sel(chosen).transpose("predictor", *PAIR).to_numpy().astype(np.float64)
     x = matrices[:, of_pairs[0], of_pairs[1]]
-    results: dict[str, list[Values]] = {name: [] for name in VARIABLES}
+    results: dict[str, list[Values]] = {name: [] for name in UNITS}
     for place in range(len(x)):
         for name, given in (("correlation", x[:0]), ("coefficient", np.delete(x, place, axis=0))):
             values, p = _tested(y, x[place], given, len(languages), seed)
@@ -115,7 +126,7 @@ def matrix_regression(
         },
         {**coords, "predictor": predictors["predictor"]},
     )
-    for name, units in VARIABLES.items():
+    for name, units in UNITS.items():
         adjusted = holm_p_value(data[name], "predictor") if "p_value" in name else data[name]
         data[name] = adjusted.assign_attrs(units=units)
     data["compared_languages"] = ((), len(languages), {"units": "languages"})

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 HIGH_FREQUENCY = 0.05
-METRICS = ("euclidean", "kl_divergence", "pearson")
+METRICS = ("euclidean", "kl_divergence", "jensen_shannon", "pearson")
 LANGUAGES = [
     ("en", "English", "Indo-European", "Germanic"),
     ("fr", "French", "Indo-European", "Romance"),
@@ -71,6 +71,7 @@ def frequency(
             "shared_by": (("layer", "expert"), shared.astype(np.int32)),
             "shared_histogram": ("languages", np.bincount(shared.ravel(), minlength=len(ids) + 1)),
             "similarity": (pair, similarities(values)),
+            **related(len(ids)),
         },
         {
             "family": ("language", families),
@@ -79,6 +80,7 @@ def frequency(
             "stack_layer": ("layer", [i for size in stacks.values() for i in range(size)]),
             "layer": np.arange(sum(stacks.values())),
             "metric": list(METRICS),
+            "predictor": ["family", "script", "token_overlap"],
             "languages": np.arange(len(ids) + 1),
             "language_a": ids,
             "language_b": ids,
@@ -108,17 +110,41 @@ def frequencies(
 
 
 def similarities(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """``[metric, language_a, language_b]`` as section 4.2 defines them, in plain loops."""
-    shares = (values + 1e-12) / (values + 1e-12).sum(-1, keepdims=True)
+    """``[metric, language_a, language_b]`` of frequencies, a little apart on the diagonal."""
     n = len(values)
-    made = np.zeros((3, n, n))
+    halves = [
+        values * np.random.default_rng(seed).uniform(0.9, 1.1, values.shape) for seed in (1, 2)
+    ]
+    made = np.zeros((4, n, n))
+    p, q = (of_half / of_half.sum(-1, keepdims=True) for of_half in halves)
     for a in range(n):
         for b in range(n):
-            layers = zip(values[a], values[b], strict=True)
-            made[0, a, b] = np.sqrt(((values[a] - values[b]) ** 2).sum())
-            made[1, a, b] = (shares[a] * np.log(shares[a] / shares[b])).sum()
-            made[2, a, b] = np.mean([np.corrcoef(one, other)[0, 1] for one, other in layers])
-    return made
+            m = (p[a] + q[b]) / 2
+            layers = zip(halves[0][a], halves[1][b], strict=True)
+            made[0, a, b] = np.sqrt(((halves[0][a] - halves[1][b]) ** 2).sum())
+            made[1, a, b] = (p[a] * np.log(p[a] / q[b])).sum()
+            both = p[a] * np.log2(p[a] / m) + q[b] * np.log2(q[b] / m)
+            made[2, a, b] = both.sum() / 2 / len(m)
+            made[3, a, b] = np.mean([np.corrcoef(one, other)[0, 1] for one, other in layers])
+    symmetric = (made + made.swapaxes(1, 2)) / 2
+    symmetric[1] = made[1]
+    return symmetric
+
+
+def related(languages: int) -> dict[str, Any]:
+    """Similarities that go by the family, a star each; without pairs, no numbers."""
+    rng = np.random.default_rng(7)
+    correlation = np.clip(np.array([0.6, 0.4, 0.3]) + 0.05 * rng.normal(size=(4, 3)), -1, 1)
+    coefficient = np.clip(np.array([0.5, -0.1, 0.1]) + 0.05 * rng.normal(size=(4, 3)), -1, 1)
+    p = np.array([0.004, 0.5, 0.4]) + np.zeros((4, 1))
+    dims, none = ("metric", "predictor"), np.nan if languages < 3 else 1
+    return {
+        "correlation": (dims, none * correlation),
+        "correlation_p_value": (dims, none * p),
+        "coefficient": (dims, none * coefficient),
+        "coefficient_p_value": (dims, none * p),
+        "compared_languages": ((), languages),
+    }
 
 
 def with_chance(data: xr.Dataset) -> xr.Dataset:
@@ -180,8 +206,11 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray[Any, Any]:
         case "figure_01_expert_frequency":
             return np.asarray(ds["expert_frequency"])
         case "figure_02_euclidean" | "figure_05_kl_divergence" | "figure_06_pearson":
-            values = ds["similarity"].sel(metric=stem.split("_", 2)[2]).values
-            return values[~np.eye(len(values), dtype=bool)]
+            return np.ravel(ds["similarity"].sel(metric=stem.split("_", 2)[2]).values)
+        case "jensen_shannon":
+            return np.ravel(ds["similarity"].sel(metric=stem).values)
+        case "related_languages":
+            names = ["correlation", "coefficient"]
         case "figure_03_shared_experts":
             names = [f"shared_histogram{part}{end}" for part in PARTS for end in ENDS]
         case "specific_experts":

@@ -100,9 +100,10 @@ class RoutingSettings(RunningSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class FrequencyInputs(Inputs):
-    """The numbers of tokens that activate experts, by language."""
+    """By language, the numbers of tokens that activate experts, and the text's tokens."""
 
     routing: Mapping[str, Path]
+    tokens: Mapping[str, Path]
 
 
 class FrequencySettings(StepSettings):
