@@ -420,7 +420,7 @@ def test_perplexity_without_random_neurons(place: Place, monkeypatch: pytest.Mon
         languages=LANGUAGES,
         random_seeds=1,
         replicates=REPLICATES,
-        perplexity=PerplexitySettings(corpus="plain", window=20, windows=3),
+        perplexity=PerplexitySettings(corpus="plain", segments=3, tokens_per_segment=20),
         device="cpu",
         dtype="float32",
     )

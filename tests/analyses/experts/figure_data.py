@@ -190,7 +190,7 @@ def inference(languages: int, worse: float = 4.0) -> xr.Dataset:
             "ffn_parameters_saved": ("language", 1 - kept),
             "parameters_saved": ("language", 0.4 * (1 - kept)),
             "predicted_tokens": ("language", np.full(languages, 5_000)),
-            "windows": ("language", np.full(languages, 40)),
+            "segments": ("language", np.full(languages, 40)),
         },
         {
             "variant": ["full", "high_frequency", "random"],

@@ -52,7 +52,7 @@ class ExpertsSettings(EditingSettings):
     replicates: int = Field(
         1000,
         ge=1,
-        description="Bootstrap samples of segments, or of windows of held-out text, per interval, "
+        description="Bootstrap samples of segments, also of those of held-out text, per interval, "
         "and permutations of the languages' labels.",
     )
 

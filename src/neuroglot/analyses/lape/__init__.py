@@ -26,6 +26,7 @@ from neuroglot.analyses.planning import (
     running,
 )
 from neuroglot.capture.settings import FiringGroup
+from neuroglot.measures.controls import SETS
 
 
 def _recordings(_run: Run, section: LapeSettings) -> Iterator[Wish]:
@@ -64,7 +65,7 @@ def _perplexity_settings(run: Run, section: LapeSettings, scope: Scope) -> Perpl
 
 
 def _passes(run: Run, section: LapeSettings) -> int:
-    return (1 + section.random_seeds) * len(run.held_out_languages(section.corpus))
+    return len(run.held_out_languages(section.corpus)) + len(SETS) - 1 + section.random_seeds
 
 
 LAPE = Analysis(
@@ -87,7 +88,7 @@ LAPE = Analysis(
             "{model} without a language's neurons",
             _perplexity_inputs,
             _perplexity_settings,
-            tables=("perplexity",),
+            tables=("perplexity", "controls", "contrasts"),
             wanted=has_held_out,
             causal=True,
             runs_model=True,

@@ -37,11 +37,11 @@ def perplexity(ds: Dataset) -> Figure:
 
     Args:
         ds: ``perplexity(language, variant, seed)``, NaN where a variant has fewer seeds;
-            ``perplexity_low(language, variant)`` and ``perplexity_high``, NaN with only one window
-            of text; ``windows(language)`` and ``predicted_tokens(language)``; and as ``speed``.
+            ``perplexity_low(language, variant)`` and ``perplexity_high``, NaN with only one segment
+            of text; ``segments(language)`` and ``predicted_tokens(language)``; and as ``speed``.
     """
-    windows, tokens = counted(ds["windows"].values, "window(s)"), ds["predicted_tokens"].values
-    note = f"{windows} and {counted(tokens, 'tokens')} a language; lines: 95 % intervals"
+    segments, tokens = counted(ds["segments"].values, "segment(s)"), ds["predicted_tokens"].values
+    note = f"{segments} and {counted(tokens, 'tokens')} a language; lines: 95 % intervals"
     values = losses(ds)
     values["added"] = values["added"].where(values["variant"] == "high_frequency")
     return by_language(ds, values, "loss on held-out text with some of the experts", note)
@@ -92,10 +92,10 @@ def speeds(ds: Dataset) -> Dataset:
 
 def loss_added(ds: Dataset) -> str:
     """Say what high-frequency experts alone, and random ones, add to the loss."""
-    added, windows = losses(ds)["added"], int(ds["windows"].min())
+    added, segments = losses(ds)["added"], int(ds["segments"].min())
     require(added, "no losses")
-    if windows < FEWEST:
-        return f"What leaving out experts costs cannot be told (windows of text: {windows})."
+    if segments < FEWEST:
+        return f"What leaving out experts costs cannot be told (segments of text: {segments})."
     high, random = (span(added.sel(variant=name), ".2f") for name in [*VARIANTS][1:])
     return (
         f"With a language's high-frequency experts alone, {high} bits per token are added to the "

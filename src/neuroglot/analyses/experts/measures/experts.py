@@ -11,10 +11,10 @@ from array_api_compat import array_namespace, device, is_torch_array
 from numpy.typing import NDArray
 
 from neuroglot.analyses.experts.settings import Score
-from neuroglot.measures.controls import matched_random
 from neuroglot.measures.finite import check_finite
 from neuroglot.measures.folds import FOLDS
 from neuroglot.measures.kernels import Array
+from neuroglot.measures.matching import as_many
 from neuroglot.measures.selection import first_highest
 
 NO_EXPERT = -1
@@ -197,7 +197,8 @@ def random_experts(high: xr.DataArray, seed: int) -> xr.DataArray:
     Both are one language's, bool [layer, expert].
     """
     high = high.transpose("layer", "expert")
-    drawn = matched_random(high.to_numpy(), np.random.default_rng(seed), "all")
+    every = np.ones(high.shape, bool)
+    drawn = as_many(every, high.sum("expert").to_numpy(), np.random.default_rng(seed))
     return high.copy(data=drawn).rename("random_experts")
 
 

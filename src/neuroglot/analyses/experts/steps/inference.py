@@ -1,7 +1,7 @@
 """Perplexity and speed of a model with only a language's high-frequency experts (section 4.4)."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from time import perf_counter
@@ -24,7 +24,7 @@ from neuroglot.analyses.experts.settings import InferenceInputs, InferenceSettin
 from neuroglot.analyses.held_out import HeldOut, read_held_out
 from neuroglot.analyses.pieces import Piece, piece
 from neuroglot.capture.generation import generate
-from neuroglot.capture.perplexity import negative_log_likelihood, perplexity, predicted
+from neuroglot.capture.perplexity import negative_log_likelihood, perplexity
 from neuroglot.measures.bootstrap import ENDS, named_bounds, perplexity_interval
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.load import load
@@ -59,7 +59,7 @@ VARIABLES: Mapping[str, str] = {
     "ffn_parameters_saved": "share of the FFNs' parameters that the model does without",
     "parameters_saved": "share of all parameters that the model does without",
     "predicted_tokens": "tokens of held-out text that perplexity is over",
-    "windows": "windows of held-out text, which are resampled for the intervals",
+    "segments": "segments of held-out text, which are resampled for the intervals",
     "prompt": "beginning of the held-out text, which the model continues",
     "continuation": "what the model writes next",
 }
@@ -111,20 +111,21 @@ class _Experiment:
         settings = self._settings
         if self._model is None:
             self._model = load(self._inputs.model, settings.device, settings.dtype)
-            self._likelihood(text, text.windows[:1])  # the first pass also loads the weights
+            self._likelihood(text, text.segments[:1])  # the first pass also loads the weights
         kept = kept_neurons(self._partition, high)
         shape = len(VARIANTS), settings.random_seeds
         perplexities = np.full(shape, np.nan)
         speed = np.full((*shape, settings.speed_rounds), np.nan)
-        nll = np.full((*shape, len(text.windows)), np.nan)
+        nll = np.full((*shape, len(text.segments)), np.nan)
+        size = sum(map(len, text.segments))
         for turn in range(settings.speed_rounds):
             for variant, seed, keep in self._variants(high, kept):
                 with sliced(self._model, keep) if keep is not None else nullcontext():
                     start = perf_counter()
-                    total = self._likelihood(text, text.windows)
-                    speed[variant, seed, turn] = text.windows.size / (perf_counter() - start)
+                    total = self._likelihood(text, text.segments)
+                    speed[variant, seed, turn] = size / (perf_counter() - start)
                 nll[variant, seed] = total
-                perplexities[variant, seed] = perplexity(total, text.predicted_tokens)
+                perplexities[variant, seed] = perplexity(total, text.predicted)
         saved = parameters_saved(self._model, kept)
         return {
             "perplexity": perplexities,
@@ -133,7 +134,7 @@ class _Experiment:
             "expert_share": high.mean().values,
             "ffn_parameters_saved": np.array(saved.ffn),
             "parameters_saved": np.array(saved.all),
-            "predicted_tokens": np.array(text.predicted_tokens),
+            "predicted_tokens": np.array(text.predicted.sum()),
             **self._continuations(text, kept),
         }
 
@@ -144,15 +145,17 @@ class _Experiment:
         for seed in range(self._settings.random_seeds):
             yield 2, seed, kept_neurons(self._partition, random_experts(high, seed))
 
-    def _likelihood(self, text: HeldOut, windows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _likelihood(
+        self, text: HeldOut, segments: Sequence[NDArray[np.int64]]
+    ) -> NDArray[np.float64]:
         return negative_log_likelihood(
-            self._model, windows, text.before, self._inputs.work.execution.batch_tokens
+            self._model, segments, text.before, self._inputs.work.execution.batch_tokens
         )
 
     def _continuations(self, text: HeldOut, kept: Keep) -> Piece:
         """Let the full and the sliced model continue the start of the held-out text (table 5)."""
         settings = self._settings
-        prompt = text.windows[0][: settings.prompt_tokens].tolist()
+        prompt = text.whole[0][: settings.prompt_tokens].tolist()
         start, new_tokens = [[*text.before, *prompt]], settings.continuation_tokens
         written = generate(self._model, start, new_tokens)
         with sliced(self._model, kept):
@@ -165,14 +168,13 @@ class _Experiment:
 
 def _dataset(pieces: list[Piece], held_out: list[HeldOut], replicates: int) -> xr.Dataset:
     for measured, text in zip(pieces, held_out, strict=True):
-        tokens = predicted(text.windows, text.before)
-        bounds = perplexity_interval(measured["nll"], tokens, replicates)
-        measured |= named_bounds("perplexity", bounds) | {"windows": np.array(len(text.windows))}
+        bounds = perplexity_interval(measured["nll"], text.predicted, replicates)
+        measured |= named_bounds("perplexity", bounds) | {"segments": np.array(len(text.segments))}
     variables: dict[str, tuple[tuple[str, ...], str]] = {
         "perplexity": (("variant", "seed"), "perplexity"),
         "perplexity_low": (("variant",), "perplexity"),
         "perplexity_high": (("variant",), "perplexity"),
-        "windows": ((), "windows"),
+        "segments": ((), "segments"),
         "tokens_per_second": (("variant", "seed", "round"), "tokens/s"),
         "expert_share": ((), "share of experts"),
         "ffn_parameters_saved": ((), "share of FFN parameters"),
@@ -225,7 +227,7 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
             "speed_high_frequency": relative.sel(variant="high_frequency"),
             "speed_random": relative.sel(variant="random"),
             "predicted_tokens": data["predicted_tokens"],
-            "windows": data["windows"],
+            "segments": data["segments"],
         }
     )
     return {
