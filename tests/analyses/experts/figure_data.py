@@ -167,24 +167,35 @@ def with_chance(data: xr.Dataset) -> xr.Dataset:
 
 
 def inference(languages: int, worse: float = 4.0) -> xr.Dataset:
-    """High-frequency experts lose a little, random ones ``worse`` times; 3 draws, 4 rounds."""
+    """High-frequency experts lose a little, others more, random ones ``worse`` times.
+
+    3 draws, 4 rounds; the first language alone is not told from another's experts.
+    """
     rng = np.random.default_rng(5)
     seeds, rounds = 3, 4
-    perplexity = np.full((languages, 3, seeds), np.nan)
+    perplexity = np.full((languages, 4, seeds), np.nan)
     full = rng.uniform(12, 30, languages)
     perplexity[:, 0, 0], perplexity[:, 1, 0] = full, full * rng.uniform(1.1, 1.4, languages)
-    perplexity[:, 2] = full[:, None] * worse * rng.uniform(0.7, 1.4, (languages, seeds))
-    speed = np.full((languages, 3, seeds, rounds), np.nan)
+    perplexity[:, 2] = full[:, None] * rng.uniform(1.6, 1.9, (languages, seeds))
+    perplexity[:, 3] = full[:, None] * worse * rng.uniform(0.7, 1.4, (languages, seeds))
+    speed = np.full((languages, 4, seeds, rounds), np.nan)
     drift = 900 * rng.uniform(0.9, 1.1, (languages, 1, rounds))
     speed[:, 0, :1] = drift
     speed[:, 1, :1] = drift * rng.uniform(1.15, 1.3, (languages, 1, rounds))
-    speed[:, 2] = drift * rng.uniform(1.1, 1.3, (languages, seeds, rounds))
+    speed[:, 2:] = drift[:, None] * rng.uniform(1.1, 1.3, (languages, 2, seeds, rounds))
     kept = rng.uniform(0.65, 0.78, languages)
+    excess = np.log(perplexity[:, 1, :1] / perplexity[:, 2:].mean(-1)).T  # [control, language]
+    p_value = np.where(np.arange(languages) == 0, [[0.3], [0.001]], 0.001)
     return xr.Dataset(
         {
             "perplexity": (("language", "variant", "seed"), perplexity),
             "perplexity_low": (("language", "variant"), 0.95 * np.nanmin(perplexity, -1)),
             "perplexity_high": (("language", "variant"), 1.05 * np.nanmax(perplexity, -1)),
+            "excess": (("control", "language"), excess),
+            "excess_low": (("control", "language"), 1.2 * excess),
+            "excess_high": (("control", "language"), 0.8 * excess),
+            "excess_p_value": (("control", "language"), p_value),
+            "fewest_segments": ("language", np.full(languages, 6)),
             "tokens_per_second": (("language", "variant", "seed", "round"), speed),
             "expert_share": ("language", kept),
             "ffn_parameters_saved": ("language", 1 - kept),
@@ -193,7 +204,8 @@ def inference(languages: int, worse: float = 4.0) -> xr.Dataset:
             "segments": ("language", np.full(languages, 40)),
         },
         {
-            "variant": ["full", "high_frequency", "random"],
+            "variant": ["full", "high_frequency", "other_language", "random"],
+            "control": ["other_language", "random"],
             "seed": np.arange(seeds),
             "round": np.arange(rounds),
         },
@@ -221,11 +233,12 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray[Any, Any]:
             loss = np.log2(ds["perplexity"].values)
             added = np.log2(ds["perplexity"].values[:, 1:2] / full)
             ends = [np.log2(ds[f"perplexity{end}"].values) for end in ("_low", "_high")]
-            kept = [ds[name].values for name in ("expert_share", "parameters_saved")]
-            return np.concatenate([np.ravel(part) for part in (loss, added, *ends, *kept)])
+            excess = [ds[f"excess{end}"].values / np.log(2) for end in ("", "_low", "_high")]
+            kept = [ds["expert_share"].values]
+            return np.concatenate([np.ravel(p) for p in (loss, added, *ends, *excess, *kept)])
         case "sliced_speed":
             speed = ds["tokens_per_second"].values
-            ratio = (speed / speed[:, :1, :1])[:, 1:].reshape(ds.sizes["language"], 2, -1)
+            ratio = (speed / speed[:, :1, :1])[:, 1:].reshape(ds.sizes["language"], 3, -1)
             parts = [reduce(ratio, axis=-1) for reduce in (np.nanmean, np.nanmin, np.nanmax)]
             return np.concatenate([np.ravel(part) for part in parts])
     return np.concatenate([np.ravel(ds[name].values) for name in names])

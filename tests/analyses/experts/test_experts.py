@@ -352,3 +352,22 @@ def test_random_experts_are_as_many_in_each_layer():
     expected = float(high[2].mean())
     assert 0.2 < expected < 0.8
     assert np.abs(share - expected).max() < 0.2, "every expert is as likely as any other"
+
+
+def test_another_languages_most_frequent_experts_are_as_many_in_each_layer():
+    frequency = xr.DataArray(
+        [[0.5, 0.01, 0.3, 0.3], [0.0, 0.0, 0.0, 0.0], [0.1, 0.2, 0.3, 0.4]],
+        dims=("layer", "expert"),
+    )
+    high = xr.DataArray(
+        [[False, True, True, False], [True, False, False, False], [False] * 4],
+        dims=("layer", "expert"),
+    )
+    chosen = experts.as_many_of(frequency, high)
+    assert chosen.values.tolist() == [
+        [True, False, True, False],
+        [True, False, False, False],
+        [False] * 4,
+    ]
+    turned = experts.as_many_of(frequency.transpose(), high.transpose())
+    xr.testing.assert_identical(turned, chosen)

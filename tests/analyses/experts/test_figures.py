@@ -79,8 +79,23 @@ def test_little_text_gives_no_finding_but_says_so() -> None:
     few = dataset("specific", languages=3, folds=8)
     assert "cannot be told from 8 folds" in specific.finding(few)
     text = dataset("inference", languages=3)
-    one_window = text.assign(
+    one_segment = text.assign(
         segments=text["segments"] * 0 + 1, perplexity_low=np.nan * text["perplexity_low"]
     )
-    assert "cannot be told (windows of text: 1)" in inference.loss_added(one_window)
-    assert not reading.misplaced(inference.perplexity(one_window))
+    assert "cannot be told (segments of text: 1; a star takes 6)" in inference.loss_added(
+        one_segment
+    )
+    assert not reading.misplaced(inference.perplexity(one_segment))
+
+
+def test_own_experts_are_told_from_the_controls_by_adjusted_p_values() -> None:
+    ds = dataset("inference", languages=4)
+    told = inference.loss_added(ds)
+    assert (
+        "less than another's in 3 of 4 languages, and than random ones in 4 of 4 (p < 0.05" in told
+    )
+    stars = inference.beyond(ds)
+    assert stars.notnull().sum("language").values.tolist() == [3, 4]
+    assert (stars < ds["excess_low"].rename(control="variant") / np.log(2)).sum() == 7
+    worse = ds.assign(excess=-ds["excess"])
+    assert "less than another's in 0 of 4 languages" in inference.loss_added(worse)

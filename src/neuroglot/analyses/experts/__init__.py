@@ -116,7 +116,7 @@ def _inference_settings(run: Run, section: ExpertsSettings, scope: Scope) -> Inf
 
 
 def _passes(_run: Run, section: ExpertsSettings) -> int:
-    return 2 * (2 + section.random_seeds)
+    return section.speed_rounds * (2 + 2 * section.random_seeds)
 
 
 EXPERTS = Analysis(
@@ -161,7 +161,7 @@ EXPERTS = Analysis(
             "{model} with high-frequency experts only",
             _inference_inputs,
             _inference_settings,
-            tables=("perplexity", "speed", "continuations"),
+            tables=("perplexity", "controls", "speed", "continuations"),
             wanted=has_held_out,
             causal=True,
             runs_model=True,

@@ -42,7 +42,10 @@ class ExpertsSettings(EditingSettings):
         4, ge=1, description="Jobs that share a model's layers; changing it clusters again."
     )
     random_seeds: int = Field(
-        3, ge=1, description="Sets of as many random experts, the control for perplexity and speed."
+        3,
+        ge=1,
+        description="Controls for perplexity and speed: sets of as many random experts, and other "
+        "languages whose experts are kept.",
     )
     speed_rounds: int = Field(3, ge=1, description="How often every variant's speed is measured.")
     prompt_tokens: int = Field(

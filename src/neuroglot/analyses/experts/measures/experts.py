@@ -202,6 +202,26 @@ def random_experts(high: xr.DataArray, seed: int) -> xr.DataArray:
     return high.copy(data=drawn).rename("random_experts")
 
 
+def as_many_of(frequency: xr.DataArray, high: xr.DataArray) -> xr.DataArray:
+    """Choose as many experts in each layer as in ``high``, the most frequent of another language.
+
+    How frequent an expert is decides which are kept, so no other experts of the language can be as
+    frequent as these: there is no matched control. Another language's experts are a control for
+    whose experts are kept. Languages share experts, so the two sets overlap.
+
+    Args:
+        frequency: the other language's, [layer, expert]; in a tie the lower expert comes first.
+        high: the language's own high-frequency experts, bool [layer, expert].
+
+    Returns:
+        bool [layer, expert].
+    """
+    high = high.transpose("layer", "expert")
+    values = frequency.transpose("layer", "expert").to_numpy()
+    rank = np.argsort(np.argsort(-values, axis=1, kind="stable"), axis=1)
+    return high.copy(data=rank < high.sum("expert").to_numpy()[:, None]).rename("as_many_of")
+
+
 def relative_speed(measured: xr.DataArray) -> xr.DataArray:
     """Divide each variant's speed by the full model's in the same round (experts, section 4.4).
 
