@@ -50,21 +50,21 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 Compared = Iterator[tuple[str, bool, float]]
 
 
-def recorded(folder: Path, model: Path, text: Path, tokens: Path, device: str) -> dict[str, Path]:
+def recorded(folder: Path, model: Path, tokens: Path, device: str) -> dict[str, Path]:
     """Record every group on a device; return the groups' folders by name."""
     place = folder / device
     settings = CaptureSettings(device=device, dtype="float32", store_dtype="float32")
     wanted = [
         Wanted(tokens, "tokens", place / "text.zarr", dict.fromkeys(GROUPS, "key")),
-        Wanted(text, "text", place / "states.zarr", {StatesGroup(): "key"}),
+        Wanted(tokens, "tokens", place / "states.zarr", {StatesGroup(): "key"}),
     ]
     record(model, wanted, settings, ExecutionSettings())
     return {name: want.store / name for want in wanted for name in store.held(want.store)}
 
 
-def compare_recordings(folder: Path, model: Path, text: Path, tokens: Path) -> Compared:
+def compare_recordings(folder: Path, model: Path, tokens: Path) -> Compared:
     """Compare every array of every group."""
-    cpu, gpu = (recorded(folder, model, text, tokens, device) for device in ("cpu", "cuda"))
+    cpu, gpu = (recorded(folder, model, tokens, device) for device in ("cpu", "cuda"))
     for group, path in cpu.items():
         a, b = (xr.open_zarr(place, chunks=None).load() for place in (path, gpu[group]))
         for name in a.data_vars:
@@ -104,7 +104,7 @@ def compare(folder: Path, model_type: str) -> Compared:
     write_parquet(Reading(tuple(Segment(f"s{i}", line) for i, line in enumerate(TEXTS))), text)
     tokens = folder / "tokens" / "texts" / "en.zarr"
     write_tokens(model, text, tokens, Tokenising(prefix="word", long_segments="truncate"))
-    yield from compare_recordings(folder, model, text, tokens)
+    yield from compare_recordings(folder, model, tokens)
     if "encoder" not in read_card(model).stacks:
         yield from compare_models(model)
 

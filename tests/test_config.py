@@ -58,7 +58,11 @@ def test_the_reference_names_every_key() -> None:
         (["models", "smollm2-135m", "revison"], "x", "did you mean 'revision'?"),
         (["capture"], {"devise": "cpu"}, "capture.devise: .*did you mean 'device'?"),
         (["corpora", "django", "parallel"], False, r"roles.corpora\[1\]: 'django' is not parallel"),
-        (["corpora", "sentences", "parallel"], False, "transfer.corpus: 'sentences' is not para"),
+        (
+            ["corpora", "udhr-as-written", "parallel"],
+            False,
+            "transfer.corpus: 'udhr-as-written' is not parallel",
+        ),
         (
             ["tasks", "edits-2-shot", "languages"],
             ["en", "de"],
@@ -95,7 +99,11 @@ def test_the_reference_names_every_key() -> None:
         ),
         (["corpora", "udhr", "languages"], ["en", "xx"], "languages.1: unknown language tag 'xx'"),
         (["lape"], {"corpus": "udrh"}, "lape.corpus: .*did you mean 'udhr'?"),
-        (["perplexity"], {"corpus": "udhr"}, "perplexity.corpus: .*is also experts.corpus"),
+        (
+            ["perplexity"],
+            {"corpus": "udhr-as-written"},
+            "perplexity.corpus: .*is also experts.corpus",
+        ),
         (["capture"], {"device": "tpu"}, "capture.device"),
         (["execution"], {"batch_tokens": 0}, "execution.batch_tokens"),
     ],

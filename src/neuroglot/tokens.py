@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neuroglot.corpora.punctuation import words
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.folds import FOLDS
+from neuroglot.measures.folds import FOLDS, dealt
 from neuroglot.settings import Section
 from neuroglot.store import open_dataset
 
@@ -87,13 +87,14 @@ class Tokens:
 
     @property
     def folds(self) -> NDArray[np.int64]:
-        """Each segment's fold, ``[segment]``."""
-        return self.places % FOLDS
+        """Each segment's fold, ``[segment]``; in a parallel corpus each is one of its own."""
+        segments = np.arange(len(self.segment_ids))
+        return segments if self.drawn else dealt(len(segments))
 
     @property
     def fold_count(self) -> int:
-        """Number of folds; the language may lack some of a parallel corpus."""
-        return min(FOLDS, self.drawn or len(self.segment_ids))
+        """Number of folds."""
+        return len(self.segment_ids) if self.drawn else min(FOLDS, len(self.segment_ids))
 
     def sequences(self) -> list[NDArray[np.int64]]:
         """The token ids that the model reads for each segment, special tokens included."""

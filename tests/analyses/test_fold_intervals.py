@@ -117,11 +117,11 @@ class TestCapture:
             "flat": (("layer", "fold"), sums[..., 0]),
         }
         store.write_dataset(tmp_path, xr.Dataset(data), by_layer=list(data))
-        np.testing.assert_array_equal(store.read_layers(tmp_path, "act_sum"), sums)
-        np.testing.assert_array_equal(store.read_layers(tmp_path, "act_sum", 1), sums[1])
-        np.testing.assert_array_equal(store.read_layers(tmp_path, "flat", 2), sums[2, :, 0])
+        np.testing.assert_array_equal(store.read_sums(tmp_path, "act_sum"), sums)
+        np.testing.assert_array_equal(store.read_sums(tmp_path, "act_sum", 1), sums[1])
+        np.testing.assert_array_equal(store.read_sums(tmp_path, "flat", 2), sums[2, :, 0])
         with pytest.raises(NeuroglotError, match="holds no out_sum"):
-            store.read_layers(tmp_path, "out_sum")
+            store.read_sums(tmp_path, "out_sum")
 
 
 class TestRoles:

@@ -1,4 +1,7 @@
-"""A segment that one language lacks counts in no language: against texts that never had it."""
+"""A segment that one language lacks counts in no language: against texts that never had it.
+
+Of more segments than there are folds, so that a fold holds several.
+"""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -20,7 +23,7 @@ from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, Firin
 from neuroglot.capture.tokenise import write_tokens
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.folds import common_folds
+from neuroglot.measures.folds import FOLDS, common_segments
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
 from neuroglot.store import begin, complete, write_dataset
@@ -28,11 +31,19 @@ from neuroglot.tokens import Tokenising
 from support.tiny_checkpoints import TEXTS, write_checkpoint
 
 LANGUAGES = ["en", "de", "fr"]
-LACKING = {"en": {5}, "de": {2}, "fr": set[int]()}
+DRAWN = 41
+LACKING = {"en": {5, 40}, "de": {2, 33}, "fr": set[int]()}
 """The segments that a language lacks, by place."""
-NOWHERE = {language: {2, 5} for language in LANGUAGES}
+NOWHERE = {language: {2, 5, 33, 40} for language in LANGUAGES}
 SETTINGS = CaptureSettings(device="cpu", dtype="float32")
 GROUPS = {RolesGroup(rule="nonzero", threshold=0.0): "1", FiringGroup(): "1"}
+
+
+def written(place: int, language: str) -> str:
+    """A segment's text, of another length and other words in every language and place."""
+    words = " ".join([*TEXTS, language, *TEXTS]).split()
+    first = place + 7 * LANGUAGES.index(language)
+    return " ".join(words[first % 23 : first % 23 + 3 + first % 5])
 
 
 class Place:
@@ -42,12 +53,12 @@ class Place:
         self.folder, self.model = folder, folder / "models" / "one"
         write_checkpoint(folder / "checkpoint", "llama")
         normalise(ModelSettings(source=str(folder / "checkpoint")), self.model)
-        for turn, language in enumerate(LANGUAGES):
-            texts = [f"{text} {language}" for text in (*TEXTS[turn:], *TEXTS[:turn])]
-            places = [place for place in range(len(texts)) if place not in lacking[language]]
-            segments = tuple(Segment(f"s{place}", texts[place]) for place in places)
+        in_text = np.random.default_rng(0).permutation(DRAWN).tolist()
+        for language in LANGUAGES:
+            places = [place for place in in_text if place not in lacking[language]]
+            segments = tuple(Segment(f"s{place}", written(place, language)) for place in places)
             text = folder / "corpora" / "plain" / f"{language}.parquet"
-            write_parquet(Reading(segments, (), tuple(places), len(texts)), text)
+            write_parquet(Reading(segments, (), tuple(places), DRAWN), text)
             chosen = Tokenising(prefix="word", long_segments="truncate")
             write_tokens(self.model, text, self.tokens(language), chosen)
             wanted = Wanted(self.tokens(language), "tokens", self.store(language), GROUPS)
@@ -131,8 +142,8 @@ def test_experts(tmp_path: Path, some_lack: Place, none_has: Place) -> None:
             )
             paths[language] = place.folder / "routing" / f"{language}.zarr"
             reduction(paths[language], routing.compute(inputs, settings))
-        counted.append(read_routing(paths, LANGUAGES).drop_vars("fold"))
-    assert counted[0].sizes["fold"] == len(TEXTS) - 2
+        counted.append(read_routing(paths, LANGUAGES))
+    assert counted[0].sizes["fold"] == FOLDS < DRAWN - 4
     xr.testing.assert_identical(*counted)
 
 
@@ -143,8 +154,11 @@ def reduction(path: Path, data: xr.Dataset) -> None:
 
 
 def test_what_all_languages_have() -> None:
-    there = np.array([[1, 1, 0, 1], [1, 0, 1, 1]], bool)
-    assert common_folds(there, ["de", "fr"], "plain").tolist() == [0, 3]
-    scarce = np.array([[1, 1, 1, 1, 0], [0, 0, 0, 1, 1], [1, 1, 1, 0, 1]], bool)
+    common = common_segments({"de": ["a", "b", "d"], "fr": ["a", "c", "d", "e"]}, "plain")
+    assert {language: at.tolist() for language, at in common.items()} == {
+        "de": [0, 2],
+        "fr": [0, 2],
+    }
+    scarce = {"de": ["a", "b", "c", "d"], "fr": ["d", "e"], "hi": ["a", "b", "c", "e"]}
     with pytest.raises(NeuroglotError, match="'plain': of the 2 segments of 'fr' only 0 are in"):
-        common_folds(scarce, ["de", "fr", "hi"], "plain")
+        common_segments(scarce, "plain")

@@ -180,7 +180,12 @@ class Place:
         }
         wanted = [
             Wanted(self.tokens(language), "tokens", self.store("plain", language), of_corpus),
-            Wanted(text, "text", self.store("states", language), {StatesGroup(): "1"}),
+            Wanted(
+                self.tokens(language),
+                "tokens",
+                self.store("states", language),
+                {StatesGroup(): "1"},
+            ),
             Wanted(task, "items", self.store("facts", language), {PromptsGroup(): "1"}),
         ]
         record(self.model, wanted, SETTINGS, EXECUTION)
@@ -722,7 +727,7 @@ def test_closeness_without_neurons_and_without_random_ones(
         model=place.model,
         neurons=place.reduce("transfer", lists),
         states=place.groups("states", "states"),
-        texts={one: place.folder / "corpora" / "plain" / f"{one}.parquet" for one in LANGUAGES},
+        tokens={one: place.tokens(one) for one in LANGUAGES},
         work=place.work("deactivation"),
     )
     data = deactivation.compute(inputs, settings)

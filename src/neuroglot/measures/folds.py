@@ -1,4 +1,4 @@
-"""Folds of a text's segments, and those that all languages of a parallel corpus have."""
+"""Folds of a text's segments, and the segments that all languages of a parallel corpus have."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,39 +8,17 @@ from numpy.typing import NDArray
 from neuroglot.errors import NeuroglotError
 
 FOLDS = 32
-"""Number of folds. A segment is in the fold of its place modulo this number."""
+"""The most folds that the segments of a text are dealt to."""
 MIN_SHARED = 0.5
 """Share of the segments of the language with the fewest that all languages must have."""
 
 
-def common_folds(
-    there: NDArray[np.bool_], languages: Sequence[str], corpus: str
-) -> NDArray[np.intp]:
-    """Find the folds that all languages have.
+def dealt(segments: int) -> NDArray[np.intp]:
+    """Deal segments to folds in turn: the fold of each of so many segments, ``[segment]``.
 
-    A fold is one segment if at most ``FOLDS`` segments were drawn. If more were drawn,
-    only folds are left out of which a language has no segment at all.
-
-    Args:
-        there: whether a language has rows of a fold, bool [language, fold].
-        languages: ids, for the message.
-        corpus: id, for the message.
-
-    Returns:
-        Indices of the common folds, ascending.
-
-    Raises:
-        NeuroglotError: they are less than half of the folds of the language with the fewest.
+    Up to ``FOLDS`` segments each have a fold of their own.
     """
-    common, fewest = np.flatnonzero(there.all(axis=0)), int(there.sum(axis=1).min())
-    if len(common) < MIN_SHARED * fewest:
-        scarce = languages[int(there.sum(axis=1).argmin())]
-        raise NeuroglotError(
-            f"corpus {corpus!r}: of the {fewest} segments of {scarce!r} only {len(common)} are in "
-            f"all of {', '.join(languages)}, too few to compare the same text; leave out the "
-            "languages that lack many segments, or set parallel: false"
-        )
-    return common
+    return np.arange(segments) % FOLDS
 
 
 def common_segments(

@@ -286,13 +286,6 @@ def frequencies(languages: int = 4, layers: int = 3, n: int = 6, seed: int = 0) 
     )
 
 
-def test_tokens_by_fold_by_hand():
-    assert experts.tokens_by_fold(np.array([0, 0, 2]), 4).tolist() == [2, 0, 1, 0]
-    found = experts.tokens_by_fold(np.array([0, 31, 32, 33, 33, 65]), 32)
-    assert found.tolist() == [2, 3, *[0] * 29, 1], "place i lies in fold i % 32"
-    assert found.dtype == np.int64
-
-
 def test_frequency_by_hand():
     count = xr.DataArray(
         [[[1, 4]], [[0, 0]]], dims=("language", "layer", "expert"), coords={"language": ["en", "x"]}

@@ -34,6 +34,7 @@ from neuroglot.analyses.transfer.steps.neurons import layer_scores
 from neuroglot.capture.questions import encode
 from neuroglot.capture.record import Wanted, record
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, StatesGroup
+from neuroglot.capture.tokenise import write_tokens
 from neuroglot.config import load as load_config
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
@@ -43,6 +44,7 @@ from neuroglot.models.normalise import normalise
 from neuroglot.models.norms import norm_form
 from neuroglot.models.source import ModelSettings
 from neuroglot.tasks.base import Item, TaskReading, write_items
+from neuroglot.tokens import Tokenising
 from support import ROOT, tiny_checkpoints
 from support.tiny_models import tiny_model
 
@@ -105,14 +107,12 @@ class Place:
         settings = CaptureSettings(device="cpu", dtype="float32")
         for language, own in TEXTS.items():
             segments = tuple(Segment(f"s{i}", text) for i, text in enumerate(own))
-            write_parquet(Reading(segments), self.text(language))
-            wanted = Wanted(
-                self.text(language),
-                "text",
-                self.states(language).parent,
-                {StatesGroup(): "key"},
-                "refuse",
-            )
+            text, tokens = self.folder / "plain" / f"{language}.parquet", self.tokens(language)
+            write_parquet(Reading(segments), text)
+            chosen = Tokenising(prefix="subword", long_segments="refuse")
+            write_tokens(self.model, text, tokens, chosen)
+            states = self.states(language).parent
+            wanted = Wanted(tokens, "tokens", states, {StatesGroup(): "key"})
             record(self.model, [wanted], settings, ExecutionSettings())
         for language, asked in QUESTIONS.items():
             items = [
@@ -121,8 +121,8 @@ class Place:
             ]
             write_items(TaskReading(tuple(items)), self.task(language))
 
-    def text(self, language: str) -> Path:
-        return self.folder / "corpora" / "plain" / f"{language}.parquet"
+    def tokens(self, language: str) -> Path:
+        return self.folder / "tokens" / "plain" / f"{language}.zarr"
 
     def states(self, language: str) -> Path:
         """The group of a language's recording."""
@@ -138,13 +138,13 @@ class Place:
         told = settings_of(name, **changes)
         path = self.folder / output / f"{name}.zarr"
         states = {one: self.states(one) for one in told.languages}
-        texts = {one: self.text(one) for one in told.languages if one != "en"}
+        tokens = {one: self.tokens(one) for one in told.languages if one != "en"}
         neurons = lists or self.folder / output / "neurons.zarr"
         inputs: dict[str, Inputs] = {
             "neurons": NeuronsInputs(model=self.model, states=states),
             "space": SpaceInputs(states=states),
             "deactivation": DeactivationInputs(
-                model=self.model, neurons=neurons, states=states, texts=texts
+                model=self.model, neurons=neurons, states=states, tokens=tokens
             ),
             "correlation": CorrelationInputs(neurons=neurons, states=states),
             "tasks": TasksInputs(
@@ -705,7 +705,7 @@ def test_steps_are_given_the_languages_they_pair() -> None:
     told = {name: steps[name].settings(config, section, scope) for name in ("space", "tasks")}
     for name in ("neurons", "space", "deactivation", "correlation"):
         assert tuple(found[name].states) == config.languages, name
-    assert list(found["deactivation"].texts) == others
+    assert list(found["deactivation"].tokens) == others
     items = found["tasks"].items
     assert {task: list(own) for task, own in items.items()} == {"far": ["fr"], "facts": others}
     assert items["far"]["fr"] == Path("results/tasks/far/fr.parquet")

@@ -126,8 +126,8 @@ def _deactivation_inputs(run: Run, section: TransferSettings, scope: Scope) -> D
         model=layout.model(scope.model),
         neurons=_lists(scope),
         states=_states(run, section, scope),
-        texts={
-            language: layout.corpus(section.corpus, language)
+        tokens={
+            language: layout.tokens(scope.model, section.corpus, language)
             for language in _languages(run, section)
         },
     )

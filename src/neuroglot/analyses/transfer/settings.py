@@ -121,15 +121,15 @@ class SpaceInputs(Inputs):
 
 @dataclass(frozen=True, kw_only=True)
 class DeactivationInputs(Inputs):
-    """The model, its neurons, its states by language, and the texts it reads without the neurons.
+    """The model, its neurons, its states by language, and the tokens it reads without the neurons.
 
-    ``texts`` has every language except the pivot.
+    ``tokens`` has every language except the pivot.
     """
 
     model: Path
     neurons: Path
     states: Mapping[str, Path]
-    texts: Mapping[str, Path]
+    tokens: Mapping[str, Path]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from neuroglot.analyses.experts.settings import Score
 from neuroglot.measures.finite import check_finite
-from neuroglot.measures.folds import FOLDS
 from neuroglot.measures.kernels import Array
 from neuroglot.measures.matching import as_many
 from neuroglot.measures.selection import first_highest
@@ -120,16 +119,6 @@ def active_count(z: Array, fraction: float, folds: Array) -> Array:
     counts = folds @ xp.astype(chosen, xp.float32)  # exact up to 16,777,216 rows
     by_fold = xp.reshape(xp.astype(counts, xp.int64), (folds.shape[0], layers, experts))
     return xp.permute_dims(by_fold, (1, 0, 2))
-
-
-def tokens_by_fold(place: NDArray[np.integer], folds: int) -> NDArray[np.int64]:
-    """Count the tokens of each fold of segments, [fold].
-
-    Args:
-        place: place of each token's segment, [token]; see ``tokens.Tokens``.
-        folds: number of folds; some may have no token.
-    """
-    return np.bincount(place % FOLDS, minlength=folds).astype(np.int64)
 
 
 def expert_frequency(active_tokens: xr.DataArray, tokens: xr.DataArray) -> xr.DataArray:
