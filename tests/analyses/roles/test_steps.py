@@ -91,11 +91,12 @@ class TestDeclaration:
         else:
             group = "sample" if step == "distance" else "roles"
             expected = {group: [activations / f"{one}.zarr/{group}" for one in place.values()]}
+        if step in ("rank_correlation", "parallel_sets"):
+            expected["tokens"] = [Path(f"results/tokens/a/{one}.zarr") for one in place.values()]
+        if step == "rank_correlation":
+            expected["sample"] = [activations / f"{one}.zarr/sample" for one in place.values()]
         if step == "parallel_sets":
-            expected |= {
-                "texts": [Path(f"results/corpora/{one}.parquet") for one in place.values()],
-                "tokens": [Path(f"results/tokens/a/{one}.zarr") for one in place.values()],
-            }
+            expected["texts"] = [Path(f"results/corpora/{one}.parquet") for one in place.values()]
         assert inputs.named() == expected
 
     def test_a_step_is_told_what_changes_it(self) -> None:
@@ -114,7 +115,7 @@ class TestDeclaration:
                 **every,
                 **{"pivot": "en", "scale": "none", "replicates": 9, "sample_segments": 7},
             },
-            "rank_correlation": {**every, "pivot": "en", "replicates": 9},
+            "rank_correlation": {**every, "pivot": "en", "replicates": 9, "sample_segments": 7},
             "parallel_sets": {**every, "pivot": "en", "replicates": 9},
             "rsa": {**compared, "replicates": 9},
         }
