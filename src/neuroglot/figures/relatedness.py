@@ -6,8 +6,9 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 from xarray import DataArray, Dataset
 
-from neuroglot.figures import points, sheets
+from neuroglot.figures import lines, points, sheets
 from neuroglot.figures.findings import number
+from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
 from neuroglot.figures.style import require
 from neuroglot.measures.matrix_regression import PREDICTORS
@@ -19,6 +20,14 @@ STATISTICS = Series(
     {
         "correlation": Look("correlation with it alone", "#777777", filled=False),
         "coefficient": Look("coefficient beside the others", "#332288"),
+    },
+)
+LINES = Series(
+    "predictor",
+    {
+        "family": Look("same family", "#332288"),
+        "script": Look("same script", "#CC6677", (0, (5, 1.5))),
+        "token_overlap": Look("token overlap", "#117733", (0, (1, 1))),
     },
 )
 STARRED = Series(
@@ -42,7 +51,7 @@ def by_predictor(ds: Dataset, subject: str, panels: Series) -> Figure:
         panels: the similarities, along a dimension of ``ds``.
     """
     require(ds["correlation"], "no predictor that differs between pairs of languages")
-    table = pd.concat([_values(ds, statistic) for statistic in STATISTICS])
+    table = pd.concat([_values(ds, statistic) for statistic in STATISTICS], ignore_index=True)
     predictors = Series.of("predictor", PREDICTORS)
     figure = points.by_level(
         table, predictors, STATISTICS, "standardised", columns=panels, wide=True, legend=STARRED
@@ -50,21 +59,46 @@ def by_predictor(ds: Dataset, subject: str, panels: Series) -> Figure:
     for ax in figure.axes:
         ax.set_xlim(-1.2, 1.2)
     sheets.guide(figure.axes, 0, "x")
-    languages = int(ds["compared_languages"])
+    return sheets.title(figure, ds, subject, _pairs(ds))
+
+
+def by_layer(ds: Dataset, subject: str, word: str, rows: Series | None = None) -> Figure:
+    """Draw correlations and standardised coefficients of each predictor through layers or states.
+
+    Args:
+        ds: ``layer_correlation(…, predictor)`` and ``layer_coefficient`` along ``word``;
+            ``compared_languages``: results of ``regression_by_layer``.
+        subject: words for the similarity in the title.
+        word: ``layer`` or ``state``.
+        rows: the similarities, along a further dimension of ``ds``.
+    """
+    require(ds["layer_correlation"], "no predictor that differs between pairs of languages")
+    of_statistics = [
+        valued(ds, f"layer_{statistic}").assign(statistic=statistic) for statistic in STATISTICS
+    ]
+    table = pd.concat(of_statistics, ignore_index=True)
+    panels = Series.of("statistic", dict(zip(STATISTICS, STATISTICS.labels, strict=True)))
+    axis = LayerAxis.of(ds, word)
+    figure = lines.by_layer(table, axis, LINES, "standardised", rows, panels)
+    sheets.guide(figure.axes, 0)
+    return sheets.title(figure, ds, subject, _pairs(ds))
+
+
+def _pairs(ds: Dataset) -> str:
+    languages = int(ds["compared_languages"].max())
     pairs = languages * (languages - 1) // 2
-    note = f"{pairs} pairs of {languages} languages; positive: more similar"
-    return sheets.title(figure, ds, subject, note)
+    return f"{pairs} pairs of {languages} languages; positive: more similar"
 
 
 def finding(ds: Dataset, panels: Series) -> str:
     """Say which predictors' coefficients are told from chance.
 
     Args:
-        ds: see ``by_predictor``.
-        panels: likewise.
+        ds: see ``by_predictor``; after ``by_layer``, this is of the mean over layers.
+        panels: the similarities, along a dimension of ``ds``.
     """
     require(ds["correlation"], "no predictor that differs between pairs of languages")
-    languages, p = int(ds["compared_languages"]), ds["coefficient_p_value"]
+    languages, p = int(ds["compared_languages"].max()), ds["coefficient_p_value"]
     if not p.notnull().any():
         return (
             f"With {languages} languages, no test of family, script or token overlap beside one "

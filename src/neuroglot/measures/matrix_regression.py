@@ -42,6 +42,20 @@ VARIABLES: Mapping[str, str] = {
     "compared_languages": "languages whose pairs are regressed",
 }
 """Descriptions of what ``matrix_regression`` gives."""
+LAYERED = ("layer_correlation", "layer_coefficient")
+BY_LAYER: Mapping[str, str] = {
+    "layer_correlation": "correlation, over pairs of languages, of similarity in the layer or "
+    "state with the predictor",
+    "layer_coefficient": "standardised coefficient of the predictor in a regression of similarity "
+    "in the layer or state on all predictors, over pairs of languages",
+    **{
+        name: f"{sentence}; similarity is the mean over layers or states"
+        for name, sentence in VARIABLES.items()
+        if name in UNITS
+    },
+    **{name: sentence for name, sentence in VARIABLES.items() if name not in UNITS},
+}
+"""Descriptions of what ``regression_by_layer`` gives."""
 
 PERMUTATIONS = 9_999
 CELLS = 1 << 20  # pairs of permuted matrices at a time: 8 MB
@@ -131,6 +145,27 @@ def matrix_regression(
         data[name] = adjusted.assign_attrs(units=units)
     data["compared_languages"] = ((), len(languages), {"units": "languages"})
     return data
+
+
+def regression_by_layer(
+    similarity: xr.DataArray, predictors: xr.DataArray, layers: str
+) -> xr.Dataset:
+    """Regress the mean over layers, with tests, and each layer's similarities, without.
+
+    Layers are many and much alike, so they are not tested one by one.
+
+    Args:
+        similarity: see ``matrix_regression``; [..., ``layers``, language_a, language_b].
+        predictors: likewise.
+        layers: dimension of layers or states.
+
+    Returns:
+        What ``matrix_regression`` gives for the mean, and ``layer_correlation`` and
+        ``layer_coefficient``, [..., ``layers``, predictor].
+    """
+    of_layers = matrix_regression(similarity, predictors)[["correlation", "coefficient"]]
+    named = of_layers.rename({name: f"layer_{name}" for name in of_layers})
+    return matrix_regression(similarity.mean(layers), predictors).assign(named.data_vars)
 
 
 def _tested(

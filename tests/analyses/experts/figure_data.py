@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from support.relatedness import related
+
 HIGH_FREQUENCY = 0.05
 METRICS = ("euclidean", "kl_divergence", "jensen_shannon", "pearson")
 LANGUAGES = [
@@ -71,7 +73,6 @@ def frequency(
             "shared_by": (("layer", "expert"), shared.astype(np.int32)),
             "shared_histogram": ("languages", np.bincount(shared.ravel(), minlength=len(ids) + 1)),
             "similarity": (pair, similarities(values)),
-            **related(len(ids)),
         },
         {
             "family": ("language", families),
@@ -80,13 +81,12 @@ def frequency(
             "stack_layer": ("layer", [i for size in stacks.values() for i in range(size)]),
             "layer": np.arange(sum(stacks.values())),
             "metric": list(METRICS),
-            "predictor": ["family", "script", "token_overlap"],
             "languages": np.arange(len(ids) + 1),
             "language_a": ids,
             "language_b": ids,
         },
     )
-    return with_chance(data)
+    return with_chance(data).merge(related(len(ids), {"metric": len(METRICS)}))
 
 
 def frequencies(
@@ -129,22 +129,6 @@ def similarities(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     symmetric = (made + made.swapaxes(1, 2)) / 2
     symmetric[1] = made[1]
     return symmetric
-
-
-def related(languages: int) -> dict[str, Any]:
-    """Similarities that go by the family, a star each; without pairs, no numbers."""
-    rng = np.random.default_rng(7)
-    correlation = np.clip(np.array([0.6, 0.4, 0.3]) + 0.05 * rng.normal(size=(4, 3)), -1, 1)
-    coefficient = np.clip(np.array([0.5, -0.1, 0.1]) + 0.05 * rng.normal(size=(4, 3)), -1, 1)
-    p = np.array([0.004, 0.5, 0.4]) + np.zeros((4, 1))
-    dims, none = ("metric", "predictor"), np.nan if languages < 3 else 1
-    return {
-        "correlation": (dims, none * correlation),
-        "correlation_p_value": (dims, none * p),
-        "coefficient": (dims, none * coefficient),
-        "coefficient_p_value": (dims, none * p),
-        "compared_languages": ((), languages),
-    }
 
 
 def with_chance(data: xr.Dataset) -> xr.Dataset:
