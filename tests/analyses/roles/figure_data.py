@@ -286,7 +286,9 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
             change = others["without_shared_tokens"] - others["sample_correlation"]
             return change.values[:19]
         case 12 | 13:
-            last = ds["rank_correlation"].sel(site=site).values[0, ..., -1]
+            crowded = ds.sizes["language_a"] > 16  # there is room for the middle layer alone
+            layer = (ds.sizes["layer"] - 1) // 2 if crowded else -1
+            last = ds["rank_correlation"].sel(site=site).values[0, ..., layer]
             cells = np.array([last, ds["token_overlap"].values[0]])
             return cells[:, *np.tril_indices(len(last), -1)]
         case 14 | 15:

@@ -71,10 +71,11 @@ def finding(ds: Dataset, site: str) -> str:
         for layer in (np.nanargmin(ratio.values), np.nanargmax(ratio.values))
     )
     counted = texts.counted(first["segments"].fillna(0).values, "segments")
+    near_ratio, far_ratio = (number(value, ".2f") for value in (near, far))
     told = (
-        f"On {counted} of {first['corpus'].item()}, parallel prefixes lie "
-        f"{number(near, '.2f')} times as far apart as those of unrelated segments at {where(near)}, where they are nearest, and "
-        f"{number(far, '.2f')} times at {where(far)} (medians over pairs of languages)."
+        f"On {counted} of {first['corpus'].item()}, parallel prefixes lie {near_ratio} times as "
+        f"far apart as those of unrelated segments at {where(near)}, where they are nearest, and "
+        f"{far_ratio} times at {where(far)} (medians over pairs of languages)."
     )
     return settled(told, int(first["segments"].max()), "parallel segments")
 

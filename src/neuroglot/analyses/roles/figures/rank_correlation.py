@@ -21,16 +21,16 @@ OVERLAP = "token_overlap"
 UNIT = "Spearman rank correlation"
 FORMS = (".2f", ".0%")
 """Formats of numbers in the cells: of correlations, and of token overlap."""
-MOST_WRITTEN, MOST_ABREAST, MOST_PAIRS = 5, 14, 54
-"""Languages with numbers in the cells; with three matrices abreast; pairs that fit on a page."""
+MOST_WRITTEN, MOST_COLUMNS, MOST_PAIRS = 5, 48, 54
+"""Languages with numbers in the cells; columns of all matrices; pairs that fit on a page."""
 
 
 def rank_correlation(ds: Dataset, site: str) -> Figure:
     """Matrices of the first, middle and last layer, in the order of a tree, for the first text.
 
     Beside them, in the same order, the overlap of the languages' tokens. Many languages leave room
-    for the middle and the last layer only. The tree, and so the order, is of the mean over sites
-    and layers.
+    for the middle and the last layer only, or for the middle one. The tree, and so the order, is of
+    the mean over sites and layers.
 
     Args:
         ds: ``rank_correlation(site, corpus, language_a, language_b, layer)`` and
@@ -47,7 +47,8 @@ def rank_correlation(ds: Dataset, site: str) -> Figure:
     ordered = first[NAME].sel(site=site)
     axis, chosen = LayerAxis.of(ds), LayerAxis.of(ds).chosen()
     chosen = chosen if len(chosen) <= 3 else chosen[1::2]
-    chosen = chosen if len(order) <= MOST_ABREAST else chosen[-2:]
+    fitting = MOST_COLUMNS // len(order) - 1
+    chosen = chosen[-fitting:] if fitting > 1 else chosen[len(chosen) // 2 :][:1]
     named = series.languages(values, PAIR[0])
     names = [named.label(language) for language in ordered[PAIR[0]].values]
     side = heat.side(len(names), written=False)
@@ -64,7 +65,9 @@ def rank_correlation(ds: Dataset, site: str) -> Figure:
         heat.matrix(grid[1, place], cells, rows, names, of_matrix, form, blank=True)
         grid[1, place].set_xlabel(label)
     scale.bar(figure, [*grid[1, :-1]])
-    matrices["tokens"][1].bar(figure, [grid[1, -1]], format=PercentFormatter(1, 0), fraction=0.12)
+    matrices["tokens"][1].bar(
+        figure, [grid[1, -1]], format=PercentFormatter(1, None), fraction=0.12
+    )
     subject = f"{SITES[site]}, rank correlation on {first['corpus'].item()}"
     return sheets.title(figure, ds, subject, "Tree: mean over layers and sites.")
 
@@ -112,20 +115,14 @@ def finding(ds: Dataset, site: str) -> str:
 
 
 FIGURES = {
-    f"figure_{stem}": Drawing(draw, finding, site=site)
-    for stem, draw, site in (
-        ("12_detector_rank_correlation", rank_correlation, "act"),
-        ("12_detector_rank_correlation_pairs", all_pairs, "act"),
-        ("13_combinator_rank_correlation", rank_correlation, "out"),
-        ("13_combinator_rank_correlation_pairs", all_pairs, "out"),
-    )
-} | {
-    f"figure_{stem}_rank_correlation_{name}": Drawing(draw, told, site=site)
-    for stem, site in (("12_detector", "act"), ("13_combinator", "out"))
+    f"figure_{figure}_rank_correlation{name}": Drawing(draw, told, site=site)
+    for figure, site in (("12_detector", "act"), ("13_combinator", "out"))
     for name, draw, told in (
-        ("of_halves", rank_scales.of_halves, rank_scales.halves_finding),
+        ("", rank_correlation, finding),
+        ("_pairs", all_pairs, finding),
+        ("_of_halves", rank_scales.of_halves, rank_scales.halves_finding),
         (
-            "without_shared_tokens",
+            "_without_shared_tokens",
             rank_scales.without_shared_tokens,
             rank_scales.unshared_finding,
         ),
