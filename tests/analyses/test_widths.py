@@ -100,10 +100,10 @@ from neuroglot.capture.tokenise import write_tokens
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
-from neuroglot.measures.controls import matched_random, random_like
+from neuroglot.measures.controls import random_like
 from neuroglot.models.card import read_card, write_card
 from neuroglot.models.ffn import ffns
-from neuroglot.models.intervene import Edit, deactivated, intervened
+from neuroglot.models.intervene import Edit, intervened
 from neuroglot.models.load import load
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
@@ -403,19 +403,14 @@ def test_language_neurons(place: Place, percentile: float, top_fraction: float) 
     assert list(tables["neurons"].columns[:2]) == ["language", "layer"]
 
 
-def test_perplexity_without_random_neurons(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_perplexity_without_neurons_and_controls(place: Place) -> None:
     own = np.zeros((3, 3, max(WIDTHS)), bool)
     own[:, :, :14] = True
     found = xr.Dataset(
-        {"language_neuron": (("language", "layer", "neuron"), own)}, {"language": LANGUAGES}
+        {"language_neuron": (("language", "layer", "neuron"), own)},
+        {"language": LANGUAGES},
+        {"site": "act"},
     )
-    off = []
-
-    def noted(model: Any, neurons: Any) -> Any:
-        off.append({layer: len(indices) for layer, indices in neurons.items()})
-        return deactivated(model, neurons)
-
-    monkeypatch.setattr(perplexity, "deactivated", noted)
     settings = PerplexityStepSettings(
         languages=LANGUAGES,
         random_seeds=1,
@@ -433,9 +428,10 @@ def test_perplexity_without_random_neurons(place: Place, monkeypatch: pytest.Mon
     )
     data = perplexity.compute(inputs, settings)
     assert np.isfinite(data["perplexity"]).all()
-    # As many others as the layer has.
-    drawn = {layer: min(14, width - 14) for layer, width in enumerate(WIDTHS)}
-    assert off == [{}, dict.fromkeys(range(3), 14), drawn]  # all languages have the same neurons
+    others = sum(min(14, width - 14) for width in WIDTHS)  # as many as the layer has
+    assert (data["neurons"].sel(variant="chosen") == 14 * len(WIDTHS)).all()
+    assert (data["neurons"].sel(variant="random") == others).all()
+    assert (data["neurons"].sel(variant="active") <= others).all()
 
 
 def test_a_probability_that_is_missing_is_still_refused() -> None:
@@ -471,19 +467,13 @@ def test_chance_agrees_on_a_layers_own_neurons() -> None:
 # --- controls and edits ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pool", ["others", "others first", "all"])
-def test_controls_are_drawn_among_a_layers_own_neurons(pool: str) -> None:
+def test_controls_are_drawn_among_a_layers_own_neurons() -> None:
     chosen = np.zeros((3, max(WIDTHS)), bool)
     chosen[:, :15] = True
-    for seed in range(20):
-        drawn = matched_random(chosen, np.random.default_rng(seed), pool, WIDTHS)
-        for layer, width in enumerate(WIDTHS):
-            assert not drawn[layer, width:].any()
-            assert drawn[layer].sum() == (min(15, width - 15) if pool == "others" else 15)
     drawn = random_like(chosen[None].repeat(4, 0), 1, range(4), WIDTHS)
     for layer, width in enumerate(WIDTHS):
         assert not drawn[:, layer, width:].any()
-        assert (drawn[:, layer].sum(-1) == 15).all()
+        assert (drawn[:, layer].sum(-1) == min(15, width - 15)).all()
 
 
 def test_edits_are_as_wide_as_the_widest_layer(place: Place) -> None:

@@ -213,18 +213,25 @@ def test_one_language_shares_with_none():
     assert found["specific_null"].item() == found["specific"].item()
 
 
-def test_perplexity_interval_is_the_literal_bootstrap_over_windows():
+def test_perplexity_interval_is_the_literal_bootstrap_over_segments():
     nll = np.random.default_rng(0).gamma(20, 2, (2, 3, 9))
     nll[0, 1:] = np.nan
-    low, high = perplexity_interval(nll, 16, replicates=80)
+    tokens = np.array([16, 3, 8, 40, 9, 22, 16, 5, 30])
+    low, high = perplexity_interval(nll, tokens, replicates=80)
     drawn = np.array(
         [
             [
-                np.mean([np.exp(own[f].mean() / 16) for own in variant if np.isfinite(own).all()])
+                np.mean(
+                    [
+                        np.exp(own[f].sum() / tokens[f].sum())
+                        for own in variant
+                        if np.isfinite(own).all()
+                    ]
+                )
                 for variant in nll
             ]
             for f in literal_draws(9, 80)
         ]
     )
     np.testing.assert_allclose([low, high], quantiles(drawn, 9), rtol=1e-12)
-    assert np.isnan(perplexity_interval(nll[:, :, :1], 16)).all()
+    assert np.isnan(perplexity_interval(nll[:, :, :1], tokens[:1])).all()
