@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroglot.analyses.base import Work
+from neuroglot.analyses.base import LanguageFacts, Work
 from neuroglot.analyses.experts.partitions import read_routing
 from neuroglot.analyses.experts.settings import RoutingInputs, RoutingSettings
 from neuroglot.analyses.experts.steps import routing
@@ -36,6 +36,7 @@ from neuroglot.capture.tokenise import write_tokens
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.folds import FOLDS, common_segments
+from neuroglot.measures.matrix_regression import LAYERED, UNITS
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
 from neuroglot.store import begin, complete, write_dataset
@@ -113,8 +114,13 @@ def none_has(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 RESAMPLED = ResampledSettings(languages=LANGUAGES, corpora=["plain"], replicates=20)
+FACTS = LanguageFacts(name="x", family="f", genus="g", script="Latn")
 RANKED = RankCorrelationSettings(
-    languages=LANGUAGES, corpora=["plain"], replicates=20, sample_segments=9
+    languages=LANGUAGES,
+    language_table=dict.fromkeys(LANGUAGES, FACTS),
+    corpora=["plain"],
+    replicates=20,
+    sample_segments=9,
 )
 
 
@@ -124,13 +130,14 @@ def test_flatness(some_lack: Place, none_has: Place) -> None:
 
 
 def test_rank_correlation(some_lack: Place, none_has: Place) -> None:
-    """Only the overlap of tokens is of whole texts, and tells which tokens are shared."""
+    """Only the overlap of tokens, and what is told by it, is of whole texts."""
     found, expected = (
         rank_correlation.compute(one.ranked(), RANKED) for one in (some_lack, none_has)
     )
-    assert found["sampled_segments"] == found["folds"] == len(TEXTS) - 2
+    assert found["folds"] == FOLDS
+    assert 0 < found["sampled_segments"] <= RANKED.sample_segments
     assert found["corrected"].notnull().all()
-    of_whole_texts = ["token_overlap", "unshared_prefixes", *UNSHARED[1:]]
+    of_whole_texts = ["token_overlap", "unshared_prefixes", *UNSHARED[1:], *UNITS, *LAYERED]
     xr.testing.assert_allclose(
         found.drop_vars(of_whole_texts), expected.drop_vars(of_whole_texts), rtol=1e-6
     )

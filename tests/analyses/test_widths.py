@@ -45,6 +45,8 @@ from neuroglot.analyses.roles.settings import (
     DominantNeuronsSettings,
     HeatmapInputs,
     HeatmapSettings,
+    RankCorrelationInputs,
+    RankCorrelationSettings,
     ResampledSettings,
     StatisticsInputs,
 )
@@ -299,8 +301,21 @@ def stacked(layers: dict[str, list[np.ndarray]], layer: int) -> xr.DataArray:
 
 
 def test_rank_correlation(place: Place, roles: StatisticsInputs) -> None:
-    settings = ResampledSettings(corpora=["plain"], languages=LANGUAGES, replicates=REPLICATES)
-    data = rank_correlation.compute(roles, settings).sel(site="act")
+    facts = LanguageFacts(name="x", family="f", genus="g", script="Latn")
+    settings = RankCorrelationSettings(
+        corpora=["plain"],
+        languages=LANGUAGES,
+        language_table=dict.fromkeys(LANGUAGES, facts),
+        replicates=REPLICATES,
+        sample_segments=3,
+    )
+    inputs = RankCorrelationInputs(
+        roles=roles.roles,
+        sample={"plain": place.groups("plain", "sample")},
+        tokens={"plain": {language: place.tokens(language) for language in LANGUAGES}},
+    )
+    data = rank_correlation.compute(inputs, settings).sel(site="act")
+    assert data["compared_languages"] == 3
     assert (data["rank_correlation_low"] <= data["rank_correlation_high"]).all()
     rows = place.rows("plain", "sample")
     sums = {one: [act.sum(0, dtype=np.float64) for act in own] for one, own in rows.items()}

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroglot.measures.matrix_regression import PREDICTORS, matrix_regression, relations
+from neuroglot.measures.matrix_regression import (
+    PREDICTORS,
+    matrix_regression,
+    regression_by_layer,
+    relations,
+)
 from neuroglot.measures.overlap import token_overlap
 from neuroglot.measures.significance import holm_p_value
 
@@ -159,5 +164,19 @@ def test_a_predictor_that_others_determine_has_no_coefficient():
     result = matrix_regression(values, twice)
     assert result["coefficient"].isnull().values.tolist() == [[True, True, False]]
     assert result["correlation"].notnull().all()
-    level = similarity(np.ones((1, 9, 9)), predictors)
-    assert matrix_regression(level, predictors)["coefficient_p_value"].isnull().all()
+    rounded = 1 + 1e-8 * noise(9, np.random.default_rng(9))
+    for level in (np.ones((1, 9, 9)), rounded):
+        of_level = matrix_regression(similarity(level, predictors), predictors)
+        assert of_level["correlation"].isnull().all()
+        assert of_level["coefficient_p_value"].isnull().all()
+
+
+def test_layers_are_regressed_one_by_one_and_their_mean_is_tested():
+    predictors = planted(8)
+    values = similarity(noise(8, np.random.default_rng(10), 3), predictors).rename(outcome="layer")
+    result = regression_by_layer(values, predictors, "layer")
+    each = matrix_regression(values, predictors)
+    for name in ("correlation", "coefficient"):
+        np.testing.assert_array_equal(result[f"layer_{name}"], each[name])
+    mean = matrix_regression(values.mean("layer"), predictors)
+    xr.testing.assert_identical(result[[*mean.data_vars]], mean)

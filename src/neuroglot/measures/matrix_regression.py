@@ -60,6 +60,7 @@ BY_LAYER: Mapping[str, str] = {
 PERMUTATIONS = 9_999
 CELLS = 1 << 20  # pairs of permuted matrices at a time: 8 MB
 ROUNDING = 1e-9
+SINGLE = 1e-6  # of the largest value: what states are known to
 PAIR = ("language_a", "language_b")
 
 
@@ -239,8 +240,15 @@ def _orders(languages: int, seed: int, block: int) -> Iterator[NDArray[np.intp]]
 
 
 def _standardised(values: Values) -> Values:
-    """Subtract the mean and divide by the standard deviation; NaN where all values are equal."""
-    level = (values == values[..., :1]).all(axis=-1, keepdims=True)
+    """Subtract the mean and divide by the standard deviation; NaN where all values are equal.
+
+    They count as equal if they differ by no more than single precision may round.
+    """
+    spread, size = (
+        np.ptp(values, axis=-1, keepdims=True),
+        np.abs(values).max(axis=-1, keepdims=True),
+    )
+    level = spread <= SINGLE * size
     deviation = np.where(level, np.nan, values.std(axis=-1, keepdims=True))
     standardised: Values = (values - values.mean(axis=-1, keepdims=True)) / deviation
     return standardised
