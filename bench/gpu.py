@@ -101,7 +101,9 @@ def compare(folder: Path, model_type: str) -> Compared:
     write_checkpoint(folder / "checkpoint", model_type)
     model, text = folder / "models" / "one", folder / "texts" / "en.parquet"
     normalise(ModelSettings(source=str(folder / "checkpoint")), model)
-    write_parquet(Reading(tuple(Segment(f"s{i}", line) for i, line in enumerate(TEXTS))), text)
+    segments = tuple(Segment(f"s{i}", line) for i, line in enumerate(TEXTS))
+    parallel = Reading(segments, (), tuple(range(len(TEXTS))), len(TEXTS))
+    write_parquet(parallel, text)
     tokens = folder / "tokens" / "texts" / "en.zarr"
     write_tokens(model, text, tokens, Tokenising(prefix="word", long_segments="truncate"))
     yield from compare_recordings(folder, model, tokens)
