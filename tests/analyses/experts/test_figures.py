@@ -56,8 +56,8 @@ def test_little_text_gives_no_finding_but_says_so() -> None:
     few = dataset("specific", languages=3, folds=8)
     assert "cannot be told from 8 folds" in specific.finding(few)
     text = dataset("inference", languages=3)
-    one_window = text.assign(
+    one_segment = text.assign(
         segments=text["segments"] * 0 + 1, perplexity_low=np.nan * text["perplexity_low"]
     )
-    assert "cannot be told (windows of text: 1)" in inference.loss_added(one_window)
-    assert not reading.misplaced(inference.perplexity(one_window))
+    assert "cannot be told (segments of text: 1)" in inference.loss_added(one_segment)
+    assert not reading.misplaced(inference.perplexity(one_segment))
