@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from neuroglot.measures import perplexity as measure
 from neuroglot.measures.bootstrap import expanded_level, fold_weights
 from neuroglot.measures.perplexity import (
-    bounded_excess,
     bounded_perplexity,
     by_segment,
     per_token,
@@ -72,7 +72,7 @@ def test_one_segment_has_no_interval_and_no_star() -> None:
     found = bounded_perplexity("p", data["nll"], data["tokens"], 50)
     assert found["p_low"].isnull().all()
     assert found["p_high"].isnull().all()
-    of_test = bounded_excess(per_token(data["nll"], data["tokens"]))
+    of_test = measure.tested(per_token(data["nll"], data["tokens"]))
     assert of_test["excess_low"].isnull().all()
     assert (of_test["excess_p_value"] == 1).all()
     assert (of_test["fewest_segments"] == 6).all()
@@ -90,7 +90,7 @@ def differences(segments: int, languages: int, seed: int) -> xr.DataArray:
 @pytest.mark.parametrize("segments", [8, 16])
 def test_false_stars_are_kept_in_five_of_a_hundred_families(segments: int) -> None:
     """300 x 4 families without effect; two standard errors above 5 % are allowed."""
-    p = [bounded_excess(differences(segments, 8, seed))["excess_p_value"] for seed in range(4)]
+    p = [measure.tested(differences(segments, 8, seed))["excess_p_value"] for seed in range(4)]
     false = np.mean([(of < 0.05).any("language").mean().item() for of in p])
     assert false <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 1200)
 
@@ -100,5 +100,5 @@ def test_a_planted_effect_is_found_at_the_shipped_size() -> None:
     planted = xr.DataArray(
         RNG(0).normal(2, 1, (100, 8, 8)), dims=("run", "language", "item")
     ).assign_coords(language=[f"l{i}" for i in range(8)])
-    power = (bounded_excess(planted)["excess_p_value"] < 0.05).mean().item()
+    power = (measure.tested(planted)["excess_p_value"] < 0.05).mean().item()
     assert power >= 0.8

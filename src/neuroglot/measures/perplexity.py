@@ -100,7 +100,7 @@ def exponential(losses: xr.DataArray) -> xr.DataArray:
     return losses.copy(data=np.exp(losses.to_numpy())).assign_attrs(units="perplexity")
 
 
-def bounded_excess(excess: xr.DataArray) -> dict[str, xr.DataArray]:
+def tested(excess: xr.DataArray) -> dict[str, xr.DataArray]:
     """Average differences over segments, with intervals and tests.
 
     The languages are a family of tests: they share the segments, whose signs are flipped jointly.

@@ -91,6 +91,7 @@ def perplexity_boosted(ds: Dataset) -> Figure:
         Series.of("row", {LEVEL: "change of loss", EXCESS: "minus a control's"}),
         Series.of("factor", table["factor"].unique()),
         share_x=False,
+        margin=2.2,
         legend=legend,
     )
     sheets.guide(figure.axes, 0, "x")

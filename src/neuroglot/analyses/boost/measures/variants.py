@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import xarray as xr
 
 from neuroglot.measures.controls import SETS, excess
-from neuroglot.measures.perplexity import NATS, bounded_excess, exponential, per_token
+from neuroglot.measures.perplexity import NATS, exponential, per_token, tested
 from neuroglot.measures.proportions import bounded_share
 from neuroglot.measures.significance import bounded_difference
 
@@ -73,7 +73,7 @@ def loss_statistics(
 
     Returns:
         [variant, factor, language]: ``perplexity``, and ``change``, that of ln perplexity, with the
-        intervals of the sign-flip test; and ``bounded_excess``, [control, factor, language],
+        intervals of the sign-flip test; and ``tested``, [control, factor, language],
         at other factors than ``plain``. The languages of a factor and a control are a family.
     """
     losses = per_token(averaged(loss), tokens)
@@ -84,6 +84,6 @@ def loss_statistics(
         {
             "perplexity": exponential(losses.mean("item")),
             **bounded_difference("change", change),
-            **bounded_excess(told),
+            **tested(told),
         }
     )

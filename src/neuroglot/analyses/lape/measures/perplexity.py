@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from neuroglot.measures.controls import SETS, excess
-from neuroglot.measures.perplexity import NATS, bounded_excess, bounded_perplexity, per_token
+from neuroglot.measures.perplexity import NATS, bounded_perplexity, per_token, tested
 from neuroglot.measures.significance import bounded_difference
 
 OTHERS = "others"
@@ -31,7 +31,7 @@ def perplexity_statistics(
         ``baseline(language)`` and ``perplexity(deactivated, language)``, with bootstrap intervals;
         ``change(deactivated, language)`` and ``own_change(variant, language)``, in ln perplexity,
         with the intervals of the sign-flip test; ``others_change(language)``; and
-        ``bounded_excess`` of the contrasts.
+        ``tested`` of the contrasts.
     """
     tokens = losses["tokens"]
     plain = per_token(losses["plain"], tokens)
@@ -51,7 +51,7 @@ def perplexity_statistics(
             **bounded_difference("change", change),
             **bounded_difference("own_change", own_change),
             "others_change": others.mean("item").assign_attrs(NATS),
-            **bounded_excess(xr.concat(by_contrast, "contrast")),
+            **tested(xr.concat(by_contrast, "contrast")),
         }
     )
 
