@@ -29,7 +29,7 @@ from neuroglot.analyses.pieces import Piece, piece
 from neuroglot.capture.generation import generate
 from neuroglot.capture.perplexity import negative_log_likelihood, perplexity
 from neuroglot.measures.bootstrap import ENDS, named_bounds, perplexity_interval, with_bounds
-from neuroglot.measures.perplexity import bounded_excess, by_segment, per_token
+from neuroglot.measures.perplexity import by_segment, per_token, tested
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.models.slicing import parameters_saved, sliced
@@ -277,7 +277,7 @@ def _compared(pieces: list[Piece], held_out: list[HeldOut]) -> dict[str, xr.Data
     )
     loss = per_token(arranged["loss"], arranged["tokens"])
     controls = loss.sel(variant=[*CONTROLS]).rename(variant="control")
-    return bounded_excess(loss.sel(variant="high_frequency", drop=True) - controls)
+    return tested(loss.sel(variant="high_frequency", drop=True) - controls)
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
