@@ -79,21 +79,21 @@ def compare_recordings(folder: Path, model: Path, tokens: Path) -> Compared:
 
 def compare_models(model: Path) -> Compared:
     """Compare losses with and without a layer's first neurons, and greedy decoding."""
-    windows = np.random.default_rng(0).integers(5, 300, (4, 12))
+    segments = list(np.random.default_rng(0).integers(5, 300, (4, 12)))
     off = {0: np.arange(3), 1: np.arange(2)}
     by_device = {}
     for device in ("cpu", "cuda"):
         loaded = load(model, device, "float32")
-        plain = negative_log_likelihood(loaded, windows, [1], None)
+        plain = negative_log_likelihood(loaded, segments, [1], None)
         with deactivated(loaded, off):
-            without = negative_log_likelihood(loaded, windows, [1], None)
-        written = generate(loaded, [[1, *row[:4].tolist()] for row in windows], 6)
+            without = negative_log_likelihood(loaded, segments, [1], None)
+        written = generate(loaded, [[1, *row[:4].tolist()] for row in segments], 6)
         by_device[device] = plain, without, written
     *losses, written = zip(*by_device.values(), strict=True)
     for name, (x, y) in zip(("loss", "loss without neurons"), losses, strict=True):
         yield name, bool(np.allclose(x, y, **CLOSE)), float(np.abs(x - y).max())
     same = sum(x == y for x, y in zip(*written, strict=True))
-    yield f"texts written alike, {same} of {len(windows)}", same == len(windows), 0.0
+    yield f"texts written alike, {same} of {len(segments)}", same == len(segments), 0.0
 
 
 def compare(folder: Path, model_type: str) -> Compared:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from support.relatedness import related
+
 NAMES = {
     "en": "English",
     "de": "German",
@@ -213,6 +215,9 @@ def datasets(
     flatness = with_bounds(flatness, "flatness_mean")
     distance = with_bounds(distance, "distance_mean", "distance_ratio")
     rank_correlation = with_bounds(rank_correlation, "rank_correlation")
+    of_corpora = related(n, {"site": S, "corpus": C}, ("layer", L))
+    compared = of_corpora["compared_languages"].expand_dims(corpus=C)
+    rank_correlation = rank_correlation.merge(of_corpora.assign(compared_languages=compared))
     sets = with_bounds(sets, "same_language")
     return {
         "frequency": frequency,
@@ -221,6 +226,7 @@ def datasets(
         "distance": distance,
         "rsa": similarity,
         "rank_correlation": rank_correlation,
+        "related": rank_correlation,
         "parallel_sets": sets.assign(rank_correlation.data_vars),
     }
 
@@ -238,6 +244,9 @@ def dataset(family: str, **case: Any) -> xr.Dataset:
 
 def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
     """Numbers that the figure must draw."""
+    if stem == "related_languages":
+        first = ds.isel(corpus=0)
+        return np.array([first["layer_correlation"], first["layer_coefficient"]])
     site = "act" if "detector" in stem else "out"
     number = int(stem.split("_")[1])
     match number:

@@ -142,7 +142,9 @@ class Place:
         neurons = lists or self.folder / output / "neurons.zarr"
         inputs: dict[str, Inputs] = {
             "neurons": NeuronsInputs(model=self.model, states=states),
-            "space": SpaceInputs(states=states),
+            "space": SpaceInputs(
+                states=states, tokens={one: self.tokens(one) for one in told.languages}
+            ),
             "deactivation": DeactivationInputs(
                 model=self.model, neurons=neurons, states=states, tokens=tokens
             ),
@@ -438,6 +440,14 @@ def test_space_is_measured_pair_by_pair(place: Place) -> None:
     ]
     assert set(place.table("similarity")["language"]) == {"de", "es", "hi"}
     assert len(place.table("distances")) == 3 * 16
+    assert data["compared_languages"] == 4
+    cosines = data["centroid_similarity"].mean("state").values[np.triu_indices(4, 1)]
+    tokens = data["token_overlap"].values[np.triu_indices(4, 1)]
+    assert float(data["correlation"].sel(predictor="token_overlap")) == pytest.approx(
+        np.corrcoef(cosines, tokens)[0, 1]
+    )
+    assert data["layer_correlation"].dims == ("state", "predictor")
+    assert len(place.table("related_languages")) == 3
     assert len(place.table("components")) == 3 * 4 * 2
 
 
@@ -706,6 +716,7 @@ def test_steps_are_given_the_languages_they_pair() -> None:
     for name in ("neurons", "space", "deactivation", "correlation"):
         assert tuple(found[name].states) == config.languages, name
     assert list(found["deactivation"].tokens) == others
+    assert tuple(found["space"].tokens) == config.languages
     items = found["tasks"].items
     assert {task: list(own) for task, own in items.items()} == {"far": ["fr"], "facts": others}
     assert items["far"]["fr"] == Path("results/tasks/far/fr.parquet")

@@ -190,7 +190,7 @@ ROLES = Analysis(
             "rank correlation between languages of {model}",
             _rank_correlation,
             _rank_correlation_told,
-            tables=("rank_correlation",),
+            tables=("rank_correlation", "related_languages", "related_languages_by_layer"),
         ),
         Step(
             "parallel_sets",
@@ -260,6 +260,7 @@ ROLES = Analysis(
             ("rank_correlation",),
             front=("figure_12_detector_rank_correlation",),
         ),
+        FigureSet("related", ("related_languages",), ("rank_correlation",)),
         FigureSet(
             "parallel_sets",
             (

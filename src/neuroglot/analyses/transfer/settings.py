@@ -114,9 +114,10 @@ class NeuronsInputs(Inputs):
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceInputs(Inputs):
-    """A model's states by language."""
+    """A model's states, and the text's tokens, by language."""
 
     states: Mapping[str, Path]
+    tokens: Mapping[str, Path]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -24,11 +25,13 @@ from neuroglot.analyses.roles.measures.unshared import (
 from neuroglot.analyses.roles.settings import RankCorrelationInputs, RankCorrelationSettings
 from neuroglot.analyses.roles.statistics import PAIR, Statistics, by_site, open_nested
 from neuroglot.capture.recorded import Recorded, Site
+from neuroglot.measures import matrix_regression as regression
 from neuroglot.measures.bootstrap import bounded, with_bounds
 from neuroglot.measures.overlap import token_overlap
+from neuroglot.tables import tidy
 
 COUNTS = ("sampled_prefixes", "unshared_prefixes")
-TABLE = (*with_bounds("rank_correlation"), *HALVES, "token_overlap", *UNSHARED, *COUNTS)
+CORRELATIONS = (*with_bounds("rank_correlation"), *HALVES, "token_overlap", *UNSHARED, *COUNTS)
 
 HALF = "rank correlation of the neurons' activations, summed over the prefixes of half a text,"
 SAMPLE = "rank correlation of the neurons' activations, summed over the sampled prefixes,"
@@ -55,6 +58,7 @@ VARIABLES: Mapping[str, str] = {
     "unshared_prefixes": "those of the sampled prefixes of the first language that end in a token "
     "that the second language's text does not have",
     "sampled_segments": "sampled segments that all languages have",
+    **regression.BY_LAYER,
 }
 
 
@@ -134,7 +138,36 @@ def compute(inputs: RankCorrelationInputs, settings: RankCorrelationSettings) ->
             | statistics.by_pair(correlation, UNSHARED, of_sample)
         )
 
-    return by_site(of_site).assign(_sizes(statistics, texts))
+    data = by_site(of_site).assign(_sizes(statistics, texts))
+    return data.assign(_related(data, settings))
+
+
+def _related(data: xr.Dataset, settings: RankCorrelationSettings) -> xr.Dataset:
+    """Regress each corpus' correlations on family, script and token overlap."""
+    facts = settings.language_table
+    by_corpus = []
+    for corpus in settings.corpora:
+        of_corpus = data[["rank_correlation", "token_overlap"]].sel(corpus=corpus, drop=True)
+        overlap = of_corpus["token_overlap"].rename(
+            language_a="language", language_b="language_other"
+        )
+        relations = regression.relations(
+            {language: facts[language].family for language in settings.languages},
+            {language: facts[language].script for language in settings.languages},
+            overlap,
+        )
+        correlation = of_corpus["rank_correlation"]
+        by_corpus.append(regression.regression_by_layer(correlation, relations, "layer"))
+    return xr.concat(by_corpus, data["corpus"].variable)
+
+
+def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
+    """Rank correlations and what stands beside them; family, script and token overlap."""
+    return {
+        "rank_correlation": tidy(data[[*CORRELATIONS]]),
+        "related_languages": tidy(data[[*regression.UNITS]]),
+        "related_languages_by_layer": tidy(data[[*regression.LAYERED]]),
+    }
 
 
 def _counts(inputs: RankCorrelationInputs, corpus: str) -> dict[str, NDArray[np.integer]]:
