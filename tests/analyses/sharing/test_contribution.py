@@ -170,7 +170,7 @@ def test_kinds_without_neurons_and_silent_layers():
 def test_effective_score_is_a_vector_per_neuron():
     act, values, rows = drawn(items=5, neurons=30)
     rows[3] = rows[1]  # two items with the same gold token
-    score = effective_score(act, rows, values)
+    score = effective_score(act, rows, values, np.ones(len(act)))
     assert score.dtype == np.float64
     for item in range(5):
         for i in range(30):
@@ -181,17 +181,23 @@ def test_effective_score_is_a_vector_per_neuron():
 
 def test_effective_scores_of_blocks_and_of_single_items(monkeypatch):
     act, values, rows = drawn(items=5, neurons=30)
-    whole = effective_score(act, rows, values)
-    one_by_one = [effective_score(act[i : i + 1], rows[i : i + 1], values)[0] for i in range(5)]
+    whole = effective_score(act, rows, values, np.ones(len(act)))
+    one_by_one = [
+        effective_score(act[i : i + 1], rows[i : i + 1], values, np.ones(1))[0] for i in range(5)
+    ]
     np.testing.assert_allclose(one_by_one, whole, rtol=1e-12)
     monkeypatch.setattr(module, "BLOCK_VALUES", 40)
-    np.testing.assert_allclose(effective_score(act, rows, values), whole, rtol=1e-12)
+    np.testing.assert_allclose(
+        effective_score(act, rows, values, np.ones(len(act))), whole, rtol=1e-12
+    )
 
 
 def test_scores_add_up_to_the_ffns_logit():
     act, values, rows = drawn()
     logits = np.einsum("ih,hn,in->i", *(x.astype(np.float64) for x in (rows, values, act)))
-    np.testing.assert_allclose(effective_score(act, rows, values).sum(axis=1), logits, rtol=1e-12)
+    np.testing.assert_allclose(
+        effective_score(act, rows, values, np.ones(len(act))).sum(axis=1), logits, rtol=1e-12
+    )
 
 
 def summary(layers: list[xr.Dataset]) -> xr.Dataset:
@@ -246,7 +252,7 @@ def test_activations_that_are_not_finite_are_an_error():
     broken = np.where(act == act[0, 0], np.inf, act)
     for measure in (
         lambda: contribution(broken, value_norm(values)),
-        lambda: effective_score(broken, rows, values),
+        lambda: effective_score(broken, rows, values, np.ones(len(act))),
     ):
         with pytest.raises(NeuroglotError, match="NaN or infinite"):
             measure()

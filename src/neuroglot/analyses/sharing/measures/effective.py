@@ -19,26 +19,38 @@ from neuroglot.measures.finite import check_finite
 # Number of output projection values converted to float64 at a time.
 BLOCK_VALUES = 1 << 22
 
-SCORES = {"units": "logits", "source": "table 1 and figure 10, section 6.2"}
+SCORES = {
+    "units": "logits without the final norm",
+    "source": "table 1 and figure 10, section 6.2",
+}
 HIGHEST = "max_by_layer"
 
 
 def effective_score(
-    act: NDArray[np.floating], rows: NDArray[np.floating], values: NDArray[np.floating]
+    act: NDArray[np.floating],
+    rows: NDArray[np.floating],
+    values: NDArray[np.floating],
+    scale: NDArray[np.floating],
 ) -> NDArray[np.float64]:
     """Compute each neuron's effective score for the gold answer (sharing, section 3.2).
 
-    The score E_r · A_i v_i is computed as A_i (E_r · v_i) for all neurons and items in one matrix
-    product. Items with the same row E_r, for example with the same answer, share its products.
+    The score E_r · A_i v_i is the product of the answer's unembedding and what the neuron adds to
+    the residual stream. Where a norm follows the FFN, a neuron adds s (g ∘ A_i v_i): the norm, with
+    gain g, is linearised at the item. The scores of a layer then add up to the product of the
+    unembedding and the FFN's contribution, without the terms of its biases.
+
+    It is computed as s A_i (E_r · v_i) for all neurons and items in one matrix product. Items with
+    the same row E_r, for example with the same answer, share its products.
 
     Args:
         act: one layer's activations [item, neuron].
         rows: E_r, the unembedding row for the first token of each item's gold answer,
             [item, hidden].
-        values: ``W_out`` [hidden, neuron], whose columns are the value vectors.
+        values: g ∘ v_i, see ``models.norms.value_vectors``, [hidden, neuron].
+        scale: s, see ``models.norms.output_scale``, [item].
 
     Returns:
-        float64 [item, neuron], logits.
+        float64 [item, neuron], logits before the final norm.
 
     Raises:
         NeuroglotError: an activation is not finite.
@@ -48,12 +60,13 @@ def effective_score(
     place = np.array([places.setdefault(row.tobytes(), len(places)) for row in rows], np.intp)
     _, first = np.unique(place, return_index=True)
     distinct = rows[first].astype(np.float64)
+    scaled = act * scale[:, None]
     score = np.empty(act.shape)
     step = max(1, BLOCK_VALUES // max(1, len(values)))
     for start in range(0, act.shape[1], step):
         some = slice(start, start + step)
         per_activation = distinct @ values[:, some].astype(np.float64)
-        np.multiply(act[:, some], per_activation[place], out=score[:, some])
+        np.multiply(scaled[:, some], per_activation[place], out=score[:, some])
     return score
 
 

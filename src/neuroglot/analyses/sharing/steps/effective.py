@@ -24,6 +24,7 @@ from neuroglot.measures.bootstrap import with_bounds
 from neuroglot.models.card import read_card
 from neuroglot.models.ffn import FFN, ffns
 from neuroglot.models.load import load
+from neuroglot.models.norms import output_scale, value_vectors
 from neuroglot.tables import tidy
 
 if TYPE_CHECKING:
@@ -80,9 +81,11 @@ def _statistics(
     }
     statistics: dict[str, list[xr.Dataset]] = {language: [] for language in gold}
     for ffn, (act, kinds) in zip(layers, prompts.by_layer(threshold), strict=True):
-        values = ffn.output_matrix().float().numpy()
+        values = value_vectors(ffn)
         for language, items in judged.items():
-            score = effective_score(act[language][items], rows[language], values)
+            of_items = act[language][items]
+            scale = output_scale(ffn, of_items)
+            score = effective_score(of_items, rows[language], values, scale)
             of_layer = score_statistics(score, kinds[items]).assign_coords(item=items)
             statistics[language].append(of_layer)
     return statistics
