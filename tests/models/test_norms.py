@@ -108,7 +108,7 @@ def test_lengths_are_those_behind_the_norm(name: str):
     weight = ffn.norm_after.weight.detach().double().numpy()
     gain = 1 + weight if name.startswith("gemma") else weight
     plain = ffn.output_matrix().double().numpy()
-    expected = [sqrt(sum(float(g * v) ** 2 for g, v in zip(gain, column))) for column in plain.T]
+    expected = [sqrt(sum(float(x) ** 2 for x in gain * column)) for column in plain.T]
     np.testing.assert_allclose(value_norms(ffn), expected, rtol=1e-6)
     assert np.abs(np.linalg.norm(plain, axis=0) / expected - 1).max() > 0.05
 

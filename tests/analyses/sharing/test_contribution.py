@@ -16,7 +16,6 @@ from neuroglot.analyses.sharing.measures.contribution import (
     mean_by_kind,
     sum_by_kind,
     top_composition,
-    value_norm,
 )
 from neuroglot.analyses.sharing.measures.effective import (
     effective_score,
@@ -52,18 +51,21 @@ def averages(share: np.ndarray, found: KindBits, fraction: float = 0.05) -> xr.D
     return contributions_bounded(by_item, 10).isel(layer=0, language=0)
 
 
+def norms_of(values: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(values.astype(np.float64), axis=0)
+
+
 def test_contribution_by_hand():
     act = np.array([[1, -2, 0], [0, 0, -5]], np.float32)
     values = np.array([[3, 0, 1], [4, 2.5, 1]], np.float32)  # norms 5, 2.5 and √2
-    np.testing.assert_allclose(value_norm(values), [5, 2.5, 2**0.5], rtol=1e-15)
-    share = contribution(act, value_norm(values))
+    share = contribution(act, norms_of(values))
     np.testing.assert_array_equal(share, [[0.5, 0.5, 0], [0, 0, 1]])
     assert share.dtype == np.float64
 
 
 def test_contribution_is_equation_3():
     act, values, _ = drawn()
-    share = contribution(act, value_norm(values))
+    share = contribution(act, norms_of(values))
     for item in range(len(act)):
         weights = [
             abs(float(act[item, i])) * sum(float(v) ** 2 for v in values[:, i]) ** 0.5
@@ -72,7 +74,7 @@ def test_contribution_is_equation_3():
         np.testing.assert_allclose(share[item], np.array(weights) / sum(weights), rtol=1e-13)
     np.testing.assert_allclose(share.sum(axis=-1), 1, rtol=1e-14)
     layers = np.stack([act, 3 * act], axis=1)  # [item, layer, neuron]; a scale cancels out
-    np.testing.assert_allclose(contribution(layers, value_norm(values))[:, 1], share, rtol=1e-6)
+    np.testing.assert_allclose(contribution(layers, norms_of(values))[:, 1], share, rtol=1e-6)
 
 
 def slow_by_kind(share: np.ndarray, found: KindBits, fraction: float):
@@ -143,7 +145,7 @@ def test_planted_contributors_are_found():
     number = np.zeros((3, 100), int)
     number[:, [4, 50, 51, 98]] = 1
     number[:, 99] = 2
-    share = contribution(act, value_norm(values))
+    share = contribution(act, norms_of(values))
     averaged = averages(share, from_numbers(number.tolist()))
     assert averaged["top_share"].values.tolist() == pytest.approx([0, 0.8, 0.2, 0])
     assert averaged["sum"].sel(kind=["partial_shared", "specific"]).sum() > 0.95
@@ -219,7 +221,7 @@ def test_statistics_by_hand():
     np.testing.assert_array_equal(shown["max"], [1, 4, np.nan, 5])
     np.testing.assert_array_equal(shown["min"], [-2, 4, np.nan, -6])
     np.testing.assert_allclose(shown["mean"], [-0.5 / 3, 4, np.nan, -0.5], rtol=1e-15)
-    assert shown["mean"].attrs["units"] == "logits"
+    assert shown["mean"].attrs["units"] == "logits before the final norm"
 
 
 @settings(max_examples=20, deadline=None)
@@ -251,7 +253,7 @@ def test_activations_that_are_not_finite_are_an_error():
     act, values, rows = drawn()
     broken = np.where(act == act[0, 0], np.inf, act)
     for measure in (
-        lambda: contribution(broken, value_norm(values)),
+        lambda: contribution(broken, norms_of(values)),
         lambda: effective_score(broken, rows, values, np.ones(len(act))),
     ):
         with pytest.raises(NeuroglotError, match="NaN or infinite"):

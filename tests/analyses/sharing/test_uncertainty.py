@@ -169,7 +169,9 @@ def test_scores_are_summed_up_over_layers_and_bounded_over_items():
     xr.testing.assert_allclose(data["max_by_layer_of_languages"], average, rtol=1e-14)
     xr.testing.assert_allclose(data["max_by_layer_of_languages_high"], average, rtol=1e-14)
     assert (data["max_by_layer_of_languages_low"] <= average).sel(kind=[*KINDS[:3]]).all()
-    assert all(variable.attrs["units"] == "logits" for variable in data.values())
+    assert all(
+        variable.attrs["units"] == "logits before the final norm" for variable in data.values()
+    )
 
 
 def question(complete: bool = True) -> Question:

@@ -14,7 +14,7 @@ from neuroglot.figures.texts import panels_of
 from neuroglot.tables import valued
 
 HIGHEST = "max_by_layer_of_languages"
-LABEL = "score (logits)"
+LABEL = "score (logits before the final norm)"
 
 
 def by_layer(ds: Dataset) -> Figure:
@@ -50,7 +50,9 @@ def by_language(ds: Dataset) -> Figure:
 def finding(ds: Dataset, name: str) -> str:
     """Say where the scores of all-shared neurons are lowest and highest."""
     highest = "The highest effective score of an all-shared neuron"
-    return extremes(ds[name].sel(kind="all_shared", drop=True), highest, "logits")
+    return extremes(
+        ds[name].sel(kind="all_shared", drop=True), highest, "logits before the final norm"
+    )
 
 
 FIGURES = {

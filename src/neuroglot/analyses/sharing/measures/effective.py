@@ -20,7 +20,7 @@ from neuroglot.measures.finite import check_finite
 BLOCK_VALUES = 1 << 22
 
 SCORES = {
-    "units": "logits without the final norm",
+    "units": "logits before the final norm",
     "source": "table 1 and figure 10, section 6.2",
 }
 HIGHEST = "max_by_layer"

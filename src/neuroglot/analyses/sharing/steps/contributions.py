@@ -22,17 +22,21 @@ from neuroglot.measures.axes import along
 from neuroglot.measures.bootstrap import with_bounds
 from neuroglot.tables import tidy
 
+CONTRIBUTION = (
+    "share of the layer's summed |activation| × length of value vector (behind the norm that "
+    "follows the FFN, if one does)"
+)
+
 VARIABLES: Mapping[str, str] = {
     "kind": KIND,
     "top_share": "share of the layer's top contributors that are of the kind, mean over items",
-    "mean": "contribution of a neuron of the kind to the FFN's output, mean over items",
-    "sum": "contribution of the kind's neurons together to the FFN's output, mean over items",
+    "mean": f"{CONTRIBUTION} of a neuron of the kind, mean over items",
+    "sum": f"{CONTRIBUTION} of the kind's neurons together, mean over items",
     "top_share_of_languages": "share of the layer's top contributors that are of the kind, mean "
     "over items and languages",
-    "mean_of_languages": "contribution of a neuron of the kind to the FFN's output, mean over "
-    "items and languages",
-    "sum_of_languages": "contribution of the kind's neurons together to the FFN's output, mean "
-    "over items and languages",
+    "mean_of_languages": f"{CONTRIBUTION} of a neuron of the kind, mean over items and languages",
+    "sum_of_languages": f"{CONTRIBUTION} of the kind's neurons together, mean over items and "
+    "languages",
 }
 
 

@@ -30,23 +30,28 @@ from neuroglot.tables import tidy
 if TYPE_CHECKING:
     from torch import Tensor
 
+SCORE = (
+    "effective score (what the neuron adds to the residual stream, times the unembedding of the "
+    "gold answer's first token)"
+)
+
 VARIABLES: Mapping[str, str] = {
     "kind": KIND,
-    "max": "highest effective score for the gold answer, over all items and neurons of the kind",
-    "min": "lowest effective score for the gold answer, over all items and neurons of the kind",
-    "mean": "mean effective score for the gold answer, over all items and neurons of the kind",
-    "max_by_layer": "highest effective score for the gold answer, over all items and the layer's "
-    "neurons of the kind",
-    "max_by_layer_of_languages": "highest effective score for the gold answer, over all items and "
-    "the layer's neurons of the kind, mean over languages",
+    "max": f"highest {SCORE}, over all items and neurons of the kind",
+    "min": f"lowest {SCORE}, over all items and neurons of the kind",
+    "mean": f"mean {SCORE}, over all items and neurons of the kind",
+    "max_by_layer": f"highest {SCORE}, over all items and the layer's neurons of the kind",
+    "max_by_layer_of_languages": f"highest {SCORE}, over all items and the layer's neurons of the "
+    "kind, mean over languages",
 }
 
 
 def compute(inputs: EffectiveInputs, settings: EffectiveSettings) -> xr.Dataset:
     """Summarise effective scores of every item, layer and neuron by kind.
 
-    As in the paper, the unembedding multiplies value vectors directly, without the norms between a
-    layer and the head. Items whose gold answer has no token are left out.
+    A norm behind the FFN belongs to what a neuron adds to the residual stream. As in the paper, the
+    unembedding multiplies that directly, without later layers and the final norm. Items whose gold
+    answer has no token are left out.
     """
     model: Any = load(inputs.model, "cpu", read_card(inputs.model).dtype)
     layers, unembedding = ffns(model), model.get_output_embeddings().weight.detach()
