@@ -203,7 +203,7 @@ def interventions(languages: int = 10, stacks: dict[str, int] | None = None) -> 
         },
         {name: coords[name] for name in ("task", "language")}
         | {"variant": list(VARIANTS), "scoring": ("task", list(SCORING))},
-        attributes(languages) | {"random_seeds": 3, "positions": "last"},
+        attributes(languages) | {"random_seeds": 3, "positions": "last", "site": "gate"},
     )
     for name in ("accuracy", "log_probability_difference"):
         excess = ds[name].sel(variant=list(CHANGES))

@@ -50,8 +50,14 @@ class SharingSettings(EditingSettings):
         description="Where neurons are changed: at the last token of the prompt and at every "
         "token of the answer, or at every token.",
     )
+    converted_to: Literal["just_above", "median_active"] = Field(
+        "just_above",
+        description="What `site` is set to in converted neurons: `just_above`, the threshold plus "
+        "`converted_offset`, as in the paper, which in a gated model is nearly nothing; or "
+        "`median_active`, the median of the layer's active neurons in the same item and language.",
+    )
     converted_offset: Annotated[float, Field(gt=0)] = Field(
-        1e-3, description="Converted neurons are set to the threshold plus this."
+        1e-3, description="How far `just_above` is above the threshold."
     )
     random_seeds: int = Field(1, ge=1, description="Draws of random neurons per control.")
     replicates: int = Field(1000, ge=1, description="Bootstrap samples of items per interval.")
@@ -127,6 +133,7 @@ class AnswersSettings(RunningSettings):
     scoring: Scoring
     threshold: float
     positions: Literal["last", "all"]
+    converted_to: Literal["just_above", "median_active"]
     converted_offset: float
     random_seeds: int
     replicates: int
