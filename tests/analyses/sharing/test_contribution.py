@@ -48,7 +48,8 @@ def averages(share: np.ndarray, found: KindBits, fraction: float = 0.05) -> xr.D
     """Means over items of one layer and language, [kind]."""
     by_item = contribution_by_item(share, found, fraction)
     by_item = by_item.expand_dims(layer=1, language=["en"])
-    return contributions_bounded(by_item, 10).isel(layer=0, language=0)
+    facts = [f"f{item}" for item in range(len(share))]
+    return contributions_bounded(by_item, facts, 10).isel(layer=0, language=0)
 
 
 def norms_of(values: np.ndarray) -> np.ndarray:
@@ -205,7 +206,8 @@ def test_scores_add_up_to_the_ffns_logit():
 def summary(layers: list[xr.Dataset]) -> xr.Dataset:
     """``max``, ``min`` and ``mean`` of one language over layers."""
     labelled = [layer.assign_coords(item=range(layer.sizes["item"])) for layer in layers]
-    data = scores_bounded({"en": labelled}, layers[0].sizes["item"], 10)
+    facts = [f"f{item}" for item in range(layers[0].sizes["item"])]
+    data = scores_bounded({"en": labelled}, facts, 10)
     return data[["max", "min", "mean"]].isel(language=0)
 
 

@@ -249,6 +249,12 @@ def test_what_converted_neurons_are_set_to(converted_to: str):
         assert found[place] == pytest.approx(expected)
 
 
+def of_sets(active: Any, counts: xr.Variable, subsets: int) -> xr.Dataset:
+    """Mean, lowest and highest share among random sets of languages."""
+    shares = kinds_step.random_languages(active, 40, counts, subsets).mean("item")
+    return xr.Dataset(kinds_step.over_sets(shares))
+
+
 def test_random_sets_of_languages_are_neither_the_first_nor_one_order_of_the_list():
     """Mean and range of every size against kinds over the sets themselves."""
     on = (
@@ -258,26 +264,26 @@ def test_random_sets_of_languages_are_neither_the_first_nor_one_order_of_the_lis
     names = ("en", "de", "fr", "es", "hi", "zh")
     active = {name: pack(own) for name, own in zip(names, on, strict=True)}
     counts = xr.Variable("languages", [2, 4, 6])
-    found = xr.Dataset(kinds_step._random_languages(active, 40, counts, 5))
+    found = of_sets(active, counts, 5)
     turned = {name: active[name] for name in reversed(names)}
-    xr.testing.assert_equal(found, xr.Dataset(kinds_step._random_languages(turned, 40, counts, 5)))
+    xr.testing.assert_equal(found, of_sets(turned, counts, 5))
     mean, lowest, highest = found.data_vars.values()
     assert ((lowest <= mean + 1e-12) & (mean <= highest + 1e-12)).all()
     for count in counts.values.tolist():
-        of_sets = [
-            kind_shares(kinds([active[name] for name in chosen], 40))[0]
+        of_each = [
+            kind_shares(kinds([active[name] for name in chosen], 40)).mean("item")
             for chosen in combinations(names, count)
         ]
         ends = [values.sel(languages=count) for values in (lowest, highest)]
         for end in ends:  # each end is the share of some set
-            near = [abs(end - share) < 1e-12 for share in of_sets]
+            near = [abs(end - share) < 1e-12 for share in of_each]
             assert xr.concat(near, "set").any("set").all()
         assert bool((ends[0] < ends[1]).any()) == (count < len(names))
-    first = kind_shares(kinds([active[name] for name in names[:2]], 40))[0]
+    first = kind_shares(kinds([active[name] for name in names[:2]], 40)).mean("item")
     assert not np.allclose(first, mean.sel(languages=2), atol=0.02), (
         "the first are the least active"
     )
-    one_set = kinds_step._random_languages(active, 40, counts, 1)
+    one_set = of_sets(active, counts, 1)
     xr.testing.assert_equal(*list(one_set.values())[1:])
 
 

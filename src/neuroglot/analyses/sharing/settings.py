@@ -60,7 +60,7 @@ class SharingSettings(EditingSettings):
         1e-3, description="How far `just_above` is above the threshold."
     )
     random_seeds: int = Field(1, ge=1, description="Draws of random neurons per control.")
-    replicates: int = Field(1000, ge=1, description="Bootstrap samples of items per interval.")
+    replicates: int = Field(1000, ge=1, description="Bootstrap samples of facts per interval.")
 
     @property
     def shown_tasks(self) -> list[str]:
@@ -70,9 +70,10 @@ class SharingSettings(EditingSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class KindsInputs(Inputs):
-    """Recorded activations at the ends of prompts, by task and language."""
+    """Recorded activations at the ends of prompts, and the tasks' items, by task and language."""
 
     prompts: Mapping[str, Mapping[str, Path]]
+    items: Mapping[str, Mapping[str, Path]]
 
 
 class KindsSettings(StepSettings):
@@ -104,9 +105,7 @@ class ContributionsSettings(StepSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class EffectiveInputs(ContributionsInputs):
-    """The same, and the tasks' items, which hold the gold answers."""
-
-    items: Mapping[str, Mapping[str, Path]]
+    """The same; the items hold the gold answers."""
 
 
 class EffectiveSettings(StepSettings):

@@ -25,7 +25,7 @@ def by_layer(ds: Dataset) -> Figure:
             zero or less are not drawn.
     """
     columns = {HIGHEST: "mean of languages"}
-    note = "bands: 97.5 % of resamples of items reach above"
+    note = "bands: 97.5 % of resamples of facts reach above"
     return looks.kinds(ds, columns, "highest effective scores", log=HIGHEST, note=note, label=LABEL)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neuroglot.analyses.sharing.measures.by_item import OF_LANGUAGES
+from neuroglot.analyses.sharing.measures.by_fact import OF_LANGUAGES, fact_numbers
 from neuroglot.analyses.sharing.measures.kinds import KINDS, KindBits, kind_counts
 from neuroglot.analyses.sharing.measures.maxima import maximum_interval, resampled_maxima
 from neuroglot.measures.axes import along
@@ -109,6 +109,22 @@ def score_statistics(score: NDArray[np.floating], kinds: KindBits) -> xr.Dataset
     )
 
 
+def _by_fact(statistics: xr.Dataset, facts: Sequence[str]) -> xr.Dataset:
+    """Put the items of each fact together: ``item`` has one place per fact."""
+    numbers = fact_numbers(facts)
+    if len(numbers) == len(set(facts)):
+        return statistics
+    grouped = statistics.assign_coords(fact=("item", numbers)).groupby("fact")
+    reduced = {
+        "count": grouped.sum(),
+        "sum": grouped.sum(),
+        "max": grouped.max(),
+        "min": grouped.min(),
+    }
+    merged = xr.Dataset({name: data[name] for name, data in reduced.items()})
+    return merged.rename(fact="item").assign(total=statistics["total"])
+
+
 def _by_item(
     operation: np.ufunc, scores: NDArray[np.floating], count: NDArray[np.int64], empty: float
 ) -> NDArray[np.float64]:
@@ -121,31 +137,34 @@ def _by_item(
 
 
 def scores_bounded(
-    by_language: Mapping[str, Sequence[xr.Dataset]], items: int, replicates: int
+    by_language: Mapping[str, Sequence[xr.Dataset]], facts: Sequence[str], replicates: int
 ) -> xr.Dataset:
-    """Summarise effective scores over all layers and by layer, with intervals over items.
+    """Summarise effective scores over all layers and by layer, with intervals over facts.
 
     Args:
         by_language: each layer's ``score_statistics``, labelled with the items that have scores in
             the language: ``item`` counts from 0 and is the same item in every language.
-        items: number of items, with or without scores.
-        replicates: bootstrap samples of items.
+        facts: the fact that each item asks for, with or without scores, [item]. The items of a fact
+            are drawn together.
+        replicates: bootstrap samples of facts.
 
     Returns:
         ``max``, ``min`` and ``mean`` [language, kind] over all items, layers and neurons of the
         kind, NaN without any; ``max_by_layer`` [language, layer, kind], and
         ``max_by_layer_of_languages`` [layer, kind], its mean over languages; and ``…_low`` and
         ``…_high`` of all. The bounds of maxima and minima show how much these depend on single
-        items, see ``maximum_interval``.
+        facts, see ``maximum_interval``.
     """
+    items = np.arange(len(facts))
     empty = {"count": 0, "sum": 0.0, "max": np.nan, "min": np.nan}
     statistics = along(
         "language",
         {
-            language: xr.concat(layers, "layer").reindex(item=np.arange(items), fill_value=empty)
+            language: xr.concat(layers, "layer").reindex(item=items, fill_value=empty)
             for language, layers in by_language.items()
         },
     )
+    statistics = _by_fact(statistics, facts)
     whole = ("layer", "item")
     pairs = statistics["count"].sum(whole)  # of an item and a neuron
     highest, lowest = statistics["max"].max(whole), statistics["min"].min(whole)

@@ -26,6 +26,7 @@ from neuroglot.models.ffn import FFN, ffns
 from neuroglot.models.load import load
 from neuroglot.models.norms import output_scale, value_vectors
 from neuroglot.tables import tidy
+from neuroglot.tasks.base import facts_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,7 +62,7 @@ def compute(inputs: EffectiveInputs, settings: EffectiveSettings) -> xr.Dataset:
         questions = encoded(inputs.model, prompts.task, items)
         gold = {language: _first_tokens(asked) for language, asked in questions.items()}
         statistics = _statistics(prompts, layers, unembedding, gold, settings.threshold)
-        summary = scores_bounded(statistics, len(prompts.items), settings.replicates)
+        summary = scores_bounded(statistics, facts_of(items), settings.replicates)
         scores[prompts.task] = xr.merge([summary, prompts.layers])
     return along("task", scores).reindex(language=settings.languages)
 
