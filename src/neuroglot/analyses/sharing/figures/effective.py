@@ -14,7 +14,7 @@ from neuroglot.figures.texts import panels_of
 from neuroglot.tables import valued
 
 HIGHEST = "max_by_layer_of_languages"
-LABEL = "score (logits before the final norm)"
+LABEL = "effective score"
 
 
 def by_layer(ds: Dataset) -> Figure:
