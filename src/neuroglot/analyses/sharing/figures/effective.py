@@ -14,7 +14,7 @@ from neuroglot.figures.texts import panels_of
 from neuroglot.tables import valued
 
 HIGHEST = "max_by_layer_of_languages"
-LABEL = "effective score"
+LABEL = "score (pre-norm logits)"
 
 
 def by_layer(ds: Dataset) -> Figure:
