@@ -212,7 +212,6 @@ SHARING = Analysis(
             _answers_inputs,
             _answers_settings,
             parts=lambda _run, section: section.tasks,
-            causal=True,
             runs_model=True,
             passes=_passes,
         ),
@@ -222,7 +221,6 @@ SHARING = Analysis(
             _interventions_inputs,
             _interventions_settings,
             tables=("accuracy", "log_probability"),
-            causal=True,
         ),
         Step(
             "comparison",

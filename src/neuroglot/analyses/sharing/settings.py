@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from neuroglot.analyses.base import EditingSettings, Inputs, RunningSettings, StepSettings
+from neuroglot.analyses.base import AnalysisSettings, Inputs, RunningSettings, StepSettings
 from neuroglot.settings import Share, TaskId, distinct
 from neuroglot.tasks.base import Scoring
 
 
-class SharingSettings(EditingSettings):
+class SharingSettings(AnalysisSettings):
     """Which languages share active neurons in a task; what breaks without them (Wang et al.)."""
 
     tasks: Annotated[list[TaskId], AfterValidator(distinct), Field(min_length=1)] = Field(
@@ -48,7 +48,9 @@ class SharingSettings(EditingSettings):
     positions: Literal["last", "all"] = Field(
         "last",
         description="Where neurons are changed: at the last token of the prompt and at every "
-        "token of the answer, or at every token.",
+        "token of the answer, or at every token but special ones around the prompt. In an "
+        "encoder-decoder the prompt is the encoder's; the decoder's neurons are changed at its "
+        "start token and the answer.",
     )
     converted_to: Literal["just_above", "median_active"] = Field(
         "just_above",

@@ -25,6 +25,7 @@ from neuroglot.models.card import read_card
 from neuroglot.models.ffn import FFN, ffns
 from neuroglot.models.load import load
 from neuroglot.models.norms import output_scale, value_vectors
+from neuroglot.models.projection import STACK
 from neuroglot.tables import tidy
 from neuroglot.tasks.base import facts_of
 
@@ -52,7 +53,8 @@ def compute(inputs: EffectiveInputs, settings: EffectiveSettings) -> xr.Dataset:
 
     A norm behind the FFN belongs to what a neuron adds to the residual stream. As in the paper, the
     unembedding multiplies that directly, without later layers and the final norm. Items whose gold
-    answer has no token are left out.
+    answer has no token are left out. An encoder's layers have no scores, because no unembedding
+    reads them: their scores are NaN.
     """
     model: Any = load(inputs.model, "cpu", read_card(inputs.model).dtype)
     layers, unembedding = ffns(model), model.get_output_embeddings().weight.detach()
@@ -63,7 +65,10 @@ def compute(inputs: EffectiveInputs, settings: EffectiveSettings) -> xr.Dataset:
         gold = {language: _first_tokens(asked) for language, asked in questions.items()}
         statistics = _statistics(prompts, layers, unembedding, gold, settings.threshold)
         summary = scores_bounded(statistics, facts_of(items), settings.replicates)
-        scores[prompts.task] = xr.merge([summary, prompts.layers])
+        of_decoder = [ffn.index for ffn in layers if ffn.stack == STACK]
+        scores[prompts.task] = xr.merge(
+            [summary.assign_coords(layer=of_decoder), prompts.layers], join="outer"
+        )
     return along("task", scores).reindex(language=settings.languages)
 
 
@@ -79,7 +84,7 @@ def _statistics(
     gold: Mapping[str, NDArray[np.int64]],
     threshold: float,
 ) -> dict[str, list[xr.Dataset]]:
-    """Each language's ``score_statistics`` in every layer, over the items with a gold token."""
+    """Each language's ``score_statistics`` by decoder layer, over the items with a gold token."""
     judged = {language: np.flatnonzero(tokens >= 0) for language, tokens in gold.items()}
     rows = {
         language: unembedding[gold[language][items]].float().numpy()
@@ -87,6 +92,8 @@ def _statistics(
     }
     statistics: dict[str, list[xr.Dataset]] = {language: [] for language in gold}
     for ffn, (act, kinds) in zip(layers, prompts.by_layer(threshold), strict=True):
+        if ffn.stack != STACK:
+            continue
         values = value_vectors(ffn)
         for language, items in judged.items():
             of_items = act[language][items]
