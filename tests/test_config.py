@@ -193,11 +193,11 @@ def test_an_analysis_runs_on_all_models_or_on_those_it_names() -> None:
     )
     settings = valid()
     settings["lape"] |= {"models": ["smollm2-135m"]}
-    settings["sharing"] |= {"models": both[::-1], "causal_models": ["gemma-3-270m"]}
+    settings["experts"] |= {"models": both[::-1], "causal_models": ["gemma-3-270m"]}
     chosen = load(settings)
     assert chosen.models_of("lape") == ["smollm2-135m"]
-    assert chosen.models_of("sharing") == both  # in the configuration's order
-    assert chosen.models_of("sharing", causal=True) == ["gemma-3-270m"]
+    assert chosen.models_of("experts") == both  # in the configuration's order
+    assert chosen.models_of("experts", causal=True) == ["gemma-3-270m"]
     assert chosen.models_of("transfer", causal=True) == both
     # What reads another analysis' results runs where these are.
     assert chosen.models_of("boost") == chosen.models_of("agreement") == ["smollm2-135m"]
@@ -214,6 +214,7 @@ def test_an_analysis_runs_on_all_models_or_on_those_it_names() -> None:
             r"lape.causal_models\[0\]: 'smollm2-135m' is not among .* lape: gemma-3-270m",
         ),
         ("roles", {"causal_models": ["gemma-3-270m"]}, "roles.causal_models: unknown key"),
+        ("sharing", {"causal_models": ["gemma-3-270m"]}, "sharing.causal_models: unknown key"),
     ],
 )
 def test_models_that_do_not_fit_are_refused(section: str, changes: dict, message: str) -> None:

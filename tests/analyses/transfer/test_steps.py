@@ -39,6 +39,7 @@ from neuroglot.config import load as load_config
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns
+from neuroglot.models.intervene import Edit, intervened
 from neuroglot.models.load import load
 from neuroglot.models.normalise import normalise
 from neuroglot.models.norms import norm_form
@@ -642,8 +643,8 @@ def test_a_family_that_all_are_of_tells_nothing(place: Place) -> None:
 
 
 def literal_log_probabilities(place: Place, language: str, mask: np.ndarray) -> list[float]:
-    """ln p(gold | prompt) of each item, the neurons' columns cut out of W_out."""
-    model = cut(place, mask)
+    """ln p(gold | prompt) of each item, the neurons off at every token after <s>."""
+    model = cut(place, np.zeros_like(mask))
     tokenizer = Tokenizer.from_file(str(place.model / "tokenizer.json"))
     items = [
         Item(str(i), prompt, (gold,), (gold, other))
@@ -652,7 +653,8 @@ def literal_log_probabilities(place: Place, language: str, mask: np.ndarray) -> 
     found = []
     for question in encode(tokenizer, [1], items, None):
         ids = [*question.prompt, *question.gold[0]]
-        with torch.no_grad():
+        after_bos = torch.arange(len(ids))[None] > 0
+        with torch.no_grad(), intervened(model, [Edit(mask)], after_bos):
             log = model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
         start = len(question.prompt)
         found.append(sum(float(log[t - 1, ids[t]]) for t in range(start, len(ids))))

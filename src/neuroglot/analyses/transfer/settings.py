@@ -80,7 +80,8 @@ class TransferSettings(EditingSettings):
     task_positions: EditedPositions = Field(
         "prompt",
         description="Where neurons are deactivated in a task: at every token of the prompt, at "
-        "its last token and at the answer's, or at every token.",
+        "its last token and at the answer's, or at every token; special tokens are left as they "
+        "are.",
     )
     harness: HarnessSettings | None = Field(
         None,
