@@ -87,7 +87,7 @@ def test_adding_a_language_reuses_what_was_counted_and_measured(
         "corpus held-out: fr",
         "tokens of plain fr for one",
         "tokens of held-out fr for one",
-        "recordings of one in fr: plain/roles, plain/sample, plain/firing",
+        "recordings of one in fr: plain/roles, plain/sample, plain/states, plain/firing",
         "experts: active experts of one reading fr",
         "experts: frequency and similarity of languages in one",
         "experts: one with high-frequency experts only",
@@ -177,7 +177,7 @@ def test_adding_a_language_to_transfer_measures_that_language(
     run = place.run(*(f"results/transfer/one/{name}.csv" for name in ("deactivation", "tasks")))
     assert run.status == 0, run.output
     assert {job for job in run.jobs if job.startswith("recordings of")} == {
-        "recordings of one in fr: plain/states"
+        "recordings of one in fr: plain/roles, plain/sample, plain/states, plain/firing"
     }
     for path, written in pieces.items():
         assert path.stat().st_mtime_ns == written, path
