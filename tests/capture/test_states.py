@@ -17,6 +17,7 @@ from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, State
 from neuroglot.capture.states import represent, represent_variants
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
+from neuroglot.models.card import read_tokenizer
 from neuroglot.models.ffn import ffns, final_norms
 from neuroglot.models.intervene import Edit
 from neuroglot.models.normalise import normalise
@@ -339,9 +340,9 @@ def test_the_tokens_of_the_recorded_segments_give_the_recorded_states(place: Pat
     from neuroglot.models.load import load
 
     texts = {path.stem: path for path in (place / "results").rglob("*.parquet")}
-    model = load(place / "model", "cpu", "auto")
+    model, tokenizer = load(place / "model", "cpu", "auto"), read_tokenizer(place / "model")
     for language, own in open_states(recordings(place), ["en", "de"], "en").items():
-        tokens = own.tokens(place / "model", texts[language])
+        tokens = own.tokens(place / "model", tokenizer, texts[language])
         assert tokens.segment_ids == own.segments
         for pool in ("last", "mean"):
             np.testing.assert_allclose(represent(model, tokens, pool), own.states(pool), **CLOSE)
@@ -354,11 +355,12 @@ def test_what_cannot_be_compared_is_said(place: Path, tmp_path: Path) -> None:
     with pytest.raises(NeuroglotError, match="pivot 'fr'"):
         open_states(paths, ["en", "de"], "fr")
     own = open_states(paths, ["en", "de"], "en")["en"]
+    tokenizer = read_tokenizer(place / "model")
     (german,) = (place / "results").rglob("de.parquet")
     (other,) = write_text(tmp_path, {"en": {"a": "Other.", "b": "Text."}})
     for text in (german, other):
         with pytest.raises(NeuroglotError, match="another text"):
-            own.tokens(place / "model", text)
+            own.tokens(place / "model", tokenizer, text)
 
 
 def test_languages_need_two_segments_in_common(place: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from neuroglot.measures.matching import (
     CALIPER,
     as_many,
+    as_often_active,
     contribution_matched,
     drawn_like,
 )
@@ -67,6 +68,31 @@ class TestDrawnLike:
         some = drawn_like(chosen[order], ~chosen[order], 1, order)
         assert (some == whole[order]).all()
         assert (drawn_like(chosen, ~chosen, 2, range(6)) != whole).any()
+
+
+class TestAsOftenActive:
+    def test_drawn_neurons_are_active_as_often(self):
+        """Not the silent ones, which most of the others are."""
+        share = np.repeat([[0, 0, 0, 0.5, 1]], 40, axis=1)
+        chosen = np.zeros((1, 200), bool)
+        chosen[0, [121, 130, 165]] = True
+        drawn = as_often_active(chosen, share, RNG(0))
+        assert np.sort(share[drawn]).tolist() == [0.5, 0.5, 1]
+        assert not (drawn & chosen).any()
+
+    def test_every_like_neuron_is_drawn_as_often(self):
+        share = np.array([[0.5, 0.5, 0.5, 0.5, 0.58, 0.7]])
+        chosen = np.array([[True, False, False, False, False, False]])
+        times = sum(as_often_active(chosen, share, RNG(seed))[0].astype(int) for seed in range(600))
+        assert (abs(times[1:4] - 200) < 45).all()
+        assert times[4:].tolist() == [0, 0], "farther than the closest"
+
+    def test_neurons_without_like_others_are_left_out(self):
+        share = np.array([[0.9, 0.9, 0.85, 0.1, np.nan]])
+        chosen = np.array([[True, True, False, False, False]])
+        assert as_often_active(chosen, share, RNG(0)).tolist() == [
+            [False] * 2 + [True] + [False] * 2
+        ]
 
 
 class TestContributionMatched:

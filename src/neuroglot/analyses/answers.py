@@ -149,7 +149,7 @@ class Examiner:
         Returns:
             Arrays ``[variant, question]`` named as in PER_QUESTION; the last is the number of
             edited neurons. A control has the mean over its draws, because intervals resample
-            questions and not draws.
+            questions and not draws. NaN for a name without an entry in ``variants``.
         """
         questions = asked.all_judged()
         drawn, edits = zip(*variants, strict=True)
@@ -168,8 +168,14 @@ class Examiner:
         edited = np.stack([_changed(variant, len(questions)) for variant in edits])
         by_draw = (right, answers.written, answers.gold_log_probability, edited)
         variant_of_draw = np.array(drawn)
+        missing = np.full(len(questions), np.nan)
         return {
-            quantity: np.stack([values[variant_of_draw == name].mean(0) for name in names])
+            quantity: np.stack(
+                [
+                    values[variant_of_draw == name].mean(0) if name in drawn else missing
+                    for name in names
+                ]
+            )
             for quantity, values in zip(PER_QUESTION, by_draw, strict=True)
         }
 

@@ -16,9 +16,13 @@ Mask = NDArray[np.bool_]
 
 CALIPER = 0.2
 """Largest difference of two partners, in standard deviations of the log contribution."""
+AS_OFTEN = 0.1
+"""Largest difference between two partners' shares of the tokens at which they are active."""
 LEAST_MATCHED = 0.8
 """Smallest share of the chosen neurons, and of their contribution, that must have partners. Below
 it, the chosen neurons count as having no others like them, and are not compared by contribution."""
+
+TIES = 1e-6  # smaller than differences between shares of tokens; random parts of it break ties
 
 
 class Pairs(NamedTuple):
@@ -68,6 +72,34 @@ def drawn_like(
     pools = np.broadcast_to(pool, chosen.shape)
     for item, of_item, draw, here in zip(items, chosen, drawn, pools, strict=True):
         draw[:] = as_many(here, of_item.sum(axis=-1), np.random.default_rng([seed, item]))
+    return drawn
+
+
+def as_often_active(
+    chosen: Mask, active_share: NDArray[np.floating], generator: np.random.Generator
+) -> Mask:
+    """Draw, for each chosen neuron, another of its row that is active about as often.
+
+    The closest pair of a chosen neuron and another is made first, as in ``contribution_matched``;
+    which of equally close neurons is drawn is random. A chosen neuron gets no partner if all others
+    that are left differ by more than ``AS_OFTEN``.
+
+    Args:
+        chosen: the chosen neurons, bool [..., neuron].
+        active_share: share of the tokens at which a neuron is active, [..., neuron], from text that
+            did not choose the neurons; NaN for padding neurons.
+        generator: random generator, used row after row.
+
+    Returns:
+        The drawn neurons, bool [..., neuron].
+    """
+    drawn = np.zeros_like(chosen)
+    for row in np.ndindex(chosen.shape[:-1]):
+        there = np.flatnonzero(np.isfinite(active_share[row]))
+        level = active_share[row][there] + TIES * generator.random(len(there))
+        mine = chosen[row][there]
+        _, second = _closest_pairs(level[mine], level[~mine], AS_OFTEN + TIES)
+        drawn[row][there[~mine][second]] = True
     return drawn
 
 

@@ -26,6 +26,8 @@ from neuroglot.analyses.transfer.settings import (
     TasksInputs,
     TasksSettings,
     TransferSettings,
+    most_neighbours,
+    too_near,
 )
 from neuroglot.capture.settings import StatesGroup
 from neuroglot.errors import unknown_name
@@ -68,10 +70,10 @@ def _problems(run: Run, section: TransferSettings) -> Iterator[str]:
         )
         return
     segments = run.corpora[section.corpus].max_segments
-    if segments is not None and max(section.k) >= segments:
+    if segments is not None and max(section.k) > most_neighbours(segments):
         yield (
-            f"transfer.k: a segment has no {max(section.k)} neighbours among the {segments} "
-            f"segments of corpus {section.corpus!r}; lower k or raise its max_segments"
+            f"transfer.k: {too_near(max(section.k), segments)} (max_segments of corpus "
+            f"{section.corpus!r})"
         )
     for index, task in enumerate(section.tasks):
         if not paired_languages(run, section, task):
@@ -195,7 +197,7 @@ TRANSFER = Analysis(
             "neurons of {model} between latent spaces",
             _neurons_inputs,
             _neurons_settings,
-            tables=("neurons",),
+            tables=("neurons", "halves"),
             files=("neurons.json",),
         ),
         Step(
@@ -207,12 +209,12 @@ TRANSFER = Analysis(
         ),
         Step(
             "deactivation",
-            "{model} without its neurons into the shared space",
+            "{model} without its transfer neurons",
             _deactivation_inputs,
             _deactivation_settings,
             tables=("deactivation", "deactivation_knn"),
             runs_model=True,
-            passes=lambda _run, section: 2 + section.random_seeds,
+            passes=lambda _run, section: 1 + 4 * (3 + 2 * section.random_seeds),
         ),
         Step(
             "correlation",
@@ -230,7 +232,7 @@ TRANSFER = Analysis(
             wanted=lambda _run, section: bool(section.tasks),
             causal=True,
             runs_model=True,
-            passes=lambda _run, section: 3 + 2 * section.task_random_seeds,
+            passes=lambda _run, section: 1 + 2 * (3 + 2 * section.task_random_seeds),
         ),
         Step(
             "harness",

@@ -1,4 +1,7 @@
-"""How well transfer neurons separate a language, or its family, from the other languages (η²)."""
+"""How well transfer neurons separate a language, or its family, from the other languages (η²).
+
+Neurons that were chosen on one half of the segments are judged on the other half.
+"""
 
 from collections.abc import Mapping
 
@@ -12,6 +15,7 @@ from neuroglot.analyses.transfer.measures.correlation import (
     language_groups,
     mean_ratios,
 )
+from neuroglot.analyses.transfer.measures.lists import HALVES
 from neuroglot.analyses.transfer.settings import CorrelationInputs, CorrelationSettings
 from neuroglot.analyses.transfer.states import open_states
 from neuroglot.measures.axes import layer_widths
@@ -19,15 +23,20 @@ from neuroglot.progress import progress
 from neuroglot.tables import tidy
 
 VARIABLES: Mapping[str, str] = {
-    "type": "list of neurons: of Type 1, of Type 2, or as many random ones of the same layers",
+    "type": "list of neurons: of Type 1 or of Type 2; as many random ones of the same layers "
+    "(random), or others that fire about as often (active); the part of the list that has partners "
+    "of like contribution (matched), or these (partner)",
     "grouping": "what is told from all others: the language, or its family",
-    "top": "how many neurons of the list, from the highest score",
+    "top": "how many neurons of the list, from the highest score; a shorter list is taken whole",
     "correlation_ratio": "share of the variance of the neuron's last-token activation, over all "
     "segments of all languages, that the grouping explains",
-    "mean_ratio": "mean correlation ratio of the list's first neurons; of random ones the mean "
-    "over draws",
-    "mean_ratio_control_low": "least mean correlation ratio of any draw of random neurons",
-    "mean_ratio_control_high": "largest mean correlation ratio of any draw of random neurons",
+    "mean_ratio": "mean correlation ratio of the list's first neurons, in the half of the segments "
+    "that did not choose them, mean of both halves and of draws",
+    "mean_ratio_control_low": "least mean correlation ratio of any draw of a control",
+    "mean_ratio_control_high": "largest mean correlation ratio of any draw of a control",
+    "matched_share": "share of the list's first neurons that have a partner of like contribution",
+    "matched_contribution": "share of the contribution of the list's first neurons that comes from "
+    "those with such a partner",
 }
 
 
@@ -40,30 +49,31 @@ def compute(inputs: CorrelationInputs, settings: CorrelationSettings) -> xr.Data
     states = open_states(inputs.states, settings.languages, settings.pivot)
     lists = store.open_dataset(inputs.neurons, "reduction")
     family = {language: facts.family for language, facts in settings.language_table.items()}
+    segments = states[settings.pivot].segments
     groups = language_groups(
-        lists["language"].values.tolist(),
-        settings.languages,
-        family,
-        len(states[settings.pivot].segments),
+        lists["language"].values.tolist(), settings.languages, family, len(segments)
     )
-    shape = (*groups.shape[:2], lists.sizes["layer"], lists.sizes["neuron"])
+    half = np.tile(lists["half"].sel(segment=segments).values, len(states))
+    parts = [np.ones(len(half), bool), *(half == name for name in HALVES)]
+    shape = (len(parts), *groups.shape[:2], lists.sizes["layer"], lists.sizes["neuron"])
     ratio = np.full(shape, np.nan)
     with progress(lists.sizes["layer"], "layers", f"{settings.model} correlation") as bar:
         for layer, width in enumerate(layer_widths(lists["score"])):
             act = np.concatenate([language.act(layer)[:, :width] for language in states.values()])
-            ratio[:, :, layer, :width] = group_ratios(act, groups)
+            for part, rows in enumerate(parts):
+                ratio[part, :, :, layer, :width] = group_ratios(act[rows], groups[..., rows])
             bar.update()
     tops = sorted({min(top, lists.sizes["rank"]) for top in settings.tops})
-    means = mean_ratios(ratio, lists, tops, settings.random_seeds)
+    means = mean_ratios(ratio[1:], lists, tops, settings.random_seeds)
     by_neuron = ("grouping", "language", "layer", "neuron")
     units = {"units": "share of variance"}
     return (
-        means.assign(correlation_ratio=(by_neuron, ratio.astype(np.float32), units))
+        means.assign(correlation_ratio=(by_neuron, ratio[0].astype(np.float32), units))
         .assign_coords(lists["layer"].coords)
-        .assign_attrs(random_seeds=settings.random_seeds, top_n=lists.attrs["top_n"])
+        .assign_attrs(random_seeds=settings.random_seeds, segments=len(segments))
     )
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Mean ratios of each list and its controls, and the controls' range."""
-    return {"correlation": tidy(data[[name for name in data if str(name).startswith("mean")]])}
+    """Mean ratios of each list and its controls, the controls' range, and shares with partners."""
+    return {"correlation": tidy(data.drop_vars("correlation_ratio"))}
