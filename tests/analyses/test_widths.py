@@ -680,7 +680,7 @@ def test_closeness_without_neurons_and_without_random_ones(
         pivot="en",
         languages=LANGUAGES,
         pool="last",
-        k=[2],
+        k=[1],
         positions="last",
         random_seeds=3,
         replicates=REPLICATES,

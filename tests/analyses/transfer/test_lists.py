@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from neuroglot.analyses.transfer.measures.controls import DONE, controlled, variants_of
 from neuroglot.analyses.transfer.measures.correlation import (
     GROUPINGS,
     LISTS,
@@ -12,7 +13,6 @@ from neuroglot.analyses.transfer.measures.correlation import (
     language_groups,
     mean_ratios,
 )
-from neuroglot.analyses.transfer.measures.controls import DONE, controlled, variants_of
 from neuroglot.analyses.transfer.measures.deactivation import closeness_without
 from neuroglot.analyses.transfer.measures.latent import (
     chance_overlap,
@@ -28,6 +28,7 @@ from neuroglot.analyses.transfer.measures.lists import (
     listed,
     ranked,
 )
+from neuroglot.analyses.transfer.measures.specific import lape_neurons, specificity
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import interval
 
@@ -277,7 +278,8 @@ class TestControls:
 
     def test_every_language_and_seed_has_a_draw_of_its_own(self) -> None:
         mask = listed(self.lists, "type1", "de")
-        both = xr.concat([self.lists, self.lists.assign_coords(language=["fr"])], "language")
+        others = self.lists.assign_coords(language=["fr"])
+        both = xr.concat([self.lists, others], "language", data_vars="minimal")
         found = [controlled({"all": mask}, both, one, 2).masks for one in ("de", "fr")]
         for done in ("random", "active"):
             draws = [draw.tobytes() for masks in found for draw in masks[done]]
@@ -307,3 +309,42 @@ class TestCloseness:
         for one, expected in zip(found.values(), (values.mean("segment"), low, high), strict=True):
             np.testing.assert_array_equal(one, expected)
             assert one.attrs["units"] == "share"
+
+
+class TestSpecific:
+    """Of 40 neurons in Type 1's layers, LAPE has 5; 3 of them are among the 4 listed."""
+
+    scores = np.random.default_rng(6).permutation(60).reshape(3, 20).astype(np.float32)
+    lists = described(
+        ranked({"de": np.stack([scores] * 3), "fr": np.stack([scores] * 3)}, 0.6, 0.1)
+    )
+
+    def test_lape_and_the_lists_by_hand(self) -> None:
+        mask = np.zeros((3, 20), bool)
+        by_score = np.argsort(-self.scores[:2], axis=None)
+        mask[:2].flat[by_score[[0, 1, 2, 20, 30]]] = True
+        found = specificity(self.lists, {"de": mask}, 3)
+        of_german = found.sel(type="type1", language="de")
+        assert [
+            of_german[name].item()
+            for name in ("lape_listed", "lape_listed_chance", "listed_lape", "listed_lape_chance")
+        ] == [3 / 5, 4 / 40, 3 / 4, 5 / 40]
+        assert of_german["lape_neurons"].item() == 5
+        score = of_german["lape_score"].sel(set="lape").item()
+        assert score == pytest.approx(self.scores[mask].mean())
+        drawn = controlled({"all": mask}, self.lists, "de", 3).masks["active"]
+        means = [self.scores[draw[0]].mean() for draw in drawn]
+        of_drawn = of_german.sel(set="active")
+        ends = [
+            of_drawn[f"lape_score{end}"].item() for end in ("_control_low", "", "_control_high")
+        ]
+        np.testing.assert_allclose(ends, [min(means), np.mean(means), max(means)])
+        assert of_german["lape_score_control_low"].sel(set="lape").isnull()
+        for nobody in (found.sel(language="fr"), found.sel(type="type2")):
+            assert all(values.isnull().all() for values in nobody.values())
+
+    def test_languages_without_neurons_are_left_out(self) -> None:
+        mask = xr.DataArray(np.zeros((2, 3, 20), bool), dims=("language", "layer", "neuron"))
+        mask = mask.assign_coords(language=["de", "fr"])
+        mask[1, 0, 3] = True
+        assert list(lape_neurons(mask)) == ["fr"]

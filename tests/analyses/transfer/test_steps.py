@@ -135,7 +135,12 @@ class Place:
         return self.folder / "tasks" / "facts" / f"{language}.parquet"
 
     def reduce(
-        self, name: str, output: str = "transfer", lists: Path | None = None, **changes: Any
+        self,
+        name: str,
+        output: str = "transfer",
+        lists: Path | None = None,
+        lape: Path | None = None,
+        **changes: Any,
     ) -> xr.Dataset:
         """Make one reduction in the folder ``output``, unless it is there already."""
         told = settings_of(name, **changes)
@@ -147,9 +152,9 @@ class Place:
             "neurons": NeuronsInputs(model=self.model, states=states),
             "space": SpaceInputs(states=states),
             "deactivation": DeactivationInputs(
-                model=self.model, neurons=neurons, states=states, texts=texts
+                model=self.model, neurons=neurons, lape=lape, states=states, texts=texts
             ),
-            "correlation": CorrelationInputs(neurons=neurons, states=states),
+            "correlation": CorrelationInputs(neurons=neurons, lape=lape, states=states),
             "tasks": TasksInputs(
                 model=self.model,
                 neurons=neurons,
@@ -593,8 +598,8 @@ def test_the_baseline_is_what_was_recorded(place: Place) -> None:
     np.testing.assert_allclose(*(one.transpose("k", "state", "language") for one in knn), atol=1e-6)
 
 
-def stored_lists(place: Place, name: str, lists: xr.Dataset) -> Path:
-    """Store lists as the step's result, in a folder of their own."""
+def stored(place: Place, name: str, lists: xr.Dataset) -> Path:
+    """Store neurons as a step's result, in a folder of their own."""
     path = place.folder / name / "neurons.zarr"
     card = store.read_completion(place.states("en")).origin["card"]
     origin = {"reduction": "transfer/neurons", "cards": [card]}
@@ -605,7 +610,7 @@ def stored_lists(place: Place, name: str, lists: xr.Dataset) -> Path:
 
 
 def test_empty_lists_have_no_effect(place: Place) -> None:
-    stored_lists(place, "empty", place.reduce("neurons").isel(rank=slice(0)))
+    stored(place, "empty", place.reduce("neurons").isel(rank=slice(0)))
     data = place.reduce("deactivation", "empty", positions="last")
     drawn = ["without_type1", "random_type1", "active_type2"]
     for name in ("similarity_effect", "similarity_effect_low", "similarity_effect_high"):
@@ -613,6 +618,36 @@ def test_empty_lists_have_no_effect(place: Place) -> None:
     excess = data["mutual_knn_excess"].sel(variant="without_type1")
     assert (excess.sel(control=["naive", "activity"]) == 0).all()
     assert excess.sel(control="contribution").isnull().all()
+
+
+def test_lapes_neurons_are_a_set_of_their_own(place: Place) -> None:
+    """The same neurons for both halves; a language without such neurons has no result."""
+    own = np.zeros((4, 2, 24), bool)
+    own[1] = listed(place.reduce("neurons"), "type2", "de")
+    language_neuron = (("language", "layer", "neuron"), own)
+    lape = stored(
+        place, "lape", xr.Dataset({"language_neuron": language_neuron}, {"language": LANGUAGES})
+    )
+    lists = place.folder / "transfer" / "neurons.zarr"
+    data = place.reduce("deactivation", "with-lape", lists, lape)
+    german = data.sel(variant="without_lape", language="de")
+    assert german["edited"] == 5
+    pivot, without = place.rows("en", "state"), states_without(place, "de", own[1])
+    half = halves([f"s{i}" for i in range(9)])
+    expected = sum(held_out(pivot, without, half == one) * (half == one).mean() for one in HALVES)
+    similarity = german["similarity"].sel(pair="parallel")
+    np.testing.assert_allclose(similarity, expected[:, 0], atol=1e-5)
+    np.testing.assert_allclose(german["mutual_knn"].sel(k=2)[1:], expected[1:, 2], atol=1e-9)
+    assert data["similarity"].sel(variant="without_lape", language=["es", "hi"]).isnull().all()
+    alone = data["similarity_excess"].sel(variant="without_lape", language="de")
+    xr.testing.assert_allclose(
+        data["similarity_excess_all"].sel(variant="without_lape"), alone.drop_vars("language")
+    )
+    found = place.reduce("correlation", "with-lape", lists, lape).sel(type="type2", language="de")
+    assert found["lape_listed"] == found["listed_lape"] == 1
+    table = place.table("lape", "with-lape")
+    assert set(table["language"]) == {"de"}
+    assert set(table["type"]) == {"type2"}
 
 
 def test_the_last_position_is_another_experiment(place: Place) -> None:
@@ -763,7 +798,7 @@ def test_steps_are_given_the_languages_they_pair() -> None:
     config = load_config(
         configured(transfer={"corpus": "udhr", "k": [2], "tasks": ["far", "facts"]})
     )
-    section, scope = config.section("transfer"), Scope(("one",))
+    section, scope = config.section("transfer"), Scope(("gemma-3-270m",))
     others = [one for one in config.languages if one != "en"]
     steps = {step.name: step for step in TRANSFER.steps}
     found = {name: step.inputs(config, section, scope) for name, step in steps.items()}
@@ -778,6 +813,13 @@ def test_steps_are_given_the_languages_they_pair() -> None:
     assert told["tasks"].scorings == {"far": "rank", "facts": "rank"}
     assert tuple(told["space"].languages) == config.languages
     assert told["space"].pivot == "en"
+    assert found["deactivation"].lape == Path("results/lape/gemma-3-270m/neurons.zarr")
+    assert found["correlation"].lape == found["deactivation"].lape
+    alone = configured()
+    del alone["lape"], alone["boost"], alone["agreement"]
+    without = load_config(alone)
+    told_less = steps["correlation"].inputs(without, without.section("transfer"), scope)
+    assert told_less.lape is None
     assert [step.name for step in TRANSFER.steps if not step.wanted(config, section)] == ["harness"]
 
 

@@ -98,6 +98,13 @@ def _lists(scope: Scope) -> Path:
     return layout.reduction("transfer", "neurons", scope.model)
 
 
+def _lape(run: Run, scope: Scope) -> Path | None:
+    """Give LAPE's neurons of the model, if they are found in the same run."""
+    if run.section("lape") is None or scope.model not in run.models_of("lape"):
+        return None
+    return layout.reduction("lape", "neurons", scope.model)
+
+
 def _comparing(
     run: Run, section: TransferSettings, scope: Scope, told: type[PairedSettings]
 ) -> dict[str, Any]:
@@ -127,6 +134,7 @@ def _deactivation_inputs(run: Run, section: TransferSettings, scope: Scope) -> D
     return DeactivationInputs(
         model=layout.model(scope.model),
         neurons=_lists(scope),
+        lape=_lape(run, scope),
         states=_states(run, section, scope),
         texts={
             language: layout.corpus(section.corpus, language)
@@ -144,7 +152,9 @@ def _deactivation_settings(
 
 
 def _correlation_inputs(run: Run, section: TransferSettings, scope: Scope) -> CorrelationInputs:
-    return CorrelationInputs(neurons=_lists(scope), states=_states(run, section, scope))
+    return CorrelationInputs(
+        neurons=_lists(scope), lape=_lape(run, scope), states=_states(run, section, scope)
+    )
 
 
 def _correlation_settings(run: Run, section: TransferSettings, scope: Scope) -> CorrelationSettings:
@@ -214,14 +224,14 @@ TRANSFER = Analysis(
             _deactivation_settings,
             tables=("deactivation", "deactivation_knn"),
             runs_model=True,
-            passes=lambda _run, section: 1 + 4 * (3 + 2 * section.random_seeds),
+            passes=lambda _run, section: 1 + 6 * (3 + 2 * section.random_seeds),
         ),
         Step(
             "correlation",
-            "neurons of {model} that tell languages and families",
+            "how specific to a language the transfer neurons of {model} are",
             _correlation_inputs,
             _correlation_settings,
-            tables=("correlation",),
+            tables=("correlation", "lape"),
         ),
         Step(
             "tasks",
@@ -256,10 +266,15 @@ TRANSFER = Analysis(
         FigureSet("alignment", ("mutual_knn", "parallel_similarity"), ("space",)),
         FigureSet(
             "deactivation",
-            ("similarity_without_type1", "mutual_knn_without_type1", "effect_of_type1"),
+            (
+                "similarity_without_type1",
+                "mutual_knn_without_type1",
+                "effect_of_type1",
+                "without_each_set",
+            ),
             ("deactivation",),
         ),
-        FigureSet("correlation", ("correlation_ratio",), ("correlation",)),
+        FigureSet("correlation", ("correlation_ratio", "lape_neurons"), ("correlation",)),
         FigureSet("tasks", ("task_accuracy", "task_log_probability"), ("tasks",)),
     ),
     naming=tuple(

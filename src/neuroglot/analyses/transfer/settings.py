@@ -143,20 +143,23 @@ class SpaceInputs(Inputs):
 class DeactivationInputs(Inputs):
     """The model, its neurons, its states by language, and the texts it reads without the neurons.
 
-    ``texts`` has every language except the pivot.
+    ``texts`` has every language except the pivot. ``lape`` has the neurons of LAPE, if it is
+    configured too.
     """
 
     model: Path
     neurons: Path
+    lape: Path | None = None
     states: Mapping[str, Path]
     texts: Mapping[str, Path]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorrelationInputs(Inputs):
-    """A model's neurons, and its states by language."""
+    """A model's neurons, its states by language, and LAPE's neurons, if it is configured too."""
 
     neurons: Path
+    lape: Path | None = None
     states: Mapping[str, Path]
 
 

@@ -22,7 +22,7 @@ from neuroglot.analyses.sharing.measures.kinds import (
     kinds,
     unpack,
 )
-from neuroglot.analyses.sharing.pairs import KindPairs, matched_shares, pairs_of, layer_value_norms
+from neuroglot.analyses.sharing.pairs import KindPairs, layer_value_norms, matched_shares, pairs_of
 from neuroglot.analyses.sharing.prompts import open_prompts, recorded_items
 from neuroglot.analyses.sharing.settings import AnswersInputs, AnswersSettings
 from neuroglot.capture.answers import Variant

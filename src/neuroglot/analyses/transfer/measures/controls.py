@@ -127,8 +127,7 @@ def controlled(
     of_matched, of_set = sums
     share, contribution = of_matched / np.where(of_set > 0, of_set, np.nan)
     draws = {
-        done: np.array([draw for draw in zip(*(masks[done] for masks in by_part), strict=True)])
-        for done in DONE
+        done: np.array([*zip(*(masks[done] for masks in by_part), strict=True)]) for done in DONE
     }
     neurons = {done: float(of_done.sum((-2, -1)).mean()) for done, of_done in draws.items()}
     if not min(share, contribution) >= LEAST_MATCHED:

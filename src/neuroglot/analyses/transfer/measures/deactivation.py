@@ -28,7 +28,8 @@ def closeness_without(data: xr.Dataset, replicates: int) -> xr.Dataset:
     Returns:
         By ``variant``, with intervals, and for both measures: the mean; ``…_effect``, the change
         from the unedited model in the same segments, NaN for the unedited model; and
-        ``…_excess(control, …)``, the value minus that of a control in the same segments.
+        ``…_excess(control, …)``, the value minus that of a control in the same segments, and
+        ``…_excess_all(control, …)``, its mean over the languages that have a value.
     """
     means: dict[str, xr.DataArray] = {}
     for name, units in MEASURES.items():
@@ -40,4 +41,6 @@ def closeness_without(data: xr.Dataset, replicates: int) -> xr.Dataset:
         means |= segment_difference(f"{name}_effect", change, CHANGES[name])
         excess = excess_over_controls(values)
         means |= segment_difference(f"{name}_excess", excess, CHANGES[name])
+        of_all = excess.mean("language")
+        means |= segment_difference(f"{name}_excess_all", of_all, CHANGES[name])
     return xr.Dataset(means)

@@ -1,4 +1,6 @@
-"""How well transfer neurons separate a language, or its family, from the other languages (η²).
+"""How specific to a language its transfer neurons are: by η², and against LAPE's neurons.
+
+η² says how well neurons separate a language, or its family, from the other languages.
 
 Neurons that were chosen on one half of the segments are judged on the other half.
 """
@@ -11,12 +13,15 @@ import xarray as xr
 
 from neuroglot import store
 from neuroglot.analyses.transfer.measures.correlation import (
+    LISTS,
     group_ratios,
     language_groups,
     mean_ratios,
 )
-from neuroglot.analyses.transfer.measures.lists import HALVES
+from neuroglot.analyses.transfer.measures.lists import HALVES, TYPES
+from neuroglot.analyses.transfer.measures.specific import specificity
 from neuroglot.analyses.transfer.settings import CorrelationInputs, CorrelationSettings
+from neuroglot.analyses.transfer.specific import specific_neurons
 from neuroglot.analyses.transfer.states import open_states
 from neuroglot.measures.axes import layer_widths
 from neuroglot.progress import progress
@@ -34,6 +39,17 @@ VARIABLES: Mapping[str, str] = {
     "that did not choose them, mean of both halves and of draws",
     "mean_ratio_control_low": "least mean correlation ratio of any draw of a control",
     "mean_ratio_control_high": "largest mean correlation ratio of any draw of a control",
+    "set": "LAPE's neurons (lape), or controls: as many random ones of the same layers "
+    "(random), others that fire about as often (active); LAPE's neurons with partners of like "
+    "contribution (matched), or these (partner)",
+    "lape_neurons": "neurons that LAPE finds specific to the language, in the type's layers",
+    "lape_listed": "share of these neurons that is in the type's list",
+    "lape_listed_chance": "the same of neurons drawn at random from the type's layers, on average",
+    "listed_lape": "share of the type's list that LAPE finds specific to the language",
+    "listed_lape_chance": "the same of a list drawn at random from the type's layers, on average",
+    "lape_score": "mean transfer score of LAPE's neurons, or of a control, in the type's layers",
+    "lape_score_control_low": "least such mean of any draw of a control",
+    "lape_score_control_high": "largest such mean of any draw of a control",
     "matched_share": "share of the list's first neurons that have a partner of like contribution",
     "matched_contribution": "share of the contribution of the list's first neurons that comes from "
     "those with such a partner",
@@ -69,11 +85,19 @@ def compute(inputs: CorrelationInputs, settings: CorrelationSettings) -> xr.Data
     units = {"units": "share of variance"}
     return (
         means.assign(correlation_ratio=(by_neuron, ratio[0].astype(np.float32), units))
+        .merge(
+            specificity(lists, specific_neurons(inputs.lape), settings.random_seeds), join="outer"
+        )
+        .sel(type=list(LISTS))
         .assign_coords(lists["layer"].coords)
         .assign_attrs(random_seeds=settings.random_seeds, segments=len(segments))
     )
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Mean ratios of each list and its controls, the controls' range, and shares with partners."""
-    return {"correlation": tidy(data.drop_vars("correlation_ratio"))}
+    """Mean ratios of each list and its controls, with ranges; LAPE's neurons and the lists."""
+    of_lape = [name for name in data if "lape" in str(name)]
+    return {
+        "correlation": tidy(data.drop_vars([*of_lape, "correlation_ratio"])),
+        "lape": tidy(data[of_lape].sel(type=list(TYPES))),
+    }

@@ -33,11 +33,14 @@ from neuroglot.analyses.transfer.measures.latent import (
     nearest_neighbours,
 )
 from neuroglot.analyses.transfer.measures.lists import HALVES, TYPES, listed
+from neuroglot.analyses.transfer.measures.specific import LAPE
 from neuroglot.analyses.transfer.settings import DeactivationInputs, DeactivationSettings
+from neuroglot.analyses.transfer.specific import specific_neurons
 from neuroglot.analyses.transfer.states import States, check_neighbours, open_states, state_axis
 from neuroglot.capture.states import represent_variants
 from neuroglot.measures.answers import by_control
 from neuroglot.measures.bootstrap import named_bounds
+from neuroglot.measures.controls import Mask
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.intervene import Edit
 from neuroglot.models.load import load
@@ -49,7 +52,8 @@ PAIRS = ("parallel", "non_parallel")
 VALUES = 1 << 28  # values of states in memory at a time: 1 GB in float32
 
 VARIABLES: Mapping[str, str] = {
-    "variant": "the model as it is; without the language's neurons of a type (without); without as "
+    "variant": "the model as it is; without the language's neurons of a type, or those that LAPE "
+    "finds specific to it (without); without as "
     "many random ones of the same layers (random), or others that fire about as often (active); "
     "without the part of the neurons that has partners of like contribution (matched), or without "
     "these (partner). Neurons are judged on the half of the segments that did not choose them",
@@ -61,12 +65,14 @@ VARIABLES: Mapping[str, str] = {
     "similarity": "cosine with the pivot's segments, mean over segments",
     "similarity_effect": "change of the cosine from the model as it is, mean over segments",
     "similarity_excess": "cosine less that with a control, mean over segments",
+    "similarity_excess_all": "cosine less that with a control, mean over segments and languages",
     "similarity_control_low": "least such mean of any draw of a control",
     "similarity_control_high": "largest such mean of any draw of a control",
     "mutual_knn": "share of a segment's nearest neighbours that the language has in common with "
     "the pivot, mean over segments; equally near segments are drawn at random",
     "mutual_knn_effect": "change of the share from the model as it is, mean over segments",
     "mutual_knn_excess": "share less that with a control, mean over segments",
+    "mutual_knn_excess_all": "share less that with a control, mean over segments and languages",
     "mutual_knn_control_low": "least such mean of any draw of a control",
     "mutual_knn_control_high": "largest such mean of any draw of a control",
     "mutual_knn_chance": "share of neighbours in common that is expected of unrelated languages",
@@ -83,6 +89,7 @@ def compute(inputs: DeactivationInputs, settings: DeactivationSettings) -> xr.Da
     pivot = states[settings.pivot]
     check_neighbours(settings.k, pivot.segments)
     lists = store.open_dataset(inputs.neurons, "reduction")
+    specific = specific_neurons(inputs.lape)
     half = lists["half"].sel(segment=pivot.segments).values
     experiment = _Experiment(inputs, settings, pivot, half)
     measured, edited = {}, {}
@@ -91,11 +98,11 @@ def compute(inputs: DeactivationInputs, settings: DeactivationSettings) -> xr.Da
         for language in others:
             edited[language] = {
                 name: controlled(chosen, lists, language, settings.random_seeds)
-                for name, chosen in _sets(lists, language).items()
+                for name, chosen in _sets(lists, specific, language).items()
             }
             measured[language] = experiment.piece(states[language], edited[language])
             bar.update()
-    variants = variants_of(next(iter(edited.values())))
+    variants = variants_of([*TYPES, *([LAPE] if specific else [])])
     by_draw = _by_draw(measured, variants, settings)
     return (
         closeness_without(by_draw.mean("draw"), settings.replicates)
@@ -112,11 +119,19 @@ def compute(inputs: DeactivationInputs, settings: DeactivationSettings) -> xr.Da
     )
 
 
-def _sets(lists: xr.Dataset, language: str) -> dict[str, dict[str, NDArray[np.bool_]]]:
-    """Give a language's sets of neurons, by name and by the half that chose them."""
-    return {
+def _sets(
+    lists: xr.Dataset, specific: Mapping[str, Mask], language: str
+) -> dict[str, dict[str, Mask]]:
+    """Give a language's sets of neurons, by name and by the half that chose them.
+
+    LAPE's neurons are the same for both halves: neither of them chose these.
+    """
+    sets = {
         name: {half: listed(lists, name, language, part=half) for half in HALVES} for name in TYPES
     }
+    if language in specific:
+        sets[LAPE] = dict.fromkeys(HALVES, specific[language])
+    return sets
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,7 +295,8 @@ def _ranges(by_draw: xr.Dataset) -> dict[str, xr.DataArray]:
 
 def _numbers(sets: Mapping[str, Mapping[str, Controlled]], variants: Sequence[str]) -> xr.DataArray:
     """Tell how many neurons are deactivated, [variant, language]."""
-    numbers = np.zeros((len(variants), len(sets)))
+    numbers = np.full((len(variants), len(sets)), np.nan)
+    numbers[variants.index(BASELINE)] = 0
     for place, of_language in enumerate(sets.values()):
         for name, of_set in of_language.items():
             for done, neurons in of_set.neurons.items():
@@ -291,7 +307,7 @@ def _numbers(sets: Mapping[str, Mapping[str, Controlled]], variants: Sequence[st
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Similarity and its changes; overlap of neighbours; both beside numbers of neurons."""
-    wide = by_control(data)
+    wide = by_control(data.drop_vars([name for name in data if "_excess_all" in str(name)]))
     neurons = ["edited", "matched_share", "matched_contribution"]
     of_neighbours = [name for name in wide if str(name).startswith("mutual_knn")]
     similarity = wide[[name for name in wide if str(name).startswith("similarity")]]
