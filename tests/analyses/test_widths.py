@@ -657,7 +657,6 @@ def test_correlation(place: Place, lists: xr.Dataset) -> None:
         languages=LANGUAGES,
         language_table=families,
         tops=[2, 5],
-        random_seeds=3,
     )
     path = place.reduce("transfer", lists)
     states = place.groups("states", "states")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,9 @@ class Asked:
         return xr.Dataset({**values, **blind}, coords)
 
 
+_tokenizer = lru_cache(maxsize=1)(read_tokenizer)  # reading takes a second, for every task
+
+
 def encoded(
     model: Path, task: str, items: Mapping[str, Sequence[Item]]
 ) -> dict[str, list[Question]]:
@@ -103,7 +106,7 @@ def encoded(
     Raises:
         NeuroglotError: a prompt and its answer are too long for the model.
     """
-    tokenizer, window = read_tokenizer(model), read_card(model).context_window
+    tokenizer, window = _tokenizer(model), read_card(model).context_window
     before, _ = special_tokens(tokenizer.encode("a"))
     questions = {}
     for language, of_language in items.items():

@@ -98,6 +98,8 @@ def as_often_active(
         there = np.flatnonzero(np.isfinite(active_share[row]))
         level = active_share[row][there] + TIES * generator.random(len(there))
         mine = chosen[row][there]
+        if not mine.any():
+            continue
         _, second = _closest_pairs(level[mine], level[~mine], AS_OFTEN + TIES)
         drawn[row][there[~mine][second]] = True
     return drawn

@@ -169,11 +169,12 @@ def deactivation_dataset(languages: int = 10, stacks: dict[str, int] | None = No
         effect = values - values[0]
         effect[0] = np.nan
         dims = ("variant", level, *at)
-        means = compared(values).mean(-1)
+        excess = compared(values)
+        means = excess.mean(-1) if others else np.full(excess.shape[:-1], np.nan)
         for part, of_part, numbers in (
             (name, dims, values),
             (f"{name}_effect", dims, effect),
-            (f"{name}_excess", ("control", *dims), compared(values)),
+            (f"{name}_excess", ("control", *dims), excess),
             (f"{name}_excess_all", ("control", *dims[:-1]), means),
         ):
             variables[part] = (of_part, numbers)
@@ -226,7 +227,7 @@ def correlation_dataset(languages: int = 10, stacks: dict[str, int] | None = Non
             "top": list(TOPS),
             "set": ["lape", *DONE[1:]],
         },
-        attributes(languages, random_seeds=5),
+        attributes(languages, draws=10),
     )
 
 

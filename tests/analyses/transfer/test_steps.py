@@ -697,7 +697,7 @@ def test_correlation_is_a_share_of_sums_of_squares(place: Place) -> None:
     half = halves([f"s{i}" for i in range(9)])
     mean = data["mean_ratio"].sel(grouping="language", language="de", top=2)
     chosen = {one: listed(lists, "type2", "de", 2, one) for one in HALVES}
-    edited = controlled(chosen, lists, "de", 2).masks
+    edited = controlled(chosen, lists, "de", data.attrs["draws"]).masks
     for name, masks in (("type2", edited["without"]), ("active_type2", edited["active"])):
         ratios = []
         for draw in masks:

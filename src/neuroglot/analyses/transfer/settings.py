@@ -90,10 +90,10 @@ class TransferSettings(EditingSettings):
         "are deactivated while prompts are read.",
     )
     random_seeds: int = Field(
-        5,
+        2,
         ge=1,
-        description="Draws of as many neurons of each layer as controls: of random ones, and of "
-        "those that are active about as often.",
+        description="Draws of as many neurons of each layer as controls, each a further run: of "
+        "random ones, and of those that are active about as often.",
     )
     task_random_seeds: int = Field(
         1, ge=1, description="The same for tasks, which take far longer."
@@ -222,7 +222,6 @@ class CorrelationSettings(PairedSettings):
     """Over which neurons correlation ratios are averaged."""
 
     tops: list[int]
-    random_seeds: int
 
 
 class TasksSettings(RunningSettings):

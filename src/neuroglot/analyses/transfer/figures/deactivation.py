@@ -1,5 +1,7 @@
 """How close a language is to the pivot without its Type 1 neurons, and without controls."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
@@ -158,7 +160,7 @@ def of_sets(ds: Dataset) -> Dataset:
         ds: ``similarity_excess_all(control, variant, pair, state)`` and
             ``mutual_knn_excess_all(control, variant, k, state)``, with ``_low`` and ``_high``.
     """
-    named = {
+    named: dict[str, tuple[str, dict[str, Any]]] = {
         "cosine of\nparallel segments": ("similarity_excess_all", {"pair": "parallel"}),
         f"neighbours in\ncommon, k = {int(ds['k'][0])}": (
             "mutual_knn_excess_all",

@@ -27,6 +27,9 @@ from neuroglot.measures.axes import layer_widths
 from neuroglot.progress import progress
 from neuroglot.tables import tidy
 
+DRAWS = 10
+"""Draws of neurons to compare with; they cost no run of the model."""
+
 VARIABLES: Mapping[str, str] = {
     "type": "list of neurons: of Type 1 or of Type 2; as many random ones of the same layers "
     "(random), or others that fire about as often (active); the part of the list that has partners "
@@ -80,17 +83,15 @@ def compute(inputs: CorrelationInputs, settings: CorrelationSettings) -> xr.Data
                 ratio[part, :, :, layer, :width] = group_ratios(act[rows], groups[..., rows])
             bar.update()
     tops = sorted({min(top, lists.sizes["rank"]) for top in settings.tops})
-    means = mean_ratios(ratio[1:], lists, tops, settings.random_seeds)
+    means = mean_ratios(ratio[1:], lists, tops, DRAWS)
     by_neuron = ("grouping", "language", "layer", "neuron")
     units = {"units": "share of variance"}
     return (
         means.assign(correlation_ratio=(by_neuron, ratio[0].astype(np.float32), units))
-        .merge(
-            specificity(lists, specific_neurons(inputs.lape), settings.random_seeds), join="outer"
-        )
+        .merge(specificity(lists, specific_neurons(inputs.lape), DRAWS), join="outer")
         .sel(type=list(LISTS))
         .assign_coords(lists["layer"].coords)
-        .assign_attrs(random_seeds=settings.random_seeds, segments=len(segments))
+        .assign_attrs(draws=DRAWS, segments=len(segments))
     )
 
 
