@@ -238,6 +238,31 @@ def test_scores_are_those_of_plain_loops(place: Place, pool: str) -> None:
             assert absent.isnull().all()
 
 
+def test_a_half_sees_nothing_of_the_other(place: Place) -> None:
+    """Its scores, its centroids, and what it says of neurons, are of its own segments alone."""
+    data = place.reduce("neurons")
+    half = halves([f"s{i}" for i in range(9)])
+    assert data["half"].values.tolist() == half.tolist()
+    ffn = ffns(load(place.model, "cpu", "float32"))[0]
+    value = ffn.output_matrix().double().numpy()
+    for part in HALVES:
+        rows = half == part
+        act, mid, gate = (place.rows("de", site)[0, rows] for site in ("act", "mid", "gate"))
+        own, pivot = (place.rows(one, "state")[1, rows] for one in ("de", "en"))
+        towards = (own + pivot).mean(0) / 2
+        expected = literal_scores(mid, act[:, :, None] * value.T, towards)
+        found = data.sel(part=part, language="de")
+        of_type1 = found.sel(type="type1")
+        np.testing.assert_allclose(of_type1["rank_score"], np.sort(expected)[:-6:-1], atol=1e-6)
+        np.testing.assert_array_equal(of_type1["rank_neuron"], np.argsort(-expected)[:5])
+        np.testing.assert_allclose(found["active_share"][0], (gate > 0).mean(0), rtol=1e-6)
+        contribution = np.abs(act).mean(0) * np.linalg.norm(value, axis=0)
+        np.testing.assert_allclose(found["contribution"][0], contribution, rtol=1e-5)
+    table = place.table("halves")
+    assert set(table["language"]) == {"de", "es", "hi"}
+    assert table["halves_jaccard"].between(0, 1).all()
+
+
 @pytest.mark.parametrize("name", ["gemma2", "gemma3_text", "glm4", "olmo2"])
 def test_a_norm_after_the_ffn_is_linearised_at_the_row(name: str) -> None:
     model = tiny_model(name)
