@@ -152,6 +152,7 @@ def lape_neurons(ds: Dataset) -> Figure:
     labels = {LISTED: "LAPE's neurons, minus chance", SCORE: "LAPE's, minus others as active"}
     for ax, panel in zip(figure.axes, panels, strict=False):
         ax.set_xlabel(labels[panel])
+        ax.locator_params(axis="x", nbins=5)
         ax.xaxis.label.set_visible(True)
     sheets.guide(figure.axes, 0, "x")
     subject = "whether LAPE's neurons are transfer neurons"
