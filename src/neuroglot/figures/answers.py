@@ -81,18 +81,18 @@ def of_log_probability(changes: Sequence[Change], subject: str) -> Drawing:
 def accuracy(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
     """Draw accuracy by language with each change, and below, its difference from a control's.
 
-    Tasks of fewer than ``FEW`` items are drawn in numbers of items, without intervals.
+    Tasks of fewer than ``FEW`` facts are drawn in numbers of facts, without intervals.
 
     Args:
         ds: ``accuracy(task, variant, language)`` and ``accuracy_excess(control, …)``, the
             difference between a variant and a control, both with ``_low`` and ``_high``;
-            ``exact_accuracy`` and ``neurons`` of the same dimensions; ``items(task, language)`` and
+            ``exact_accuracy`` and ``neurons`` of the same dimensions; ``facts(task, language)`` and
             ``chance``; coordinate ``scoring(task)``.
         changes: what is drawn.
         subject: words for the changes in the title.
     """
     tasks = panels_of(ds, "accuracy", "task", "no answers to judge")
-    scoring, size = ds["scoring"].to_series(), ds["items"].max("language").to_series()
+    scoring, size = ds["scoring"].to_series(), ds["facts"].max("language").to_series()
     tasks = tasks.labelled(lambda task, label: f"{label}\n{SCORINGS[scoring[task]]}")
     exact = ds["exact_accuracy"].sel(variant=BASELINE).where(ds["scoring"] != "exact")
     ds = ds.reindex(variant=[*ds["variant"].values, EXACT, GUESS])
@@ -102,7 +102,7 @@ def accuracy(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
     excess = table.loc[table["row"] == EXCESS, ["value", "low", "high"]]
     reach = 1.15 * float(np.nanmax([LEAST, *excess.abs().max()]))
     table["star"] = np.nan  # stars are for the log probability, which tells more
-    unit = table["items"].where(table["task"].map(size) < FEW, 1)
+    unit = table["facts"].where(table["task"].map(size) < FEW, 1)
     table[["value", "low", "high"]] = table[["value", "low", "high"]].mul(unit, axis=0)
     figure, panels = grid(ds, table, changes, tasks, f"accuracy {subject}")
     for (row, task), ax in panels.items():
@@ -111,10 +111,10 @@ def accuracy(ds: Dataset, changes: Sequence[Change], subject: str) -> Figure:
         what = "right answers" if row == LEVEL else "minus those of the control"
         if most == 1:
             sheets.as_shares([ax], "x", whole=False)
-            ax.set_xlabel(f"{what}\n(share of items)")
+            ax.set_xlabel(f"{what}\n(share of facts)")
         else:
             ax.xaxis.set_major_locator(sheets.whole_numbers(4))
-            ax.set_xlabel(f"{what}\n(of {most:.0f} items)")
+            ax.set_xlabel(f"{what}\n(of {most:.0f} facts)")
         ax.set_xlim(*most * ends)
     return figure
 
@@ -126,7 +126,7 @@ def log_probability(ds: Dataset, changes: Sequence[Change], subject: str) -> Fig
         ds: ``log_probability_difference(task, variant, language)``, from the model as it is, and
             ``log_probability_excess(control, …)``, from a control, both in nats with ``_low`` and
             ``_high``; ``log_probability_excess_p_value``, adjusted for all languages; ``neurons``
-            of the same dimensions; ``items(task, language)``.
+            of the same dimensions; ``facts(task, language)``.
         changes: what is drawn.
         subject: words for the changes in the title.
     """
@@ -152,13 +152,13 @@ def compared(ds: Dataset, level: str, excess: str, changes: Sequence[Change]) ->
 
     Args:
         ds: ``level(task, variant, language)`` and ``excess(control, …)``, with ``_low`` and
-            ``_high``; ``log_probability_excess_p_value``; and ``items(task, language)``.
+            ``_high``; ``log_probability_excess_p_value``; and ``facts(task, language)``.
         level: name of the variable in the upper row of panels.
         excess: name of the variable in the lower row.
         changes: variants with their controls; other edits are left out.
 
     Returns:
-        ``task``, ``language``, ``value``, ``low``, ``high`` and ``items``; ``row``, ``LEVEL`` or
+        ``task``, ``language``, ``value``, ``low``, ``high`` and ``facts``; ``row``, ``LEVEL`` or
         ``EXCESS``; ``change``, the variant or, for a control, the variant that it belongs to;
         ``hollow``, true for random controls, exact matches and, in the lower row, differences from
         neurons of like contribution; ``star``, 1 where a filled point's difference of log
@@ -169,11 +169,11 @@ def compared(ds: Dataset, level: str, excess: str, changes: Sequence[Change]) ->
     differences = valued(ds, excess)
     drawn = differences["control"].isin([against(ds), "contribution"])
     parts = [valued(ds, level).assign(row=LEVEL), differences[drawn].assign(row=EXCESS)]
-    table = pd.concat(parts, ignore_index=True).merge(tidy(ds[["items"]]))
+    table = pd.concat(parts, ignore_index=True).merge(tidy(ds[["facts"]]))
     table["change"] = table["variant"].map(dict(zip(filled, filled, strict=True)) | hollow)
     table["hollow"] = table["variant"].isin(hollow) | (table["control"] == "contribution")
-    # A hollow point's interval would hide that of the change; one over few items says little.
-    table.loc[table["hollow"] | (table["items"] < FEW), ["low", "high"]] = np.nan
+    # A hollow point's interval would hide that of the change; one over few facts says little.
+    table.loc[table["hollow"] | (table["facts"] < FEW), ["low", "high"]] = np.nan
     p = tidy(ds[[P_VALUE]])
     table = table.merge(p, how="left")  # above there is no control, and so no p
     star = (table[P_VALUE] < SIGNIFICANT) & ~table["hollow"]
@@ -228,7 +228,7 @@ def grid(
         margin=margin,
         legend=Series("mark", {**drawn.looks, **shown}),
     )
-    sheets.title(figure, ds, subject, f"whiskers: 95 % intervals over {FEW} items or more")
+    sheets.title(figure, ds, subject, f"whiskers: 95 % intervals over {FEW} facts or more")
     panels = dict(zip(product(rows, tasks), figure.axes, strict=True))
     sheets.guide([ax for (row, _), ax in panels.items() if row == EXCESS], 0, "x")
     for ax in figure.axes:
@@ -238,13 +238,13 @@ def grid(
 
 def finding(ds: Dataset, changes: Sequence[Change], name: str, factor: float, unit: str) -> str:
     """Tell each change's median difference from its control, over languages and tasks."""
-    table = valued(ds, f"{name}_excess").merge(tidy(ds[["items", P_VALUE]]))
+    table = valued(ds, f"{name}_excess").merge(tidy(ds[["facts", P_VALUE]]))
     table = table[table["control"] == against(ds)]
     if table.empty:
         return ""
-    told = table[(table["items"] >= FEWEST) & table["variant"].isin([c.variant for c in changes])]
+    told = table[(table["facts"] >= FEWEST) & table["variant"].isin([c.variant for c in changes])]
     if told.empty:
-        return f"What the changes do cannot be told from fewer than {FEWEST} items."
+        return f"What the changes do cannot be told from fewer than {FEWEST} facts."
     parts = []
     for change in changes:
         of_change = told[told["variant"] == change.variant]

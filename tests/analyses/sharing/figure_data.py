@@ -187,7 +187,7 @@ def interventions(languages: int = 10, stacks: dict[str, int] | None = None) -> 
     dims, by_language = ("task", "variant", "language"), ("task", "language")
     excluded = np.zeros(size[::2], dtype=np.int64)
     excluded[:, -1] = 3
-    items = np.array([120, 12, 65, 30])[:, None] - excluded
+    facts = np.array([120, 12, 65, 30])[:, None] - excluded
     chance = np.array([0.05, 1 / 3, 0, 1 / 3])[:, None]
     neurons = np.array([0, *[4000, 6000, 900, 800, 5000, 5800] * 2], dtype=float)[:, None]
     coords = coordinates(languages, stacks)
@@ -197,10 +197,11 @@ def interventions(languages: int = 10, stacks: dict[str, int] | None = None) -> 
             "exact_accuracy": (dims, accuracy / 3),
             "log_probability_difference": (dims, difference),
             "neurons": (dims, np.broadcast_to(neurons, size) + 10.0 * np.arange(languages)),
-            "items": (by_language, items),
+            "items": (by_language, 3 * facts),  # a fact is asked in several wordings
+            "facts": (by_language, facts),
             "excluded": (by_language, excluded),
-            "fewest_facts": (by_language, np.full(items.shape, 6)),
-            "chance": (by_language, np.broadcast_to(chance, items.shape).copy()),
+            "fewest_facts": (by_language, np.full(facts.shape, 6)),
+            "chance": (by_language, np.broadcast_to(chance, facts.shape).copy()),
         },
         {name: coords[name] for name in ("task", "language")}
         | {"variant": list(VARIANTS), "scoring": ("task", list(SCORING))},
@@ -239,10 +240,10 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
     variants = [one for one in CHANGES if one.startswith(word)]
     match stem:
         case "tables_02_05_06_accuracy" | "table_03_converted":
-            few = ds["items"].max("language") < 20
+            few = ds["facts"].max("language") < 20
             part = ds[["accuracy", "accuracy_excess"]].sel(variant=variants)
             part = part.sel(control=["activity", "contribution"])
-            return numbers(*(part * ds["items"].where(few, 1)).values())
+            return numbers(*(part * ds["facts"].where(few, 1)).values())
         case "log_probability_without" | "log_probability_converted":
             names = ["log_probability_difference", "log_probability_excess"]
             part = ds[names].sel(variant=variants, control=["activity", "contribution"])

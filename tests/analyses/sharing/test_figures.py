@@ -1,4 +1,4 @@
-"""What is special in the figures of sharing: few items, stars, and sweeps that are not asked."""
+"""What is special in the figures of sharing: few facts, stars, and sweeps that are not asked."""
 
 import numpy as np
 import pytest
@@ -9,15 +9,15 @@ from neuroglot.analyses.sharing.figures import comparison, interventions, kinds
 from neuroglot.figures import answers
 from support import reading
 
-FEW = 1  # place of the task with few items
+FEW = 1  # place of the task with few facts
 
 
-def test_accuracies_of_few_items_are_counts() -> None:
+def test_accuracies_of_few_facts_are_counts() -> None:
     data = figure_data.interventions(languages=3)
     figure = interventions.FIGURES["tables_02_05_06_accuracy"].draw(data)
     labels = [ax.get_xlabel() for ax in figure.axes]
-    assert ["items)" in label for label in labels] == [True, True, True, True] * 2
-    assert ["of 12 items" in label for label in labels] == [False, True, False, False] * 2
+    assert ["facts)" in label for label in labels] == [True, True, True, True] * 2
+    assert ["of 12 facts" in label for label in labels] == [False, True, False, False] * 2
 
 
 def test_exact_matches_stand_beside_other_scorings() -> None:
@@ -25,7 +25,7 @@ def test_exact_matches_stand_beside_other_scorings() -> None:
     data = figure_data.interventions(languages=3)
     figure = interventions.FIGURES["tables_02_05_06_accuracy"].draw(data)
     exact = data["exact_accuracy"].sel(variant="baseline")
-    counts = exact * data["items"].where(data["items"].max("language") < 20, 1)
+    counts = exact * data["facts"].where(data["facts"].max("language") < 20, 1)
     shown = {
         scoring: len(reading.missing(figure, counts[data["scoring"] == scoring].values)) == 0
         for scoring in ("rank", "string", "exact")
@@ -96,7 +96,7 @@ def test_random_languages_are_solid_with_a_band_and_the_first_are_dashed() -> No
     )
 
 
-def test_nothing_is_told_of_few_items() -> None:
+def test_nothing_is_told_of_few_facts() -> None:
     answered, told = figure_data.interventions(languages=3), figure_data.kinds(languages=3)
     for data, drawings in ((answered, interventions.FIGURES), (told, kinds.FIGURES)):
         few = data.assign(items=data["items"] * 0 + 5, facts=data["items"] * 0 + 5)
