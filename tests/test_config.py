@@ -32,6 +32,44 @@ def test_the_default_is_valid() -> None:
     assert len(config.roles.corpora) >= 2
 
 
+def test_revisions_become_models_in_their_order() -> None:
+    settings = valid()
+    steps = ["step1000", "Step_5000", "v2.0"]
+    models = {"olmo": {"source": "allenai/OLMo", "revisions": steps}, **settings["models"]}
+    config = load({**settings, "models": models})
+    names = ["olmo-step1000", "olmo-step_5000", "olmo-v2-0"]
+    assert list(config.models) == [*names, *settings["models"]]
+    assert [config.models[name].revision for name in names] == steps
+    assert {config.models[name].source for name in names} == {"allenai/OLMo"}
+    assert len({repr(config.models[name].origin()) for name in names}) == len(names)
+    # An analysis that compares models draws them in this order, and takes any of them by name.
+    assert config.models_of("roles") == list(config.models)
+    chosen = {**settings["roles"], "models": ["olmo-v2-0", "olmo-step1000"]}
+    config = load({**settings, "models": models, "roles": chosen})
+    assert config.models_of("roles") == ["olmo-step1000", "olmo-v2-0"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"revisions": ["a", "a"]}, "models.olmo.revisions: 'a' is listed twice"),
+        ({"revisions": ["v.1", "v-1"]}, "olmo.revisions: another model is named 'olmo-v-1'"),
+        ({"revisions": ["taken"]}, "olmo.revisions: another model is named 'olmo-taken'"),
+        ({"revisions": ["a"], "revision": "b"}, "give revision or revisions, not both"),
+        ({"revisions": [""]}, "at least 1 character"),
+        ({"revisions": ["x" * 100]}, "at most 100 of them"),
+        ({"revisions": ["a"], "source": "./src"}, "revisions belongs to Hub ids|has no config"),
+    ],
+)
+def test_revisions_that_cannot_be_models_are_refused(entry: dict, message: str) -> None:
+    settings = valid()
+    settings["models"] |= {
+        "olmo": {"source": "allenai/OLMo", **entry},
+        "olmo-taken": {"source": "owner/name"},
+    }
+    assert re.search(message, refused(settings))
+
+
 def test_schema_and_reference_are_up_to_date() -> None:
     assert (ROOT / "docs" / "config.schema.json").read_text(
         "utf-8"

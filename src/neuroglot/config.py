@@ -4,7 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic import (
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from neuroglot import layout, ownership
 from neuroglot.analyses import ANALYSES
@@ -44,6 +51,22 @@ class Config(Section):
     perplexity: PerplexitySettings | None = Field(
         None, description="Held-out text; without it nothing is made that needs perplexity."
     )
+
+    @field_validator("models")
+    @classmethod
+    def _by_revision(cls, models: dict[Id, ModelSettings]) -> dict[Id, ModelSettings]:
+        """Give each revision of a model its own entry, in the place of the model's."""
+        entries: dict[Id, ModelSettings] = {}
+        for name, model in models.items():
+            for identifier, entry in model.by_revision(name):
+                identifier = TypeAdapter(Id).validate_python(identifier)
+                if identifier in entries or (identifier != name and identifier in models):
+                    raise ValueError(
+                        f"{name}.revisions: another model is named {identifier!r}; give one of "
+                        "them another id"
+                    )
+                entries[identifier] = entry
+        return entries
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":

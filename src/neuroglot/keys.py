@@ -85,19 +85,21 @@ def model_key(settings: ModelSettings, cache: Digests) -> str:
 
     Of a folder, the names and contents of the files that are used count, and the architecture's
     entry. Of a package or a Hub id, the name and its version or revision count. Its architecture is
-    known only when the model has been made; then ``models.card.is_current`` checks the entry.
+    known only when the model has been made; then ``models.card.is_current`` checks the entry. Tags
+    of languages count, because they are written into the model's folder.
 
     Raises:
         NeuroglotError: a file of the folder is missing or cannot be read.
     """
+    tags = [settings.language_tags] if settings.language_tags else []
     if settings.source_type == "package":
         package = settings.package
         pinned = [package.registry, canonical(package.name), package.version, settings.sha256]
-        return digest(["package", *pinned])
+        return digest(["package", *pinned, *tags])
     if settings.source_type == "hub":
-        return digest(["hub", settings.hub_id, settings.revision])
+        return digest(["hub", settings.hub_id, settings.revision, *tags])
     contents = {path.name: cache.of(path) for path in checkpoint_files(settings.folder)}
-    return digest(["folder", contents, architecture_digest(_model_type(settings.folder))])
+    return digest(["folder", contents, architecture_digest(_model_type(settings.folder)), *tags])
 
 
 def _model_type(folder: Path) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 CARD = "card.json"
+LANGUAGE_TAGS = "language_tags.json"
 TOKENIZER = "tokenizer.json"
 BLOCK_BYTES = 1 << 24
 
@@ -44,6 +45,7 @@ class ModelCard(BaseModel):
         context_window: number of positions; None without a bound.
         dtype: the precision in which most parameters are stored.
         parameters: number of parameters.
+        language_tags: tags of languages that the configuration chooses, by language.
         files: ``checksums`` of all other files.
         sha256: ``digest`` of the folder.
         check: fingerprint of all other fields.
@@ -66,6 +68,7 @@ class ModelCard(BaseModel):
     dtype: str
     parameters: int
     source: str
+    language_tags: dict[str, str] = {}
     files: dict[str, str]
     sha256: str
     check: str = ""

@@ -45,6 +45,8 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
         )
     except (OSError, ValueError) as error:
         raise NeuroglotError(f"{folder}: the model cannot be loaded: {error}") from error
+    if config.is_encoder_decoder:
+        model.config.decoder_start_token_id = decoder_start(model, folder)
     return model.eval().requires_grad_(False)  # type: ignore[no-any-return]
 
 
@@ -56,6 +58,27 @@ def model_class(config: Any) -> Any:
         transformers.AutoModelForSeq2SeqLM
         if config.is_encoder_decoder
         else transformers.AutoModelForCausalLM
+    )
+
+
+def decoder_start(model: Any, folder: Path) -> int:
+    """The token with which an encoder-decoder's decoder starts.
+
+    It is the first that is given: ``decoder_start_token_id`` of the configuration or of
+    ``generation_config.json``, or the ``forced_bos_token_id`` of either.
+
+    Raises:
+        NeuroglotError: none is given; names ``folder``.
+    """
+    for key in ("decoder_start_token_id", "forced_bos_token_id"):
+        for settings in (model.config, model.generation_config):
+            start = getattr(settings, key, None)
+            if isinstance(start, int):
+                return start
+    raise NeuroglotError(
+        f"{folder}: config.json and generation_config.json give no decoder_start_token_id and no "
+        "forced_bos_token_id, so the decoder has no token to start with; add to config.json the "
+        "decoder_start_token_id with which the model was trained"
     )
 
 
