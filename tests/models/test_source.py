@@ -444,10 +444,6 @@ def test_decoders_that_say_they_read_one_way_are_taken(checkpoint, tmp_path):
     make(checkpoint, tmp_path)
 
 
-def test_an_embedding_of_more_rows_than_the_tokenizer_has_is_taken(tmp_path):
-    assert make(write_checkpoint(tmp_path / "source", rows=448), tmp_path).vocabulary == 448
-
-
 # The token with which a decoder starts
 
 START = {"decoder_start_token_id": 2}

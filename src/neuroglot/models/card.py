@@ -41,7 +41,7 @@ class ModelCard(BaseModel):
         layers: number of layers over all stacks.
         neurons: number of FFN neurons of each layer.
         hidden: width of the residual stream.
-        vocabulary: number of rows of the embedding.
+        vocabulary: number of token ids. Rows that only pad the embedding do not count.
         context_window: number of positions; None without a bound.
         dtype: the precision in which most parameters are stored.
         parameters: number of parameters.

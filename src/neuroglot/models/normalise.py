@@ -388,7 +388,7 @@ def _describe(work: Path, source: str) -> ModelCard:
         model_type=config.model_type,
         architecture=architecture_digest(config.model_type),
         architectures=tuple(config.architectures or ()),
-        vocabulary=language.vocab_size,
+        vocabulary=min(language.vocab_size, _last_token(work) + 1),
         context_window=context_window(language.to_dict()),
         dtype=dtype,
         parameters=parameters,
@@ -397,6 +397,14 @@ def _describe(work: Path, source: str) -> ModelCard:
         files=checksums(work),
         sha256=digest(work),
     )
+
+
+def _last_token(work: Path) -> int:
+    """The largest id that the tokenizer has."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(work / TOKENIZER))
+    return max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
 
 
 def _check_numbers(work: Path, source: str) -> tuple[str, int]:

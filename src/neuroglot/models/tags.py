@@ -41,10 +41,7 @@ def with_own_tag(
         NeuroglotError: there is a tag, and none is known for the language.
     """
     tags = set(tags_of(tokenizer, ids))
-    return [
-        _own(tokenizer, language, chosen, tokenizer.id_to_token(token)) if token in tags else token
-        for token in ids
-    ]
+    return [_own(tokenizer, language, chosen, token) if token in tags else token for token in ids]
 
 
 def tags_of(tokenizer: "Tokenizer", ids: Iterable[int]) -> list[int]:
@@ -52,7 +49,7 @@ def tags_of(tokenizer: "Tokenizer", ids: Iterable[int]) -> list[int]:
     return [token for token in ids if _code(tokenizer.id_to_token(token) or "")]
 
 
-def _own(tokenizer: "Tokenizer", language: str, chosen: Mapping[str, str], usual: str) -> int:
+def _own(tokenizer: "Tokenizer", language: str, chosen: Mapping[str, str], usual: int) -> int:
     added = tokenizer.get_added_tokens_decoder()
     tags = {token.content: number for number, token in added.items() if _code(token.content)}
     if language in chosen:
@@ -64,9 +61,9 @@ def _own(tokenizer: "Tokenizer", language: str, chosen: Mapping[str, str], usual
     if _distance(language, nearest) <= NEAREST:
         return tags[nearest]
     raise NeuroglotError(
-        f"the tokenizer puts a tag of one language ({usual}) beside every text, and no tag of "
-        f"{language!r} is recognised; choose one with language_tags: {{{language}: TAG}} in the "
-        f"model's entry, of {', '.join(sorted(tags))[:400]}"
+        f"the tokenizer puts a tag of one language ({tokenizer.id_to_token(usual)}) beside every "
+        f"text, and no tag of {language!r} is recognised; choose one with language_tags: "
+        f"{{{language}: TAG}} in the model's entry, of {', '.join(sorted(tags))[:400]}"
     )
 
 
