@@ -149,6 +149,7 @@ def test_folder_becomes_a_model_with_a_card(llama, tmp_path):
         "gated": True,
         "context_window": 128,
         "dtype": "float32",
+        "language_tags": {},
     }
     # Embeddings and output (400 x 16 each), the final norm, and per layer two norms, attention
     # (16 x 16 twice, 8 x 16 twice) and three FFN matrices.

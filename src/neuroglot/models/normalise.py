@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -143,6 +144,7 @@ def _take_settings(folder: Path, work: Path, source: str) -> None:
     for path in checkpoint_settings(folder):
         _copy_settings(path, work / path.name)
     _ensure_tokenizer(work, source)
+    _check_vocabulary(work, config, source)
 
 
 def _say_code(folder: Path, source: str, model_type: str) -> None:
@@ -340,7 +342,8 @@ def _ensure_tokenizer(work: Path, source: str) -> None:
     try:
         if whole:
             Tokenizer.from_file(str(work / TOKENIZER)).encode("text")  # finds more faults
-        tokenizer = transformers.AutoTokenizer.from_pretrained(work, trust_remote_code=False)
+        with reading_sentencepiece():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(work, trust_remote_code=False)
         if tokenizer.is_fast:
             tokenizer.backend_tokenizer.save(str(work / TOKENIZER))
             Tokenizer.from_file(str(work / TOKENIZER)).encode("text")
@@ -354,6 +357,20 @@ def _ensure_tokenizer(work: Path, source: str) -> None:
             f"{source}: its {type(tokenizer).__name__} exists only in Python, which does not tell "
             f"the characters each token covers, and transformers cannot convert it; put a "
             f"{TOKENIZER} beside it"
+        )
+
+
+def _check_vocabulary(work: Path, config: Any, source: str) -> None:
+    """Refuse a tokenizer that knows few of the model's tokens, so that most text is unknown to it.
+
+    transformers makes such a one where it does not read a file in which the vocabulary is.
+    """
+    tokens, rows = _last_token(work) + 1, language_config(config).vocab_size
+    if isinstance(rows, int) and tokens < rows // 2:
+        raise NeuroglotError(
+            f"{source}: its tokenizer has {tokens} tokens and its embedding {rows} rows, so the "
+            "tokenizer is another model's, or transformers does not read all of its files; put "
+            f"the model's own {TOKENIZER} beside config.json"
         )
 
 
@@ -431,6 +448,30 @@ def _check_numbers(work: Path, source: str) -> tuple[str, int]:
                         "the checkpoint is damaged"
                     )
     return str(stored.most_common(1)[0][0]).removeprefix("torch."), stored.total()
+
+
+@contextmanager
+def reading_sentencepiece() -> Iterator[None]:
+    """Let transformers read SentencePiece models with its own description of their format.
+
+    It prefers that of the package sentencepiece, which needs protobuf 7, and other packages here
+    need protobuf 6. Without either, transformers reads another format and fails.
+    """
+    import sentencepiece
+    from transformers.utils import sentencepiece_model_pb2_new as description
+
+    name = "sentencepiece_model_pb2"
+    before = vars(sentencepiece).get(name), sys.modules.get(f"sentencepiece.{name}")
+    vars(sentencepiece)[name] = sys.modules[f"sentencepiece.{name}"] = description
+    try:
+        yield
+    finally:
+        for place, key, held in zip(
+            (vars(sentencepiece), sys.modules), (name, f"sentencepiece.{name}"), before, strict=True
+        ):
+            del place[key]
+            if held is not None:
+                place[key] = held
 
 
 @contextmanager
