@@ -99,15 +99,7 @@ def model_key(settings: ModelSettings, cache: Digests) -> str:
     if settings.source_type == "hub":
         return digest(["hub", settings.hub_id, settings.revision, *tags])
     contents = {path.name: cache.of(path) for path in checkpoint_files(settings.folder)}
-    return digest(["folder", contents, architecture_digest(_model_type(settings.folder)), *tags])
-
-
-def _model_type(folder: Path) -> str:
-    """The model type in a checkpoint's configuration; "" if there is none."""
-    try:
-        return str(json.loads((folder / "config.json").read_text("utf-8"))["model_type"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return ""  # making the model reports the error
+    return digest(["folder", contents, architecture_digest(settings.model_type), *tags])
 
 
 def source_key(source: Source, language: str, cache: Digests) -> str:

@@ -122,6 +122,14 @@ class ModelSettings(BaseModel):
         return Path(os.path.expanduser(self.source))  # noqa: PTH111 - leaves an unknown user as is
 
     @property
+    def model_type(self) -> str:
+        """The model type that a folder's ``config.json`` names; "" if there is none."""
+        try:
+            return str(json.loads((self.folder / "config.json").read_text("utf-8"))["model_type"])
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return ""  # making the model reports the error
+
+    @property
     def hub_id(self) -> str:
         """The repository's name on the Hub, if ``source_type`` is ``hub``."""
         return self.source.removeprefix("hub:")
