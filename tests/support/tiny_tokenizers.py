@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,13 @@ def write_python_tokenizer(folder: Path, family: str) -> Path:
     return folder
 
 
-def sentencepiece_model(model_type: str, byte_fallback: bool) -> bytes:
-    """A sentencepiece model of at most 600 pieces, trained on ``TEXTS``."""
+def sentencepiece_model(
+    model_type: str, byte_fallback: bool, texts: Iterable[str] = TEXTS
+) -> bytes:
+    """A sentencepiece model of at most 600 pieces."""
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(TEXTS),
+        sentence_iterator=iter(texts),
         model_writer=written,
         model_type=model_type,
         vocab_size=600,

@@ -5,7 +5,6 @@ import math
 import os
 import re
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -457,21 +456,15 @@ def reading_sentencepiece() -> Iterator[None]:
     It prefers that of the package sentencepiece, which needs protobuf 7, and other packages here
     need protobuf 6. Without either, transformers reads another format and fails.
     """
-    import sentencepiece
+    from transformers import convert_slow_tokenizer as converters
     from transformers.utils import sentencepiece_model_pb2_new as description
 
-    name = "sentencepiece_model_pb2"
-    before = vars(sentencepiece).get(name), sys.modules.get(f"sentencepiece.{name}")
-    vars(sentencepiece)[name] = sys.modules[f"sentencepiece.{name}"] = description
+    preferred = converters.import_protobuf
+    converters.import_protobuf = lambda *_: description  # type: ignore[assignment]
     try:
         yield
     finally:
-        for place, key, held in zip(
-            (vars(sentencepiece), sys.modules), (name, f"sentencepiece.{name}"), before, strict=True
-        ):
-            del place[key]
-            if held is not None:
-                place[key] = held
+        converters.import_protobuf = preferred
 
 
 @contextmanager
