@@ -93,6 +93,17 @@ def test_a_text_is_read_with_the_tag_of_its_language(source, tmp_path):
         before_of(tmp_path / "m", "fr")
 
 
+def test_a_tag_for_which_the_embedding_has_no_row_is_refused(source, tmp_path):
+    shutil.copytree(source, tmp_path / "source")
+    tokenizer = tagged((*NLLB, *(f"extra {number}" for number in range(10)), "fra_Latn"))
+    tokenizer.save(str(tmp_path / "source" / "tokenizer.json"))
+    normalise(ModelSettings(source=str(tmp_path / "source")), tmp_path / "m")
+    with pytest.raises(
+        NeuroglotError, match=r"fr\.parquet: .*fra_Latn.* outside the model's vocab"
+    ):
+        before_of(tmp_path / "m", "fr")
+
+
 def test_a_tag_after_the_text_is_replaced_too(source, tmp_path):
     shutil.copytree(source, tmp_path / "source")
     legacy = tagged(NLLB, template="$A </s> {}")

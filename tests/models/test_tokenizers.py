@@ -86,6 +86,15 @@ def test_a_tokenizer_that_knows_few_of_the_models_tokens_is_refused(tmp_path):
         normalise._take_settings(folder, tmp_path / "work", "source")
 
 
+def test_a_tokenizer_that_lacks_what_it_puts_beside_texts_is_refused(tmp_path):
+    # Of NLLB's SentencePiece model alone transformers makes a tokenizer without tags, and puts
+    # <unk> in their place.
+    folder = write_tokenizer(tmp_path / "source", "m2m_100:nllb")
+    (tmp_path / "work").mkdir()
+    with pytest.raises(NeuroglotError, match="puts 'eng_Latn' beside each text and has no such"):
+        normalise._take_settings(folder, tmp_path / "work", "source")
+
+
 @pytest.mark.parametrize("family", PYTHON_ALONE)
 def test_tokenizers_in_python_alone_are_refused_in_words(family, tmp_path):
     folder = write_python_tokenizer(tmp_path / "source", family)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
+from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
 
 from neuroglot.models.normalise import reading_sentencepiece
 from support.tiny_tokenizers import sentencepiece_model
@@ -110,6 +111,7 @@ def write_nllb(
     (folder / "sentencepiece.bpe.model").write_bytes(content)
     with reading_sentencepiece():
         tokenizer: Any = transformers.NllbTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": FAIRSEQ_LANGUAGE_CODES})
     tokenizer.legacy_behaviour = True  # as when its tokenizer.json was made: the tag at the end
     tokenizer.set_src_lang_special_tokens("eng_Latn")
     _write_tokenizer(folder, tokenizer, content, "NllbTokenizer")

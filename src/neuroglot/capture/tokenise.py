@@ -72,7 +72,13 @@ def tokenised(
         )
         for place in ("before", "after"):
             special = [int(token) for token in data.attrs[place]]
-            data.attrs[place] = with_own_tag(special, tokenizer, source.stem, card.language_tags)
+            ids = with_own_tag(special, tokenizer, source.stem, card.language_tags)
+            if outside := [token for token in ids if token >= vocabulary]:
+                raise NeuroglotError(
+                    f"{tokenizer.id_to_token(outside[0])}, which is put beside each text, is token "
+                    f"{outside[0]}, outside the model's vocabulary of {vocabulary}"
+                )
+            data.attrs[place] = ids
     except NeuroglotError as error:
         raise NeuroglotError(f"{source}: {error}") from error
     if data.attrs["truncated"]:

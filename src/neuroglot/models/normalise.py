@@ -360,10 +360,21 @@ def _ensure_tokenizer(work: Path, source: str) -> None:
 
 
 def _check_vocabulary(work: Path, config: Any, source: str) -> None:
-    """Refuse a tokenizer that knows few of the model's tokens, so that most text is unknown to it.
+    """Refuse a tokenizer that lacks most tokens of the model, or those that it puts beside a text.
 
-    transformers makes such a one where it does not read a file in which the vocabulary is.
+    transformers makes such a one where it does not read a file in which the tokens are.
     """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(work / TOKENIZER))
+    encoding = tokenizer.encode("text")
+    beside = zip(encoding.tokens, encoding.ids, encoding.special_tokens_mask, strict=True)
+    for token, number, special in beside:
+        if special and tokenizer.id_to_token(number) != token:
+            raise NeuroglotError(
+                f"{source}: its tokenizer puts {token!r} beside each text and has no such token; "
+                f"put the model's own {TOKENIZER} beside config.json"
+            )
     tokens, rows = _last_token(work) + 1, language_config(config).vocab_size
     if isinstance(rows, int) and tokens < rows // 2:
         raise NeuroglotError(
@@ -456,15 +467,15 @@ def reading_sentencepiece() -> Iterator[None]:
     It prefers that of the package sentencepiece, which needs protobuf 7, and other packages here
     need protobuf 6. Without either, transformers reads another format and fails.
     """
-    from transformers import convert_slow_tokenizer as converters
+    from transformers.convert_slow_tokenizer import import_protobuf
     from transformers.utils import sentencepiece_model_pb2_new as description
 
-    preferred = converters.import_protobuf
-    converters.import_protobuf = lambda *_: description  # type: ignore[assignment]
+    module = import_protobuf.__globals__  # by name transformers gives a function in its place
+    module["import_protobuf"] = lambda *_: description
     try:
         yield
     finally:
-        converters.import_protobuf = preferred
+        module["import_protobuf"] = import_protobuf
 
 
 @contextmanager
