@@ -50,21 +50,21 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 Compared = Iterator[tuple[str, bool, float]]
 
 
-def recorded(folder: Path, model: Path, text: Path, tokens: Path, device: str) -> dict[str, Path]:
+def recorded(folder: Path, model: Path, tokens: Path, device: str) -> dict[str, Path]:
     """Record every group on a device; return the groups' folders by name."""
     place = folder / device
     settings = CaptureSettings(device=device, dtype="float32", store_dtype="float32")
     wanted = [
         Wanted(tokens, "tokens", place / "text.zarr", dict.fromkeys(GROUPS, "key")),
-        Wanted(text, "text", place / "states.zarr", {StatesGroup(): "key"}),
+        Wanted(tokens, "tokens", place / "states.zarr", {StatesGroup(): "key"}),
     ]
     record(model, wanted, settings, ExecutionSettings())
     return {name: want.store / name for want in wanted for name in store.held(want.store)}
 
 
-def compare_recordings(folder: Path, model: Path, text: Path, tokens: Path) -> Compared:
+def compare_recordings(folder: Path, model: Path, tokens: Path) -> Compared:
     """Compare every array of every group."""
-    cpu, gpu = (recorded(folder, model, text, tokens, device) for device in ("cpu", "cuda"))
+    cpu, gpu = (recorded(folder, model, tokens, device) for device in ("cpu", "cuda"))
     for group, path in cpu.items():
         a, b = (xr.open_zarr(place, chunks=None).load() for place in (path, gpu[group]))
         for name in a.data_vars:
@@ -79,21 +79,21 @@ def compare_recordings(folder: Path, model: Path, text: Path, tokens: Path) -> C
 
 def compare_models(model: Path) -> Compared:
     """Compare losses with and without a layer's first neurons, and greedy decoding."""
-    windows = np.random.default_rng(0).integers(5, 300, (4, 12))
+    segments = list(np.random.default_rng(0).integers(5, 300, (4, 12)))
     off = {0: np.arange(3), 1: np.arange(2)}
     by_device = {}
     for device in ("cpu", "cuda"):
         loaded = load(model, device, "float32")
-        plain = negative_log_likelihood(loaded, windows, [1], None)
+        plain = negative_log_likelihood(loaded, segments, [1], None)
         with deactivated(loaded, off):
-            without = negative_log_likelihood(loaded, windows, [1], None)
-        written = generate(loaded, [[1, *row[:4].tolist()] for row in windows], 6)
+            without = negative_log_likelihood(loaded, segments, [1], None)
+        written = generate(loaded, [[1, *row[:4].tolist()] for row in segments], 6)
         by_device[device] = plain, without, written
     *losses, written = zip(*by_device.values(), strict=True)
     for name, (x, y) in zip(("loss", "loss without neurons"), losses, strict=True):
         yield name, bool(np.allclose(x, y, **CLOSE)), float(np.abs(x - y).max())
     same = sum(x == y for x, y in zip(*written, strict=True))
-    yield f"texts written alike, {same} of {len(windows)}", same == len(windows), 0.0
+    yield f"texts written alike, {same} of {len(segments)}", same == len(segments), 0.0
 
 
 def compare(folder: Path, model_type: str) -> Compared:
@@ -101,10 +101,12 @@ def compare(folder: Path, model_type: str) -> Compared:
     write_checkpoint(folder / "checkpoint", model_type)
     model, text = folder / "models" / "one", folder / "texts" / "en.parquet"
     normalise(ModelSettings(source=str(folder / "checkpoint")), model)
-    write_parquet(Reading(tuple(Segment(f"s{i}", line) for i, line in enumerate(TEXTS))), text)
+    segments = tuple(Segment(f"s{i}", line) for i, line in enumerate(TEXTS))
+    parallel = Reading(segments, (), tuple(range(len(TEXTS))), len(TEXTS))
+    write_parquet(parallel, text)
     tokens = folder / "tokens" / "texts" / "en.zarr"
     write_tokens(model, text, tokens, Tokenising(prefix="word", long_segments="truncate"))
-    yield from compare_recordings(folder, model, text, tokens)
+    yield from compare_recordings(folder, model, tokens)
     if "encoder" not in read_card(model).stacks:
         yield from compare_models(model)
 

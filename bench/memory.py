@@ -16,7 +16,7 @@ TIMES = (3, 9, 30)  # three repetitions fill a shard
 
 
 def repeat(tokens, times: int):
-    """Repeat a text as new segments, and let every token end a recorded prefix."""
+    """Repeat a parallel text as new segments, and let every token end a recorded prefix."""
     from neuroglot.tokens import Tokens
 
     segments = len(tokens.segment_ids)
@@ -27,13 +27,14 @@ def repeat(tokens, times: int):
         segment_ids=[f"{name}-{i}" for i in range(times) for name in tokens.segment_ids],
         before=tokens.before,
         after=tokens.after,
+        places=np.arange(segments * times),
+        drawn=segments * times,
     )
 
 
 def peak(times: int) -> float:
     """Load the model, record the text, and give this process's peak resident megabytes."""
     from comparing import MODEL, text
-    from neuroglot import store
     from neuroglot.capture.blocks import Recording
     from neuroglot.capture.collectors import role_collectors
     from neuroglot.capture.engine import Engine
@@ -41,11 +42,12 @@ def peak(times: int) -> float:
 
     engine = Engine(load(MODEL, "cpu"))
     tokens = repeat(text(), times)
-    collectors = tuple(role_collectors("nonzero", 0.0))
-    recording = Recording(("act", "out"), "prefixes", collectors)
+    recordings = {
+        "rows": Recording(("act", "out"), "prefixes"),
+        "sums": Recording((), "prefixes", tuple(role_collectors("nonzero", 0.0))),
+    }
     folder = Path(tempfile.mkdtemp())
-    store.begin(folder / "s.zarr", "activations", {}, resume=True)
-    engine.run(tokens, recording, folder / "s.zarr")
+    engine.run_together(tokens, recordings, folder)
     shutil.rmtree(folder)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

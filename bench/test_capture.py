@@ -19,7 +19,7 @@ from neuroglot.tokens import Tokens
 
 BATCH_TOKENS = 256  # the engine's default on a CPU
 LAYER = sized(9, 1)  # in which values are compared
-COLLECTORS = tuple(role_collectors("nonzero", 0.0))
+SUMS = Recording((), "prefixes", tuple(role_collectors("nonzero", 0.0)))
 
 
 def bare_pass(model: torch.nn.Module, tokens: Tokens):
@@ -40,28 +40,29 @@ def bare_pass(model: torch.nn.Module, tokens: Tokens):
     return run
 
 
-def recording_pass(model: torch.nn.Module, tokens: Tokens, recording: Recording):
+def recording_pass(model: torch.nn.Module, tokens: Tokens, *recordings: Recording):
+    """Make several recordings in one pass."""
     engine = Engine(model)
+    together = {f"recording-{number}": recording for number, recording in enumerate(recordings)}
 
     def run() -> None:
         folder = Path(tempfile.mkdtemp())
-        store.begin(folder / "s.zarr", "activations", {}, resume=True)
-        engine.run(tokens, recording, folder / "s.zarr")
+        engine.run_together(tokens, together, folder)
         shutil.rmtree(folder)
 
     return run
 
 
 @pytest.mark.parametrize(
-    "recording",
+    "recordings",
     [
-        pytest.param(Recording((), "prefixes", COLLECTORS), id="all_collectors"),
-        pytest.param(Recording(("act", "out"), "every token"), id="raw_rows_of_every_token"),
-        pytest.param(Recording(("act", "out"), "prefixes", COLLECTORS), id="default_run"),
+        pytest.param([SUMS], id="all_collectors"),
+        pytest.param([Recording(("act", "out"), "every token")], id="raw_rows_of_every_token"),
+        pytest.param([SUMS, Recording(("act", "out"), "prefixes")], id="default_run"),
     ],
 )
-def test_recording(benchmark, model, tokens, recording: Recording) -> None:
-    compared(benchmark, recording_pass(model, tokens, recording), bare_pass(model, tokens))
+def test_recording(benchmark, model, tokens, recordings: list[Recording]) -> None:
+    compared(benchmark, recording_pass(model, tokens, *recordings), bare_pass(model, tokens))
 
 
 def test_prefix_rows(benchmark, model, tokens) -> None:

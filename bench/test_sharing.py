@@ -95,7 +95,7 @@ def test_effective_scores_against_a_vector_per_neuron(benchmark, answers: int) -
         return np.stack([e.astype(np.float64) @ v for e, v in zip(rows, vectors, strict=True)])
 
     def ours() -> NDArray[np.float64]:
-        return effective_score(act, rows, values)
+        return effective_score(act, rows, values, np.ones(items))
 
     np.testing.assert_allclose(ours(), literal(), rtol=1e-9, atol=1e-9)
     with threadpool_limits(1):

@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from comparing import at_least, at_most, compared, sized
 from neuroglot.analyses.transfer.measures.latent import nearest_neighbours, neighbour_overlap
-from neuroglot.analyses.transfer.measures.transfer import norm_scale, transfer_score
+from neuroglot.analyses.transfer.measures.transfer import transfer_score
+from neuroglot.models.norms import norm_scale
 
 # Gemma 3 270M and a short parallel text
 LAYERS, NEURONS, HIDDEN, ROWS = sized(18, 2), sized(2048, 64), sized(640, 16), 40

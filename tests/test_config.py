@@ -127,7 +127,11 @@ def test_the_reference_names_every_key() -> None:
         (["models", "smollm2-135m", "revison"], "x", "did you mean 'revision'?"),
         (["capture"], {"devise": "cpu"}, "capture.devise: .*did you mean 'device'?"),
         (["corpora", "django", "parallel"], False, r"roles.corpora\[1\]: 'django' is not parallel"),
-        (["corpora", "sentences", "parallel"], False, "transfer.corpus: 'sentences' is not para"),
+        (
+            ["corpora", "udhr-as-written", "parallel"],
+            False,
+            "transfer.corpus: 'udhr-as-written' is not parallel",
+        ),
         (
             ["tasks", "edits-2-shot", "languages"],
             ["en", "de"],
@@ -164,7 +168,11 @@ def test_the_reference_names_every_key() -> None:
         ),
         (["corpora", "udhr", "languages"], ["en", "xx"], "languages.1: unknown language tag 'xx'"),
         (["lape"], {"corpus": "udrh"}, "lape.corpus: .*did you mean 'udhr'?"),
-        (["perplexity"], {"corpus": "udhr"}, "perplexity.corpus: .*is also experts.corpus"),
+        (
+            ["perplexity"],
+            {"corpus": "udhr-as-written"},
+            "perplexity.corpus: .*is also experts.corpus",
+        ),
         (["capture"], {"device": "tpu"}, "capture.device"),
         (["execution"], {"batch_tokens": 0}, "execution.batch_tokens"),
     ],
@@ -254,11 +262,11 @@ def test_an_analysis_runs_on_all_models_or_on_those_it_names() -> None:
     )
     settings = valid()
     settings["lape"] |= {"models": ["smollm2-135m"]}
-    settings["sharing"] |= {"models": both[::-1], "causal_models": ["gemma-3-270m"]}
+    settings["experts"] |= {"models": both[::-1], "causal_models": ["gemma-3-270m"]}
     chosen = load(settings)
     assert chosen.models_of("lape") == ["smollm2-135m"]
-    assert chosen.models_of("sharing") == both  # in the configuration's order
-    assert chosen.models_of("sharing", causal=True) == ["gemma-3-270m"]
+    assert chosen.models_of("experts") == both  # in the configuration's order
+    assert chosen.models_of("experts", causal=True) == ["gemma-3-270m"]
     assert chosen.models_of("transfer", causal=True) == both
     # What reads another analysis' results runs where these are.
     assert chosen.models_of("boost") == chosen.models_of("agreement") == ["smollm2-135m"]
@@ -275,6 +283,7 @@ def test_an_analysis_runs_on_all_models_or_on_those_it_names() -> None:
             r"lape.causal_models\[0\]: 'smollm2-135m' is not among .* lape: gemma-3-270m",
         ),
         ("roles", {"causal_models": ["gemma-3-270m"]}, "roles.causal_models: unknown key"),
+        ("sharing", {"causal_models": ["gemma-3-270m"]}, "sharing.causal_models: unknown key"),
     ],
 )
 def test_models_that_do_not_fit_are_refused(section: str, changes: dict, message: str) -> None:

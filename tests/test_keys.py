@@ -237,6 +237,27 @@ class TestModelKey:
         (checkpoint / "config.json").write_text(config)
         assert key_of(checkpoint, cache)
 
+    def test_random_weights_depend_on_their_seed_and_not_on_trained_ones(
+        self, checkpoint: Path, cache: Path
+    ) -> None:
+        def keys() -> list[str]:
+            return [
+                model_key(ModelSettings(**pinned, reinitialise=seed), Digests(cache))
+                for pinned in (
+                    {"source": str(checkpoint)},
+                    {"source": "a/b"},
+                    {"source": "pypi:a==1", "sha256": ANY_SHA256},
+                )
+                for seed in (None, 0, 1)
+            ]
+
+        before = keys()
+        assert len(set(before)) == 9
+        (checkpoint / "model.safetensors").write_bytes(b"other")
+        assert [a == b for a, b in zip(keys(), before, strict=True)] == [False] + [True] * 8
+        (checkpoint / "tokenizer.json").write_text("[]")
+        assert [a == b for a, b in zip(keys(), before, strict=True)] == [False] * 3 + [True] * 6
+
     def test_packages_and_hub_ids_are_what_pins_them(self, cache: Path) -> None:
         sources = [
             {"source": "pypi:a==1", "sha256": ANY_SHA256},

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_tokenizer
-from neuroglot.tokens import tokenise
+from neuroglot.tokens import as_tokens, token_counts, tokenise
 
 PIECES = ["<s>", "</s>", "Elementar", "y", "my", "de", "ar", "Watson", ".", "a", "b", "人", "生"]
 
@@ -111,6 +111,28 @@ def test_of_a_prompt_only_the_last_token_is_recorded(tokenizer: Tokenizer) -> No
 def test_a_prompt_that_does_not_fit_is_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(NeuroglotError, match="the prompt of item .* has 7 tokens.* fewer shots"):
         tokenise(tokenizer, [("s", "Elementary my dear Watson.")], "last", 5, 256, "refuse")
+
+
+def test_tokens_are_counted_over_common_segments(tokenizer: Tokenizer) -> None:
+    size = tokenizer.get_vocab_size()
+
+    def text(segments: dict[str, str], drawn: int = 3):
+        places = range(len(segments))
+        made = tokenise(tokenizer, [*segments.items()], "word", None, size, "refuse", places, drawn)
+        return as_tokens(made)
+
+    en = text({"s0": "my Watson.", "s1": "my my", "s2": "a"})
+    de = text({"s2": "b a", "s0": "my a"})
+    counts = token_counts({"en": en, "de": de})
+    assert len(counts["en"]) == len(counts["de"])
+    pieces = {language: _pieces(tokenizer, of) for language, of in counts.items()}
+    assert pieces == {"en": {"my": 1, "Watson": 1, ".": 1, "a": 1}, "de": {"b": 1, "a": 2, "my": 1}}
+    apart = token_counts({"en": text({"s0": "my my"}, 0), "de": text({"s1": "a", "s2": "a"}, 0)})
+    assert [_pieces(tokenizer, of) for of in apart.values()] == [{"my": 2}, {"a": 2}]
+
+
+def _pieces(tokenizer: Tokenizer, counts: np.ndarray) -> dict[str, int]:
+    return {tokenizer.id_to_token(i): int(counts[i]) for i in np.flatnonzero(counts)}
 
 
 MARKED = "The <s>old</s> price <unk> my"

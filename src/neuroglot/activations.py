@@ -29,7 +29,7 @@ def open_activations(
         NeuroglotError: the text was not recorded, or not with raw rows.
 
     Example:
-        >>> act = neuroglot.open_activations("gemma-3-270m", "udhr", "en").act
+        >>> act = neuroglot.open_activations("gemma-3-270m", "udhr-as-written", "en").act
         >>> fired = act.sel(layer=4, neuron=17)[act.segment == "article-01"]
         >>> fired.token[fired.argmax("row")].item()
     """

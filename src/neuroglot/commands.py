@@ -32,9 +32,11 @@ def make_model(config: Config, model: str) -> None:
     settings = _known("model", model, config.models)
     card = normalise(settings, to_write(layout.model(model)))
     width = "–".join(map(str, sorted({min(card.neurons), card.widest})))
+    seed = card.reinitialised
     print(
         f"{model}: {card.model_type}, {card.layers} layers of {width} "
-        f"{'gated ' if card.gated else ''}{card.activation} neurons, {card.parameters:,} parameters"
+        f"{'gated ' if card.gated else ''}{card.activation} neurons, {card.parameters:,} "
+        f"{'' if seed is None else 'random '}parameters{'' if seed is None else f' (seed {seed})'}"
     )
 
 
@@ -86,6 +88,7 @@ def make_tokens(config: Config, model: str, corpus: str, language: str) -> None:
 def make_recordings(config: Config, model: str, language: str, targets: Sequence[str]) -> None:
     """Record groups of statistics and rows of one language's texts, loading the model once."""
     from neuroglot.capture.record import Wanted, record
+    from neuroglot.capture.settings import Group
     from neuroglot.keys import Keys
     from neuroglot.recordings import Recordings
 
@@ -94,22 +97,16 @@ def make_recordings(config: Config, model: str, language: str, targets: Sequence
     wanted: list[Wanted] = []
     for source, targets_of_source in needed.targets(model, targets).items():
         _known("language", language, config.corpus_languages(source))
-        for reads in dict.fromkeys(map(needed.reads, targets_of_source)):
-            together = [target for target in targets_of_source if needed.reads(target) == reads]
-            groups = {
-                needed.groups[model][target]: needed.key(model, target, language)
-                for target in together
-            }
-            store = layout.recording(model, source, language, together[0].group).parent
-            path = {
-                "tokens": layout.tokens(model, source, language),
-                "text": layout.corpus(source, language),
-                "items": layout.items(source, language),
-            }[reads]
-            long = (
-                "refuse" if reads == "items" else config.tokenising(source, language).long_segments
-            )
-            wanted.append(Wanted(path, reads, to_write(store), groups, long))
+        reads = needed.reads(source)
+        read = layout.items(source, language)
+        if reads == "tokens":
+            read = layout.tokens(model, source, language)
+        by_store: dict[Path, dict[Group, str]] = {}
+        for target in targets_of_source:
+            store = layout.recording(model, source, language, target.group).parent
+            group = needed.groups[model][target]
+            by_store.setdefault(store, {})[group] = needed.key(model, target, language)
+        wanted += [Wanted(read, reads, to_write(store), by_store[store]) for store in by_store]
     record(layout.model(model), wanted, config.capture, config.execution)
 
 

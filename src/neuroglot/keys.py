@@ -14,7 +14,7 @@ from neuroglot import layout
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import CARD, is_current, read_card
-from neuroglot.models.source import ModelSettings, checkpoint_files
+from neuroglot.models.source import ModelSettings, checkpoint_files, checkpoint_settings
 from neuroglot.packages import canonical, file_sha256
 from neuroglot.provenance import TICK, digest, fingerprint, state_of
 from neuroglot.sources import Source
@@ -86,20 +86,24 @@ def model_key(settings: ModelSettings, cache: Digests) -> str:
     Of a folder, the names and contents of the files that are used count, and the architecture's
     entry. Of a package or a Hub id, the name and its version or revision count. Its architecture is
     known only when the model has been made; then ``models.card.is_current`` checks the entry. Tags
-    of languages count, because they are written into the model's folder.
+    of languages count, because they are written into the model's folder. The seed of random weights
+    counts, and then the folder's trained weights do not.
 
     Raises:
         NeuroglotError: a file of the folder is missing or cannot be read.
     """
-    tags = [settings.language_tags] if settings.language_tags else []
+    trained = settings.reinitialise is None
+    chosen: list[Any] = [] if trained else ["reinitialise", settings.reinitialise]
+    chosen += [settings.language_tags] if settings.language_tags else []
     if settings.source_type == "package":
         package = settings.package
         pinned = [package.registry, canonical(package.name), package.version, settings.sha256]
-        return digest(["package", *pinned, *tags])
+        return digest(["package", *pinned, *chosen])
     if settings.source_type == "hub":
-        return digest(["hub", settings.hub_id, settings.revision, *tags])
-    contents = {path.name: cache.of(path) for path in checkpoint_files(settings.folder)}
-    return digest(["folder", contents, architecture_digest(settings.model_type), *tags])
+        return digest(["hub", settings.hub_id, settings.revision, *chosen])
+    files = (checkpoint_files if trained else checkpoint_settings)(settings.folder)
+    contents = {path.name: cache.of(path) for path in files}
+    return digest(["folder", contents, architecture_digest(settings.model_type), *chosen])
 
 
 def source_key(source: Source, language: str, cache: Digests) -> str:

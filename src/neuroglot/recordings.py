@@ -77,7 +77,7 @@ class Recordings:
         """Key of all that a recorded group depends on, except the group's own settings."""
         config, source, group = self._config, target.source, self.groups[model][target]
         capture = config.capture.model_dump(include={"device", "dtype"})
-        if group.sites and group.name != "states":  # the precision of their rows is a setting
+        if group.sites and not group.store_dtype:  # the precision of their rows is a setting
             capture["store_dtype"] = config.capture.store_dtype
         of_tokens = (
             None if source in config.tasks else config.tokenising(source, language).model_dump()
@@ -85,11 +85,9 @@ class Recordings:
         keys = [self._keys.made_model(model), self._keys.source(source, language)]
         return digest([*keys, of_tokens, capture, code_of(group)])
 
-    def reads(self, target: Target) -> Literal["tokens", "text", "items"]:
-        """What a recording reads: a task's items, or a corpus as tokens or, for states, as text."""
-        if target.source in self._config.tasks:
-            return "items"
-        return "text" if target.group == "states" else "tokens"
+    def reads(self, source: str) -> Literal["tokens", "items"]:
+        """What a recording reads: a corpus' tokens or a task's items."""
+        return "items" if source in self._config.tasks else "tokens"
 
     def missing(self) -> list[Job]:
         """The jobs that record missing targets: one for each model and set of targets.
@@ -103,8 +101,7 @@ class Recordings:
             for language in self._config.corpus_languages(*{target.source for target in groups}):
                 jobs: dict[str, list[Target]] = {}
                 for target in self._missing(model, language, groups):
-                    reads = self.reads(target)
-                    job = reads if reads == "items" else f"{reads} {target.source}"
+                    job = "" if self.reads(target.source) == "items" else target.source
                     jobs.setdefault(job, []).append(target)
                 for targets in jobs.values():
                     lacking.setdefault((model, tuple(targets)), []).append(language)

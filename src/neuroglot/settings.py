@@ -83,9 +83,16 @@ class PerplexitySettings(Section):
     corpus: CorpusId = Field(
         description="A corpus of text that no neurons were chosen on; `skip_segments` helps."
     )
-    window: int = Field(
-        200, ge=2, description="Tokens read at a time; a language needs at least so many."
+    segments: int | None = Field(
+        500,
+        ge=1,
+        description="Segments per language, in a parallel corpus the first drawn ones that all "
+        "languages have; null: all there are. They are the units of intervals and tests, which "
+        "need at least six.",
     )
-    windows: int | None = Field(
-        500, ge=1, description="Windows per language, from the first; null: all there are."
+    tokens_per_segment: int = Field(
+        200,
+        ge=2,
+        description="Tokens that are read of a segment, from its first. Every segment is read by "
+        "itself.",
     )

@@ -28,6 +28,7 @@ COMPLETE = "complete.json"
 ORIGIN = "origin.json"
 PROGRESS = "progress"
 CHUNK_BYTES = 1 << 20
+SHARD_BYTES = 1 << 25  # of sums by segment; shards of raw rows are sized by their writer
 
 
 class Site(NamedTuple):
@@ -407,6 +408,48 @@ def create_rows(
     )
 
 
+def create_sums(
+    store: Path, name: str, shape: tuple[int, ...], width: str, dtype: np.dtype[Any]
+) -> "zarr.Array[Any]":
+    """Create the array of a statistic's sums by segment, ``[layer, segment, width]``.
+
+    A chunk holds one layer of about 1 MB of segments, because analyses read layer by layer; a shard
+    is one file and holds all layers of about 32 MB. It is written a few segments at a time. Sums
+    beyond the width of a narrower layer are 0, as they are where nothing was written.
+
+    Args:
+        store: the group's folder.
+        name: the statistic.
+        shape: of the array; ``[layer, segment]`` for a statistic with one number a layer.
+        width: name of the third dimension.
+        dtype: type of the sums.
+    """
+    import zarr
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    layers, segments, *wide = shape
+    of_layer = math.prod(wide) * dtype.itemsize
+    per_shard = shard_rows(segments, layers * of_layer, SHARD_BYTES)
+    return zarr.create_array(
+        store / name,
+        shape=shape,
+        chunks=(1, min(per_shard, shard_rows(segments, of_layer, CHUNK_BYTES)), *wide),
+        shards=(layers, per_shard, *wide),
+        dtype=dtype,
+        compressors=[ZstdCodec(level=1), Crc32cCodec()],  # more saves nothing and takes longer
+        fill_value=0,
+        dimension_names=("layer", "segment", width)[: len(shape)],
+        overwrite=True,
+    )
+
+
+def describe(store: Path, name: str, attributes: Mapping[str, str]) -> None:
+    """Add attributes to an array."""
+    import zarr
+
+    zarr.open_array(store / name, mode="r+").attrs.update(attributes)
+
+
 def itemsize(dtype: StoreDtype) -> int:
     """Bytes of one stored value."""
     return 4 if dtype == "float32" else 2
@@ -424,13 +467,15 @@ def read_rows(
     return values.astype(np.float32, copy=False)
 
 
-def read_layers(store: Path, name: str, layer: int | slice = slice(None)) -> NDArray[Any]:
-    """Read some layers of a statistic ``[layer, ...]`` that is too large to be read whole.
+def read_sums(
+    store: Path, name: str, layer: int | slice = slice(None), parts: slice = slice(None)
+) -> NDArray[Any]:
+    """Read sums by fold or segment, ``[layer, fold or segment, ...]``, too large to be read whole.
 
     Raises:
         NeuroglotError: the store does not hold the statistic, or it is damaged.
     """
-    return _read_array(store, name, f"{name}; make it again", layer)
+    return _read_array(store, name, f"{name}; make it again", (layer, parts))
 
 
 def _read_array(store: Path, name: str, missing: str, chosen: Any) -> NDArray[Any]:

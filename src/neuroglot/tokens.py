@@ -1,6 +1,6 @@
 """Tokenises the segments of one language: a row per token, the prefixes to record, counts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neuroglot.corpora.punctuation import words
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.folds import FOLDS
+from neuroglot.measures.folds import FOLDS, dealt
 from neuroglot.settings import Section
 from neuroglot.store import open_dataset
 
@@ -87,13 +87,14 @@ class Tokens:
 
     @property
     def folds(self) -> NDArray[np.int64]:
-        """Each segment's fold, ``[segment]``."""
-        return self.places % FOLDS
+        """Each segment's fold, ``[segment]``; in a parallel corpus each is one of its own."""
+        segments = np.arange(len(self.segment_ids))
+        return segments if self.drawn else dealt(len(segments))
 
     @property
     def fold_count(self) -> int:
-        """Number of folds; the language may lack some of a parallel corpus."""
-        return min(FOLDS, self.drawn or len(self.segment_ids))
+        """Number of folds."""
+        return len(self.segment_ids) if self.drawn else min(FOLDS, len(self.segment_ids))
 
     def sequences(self) -> list[NDArray[np.int64]]:
         """The token ids that the model reads for each segment, special tokens included."""
@@ -122,6 +123,25 @@ def as_tokens(data: "xr.Dataset") -> Tokens:
         places=data["segment_place"].values[firsts].astype(np.int64),
         drawn=int(data.attrs["drawn"]),
     )
+
+
+def token_counts(texts: Mapping[str, Tokens]) -> dict[str, NDArray[np.int64]]:
+    """Count how often each token id occurs in languages' texts, by one tokenizer.
+
+    Args:
+        texts: the languages' texts. Those of a parallel corpus are counted over the segments that
+            all of them have.
+
+    Returns:
+        ``[token id]`` by language, all of one length.
+    """
+    common = set.intersection(*(set(text.segment_ids) for text in texts.values()))
+    size = 1 + max(int(text.token_id.max()) for text in texts.values())
+    counts = {}
+    for language, text in texts.items():
+        counted = np.array([not text.drawn or name in common for name in text.segment_ids])
+        counts[language] = np.bincount(text.token_id[counted[text.segment]], minlength=size)
+    return counts
 
 
 def tokenise(

@@ -35,7 +35,7 @@ CONFIGURATION: dict[str, Any] = {
         "facts": {"source": "facts"},
         "edits": {"source": "edits"},
     },
-    "perplexity": {"corpus": "held-out", "window": 32, "windows": 6},
+    "perplexity": {"corpus": "held-out", "segments": 6, "tokens_per_segment": 32},
     "roles": {"corpora": ["udhr", "django"]},
     "lexicon": {"corpus": "udhr"},
     "sharing": {"tasks": ["facts", "edits"], "few_shot": ["edits"]},
@@ -63,7 +63,7 @@ RUNS = {
     "prefixes at subwords": configured({"all": {"prefix": "subword"}}),
     "one text": configured(
         roles={"corpora": ["django"]},
-        perplexity={"corpus": "held-out", "window": 48, "windows": None},
+        perplexity={"corpus": "held-out", "segments": None, "tokens_per_segment": 48},
     ),
 }
 STEMS = [
@@ -149,7 +149,7 @@ class TestEveryCaption:
         if "rows" in used:
             assert ("Counted are prefixes" in text) == ("prefixes" in over)
             assert ("Counted is every token" in text) == ("every token" in over)
-            assert ("Models are judged on" in text) == ("windows" in over)
+            assert ("Models are judged on" in text) == ("held-out segments" in over)
             removed = [run.corpora[one].strip_punctuation for one in read if one in run.corpora]
             assert ("was removed" in text) == any(removed)
             assert ("Punctuation was kept" in text) == (not all(removed))
@@ -241,14 +241,16 @@ ROWS = {
         "perplexity",
         "punctuation removed",
     ): "Counted is every token of udhr; special tokens are "
-    "left out. Models are judged on at most 6 windows of 32 tokens a language of held-out. All "
+    "left out. Models are judged on at most 6 segments a language of held-out, on at "
+    "most 32 tokens of each from its first. All "
     "punctuation but a segment's last mark was removed.",
     (
         "lape",
         "perplexity",
         "one text",
     ): "Counted is every token of udhr; special tokens are left out. "
-    "Models are judged on all windows of 48 tokens a language of held-out. All punctuation but a "
+    "Models are judged on all segments a language of held-out, on at most 48 tokens of each from "
+    "its first. All punctuation but a "
     "segment's last mark was removed.",
     (
         "experts",
@@ -297,7 +299,7 @@ def test_what_other_analyses_read_counts() -> None:
             "facts": ("last prompt token",),
             "edits": ("last prompt token",),
         },
-        "boost": {"udhr": ("every token",), "held-out": ("windows",)},
+        "boost": {"udhr": ("every token",), "held-out": ("held-out segments",)},
     }
 
 

@@ -9,7 +9,6 @@ from scipy.stats import rankdata, spearmanr
 
 from neuroglot import store
 from neuroglot.analyses.lape.measures.lape import activation_probability, language_neurons
-from neuroglot.analyses.lape.measures.perplexity import compared_over_windows
 from neuroglot.analyses.lape.measures.uncertainty import chance_selection, selection_interval
 from neuroglot.analyses.roles.measures.distance import distance_matrix
 from neuroglot.analyses.roles.measures.frequency import layer_spread_interval
@@ -23,7 +22,6 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
 from neuroglot.measures.bootstrap import centred_percentiles, expanded_level, fold_weights
 from neuroglot.measures.folds import FOLDS
-from neuroglot.measures.significance import difference_interval
 from neuroglot.tokens import Tokens
 from support import tiny_models
 
@@ -117,11 +115,11 @@ class TestCapture:
             "flat": (("layer", "fold"), sums[..., 0]),
         }
         store.write_dataset(tmp_path, xr.Dataset(data), by_layer=list(data))
-        np.testing.assert_array_equal(store.read_layers(tmp_path, "act_sum"), sums)
-        np.testing.assert_array_equal(store.read_layers(tmp_path, "act_sum", 1), sums[1])
-        np.testing.assert_array_equal(store.read_layers(tmp_path, "flat", 2), sums[2, :, 0])
+        np.testing.assert_array_equal(store.read_sums(tmp_path, "act_sum"), sums)
+        np.testing.assert_array_equal(store.read_sums(tmp_path, "act_sum", 1), sums[1])
+        np.testing.assert_array_equal(store.read_sums(tmp_path, "flat", 2), sums[2, :, 0])
         with pytest.raises(NeuroglotError, match="holds no out_sum"):
-            store.read_layers(tmp_path, "out_sum")
+            store.read_sums(tmp_path, "out_sum")
 
 
 class TestRoles:
@@ -369,23 +367,3 @@ class TestLape:
         xr.testing.assert_identical(
             chance_selection(fired, turned, 2, bar, 1.3 * entropy, 20), found
         )
-
-    def test_perplexity_over_windows(self) -> None:
-        generator = np.random.default_rng(7)
-        whole = [generator.normal(30, 3, n) for n in (12, 7)]
-        chosen = [
-            [[own + generator.normal(shift, 0.1, len(own)) for own in whole] for _ in range(2)]
-            for shift in (2, 0)
-        ]
-        found = compared_over_windows(whole, chosen, np.array([12 * 9, 7 * 9]), 200)
-        for place, own in enumerate(whole):
-            drawn = fold_weights(len(own), 200)
-            expected = bounds(np.exp(drawn @ own / len(own) / 9), len(own))
-            both = [found[f"baseline_{end}"].values[place] for end in ("low", "high")]
-            np.testing.assert_allclose(both, expected, rtol=1e-3)
-            for c, d in np.ndindex(2, 2):
-                paired = chosen[c][d][place] - own
-                assert found["change"].values[c, d, place] == pytest.approx(paired.mean() / 9)
-                expected = difference_interval(xr.DataArray(paired / 9, dims="item"))
-                both = [found[f"change_{end}"].values[c, d, place] for end in ("low", "high")]
-                np.testing.assert_allclose(both, expected, rtol=1e-9)

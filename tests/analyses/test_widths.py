@@ -19,12 +19,14 @@ from neuroglot.analyses.experts.partitions import read_partition
 from neuroglot.analyses.experts.settings import (
     FrequencyInputs,
     FrequencySettings,
+    InferenceInputs,
+    InferenceSettings,
     PartitionInputs,
     PartitionSettings,
     RoutingInputs,
     RoutingSettings,
 )
-from neuroglot.analyses.experts.steps import frequency, partition, routing
+from neuroglot.analyses.experts.steps import frequency, inference, partition, routing
 from neuroglot.analyses.lape.measures import lape
 from neuroglot.analyses.lape.settings import (
     NeuronsInputs,
@@ -43,6 +45,8 @@ from neuroglot.analyses.roles.settings import (
     DominantNeuronsSettings,
     HeatmapInputs,
     HeatmapSettings,
+    RankCorrelationInputs,
+    RankCorrelationSettings,
     ResampledSettings,
     StatisticsInputs,
 )
@@ -100,10 +104,10 @@ from neuroglot.capture.tokenise import write_tokens
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
-from neuroglot.measures.controls import matched_random, random_like
+from neuroglot.measures.controls import random_like
 from neuroglot.models.card import read_card, write_card
 from neuroglot.models.ffn import ffns
-from neuroglot.models.intervene import Edit, deactivated, intervened
+from neuroglot.models.intervene import Edit, intervened
 from neuroglot.models.load import load
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
@@ -178,7 +182,12 @@ class Place:
         }
         wanted = [
             Wanted(self.tokens(language), "tokens", self.store("plain", language), of_corpus),
-            Wanted(text, "text", self.store("states", language), {StatesGroup(): "1"}),
+            Wanted(
+                self.tokens(language),
+                "tokens",
+                self.store("states", language),
+                {StatesGroup(): "1"},
+            ),
             Wanted(task, "items", self.store("facts", language), {PromptsGroup(): "1"}),
         ]
         record(self.model, wanted, SETTINGS, EXECUTION)
@@ -292,8 +301,21 @@ def stacked(layers: dict[str, list[np.ndarray]], layer: int) -> xr.DataArray:
 
 
 def test_rank_correlation(place: Place, roles: StatisticsInputs) -> None:
-    settings = ResampledSettings(corpora=["plain"], languages=LANGUAGES, replicates=REPLICATES)
-    data = rank_correlation.compute(roles, settings).sel(site="act")
+    facts = LanguageFacts(name="x", family="f", genus="g", script="Latn")
+    settings = RankCorrelationSettings(
+        corpora=["plain"],
+        languages=LANGUAGES,
+        language_table=dict.fromkeys(LANGUAGES, facts),
+        replicates=REPLICATES,
+        sample_segments=3,
+    )
+    inputs = RankCorrelationInputs(
+        roles=roles.roles,
+        sample={"plain": place.groups("plain", "sample")},
+        tokens={"plain": {language: place.tokens(language) for language in LANGUAGES}},
+    )
+    data = rank_correlation.compute(inputs, settings).sel(site="act")
+    assert data["compared_languages"] == 3
     assert (data["rank_correlation_low"] <= data["rank_correlation_high"]).all()
     rows = place.rows("plain", "sample")
     sums = {one: [act.sum(0, dtype=np.float64) for act in own] for one, own in rows.items()}
@@ -403,24 +425,19 @@ def test_language_neurons(place: Place, percentile: float, top_fraction: float) 
     assert list(tables["neurons"].columns[:2]) == ["language", "layer"]
 
 
-def test_perplexity_without_random_neurons(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_perplexity_without_neurons_and_controls(place: Place) -> None:
     own = np.zeros((3, 3, max(WIDTHS)), bool)
     own[:, :, :14] = True
     found = xr.Dataset(
-        {"language_neuron": (("language", "layer", "neuron"), own)}, {"language": LANGUAGES}
+        {"language_neuron": (("language", "layer", "neuron"), own)},
+        {"language": LANGUAGES},
+        {"site": "act"},
     )
-    off = []
-
-    def noted(model: Any, neurons: Any) -> Any:
-        off.append({layer: len(indices) for layer, indices in neurons.items()})
-        return deactivated(model, neurons)
-
-    monkeypatch.setattr(perplexity, "deactivated", noted)
     settings = PerplexityStepSettings(
         languages=LANGUAGES,
         random_seeds=1,
         replicates=REPLICATES,
-        perplexity=PerplexitySettings(corpus="plain", window=20, windows=3),
+        perplexity=PerplexitySettings(corpus="plain", segments=3, tokens_per_segment=20),
         device="cpu",
         dtype="float32",
     )
@@ -433,9 +450,10 @@ def test_perplexity_without_random_neurons(place: Place, monkeypatch: pytest.Mon
     )
     data = perplexity.compute(inputs, settings)
     assert np.isfinite(data["perplexity"]).all()
-    # As many others as the layer has.
-    drawn = {layer: min(14, width - 14) for layer, width in enumerate(WIDTHS)}
-    assert off == [{}, dict.fromkeys(range(3), 14), drawn]  # all languages have the same neurons
+    others = sum(min(14, width - 14) for width in WIDTHS)  # as many as the layer has
+    assert (data["neurons"].sel(variant="chosen") == 14 * len(WIDTHS)).all()
+    assert (data["neurons"].sel(variant="random") == others).all()
+    assert (data["neurons"].sel(variant="active") <= others).all()
 
 
 def test_a_probability_that_is_missing_is_still_refused() -> None:
@@ -471,19 +489,13 @@ def test_chance_agrees_on_a_layers_own_neurons() -> None:
 # --- controls and edits ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pool", ["others", "others first", "all"])
-def test_controls_are_drawn_among_a_layers_own_neurons(pool: str) -> None:
+def test_controls_are_drawn_among_a_layers_own_neurons() -> None:
     chosen = np.zeros((3, max(WIDTHS)), bool)
     chosen[:, :15] = True
-    for seed in range(20):
-        drawn = matched_random(chosen, np.random.default_rng(seed), pool, WIDTHS)
-        for layer, width in enumerate(WIDTHS):
-            assert not drawn[layer, width:].any()
-            assert drawn[layer].sum() == (min(15, width - 15) if pool == "others" else 15)
     drawn = random_like(chosen[None].repeat(4, 0), 1, range(4), WIDTHS)
     for layer, width in enumerate(WIDTHS):
         assert not drawn[:, layer, width:].any()
-        assert (drawn[:, layer].sum(-1) == 15).all()
+        assert (drawn[:, layer].sum(-1) == min(15, width - 15)).all()
 
 
 def test_edits_are_as_wide_as_the_widest_layer(place: Place) -> None:
@@ -579,7 +591,9 @@ def test_routing_and_frequency(place: Place, blocks: dict[str, Path]) -> None:
         counted[language] = place.reduce(f"routing-{language}", from_rows)
     facts = LanguageFacts(name="x", family="f", genus="g", script="Latn")
     data = frequency.compute(
-        FrequencyInputs(routing=counted),
+        FrequencyInputs(
+            routing=counted, tokens={language: place.tokens(language) for language in LANGUAGES}
+        ),
         FrequencySettings(
             languages=LANGUAGES,
             language_table=dict.fromkeys(LANGUAGES, facts),
@@ -589,6 +603,46 @@ def test_routing_and_frequency(place: Place, blocks: dict[str, Path]) -> None:
     )
     assert data["expert_frequency"].sizes == {"language": 3, "layer": 3, "expert": EXPERTS}
     assert np.isfinite(data["expert_frequency"]).all()
+    assert len({*data["tokens"].values.tolist()}) == 1, "as many tokens of every language"
+    own = np.diagonal(data["similarity"].sel(metric="jensen_shannon"))
+    assert (own > 0).all(), "halves of a language differ"
+    assert data["token_overlap"].sizes == {"language": 3, "language_other": 3}
+    assert data["token_overlap"].notnull().all()
+    assert data["compared_languages"] == 3
+    few = inference.compute(
+        InferenceInputs(
+            model=place.model,
+            partition=blocks,
+            routing=counted,
+            held_out={language: place.tokens(language) for language in LANGUAGES},
+            chosen_on={},
+            work=place.work("inference"),
+        ),
+        InferenceSettings(
+            languages=LANGUAGES,
+            device="cpu",
+            dtype="float32",
+            high_frequency=0.3,
+            random_seeds=3,
+            speed_rounds=1,
+            prompt_tokens=2,
+            continuation_tokens=2,
+            replicates=REPLICATES,
+            perplexity=PerplexitySettings(corpus="plain", segments=3, tokens_per_segment=20),
+        ),
+    )
+    for language, others in few["other_language"].to_series().groupby(level="language"):
+        assert {*others} == {*LANGUAGES, ""} - {language}, "two other languages for three draws"
+    other = few.sel(variant="other_language")
+    np.testing.assert_array_equal(other["perplexity"].notnull().sum("seed"), 2)
+    np.testing.assert_array_equal(other["overlap"].notnull().sum("seed"), 2)
+    assert ((few["overlap"] >= 0) & (few["overlap"] <= 1)).sum() == 3 * (1 + 2 + 3)
+    losses = np.log(few["perplexity"]).mean("seed")
+    own = losses.sel(variant="high_frequency", drop=True)
+    for control in ("other_language", "random"):
+        np.testing.assert_allclose(
+            few["excess"].sel(control=control), own - losses.sel(variant=control), rtol=1e-6
+        )
 
 
 # --- transfer -------------------------------------------------------------------------------
@@ -688,7 +742,7 @@ def test_closeness_without_neurons_and_without_random_ones(
         model=place.model,
         neurons=place.reduce("transfer", lists),
         states=place.groups("states", "states"),
-        texts={one: place.folder / "corpora" / "plain" / f"{one}.parquet" for one in LANGUAGES},
+        tokens={one: place.tokens(one) for one in LANGUAGES},
         work=place.work("deactivation"),
     )
     data = deactivation.compute(inputs, settings)

@@ -1,6 +1,7 @@
 """Judged answers against one whole forward pass per answer, without cache, batch or padding."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -18,7 +19,7 @@ from neuroglot.models.ffn import ffns
 from neuroglot.models.intervene import Edit
 from neuroglot.models.slicing import sliced
 from neuroglot.tasks.base import Item
-from support.tiny_models import NAMES, VOCABULARY, tiny_model
+from support.tiny_models import LAYERS, NAMES, VOCABULARY, tiny_model
 
 torch.set_num_threads(1)
 
@@ -34,7 +35,7 @@ NEW = 3
 
 @cache
 def model_of(name: str) -> Any:  # tests leave the model as they found it
-    architecture, changes = MODELS[name]
+    architecture, changes = MODELS.get(name, (name, {}))
     return tiny_model(architecture, **changes)
 
 
@@ -112,7 +113,11 @@ def literal(
 ) -> tuple[float, list[float], bool]:
     """Gold's and the candidates' log-probability, and whether greedy decoding writes gold."""
     prompt, length = question.prompt, len(question.prompt)
-    at = {"last": slice(length - 1, None), "all": slice(None), "prompt": slice(length)}[positions]
+    at = {
+        "last": slice(length - 1, None),
+        "all": slice(question.before, None),
+        "prompt": slice(question.before, length),
+    }[positions]
 
     def log_probability(answer: list[int]) -> float:
         read = logits(model, prompt + answer[:-1], edits, item, at)
@@ -173,6 +178,145 @@ def test_first_tokens_and_whole_prompts(name: str, scored: Any, at: Any):
     edits = edits_of(model, len(asked))
     found = judge(model, asked, variants_of(edits), scored, at)
     check(found, model, asked, edits, scored, at)
+
+
+def special_around(asked: list[Question], before: int, after: int) -> list[Question]:
+    """The same questions, of whose prompts so many tokens are special."""
+    return [replace(question, before=before, after=after) for question in asked]
+
+
+@pytest.mark.parametrize("at", ["all", "prompt", "last"])
+def test_special_tokens_before_a_prompt_are_not_edited(at: Any):
+    model, asked = model_of("llama"), special_around(questions(6, (4, 9, 2, 6)), 1, 0)
+    edits = edits_of(model, len(asked))
+    found = judge(model, asked, variants_of(edits), "whole", at)
+    check(found, model, asked, edits, "whole", at)
+
+
+ENCODER_DECODERS = [name for name in NAMES if tiny_model(name).config.is_encoder_decoder]
+
+
+def of_decoder(
+    model: Any, question: Question, answer: list[int], edits: list[Edit], item: int, positions: str
+) -> np.ndarray:
+    """Log-probabilities [time, token] of a whole pass over one prompt and one answer."""
+    end = len(question.prompt) - question.after
+    at = {
+        "encoder": slice(end - 1 if positions == "last" else question.before, end),
+        "decoder": slice(0 if positions == "prompt" else None),
+    }
+
+    def hook_of(ffn: Any) -> Any:
+        def hook(_module: Any, args: Any) -> Any:
+            act = args[0].clone()
+            rows = act.view(-1, act.shape[-1])[at[ffn.stack]]
+            for edit in edits:
+                chosen = edit.neurons[item] if edit.neurons.ndim == 3 else edit.neurons
+                for neuron in np.flatnonzero(chosen[ffn.index]):
+                    column = rows[:, neuron]
+                    changes = {"set": edit.value, "scale": column * edit.value}
+                    rows[:, neuron] = changes.get(edit.operation, column + edit.value)
+            return (act, *args[1:])
+
+        return hook
+
+    handles = [ffn.w_out.register_forward_pre_hook(hook_of(ffn)) for ffn in ffns(model)]
+    start = model.config.decoder_start_token_id
+    try:
+        with torch.no_grad():
+            read = model(
+                input_ids=torch.tensor([question.prompt]),
+                decoder_input_ids=torch.tensor([[start, *answer[:-1]]]),
+            )
+    finally:
+        for handle in handles:
+            handle.remove()
+    return read.logits[0].double().log_softmax(-1).numpy()
+
+
+@pytest.mark.parametrize("name", ENCODER_DECODERS)
+@pytest.mark.parametrize("at", ["last", "all", "prompt"])
+@pytest.mark.parametrize("scored", ["first", "whole"])
+def test_decoders_answer_from_their_start_token(name: str, at: Any, scored: Any):
+    """Every variant, question and answer against a whole pass of its own."""
+    model = model_of(name)
+    if hasattr(model, "final_logits_bias"):
+        generator = torch.Generator().manual_seed(2)
+        model.final_logits_bias.copy_(torch.randn(1, VOCABULARY, generator=generator))
+    asked = special_around(questions(7, (3, 9, 4, 6)), 1, 1)
+    edits = edits_of(model, len(asked))
+    found = judge(model, asked, variants_of(edits), scored, at)
+    for v, chosen in enumerate(edits):
+        for i, question in enumerate(asked):
+
+            def log_probability(
+                answer: list[int], question: Any = question, chosen: Any = chosen, i: int = i
+            ) -> float:
+                read = of_decoder(model, question, answer, chosen, i, at)
+                return float(sum(read[t, token] for t, token in enumerate(answer)))
+
+            gold = question.gold[0]
+            np.testing.assert_allclose(
+                found.gold_log_probability[v, i], log_probability(gold), atol=2e-4
+            )
+            end = 1 if scored == "first" else None
+            expected = [log_probability(answer[:end]) for answer in question.candidates]
+            scores = found.candidate_log_probability[v, i]
+            np.testing.assert_allclose(scores[: len(expected)], expected, atol=2e-4)
+            written = [
+                of_decoder(model, question, gold, chosen, i, at).argmax(1).tolist() == gold
+                for gold in question.gold
+            ]
+            assert found.written[v, i] == any(written)
+    assert np.ptp(found.gold_log_probability, axis=0).min() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["t5", "mt5", "m2m_100", "bart"])
+def test_what_a_decoder_would_write_is_what_it_generates(name: str):
+    model, asked = tiny_model(name), questions(8, (3, 9, 4, 6))
+    generated = []
+    model.generation_config.update(eos_token_id=None, forced_bos_token_id=None, pad_token_id=0)
+    for question in asked:
+        ids = model.generate(
+            torch.tensor([question.prompt]), max_new_tokens=3, do_sample=False, use_cache=False
+        )
+        generated.append(ids[0, 1:].tolist())
+    longer = [Question(q.prompt, [g], [g, [5]]) for q, g in zip(asked, generated, strict=True)]
+    assert judge(model, longer, [None], "first").written.all()
+    others = [[*g[:2], (g[2] + 1) % VOCABULARY] for g in generated]
+    wrong = [Question(q.prompt, [o], [o, [5]]) for q, o in zip(asked, others, strict=True)]
+    assert not judge(model, wrong, [None], "first").written.any()
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 12, 10_000])
+@pytest.mark.parametrize("name", ["t5", "mt5", "m2m_100", "marian"])
+def test_decoders_answers_are_independent_of_the_batch(
+    name: str, batch_tokens: int, monkeypatch: pytest.MonkeyPatch
+):
+    model, asked = model_of(name), special_around(questions(9, (5, 3, 8, 8, 4)), 1, 1)
+    variants = variants_of(edits_of(model, len(asked)))
+    expected = judge(model, asked, variants, "whole")
+    monkeypatch.setattr(head, "_block", lambda *_: 3)
+    same_answers(judge(model, asked, variants, "whole", batch_tokens=batch_tokens), expected)
+
+
+@pytest.mark.parametrize("name", ["mt5", "bart"])
+def test_an_edit_of_nothing_changes_no_bit_of_a_decoders_answers(name: str):
+    model, asked = model_of(name), questions(5)
+    none = np.zeros_like(some_neurons(model, len(asked)))
+    found = judge(model, asked, [None, lambda items: [Edit(none[items])], None], "whole")
+    for values in (found.gold_log_probability, found.candidate_log_probability):
+        assert all(np.array_equal(values[0], one, equal_nan=True) for one in values)
+
+
+def test_gates_are_edited_in_both_stacks():
+    model, asked = model_of("mt5"), questions(3)
+    neurons = some_neurons(model, len(asked))
+    layers = np.arange(len(ffns(model)))[:, None]
+    stacks = [neurons & (layers < LAYERS), neurons & (layers >= LAYERS), neurons]
+    variants = [lambda items, n=n: [Edit(n[items], "set", 0.9, "gate")] for n in stacks]
+    found = judge(model, asked, [None, *variants], "whole").gold_log_probability
+    assert (np.abs(np.diff(found, axis=0)) > 1e-4).all()
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 7, 24, 10_000])
@@ -361,7 +505,6 @@ def test_what_is_not_finite():
 @pytest.mark.parametrize(
     ("name", "question", "message"),
     [
-        ("t5", Question([5], [[6]], [[6]]), "'t5' is an encoder-decoder"),
         ("llama", Question([], [[6]], [[6]]), "question 1 has no token in its prompt"),
         ("llama", Question([5], [[]], [[]]), "question 1 has no token"),
         ("llama", Question([5], [[6]], [[6], []]), "question 1 has no token"),
@@ -452,7 +595,7 @@ def item(prompt: str, *candidates: str) -> Item:
 
 def test_answers_are_what_they_add_to_the_prompt(tokenizer: Tokenizer):
     found = encode(tokenizer, [9], [item("Capital of France:", " Paris", " Rome", "")], None)
-    assert found == [Question([9, 1, 2, 3, 4], [[5]], [[5], [6], []])]
+    assert found == [Question([9, 1, 2, 3, 4], [[5]], [[5], [6], []], before=1)]
     assert not found[0].complete
     assert encode(tokenizer, [], [item("Capital:", " Paris")], None)[0].complete
 
@@ -460,6 +603,17 @@ def test_answers_are_what_they_add_to_the_prompt(tokenizer: Tokenizer):
 def test_where_the_prompts_last_token_changes_the_answer_stands_alone(tokenizer: Tokenizer):
     found = encode(tokenizer, [], [item("so", "n")], None)
     assert found == [Question([8], [[9]], [[9]])]
+
+
+def test_a_decoders_answer_is_a_text_of_its_own(tokenizer: Tokenizer):
+    asked = [item("Capital of France:", " Paris", " Rome Paris")]
+    [found] = encode(tokenizer, [9], asked, None, after=[7, 8])
+    alone = [tokenizer.encode(text).ids for text in ("Paris", "Rome Paris")]
+    assert alone[0] != [5], "the blank makes another token"
+    assert found == Question([9, 1, 2, 3, 4, 7, 8], alone[:1], alone, before=1, after=2)
+    assert encode(tokenizer, [9], asked, 7, after=[7, 8])
+    with pytest.raises(NeuroglotError, match="has 7 tokens .* holds 6"):
+        encode(tokenizer, [9], asked, 6, after=[7, 8])
 
 
 def test_padding_and_truncation_of_the_tokenizers_file_are_left_out(tokenizer: Tokenizer):

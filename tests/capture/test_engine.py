@@ -22,6 +22,7 @@ from neuroglot.measures.folds import FOLDS
 from neuroglot.models.ffn import ffns, record
 from neuroglot.tokens import Tokens
 from support import tiny_models
+from support.calls import Killed, count_calls
 
 LENGTHS = (5, 9, 3, 12, 7, 4)
 SITES = ("act", "out")
@@ -178,25 +179,13 @@ def test_only_the_first_segments_rows_are_stored_raw(tmp_path: Path) -> None:
     )
 
 
-class Killed(BaseException):
-    """Stands for a kill in the middle of a run."""
-
-
 def test_an_interrupted_recording_goes_on_with_the_shard_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, tokens = tiny_models.tiny_model("llama"), text()
     monkeypatch.setattr("neuroglot.capture.engine.shard_rows", lambda *_: 4)
     expected_sums, expected = run(model, tokens, tmp_path / "a.zarr")
-    forward, passes = Engine._forward, []
-
-    def counted(self, batch, *rest):
-        passes.append(batch)
-        if len(passes) == 3:
-            raise Killed
-        return forward(self, batch, *rest)
-
-    monkeypatch.setattr(Engine, "_forward", counted)
+    passes = count_calls(monkeypatch, Engine, "_forward", kill_at=3)
     with pytest.raises(Killed):
         run(model, tokens, tmp_path / "b.zarr")
     [saved] = (tmp_path / "b.zarr" / "progress").rglob("0*.npz")
@@ -216,16 +205,8 @@ def test_an_interrupted_recording_may_go_on_with_other_shards(
 ) -> None:
     model, tokens = tiny_models.tiny_model("llama"), text()
     expected_sums, expected = run(model, tokens, tmp_path / "a.zarr")
-    forward, passes = Engine._forward, []
-
-    def killed(self, batch, *rest):
-        passes.append(batch)
-        if len(passes) == 3:
-            raise Killed
-        return forward(self, batch, *rest)
-
     monkeypatch.setattr("neuroglot.capture.engine.shard_rows", lambda *_: 4)
-    monkeypatch.setattr(Engine, "_forward", killed)
+    count_calls(monkeypatch, Engine, "_forward", kill_at=3)
     with pytest.raises(Killed):
         run(model, tokens, tmp_path / "b.zarr")
     monkeypatch.setattr("neuroglot.capture.engine.shard_rows", lambda *_: 8)
@@ -315,16 +296,20 @@ def test_statistics_of_prefixes_are_the_same_when_every_token_is_recorded(
     firing = tuple(firing_collectors(gated=True))
     prefixes = {
         "roles": Recording((), "prefixes", COLLECTORS),
-        "sample": Recording(SITES, "prefixes", firing, "float32"),
+        "sample": Recording(SITES, "prefixes", (), "float32"),
+        "of sample": Recording((), "prefixes", firing),
     }
-    every = {"rows": Recording(SITES, "every token", firing, "float32")}
+    every = {
+        "rows": Recording(SITES, "every token", (), "float32"),
+        "of rows": Recording((), "every token", firing),
+    }
     alone = engine.run_together(tokens, prefixes, tmp_path / "alone")
     beside = engine.run_together(tokens, prefixes | every, tmp_path / "beside")
     rows = {name: store.read_rows(tmp_path / "beside" / name, "act") for name in ("sample", "rows")}
     assert rows["rows"].shape[1] == len(tokens.token_id)
     np.testing.assert_array_equal(rows["rows"][:, tokens.ends_prefix], rows["sample"])
     for name, own in rows.items():
-        np.testing.assert_array_equal(beside[name]["act_positive"], (own > 0).sum(1))
+        np.testing.assert_array_equal(beside[f"of {name}"]["act_positive"], (own > 0).sum(1))
     for name in prefixes:
         assert beside[name].keys() == alone[name].keys()
         for statistic, own in alone[name].items():
@@ -340,9 +325,8 @@ def test_a_statistic_of_prefixes_needs_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tokens_per_batch", [7, 64])
-@pytest.mark.parametrize("raw", [False, True])
 def test_a_statistic_over_all_layers_sees_every_layer_of_a_row(
-    tokens_per_batch: int, raw: bool, tmp_path: Path
+    tokens_per_batch: int, tmp_path: Path
 ) -> None:
     """Counted: how often a layer has a row's largest activation, by fold and in all."""
 
@@ -355,8 +339,7 @@ def test_a_statistic_over_all_layers_sees_every_layer_of_a_row(
     collector = CrossLayerCollector("act", lambda _, act: act.amax(1, keepdim=True), strongest)
     store.begin(tmp_path / "s", "activations", {"test": 1}, resume=True)
     engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch, risk_megabytes=2))
-    sites = ("act",) if raw else ()
-    recording = Recording(sites, "prefixes", (), "float32", cross_layer=(collector,))
+    recording = Recording((), "prefixes", cross_layer=(collector,))
     counted = engine.run(tokens, recording, tmp_path / "s")
     act = literal(model, tokens, "act")  # [layer, row, neuron]
     expected = np.zeros((len(act), FOLDS), int)

@@ -40,6 +40,7 @@ from neuroglot.models.source import ModelSettings
 from neuroglot.tasks.base import Item, TaskReading, write_items
 from neuroglot.tokens import Tokenising, Tokens, read_tokens
 from support import tiny_models
+from support.calls import Killed, count_calls
 from support.tiny_checkpoints import TEXTS, write_checkpoint
 
 ROLES = RolesGroup(rule="nonzero", threshold=0.0)
@@ -59,7 +60,8 @@ class Place:
         segments = [Segment(f"s{i}", text) for i, text in enumerate(TEXTS)]
         segments.insert(2, Segment("short", "a"))  # a single token, which ends no prefix
         self.text = folder / "corpora" / "plain" / "en.parquet"
-        write_parquet(Reading(tuple(segments)), self.text)
+        places = tuple(range(len(segments)))  # of a parallel text that has one segment more
+        write_parquet(Reading(tuple(segments), (), places, len(segments) + 1), self.text)
         self.tokens = folder / "tokens" / "one" / "plain" / "en.zarr"
         chosen = Tokenising(prefix="word", long_segments="truncate")
         write_tokens(self.model, self.text, self.tokens, chosen)
@@ -100,18 +102,6 @@ def content(folder: Path) -> dict[str, bytes]:
     return {name: both[0] for name, both in files(folder).items()}
 
 
-def count_passes(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The groups that each batch from now on is run for."""
-    forward, passes = Engine._forward, []
-
-    def counted(self, batch, recordings):
-        passes.append(sorted(recordings))
-        return forward(self, batch, recordings)
-
-    monkeypatch.setattr(Engine, "_forward", counted)
-    return passes
-
-
 # --- kept, added, removed, replaced ---------------------------------------------------------
 
 
@@ -134,10 +124,10 @@ def test_what_is_added_is_recorded_alone_and_the_rest_stays(
 ) -> None:
     path = place.record("added", ROLES, SAMPLE)
     before = {name: files(path / name) for name in ("roles", "sample")}
-    passes = count_passes(monkeypatch)
+    passes = count_calls(monkeypatch, Engine, "_forward")
     place.record("added", ROLES, SAMPLE, FIRING)
     assert passes
-    assert {name for own in passes for name in own} == {"firing"}
+    assert {name for *_, recordings in passes for name in recordings} == {"firing"}
     assert {name: files(path / name) for name in before} == before
     assert set(store.held(path)) == {"roles", "sample", "firing"}
     whole = files(path)
@@ -212,13 +202,13 @@ def test_several_texts_are_recorded_with_the_model_loaded_once(
     wanted = [
         Wanted(place.tokens, "tokens", tmp_path / "plain" / "en.zarr", {ROLES: "1"}),
         Wanted(place.task, "items", tmp_path / "facts" / "en.zarr", {PromptsGroup(): "1"}),
-        Wanted(place.text, "text", tmp_path / "states" / "en.zarr", {StatesGroup(): "1"}),
+        Wanted(place.tokens, "tokens", tmp_path / "states" / "en.zarr", {StatesGroup(): "1"}),
     ]
     record(place.model, wanted, SETTINGS.model_copy(update={"store_dtype": "float16"}), EXECUTION)
     assert len(loaded) == 1
     prompts = store.held(tmp_path / "facts" / "en.zarr")["prompts"]
     assert prompts.origin["group"] == {"site": "gate"}
-    assert prompts.counts == dict.fromkeys(("rows", "segments", "folds"), len(TEXTS)) | {"drawn": 0}
+    assert prompts.counts == dict.fromkeys(("rows", "segments"), len(TEXTS)) | {"drawn": 0}
     states = store.held(tmp_path / "states" / "en.zarr")["states"]
     assert states.origin["settings"]["store_dtype"] == "float32"
     assert prompts.origin["settings"]["store_dtype"] == "float16"
@@ -229,61 +219,42 @@ def test_several_texts_are_recorded_with_the_model_loaded_once(
 # --- killed ---------------------------------------------------------------------------------
 
 
-class Killed(BaseException):
-    """Stands for a kill in the middle of a run."""
-
-
-def kill_at(monkeypatch: pytest.MonkeyPatch, where: str, number: int) -> None:
-    """Kill the run at the given call of a function."""
-    module, _, name = where.rpartition(".")
-    owner = {"Engine": Engine, "store": store}[module]
-    whole, calls = getattr(owner, name), []
-
-    def killed(*arguments, **named):
-        calls.append(1)
-        if len(calls) == number:
-            raise Killed
-        return whole(*arguments, **named)
-
-    monkeypatch.setattr(owner, name, killed)
-
-
 @pytest.mark.parametrize(
-    ("where", "number"),
+    ("owner", "function", "number"),
     [
-        ("Engine._forward", 5),
-        ("store.complete", 1),
-        ("store.complete", 3),
-        ("store.consolidate", 2),
+        (Engine, "_forward", 5),
+        (store, "complete", 1),
+        (store, "complete", 3),
+        (store, "consolidate", 2),
     ],
 )
 def test_a_killed_recording_goes_on_to_the_same_bytes(
-    place: Place, where: str, number: int, monkeypatch: pytest.MonkeyPatch
+    place: Place, owner, function: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = f"killed-{where}-{number}".lower().replace(".", "-").replace("_", "-")
+    name = f"killed-{function.strip('_')}-{number}"
     quiet = place.record("quiet", *ALL)
     with monkeypatch.context() as patch:
-        kill_at(patch, where, number)
+        count_calls(patch, owner, function, kill_at=number)
         with pytest.raises(Killed):
             place.record(name, *ALL)
-    passes = count_passes(monkeypatch)
+    passes = count_calls(monkeypatch, Engine, "_forward")
     path = place.record(name, *ALL)
     assert content(path) == content(quiet)
     every = len(passes)
     passes.clear()
     place.record(f"{name}-whole", *ALL)
     assert every < len(passes), "nothing was gone on with"
-    assert where == "Engine._forward" or not every, "what was done was computed again"
+    assert owner is Engine or not every, "what was done was computed again"
 
 
 def test_a_killed_recording_goes_on_with_less_than_it_was_to_record(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        kill_at(patch, "Engine._forward", 5)
+        count_calls(patch, Engine, "_forward", kill_at=5)
         with pytest.raises(Killed):
             place.record("less", *ALL)
-    passes = count_passes(monkeypatch)
+    passes = count_calls(monkeypatch, Engine, "_forward")
     path = place.record("less", ROLES, SAMPLE)
     assert sorted(child.name for child in path.iterdir()) == ["roles", "sample", "zarr.json"]
     gone_on = len(passes)
@@ -297,7 +268,7 @@ def test_progress_of_other_groups_does_not_count(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        kill_at(patch, "Engine._forward", 5)
+        count_calls(patch, Engine, "_forward", kill_at=5)
         with pytest.raises(Killed):
             place.record("other", ROLES)
     path = place.record("other", ROLES, FIRING)
@@ -312,7 +283,7 @@ def test_progress_of_what_is_not_there_any_more_does_not_count(
     """Made from something else since, or removed by hand."""
     name = f"gone-{changed}"
     with monkeypatch.context() as patch:
-        kill_at(patch, "Engine._forward", 6)
+        count_calls(patch, Engine, "_forward", kill_at=6)
         with pytest.raises(Killed):
             place.record(name, ROWS, ROLES)
     path = place.folder / "results/activations/one" / name / "en.zarr"
@@ -320,7 +291,7 @@ def test_progress_of_what_is_not_there_any_more_does_not_count(
     keys = {"rows": "2", "roles": "2"} if changed == "key" else {}
     if changed == "folder":
         shutil.rmtree(path / "rows")
-    passes = count_passes(monkeypatch)
+    passes = count_calls(monkeypatch, Engine, "_forward")
     place.record(name, ROWS, ROLES, keys=keys)
     again = len(passes)
     alone = place.record(f"{name}-alone", ROWS, ROLES, keys=keys)
@@ -333,7 +304,7 @@ def test_while_a_group_is_replaced_the_store_shows_the_others(
 ) -> None:
     path = place.record("shown", ROLES, FIRING)
     with monkeypatch.context() as patch:
-        kill_at(patch, "Engine._forward", 2)
+        count_calls(patch, Engine, "_forward", kill_at=2)
         with pytest.raises(Killed):
             place.record("shown", ROLES, FIRING, keys={"firing": "2"})
     assert set(store.held(path)) == {"roles"}
@@ -424,16 +395,8 @@ def test_layers_may_differ_in_width(
         "firing": Recording((), "every token", tuple(firing_collectors(gated=True))),
         "rows": Recording(("act", "out"), "every token", (), dtype),
     }
-    forward, passes = Engine._forward, []
-
-    def killed(self, *arguments):
-        passes.append(1)
-        if len(passes) == 3:
-            raise Killed
-        return forward(self, *arguments)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Engine, "_forward", killed)
+        count_calls(patch, Engine, "_forward", kill_at=3)
         with pytest.raises(Killed):
             engine.run_together(tokens, recordings, tmp_path)
     sums = engine.run_together(tokens, recordings, tmp_path)
@@ -466,11 +429,15 @@ def test_layers_may_differ_in_width(
 def opened(place: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A store of each kind."""
     folder = tmp_path_factory.mktemp("stores")
-    stores = {kind: folder / kind / "en.zarr" for kind in ("tokens", "items", "text")}
-    sources = {"tokens": place.tokens, "items": place.task, "text": place.text}
-    groups = {"tokens": ALL, "items": (PromptsGroup(),), "text": (StatesGroup(),)}
+    stores = {kind: folder / kind / "en.zarr" for kind in ("corpus", "task", "states")}
+    sources = {
+        "corpus": (place.tokens, "tokens"),
+        "task": (place.task, "items"),
+        "states": (place.tokens, "tokens"),
+    }
+    groups = {"corpus": ALL, "task": (PromptsGroup(),), "states": (StatesGroup(),)}
     wanted = [
-        Wanted(sources[kind], kind, path, dict.fromkeys(groups[kind], "1"))
+        Wanted(*sources[kind], path, dict.fromkeys(groups[kind], "1"))
         for kind, path in stores.items()
     ]
     record(place.model, wanted, SETTINGS, EXECUTION)
@@ -501,7 +468,7 @@ SAMPLED_OVER = {
 }
 
 
-@pytest.mark.parametrize("kind", ["tokens", "items", "text"])
+@pytest.mark.parametrize("kind", ["corpus", "task", "states"])
 def test_a_recording_opens_with_one_call(opened: dict[str, Path], kind: str, place: Place) -> None:
     tree = xr.open_datatree(opened[kind], engine="zarr")
     assert set(tree.children) == set(store.held(opened[kind]))
@@ -519,10 +486,13 @@ def test_a_recording_opens_with_one_call(opened: dict[str, Path], kind: str, pla
         assert data["stack_layer"].values.tolist() == data["layer"].values.tolist() == [0, 1]
         assert "from 0" in data["layer"].attrs["long_name"]
         if name not in RAW:
-            assert data["fold_rows"].sum() == store.held(opened[kind])[name].counts["rows"]
-            assert data["act_positive_by_fold" if name == "firing" else "act_sum_by_fold"].dims == (
-                *("layer", "fold", "neuron"),
-            )
+            assert data["segment_rows"].sum() == store.held(opened[kind])[name].counts["rows"]
+            assert data["segment"].values.tolist() == tokens.segment_ids
+            assert data["segment_place"].values.tolist() == tokens.places.tolist()
+            statistic = "act_positive" if name == "firing" else "act_sum"
+            by_segment = data[f"{statistic}_by_segment"]
+            assert by_segment.dims == ("layer", "segment", "neuron")
+            np.testing.assert_allclose(by_segment.sum("segment"), data[statistic], atol=1e-5)
             continue
         for site, width in RAW[name].items():
             plane = "depth" if site in ("state", "mean") else "layer"

@@ -15,14 +15,16 @@ from neuroglot.capture.engine import Engine
 from neuroglot.capture.record import Wanted, record
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, StatesGroup
 from neuroglot.capture.states import represent, represent_variants
+from neuroglot.capture.tokenise import write_tokens
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns, final_norms
 from neuroglot.models.intervene import Edit
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
-from neuroglot.tokens import Tokens
+from neuroglot.tokens import Tokenising, Tokens
 from support import tiny_models
+from support.calls import Killed, count_calls
 from support.tiny_checkpoints import write_checkpoint
 
 LENGTHS = (5, 1, 9, 3)
@@ -278,9 +280,15 @@ def write_text(folder: Path, segments: dict[str, dict[str, str]]) -> list[Path]:
     return paths
 
 
+def tokens_of(model: Path, corpus: Path) -> Path:
+    return model.parent / "tokens" / corpus.parent.name / f"{corpus.stem}.zarr"
+
+
 def record_states(model: Path, corpus: Path, long_segments: str = "truncate", **settings) -> Path:
     output = model.parent / "states" / corpus.parent.name / f"{corpus.stem}.zarr"
-    wanted = Wanted(corpus, "text", output, {StatesGroup(): "key"}, long_segments)
+    tokens = tokens_of(model, corpus)
+    write_tokens(model, corpus, tokens, Tokenising(prefix="subword", long_segments=long_segments))
+    wanted = Wanted(tokens, "tokens", output, {StatesGroup(): "key"})
     record(model, [wanted], CaptureSettings(device="cpu", **settings), ExecutionSettings())
     return output / "states"
 
@@ -341,7 +349,7 @@ def test_the_tokens_of_the_recorded_segments_give_the_recorded_states(place: Pat
     texts = {path.stem: path for path in (place / "results").rglob("*.parquet")}
     model = load(place / "model", "cpu", "auto")
     for language, own in open_states(recordings(place), ["en", "de"], "en").items():
-        tokens = own.tokens(place / "model", texts[language])
+        tokens = own.tokens(tokens_of(place / "model", texts[language]))
         assert tokens.segment_ids == own.segments
         for pool in ("last", "mean"):
             np.testing.assert_allclose(represent(model, tokens, pool), own.states(pool), **CLOSE)
@@ -355,10 +363,8 @@ def test_what_cannot_be_compared_is_said(place: Path, tmp_path: Path) -> None:
         open_states(paths, ["en", "de"], "fr")
     own = open_states(paths, ["en", "de"], "en")["en"]
     (german,) = (place / "results").rglob("de.parquet")
-    (other,) = write_text(tmp_path, {"en": {"a": "Other.", "b": "Text."}})
-    for text in (german, other):
-        with pytest.raises(NeuroglotError, match="another text"):
-            own.tokens(place / "model", text)
+    with pytest.raises(NeuroglotError, match=r"recorded of other tokens than .*de\.zarr"):
+        own.tokens(tokens_of(place / "model", german))
 
 
 def test_languages_need_two_segments_in_common(place: Path, tmp_path: Path) -> None:
@@ -393,10 +399,6 @@ def test_long_segments_are_cut_with_a_warning_or_refused(
     assert data["position"].values[0] in (126, 127)  # the last that the window holds
 
 
-class Killed(BaseException):
-    """Stands for a kill in the middle of a run."""
-
-
 def test_a_killed_recording_goes_on(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,15 +406,7 @@ def test_a_killed_recording_goes_on(
     (tmp_path / "model").symlink_to(place / "model")
     path = write_text(tmp_path, {"de": SEGMENTS["de"]})[0]
     monkeypatch.setattr("neuroglot.capture.engine.shard_rows", lambda *_: 1)
-    forward, passes = Engine._forward, []
-
-    def counted(self, batch, *rest):
-        passes.append(batch)
-        if len(passes) == 3:
-            raise Killed
-        return forward(self, batch, *rest)
-
-    monkeypatch.setattr(Engine, "_forward", counted)
+    passes = count_calls(monkeypatch, Engine, "_forward", kill_at=3)
     with pytest.raises(Killed):
         record_states(tmp_path / "model", path)
     output = record_states(tmp_path / "model", path)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from neuroglot.measures.matching import (
     CALIPER,
+    activity_matched,
     as_many,
     contribution_matched,
     drawn_like,
@@ -110,3 +111,39 @@ class TestContributionMatched:
         for mask, of_scaled, of_turned in zip(pairs, scaled, turned, strict=True):
             assert (mask == of_scaled).all()
             assert (mask[:, order] == of_turned).all()
+
+
+class TestActivityMatched:
+    def greedy(self, chosen, frequency, caliper):
+        """Pairs of distances, the closest first, by looking at every pair; no ties."""
+        width, pairs = caliper * frequency.std(), []
+        for i in np.flatnonzero(chosen):
+            for j in np.flatnonzero(~chosen):
+                pairs.append((abs(frequency[i] - frequency[j]), i, j))
+        ours, others = set(), set()
+        for distance, i, j in sorted(pairs):
+            if distance <= width and i not in ours and j not in others:
+                ours.add(i)
+                others.add(j)
+        return ours, others
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_pairs_are_the_closest_ones(self, seed):
+        chosen, frequency = RNG(seed).random((1, 60)) < 0.3, RNG(seed + 9).beta(0.5, 1, (1, 60))
+        pairs = activity_matched(chosen, frequency)
+        found = tuple(set(np.flatnonzero(mask[0])) for mask in pairs)
+        assert found == self.greedy(chosen[0], frequency[0], CALIPER)
+
+    def test_silent_neurons_are_partners_of_silent_ones_only(self):
+        frequency = np.repeat([0.0, 0.9], 50)[None]
+        chosen = (np.arange(100) % 10 == 0)[None]
+        pairs = activity_matched(chosen, frequency)
+        assert pairs.chosen.sum() == 10
+        assert pairs.control[0, :50].sum() == pairs.control[0, 50:].sum() == 5
+
+    def test_neurons_beyond_a_layers_width_are_none(self):
+        chosen, frequency = np.zeros((2, 8), bool), np.zeros((2, 8))
+        chosen[:, :3] = True
+        pairs = activity_matched(chosen, frequency, widths=[8, 4])
+        assert pairs.control.sum(1).tolist() == [3, 1]
+        assert not pairs.control[1, 4:].any()

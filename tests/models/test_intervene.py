@@ -15,6 +15,7 @@ from support.tiny_models import LAYERS, NAMES, NEURONS, tiny_inputs, tiny_model
 
 torch.set_num_threads(1)
 
+GATED = [name for name in NAMES if ffns(tiny_model(name))[0].gated]
 CAUSAL = [name for name in NAMES if not tiny_model(name).config.is_encoder_decoder]
 
 model_of = cache(tiny_model)  # tests leave the model as they found it
@@ -307,6 +308,105 @@ def test_generation_edits_the_last_prompt_token_and_every_generated_one(name: st
     assert torch.equal(found, written)
 
 
+def upward(model: Any) -> dict[tuple[str, int], Tensor]:
+    """``W_up x`` of an unedited pass."""
+    return recorded(model, "up")
+
+
+@pytest.mark.parametrize("name", GATED)
+@pytest.mark.parametrize("kind", EDITS)
+def test_edits_of_the_gate_change_act_by_what_the_model_multiplies(name: str, kind: Any):
+    """act = edited gate x up at the chosen neurons and positions, and is the same elsewhere."""
+    model = model_of(name)
+    neurons, gates, acts, up = (
+        chosen_neurons(model),
+        recorded(model, "gate"),
+        recorded(model),
+        upward(model),
+    )
+    for ffn in (ffns(model)[0], ffns(model)[-1]):
+        key = ffn.stack, ffn.layer
+        edit = Edit(only(neurons, ffn.index), kind, 0.75, "gate")
+        items, time, _ = acts[key].shape
+        mask = np.random.default_rng(1).random((items, time)) < 0.5
+        with intervened(model, [edit], torch.from_numpy(mask)):
+            found = recorded(model)[key]
+        with intervened(model, [edit], torch.from_numpy(mask)):
+            gate = recorded(model, "gate")[key].numpy()
+        there = mask[:, :, None] & neurons[:, None, ffn.index]
+        expected = np.where(there, EDITS[kind](gates[key].numpy()), gates[key].numpy())
+        np.testing.assert_array_equal(gate, expected)
+        product = torch.from_numpy(expected) * up[key]
+        np.testing.assert_array_equal(found[there], product[there])
+        np.testing.assert_array_equal(found[~there], acts[key][~there])
+        assert (np.abs(found - acts[key])[there] > 1e-4).any()
+    assert hooks_of(model) == 0
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_an_edit_of_no_gate_touches_nothing(name: str):
+    model, whole = model_of(name), logits(model_of(name))
+    with intervened(model, [Edit(np.zeros_like(chosen_neurons(model)), "set", 3.0, "gate")]):
+        assert hooks_of(model) == 0
+        assert torch.equal(logits(model), whole)
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_a_gate_of_zero_is_a_deactivated_neuron(name: str):
+    model, neurons = model_of(name), chosen_neurons(model_of(name))
+    with intervened(model, [Edit(neurons, "set", 0.0, "gate")]):
+        found = logits(model)
+    with intervened(model, [Edit(neurons)]):
+        torch.testing.assert_close(found, logits(model), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_gates_of_each_item_as_if_it_were_alone_and_whatever_the_padding(name: str):
+    model, inputs = model_of(name), tiny_inputs(model_of(name))
+    value = np.array([[0.3] * len(ffns(model)), [1.5] * len(ffns(model))], np.float32)
+    edit = Edit(chosen_neurons(model), "set", value, "gate")
+    ids, real = inputs["input_ids"], inputs["attention_mask"].clone()
+    real[0, 3:] = 0  # the first item is shorter
+    with intervened(model, [edit]):
+        together = logits(model, attention_mask=real)
+    for item, length in ((0, 3), (1, 5)):
+        alone = {key: one[[item]] for key, one in inputs.items()}
+        alone |= {"input_ids": ids[[item], :length], "attention_mask": real[[item], :length]}
+        with intervened(model, [edit.rows(np.array([item]))]):
+            found = logits(model, **alone)[0]
+        torch.testing.assert_close(together[item, : len(found)], found, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_each_layer_has_an_activation_function_of_its_own(name: str):
+    """Were a module shared, a hook on one layer's gate would run in the other layers too."""
+    modules = [ffn.activation for ffn in ffns(model_of(name))]
+    assert len(set(map(id, modules))) == len(modules)
+
+
+def test_each_layers_and_items_own_value():
+    model = model_of("llama")
+    value = np.array([[1, 2], [3, 4]], np.float32)
+    edit = Edit(np.ones((2, 2, NEURONS), bool), "set", value)
+    with intervened(model, [edit]):
+        found = recorded(model)
+    for layer in (0, 1):
+        assert (found["decoder", layer] == torch.tensor(value[:, layer])[:, None, None]).all()
+    picked = edit.rows(np.array([1, 1, 0]))
+    assert isinstance(picked.value, np.ndarray)
+    assert picked.value.tolist() == [[3, 4], [3, 4], [1, 2]]
+
+
+def test_edits_of_the_gate_come_before_those_of_act():
+    model, gate, up = model_of("llama"), 0.5, upward(model_of("llama"))["decoder", 0].numpy()
+    neurons = only(chosen_neurons(model), 0)
+    edits = [Edit(neurons, "add", 1.0), Edit(neurons, "set", gate, "gate")]
+    before = recorded(model)["decoder", 0].numpy()
+    with intervened(model, edits):
+        after = recorded(model)["decoder", 0].numpy()
+    np.testing.assert_array_equal(after, np.where(neurons[:, :1], gate * up + 1, before))
+
+
 def test_what_is_not_finite_is_set_too():
     model = model_of("llama")
     neurons = only(chosen_neurons(model), 1)
@@ -327,6 +427,12 @@ def test_half_precision_stays_half():
     ("edit", "positions", "message"),
     [
         (Edit(np.ones((2, 24), bool), "zero"), "all", "unknown operation 'zero'"),
+        (Edit(np.ones((2, 24), bool), "set", 0.0, "gates"), "all", "unknown site 'gates'"),
+        (
+            Edit(np.ones((2, 24), bool), "set", np.ones(2)),
+            "all",
+            r"found \[2\] for neurons \[2, 24",
+        ),
         (Edit(np.ones((2, 24), int)), "all", r"2 layers of 24 neurons; found int64 \[2, 24\]"),
         (Edit(np.ones((3, 24), bool)), "all", r"found bool \[3, 24\]"),
         (Edit(np.ones(24, bool)), "all", r"found bool \[24\]"),
@@ -352,6 +458,13 @@ def test_any_change_replaces_the_activations(name: str):
     stack = ffns(model)[0].stack
     torch.testing.assert_close(found[stack, 0], 2 * original[stack, 0])
     assert hooks_of(model) == 0
+
+
+def test_refuses_the_gate_of_a_plain_model():
+    model = model_of("gpt2")
+    edit = Edit(chosen_neurons(model), "set", 1.0, "gate")
+    with pytest.raises(NeuroglotError, match="'gpt2' is not gated"), intervened(model, [edit]):
+        pytest.fail("was entered")
 
 
 def test_restored_after_an_exception():

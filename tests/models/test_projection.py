@@ -18,7 +18,7 @@ from neuroglot.analyses.lexicon.measures.lexicon import (
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns, final_norms
 from neuroglot.models.projection import extreme_products, final_norm_gain, top_tokens
-from support.tiny_models import NAMES, NEURONS, VOCABULARY, tiny_model
+from support.tiny_models import HIDDEN, NAMES, NEURONS, VOCABULARY, tiny_model
 
 torch.set_num_threads(1)
 
@@ -28,12 +28,16 @@ GAIN_IS_ONE_PLUS_WEIGHT = {"gemma", "gemma2", "gemma3", "gemma3_text"}
 GAIN_IS_ONE = {"olmo"}
 
 
-def written_gain(name: str, model: Any) -> np.ndarray:
-    norm = final_norms(model)["decoder"]
+def written_gain(name: str, norm: Any) -> np.ndarray:
     if name in GAIN_IS_ONE:
-        return np.ones(ffns(model)[-1].hidden)
+        return np.ones(HIDDEN)
     weight = norm.weight.detach().double().numpy()
     return 1 + weight if name in GAIN_IS_ONE_PLUS_WEIGHT else weight
+
+
+def gain_behind_ffn(name: str, model: Any) -> np.ndarray | float:
+    norm = ffns(model)[-1].norm_after
+    return 1.0 if norm is None else written_gain(name, norm)
 
 
 def dense(model: Any, gain: np.ndarray | float = 1.0) -> np.ndarray:
@@ -75,15 +79,16 @@ def test_top_tokens_of_every_architecture(name):
     last = [ffn for ffn in ffns(model) if ffn.stack == "decoder"][-1]
     assert found.attrs["layer"] == last.layer
     assert last.index == len(ffns(model)) - 1
-    check(found, dense(model), 5)
+    check(found, dense(model, gain_behind_ffn(name, model)), 5)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in WITHOUT_FINAL_NORM])
 def test_folding_multiplies_the_gain_of_every_architecture(name):
     model = tiny_model(name)
-    gain = written_gain(name, model)
+    gain = written_gain(name, final_norms(model)["decoder"])
     np.testing.assert_allclose(final_norm_gain(model).numpy(), gain, rtol=1e-6)
-    check(top_tokens(model, 5, fold_final_norm=True), dense(model, gain), 5)
+    both = gain * gain_behind_ffn(name, model)
+    check(top_tokens(model, 5, fold_final_norm=True), dense(model, both), 5)
 
 
 @pytest.mark.parametrize("name", sorted(WITHOUT_FINAL_NORM))
@@ -100,14 +105,13 @@ def test_gain_survives_half_precision_and_a_large_bias(name, dtype):
     if name == "gpt2":
         norm.bias.data.fill_(300.0)
     model = model.to(dtype)
-    np.testing.assert_allclose(final_norm_gain(model).numpy(), written_gain(name, model), rtol=1e-6)
+    np.testing.assert_allclose(final_norm_gain(model).numpy(), written_gain(name, norm), rtol=1e-6)
 
 
 def test_gain_of_an_odd_width():
     model = tiny_model("gpt2", n_embd=9, n_head=3)
-    np.testing.assert_allclose(
-        final_norm_gain(model).numpy(), written_gain("gpt2", model), rtol=1e-6
-    )
+    gain = written_gain("gpt2", final_norms(model)["decoder"])
+    np.testing.assert_allclose(final_norm_gain(model).numpy(), gain, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3_text", "t5", "m2m_100"])
@@ -118,7 +122,7 @@ def test_tied_and_untied(name, tied):
         model.set_output_embeddings(nn.Linear(16, VOCABULARY, bias=False))
     same = model.get_output_embeddings().weight is model.get_input_embeddings().weight
     assert same == tied
-    check(top_tokens(model, 7), dense(model), 7)
+    check(top_tokens(model, 7), dense(model, gain_behind_ffn(name, model)), 7)
 
 
 def test_project_out_of_a_narrow_unembedding():

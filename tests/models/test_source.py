@@ -136,7 +136,8 @@ def test_folder_becomes_a_model_with_a_card(llama, tmp_path):
     assert digest(llama) == before
     assert [p.name for p in model.parent.iterdir()] == ["m"]
     assert card.model_dump(exclude={"sha256", "files", "check", "source", "parameters"}) == {
-        "format": 2,
+        "format": 3,
+        "reinitialised": None,
         "model_type": "llama",
         "architecture": architecture_digest("llama"),
         "architectures": ("LlamaForCausalLM",),

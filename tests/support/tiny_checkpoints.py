@@ -41,6 +41,15 @@ _SIZES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 128},
     "m2m_100": _TRANSLATES | {"decoder_start_token_id": 2},
     "mbart": _TRANSLATES,
+    "mt5": {
+        "d_model": 16,
+        "d_kv": 8,
+        "d_ff": 24,
+        "num_layers": 2,
+        "num_decoder_layers": 3,
+        "num_heads": 2,
+        "decoder_start_token_id": 0,
+    },
 }
 
 
@@ -82,7 +91,7 @@ def write_checkpoint(
 
     Args:
         folder: where to; made if it does not exist.
-        model_type: ``llama``, ``gemma3_text``, ``gpt2``, ``m2m_100`` or ``mbart``.
+        model_type: ``llama``, ``gemma3_text``, ``gpt2``, ``m2m_100``, ``mbart`` or ``mt5``.
         texts: what the tokenizer is trained on.
         seed: of the weights; the same seed writes the same bytes.
         max_shard_size: above it, weights are cut into shards with an index.
@@ -99,8 +108,8 @@ def write_checkpoint(
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    translates = model_type in ("m2m_100", "mbart")
-    tokenizer = train_tokenizer(texts, "$A </s>" if translates else "<s> $A")
+    has_encoder = model_type in ("m2m_100", "mbart", "mt5")
+    tokenizer = train_tokenizer(texts, "$A </s>" if has_encoder else "<s> $A")
     config = AutoConfig.for_model(
         model_type,
         **{**_SIZES[model_type], **sizes},
@@ -111,7 +120,7 @@ def write_checkpoint(
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        loader = AutoModelForSeq2SeqLM if translates else AutoModelForCausalLM
+        loader = AutoModelForSeq2SeqLM if has_encoder else AutoModelForCausalLM
         model = loader.from_config(config)
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.3)

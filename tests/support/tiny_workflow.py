@@ -181,7 +181,7 @@ def add_analyses(place: Workplace) -> None:
             **corpora,
             "held-out": {"source": "text", "path": "texts/held-out/{language}.tsv"},
         },
-        perplexity={"corpus": "held-out", "window": 8, "windows": 2},
+        perplexity={"corpus": "held-out", "segments": 2, "tokens_per_segment": 8},
         lexicon={"corpus": "plain", "top_tokens": 5, "minimum_coverage": 0.0},
         experts={
             "corpus": "plain",

@@ -27,11 +27,11 @@ from neuroglot.capture import record as capture
 from neuroglot.config import Config, load_file
 from neuroglot.files import to_write
 from neuroglot.keys import Keys
-from neuroglot.recordings import Recordings, Target
+from neuroglot.recordings import Recordings
 from support.tiny_workflow import Workplace
 from tools import kills
 
-KINDS = ("tokens", "items", "text")
+KINDS = ("tokens", "items")
 
 
 def call(*arguments: object) -> tuple[int, str]:
@@ -106,7 +106,7 @@ def moved(path: Path, folder: Path) -> Path:
 
 
 def _kind(config: Config, target: str) -> str:
-    return Recordings(config, Keys(config)).reads(Target(*target.split("/")))
+    return Recordings(config, Keys(config)).reads(target.split("/")[0])
 
 
 def _places(command: str, ids: list[str], config: Config) -> tuple[list[Path], list[Path]]:
@@ -127,7 +127,6 @@ def _places(command: str, ids: list[str], config: Config) -> tuple[list[Path], l
             source = {
                 "tokens": lambda text: layout.tokens(one, text, language),
                 "items": lambda text: layout.items(text, language),
-                "text": lambda text: layout.corpus(text, language),
             }
             reads, writes = [layout.model(one)], []
             for target in targets:
@@ -325,7 +324,7 @@ def kind(path: Path) -> str:
     array = next(one for one in path.parents if (one / "zarr.json").is_file())
     if array.name in store.SITES:
         return "shard of rows"
-    return "folds" if array.name.endswith("_by_fold") else "chunk"
+    return "sums" if array.name.endswith(("_by_fold", "_by_segment")) else "chunk"
 
 
 def read_by(step: Step) -> list[Path]:
@@ -399,7 +398,7 @@ def test_damaged_files_are_refused_by_name_or_make_no_difference(
     assert {kind(path) for _, path, _, _ in faults} >= {
         *("complete.json", "origin.json", "zarr.json", "card.json", "tokenizer.json"),
         *(".parquet", ".npz", ".safetensors", "settings of a model"),
-        *("shard of rows", "folds", "chunk"),
+        *("shard of rows", "sums", "chunk"),
     }
     wrong = try_all(faults, tmp_path / "out")
     assert not wrong, "\n".join(wrong)

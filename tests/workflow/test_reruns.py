@@ -16,7 +16,7 @@ import pytest
 from support import tiny_checkpoints
 from support.tiny_workflow import SENTENCES, Workplace, make_workplace, message_of
 
-RECORDS = 2 * len(("plain", "other", "plain's states", "prompts"))  # in two languages
+RECORDS = 2 * len(("plain", "other", "prompts"))  # in two languages
 PROMPTS = "facts/prompts, edits/prompts, facts-1-shot/prompts"
 ENDS = {"every configured analysis is done", "report: figures and tables with captions"}
 

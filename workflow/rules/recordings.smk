@@ -6,25 +6,31 @@ adding an analysis does not rerun the steps that read them.
 
 FILES = {
     "tokens": lambda m, source: layout.tokens(m, source, "{l}"),
-    "text": lambda m, source: layout.corpus(source, "{l}"),
     "items": lambda m, source: layout.items(source, "{l}"),
 }
 
 
+def read_by(job):
+    """The corpus or the tasks that a job reads."""
+    return list(dict.fromkeys(target.source for target in job.targets))
+
+
 def sources_of(job):
     """The files that a job reads to record its targets."""
-    read = [
-        FILES[needed.reads(target)](job.model, target.source) for target in job.targets
+    return [
+        done(FILES[needed.reads(source)](job.model, source)) for source in read_by(job)
     ]
-    return list(dict.fromkeys(map(done, read)))
 
 
 def name_of(job):
     """Name of a job's log folder: the corpus that it reads, or ``tasks``."""
-    sources = {target.source for target in job.targets}
-    states = any(target.group == "states" for target in job.targets)
-    name = sources.pop() if sources.isdisjoint(settings.tasks) else "tasks"
-    return f"{name}-states" if states else name
+    source, *_ = read_by(job)
+    return "tasks" if source in settings.tasks else source
+
+
+def passes_of(job):
+    """How often a job reads its texts: states of last tokens take a pass of their own."""
+    return len({target.group == "states" for target in job.targets})
 
 
 for number, job in enumerate(due, 1):
@@ -51,7 +57,7 @@ for number, job in enumerate(due, 1):
         threads: 1
         resources:
             mem_mb=needs.model_memory,
-            runtime=needs.model_time(),
+            runtime=needs.model_time(passes=passes_of(job)),
             gpu=needs.gpus,
             gres=needs.gres,
         params:

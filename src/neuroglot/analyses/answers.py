@@ -1,7 +1,7 @@
 """Asks a task's questions while neurons are edited."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Asked:
 
     def identity(self) -> list[Any]:
         """Everything the answers depend on, except the model and its edits."""
-        return [[[q.prompt, q.gold, q.candidates] for q in self.all_judged()], self.scoring]
+        return [[astuple(question) for question in self.all_judged()], self.scoring]
 
     def by_item(self, answers: Piece, variants: Sequence[str], facts: Sequence[str]) -> xr.Dataset:
         """Label answers for ``measures.answers.answer_statistics``.
@@ -103,12 +103,15 @@ def encoded(
     Raises:
         NeuroglotError: a prompt and its answer are too long for the model.
     """
-    tokenizer, window = read_tokenizer(model), read_card(model).context_window
-    before, _ = special_tokens(tokenizer.encode("a"))
+    tokenizer, card = read_tokenizer(model), read_card(model)
+    before, after = special_tokens(tokenizer.encode("a"))
+    of_encoder = after if "encoder" in card.stacks else None
     questions = {}
     for language, of_language in items.items():
         try:
-            questions[language] = encode(tokenizer, before, of_language, window)
+            questions[language] = encode(
+                tokenizer, before, of_language, card.context_window, of_encoder
+            )
         except NeuroglotError as error:
             raise NeuroglotError(f"task {task!r}, language {language!r}: {error}") from error
     return questions

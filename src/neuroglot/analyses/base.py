@@ -28,7 +28,7 @@ class AnalysisSettings(Section):
 
 
 class EditingSettings(AnalysisSettings):
-    """The section of an analysis that has steps which edit neurons, so need causal models."""
+    """The section of an analysis that has steps which edit neurons and need causal models."""
 
     causal_models: list[ModelId] | None = Field(
         None,
@@ -198,7 +198,8 @@ class Step(Generic[Configured, In, Told]):
         parts: function that gives the names of a step's several jobs: languages, tasks or numbers.
         wanted: function that says whether a configuration asks for the step.
         compares_models: one job reads all models.
-        causal: the step edits neurons, so it runs on ``causal_models`` only.
+        causal: the step edits neurons in a way that needs causal models, so it runs on
+            ``causal_models`` only.
         runs_model: the step runs a model, on a GPU if there is one.
         passes: how often the step reads its texts.
         runtime: further minutes that the step takes.

@@ -41,7 +41,7 @@ Counted = Callable[[str, str], int]
 
 # What a step may read of a text: the tokens of a recording, or, without one, these parts of it.
 RECORDED = ("prefixes", "last token of each segment", "last prompt token", "every token")
-WINDOWS, TEXT, ITEMS = "windows", "text", "items"
+JUDGED, TEXT, ITEMS = "held-out segments", "text", "items"
 COUNTED = {
     "last token of each segment": "Counted are last tokens of segments of {}.",
     "last prompt token": "Counted are last tokens of prompts of {}.",
@@ -55,7 +55,7 @@ class Usage:
 
     Attributes:
         languages: ids, in drawing order.
-        over: what counts of it: tokens, as ``RECORDED`` names them, or ``WINDOWS``.
+        over: what counts of it: tokens, as ``RECORDED`` names them, or ``JUDGED``.
     """
 
     languages: tuple[str, ...]
@@ -135,8 +135,8 @@ def _over(read: set[str]) -> tuple[str, ...]:
     """The tokens that count: those of recordings or, if nothing is recorded, those of the text."""
     if recorded := tuple(tokens for tokens in RECORDED if tokens in read):
         return recorded
-    if WINDOWS in read:
-        return (WINDOWS,)
+    if JUDGED in read:
+        return (JUDGED,)
     return ("every token",) if TEXT in read else ()
 
 
@@ -145,7 +145,7 @@ def _read_by(
 ) -> Iterator[tuple[str, str, str]]:
     """The texts, the languages and the parts of them that a job of a step reads, directly or not.
 
-    A part is one of ``RECORDED``, or WINDOWS, TEXT or ITEMS.
+    A part is one of ``RECORDED``, or JUDGED, TEXT or ITEMS.
     """
     inputs = step.inputs(run, run.section(analysis.name), scope)
     for path in dict.fromkeys(inputs.paths()):
@@ -158,7 +158,7 @@ def _read_by(
                 yield task, Path(file).stem, ITEMS
             case ["tokens", _, text, store]:
                 judged = run.perplexity is not None and text == run.perplexity.corpus
-                yield text, Path(store).stem, WINDOWS if judged else TEXT
+                yield text, Path(store).stem, JUDGED if judged else TEXT
             case ["activations" | "states", _, text, store, group]:
                 yield text, Path(store).stem, GROUPS[group].over
             case [name, *folders, store]:
@@ -226,11 +226,16 @@ def rows_sentences(run: Run, usages: Mapping[str, Usage]) -> str:
             if tokens in texts
         ),
     ]
-    if WINDOWS in texts and run.perplexity:
-        windows, window = run.perplexity.windows, _quantity(run.perplexity.window, "token")
-        which = "all windows" if windows is None else f"at most {_quantity(windows, 'window')}"
-        where = listed(texts[WINDOWS])
-        sentences.append(f"Models are judged on {which} of {window} a language of {where}.")
+    if JUDGED in texts and run.perplexity:
+        most, tokens = (
+            run.perplexity.segments,
+            _quantity(run.perplexity.tokens_per_segment, "token"),
+        )
+        which = "all segments" if most is None else f"at most {_quantity(most, 'segment')}"
+        sentences.append(
+            f"Models are judged on {which} a language of {listed(texts[JUDGED])}, on at most "
+            f"{tokens} of each from its first."
+        )
     return " ".join([*sentences, *_punctuation(run, usages)])
 
 

@@ -63,24 +63,28 @@ def judge(
     Answers are teacher-forced. The log-softmax of their tokens comes from ``capture.head.predict``
     and is summed in float64. With ``positions="last"`` neurons are edited at the prompt's last
     token and at the answer's tokens. The tokens before the last are read once, and every variant
-    continues from their keys and values.
+    continues from their keys and values. Special tokens around a prompt are never edited.
+
+    An encoder-decoder's encoder reads the prompt, with the special tokens after it, and its decoder
+    answers from its start token. Neurons of the encoder are edited at the prompt, those of the
+    decoder at the start token and at the answer's tokens.
 
     Args:
-        model: a causal language model with its head.
+        model: a causal language model or an encoder-decoder, with its head.
         questions: every prompt and answer has ids (``Question.complete``).
         variants: each returns the edits for a batch, given the numbers of its questions; None edits
             nothing.
         scored: candidates are scored by their ``first`` token or as a ``whole``.
         positions: ``last``; ``all`` edits the whole prompt and the answer; ``prompt`` edits the
-            whole prompt but not the answer. With ``all`` and ``prompt`` each variant reads the
-            prompt again.
+            whole prompt but not the answer, and nothing in a decoder behind an encoder. With
+            ``all`` and ``prompt`` each variant reads the prompt again.
         batch_tokens: prompt tokens run at once, padding included, halved when memory runs out; by
             default 2048 on a CPU and 8192 on a GPU. It changes the result by rounding only.
         update: called with the number of judged answers, questions times variants.
 
     Raises:
-        NeuroglotError: an encoder-decoder; a question without ids or too long for the model; a
-            log-probability that is not a number; not enough memory for one question.
+        NeuroglotError: a question without ids or too long for the model; a log-probability that is
+            not a number; not enough memory for one question.
     """
     _check(model, questions, scored)
     judging = _Judging(model, variants, scored, positions)
@@ -91,7 +95,7 @@ def judge(
     budget = batch_budget(model, 2048, batch_tokens)
 
     def run(group: NDArray[np.int64]) -> None:
-        batch = _Batch(questions, group)
+        batch = _Batch(questions, group, left=not model.config.is_encoder_decoder)
         for row, (first, whole, likeliest) in enumerate(list(judging.batch(batch))):
             candidates = np.append(first if scored == "first" else whole, np.nan)[batch.candidates]
             gold[row, group] = whole[batch.gold]
@@ -126,12 +130,6 @@ def _share_of_top(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> NDAr
 
 
 def _check(model: Any, questions: Sequence[Question], scored: Scored) -> None:
-    if model.config.is_encoder_decoder:
-        raise NeuroglotError(
-            f"{model.config.model_type!r} is an encoder-decoder, and answers are judged as the "
-            "continuations that a causal language model gives to a prompt; analyse it with a "
-            "configuration of its own, without sharing and transfer.tasks"
-        )
     limit = context_window(language_config(model.config).to_dict())
     for number, question in enumerate(questions):
         if not question.complete:
@@ -143,7 +141,11 @@ def _check(model: Any, questions: Sequence[Question], scored: Scored) -> None:
             raise NeuroglotError(f"question {number}: its right answer is not among its candidates")
         # An answer's last token is predicted, not read.
         strings = [*question.gold, *(question.candidates if scored == "whole" else ())]
-        length = len(question.prompt) + max(map(len, strings)) - 1
+        prompt, answer = len(question.prompt), max(map(len, strings))
+        length = (
+            # The decoder also reads its start token, and not the answer's last token.
+            max(prompt, answer) if model.config.is_encoder_decoder else prompt + answer - 1
+        )
         if limit is not None and length > limit:
             raise NeuroglotError(
                 f"question {number}: {length} tokens are to be read at once, answer included, and "
@@ -156,17 +158,24 @@ class _Batch:
 
     Attributes:
         group: the questions' numbers, ``[item]``.
-        ids, real: ``[item, time]``, prompts padded on the left, and their mask (0 at padding).
+        ids, real: ``[item, time]``, prompts padded on one side, and their mask (0 at padding).
+        text: ``[item, time]``, true at the prompts' tokens, special tokens left out.
+        last: ``[item, time]``, true at the last of them.
         strings: pairs of an item and one of its distinct answers.
         gold: ``[item]``, indices of the right answers in ``strings``.
         golds: for each item, the indices of all its gold answers.
         candidates: ``[item, candidate]``, indices in ``strings``; -1 if there is no candidate.
     """
 
-    def __init__(self, questions: Sequence[Question], group: NDArray[np.int64]) -> None:
+    def __init__(self, questions: Sequence[Question], group: NDArray[np.int64], left: bool) -> None:
         together = [questions[number] for number in group]
         self.group = group
-        self.ids, self.real = pad([question.prompt for question in together], left=True)
+        self.ids, self.real = pad([question.prompt for question in together], left=left)
+        before, after = torch.tensor([[q.before, q.after] for q in together]).T[..., None]
+        number = self.real.cumsum(1) * self.real  # of a prompt's tokens, from 1; 0 at padding
+        end = self.real.sum(1, keepdim=True) - after
+        self.text = (number > before) & (number <= end)
+        self.last = (number > before) & (number == end)
         self.strings = list(
             dict.fromkeys(
                 (item, tuple(answer))
@@ -199,7 +208,8 @@ class _Judging:
 
     def batch(self, batch: _Batch) -> Iterator[Judged]:
         """Judge a batch under every variant."""
-        context = self._prefix(batch) if self.positions == "last" else None
+        continued = self.positions == "last" and not self.model.config.is_encoder_decoder
+        context = self._prefix(batch) if continued else None
         for variant in self.variants:
             judged = self._variant(batch, context, variant(batch.group) if variant else [])
             bad = ~np.isfinite(judged[0]) | ~np.isfinite(judged[1][batch.gold][batch.items])
@@ -215,14 +225,13 @@ class _Judging:
 
     def _variant(self, batch: _Batch, context: Context | None, edits: Sequence[Edit]) -> Judged:
         """``ln p(string | prompt) = sum over t of ln p(token t | prompt, tokens before it)``."""
-        with intervened(self.model, edits):
-            context = context or self._prefix(batch)
-            last, context = context.states(batch.ids[:, -1:], batch.real[:, -1:])
+        begin = self._encoder if self.model.config.is_encoder_decoder else self._prompt
+        first, context = begin(batch, context, edits)
         whole = self.scored == "whole"
         asked = np.arange(len(batch.strings)) if whole else np.unique(np.concatenate(batch.golds))
         portions = list(_portions(batch, asked))
         at_answer = edits if self.positions != "prompt" else []
-        states = [last[:, 0], *(self._rest(batch, context, part, at_answer) for part in portions)]
+        states = [first, *(self._rest(batch, context, part, at_answer) for part in portions)]
         # First the strings' first tokens, then their other tokens, portion after portion.
         tokens = [answer[0] for _, answer in batch.strings]
         tokens += [token for part in portions for i in part for token in batch.strings[i][1][1:]]
@@ -235,6 +244,29 @@ class _Judging:
         likeliest = predictions.likeliest.cpu().numpy()[rows]
         log_probability = predictions.chosen.cpu().numpy().astype(np.float64) - total
         return _by_string(batch, asked, portions, log_probability, likeliest == tokens)
+
+    def _prompt(
+        self, batch: _Batch, context: Context | None, edits: Sequence[Edit]
+    ) -> tuple[Tensor, Context]:
+        """Read prompts; return the states that predict the answers' first tokens."""
+        if context is None:
+            with intervened(self.model, edits, batch.text[:, :-1]):
+                context = self._prefix(batch)
+        with intervened(self.model, edits):
+            last, context = context.states(batch.ids[:, -1:], batch.real[:, -1:])
+        return last[:, 0], context
+
+    def _encoder(
+        self, batch: _Batch, _context: Context | None, edits: Sequence[Edit]
+    ) -> tuple[Tensor, Context]:
+        """Let the encoder read prompts and the decoder its start token; return as ``_prompt``."""
+        where = batch.last if self.positions == "last" else batch.text
+        with intervened(self.model, edits, where):
+            context = Context.encoded(self.model, batch.ids, batch.real)
+        start = torch.full((len(batch.ids), 1), self.model.config.decoder_start_token_id)
+        with intervened(self.model, edits if self.positions != "prompt" else []):
+            first, context = context.states(start, torch.ones_like(start))
+        return first[:, 0], context
 
     def _rest(
         self,

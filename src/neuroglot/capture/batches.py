@@ -2,14 +2,19 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
 
+if TYPE_CHECKING:
+    from neuroglot.models.intervene import Edit
+
 GPU_TOKENS = 8192
+EditsOf = Callable[[NDArray[np.int64]], Sequence["Edit"]]
+"""Takes the numbers of a batch's texts; returns the edits for these texts in this order."""
 
 
 def in_batches(

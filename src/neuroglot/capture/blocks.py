@@ -1,6 +1,6 @@
 """What is recorded of a text, and the blocks of tokens in which that is computed and written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,14 +12,14 @@ from neuroglot.capture.settings import Over
 from neuroglot.store import StoreDtype
 from neuroglot.tokens import Tokens
 
-# Progress is saved with the sums so far. They can take more room than a block's raw rows, so where
-# no raw rows are written they are saved only after this many blocks.
+# Progress is saved with the sums so far. They can take more room than what a block writes, so where
+# blocks write nothing they are saved only after this many.
 BLOCKS_OF_SUMS = 16
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What to keep of a forward pass, and of which tokens.
+    """What to keep of a forward pass, and of which tokens: raw rows, or sums over rows.
 
     Attributes:
         sites: the sites whose raw rows are stored: ``act``, ``gate``, ``out``, ``mid``, ``state``,
@@ -42,6 +42,10 @@ class Recording:
     segments: int | None = None
     peak_of: str = "act"
 
+    def __post_init__(self) -> None:
+        """A block may write other segments' rows than those whose sums it writes."""
+        assert not (self.sites and self.sums), "one recording keeps rows or sums, not both"
+
     def rows(self, tokens: Tokens) -> NDArray[np.int64]:
         """Indices of the recorded tokens, ``[row]``."""
         if self.over == "prefixes":
@@ -52,6 +56,11 @@ class Recording:
             chosen = np.diff(tokens.segment, append=-1) != 0
         within = True if self.segments is None else tokens.places[tokens.segment] < self.segments
         return np.flatnonzero(chosen & within)
+
+    @property
+    def sums(self) -> bool:
+        """Whether sums over rows are kept, not raw rows."""
+        return bool(self.collectors or self.cross_layer)
 
     @property
     def of_last_tokens(self) -> bool:
@@ -74,19 +83,25 @@ class Recording:
 class Block:
     """Successive tokens whose segments are run, summed and written together.
 
+    Raw rows are written with the block that their token is in, sums with the block in which their
+    segment begins. So a segment's sums are complete when its block is done.
+
     Blocks and batches depend on the text and the model, not on what is recorded. So a recording
     has the same numbers whether it is made alone or together with others. Rows are in the order of
     the text.
 
     Attributes:
         stop: index of the token after the block's last token.
+        begun: the segments that begin in the block, among all segments.
         rows: indices of the recorded tokens, by name of the recording.
-        spans: the block's rows among all rows, by name of the recording.
+        spans: by name of the recording, what the block writes of all rows or, if it keeps sums,
+            of all segments.
         segments: two groups of segments, which are batched apart: those with a prefix, and those
             without. Groups of which no row is recorded are left out.
     """
 
     stop: int
+    begun: slice
     rows: Mapping[str, NDArray[np.int64]]
     spans: Mapping[str, slice]
     segments: Sequence[NDArray[np.int64]]
@@ -100,36 +115,41 @@ def cut_into_blocks(tokens: Tokens, recordings: Mapping[str, Recording], size: i
     last = any(recording.of_last_tokens for recording in recordings.values())
     firsts = np.flatnonzero(np.diff(tokens.segment, prepend=-1))  # each segment's first token
     cuts = firsts[::size] if last else np.arange(0, len(tokens.segment), size)
+    borders = np.append(firsts, len(tokens.segment))
+    with_prefix = segments_of(tokens, np.flatnonzero(tokens.ends_prefix))
     rows = {name: recording.rows(tokens) for name, recording in recordings.items()}
     blocks = []
     for start, stop in pairwise([*cuts.tolist(), len(tokens.segment)]):
-        spans = {
-            name: slice(*np.searchsorted(indices, (start, stop)).tolist())
-            for name, indices in rows.items()
-        }
-        inside = {name: rows[name][span] for name, span in spans.items()}
-        tokens_inside = np.arange(start, stop)
-        groups = [segments_of(tokens, tokens_inside)]
+        begun = slice(*np.searchsorted(firsts, (start, stop)).tolist())
+        inside, spans = {}, {}
+        for name, recording in recordings.items():
+            ends = borders[[begun.start, begun.stop]] if recording.sums else (start, stop)
+            written = slice(*np.searchsorted(rows[name], ends).tolist())
+            inside[name] = rows[name][written]
+            spans[name] = begun if recording.sums else written
+        groups = [segments_of(tokens, np.arange(start, stop))]
         if not last:
-            with_prefix = segments_of(tokens, tokens_inside[tokens.ends_prefix[start:stop]])
-            groups = [with_prefix, np.setdiff1d(groups[0], with_prefix)]
+            groups = [
+                np.intersect1d(groups[0], with_prefix),
+                np.setdiff1d(groups[0], with_prefix),
+            ]
         recorded = segments_of(tokens, np.concatenate([*inside.values()]))
         groups = [group for group in groups if np.isin(group, recorded).any()]
         if groups:
-            blocks.append(Block(stop, inside, spans, groups))
+            blocks.append(Block(stop, begun, inside, spans, groups))
     return blocks
 
 
-def stretches(blocks: Sequence[Block], with_rows: Sequence[str]) -> list[list[Block]]:
+def stretches(blocks: Sequence[Block], writing: Collection[str]) -> list[list[Block]]:
     """Group blocks; progress is saved after each group.
 
-    A group ends with a block in which a recording of ``with_rows``, whose raw rows are stored, has
-    rows.
+    A group ends with a block in which a recording of ``writing``, which writes to the store block
+    by block, has rows.
     """
     grouped: list[list[Block]] = [[]]
     for block in blocks:
         grouped[-1].append(block)
-        if len(grouped[-1]) == BLOCKS_OF_SUMS or any(len(block.rows[name]) for name in with_rows):
+        if len(grouped[-1]) == BLOCKS_OF_SUMS or any(len(block.rows[name]) for name in writing):
             grouped.append([])
     return [stretch for stretch in grouped if stretch]
 

@@ -1,7 +1,9 @@
 """Statistics of activations that are sums over rows, so that they can be added up over batches.
 
 Statistics whose name ends in ``_by_fold`` have a sum for each fold of segments (see
-``measures.folds.FOLDS``), from which intervals are computed. The others sum over all rows.
+``tokens.Tokens.folds``), from which intervals are computed. The others sum over all rows. In a
+parallel text every segment is a fold of its own. Such sums are not added up, but written with their
+block, as ``_by_segment``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 Partial = Mapping[str, "torch.Tensor"]
 
 BY_FOLD = "_by_fold"
+BY_SEGMENT = "_by_segment"
 FOLD_NUMBERS = "folds"
 ALL = -1
 
@@ -34,8 +37,8 @@ class Collector:
         site: the site whose activations are read.
         chunk: takes rows ``[row, width]`` and their folds ``[fold, row]`` (1 if the row is in the
             fold, else 0). Returns partial sums by name: ``[width]`` or a scalar, with a first
-            dimension ``fold`` if the name ends in ``_by_fold``. The sums of two disjoint sets of
-            rows add up to the sums of their union.
+            dimension ``fold`` if the name ends in ``_by_fold``. Whole numbers are counts of rows.
+            The sums of two disjoint sets of rows add up to the sums of their union.
     """
 
     site: str

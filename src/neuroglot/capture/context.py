@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """The texts that a causal language model has read so far.
+    """The texts that a causal language model, or an encoder-decoder's decoder, has read so far.
 
     Reading more tokens returns a new context and does not change this one. The two share tensors,
     because the layers of a dynamic cache replace their tensors and never write into them. (Cutting
@@ -24,12 +24,18 @@ class Context:
         model: the model with its head.
         cache: keys and values.
         real: int64 ``[item, column]``, 1 at tokens and 0 at padding. Padding takes no position, so
-            it can stand before a text. It can stand after a text if nothing more is read.
+            it can stand before a text. It can stand after a text if nothing more is read. A decoder
+            behind an encoder reads no padding before a text.
+        encoder: what the encoder hands to the decoder, ``[item, time, hidden]``; None in a causal
+            model.
+        encoder_real: 1 at the tokens that the encoder has read, 0 at padding, ``[item, time]``.
     """
 
     model: Any
     cache: Any
     real: Tensor
+    encoder: Tensor | None = None
+    encoder_real: Tensor | None = None
 
     @classmethod
     def empty(cls, model: Any, items: int) -> "Context":
@@ -39,13 +45,26 @@ class Context:
         cache = DynamicCache(config=model.config)
         return cls(model, cache, torch.zeros(items, 0, dtype=torch.long))
 
+    @classmethod
+    def encoded(cls, model: Any, ids: Tensor, real: Tensor) -> "Context":
+        """Let an encoder read texts ``[item, time]``, padded on the right, and the decoder none."""
+        from transformers import DynamicCache, EncoderDecoderCache
+
+        device = next(model.parameters()).device
+        with torch.inference_mode():
+            read = model.get_encoder()(input_ids=ids.to(device), attention_mask=real.to(device))
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        nothing = torch.zeros(len(ids), 0, dtype=torch.long)
+        return cls(model, cache, nothing, read.last_hidden_state, real.to(device))
+
     def read(self, ids: Tensor, real: Tensor) -> "Context":
         """Read tokens ``[item, time]`` without predicting anything."""
         return self._run(self.model.base_model, ids, real)[1] if ids.shape[1] else self
 
     def states(self, ids: Tensor, real: Tensor) -> tuple[Tensor, "Context"]:
         """Read tokens; also return the states after the final norm, ``[item, time, hidden]``."""
-        output, context = self._run(self.model.base_model, ids, real)
+        decoder = self.model.base_model if self.encoder is None else self.model.get_decoder()
+        output, context = self._run(decoder, ids, real)
         return output.last_hidden_state, context
 
     def predict(self, ids: Tensor, real: Tensor) -> tuple[Tensor, "Context"]:
@@ -55,18 +74,20 @@ class Context:
 
     def rows(self, items: NDArray[np.int64]) -> "Context":
         """The context of these items; an item may be given several times."""
-        cache, chosen = self._cache_copy(), torch.from_numpy(items)
+        cache, chosen = _copied(self.cache), torch.from_numpy(items)
         cache.batch_select_indices(chosen)
-        return Context(self.model, cache, self.real[chosen])
-
-    def _cache_copy(self) -> Any:
-        cache = copy(self.cache)
-        cache.layers = [copy(layer) for layer in self.cache.layers]
-        return cache
+        if self.encoder is None or self.encoder_real is None:
+            return Context(self.model, cache, self.real[chosen])
+        there = chosen.to(self.encoder.device)
+        of_encoder = self.encoder[there], self.encoder_real[there]
+        return Context(self.model, cache, self.real[chosen], *of_encoder)
 
     def _run(self, module: Any, ids: Tensor, real: Tensor) -> tuple[Any, "Context"]:
-        read = Context(self.model, self._cache_copy(), torch.cat([self.real, real], dim=1))
+        read = replace(self, cache=_copied(self.cache), real=torch.cat([self.real, real], dim=1))
         inputs = {"input_ids": ids, "attention_mask": read.real}
+        if self.encoder is not None and self.encoder_real is not None:
+            inputs["encoder_hidden_states"] = self.encoder
+            inputs["encoder_attention_mask"] = self.encoder_real
         # BLOOM takes no positions: it computes distances from the mask.
         if "position_ids" in signature(module.forward).parameters:
             positions = (read.real.cumsum(1) - 1).clamp(min=0)
@@ -78,6 +99,17 @@ class Context:
                 **on_device, past_key_values=read.cache, use_cache=True, return_dict=True
             )
         return output, read
+
+
+def _copied(cache: Any) -> Any:
+    from transformers import EncoderDecoderCache
+
+    if isinstance(cache, EncoderDecoderCache):
+        own, of_encoder = cache.self_attention_cache, cache.cross_attention_cache
+        return EncoderDecoderCache(_copied(own), _copied(of_encoder))
+    copied = copy(cache)
+    copied.layers = [copy(layer) for layer in cache.layers]
+    return copied
 
 
 def pad(

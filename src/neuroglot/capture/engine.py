@@ -18,7 +18,13 @@ from torch import Tensor, nn
 
 from neuroglot.capture.batches import batch_budget, in_batches
 from neuroglot.capture.blocks import Block, Recording, cut_into_blocks, segments_of, stretches
-from neuroglot.capture.collectors import CrossLayerCollector, Totals
+from neuroglot.capture.collectors import (
+    BY_FOLD,
+    BY_SEGMENT,
+    CrossLayerCollector,
+    Partial,
+    Totals,
+)
 from neuroglot.capture.context import pad
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.capture.writer import RowBatch, Shard, Writer
@@ -26,7 +32,15 @@ from neuroglot.errors import NeuroglotError, not_finite
 from neuroglot.files import written_whole
 from neuroglot.models.ffn import FFN, backbone, ffns, record
 from neuroglot.progress import progress
-from neuroglot.store import PROGRESS, create_rows, damaged, itemsize, shard_rows
+from neuroglot.store import (
+    PROGRESS,
+    SITES,
+    create_rows,
+    create_sums,
+    damaged,
+    itemsize,
+    shard_rows,
+)
 from neuroglot.tokens import Tokens
 
 # Minimum number of tokens in a block, however large a model's rows: with fewer a GPU would idle.
@@ -41,12 +55,14 @@ class Picked:
         times: by stack (encoder or decoder), each row's index in the stack's batch, flattened from
             ``[segment, position]``; ``[row]``.
         items: each row's segment, as an index within the batch, ``[row]``.
+        folds: the folds that the rows are in, each once, ascending.
         of_fold: ``[fold, row]``, 1 if the row is in the fold, else 0.
         places: each row's index among the rows of the recording in the block, ``[row]``.
     """
 
     times: dict[str, Tensor]
     items: Tensor
+    folds: NDArray[np.int64]
     of_fold: Tensor
     places: NDArray[np.int64]
 
@@ -59,8 +75,8 @@ class Batch:
         inputs: arguments of the model.
         picked: rows by the name of the recording. Recordings without rows are left out; recordings
             with the same rows share one ``Picked``.
-        folds: the folds that the segments are in, each once, ascending: the first axis of
-            ``Picked.of_fold``.
+        begun: the segments that begin in the block, of a parallel text; their sums are kept apart.
+            None of other texts.
         text: by stack, ``[segment, position]``, true at tokens of the text: neither padding nor
             special tokens.
         tokens: number of the text's tokens, without padding and special tokens.
@@ -68,7 +84,7 @@ class Batch:
 
     inputs: dict[str, Tensor]
     picked: dict[str, Picked]
-    folds: list[int]
+    begun: slice | None
     text: dict[str, Tensor]
     tokens: int
 
@@ -125,8 +141,11 @@ class Engine:
         """Make several recordings in one pass; return their sums by recording and statistic.
 
         Sums are ``[layer, ...]``; sums by fold are ``[layer, fold, ...]``, with 0 in folds without
-        rows. Blocks whose progress an interrupted call has saved are not computed again, if that
-        call made all of these recordings; it may have made others too.
+        rows. Of a parallel text, sums by segment are written to ``store / name`` as
+        ``{statistic}_by_segment``; see ``store.create_sums``.
+
+        Blocks whose progress an interrupted call has saved are not computed again, if that call
+        made all of these recordings; it may have made others too.
 
         Args:
             tokens: the text.
@@ -144,17 +163,20 @@ class Engine:
         folder = (saved or store / PROGRESS) / f"blocks-of-{size}"
         arrays = self._arrays(tokens, recordings, store, size, folder)
         done, totals = _resumed(folder, recordings)
-        with_rows = [name for name, recording in recordings.items() if recording.sites]
-        missing = [part for part in stretches(blocks, with_rows) if part[-1].stop > done]
+        writing = {name for name, _ in arrays}
+        missing = [part for part in stretches(blocks, writing) if part[-1].stop > done]
         lengths, sequences = np.bincount(tokens.segment), tokens.sequences()
         to_read = [group for part in missing for block in part for group in block.segments]
-        most_rows = {
-            name: max((len(block.rows[name]) for block in blocks), default=0) for name in with_rows
+        longest = {
+            name: max(
+                (block.spans[name].stop - block.spans[name].start for block in blocks), default=0
+            )
+            for name in writing
         }
         count = sum(int(lengths[group].sum()) for group in to_read)
         with (
             progress(count, "tokens", description) as bar,
-            Writer(arrays, most_rows, store) as writer,
+            Writer(arrays, longest, store) as writer,
         ):
             for stretch in missing:
                 for block in stretch:
@@ -188,7 +210,8 @@ class Engine:
                 by_site[site][layer, batch.places["rows"], : of_layer.shape[1]] = of_layer
 
         spans, segments = {"rows": slice(len(rows))}, [segments_of(tokens, rows)]
-        whole = Block(len(tokens.segment), {"rows": rows}, spans, segments)
+        begun = slice(len(tokens.segment_ids))
+        whole = Block(len(tokens.segment), begun, {"rows": rows}, spans, segments)
         self._block(tokens, tokens.sequences(), {"rows": recording}, whole, keep)
         return by_site
 
@@ -218,31 +241,79 @@ class Engine:
         size: int,
         folder: Path,
     ) -> dict[tuple[str, str], Any]:
-        """Open or make the arrays of raw rows, by recording and site, and make ``folder``.
+        """Open or make the arrays that blocks write, and make ``folder``.
+
+        They are raw rows by recording and site, and of a parallel text sums by recording and
+        statistic.
 
         If ``folder`` exists, it holds the progress of an interrupted call, whose arrays are opened.
         If not, the arrays are new, and progress in folders beside it is removed: it was made with
         another block size, and so with other batches.
         """
         arrays = {}
-        begun = folder.is_dir()
-        if not begun:
+        resumed = folder.is_dir()
+        if not resumed:
             shutil.rmtree(folder.parent, ignore_errors=True)
         for name, recording in recordings.items():
             rows = recording.rows(tokens)
             any_rows = tokens.ends_prefix.any() if recording.over == "prefixes" else len(rows)
             if not any_rows:
                 raise NeuroglotError(f"{store}: no segment has a prefix of two subwords to record")
-            for site in recording.sites if len(rows) else ():
-                layers, width = _planes(self.ffns, site)
-                shape, dtype = (layers, len(rows), width), recording.store_dtype
-                arrays[name, site] = (
-                    zarr.open_array(store / name / site, mode="r+")
-                    if begun
-                    else create_rows(store / name, site, shape, size, dtype, recording.over)
+            for array, create in self._creators(tokens, recording, size).items():
+                arrays[name, array] = (
+                    zarr.open_array(store / name / array, mode="r+")
+                    if resumed
+                    else create(store / name, array)
                 )
         folder.mkdir(parents=True, exist_ok=True)
         return arrays
+
+    def _creators(
+        self, tokens: Tokens, recording: Recording, size: int
+    ) -> dict[str, Callable[[Path, str], Any]]:
+        """Functions that create the arrays of a recording in a folder, by array."""
+        creators: dict[str, Callable[[Path, str], Any]] = {}
+        rows, longest = len(recording.rows(tokens)), int(np.bincount(tokens.segment).max())
+        for site in recording.sites if rows else ():
+            layers, width = _planes(self.ffns, site)
+            shape, dtype = (layers, rows, width), recording.store_dtype
+            creators[site] = partial(
+                create_rows, shape=shape, rows_per_shard=size, dtype=dtype, over=recording.over
+            )
+        for statistic, (width_name, sums) in self._by_fold(recording).items():
+            if tokens.drawn:
+                counts = np.min_scalar_type(longest)
+                creators[_by_segment(statistic)] = partial(
+                    create_sums,
+                    shape=(len(self.ffns), len(tokens.segment_ids), *sums.shape[1:]),
+                    width=width_name,
+                    dtype=counts if sums.dtype.kind == "i" else sums.dtype,
+                )
+        return creators
+
+    def _by_fold(self, recording: Recording) -> dict[str, tuple[str, NDArray[Any]]]:
+        """Ask a recording's collectors for their sums by fold, of one fold without rows.
+
+        Returns:
+            By statistic, the name of its width and the sums ``[fold, width]`` in the widest layer;
+            ``[fold]`` for a statistic with one number a layer.
+        """
+        none = torch.zeros(1, 0)
+        kept_sums: dict[str, tuple[str, Tensor]] = {}
+        for collector in recording.collectors:
+            rows = torch.zeros(0, _planes(self.ffns, collector.site)[1])
+            for statistic, sums in collector.chunk(rows, none).items():
+                kept_sums[statistic] = SITES[collector.site].width, sums
+        for comparer in recording.cross_layer:
+            widths = [_width(ffn, comparer.site) for ffn in self.ffns]
+            kept = [comparer.layer(i, torch.zeros(0, width)) for i, width in enumerate(widths)]
+            for statistic, by_layer in comparer.rows(torch.stack(kept, dim=1), none).items():
+                kept_sums[statistic] = "kept", by_layer[0]
+        return {
+            statistic: (width, sums.numpy())
+            for statistic, (width, sums) in kept_sums.items()
+            if statistic.endswith(BY_FOLD)
+        }
 
     def _block(
         self,
@@ -301,7 +372,6 @@ class Engine:
             text["decoder"][:, 0] = prompts  # the start token counts as text only in prompts
             shift = None if prompts else 1 - before
             columns = {"encoder": columns["decoder"], "decoder": (ids.shape[1], shift)}
-        folds, of_segment = np.unique(tokens.folds[group], return_inverse=True)
 
         def pick(rows: NDArray[np.int64]) -> Picked | None:
             """Pick the block's ``rows`` that are in the batch, in its order; None if none are."""
@@ -316,10 +386,13 @@ class Engine:
                 stack: torch.from_numpy(items * width + (0 if shift is None else positions + shift))
                 for stack, (width, shift) in columns.items()
             }
-            of_fold = (np.arange(len(folds))[:, None] == of_segment[items]).astype(np.float32)
+            fold_of_row = tokens.folds[group[items]]
+            folds = np.unique(fold_of_row)
+            of_fold = (folds[:, None] == fold_of_row).astype(np.float32)
             return Picked(
                 times=self._on_device(times),
                 items=torch.from_numpy(items).to(self._device),
+                folds=folds,
                 of_fold=torch.from_numpy(of_fold).to(self._device),
                 places=places,
             )
@@ -334,7 +407,7 @@ class Engine:
         return Batch(
             inputs=self._on_device(inputs),
             picked=picked,
-            folds=folds.tolist(),
+            begun=block.begun if tokens.drawn else None,
             text=self._on_device(text),
             tokens=int(real.sum()) - len(group) * (before + after),
         )
@@ -345,7 +418,7 @@ class Engine:
     def _forward(
         self, batch: Batch, recordings: Mapping[str, Recording]
     ) -> tuple[dict[str, Totals], RowBatch]:
-        """Run the model over a batch; return sums by recording, and raw rows."""
+        """Run the model over a batch; return sums by recording, raw rows and sums by segment."""
         wanted = {name: recordings[name] for name in batch.picked}
         watched = set().union(*(recording.watched for recording in wanted.values()))
         offsets = {site: _plane_offsets(self.ffns, site) for site in watched}
@@ -354,6 +427,14 @@ class Engine:
         # What cross-layer collectors keep of each layer, by recording and collector.
         kept: dict[tuple[str, CrossLayerCollector], dict[int, Tensor]] = defaultdict(dict)
         copies = _Copies()
+
+        def add(name: str, plane: int, partial_sums: Partial) -> None:
+            folds = batch.picked[name].folds.tolist()
+            for statistic, sums in partial_sums.items():
+                if batch.begun is not None and statistic.endswith(BY_FOLD):
+                    stored[name, _by_segment(statistic), plane] = copies.to_host(sums)
+                else:
+                    totals[name].collect({statistic: sums}, plane, folds)
 
         def sink(site: str, stack: str, layer: int, value: Tensor) -> None:
             plane = offsets[site][stack] + layer
@@ -369,8 +450,8 @@ class Engine:
                 rows = selected[id(picked)]  # [row, width]
                 for collector in recording.collectors:
                     if collector.site == site:
-                        sums = collector.chunk(rows.float(), picked.of_fold.to(rows.device))
-                        totals[name].collect(sums, plane, batch.folds)
+                        of_fold = picked.of_fold.to(rows.device)
+                        add(name, plane, collector.chunk(rows.float(), of_fold))
                 for comparer in recording.cross_layer:
                     if comparer.site == site:
                         of_layer = comparer.layer(plane, rows.float()).to(self._device)
@@ -394,8 +475,13 @@ class Engine:
                 rows = torch.stack([layers[plane] for plane in sorted(layers)], dim=1)
                 for stat, by_layer in comparer.rows(rows, batch.picked[name].of_fold).items():
                     for plane, sums in enumerate(by_layer):
-                        totals[name].collect({stat: sums}, plane, batch.folds)
-        places = {name: batch.picked[name].places for name, _, _ in stored}
+                        add(name, plane, {stat: sums})
+        places = {
+            name: batch.picked[name].folds - batch.begun.start
+            if batch.begun is not None and wanted[name].sums
+            else batch.picked[name].places
+            for name, _, _ in stored
+        }
         return totals, RowBatch(stored, places, copies.wait)
 
 
@@ -431,9 +517,16 @@ def _planes(networks: Sequence[FFN], site: str) -> tuple[int, int]:
     more state than layers.
     """
     states = len({ffn.stack for ffn in networks}) if site in ("state", "mean") else 0
-    of_neurons = site in ("act", "gate", "peak")
-    width = max(ffn.neurons if of_neurons else ffn.hidden for ffn in networks)
-    return len(networks) + states, width
+    return len(networks) + states, max(_width(ffn, site) for ffn in networks)
+
+
+def _width(ffn: FFN, site: str) -> int:
+    return ffn.neurons if SITES[site].width == "neuron" else ffn.hidden
+
+
+def _by_segment(statistic: str) -> str:
+    """The name under which a statistic ``…_by_fold`` of a parallel text is written."""
+    return statistic.removesuffix(BY_FOLD) + BY_SEGMENT
 
 
 def _plane_offsets(networks: Sequence[FFN], site: str) -> dict[str, int]:

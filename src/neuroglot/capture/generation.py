@@ -1,6 +1,6 @@
 """Lets a model continue many prompts at once, with its neurons edited for each prompt."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroglot.capture.batches import batch_budget, in_batches
+from neuroglot.capture.batches import EditsOf, batch_budget, in_batches
 from neuroglot.capture.context import Context, pad
 from neuroglot.capture.perplexity import check_readable
 from neuroglot.errors import NeuroglotError
@@ -18,8 +18,6 @@ from neuroglot.models.intervene import Edit, intervened
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# Takes the numbers of a batch's prompts; returns the edits for these prompts in this order.
-EditsOf = Callable[[NDArray[np.int64]], Sequence[Edit]]
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -30,6 +28,7 @@ def generate(
     edits: EditsOf | None = None,
     positions: Literal["all", "prompt"] = "all",
     batch_tokens: int | None = None,
+    special: int = 0,
 ) -> list[list[int]]:
     """Continue every prompt by greedy decoding.
 
@@ -48,6 +47,7 @@ def generate(
         batch_tokens: tokens in a batch, with padding and the tokens to generate, halved when memory
             runs out; by default 1024 on a CPU and 8192 on a GPU. It changes logits by rounding
             only.
+        special: number of special tokens at the start of each prompt, which are never edited.
 
     Returns:
         The generated ids of each prompt, without the end-of-text token.
@@ -65,7 +65,8 @@ def generate(
 
     def run(group: NDArray[np.int64]) -> None:
         together = [prompts[number] for number in group]
-        continued = _batch(model, together, new_tokens, edits(group) if edits else (), positions)
+        chosen = edits(group) if edits else ()
+        continued = _batch(model, together, new_tokens, chosen, positions, special)
         for number, ids in zip(group, continued, strict=True):
             generated[number] = ids
 
@@ -80,22 +81,24 @@ def _batch(
     new_tokens: int,
     edits: Sequence[Edit],
     positions: Literal["all", "prompt"],
+    special: int,
 ) -> list[list[int]]:
     ids, real = pad(prompts, left=True)
+    edited = real.cumsum(1) > special
     ends = torch.tensor(sorted(end_of_text(model)), dtype=torch.long)
     ended = torch.zeros(len(prompts), dtype=torch.bool)
     columns: list[Tensor] = []  # generated tokens, [item] each
     context = Context.empty(model, len(prompts))
-    with intervened(model, edits):
+    with intervened(model, edits, edited[:, :-1]):
         context = context.read(ids[:, :-1], real[:, :-1])
     last, last_real = ids[:, -1:], real[:, -1:]
     while len(columns) < new_tokens and not ended.all():
-        with intervened(model, edits if positions == "all" or not columns else ()):
+        with intervened(model, edits if positions == "all" or not columns else (), edited[:, -1:]):
             logits, context = context.predict(last, last_real)
         best = _likeliest(logits[:, -1]).cpu()
         ended |= torch.isin(best, ends)
         columns.append(best)
-        last = best[:, None]
+        last, edited = best[:, None], torch.ones(len(prompts), 1, dtype=torch.bool)
     return [_until(row, ends) for row in (torch.stack(columns, 1) if columns else ids[:, :0])]
 
 

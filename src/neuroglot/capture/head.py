@@ -37,7 +37,7 @@ def predict(model: Any, states: Tensor, rows: Tensor, tokens: Tensor) -> Predict
     block's logits are in memory.
 
     Args:
-        model: a causal language model with its head.
+        model: a causal language model or an encoder-decoder, with its head.
         states: the states that the head reads, after the final norm, ``[row, hidden]``.
         rows: the pairs' rows, int64 ``[pair]``.
         tokens: the pairs' tokens, int64 ``[pair]``.
@@ -88,7 +88,10 @@ def _head(model: Any, states: Tensor) -> Iterator[Callable[[slice], Tensor]]:
     model's own; in every architecture of the table they act on each logit separately. Yields a
     function from a slice of the vocabulary to logits ``[position, token]``.
     """
-    from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
+    from transformers.modeling_outputs import (
+        BaseModelOutput,
+        BaseModelOutputWithPastAndCrossAttentions,
+    )
 
     head = model.get_output_embeddings()
     if head.weight.is_meta:
@@ -97,6 +100,12 @@ def _head(model: Any, states: Tensor) -> Iterator[Callable[[slice], Tensor]]:
         )
     given = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
     unread = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
+    inputs: dict[str, Any] = {"input_ids": unread}
+    if model.config.is_encoder_decoder:
+        of_encoder = BaseModelOutput(last_hidden_state=states[None, :1])
+        inputs = {"decoder_input_ids": unread, "encoder_outputs": of_encoder}
+    # BART and its descendants add a bias to the logits of all tokens.
+    bias_of_all = getattr(model, "final_logits_bias", None)
     part, reached = slice(None), False
 
     def decoder_forward(*_: Any, **__: Any) -> Any:
@@ -113,7 +122,9 @@ def _head(model: Any, states: Tensor) -> Iterator[Callable[[slice], Tensor]]:
     def logits_of(chosen: slice) -> Tensor:
         nonlocal part
         part = chosen
-        logits: Tensor = model(input_ids=unread, use_cache=False, return_dict=True).logits
+        if bias_of_all is not None:
+            model.final_logits_bias = bias_of_all[:, part]
+        logits: Tensor = model(**inputs, use_cache=False, return_dict=True).logits
         if not reached:
             raise NeuroglotError(
                 f"the forward pass of {type(model).__name__} bypasses its decoder "
@@ -125,4 +136,8 @@ def _head(model: Any, states: Tensor) -> Iterator[Callable[[slice], Tensor]]:
         forward_replaced(model.get_decoder(), decoder_forward),
         forward_replaced(head, head_forward),
     ):
-        yield logits_of
+        try:
+            yield logits_of
+        finally:
+            if bias_of_all is not None:
+                model.final_logits_bias = bias_of_all

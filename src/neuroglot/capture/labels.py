@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroglot.capture.collectors import BY_FOLD
+from neuroglot.capture.collectors import BY_FOLD, BY_SEGMENT
 from neuroglot.capture.settings import Over
 from neuroglot.measures.axes import LAYERS, width_axis
 from neuroglot.models.ffn import FFN
@@ -24,13 +24,20 @@ STATISTICS = {
 
 
 def statistic(name: str, ndim: int, over: Over) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Dimensions and attributes of a statistic ``{site}_{statistic}`` or its sums by fold."""
-    site, _, quantity = name.removesuffix(BY_FOLD).partition("_")
+    """Dimensions and attributes of a statistic ``{site}_{statistic}`` or its sums by fold.
+
+    Sums ``{site}_{statistic}_by_segment`` have these attributes too.
+    """
+    by_fold, by_segment = name.endswith(BY_FOLD), name.endswith(BY_SEGMENT)
+    site, _, quantity = name.removesuffix(BY_FOLD).removesuffix(BY_SEGMENT).partition("_")
     units, description = STATISTICS[quantity]
-    by_fold = name.endswith(BY_FOLD)
     dims = ("layer", *(["fold"] if by_fold else []), SITES[site].width)[:ndim]
-    long_name = description.format(site=site) + (", of each fold of segments" if by_fold else "")
-    return dims, {"units": units, "long_name": long_name, "over": over}
+    of_each = ", of each fold of segments" if by_fold else ", of each segment" if by_segment else ""
+    return dims, {
+        "units": units,
+        "long_name": description.format(site=site) + of_each,
+        "over": over,
+    }
 
 
 def layer_axis(blocks: Sequence[FFN]) -> dict[str, Any]:

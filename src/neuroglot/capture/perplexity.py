@@ -1,110 +1,111 @@
-"""Computes a model's perplexity on held-out text."""
+"""Computes a model's perplexity on held-out text, segment by segment."""
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglot.capture.batches import batch_budget, in_batches
+from neuroglot.capture.batches import EditsOf, batch_budget, in_batches
 from neuroglot.errors import NeuroglotError, not_finite
 from neuroglot.models.card import context_window
 from neuroglot.models.describe import language_config
-from neuroglot.tokens import Tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from neuroglot.capture.activity import Activity
 
-def windows(tokens: Tokens, window: int, most: int | None) -> NDArray[np.int64]:
-    """Join a corpus' segments and cut the tokens into windows; drop an incomplete last window.
-
-    Args:
-        tokens: the corpus' tokens, without special tokens.
-        window: tokens in a window.
-        most: how many windows, from the first, are kept; None keeps all.
-
-    Returns:
-        Token ids ``[window, position]``.
-
-    Raises:
-        NeuroglotError: the corpus is shorter than one window.
-    """
-    count = len(tokens.token_id) // window
-    if not count:
-        raise NeuroglotError(
-            f"the text has {len(tokens.token_id)} tokens, too few for one window of {window}; "
-            "lower perplexity.window or give more held-out text"
-        )
-    count = count if most is None else min(count, most)
-    return tokens.token_id[: count * window].reshape(count, window).astype(np.int64)
+SHORTER = "lower perplexity.tokens_per_segment"
+Sequences = Sequence[NDArray[np.int64]]
+"""Token ids of each segment, [position], without special tokens."""
 
 
-def predicted(windows: NDArray[np.int64], before: Sequence[int]) -> int:
-    """The number of tokens that are predicted in each window.
+def predicted(segments: Sequences, before: Sequence[int]) -> NDArray[np.int64]:
+    """The number of tokens that are predicted in each segment.
 
     All tokens are predicted if a special token precedes them, else all but the first.
     """
-    return int(windows.shape[1]) - (0 if before else 1)
+    lengths = np.array([len(ids) for ids in segments], np.int64)
+    return lengths if before else lengths - 1
 
 
-def perplexity(nll: NDArray[np.float64], tokens: int) -> float:
-    """``exp(sum of nll / tokens)``: ``nll`` in nats, ``tokens`` the number of predicted tokens."""
-    return math.exp(float(nll.sum()) / tokens)
+def perplexity(nll: NDArray[np.float64], tokens: NDArray[np.int64]) -> float:
+    """``exp(sum of nll / sum of tokens)``.
+
+    Args:
+        nll: loss of each segment in nats, ``[segment]``.
+        tokens: predicted tokens of each segment, ``[segment]``.
+    """
+    return math.exp(float(nll.sum()) / int(tokens.sum()))
 
 
 def negative_log_likelihood(
     model: Any,
-    windows: NDArray[np.int64],
+    segments: Sequences,
     before: Sequence[int],
     batch_tokens: int | None = None,
     update: Callable[[int], Any] | None = None,
+    edits: EditsOf | None = None,
+    activity: "Activity | None" = None,
 ) -> NDArray[np.float64]:
-    """``-sum_t ln p(token t | tokens before it)`` of every window, in nats ``[window]``.
+    """``-sum_t ln p(token t | tokens before it)`` of every segment, in nats ``[segment]``.
 
-    The model reads ``before`` and then a window, and predicts the window's tokens (all but the
-    first if ``before`` is empty). Logits are the model's own, in its precision. Their log-sum-exp
-    is float32 within a block of the vocabulary and float64 over the blocks. Only one block's
-    logits are in memory.
+    The model reads ``before`` and then one segment, and predicts the segment's tokens (all but the
+    first if ``before`` is empty). No segment is read after another, so that the losses of two
+    segments are independent. Logits are the model's own, in its precision. Their log-sum-exp is
+    float32 within a block of the vocabulary and float64 over the blocks. Only one block's logits
+    are in memory.
 
     Args:
         model: a causal language model with its head.
-        windows: token ids ``[window, position]``.
+        segments: token ids of each segment; their lengths may differ.
         before: special tokens that the tokenizer puts before a text.
-        batch_tokens: tokens run at once, halved when memory runs out; by default 512 on a CPU and
-            8192 on a GPU. It changes the result by rounding only.
+        batch_tokens: tokens run at once, padding included, halved when memory runs out; by default
+            512 on a CPU and 8192 on a GPU. It changes the result by rounding only.
         update: called with the number of tokens that were read, without special tokens.
+        edits: returns the edits for the segments of a batch, given their numbers; None edits
+            nothing. Special tokens are never edited.
+        activity: gets what neurons do at the tokens of the segments.
 
     Raises:
-        NeuroglotError: an encoder-decoder; windows that are too long for the model or leave nothing
-            to predict; a result that is not finite; not enough memory for one window.
+        NeuroglotError: an encoder-decoder; segments that are too long for the model or leave
+            nothing to predict; a result that is not finite; not enough memory for one segment.
     """
-    import torch
+    from neuroglot.capture.context import pad
+    from neuroglot.models.intervene import intervened
 
-    check_readable(model, len(before) + windows.shape[1], "lower perplexity.window")
-    if predicted(windows, before) < 1:
+    check_readable(model, len(before) + max(map(len, segments), default=0), SHORTER)
+    if (predicted(segments, before) < 1).any():
         raise NeuroglotError(
-            "a window of one token leaves nothing to predict; raise perplexity.window"
+            "a segment of one token leaves nothing to predict; leave it out of the held-out text"
         )
     device = next(model.parameters()).device
-    start = np.tile(np.asarray(before, np.int64), (len(windows), 1))
-    sequences = torch.from_numpy(np.concatenate([start, windows], axis=1))
+    sequences = [np.concatenate([before, ids]).astype(np.int64) for ids in segments]
     # Larger than in recording: every batch reads the head's weights, often most of the model's.
     budget = batch_budget(model, 512, batch_tokens)
-    losses = np.zeros(len(windows))
+    losses = np.zeros(len(segments))
 
     def run(group: NDArray[np.int64]) -> None:
-        batch = sequences[torch.from_numpy(group)].to(device)
-        losses[group] = _window_losses(model, batch, max(1, len(before))).cpu().numpy()
+        ids, real = (part.to(device) for part in pad([sequences[number] for number in group]))
+        text = real.bool()
+        text[:, : len(before)] = False
+        with ExitStack() as hooks:
+            if edits:
+                hooks.enter_context(intervened(model, edits(group), text))
+            if activity:
+                hooks.enter_context(activity.reading(model, group, text))
+            losses[group] = _losses(model, ids, real, max(1, len(before))).cpu().numpy()
         if not np.isfinite(losses[group]).all():
-            window = group[np.argmin(np.isfinite(losses[group]))]
-            raise not_finite(f"the likelihood of window {window}", "logits")
+            segment = group[np.argmin(np.isfinite(losses[group]))]
+            raise not_finite(f"the likelihood of segment {segment}", "logits")
         if update:
-            update(len(group) * windows.shape[1])
+            update(int(text.sum()))
 
-    lengths = [sequences.shape[1]] * len(windows)
-    in_batches(lengths, budget, run, "one window and its special tokens", "lower perplexity.window")
+    lengths = [len(ids) for ids in sequences]
+    in_batches(lengths, budget, run, "one segment and its special tokens", SHORTER)
     return losses
 
 
@@ -129,16 +130,20 @@ def check_readable(model: Any, length: int, advice: str) -> None:
         )
 
 
-def _window_losses(model: Any, ids: "Tensor", first: int) -> "Tensor":
-    """Sum the losses of the tokens from position ``first`` on, float64 ``[window]``."""
+def _losses(model: Any, ids: "Tensor", real: "Tensor", first: int) -> "Tensor":
+    """Sum the losses of each row's tokens from position ``first`` on, float64 ``[row]``.
+
+    Padding stands on the right, where no token sees it.
+    """
     import torch
 
     from neuroglot.capture.head import predict
 
     with torch.inference_mode():
         output = model.base_model(input_ids=ids, use_cache=False, return_dict=True)
-    states = output.last_hidden_state[:, first - 1 : -1].flatten(0, 1)  # [window * token, hidden]
-    targets = ids[:, first:]
-    predictions = predict(model, states, torch.arange(len(states)), targets.flatten())
+    row, column = real[:, first:].nonzero(as_tuple=True)  # the tokens to predict
+    states = output.last_hidden_state[row, column + first - 1]  # [token, hidden]
+    targets = ids[row, column + first]
+    predictions = predict(model, states, torch.arange(len(states)), targets)
     losses = predictions.total - predictions.chosen.double()
-    return losses.view(targets.shape).sum(1)
+    return torch.zeros(len(ids), dtype=losses.dtype, device=losses.device).index_add(0, row, losses)

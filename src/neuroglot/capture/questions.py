@@ -18,14 +18,17 @@ class Question:
     """An item as token ids.
 
     Attributes:
-        prompt: the prompt, with the special tokens before it.
+        prompt: the prompt, with the special tokens around it.
         gold: the right answer, then its other spellings.
         candidates: the answers to choose from, including the right answer.
+        before, after: numbers of special tokens at the prompt's start and at its end.
     """
 
     prompt: list[int]
     gold: list[list[int]]
     candidates: list[list[int]]
+    before: int = 0
+    after: int = 0
 
     @property
     def complete(self) -> bool:
@@ -71,29 +74,43 @@ class Question:
 
 
 def encode(
-    tokenizer: "Tokenizer", before: Sequence[int], items: Sequence[Item], window: int | None
+    tokenizer: "Tokenizer",
+    before: Sequence[int],
+    items: Sequence[Item],
+    window: int | None,
+    after: Sequence[int] | None = None,
 ) -> list[Question]:
     """Turn items into token ids.
 
-    An answer's ids are the ids that it adds to the prompt's. If the answer changes the prompt's
-    last tokens, they are the ids of the answer tokenised alone. An answer may have no ids.
+    In a causal model, an answer's ids are the ids that it adds to the prompt's. If the answer
+    changes the prompt's last tokens, they are the ids of the answer tokenised alone. In an
+    encoder-decoder, the encoder reads the prompt with all special tokens around it, and the answer
+    is a text of its own, without the blank before it. An answer may have no ids.
 
     Args:
         tokenizer: the model's tokenizer.
         before: special tokens that the tokenizer puts before a text, as ``Tokens.before``.
         items: items of one language.
         window: the most tokens that the model can read at once, special tokens included.
+        after: for an encoder-decoder, special tokens that the tokenizer puts after a text.
 
     Raises:
-        NeuroglotError: a prompt and its longest answer do not fit into the window.
+        NeuroglotError: a prompt and its longest answer do not fit into the window; in an
+            encoder-decoder, one of them alone.
     """
     tokenizer.no_truncation()  # a tokenizer's file may set both
     tokenizer.no_padding()
-    questions = [_question(tokenizer, before, item) for item in items]
+    questions = [
+        _question(tokenizer, before, item)
+        if after is None
+        else _separate(tokenizer, before, after, item)
+        for item in items
+    ]
     for item, question in zip(items, questions, strict=True):
         length = len(question.prompt)
         longest = max(map(len, [*question.gold, *question.candidates]))
-        if window is not None and length + longest > window:
+        read = length + longest if after is None else max(length, longest)
+        if window is not None and read > window:
             raise NeuroglotError(
                 f"item {item.id!r}: its prompt has {length} tokens and its longest answer "
                 f"{longest}, and the model's context window holds {window}; shorten the prompt or "
@@ -116,6 +133,25 @@ def _question(tokenizer: "Tokenizer", before: Sequence[int], item: Item) -> Ques
         [*before, *prompt],
         [ids[answer] for answer in item.gold],
         [ids[answer] for answer in item.candidates],
+        len(before),
+    )
+
+
+def _separate(
+    tokenizer: "Tokenizer", before: Sequence[int], after: Sequence[int], item: Item
+) -> Question:
+    """An encoder's prompt, and a decoder's answers."""
+    answers = list(dict.fromkeys([*item.gold, *item.candidates]))
+    texts = [item.prompt, *(answer.lstrip() for answer in answers)]
+    encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    prompt, *alone = (encoding.ids for encoding in encodings)
+    ids = dict(zip(answers, alone, strict=True))
+    return Question(
+        [*before, *prompt, *after],
+        [ids[answer] for answer in item.gold],
+        [ids[answer] for answer in item.candidates],
+        len(before),
+        len(after),
     )
 
 

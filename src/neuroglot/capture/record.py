@@ -17,7 +17,13 @@ from tokenizers import Tokenizer
 from neuroglot import store
 from neuroglot.capture import labels
 from neuroglot.capture.blocks import Recording
-from neuroglot.capture.collectors import BY_FOLD, Collector, firing_collectors, role_collectors
+from neuroglot.capture.collectors import (
+    BY_FOLD,
+    BY_SEGMENT,
+    Collector,
+    firing_collectors,
+    role_collectors,
+)
 from neuroglot.capture.engine import Engine
 from neuroglot.capture.settings import (
     CaptureSettings,
@@ -28,13 +34,13 @@ from neuroglot.capture.settings import (
     RolesGroup,
 )
 from neuroglot.capture.tokenise import tokenised
-from neuroglot.corpora.base import Reading, Segment, read_parquet
+from neuroglot.corpora.base import Reading, Segment
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.folds import FOLDS
 from neuroglot.models.card import ModelCard, read_card, read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.tasks.base import read_items
-from neuroglot.tokens import ROW, Prefix, Tokens, as_tokens, read_tokens, token_labels
+from neuroglot.tokens import ROW, Tokens, as_tokens, read_tokens, token_labels
 
 # A store's file with the fingerprints of the groups that its unfinished pass records. The progress
 # in the store is the progress of these groups.
@@ -47,23 +53,19 @@ class Wanted:
     """The groups to record of one text in one language.
 
     Attributes:
-        source: a corpus' token store; a task's ``{task}/{language}.parquet``; for states a
-            corpus' ``{corpus}/{language}.parquet``.
+        source: a corpus' token store, or a task's ``{task}/{language}.parquet``.
         reads: what ``source`` holds.
         store: the store to write, ``{corpus or task}/{language}.zarr``; each group is a folder in
             it.
         groups: the groups with their keys. A key changes with the text, the model, the settings
             and the code, but not with the group's own fields, which ``Group.satisfied_by``
-            compares.
-        long_segments: whether segments or prompts longer than the model's window are truncated or
-            refused. Not used if ``source`` holds tokens.
+            compares. Last tokens cannot be in one store with other tokens.
     """
 
     source: Path
-    reads: Literal["tokens", "text", "items"]
+    reads: Literal["tokens", "items"]
     store: Path
     groups: Mapping[Group, str]
-    long_segments: Literal["truncate", "refuse"] = "truncate"
 
 
 def missing(held: Mapping[str, store.Completion], groups: Mapping[Group, str]) -> dict[Group, str]:
@@ -86,16 +88,14 @@ def record(
     settings: CaptureSettings,
     execution: ExecutionSettings,
 ) -> None:
-    """Record the missing groups of several texts, in one pass for each text.
+    """Record the missing groups of several texts, in one pass for each store.
 
     The model is loaded once, and only if a group is missing. An interrupted pass is continued.
 
     Args:
         model: the model's folder.
         wanted: the groups to record of each text.
-        settings: how the model is run and rows are stored. States are always stored as float32:
-            residual streams exceed float16, and bfloat16 is too coarse for cosines between
-            centroids.
+        settings: how the model is run and rows are stored.
         execution: how much to do at a time.
 
     Raises:
@@ -106,10 +106,8 @@ def record(
     engine: Engine | None = None
     for request in wanted:
         text = _text(model, card, request)
-        stored_as = {"store_dtype": "float32"} if request.reads == "text" else {}
-        of_text = settings.model_copy(update=stored_as)
         parts = [
-            _Part.of(group, key, text.origin, of_text, card)
+            _Part.of(group, key, text.origin, settings, card)
             for group, key in request.groups.items()
         ]
         _clear(request.store)
@@ -144,11 +142,7 @@ def _text(model: Path, card: ModelCard, request: Wanted) -> _Text:
         origin = {label: tokens.origin[label] for label in LABELS}
         origin |= {"card": card.sha256, "tokens": tokens.fingerprint}
         return _Text(origin, lambda: read_tokens(source))
-    reading = (
-        Reading(tuple(Segment(item.id, item.prompt) for item in read_items(source).items))
-        if request.reads == "items"
-        else read_parquet(source)
-    )
+    reading = Reading(tuple(Segment(item.id, item.prompt) for item in read_items(source).items))
     origin = {
         "model": model.name,
         "corpus": source.parent.name,
@@ -156,13 +150,9 @@ def _text(model: Path, card: ModelCard, request: Wanted) -> _Text:
         "card": card.sha256,
         "tokens": reading.content,
     }
-    prefix: Prefix = "last" if request.reads == "items" else "subword"
-    if request.reads == "text":
-        origin["long_segments"] = request.long_segments
 
     def read() -> Tokens:
-        tokenizer, long_segments = _tokenizer(model), request.long_segments
-        return as_tokens(tokenised(card, tokenizer, source, reading, long_segments, prefix))
+        return as_tokens(tokenised(card, _tokenizer(model), source, reading, "refuse", "last"))
 
     return _Text(origin, read)
 
@@ -199,6 +189,8 @@ class _Part:
                     f"{text['model']} has no gates; set sharing.site to auto or act"
                 )
             group = group.of(card.gated)
+        if group.store_dtype:
+            settings = settings.model_copy(update={"store_dtype": group.store_dtype})
         recording = Recording(
             sites=group.sites,
             over=group.over,
@@ -288,12 +280,14 @@ def _pass(
         folder = path / part.group.name
         data = _dataset(engine, tokenizer, tokens, part, sums[part.group.name])
         by_fold = [str(name) for name in data if str(name).endswith(BY_FOLD)]
+        for path_of_sums in folder.glob(f"*{BY_SEGMENT}"):
+            _, about = labels.statistic(path_of_sums.name, 3, part.recording.over)
+            store.describe(folder, path_of_sums.name, about)
         store.write_dataset(folder, data, by_layer=by_fold)
         counts = {
             "rows": len(part.recording.rows(tokens)),
             "segments": len(tokens.segment_ids),
             "drawn": tokens.drawn,
-            "folds": tokens.fold_count,
         }
         store.complete(folder, "activations", part.origin, counts, part.key)
     shutil.rmtree(path / store.PROGRESS)
@@ -310,6 +304,7 @@ def _dataset(
     """Make a group's dataset: its statistics and, if it stores raw rows, their coordinates."""
     rows, over = part.recording.rows(tokens), part.recording.over
     folds = tokens.fold_count
+    ids = np.array([*tokens.segment_ids, ""], object)[:-1]
     data: dict[str, Any] = {}
     for name, value in sums.items():
         dims, attrs = labels.statistic(name, value.ndim, over)
@@ -322,7 +317,7 @@ def _dataset(
         by_row = {
             "token_id": tokens.token_id[rows],
             "token": token_labels(tokenizer, tokens.token_id[rows]),
-            "segment": np.array([*tokens.segment_ids, ""], object)[segment],
+            "segment": ids[segment],
             "segment_index": segment,
             "segment_place": tokens.places[segment],
             "position": tokens.position[rows],
@@ -330,11 +325,16 @@ def _dataset(
         }
         coords |= {name: ("row", values, ROW[name]) for name, values in by_row.items()}
     else:
+        axis = "segment" if tokens.drawn else "fold"
         counted = np.bincount(tokens.folds[tokens.segment[rows]], minlength=folds)
-        about = {"units": "tokens", "long_name": "tokens of each fold", "over": over}
-        data["fold_rows"] = ("fold", counted, about)
-        about = {"units": "1", "long_name": f"fold of segments: a segment's place modulo {FOLDS}"}
-        coords["fold"] = ("fold", np.arange(folds), about)
+        about = {"units": "tokens", "long_name": f"tokens of each {axis}", "over": over}
+        data[f"{axis}_rows"] = (axis, counted, about)
+        if tokens.drawn:
+            coords["segment"] = ("segment", ids, ROW["segment"])
+            coords["segment_place"] = ("segment", tokens.places, ROW["segment_place"])
+        else:
+            about = {"units": "1", "long_name": f"segment i of the text is in fold i mod {FOLDS}"}
+            coords["fold"] = ("fold", np.arange(folds), about)
     return xr.Dataset(data, coords, {**_attributes(part.origin), "group": part.group.name})
 
 

@@ -12,12 +12,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot import store
-from neuroglot.capture.collectors import BY_FOLD
+from neuroglot.capture.collectors import BY_FOLD, BY_SEGMENT
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.axes import LAYER_NEURONS, stack_layers
-from neuroglot.measures.folds import common_folds
+from neuroglot.measures.folds import common_segments, dealt
 
 Site = Literal["act", "out"]
+SEGMENTS = 1024  # whose sums are in memory at a time: in a layer of 11,008 neurons, 90 MB
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,11 @@ class Recorded:
         path: the group's folder.
         model, corpus, language: ids.
         data: statistics ``{site}_{statistic}``, or the coordinates of raw rows.
-        counts: number of ``rows``, summed or stored; of the text's ``segments`` and ``folds``; and
-            of segments ``drawn`` for all languages, 0 if the corpus is not parallel.
+        counts: number of ``rows``, summed or stored; of the text's ``segments``; and of segments
+            ``drawn`` for all languages, 0 if the corpus is not parallel.
         sample_segments: for a sample, how many segments, from the first, are used.
-        folds: the folds of segments that are used; None for all.
+        segments: of sums of a parallel corpus, the indices of the segments that are used, in the
+            order in which they are dealt to folds; None for all of the text.
     """
 
     path: Path
@@ -41,7 +43,7 @@ class Recorded:
     data: xr.Dataset
     counts: dict[str, int]
     sample_segments: int = 0
-    folds: NDArray[np.intp] | None = None
+    segments: NDArray[np.intp] | None = None
 
     @cached_property
     def sample(self) -> xr.Dataset:
@@ -60,41 +62,70 @@ class Recorded:
             return None
         return int(self.data[LAYER_NEURONS][layer])
 
-    def by_fold(self, name: str, layer: int | slice = slice(None)) -> NDArray[Any]:
-        """Read a statistic's sums over each fold of segments, float32 or float64.
+    def by_fold(self, name: str, layer: int) -> NDArray[np.float64]:
+        """Read a statistic's sums over each fold of segments in a layer.
+
+        Segments of a parallel corpus are dealt to folds when they are read, in the order of
+        ``segments``: see ``folds.dealt``.
 
         Args:
             name: the statistic's name in ``data``.
-            layer: one layer, or several.
+            layer: the layer.
 
         Returns:
-            For one layer ``[fold, neuron]``, as wide as the layer; ``[fold, hidden]`` or ``[fold]``
-            for other statistics. For several layers ``[layer, fold, neuron]``, NaN beyond a layer's
-            width.
+            ``[fold, neuron]``, as wide as the layer; ``[fold, hidden]`` or ``[fold]`` for other
+            statistics.
         """
-        values = store.read_layers(self.path, f"{name}{BY_FOLD}", layer)
-        if self.folds is not None:
-            values = values.take(self.folds, axis=1 if isinstance(layer, slice) else 0)
-        if not isinstance(layer, slice) and values.ndim > 1:
-            return values[:, : self.width(name.partition("_")[0], layer)]
-        return values
+        if self.counts["drawn"]:
+            return self._weighted(name, layer, self._in_fold)
+        sums = store.read_sums(self.path, f"{name}{BY_FOLD}", layer)
+        return self._within(name, layer, sums).astype(np.float64)
 
     def fold_rows(self) -> NDArray[np.int64]:
         """Number of rows of each fold in the statistics, ``[fold]``."""
-        rows: NDArray[np.int64] = self.data["fold_rows"].values
-        return rows if self.folds is None else rows[self.folds]
+        rows: NDArray[np.int64] = (
+            self._in_fold @ self.data["segment_rows"].values
+            if self.counts["drawn"]
+            else self.data["fold_rows"].values
+        )
+        return rows
 
     def total(self, name: str) -> xr.DataArray:
-        """Sum a statistic over the folds that are used, ``[layer, ...]``."""
+        """Sum a statistic over the segments that are used, ``[layer, ...]``."""
         total = self.data[name]
-        if self.folds is None:
+        if self.segments is None:
             return total
-        summed = self.by_fold(name).sum(axis=1, dtype=np.float64)
+        used = self._in_fold.sum(0, keepdims=True)
+        layers = range(total.sizes["layer"])
+        summed = stack_layers([self._weighted(name, layer, used)[0] for layer in layers])
         return total.copy(data=summed.astype(total.dtype))
 
     def summed_rows(self) -> int:
         """Number of rows that ``total`` sums over."""
-        return self.counts["rows"] if self.folds is None else int(self.fold_rows().sum())
+        return self.counts["rows"] if self.segments is None else int(self.fold_rows().sum())
+
+    @cached_property
+    def _in_fold(self) -> NDArray[np.int64]:
+        """Whether a segment is used and in a fold, 1 or 0, ``[fold, segment]``."""
+        places = self.data["segment_place"].values
+        used = np.argsort(places) if self.segments is None else self.segments
+        folds = dealt(len(used))
+        inside = np.zeros((folds.max(initial=-1) + 1, len(places)), np.int64)
+        inside[folds, used] = 1
+        return inside
+
+    def _weighted(self, name: str, layer: int, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Sum a statistic over segments with ``weights`` ``[sum, segment]``, ``[sum, ...]``."""
+        total: Any = 0.0
+        for start in range(0, weights.shape[1], SEGMENTS):
+            some = slice(start, start + SEGMENTS)
+            sums = store.read_sums(self.path, f"{name}{BY_SEGMENT}", layer, some)
+            total = total + weights[:, some].astype(np.float64) @ self._within(name, layer, sums)
+        return np.asarray(total)
+
+    def _within(self, name: str, layer: int, sums: NDArray[Any]) -> NDArray[Any]:
+        """Cut sums ``[part, width]`` to the layer's width; ``[part]`` stay as they are."""
+        return sums if sums.ndim == 1 else sums[:, : self.width(name.partition("_")[0], layer)]
 
     def raw(self, site: Site, layers: Sequence[int], most: int | None = None) -> xr.DataArray:
         """Read the sample's rows of some layers, ``[layer, row, neuron]`` (or hidden), float32.
@@ -175,20 +206,26 @@ def with_common_segments(recorded: Sequence[Recorded]) -> list[Recorded]:
         recorded: recordings of one group, of any corpora.
 
     Raises:
-        NeuroglotError: as ``common_folds``.
+        NeuroglotError: as ``common_segments``.
     """
-    folds: dict[str, NDArray[np.intp]] = {}
+    used: dict[tuple[str, str], NDArray[np.intp]] = {}
     for corpus in {recording.corpus for recording in recorded if recording.counts["drawn"]}:
         of_corpus = [recording for recording in recorded if recording.corpus == corpus]
-        there = np.array([recording.data["fold_rows"].values > 0 for recording in of_corpus])
-        folds[corpus] = common_folds(there, [recording.language for recording in of_corpus], corpus)
-    return [replace(recording, folds=folds.get(recording.corpus)) for recording in recorded]
+        drawn = {}
+        for recording in of_corpus:
+            by_place = np.argsort(recording.data["segment_place"].values)
+            with_rows = recording.data["segment_rows"].values[by_place] > 0
+            drawn[recording.language] = by_place[with_rows]
+        ids = {r.language: r.data["segment"].values[drawn[r.language]].tolist() for r in of_corpus}
+        for language, common in common_segments(ids, corpus).items():
+            used[corpus, language] = drawn[language][common]
+    return [replace(r, segments=used.get((r.corpus, r.language))) for r in recorded]
 
 
 def _small(path: Path) -> xr.Dataset:
-    """Read a group without raw rows and sums by fold, which are read layer by layer."""
+    """Read a group without raw rows, sums by fold and by segment, which are read by layer."""
     names = [folder.name for folder in path.iterdir() if folder.is_dir()]
-    large = [name for name in names if name in store.SITES or name.endswith(BY_FOLD)]
+    large = [n for n in names if n in store.SITES or n.endswith((BY_FOLD, BY_SEGMENT))]
     data = store.open_dataset(path, "activations", without=[*large, "token"])
     # The attributes would be wrong for quantities computed from these variables.
     return data.drop_attrs(deep=True)

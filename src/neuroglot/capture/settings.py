@@ -79,6 +79,7 @@ class Group(BaseModel):
         name: the name of the group's folder in a store.
         over: the tokens that the statistics or rows cover.
         stored: the sites of the raw rows, unless the group's fields decide.
+        store_dtype: precision of the raw rows, if it is not a setting.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,6 +87,7 @@ class Group(BaseModel):
     name: ClassVar[GroupName]
     over: ClassVar[Over]
     stored: ClassVar[tuple[str, ...]] = ()
+    store_dtype: ClassVar[StoreDtype | None] = None
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -189,11 +191,16 @@ class PromptsGroup(Group):
 
 
 class StatesGroup(Group):
-    """Raw rows of ``act``, ``mid`` and ``state`` at segments' last tokens; means of ``state``."""
+    """Raw rows of ``act``, ``mid`` and ``state`` at segments' last tokens; means of ``state``.
+
+    They are always float32: residual streams exceed float16, and bfloat16 is too coarse for cosines
+    between centroids.
+    """
 
     name: ClassVar[GroupName] = "states"
     over: ClassVar[Over] = "last token of each segment"
     stored: ClassVar[tuple[str, ...]] = ("act", "mid", "state", "mean")
+    store_dtype: ClassVar[StoreDtype | None] = "float32"
 
 
 GROUPS: dict[str, type[Group]] = {

@@ -1,4 +1,4 @@
-"""A thread that gathers a block's raw rows and writes them to Zarr, a shard for each array."""
+"""A thread that gathers a block's raw rows and sums by segment, and writes them to Zarr."""
 
 import queue
 import threading
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.store import StoreDtype
+from neuroglot.store import SITES, StoreDtype
 
 if TYPE_CHECKING:
     import torch
@@ -25,11 +25,12 @@ UNSIGNED = {"float16": np.uint16, "bfloat16": np.uint16, "float32": np.uint32}
 
 @dataclass(frozen=True)
 class RowBatch:
-    """The raw rows of one batch.
+    """The raw rows of one batch, and its sums by segment.
 
     Attributes:
-        values: ``[row, width]`` by recording, site and layer, in the precision of the store.
-        places: the rows' indices in the block, ``[row]`` by recording.
+        values: by recording, site and layer raw rows ``[row, width]`` in the precision of the
+            store; by recording, statistic and layer sums ``[segment, ...]``.
+        places: the indices in the block of the rows or segments, by recording.
         ready: waits until the copies from the device have arrived.
     """
 
@@ -40,13 +41,13 @@ class RowBatch:
 
 @dataclass(frozen=True)
 class Shard:
-    """The end of a block, all of whose rows have been put.
+    """The end of a block, all of whose rows and sums have been put.
 
     Attributes:
-        rows: by recording, the block's rows among all rows.
+        spans: by recording, the block's rows among all rows, or its segments among all segments.
     """
 
-    rows: Mapping[str, slice]
+    spans: Mapping[str, slice]
 
 
 Save = Callable[[], None]
@@ -62,14 +63,15 @@ class Writer:
     def __init__(
         self,
         arrays: "dict[tuple[str, str], zarr.Array[Any]]",
-        most_rows: Mapping[str, int],
+        longest: Mapping[str, int],
         name: Path,
     ) -> None:
         """Prepare the buffers and the thread.
 
         Args:
-            arrays: arrays from ``store.create_rows``, by recording and site.
-            most_rows: number of rows of the largest block, by recording.
+            arrays: by recording, arrays of sites from ``store.create_rows``, and of statistics from
+                ``store.create_sums``.
+            longest: number of rows or segments of the largest block, by recording.
             name: the store, for error messages.
         """
         self._arrays = arrays
@@ -78,17 +80,19 @@ class Writer:
         self._error: BaseException | None = None
         self._saved = threading.Event()  # set unless a saving of progress is waiting
         self._saved.set()
-        self._dtypes = {
-            key: cast(StoreDtype, array.attrs["dtype"]) for key, array in arrays.items()
-        }
-        self._buffers = {
-            key: np.full(
-                (array.shape[0], most_rows[key[0]], array.shape[2]),
-                NAN[self._dtypes[key]],  # stays beyond the width of narrower layers
-                UNSIGNED[self._dtypes[key]],
-            )
+        self._dtypes = {  # of raw rows
+            key: cast(StoreDtype, array.attrs["dtype"])
             for key, array in arrays.items()
+            if key[1] in SITES
         }
+        self._buffers = {}
+        for key, array in arrays.items():
+            shape = (array.shape[0], longest[key[0]], *array.shape[2:])
+            if dtype := self._dtypes.get(key):
+                # NaN stays beyond the width of narrower layers.
+                self._buffers[key] = np.full(shape, NAN[dtype], UNSIGNED[dtype])
+            else:
+                self._buffers[key] = np.zeros(shape, array.dtype)
         self._thread = threading.Thread(target=self._run, name="row writer", daemon=True)
 
     def __enter__(self) -> "Writer":
@@ -137,22 +141,30 @@ class Writer:
     def _place(self, batch: RowBatch) -> None:
         batch.ready()
         for (name, site, layer), values in batch.values.items():
-            bits, dtype = as_bits(values), self._dtypes[name, site]
+            buffer, dtype = self._buffers[name, site][layer], self._dtypes.get((name, site))
+            if dtype is None:
+                sums = values.numpy()
+                buffer[batch.places[name], *map(slice, sums.shape[1:])] = sums
+                continue
+            bits = as_bits(values)
             if not finite(bits, dtype):
                 raise NeuroglotError(
                     f"{self._name}: {site} of layer {layer + 1} holds NaN, infinity or values too "
                     f"large for {dtype}; set capture.store_dtype to bfloat16 or float32, and "
                     "if it happens again capture.dtype to float32"
                 )
-            self._buffers[name, site][layer, batch.places[name], : bits.shape[1]] = bits
+            buffer[batch.places[name], : bits.shape[1]] = bits
 
     def _write(self, shard: Shard) -> None:
         for (name, site), array in self._arrays.items():
-            rows = shard.rows[name]
-            if size := rows.stop - rows.start:
-                bits = self._buffers[name, site][:, :size]
-                values = widened(bits) if self._dtypes[name, site] == "bfloat16" else bits
-                array[:, rows] = values.view(array.dtype)
+            span, dtype = shard.spans[name], self._dtypes.get((name, site))
+            if size := span.stop - span.start:
+                values = self._buffers[name, site][:, :size]
+                array[:, span] = (widened(values) if dtype == "bfloat16" else values).view(
+                    array.dtype
+                )
+                if dtype is None:
+                    values[:] = 0  # segments without rows put nothing
 
 
 def widened(bits: NDArray[np.uint16]) -> NDArray[np.float32]:

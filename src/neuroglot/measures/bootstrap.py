@@ -116,34 +116,34 @@ def ratio_interval(
 
 def perplexity_interval(
     nll: NDArray[np.float64],
-    tokens: int,
+    tokens: NDArray[np.integer],
     replicates: int = 1000,
     level: float = 0.95,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Bound perplexities by the bootstrap over windows, the same for all variants.
+    """Bound perplexities by the bootstrap over segments of text, the same for all variants.
 
-    A perplexity is not a mean, but its logarithm is. So ``expanded_percentiles``, which are made
-    for means, fit perplexities too: the exponential keeps the order of the replicates.
+    A perplexity is not a mean, but its logarithm is a ratio of two. So ``expanded_percentiles``,
+    which are made for means, fit perplexities too: the exponential keeps the order of the
+    replicates.
 
     Args:
-        nll: negative log-likelihood in nats, [variant, draw, window]. The draws of a variant differ
-            in their random neurons, not in their windows; NaN where a variant has fewer draws. A
-            variant's perplexity is the mean of the perplexities of its draws.
-        tokens: number of predicted tokens in each window.
+        nll: negative log-likelihood in nats, [variant, draw, segment]. The draws of a variant
+            differ in their random neurons, not in their segments; NaN where a variant has fewer
+            draws. A variant's perplexity is the mean of the perplexities of its draws.
+        tokens: number of predicted tokens of each segment, [segment]; they are drawn with it.
         replicates: number of resamples.
         level: share of the intervals that hold the true perplexity.
         seed: seed of the resamples.
 
     Returns:
-        low and high, [bound, variant]; NaN if there is only one window, which has no spread.
+        low and high, [bound, variant]; NaN if there is only one segment, which has no spread.
     """
-    variants, draws, windows = nll.shape
-    rows = nll.reshape(variants * draws, windows) / tokens
-    means = _means(rows, replicates, seed).reshape(variants, draws, replicates)
-    there = np.isfinite(means).any(axis=2, keepdims=True)
-    perplexities = np.where(there, np.exp(means), 0).sum(axis=1) / there.sum(axis=1)
-    return expanded_percentiles(perplexities, windows, level)
+    weights = fold_weights(len(tokens), replicates, seed).T
+    perplexities = np.exp((nll @ weights) / (tokens @ weights))  # [variant, draw, replicate]
+    there = np.isfinite(perplexities).any(axis=2, keepdims=True)
+    averaged = np.where(there, perplexities, 0).sum(axis=1) / there.sum(axis=1)
+    return expanded_percentiles(averaged, len(tokens), level)
 
 
 def resample_weights(items: int, replicates: int, seed: int) -> Iterator[NDArray[np.float64]]:

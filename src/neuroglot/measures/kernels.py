@@ -56,13 +56,14 @@ def fire_count_by_fold(x: Array, folds: Array, rule: Rule, threshold: float = 0.
         threshold: see ``fires``.
 
     Returns:
-        float32 [fold, width], exact up to 16,777,216 rows.
+        int32 [fold, width], exact up to 16,777,216 rows.
     """
     xp = array_namespace(x)
-    return sum(
+    counts = sum(
         in_fold @ xp.astype(fires(block, rule, threshold), xp.float32)
         for block, in_fold in _blocks(x, folds)
     )
+    return xp.astype(counts, xp.int32)
 
 
 def gelu(x: Array) -> Array:
@@ -122,8 +123,8 @@ def row_statistics(
         ``count`` [width] int64: rows in which the neuron fires; ``sum`` and ``sum_of_squares``
         [width] float64; ``argmax_count`` [width] int64: rows in which the neuron is the maximum
         (the first of equals); ``flatness_sum`` float64 scalar: equation 1. With ``folds`` also
-        ``count_by_fold`` and ``sum_by_fold`` [fold, width] float32 (seven digits), and
-        ``flatness_sum_by_fold`` [fold] float64.
+        ``count_by_fold`` [fold, width] int32 (exact up to 16,777,216 rows), ``sum_by_fold`` [fold,
+        width] float32 (seven digits), and ``flatness_sum_by_fold`` [fold] float64.
 
     Raises:
         NeuroglotError: ``x`` is not [row, width], or the rule is unknown.
@@ -170,7 +171,7 @@ def _block_statistics(
         return sums
     return sums | {
         # Float32 is several times faster, and exact enough for the width of an interval.
-        "count_by_fold": folds @ xp.astype(firing, xp.float32),
+        "count_by_fold": xp.astype(folds @ xp.astype(firing, xp.float32), xp.int32),
         "sum_by_fold": folds @ xp.astype(x, xp.float32),
         "flatness_sum_by_fold": xp.astype(folds, xp.float64) @ flat,
     }

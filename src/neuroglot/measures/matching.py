@@ -1,12 +1,13 @@
-"""Matched controls: other neurons that could have mattered as much as the chosen ones.
+"""Ways to find other neurons for chosen ones: draws from a pool, and partners that are alike.
 
-The chosen neurons and their control get the same edit. *Active-matched* neurons are drawn from
-those that are active under the same condition, and *contribution-matched* neurons contribute about
-as much to the FFN's output. A control never contains chosen neurons: where too few other neurons
-are like them, the control is smaller.
+A draw is random and as large as the chosen neurons. Partners are alike one by one:
+*activity-matched* neurons fire about as often in a text, and *contribution-matched* neurons
+contribute about as much to the FFN's output. Neither ever contains chosen neurons: where too few
+others are there or are alike, there are fewer. ``measures.controls`` says what is compared with
+what.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 
 CALIPER = 0.2
-"""Largest difference of two partners, in standard deviations of the log contribution."""
+"""Largest difference of two partners, in standard deviations of what they are matched on."""
 LEAST_MATCHED = 0.8
 """Smallest share of the chosen neurons, and of their contribution, that must have partners. Below
-it, the chosen neurons count as having no others like them, and are not compared by contribution."""
+it, the chosen neurons count as having no others like them, and are not compared with partners."""
 
 
 class Pairs(NamedTuple):
@@ -87,16 +88,51 @@ def contribution_matched(
             neurons were chosen. Neurons that contribute nothing get no partner.
         caliper: largest difference of two partners, in standard deviations.
     """
+    contributes = contribution > 0
+    level = np.log(contribution, where=contributes, out=np.zeros(contribution.shape))
+    return _partners(chosen, level, contributes, caliper)
+
+
+def activity_matched(
+    chosen: Mask,
+    frequency: NDArray[np.float64],
+    caliper: float = CALIPER,
+    widths: Sequence[int] | None = None,
+) -> Pairs:
+    """Pair chosen neurons with others of their layer that fire about as often.
+
+    The comparison of the two sets tells whether the chosen neurons matter more than others that
+    fire as often. Pairs are made as in ``contribution_matched``, by the firing frequencies
+    themselves. Of others that fire equally often, the one with the lowest index is taken first.
+
+    Args:
+        chosen: the chosen neurons, bool [layer, neuron].
+        frequency: share of a text's tokens at which a neuron fires, [layer, neuron]. The text must
+            not be one that decided which neurons were chosen.
+        caliper: largest difference of two partners, in standard deviations of all frequencies in
+            their layer.
+        widths: number of neurons in each layer; None if all layers are as wide as ``chosen``.
+    """
+    return _partners(chosen, frequency, within(chosen.shape[-1], widths), caliper)
+
+
+def within(width: int, widths: Sequence[int] | None) -> Mask:
+    """Mark a layer's own neurons, bool [layer, neuron]: those within the layer's width."""
+    return np.arange(width) < np.array([width] if widths is None else widths)[:, None]
+
+
+def _partners(chosen: Mask, level: NDArray[np.float64], there: Mask, caliper: float) -> Pairs:
+    """Pair the neurons of each row that are ``there`` by their levels."""
     paired, control = np.zeros_like(chosen), np.zeros_like(chosen)
+    there = np.broadcast_to(there, chosen.shape)
     for row in np.ndindex(chosen.shape[:-1]):
-        contributing = np.flatnonzero(contribution[row] > 0)
-        if len(contributing) < 2:
+        matched = np.flatnonzero(there[row])
+        if len(matched) < 2:
             continue
-        level = np.log(contribution[row][contributing])
-        mine = chosen[row][contributing]
-        first, second = _closest_pairs(level[mine], level[~mine], caliper * level.std())
-        paired[row][contributing[mine][first]] = True
-        control[row][contributing[~mine][second]] = True
+        levels, mine = level[row][matched], chosen[row][matched]
+        first, second = _closest_pairs(levels[mine], levels[~mine], caliper * levels.std())
+        paired[row][matched[mine][first]] = True
+        control[row][matched[~mine][second]] = True
     return Pairs(paired, control)
 
 

@@ -45,6 +45,8 @@ class ModelCard(BaseModel):
         context_window: number of positions; None without a bound.
         dtype: the precision in which most parameters are stored.
         parameters: number of parameters.
+        source: where the model is from.
+        reinitialised: seed of the random weights that replace the trained ones; None if none do.
         language_tags: tags of languages that the configuration chooses, by language.
         files: ``checksums`` of all other files.
         sha256: ``digest`` of the folder.
@@ -53,7 +55,7 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     model_type: str
     architecture: str
     architectures: tuple[str, ...]
@@ -69,6 +71,7 @@ class ModelCard(BaseModel):
     parameters: int
     source: str
     language_tags: dict[str, str] = {}
+    reinitialised: int | None = None
     files: dict[str, str]
     sha256: str
     check: str = ""

@@ -264,7 +264,7 @@ def _check_sites(model: Any, sites: Collection[str]) -> None:
         if site in GATED_SITES and not gated:
             raise NeuroglotError(
                 f"site {site!r} exists in gated models only, and {model.config.model_type!r} is "
-                "not gated here; record 'act' instead."
+                "not gated here; use 'act' instead."
             )
 
 

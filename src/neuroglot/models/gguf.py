@@ -12,6 +12,7 @@ from typing import Any
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.describe import check_supported
 from neuroglot.models.load import model_class
+from neuroglot.models.random_weights import random_model
 from neuroglot.packages import (
     UNREADABLE,
     PackageRef,
@@ -70,8 +71,13 @@ def assemble(package: PackageRef, sha256: str, folder: Path) -> Path:
     return target
 
 
-def convert(gguf_file: Path, folder: Path) -> None:
+def convert(gguf_file: Path, folder: Path, seed: int | None = None) -> None:
     """Write a GGUF file's weights (dequantised exactly, to float32), config and tokenizer.
+
+    Args:
+        gguf_file: the file.
+        folder: where to.
+        seed: seed of random float32 weights that replace those of the file, which are not read.
 
     Raises:
         NeuroglotError: the GGUF file cannot be read; the architecture's FFNs cannot be located
@@ -94,9 +100,13 @@ def convert(gguf_file: Path, folder: Path) -> None:
             check_parameters(config, stored)
             split = _byte_level_split(gguf_file)
             tokenizer = transformers.AutoTokenizer.from_pretrained(**place)
-            model, report = model_class(config).from_pretrained(
-                **place, config=config, dtype=torch.float32, output_loading_info=True
-            )
+            if seed is None:
+                model, report = model_class(config).from_pretrained(
+                    **place, config=config, dtype=torch.float32, output_loading_info=True
+                )
+            else:
+                config.dtype = torch.float32
+                model, report = random_model(config, seed), {"missing_keys": []}
         except NeuroglotError:
             raise
         except Exception as error:  # a damaged file can fail anywhere in three libraries

@@ -1,8 +1,9 @@
 """Changes neurons' activations while a model runs."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from operator import add, mul
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -16,38 +17,46 @@ from neuroglot.models.ffn import FFN, ffns, record
 
 Change = Callable[[Tensor], Tensor]
 Operation = Literal["set", "scale", "add"]
+EditedSite = Literal["act", "gate"]
 Positions = Tensor | Literal["all", "last"]
 
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """An edit of chosen neurons: ``act = value``, ``act * value`` or ``act + value``.
+    """An edit of chosen neurons' values: ``value``, ``x * value`` or ``x + value`` in place of x.
 
     Attributes:
         neurons: true for chosen neurons, ``[layer, neuron]`` for all items alike or
             ``[item, layer, neuron]``. Layers are in the order of ``FFN.index``. The array is as
             wide as the widest layer; beyond a narrower layer's width it is false.
         operation: ``set``, ``scale`` or ``add``. Setting to 0 ablates.
-        value: the same for all chosen neurons.
+        value: the same for all chosen neurons; or, for neurons ``[item, layer, neuron]``, float32
+            ``[item, layer]``.
+        site: whose values are edited: ``act``; or in gated models ``gate``, ``f(W_gate x)``, from
+            which the model computes ``act = gate * up``.
     """
 
     neurons: NDArray[np.bool_]
     operation: Operation = "set"
-    value: float = 0.0
+    value: float | NDArray[np.float32] = 0.0
+    site: EditedSite = "act"
 
     def rows(self, items: NDArray[np.integer[Any]]) -> "Edit":
         """The edit for a batch of these items; an item may be given several times."""
-        return self if self.neurons.ndim == 2 else replace(self, neurons=self.neurons[items])
+        if self.neurons.ndim == 2:
+            return self
+        value = self.value[items] if isinstance(self.value, np.ndarray) else self.value
+        return replace(self, neurons=self.neurons[items], value=value)
 
 
 @contextmanager
 def intervened(model: Any, edits: Sequence[Edit], positions: Positions = "all") -> Iterator[None]:
     """Edit neurons in every forward pass inside the block.
 
-    Edits of a layer are applied in their order. An edit with ``[item, layer, neuron]`` needs
-    batches of exactly these items. Blocks can be nested, and the outer block's edits come first.
-    Use nested blocks to edit two stacks at different positions. If no neuron is chosen, the model's
-    output is bit-identical.
+    Edits of a layer are applied in their order, those of its gate first. An edit with
+    ``[item, layer, neuron]`` needs batches of exactly these items. Blocks can be nested, and the
+    outer block's edits come first. Use nested blocks to edit two stacks at different positions. If
+    no neuron is chosen, the model's output is bit-identical.
 
     Args:
         model: a model in evaluation mode, with or without its head.
@@ -58,8 +67,9 @@ def intervened(model: Any, edits: Sequence[Edit], positions: Positions = "all") 
 
     Raises:
         NeuroglotError: on entry if an edit does not fit the model's layers, its operation is
-            unknown or the mask is not bool ``[item, time]``; during a pass if the batch does not
-            fit the edits or the mask; and as ``changed``.
+            unknown, it is one of the gate of a plain model, or the mask is not bool
+            ``[item, time]``; during a pass if the batch does not fit the edits or the mask; and as
+            ``changed``.
 
     Example:
         >>> shared = Edit(neurons)  # [item, layer, neuron]  # doctest: +SKIP
@@ -77,25 +87,25 @@ def intervened(model: Any, edits: Sequence[Edit], positions: Positions = "all") 
             f"positions are a bool mask [item, time]; found {positions.dtype} "
             f"{list(positions.shape)}."
         )
-    changes: dict[int, Change] = {}
-    for ffn in networks:
-        here = [
-            (torch.tensor(chosen), edit)
-            for edit in edits
-            if (chosen := edit.neurons[..., ffn.index, : ffn.neurons]).any()
-        ]
-        if here:
-            changes[ffn.index] = _edited(ffn.index, here, positions)
-    with changed(model, changes):
+    with ExitStack() as stack:
+        for site in get_args(EditedSite):
+            of_site = [edit for edit in edits if edit.site == site]
+            changes = {
+                ffn.index: _edited(ffn, here, positions)
+                for ffn in networks
+                if (here := [edit for edit in of_site if edit.neurons[..., ffn.index, :].any()])
+            }
+            stack.enter_context(changed(model, changes, site))
         yield
 
 
 @contextmanager
-def changed(model: Any, changes: Mapping[int, Change]) -> Iterator[None]:
-    """Let ``changes`` replace ``act`` in every forward pass inside the block.
+def changed(model: Any, changes: Mapping[int, Change], site: EditedSite = "act") -> Iterator[None]:
+    """Let ``changes`` replace ``act`` or ``gate`` in every forward pass inside the block.
 
-    A change takes a layer's ``act`` [item, time, neuron] and returns the tensor that the output
-    projection reads instead. It must not write into ``act``, which other modules may still use.
+    A change takes a layer's values [item, time, neuron] and returns the tensor that the output
+    projection reads instead of ``act``, or that ``up`` is multiplied by instead of ``gate``. It
+    must not write into its argument, which other modules may still use.
     Weights are neither copied nor changed. Blocks can be nested: the outer change comes first.
     ``record`` gets the changed values if it is entered inside the block, and the original values
     if it is entered outside. Without changes the model is not touched.
@@ -103,10 +113,11 @@ def changed(model: Any, changes: Mapping[int, Change]) -> Iterator[None]:
     Args:
         model: a model in evaluation mode, with or without its head.
         changes: functions by the layer's number over all stacks, ``FFN.index``.
+        site: what is replaced.
 
     Raises:
-        NeuroglotError: on entry for an unknown layer or a model in training mode; on exit if a
-            stack ran without reaching a layer of ``changes``.
+        NeuroglotError: on entry for an unknown layer, a model in training mode or the gate of a
+            plain model; on exit if a stack ran without reaching a layer of ``changes``.
     """
     if not changes:
         yield
@@ -114,10 +125,10 @@ def changed(model: Any, changes: Mapping[int, Change]) -> Iterator[None]:
     handles: list[RemovableHandle] = []
     try:
         # ``record`` checks the layers' numbers, and whether the forward passes reached them.
-        with record(model, {"act"}, lambda *_: None, changes):
+        with record(model, {site}, lambda *_: None, changes):
             for ffn in ffns(model):
                 if ffn.index in changes:
-                    handles += _hooks(ffn, changes[ffn.index])
+                    handles += _hooks(ffn, changes[ffn.index], site)
             yield
     finally:
         for handle in handles:
@@ -190,39 +201,62 @@ def check_neurons(ffn: FFN, indices: NDArray[Any]) -> None:
         )
 
 
-def _hooks(ffn: FFN, change: Change) -> list[RemovableHandle]:
+def _hooks(ffn: FFN, change: Change, site: EditedSite) -> list[RemovableHandle]:
     shape: tuple[int, ...] = ()
 
     def enter(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         nonlocal shape
         shape = (args[0] if args else kwargs["hidden_states"]).shape[:2]
 
-    def hook(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        act = args[0]
-        if act.ndim == 3:
-            return (change(act), *args[1:])
+    def of_layer(values: Tensor) -> Tensor:
+        if values.ndim == 3:
+            return change(values)
         # OPT flattens item and time inside its layers.
-        return (change(act.view(*shape, -1)).view_as(act), *args[1:])
+        return change(values.view(*shape, -1)).view_as(values)
+
+    def of_act(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (of_layer(args[0]), *args[1:])
+
+    def of_gate(_module: nn.Module, _args: tuple[Any, ...], gate: Tensor) -> Tensor:
+        return of_layer(gate)
 
     return [
         ffn.block.register_forward_pre_hook(enter, with_kwargs=True),
-        ffn.w_out.register_forward_pre_hook(hook),
+        ffn.w_out.register_forward_pre_hook(of_act)
+        if site == "act"
+        else ffn.activation.register_forward_hook(of_gate),
     ]
 
 
-def _edited(layer: int, edits: list[tuple[Tensor, Edit]], positions: Positions) -> Change:
-    """Make the change that applies ``edits`` in order; neurons are [neuron] or [item, neuron]."""
-    chosen = [neurons for neurons, _ in edits]
+def _edited(ffn: FFN, edits: Sequence[Edit], positions: Positions) -> Change:
+    """Make the change of a layer that applies ``edits`` in order."""
+    chosen = [torch.tensor(edit.neurons[..., ffn.index, : ffn.neurons]) for edit in edits]
+    values = [
+        torch.tensor(edit.value[:, ffn.index, None, None])
+        if isinstance(edit.value, np.ndarray)
+        else edit.value
+        for edit in edits
+    ]
 
     def change(act: Tensor) -> Tensor:
         columns = _columns(act, positions)
-        for i, (_, edit) in enumerate(edits):
+        for i, edit in enumerate(edits):
             # The device is known only now: weights may be spread over several.
             chosen[i] = chosen[i].to(act.device)
-            act = _apply(edit, act, _places(layer, act, chosen[i], columns))
+            of_edit = values[i]
+            value = of_edit.to(act) if isinstance(of_edit, Tensor) else of_edit
+            places = _places(ffn.index, act, chosen[i], columns)
+            act = torch.where(places, _OPERATIONS[edit.operation](act, value), act)
         return act
 
     return change
+
+
+_OPERATIONS: Mapping[Operation, Callable[[Tensor, Any], Any]] = {
+    "set": lambda _, value: value,
+    "scale": mul,
+    "add": add,
+}
 
 
 def _columns(act: Tensor, positions: Positions) -> Tensor | None:
@@ -252,22 +286,23 @@ def _places(layer: int, act: Tensor, neurons: Tensor, columns: Tensor | None) ->
     return neurons if columns is None else neurons & columns
 
 
-def _apply(edit: Edit, act: Tensor, places: Tensor) -> Tensor:
-    if edit.operation == "set":
-        return act.masked_fill(places, edit.value)
-    edited = act * edit.value if edit.operation == "scale" else act + edit.value
-    return torch.where(places, edited, act)
-
-
 def _check_edit(edit: Edit, networks: list[FFN]) -> None:
     if edit.operation not in get_args(Operation):
         raise NeuroglotError(unknown_name("operation", edit.operation, get_args(Operation)))
+    if edit.site not in get_args(EditedSite):
+        raise NeuroglotError(unknown_name("site", edit.site, get_args(EditedSite)))
     widths = [ffn.neurons for ffn in networks]
     neurons, expected = edit.neurons, (len(networks), max(widths))
     if neurons.dtype != bool or neurons.ndim not in (2, 3) or neurons.shape[-2:] != expected:
         raise NeuroglotError(
             f"an edit's neurons are bool [layer, neuron] or [item, layer, neuron] with "
             f"{expected[0]} layers of {expected[1]} neurons; found {neurons.dtype} "
+            f"{list(neurons.shape)}."
+        )
+    if isinstance(edit.value, np.ndarray) and edit.value.shape != (len(neurons), expected[0]):
+        raise NeuroglotError(
+            f"an edit's value is a number, or float32 [item, layer] for neurons "
+            f"[item, layer, neuron]; found {list(edit.value.shape)} for neurons "
             f"{list(neurons.shape)}."
         )
     for layer, width in enumerate(widths):

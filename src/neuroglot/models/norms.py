@@ -1,4 +1,4 @@
-"""Finds what a norm does to vectors: its gain, its epsilon and whether it subtracts the mean."""
+"""Finds what a norm does to vectors, and to what the neurons of an FFN before it contribute."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from neuroglot.errors import NeuroglotError
+from neuroglot.measures.finite import check_finite
 from neuroglot.models.ffn import FFN
 
 _LARGE = 4096.0  # so large that epsilon does not matter
@@ -95,3 +97,60 @@ def value_norms(ffn: FFN) -> NDArray[np.float64]:
     values = value_vectors(ffn)
     norms: NDArray[np.float64] = np.sqrt(np.einsum("hn,hn->n", values, values, dtype=np.float64))
     return norms
+
+
+def output_scale(ffn: FFN, act: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The factor by which the norm behind a layer's FFN scales the FFN's output, row by row.
+
+    The output, with its bias, is computed again from the activations. The norm is linearised at
+    it: in row k, neuron i adds ``scale_k * act_ki * value_vectors_i`` to the residual stream. All
+    neurons together then add exactly what the model adds, except for the two biases.
+
+    Args:
+        ffn: the layer's FFN.
+        act: activations, [row, neuron].
+
+    Returns:
+        float64 [row]; 1 if no norm follows the FFN.
+
+    Raises:
+        NeuroglotError: as ``norm_scale``.
+    """
+    if ffn.norm_after is None:
+        return np.ones(len(act))
+    out = act.astype(np.float64) @ ffn.output_matrix().double().cpu().numpy().T
+    if (bias := ffn.output_bias()) is not None:
+        out += bias.double().cpu().numpy()
+    norm = norm_form(ffn.norm_after, ffn.hidden)
+    return norm_scale(out, norm.epsilon, norm.center)
+
+
+def norm_scale(
+    out: NDArray[np.floating], epsilon: float, center: bool = False
+) -> NDArray[np.float64]:
+    """Compute the factor by which the norm after an FFN scales its output in each row.
+
+    RMSNorm: 1 / √(mean(out²) + ε). LayerNorm (``center``): 1 / √(var(out) + ε).
+
+    Args:
+        out: the FFN's output before the norm, [row, hidden].
+        epsilon: the norm's ε.
+        center: whether the norm subtracts the mean.
+
+    Returns:
+        float64 [row].
+
+    Raises:
+        NeuroglotError: an output is not finite, or ε is 0 and a row's norm divides by zero.
+    """
+    check_finite(out, "an FFN's output")
+    wide = out.astype(np.float64)
+    if center:
+        wide -= wide.mean(axis=-1, keepdims=True)
+    power: NDArray[np.float64] = np.mean(wide**2, axis=-1) + epsilon
+    if not (power > 0).all():
+        raise NeuroglotError(
+            f"a norm with epsilon {epsilon} cannot scale an FFN's output that is constant or 0; "
+            "use the model's own epsilon"
+        )
+    return np.asarray(1 / np.sqrt(power))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns, final_norms
-from neuroglot.models.norms import norm_form
+from neuroglot.models.norms import norm_form, value_vectors
 
 STACK = "decoder"
 SIGNS = ("positive", "negative")
@@ -33,14 +33,15 @@ def top_tokens(
 ) -> xr.Dataset:
     """Find the k tokens whose logits each last-layer neuron raises and lowers most (section 3).
 
-    ``logit_weight[neuron, token] = W_out[:, neuron] · W_U[token]``, where ``W_out`` is the output
-    projection of the decoder's last FFN and ``W_U`` the unembedding, tied or not. OPT 350M's
-    unembedding is narrower than its layers; there ``project_out`` is applied between the two.
+    ``logit_weight[neuron, token] = v_neuron · W_U[token]``, where ``v`` are the ``value_vectors``
+    of the decoder's last FFN and ``W_U`` is the unembedding, tied or not. OPT 350M's unembedding is
+    narrower than its layers; there ``project_out`` is applied between the two.
 
-    The projection ignores all biases, the scaling of logits (Cohere, T5), Gemma 2's cap on logits,
-    and all norms: on the FFN's output, after the addition, and the final norm. Folding multiplies
-    the final norm's gain into ``W_U``. It still ignores the norm's division, which is the same for
-    all neurons, and a LayerNorm's subtraction of the mean.
+    So the gain of a norm on the FFN's output (Gemma 2 and 3, OLMo 2, GLM-4) counts. Its division is
+    ignored: it is the same for all neurons, but differs between texts. The projection also ignores
+    all biases, the scaling of logits (Cohere, T5), Gemma 2's cap on logits, and the norms after the
+    addition, of which the final one is the last. Folding multiplies the final norm's gain into
+    ``W_U``. It still ignores that norm's division and a LayerNorm's subtraction of the mean.
 
     Products are float32 whatever the weights' precision. Tokens of equal weight are ranked by id,
     lowest first, whatever the block. Weights that are equal only by rounding may differ with
@@ -54,9 +55,9 @@ def top_tokens(
 
     Returns:
         ``top_token(sign, neuron, rank)`` int32 and ``top_weight(sign, neuron, rank)`` float32, in
-        logits per unit of activation. Sign ``positive`` starts at the largest weight, ``negative``
-        at the most negative. ``attrs``: the ``layer`` within the decoder, ``vocabulary`` (its size)
-        and ``fold_final_norm``.
+        logits per unit of activation before norms divide. Sign ``positive`` starts at the largest
+        weight, ``negative`` at the most negative. ``attrs``: the ``layer`` within the decoder,
+        ``vocabulary`` (its size) and ``fold_final_norm``.
 
     Raises:
         NeuroglotError: the model has no head; its weights are not in memory, not floating-point or
@@ -71,7 +72,7 @@ def top_tokens(
             f"lexicon.top_tokens: {k} tokens cannot be kept of each neuron, since the vocabulary "
             f"has {vocabulary}; set a number from 1 to {vocabulary}"
         )
-    values = last.output_matrix().to(unembedding.device).float().T  # [neuron, hidden]
+    values = torch.from_numpy(value_vectors(last)).to(unembedding.device).T  # [neuron, hidden]
     if fold_final_norm:
         values = values * final_norm_gain(model).to(values.device)
     values = _through_project_out(model, values, unembedding.shape[1])
@@ -88,7 +89,7 @@ def top_tokens(
             "top_weight": (
                 names,
                 np.stack([weights.cpu().numpy() for weights, _ in ranked]),
-                {"units": "logits per unit of activation", "source": SOURCE},
+                {"units": "logits per unit of activation, before norms divide", "source": SOURCE},
             ),
         },
         coords={"sign": list(SIGNS)},
@@ -106,8 +107,8 @@ def written_tokens(
     """Find the k tokens whose logits given neurons of any layer would raise most.
 
     This is ``top_tokens`` with positive sign, computed as if the neuron's layer were the last: the
-    effect of later layers, biases and norms are ignored. The decoder's unembedding is used for an
-    encoder's neurons too.
+    effect of later layers, biases and the final norm are ignored. The decoder's unembedding is used
+    for an encoder's neurons too.
 
     Args:
         model: see ``top_tokens``.
@@ -125,11 +126,11 @@ def written_tokens(
         return np.empty((0, k), np.int32)
     values = torch.cat(
         [
-            networks[layer].output_matrix()[:, torch.from_numpy(chosen)].to(unembedding.device).T
+            torch.from_numpy(value_vectors(networks[layer])[:, chosen]).to(unembedding.device).T
             for layer, chosen in neurons.items()
         ]
     )
-    values = _through_project_out(model, values.float(), unembedding.shape[1])
+    values = _through_project_out(model, values, unembedding.shape[1])
     (_, tokens), _ = extreme_products(values, unembedding, k, max(k, BLOCK_VALUES // len(values)))
     return tokens.cpu().numpy().astype(np.int32)
 

@@ -74,7 +74,8 @@ class ModelSettings(BaseModel):
     Hugging Face's layout (``./path``, ``../path``, ``/path``, ``~/path``, or any existing folder)
     or a Hub id (``OWNER/NAME``, or ``hub:NAME`` for one without an owner). ``sha256`` pins a
     package's GGUF file and ``revision`` (branch, tag or commit) a Hub id. ``revisions`` stand for
-    as many models (``by_revision``), such as the checkpoints of one training.
+    as many models (``by_revision``), such as the checkpoints of one training. ``reinitialise``
+    replaces the trained weights by random ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,6 +88,15 @@ class ModelSettings(BaseModel):
         default=None,
         pattern=r"^[0-9a-f]{64}$",
         description="Digest of the GGUF file a package carries.",
+    )
+    reinitialise: int | None = Field(
+        default=None,
+        ge=0,
+        lt=2**63,
+        description="Seed of random weights, from the architecture's own initialisation, that "
+        "replace the trained ones. What such a model shows comes from its architecture and its "
+        "tokens alone, and is what the trained model's similarities are compared with; its answers "
+        "and perplexities mean nothing.",
     )
 
     revisions: Annotated[tuple[_Revision, ...], AfterValidator(distinct)] = Field(
@@ -135,12 +145,13 @@ class ModelSettings(BaseModel):
         return self.source.removeprefix("hub:")
 
     def origin(self) -> dict[str, Any]:
-        """Identify the model: its source (a Path for a folder) and its revision or digest."""
+        """Identify the model: its source (a Path for a folder), what pins it, and its seed."""
+        seed = {} if self.reinitialise is None else {"reinitialise": str(self.reinitialise)}
         if self.source_type == "folder":
-            return {"source": self.folder}
+            return {"source": self.folder, **seed}
         if self.source_type == "hub":
-            return {"source": f"hub:{self.hub_id}", "revision": self.revision}
-        return {"source": str(self.package), "sha256": self.sha256}
+            return {"source": f"hub:{self.hub_id}", "revision": self.revision, **seed}
+        return {"source": str(self.package), "sha256": self.sha256, **seed}
 
     def by_revision(self, name: str) -> list[tuple[str, "ModelSettings"]]:
         """A model for each revision, with its id; this one alone, as ``name``, if there are none.

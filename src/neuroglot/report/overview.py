@@ -67,9 +67,12 @@ def _model(config: Config, model: str) -> Model:
     card = read_card(layout.model(model))
     widths = sorted(set(card.neurons))
     stacks = ", ".join(f"{layers} {stack}" for stack, layers in card.stacks.items())
+    seed = card.reinitialised
+    random = None if seed is None else f"(random weights, seed {seed})"
+    settings = config.models[model]
     return Model(
         id=model,
-        source=" ".join(filter(None, [config.models[model].source, config.models[model].revision])),
+        source=" ".join(filter(None, [settings.source, settings.revision, random])),
         architecture=f"{card.model_type}, {'gated ' if card.gated else ''}{card.activation}",
         layers=f"{card.layers} ({stacks})" if len(card.stacks) > 1 else str(card.layers),
         neurons=" to ".join(map(number, dict.fromkeys([widths[0], widths[-1]]))),

@@ -552,6 +552,9 @@ def test_written_tokens_of_every_architecture(name):
     rows = []
     for layer, neurons in chosen.items():
         values = ffns(model)[layer].output_matrix().double().numpy().T[neurons]
+        if (norm := ffns(model)[layer].norm_after) is not None:
+            weight = norm.weight.detach().double().numpy()
+            values = values * (1 + weight if name.startswith("gemma") else weight)
         if between is not None:
             values = values @ between.weight.detach().double().numpy().T
         rows.append(values @ head.T)

@@ -23,10 +23,12 @@ from neuroglot.capture.tokenise import write_tokens
 from neuroglot.config import load
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.controls import matched_random
+from neuroglot.measures.controls import SETS, controlled_sets
+from neuroglot.models.ffn import ffns, record
 from neuroglot.models.intervene import Edit, intervened
 from neuroglot.models.load import load as load_model
 from neuroglot.models.normalise import normalise
+from neuroglot.models.norms import value_norms
 from neuroglot.models.source import ModelSettings
 from neuroglot.settings import PerplexitySettings
 from neuroglot.tokens import Tokenising
@@ -58,7 +60,7 @@ def settings_of(**changed: Any) -> BoostStepSettings:
         "language_table": FACTS,
         "device": "cpu",
         "dtype": "float32",
-        "perplexity": PerplexitySettings(corpus="held-out", window=6, windows=2),
+        "perplexity": PerplexitySettings(corpus="held-out", segments=2, tokens_per_segment=6),
         "pivot": "en",
         "model": "model",
     }
@@ -118,12 +120,29 @@ def model(place: Path) -> Any:
     return load_model(place / "model", "cpu", "float32")
 
 
-def sets_of(place: Path, language: str) -> list[np.ndarray]:
-    """The language's neurons, and those that are drawn at random for it."""
+def sets_of(place: Path, model: Any, tokenizer: Tokenizer, language: str) -> list[np.ndarray]:
+    """The language's neurons and its controls, with what every segment does run alone."""
     own = store.open_dataset(place / "neurons.zarr", "reduction")["language_neuron"]
     own = own.sel(language=language).values
-    drawn = (matched_random(own, np.random.default_rng(seed), "others") for seed in range(2))
-    return [own, *drawn]
+    kept: dict[str, list[np.ndarray]] = {"act": [], "gate": []}
+
+    def keep(site: str, _stack: str, layer: int, value: torch.Tensor) -> None:
+        kept[site].append(value[0, 1:].numpy().copy())
+
+    for ids in segments_of(tokenizer, language):
+        with record(model, {"act", "gate"}, keep), torch.no_grad():
+            model(torch.tensor([[1, *ids]]))
+    act, gate = ([np.concatenate(rows[layer::2]) for layer in (0, 1)] for rows in kept.values())
+    norms = [value_norms(ffn) for ffn in ffns(model)]
+    sizes = [np.abs(rows).mean(0) * norm for rows, norm in zip(act, norms, strict=True)]
+    frequency = np.stack([(rows > 0).mean(0) for rows in gate])
+    sets = controlled_sets(own, frequency, np.stack(sizes), 2, [24, 24])
+    return [mask for name in SETS for mask in sets.draws[name]]
+
+
+def segments_of(tokenizer: Tokenizer, language: str) -> list[list[int]]:
+    sentences = tokenizer.encode_batch(SENTENCES[language], add_special_tokens=False)
+    return [sentence.ids[:6] for sentence in sentences if len(sentence.ids) > 1][:2]
 
 
 def one_by_one(model: Any, tokenizer: Tokenizer, text: str, edits: list[Edit]) -> str:
@@ -131,7 +150,8 @@ def one_by_one(model: Any, tokenizer: Tokenizer, text: str, edits: list[Edit]) -
     prompt = tokenizer.encode(text, add_special_tokens=False).ids[:5]
     ids = [1, *prompt]
     for _ in range(6):
-        with intervened(model, edits), torch.no_grad():
+        text = torch.arange(len(ids))[None] > 0  # special tokens are not edited
+        with intervened(model, edits, text), torch.no_grad():
             ids.append(int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
         if ids[-1] == 2:
             ids.pop()
@@ -140,15 +160,13 @@ def one_by_one(model: Any, tokenizer: Tokenizer, text: str, edits: list[Edit]) -
     return tokenizer.decode(ids[1:])[len(begun) :]
 
 
-def one_perplexity(model: Any, tokenizer: Tokenizer, language: str, edits: list[Edit]) -> float:
-    sentences = tokenizer.encode_batch(SENTENCES[language], add_special_tokens=False)
-    ids = [token for sentence in sentences for token in sentence.ids]
+def one_perplexity(model: Any, segments: list[list[int]], edits: list[Edit]) -> float:
     losses = []
-    for start in (0, 6):
-        window = [1, *ids[start : start + 6]]
-        with intervened(model, edits), torch.no_grad():
-            logits = model(torch.tensor([window]), use_cache=False).logits[0, :-1].double()
-        losses += (-logits.log_softmax(-1)[range(6), window[1:]]).tolist()
+    for ids in segments:
+        text = torch.arange(len(ids) + 1)[None] > 0
+        with intervened(model, edits, text), torch.no_grad():
+            logits = model(torch.tensor([[1, *ids]]), use_cache=False).logits[0, :-1].double()
+        losses += (-logits.log_softmax(-1)[range(len(ids)), ids]).tolist()
     return math.exp(sum(losses) / len(losses))
 
 
@@ -164,7 +182,7 @@ def test_every_text_is_what_the_model_writes(
     for prompted, sentences in sources.items():
         long = [text for text in sentences if len(tokenizer.encode(text).ids) > 5][:2]
         for i, text in enumerate(long):
-            for chosen, mask in enumerate(sets_of(place, language)):
+            for chosen, mask in enumerate(sets_of(place, model, tokenizer, language)):
                 for factor in (0.5, 1, 4):
                     found = data["continuation"].sel(
                         prompted=prompted, factor=factor, language=language
@@ -178,25 +196,42 @@ def test_every_text_is_what_the_model_writes(
 def test_perplexity_is_of_the_boosted_language(place: Path, data: xr.Dataset, model: Any) -> None:
     tokenizer = Tokenizer.from_file(str(place / "model" / "tokenizer.json"))
     for language in ("en", "de", "wo"):
-        own, *drawn = sets_of(place, language)
+        sets, segments = (
+            sets_of(place, model, tokenizer, language),
+            segments_of(tokenizer, language),
+        )
+        plain = one_perplexity(model, segments, [])
         for factor in (0.5, 1, 4):
-            found = data["perplexity"].sel(factor=factor, language=language).values
-            edits = [[Edit(mask, "scale", factor)] for mask in (own, *drawn)]
-            values = [one_perplexity(model, tokenizer, language, one) for one in edits]
-            assert found[0] == pytest.approx(values[0], rel=1e-4)
-            assert found[1] == pytest.approx(math.sqrt(values[1] * values[2]), rel=1e-4)
-    assert len(np.unique(data["perplexity"].sel(language="de").values)) == 5
-    assert data["predicted_tokens"].values.tolist() == [12] * 4
+            found = data.sel(factor=factor, language=language)
+            values = [
+                one_perplexity(model, segments, [Edit(mask, "scale", factor)]) for mask in sets
+            ]
+            values[4:] = [math.sqrt(values[4] * values[5])]  # two draws of random neurons
+            np.testing.assert_allclose(found["perplexity"], values, rtol=1e-4)
+            np.testing.assert_allclose(found["change"], np.log(values) - math.log(plain), atol=1e-4)
+    assert len(np.unique(data["perplexity"].sel(language="de").values.round(6))) > 8
+    sizes = [sum(map(len, segments_of(tokenizer, language))) for language in LANGUAGES]
+    assert data["predicted_tokens"].values.tolist() == sizes
+    assert data["segments"].values.tolist() == [2] * 4
+
+
+def test_two_segments_have_no_intervals_and_no_stars(data: xr.Dataset) -> None:
+    assert data["change_low"].isnull().all()
+    assert data["excess_low"].isnull().all()
+    assert (data["excess_p_value"].fillna(1) >= 0.5).all()
+    assert (data["fewest_segments"] == 6).all()
 
 
 def test_factor_one_is_the_plain_text(data: xr.Dataset) -> None:
     plain = data.sel(factor=1)
-    assert (plain["continuation"] == plain["continuation"].isel(chosen=0)).all()
+    assert (plain["continuation"] == plain["continuation"].isel(drawn=0)).all()
     for name in ("share", "perplexity"):
         values = plain[name].dropna("language", how="all")
-        xr.testing.assert_equal(
-            values.sel(variant="boosted", drop=True), values.sel(variant="random", drop=True)
+        np.testing.assert_allclose(
+            values.sel(variant="chosen"), values.sel(variant="random"), rtol=1e-12
         )
+    assert (plain["change"] == 0).all()
+    assert plain["excess"].isnull().all()
 
 
 def test_what_has_no_numbers(data: xr.Dataset) -> None:
@@ -205,7 +240,7 @@ def test_what_has_no_numbers(data: xr.Dataset) -> None:
     assert data["undetermined"].sel(language="wo").notnull().all()
     assert data["share"].sel(language="en", prompted="pivot").isnull().all()
     assert (data["continuation"].sel(language="en", prompted="pivot") == "").all()
-    assert data["neurons"].sel(language="th") == 0
+    assert (data["neurons"].sel(language="th") == 0).all()
     for name in ("share", "perplexity"):
         values = data[name].sel(language="th")
         assert values.sel(factor=[0.5, 4]).isnull().all()
@@ -223,10 +258,9 @@ def test_shares_count_texts(
     monkeypatch.setattr(module, "identify", planted)
     found = compute(inputs_of(place, tmp_path), settings_of()).sel(language="de")
     even = np.vectorize(len)(data["continuation"].sel(language="de").values) % 2 == 0
-    np.testing.assert_allclose(found["share"].sel(variant="boosted").values, even[:, 0].mean(-1))
-    np.testing.assert_allclose(
-        found["share"].sel(variant="random").values, even[:, 1:].mean((1, -1))
-    )
+    for place_of, name in enumerate(SETS[:-1]):
+        np.testing.assert_allclose(found["share"].sel(variant=name), even[:, place_of].mean(-1))
+    np.testing.assert_allclose(found["share"].sel(variant="random"), even[:, 4:].mean((1, -1)))
     np.testing.assert_allclose(found["undetermined"].values, 1 - found["share"].values)
     assert (found["share_low"] <= found["share"]).all()
     assert (found["share"] <= found["share_high"]).all()
@@ -260,8 +294,10 @@ def test_tables(data: xr.Dataset) -> None:
     index = ["language", "prompted", "variant", "factor"]
     assert not numbers.duplicated(index).any()
     # de and wo by two kinds of prompts, en by one; th at factor 1 only.
-    assert len(numbers) == 2 * (3 * 5 + 2)
-    assert len(texts) == 2 * 3 * (3 * 5 + 2)
+    assert len(numbers) == 5 * (3 * 5 + 2)
+    assert len(texts) == 2 * 6 * (3 * 5 + 2)
+    assert set(found["contrasts"]["factor"]) == {0.5, 4}
+    assert {"matched_share", "excess_p_value", "segments"} <= set(found["contrasts"])
     assert isinstance(texts, pd.DataFrame)
     assert (texts["prompt"] != "").all()
     assert all("units" in variable.attrs for variable in data.data_vars.values())

@@ -1,6 +1,5 @@
 """What is peculiar to the figures of the boost analysis."""
 
-import numpy as np
 import pytest
 
 from analyses.boost.figure_data import dataset
@@ -26,6 +25,17 @@ def test_a_language_that_cannot_be_identified_is_left_out() -> None:
 
 def test_little_text_gives_no_finding_but_says_so() -> None:
     ds = dataset("factors")
-    ds["predicted_tokens"] = ds["predicted_tokens"] * 0 + 31
-    assert factors.loss_changed(ds) == "Changes of the loss cannot be told from 31 tokens."
-    assert np.isfinite(factors.change(ds).sel(language="en")).all()
+    ds["segments"] = ds["segments"] * 0 + 5
+    told = factors.loss_changed(ds)
+    assert told == "Changes of the loss cannot be told from 5 segments: a star takes 6."
+    words = reading.words(factors.perplexity_boosted(ds))
+    assert any("too few for intervals and stars" in word for word in words)
+
+
+def test_a_finding_counts_the_languages_that_could_be_compared() -> None:
+    ds = dataset("factors")
+    ds["excess_p_value"][:] = 0.3
+    ds["excess_p_value"].loc[{"control": "contribution", "factor": 4, "language": "en"}] = 0.01
+    told = factors.loss_changed(ds)
+    assert "in 0 of 4 from that with others that fire as often" in told
+    assert "in 1 of 3 from that with partners of like contribution" in told

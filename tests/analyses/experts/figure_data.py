@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from support.relatedness import related
+
 HIGH_FREQUENCY = 0.05
-METRICS = ("euclidean", "kl_divergence", "pearson")
+METRICS = ("euclidean", "kl_divergence", "jensen_shannon", "pearson")
 LANGUAGES = [
     ("en", "English", "Indo-European", "Germanic"),
     ("fr", "French", "Indo-European", "Romance"),
@@ -84,7 +86,7 @@ def frequency(
             "language_b": ids,
         },
     )
-    return with_chance(data)
+    return with_chance(data).merge(related(len(ids), {"metric": len(METRICS)}))
 
 
 def frequencies(
@@ -108,17 +110,25 @@ def frequencies(
 
 
 def similarities(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """``[metric, language_a, language_b]`` as section 4.2 defines them, in plain loops."""
-    shares = (values + 1e-12) / (values + 1e-12).sum(-1, keepdims=True)
+    """``[metric, language_a, language_b]`` of frequencies, a little apart on the diagonal."""
     n = len(values)
-    made = np.zeros((3, n, n))
+    halves = [
+        values * np.random.default_rng(seed).uniform(0.9, 1.1, values.shape) for seed in (1, 2)
+    ]
+    made = np.zeros((4, n, n))
+    p, q = (of_half / of_half.sum(-1, keepdims=True) for of_half in halves)
     for a in range(n):
         for b in range(n):
-            layers = zip(values[a], values[b], strict=True)
-            made[0, a, b] = np.sqrt(((values[a] - values[b]) ** 2).sum())
-            made[1, a, b] = (shares[a] * np.log(shares[a] / shares[b])).sum()
-            made[2, a, b] = np.mean([np.corrcoef(one, other)[0, 1] for one, other in layers])
-    return made
+            m = (p[a] + q[b]) / 2
+            layers = zip(halves[0][a], halves[1][b], strict=True)
+            made[0, a, b] = np.sqrt(((halves[0][a] - halves[1][b]) ** 2).sum())
+            made[1, a, b] = (p[a] * np.log(p[a] / q[b])).sum()
+            both = p[a] * np.log2(p[a] / m) + q[b] * np.log2(q[b] / m)
+            made[2, a, b] = both.sum() / 2 / len(m)
+            made[3, a, b] = np.mean([np.corrcoef(one, other)[0, 1] for one, other in layers])
+    symmetric = (made + made.swapaxes(1, 2)) / 2
+    symmetric[1] = made[1]
+    return symmetric
 
 
 def with_chance(data: xr.Dataset) -> xr.Dataset:
@@ -141,33 +151,45 @@ def with_chance(data: xr.Dataset) -> xr.Dataset:
 
 
 def inference(languages: int, worse: float = 4.0) -> xr.Dataset:
-    """High-frequency experts lose a little, random ones ``worse`` times; 3 draws, 4 rounds."""
+    """High-frequency experts lose a little, others more, random ones ``worse`` times.
+
+    3 draws, 4 rounds; the first language alone is not told from another's experts.
+    """
     rng = np.random.default_rng(5)
     seeds, rounds = 3, 4
-    perplexity = np.full((languages, 3, seeds), np.nan)
+    perplexity = np.full((languages, 4, seeds), np.nan)
     full = rng.uniform(12, 30, languages)
     perplexity[:, 0, 0], perplexity[:, 1, 0] = full, full * rng.uniform(1.1, 1.4, languages)
-    perplexity[:, 2] = full[:, None] * worse * rng.uniform(0.7, 1.4, (languages, seeds))
-    speed = np.full((languages, 3, seeds, rounds), np.nan)
+    perplexity[:, 2] = full[:, None] * rng.uniform(1.6, 1.9, (languages, seeds))
+    perplexity[:, 3] = full[:, None] * worse * rng.uniform(0.7, 1.4, (languages, seeds))
+    speed = np.full((languages, 4, seeds, rounds), np.nan)
     drift = 900 * rng.uniform(0.9, 1.1, (languages, 1, rounds))
     speed[:, 0, :1] = drift
     speed[:, 1, :1] = drift * rng.uniform(1.15, 1.3, (languages, 1, rounds))
-    speed[:, 2] = drift * rng.uniform(1.1, 1.3, (languages, seeds, rounds))
+    speed[:, 2:] = drift[:, None] * rng.uniform(1.1, 1.3, (languages, 2, seeds, rounds))
     kept = rng.uniform(0.65, 0.78, languages)
+    excess = np.log(perplexity[:, 1, :1] / perplexity[:, 2:].mean(-1)).T  # [control, language]
+    p_value = np.where(np.arange(languages) == 0, [[0.3], [0.001]], 0.001)
     return xr.Dataset(
         {
             "perplexity": (("language", "variant", "seed"), perplexity),
             "perplexity_low": (("language", "variant"), 0.95 * np.nanmin(perplexity, -1)),
             "perplexity_high": (("language", "variant"), 1.05 * np.nanmax(perplexity, -1)),
+            "excess": (("control", "language"), excess),
+            "excess_low": (("control", "language"), 1.2 * excess),
+            "excess_high": (("control", "language"), 0.8 * excess),
+            "excess_p_value": (("control", "language"), p_value),
+            "fewest_segments": ("language", np.full(languages, 6)),
             "tokens_per_second": (("language", "variant", "seed", "round"), speed),
             "expert_share": ("language", kept),
             "ffn_parameters_saved": ("language", 1 - kept),
             "parameters_saved": ("language", 0.4 * (1 - kept)),
             "predicted_tokens": ("language", np.full(languages, 5_000)),
-            "windows": ("language", np.full(languages, 40)),
+            "segments": ("language", np.full(languages, 40)),
         },
         {
-            "variant": ["full", "high_frequency", "random"],
+            "variant": ["full", "high_frequency", "other_language", "random"],
+            "control": ["other_language", "random"],
             "seed": np.arange(seeds),
             "round": np.arange(rounds),
         },
@@ -180,8 +202,11 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray[Any, Any]:
         case "figure_01_expert_frequency":
             return np.asarray(ds["expert_frequency"])
         case "figure_02_euclidean" | "figure_05_kl_divergence" | "figure_06_pearson":
-            values = ds["similarity"].sel(metric=stem.split("_", 2)[2]).values
-            return values[~np.eye(len(values), dtype=bool)]
+            return np.ravel(ds["similarity"].sel(metric=stem.split("_", 2)[2]).values)
+        case "jensen_shannon":
+            return np.ravel(ds["similarity"].sel(metric=stem).values)
+        case "related_languages":
+            names = ["correlation", "coefficient"]
         case "figure_03_shared_experts":
             names = [f"shared_histogram{part}{end}" for part in PARTS for end in ENDS]
         case "specific_experts":
@@ -192,11 +217,12 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray[Any, Any]:
             loss = np.log2(ds["perplexity"].values)
             added = np.log2(ds["perplexity"].values[:, 1:2] / full)
             ends = [np.log2(ds[f"perplexity{end}"].values) for end in ("_low", "_high")]
-            kept = [ds[name].values for name in ("expert_share", "parameters_saved")]
-            return np.concatenate([np.ravel(part) for part in (loss, added, *ends, *kept)])
+            excess = [ds[f"excess{end}"].values / np.log(2) for end in ("", "_low", "_high")]
+            kept = [ds["expert_share"].values]
+            return np.concatenate([np.ravel(p) for p in (loss, added, *ends, *excess, *kept)])
         case "sliced_speed":
             speed = ds["tokens_per_second"].values
-            ratio = (speed / speed[:, :1, :1])[:, 1:].reshape(ds.sizes["language"], 2, -1)
+            ratio = (speed / speed[:, :1, :1])[:, 1:].reshape(ds.sizes["language"], 3, -1)
             parts = [reduce(ratio, axis=-1) for reduce in (np.nanmean, np.nanmin, np.nanmax)]
             return np.concatenate([np.ravel(part) for part in parts])
     return np.concatenate([np.ravel(ds[name].values) for name in names])

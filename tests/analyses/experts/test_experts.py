@@ -10,7 +10,6 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.stats import entropy, pearsonr
 
 from neuroglot.analyses.experts.measures import experts
 from neuroglot.analyses.experts.settings import Score
@@ -287,13 +286,6 @@ def frequencies(languages: int = 4, layers: int = 3, n: int = 6, seed: int = 0) 
     )
 
 
-def test_tokens_by_fold_by_hand():
-    assert experts.tokens_by_fold(np.array([0, 0, 2]), 4).tolist() == [2, 0, 1, 0]
-    found = experts.tokens_by_fold(np.array([0, 31, 32, 33, 33, 65]), 32)
-    assert found.tolist() == [2, 3, *[0] * 29, 1], "place i lies in fold i % 32"
-    assert found.dtype == np.int64
-
-
 def test_frequency_by_hand():
     count = xr.DataArray(
         [[[1, 4]], [[0, 0]]], dims=("language", "layer", "expert"), coords={"language": ["en", "x"]}
@@ -306,126 +298,6 @@ def test_frequency_by_hand():
     one = experts.expert_frequency(count.sel(language="en"), tokens.sel(language="en"))
     assert one.dims == ("layer", "expert")
     assert one.values.tolist() == [[0.125, 0.5]]
-
-
-def literal_similarity(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
-    squares, kl, correlations = 0.0, 0.0, []
-    for row_a, row_b in zip(a, b, strict=True):
-        squares += sum((x - y) ** 2 for x, y in zip(row_a, row_b, strict=True))
-        p, q = ([x / sum(row) + 1e-12 for x in row] for row in (row_a, row_b))
-        kl += entropy(p, q)  # normalises p and q
-        correlations.append(pearsonr(row_a, row_b).statistic)
-    return math.sqrt(squares), kl, float(np.mean(correlations))
-
-
-def test_similarity_is_the_literal_one():
-    frequency = frequencies()
-    frequency[1, :, 2] = 0
-    found = experts.similarity(frequency)
-    assert found.dims == ("metric", "language_a", "language_b")
-    assert found["metric"].values.tolist() == ["euclidean", "kl_divergence", "pearson"]
-    assert found.attrs["units"].startswith("euclidean: ")
-    for a in range(4):
-        for b in range(4):
-            expected = literal_similarity(frequency.values[a], frequency.values[b])
-            np.testing.assert_allclose(found[:, a, b], expected, rtol=1e-10, atol=1e-10)
-
-
-def pair(a: list[list[float]], b: list[list[float]]) -> xr.DataArray:
-    return xr.DataArray(
-        [a, b], dims=("language", "layer", "expert"), coords={"language": ["a", "b"]}
-    )
-
-
-def test_similarity_by_hand():
-    found = experts.similarity(pair([[0.1, 0.3], [0.2, 0.2]], [[0.4, 0.4], [0.3, 0.1]]))
-    one = found.sel(language_a="a", language_b="b")
-    assert one.sel(metric="euclidean").item() == pytest.approx(math.sqrt(0.09 + 0.01 + 0.02))
-    forth = 0.25 * math.log(0.5) + 0.75 * math.log(1.5) + 0.5 * math.log(0.5 / 0.75 * 0.5 / 0.25)
-    assert one.sel(metric="kl_divergence").item() == pytest.approx(forth)
-    back_again = found.sel(language_a="b", language_b="a", metric="kl_divergence").item()
-    by_hand = 0.5 * math.log(2 / 1.5) + 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
-    assert back_again == pytest.approx(by_hand)
-    assert one.sel(metric="pearson").isnull(), "both layers are level in one language"
-
-
-def test_similarity_of_a_language_with_itself():
-    found = experts.similarity(frequencies())
-    diagonal = [found.isel(language_a=i, language_b=i).values for i in range(4)]
-    np.testing.assert_allclose(diagonal, [[0, 0, 1]] * 4, atol=1e-15)
-
-
-def test_similarity_does_not_depend_on_the_order_of_languages():
-    frequency = frequencies()
-    turned = experts.similarity(frequency.isel(language=[2, 0, 3, 1]))
-    order = ["en", "fr", "hi", "zh"]
-    xr.testing.assert_allclose(
-        turned.sel(language_a=order, language_b=order), experts.similarity(frequency), rtol=1e-12
-    )
-    swapped = experts.similarity(frequency.transpose("expert", "language", "layer"))
-    xr.testing.assert_identical(swapped, experts.similarity(frequency))
-
-
-def test_similarity_does_not_depend_on_the_order_of_experts():
-    frequency = frequencies()
-    xr.testing.assert_allclose(
-        experts.similarity(frequency.isel(expert=[3, 1, 5, 0, 4, 2])),
-        experts.similarity(frequency),
-        rtol=1e-12,
-    )
-
-
-def test_what_is_symmetric_and_what_is_not():
-    found = experts.similarity(frequencies())
-    for metric in ("euclidean", "pearson"):
-        one = found.sel(metric=metric).values
-        np.testing.assert_array_equal(one, one.T)
-    kl = found.sel(metric="kl_divergence").values
-    assert np.abs(kl - kl.T).max() > 0.01
-    assert (kl >= 0).all()
-
-
-def test_kl_of_a_silent_layer_is_that_of_a_uniform_one():
-    silent, level = [[0, 0, 0, 0.0]], [[0.2, 0.2, 0.2, 0.2]]
-    other = [[0.1, 0.2, 0.3, 0.4]]
-    assert experts.kl_divergence(np.array([silent, level])).tolist() == [[0, 0], [0, 0]]
-    np.testing.assert_array_equal(
-        experts.kl_divergence(np.array([silent, other])),
-        experts.kl_divergence(np.array([level, other])),
-    )
-
-
-def test_kl_of_disjoint_experts_is_finite():
-    found = experts.kl_divergence(np.array([[[0.5, 0.0]], [[0.0, 0.5]]]))
-    assert found[0, 1].item() == pytest.approx(math.log(1e12), rel=1e-9)
-
-
-def test_pearson_leaves_level_layers_out():
-    # 0.1 three times has a mean that differs from 0.1 in the last bit.
-    a = [[0.1, 0.2, 0.3], [0.1, 0.1, 0.1], [0.3, 0.1, 0.2]]
-    b = [[0.3, 0.2, 0.1], [0.5, 0.1, 0.2], [0.6, 0.2, 0.4]]
-    found = experts.pearson(np.array([a, b]))
-    assert found[0, 1].item() == pytest.approx((-1 + 1) / 2, abs=1e-12)
-    assert found[1, 1].item() == pytest.approx(1)
-
-
-def test_a_language_without_tokens_compares_with_none():
-    frequency = frequencies()
-    frequency[2] = np.nan
-    found = experts.similarity(frequency)
-    assert found.sel(language_a="hi").isnull().all()
-    assert found.sel(language_b="hi").isnull().all()
-    assert found.isnull().sum() == 3 * 7
-
-
-def test_planted_families_are_nearer():
-    base = np.random.default_rng(0).uniform(0, 0.3, size=(2, 5, 32))
-    noise = np.random.default_rng(1).uniform(0, 0.05, size=(4, 5, 32))
-    values = base[[0, 1, 0, 1]] + noise
-    found = experts.similarity(xr.DataArray(values, dims=("language", "layer", "expert")))
-    for metric, sign in (("euclidean", 1), ("kl_divergence", 1), ("pearson", -1)):
-        one = sign * found.sel(metric=metric).values
-        assert max(one[0, 2], one[1, 3]) < min(one[0, 1], one[0, 3], one[2, 1], one[2, 3])
 
 
 def test_shared_by_and_specific_by_hand():
@@ -473,3 +345,22 @@ def test_random_experts_are_as_many_in_each_layer():
     expected = float(high[2].mean())
     assert 0.2 < expected < 0.8
     assert np.abs(share - expected).max() < 0.2, "every expert is as likely as any other"
+
+
+def test_another_languages_most_frequent_experts_are_as_many_in_each_layer():
+    frequency = xr.DataArray(
+        [[0.5, 0.01, 0.3, 0.3], [0.0, 0.0, 0.0, 0.0], [0.1, 0.2, 0.3, 0.4]],
+        dims=("layer", "expert"),
+    )
+    high = xr.DataArray(
+        [[False, True, True, False], [True, False, False, False], [False] * 4],
+        dims=("layer", "expert"),
+    )
+    chosen = experts.as_many_of(frequency, high)
+    assert chosen.values.tolist() == [
+        [True, False, True, False],
+        [True, False, False, False],
+        [False] * 4,
+    ]
+    turned = experts.as_many_of(frequency.transpose(), high.transpose())
+    xr.testing.assert_identical(turned, chosen)

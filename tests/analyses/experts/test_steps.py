@@ -56,7 +56,6 @@ def test_routing_is_told_by_the_language_it_is_given_for(tmp_path):
         data = xr.Dataset(
             {"active": (("fold", "layer", "expert"), counted), "tokens": ("fold", [9] * folds)},
             {"fold": np.arange(folds)},
-            {"drawn": 0},
         )
         paths[language] = write(tmp_path / f"{place}.zarr", data)
     found = read_routing(paths, ["de", "en"])

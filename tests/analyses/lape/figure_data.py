@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.roles.figure_data import names_of
+from neuroglot.measures.controls import CONTROLS, SETS
 
 GROUPS = ("germanic", "germanic", "romance", "romance", "romance", "slavic", "slavic", "indic")
 
@@ -55,22 +56,37 @@ def neurons(languages: int, stacks: dict[str, int], width: int = 400) -> xr.Data
 
 
 def perplexity(languages: int) -> xr.Dataset:
-    """LAPE's neurons raise their own language's perplexity most; random ones change little."""
+    """LAPE's neurons raise their own language's perplexity most; one has no like neurons."""
     rng = np.random.default_rng(13)
     names = names_of(languages)
-    change = rng.normal(0.02, 0.02, size=(2, languages, languages))
-    change[0] += np.diag(rng.uniform(0.3, 3, languages))
-    change[1] *= 0.5
-    dims = ("chosen", "deactivated", "language")
+    change = rng.normal(0.02, 0.02, (languages, languages)) + np.diag(
+        rng.uniform(0.3, 3, languages)
+    )
+    own = np.diag(change) * np.array([1, 0.1, 0.9, 0.3, 0.01])[:, None]
+    others = np.array([np.delete(row, i).mean() for i, row in enumerate(change) if languages > 1])
+    others = others if languages > 1 else np.full(1, np.nan)
+    excess = np.stack([own[0] - others, own[0] - own[1], own[2] - own[3], own[0] - own[4]])
+    excess[2, 1:2] = np.nan
+    ends = {"": 0, "_low": -0.1, "_high": 0.1}
+    each = np.ones(languages, int)
     return xr.Dataset(
         {
-            "change": (dims, change),
-            "change_low": (dims, change - 0.1),
-            "change_high": (dims, change + 0.1),
+            "change": (("deactivated", "language"), change),
+            **{f"own_change{end}": (("variant", "language"), own + by) for end, by in ends.items()},
+            **{f"excess{end}": (("contrast", "language"), excess + by) for end, by in ends.items()},
+            "excess_p_value": (("contrast", "language"), np.where(excess > 0.5, 0.01, 0.3)),
+            "others_change": ("language", others),
+            "neurons": (("variant", "language"), 1300 + 17 * np.tile(np.arange(languages), (5, 1))),
             "predicted_tokens": ("language", 3_000 + np.arange(languages)),
-            "deactivated_neurons": ("deactivated", 1300 + 17 * np.arange(languages)),
+            "segments": ("language", 40 * each),
+            "fewest_segments": ("language", 6 * each),
         },
-        {"chosen": ["lape", "random"], "deactivated": list(names), "language": list(names)},
+        {
+            "variant": list(SETS),
+            "contrast": ["others", *CONTROLS],
+            "deactivated": list(names),
+            "language": list(names),
+        },
         {"model": "gemma-3-270m", "language_names": json.dumps(names)},
     )
 
@@ -85,10 +101,12 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
     if stem == "language_neurons":
         return np.concatenate([ds["neurons"].values.ravel(), ds["chance_neurons"].values])
     if stem == "perplexity_without":
-        own = np.diagonal(ds["change_low"].values, axis1=1, axis2=2)
-        change = ds["change"].values
-        others = [np.delete(row, i).mean() for i, row in enumerate(change[0]) if len(row) > 1]
-        return np.concatenate([change.ravel(), own.ravel(), others])
+        drawn = ds.sel(
+            contrast=["others", "activity", "contribution"], variant=["chosen", "random"]
+        )
+        names = ("change", "own_change", "excess", "others_change")
+        numbers = np.concatenate([drawn[name].values.ravel() for name in names])
+        return numbers[np.isfinite(numbers)] if ds.sizes["language"] > 1 else np.zeros(0)
     belongs = ds["language_neuron"].values
     pairs = [(a & b).sum() for i, a in enumerate(belongs) for b in belongs[:i]]
     return np.array([*pairs, *np.trim_zeros(ds["shared_by_languages"].values)])

@@ -41,32 +41,56 @@ def test_neurons_that_no_language_has_are_counted_as_such() -> None:
 def test_colours_end_at_two_nats_and_points_do_not(largest: float, end: float) -> None:
     ds = figure_data.perplexity(4)
     ds["change"] = ds["change"].clip(-0.1, 0.1)
-    ds["change"][0, 1, 1] = largest
+    ds["change"][1, 1] = ds["own_change"][0, 1] = largest
     figure = perplexity.perplexity_without(ds)
-    matrix, _, points = reading.panels(figure)
+    matrix, own, _ = reading.panels(figure)
     mesh = matrix.collections[0]
     assert mesh.get_clim() == (-end, end)
-    assert points.get_xlim()[1] > largest
+    assert own.get_xlim()[1] > largest
 
 
 def test_rows_are_deactivated_and_columns_are_read() -> None:
     ds = figure_data.perplexity(4).isel(deactivated=[2, 1])
     ds["change"].loc[{"language": "fr", "deactivated": "de"}] = 1.5
     ds["change"].loc[{"language": "es"}] = np.nan
-    for ax in reading.panels(perplexity.perplexity_without(ds))[:2]:
-        assert [label.get_text() for label in ax.get_xticklabels()] == [
-            "English",
-            "German",
-            "French",
-        ]
-        cells = np.reshape(np.asarray(ax.collections[0].get_array(), float), (2, 3))
-        assert cells[1, 2] == 1.5
-        frames = {patch.get_xy() for patch in ax.patches if isinstance(patch, Rectangle)}
-        assert frames == {(2, 0), (1, 1)}
+    ax = reading.panels(perplexity.perplexity_without(ds))[0]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["English", "German", "French"]
+    cells = np.reshape(np.asarray(ax.collections[0].get_array(), float), (2, 3))
+    assert cells[1, 2] == 1.5
+    frames = {patch.get_xy() for patch in ax.patches if isinstance(patch, Rectangle)}
+    assert frames == {(2, 0), (1, 1)}
 
 
-def test_little_text_tells_nothing() -> None:
+def stars(ds: xr.Dataset) -> int:
+    """Number of stars in the figure."""
+    lines = [line for ax in reading.panels(perplexity.perplexity_without(ds)) for line in ax.lines]
+    drawn = [np.isfinite(np.asarray(line.get_xdata(), float)).sum() for line in lines]
+    return int(sum(n for n, line in zip(drawn, lines, strict=True) if line.get_marker() == "*"))
+
+
+def test_a_star_is_an_adjusted_p_below_five_per_cent_and_nothing_else() -> None:
+    ds = figure_data.perplexity(4)
+    drawn = ds["excess_p_value"].sel(contrast=["others", "activity", "contribution"])
+    drawn = drawn.where(ds["excess"].notnull())
+    assert stars(ds) == int((drawn < 0.05).sum()) > 0
+    ds["excess_p_value"][:] = 0.05
+    assert stars(ds) == 0
+
+
+def test_too_few_segments_have_no_stars_and_the_figure_says_so() -> None:
     ds = figure_data.perplexity(3)
-    ds["predicted_tokens"][1] = 31
+    ds["segments"][1] = 5
+    words = reading.words(perplexity.perplexity_without(ds))
+    assert any("too few for intervals and stars (from 6)" in word for word in words)
     told = perplexity.finding(ds)
-    assert told == "With 31 predicted tokens of a language, effects cannot be told."
+    assert told == "With 5 segments of held-out text, effects cannot be told: a star takes 6."
+
+
+def test_the_finding_counts_languages_with_like_neurons_only() -> None:
+    ds = figure_data.perplexity(4)
+    ds["excess_p_value"][:] = 0.3
+    ds["excess_p_value"].loc[{"contrast": "contribution", "language": "en"}] = 0.01
+    ds["excess"].loc[{"contrast": "contribution", "language": "en"}] = 0.2
+    told = perplexity.finding(ds)
+    assert "in 1 of 3 than without partners that contribute as much" in told
+    assert "in 0 of 4 than without others that fire as often" in told

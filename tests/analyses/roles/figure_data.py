@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from support.relatedness import related
+
 NAMES = {
     "en": "English",
     "de": "German",
@@ -128,6 +130,8 @@ def datasets(
         {
             "distance": (per_pair, per_prefix * count[:, :, None, None]),
             "distance_mean": (per_pair, per_prefix),
+            "unrelated_mean": (per_pair, per_prefix * 1.3),
+            "distance_ratio": (per_pair, 0.7 + 0.2 * (depth - 0.5) ** 2 + 0.01 * noise(*shape)),
             "segments": (("corpus", "language_a", "language_b"), np.full((C, n, n), 90)),
             "prefixes": (("corpus", "language_a", "language_b"), np.full((C, n, n), 900)),
         },
@@ -138,8 +142,27 @@ def datasets(
     rho = 0.95 - (0.2 + 0.6 * (depth - 0.55) ** 2 * 4) * (0.3 + apart) + 0.01 * noise(*shape)
     rho = (rho + np.swapaxes(rho, 2, 3)) / 2
     rho[:, :, np.arange(n), np.arange(n)] = 1
+    of_pairs = ("corpus", "language_a", "language_b")
+    overlap = np.where(np.eye(n, dtype=bool), 1, 0.3 * (1 - apart[..., 0])) * np.ones((C, 1, 1))
+    scales = {
+        "within_language": 0.9 + 0.002 * noise(*shape),
+        "same_content": 0.95 * rho,
+        "other_content": 0.9 * rho,
+        "corrected": rho + 0.01,
+        "sample_correlation": rho - 0.02,
+        "without_shared_tokens": rho - 0.1,
+        "without_random_prefixes": rho - 0.03,
+    }
     rank_correlation = xr.Dataset(
-        {"rank_correlation": (per_pair, rho)},
+        {
+            "rank_correlation": (per_pair, rho),
+            **{name: (per_pair, values) for name, values in scales.items()},
+            "token_overlap": (of_pairs, overlap),
+            "sampled_prefixes": (of_pairs, np.full((C, n, n), 400.0)),
+            "unshared_prefixes": (of_pairs, 400 * (1 - overlap)),
+            "folds": ("corpus", np.full(C, 32)),
+            "sampled_segments": ("corpus", np.full(C, 40)),
+        },
         coords | {"site": list(SITES), "language_a": ids, "language_b": ids},
         attrs,
     )
@@ -152,7 +175,7 @@ def datasets(
         {
             "same_language": (("site", "language", "corpus_a", "corpus_b", "layer"), same),
             "sentence_overlap": (("language", "corpus_a", "corpus_b"), overlap[0]),
-            "token_overlap": (("language", "corpus_a", "corpus_b"), overlap[1]),
+            "set_token_overlap": (("language", "corpus_a", "corpus_b"), overlap[1]),
         },
         {k: v for k, v in coords.items() if k != "corpus"}
         | {"site": list(SITES), "language": ids, "corpus_a": list(corpora)}
@@ -190,8 +213,11 @@ def datasets(
     )
     frequency = with_bounds(frequency, "mean", "std")
     flatness = with_bounds(flatness, "flatness_mean")
-    distance = with_bounds(distance, "distance_mean")
+    distance = with_bounds(distance, "distance_mean", "distance_ratio")
     rank_correlation = with_bounds(rank_correlation, "rank_correlation")
+    of_corpora = related(n, {"site": S, "corpus": C}, ("layer", L))
+    compared = of_corpora["compared_languages"].expand_dims(corpus=C)
+    rank_correlation = rank_correlation.merge(of_corpora.assign(compared_languages=compared))
     sets = with_bounds(sets, "same_language")
     return {
         "frequency": frequency,
@@ -200,6 +226,7 @@ def datasets(
         "distance": distance,
         "rsa": similarity,
         "rank_correlation": rank_correlation,
+        "related": rank_correlation,
         "parallel_sets": sets.assign(rank_correlation.data_vars),
     }
 
@@ -217,6 +244,9 @@ def dataset(family: str, **case: Any) -> xr.Dataset:
 
 def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
     """Numbers that the figure must draw."""
+    if stem == "related_languages":
+        first = ds.isel(corpus=0)
+        return np.array([first["layer_correlation"], first["layer_coefficient"]])
     site = "act" if "detector" in stem else "out"
     number = int(stem.split("_")[1])
     match number:
@@ -236,7 +266,8 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
                 return first
             ratios = np.log2(first / np.nanmedian(first, axis=(0, 1)))
             pivot = ds["language_a"].values.tolist().index(ds.attrs["pivot"])
-            return np.array([ratios[pivot], ratios[:, pivot]])
+            apart = np.log2(different(ds["distance_ratio"].sel(site=site).values[0]))
+            return np.array([ratios[pivot], ratios[:, pivot], apart[pivot], apart[:, pivot]])
         case 11:
             models = ds["rsa"].sel(site=site)
             a, b = models["model_a"].values[:2]
@@ -246,13 +277,24 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
             lower = np.tril(values[0].mean(axis=-1), -1) + np.triu(np.full(values.shape[1:3], -2))
             best = np.unravel_index(lower.argmax(), lower.shape)
             return values[:, *best] if lower.max() > -2 else np.array([])
+        case 12 | 13 if stem.endswith(("halves", "tokens")):
+            first = ds.sel(site=site, corpus=ds["corpus"][0], language_a=ds.attrs["pivot"])
+            others = first.sel(language_b=first["language_b"] != ds.attrs["pivot"])
+            if stem.endswith("halves"):
+                names = ["within_language", "same_content", "other_content", "corrected"]
+                return others[names].to_dataarray().values[:, :19]
+            change = others["without_shared_tokens"] - others["sample_correlation"]
+            return change.values[:19]
         case 12 | 13:
-            last = ds["rank_correlation"].sel(site=site).values[0, ..., -1]
-            return np.tril(last, -1)[np.tril_indices(len(last), -1)]
+            crowded = ds.sizes["language_a"] > 16  # there is room for the middle layer alone
+            layer = (ds.sizes["layer"] - 1) // 2 if crowded else -1
+            last = ds["rank_correlation"].sel(site=site).values[0, ..., layer]
+            cells = np.array([last, ds["token_overlap"].values[0]])
+            return cells[:, *np.tril_indices(len(last), -1)]
         case 14 | 15:
             return ds["same_language"].sel(site=site).values[:, 0, 1]
         case 16:
-            return np.array([ds["sentence_overlap"][:, 0, 1], ds["token_overlap"][:, 0, 1]])
+            return np.array([ds["sentence_overlap"][:, 0, 1], ds["set_token_overlap"][:, 0, 1]])
         case 17 | 18:
             of_pivot = ds["rank_correlation"].sel(site=site, language_a=ds.attrs["pivot"])
             return of_pivot.where(of_pivot["language_b"] != ds.attrs["pivot"]).values

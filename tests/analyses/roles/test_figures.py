@@ -11,6 +11,7 @@ from neuroglot.analyses.roles.figures import (
     heatmap,
     parallel_sets,
     rank_correlation,
+    rank_scales,
     rsa,
 )
 from support import reading
@@ -45,7 +46,7 @@ def test_combinators_are_drawn_as_configured() -> None:
     assert reading.missing(figure, data["std"].sel(site="out").values).size == 0
 
 
-@pytest.mark.parametrize(("units", "told"), [(90, "lowest"), (12, "cannot be told")])
+@pytest.mark.parametrize(("units", "told"), [(90, "nearest"), (12, "cannot be told")])
 def test_few_segments_show_no_trend(units: int, told: str) -> None:
     data = figure_data.dataset("distance", **THREE)
     data["segments"] = data["segments"] * 0 + units
@@ -92,7 +93,7 @@ def test_dominant_neurons_are_marked() -> None:
 
 def test_directions_of_distances_are_kept_apart() -> None:
     data = figure_data.dataset("distance", **THREE)
-    from_pivot, to_pivot = distance.distance(data, site="act").axes
+    from_pivot, to_pivot, *relative = distance.distance(data, site="act").axes
     first = data["distance_mean"].sel(site="act", corpus="udhr")
     apart = first.where(first["language_a"] != first["language_b"])
     typical = apart.median(["language_a", "language_b"])
@@ -100,6 +101,27 @@ def test_directions_of_distances_are_kept_apart() -> None:
         expected = np.log2(first.sel(language_a=pair[0], language_b=pair[1]) / typical)
         drawn = [line.get_ydata() for line in ax.lines]
         assert any(len(y) == 4 and np.allclose(y, expected) for y in drawn)
+    ratio = data["distance_ratio"].sel(site="act", corpus="udhr")
+    for ax, pair in zip(relative, (("en", "fr"), ("fr", "en")), strict=True):
+        expected = np.log2(ratio.sel(language_a=pair[0], language_b=pair[1]))
+        drawn = [line.get_ydata() for line in ax.lines]
+        assert any(len(y) == 4 and np.allclose(y, expected) for y in drawn)
+        assert ax.get_title().endswith("÷ unrelated segments")
+
+
+def test_a_lone_segment_is_compared_with_no_unrelated_one() -> None:
+    data = figure_data.dataset("distance", **THREE)
+    ratios = {f"distance_ratio{end}": data["distance_ratio"] * np.nan for end in ("", "_low")}
+    figure = distance.distance(data.assign(ratios), site="act")
+    assert len(figure.axes) == 2
+    assert "no second segment" in figure.get_suptitle()
+
+
+def test_nearest_parallel_prefixes_are_told_with_their_layer() -> None:
+    data = figure_data.dataset("distance", **THREE)
+    data["distance_ratio"][:, :, :, :, 2] = 0.55
+    assert "lie 0.55 times as far apart as those of unrelated" in distance.finding(data, "act")
+    assert "at layer 3, where they are nearest" in distance.finding(data, "act")
 
 
 def test_every_pair_once_most_similar_on_top() -> None:
@@ -110,7 +132,8 @@ def test_every_pair_once_most_similar_on_top() -> None:
     means = udhr.collections[0].get_array().reshape(15, -1).mean(1)
     assert (np.diff(means) <= 1e-12).all()
     expected = data["rank_correlation"].sel(site="out", language_a="de", language_b="cs")
-    row = names.index("German – Czech")
+    overlap = data["token_overlap"].sel(corpus="udhr", language_a="de", language_b="cs")
+    row = names.index(f"German – Czech, {overlap.item():.0%}")
     for ax, corpus in ((udhr, "udhr"), (django, "django")):
         cells = ax.collections[0].get_array().reshape(15, -1)
         np.testing.assert_allclose(cells[row], expected.sel(corpus=corpus))
@@ -120,9 +143,46 @@ def test_matrices_show_each_pair_once_under_their_tree() -> None:
     data = figure_data.dataset("rank_correlation", languages=6)
     figure = rank_correlation.rank_correlation(data, site="act")
     matrices = [ax for ax in reading.panels(figure) if ax.collections]
-    assert [ax.get_xlabel() for ax in matrices] == ["layer 1", "layer 9", "layer 18"]
+    assert [ax.get_xlabel() for ax in matrices] == ["layer 1", "layer 9", "layer 18", "tokens"]
     cells = np.ma.getmaskarray(matrices[0].collections[0].get_array()).reshape(6, 6)
     np.testing.assert_array_equal(cells, np.triu(np.ones((6, 6))))
+
+
+def test_halves_are_drawn_for_all_pairs_and_with_the_pivot() -> None:
+    data = figure_data.dataset("rank_correlation", languages=6, pivot="fr")
+    data["corrected"][:, 0] = np.nan  # the first text cannot be split
+    figure = rank_scales.of_halves(data, site="out")
+    titles = [ax.get_title() for ax in figure.axes]
+    others = ["English", "German", "Spanish", "Portuguese", "Czech"]
+    assert titles == ["mean of 15 pairs", *others]
+    assert "Languages: with French." in figure.get_suptitle()
+    assert "between halves of django" in figure.get_suptitle()
+    assert "10 random splits of 32 folds of segments into halves of 16" in figure.get_suptitle()
+    values = data["corrected"].sel(site="out", corpus="django")
+    drawn = figure.axes[0].lines[-1].get_ydata()
+    np.testing.assert_allclose(
+        drawn, values.where(data["language_a"] != data["language_b"]).mean(rank_scales.PAIR)
+    )
+    assert "On halves of django" in rank_scales.halves_finding(data, "out")
+
+
+def test_too_few_segments_are_not_split() -> None:
+    data = figure_data.dataset("rank_correlation", **THREE)
+    data["corrected"] = data["corrected"].where(data["language_a"] == data["language_b"])
+    figure = rank_correlation.FIGURES["figure_12_detector_rank_correlation_of_halves"].draw(data)
+    [said] = reading.words(figure)
+    assert said.startswith("nothing to draw: no text has 4 segments")
+
+
+def test_panels_without_shared_tokens_say_how_much_is_shared() -> None:
+    data = figure_data.dataset("rank_correlation", **THREE)
+    figure = rank_scales.without_shared_tokens(data, site="act")
+    overlap = data["token_overlap"].sel(corpus="udhr", language_a="en", language_b="fr").item()
+    said = f"French\noverlap {overlap:.0%}, kept {1 - overlap:.0%}"
+    assert figure.axes[2].get_title() == said
+    without, random = (line.get_ydata() for line in figure.axes[2].lines[:2])
+    np.testing.assert_allclose(without, -0.08)
+    np.testing.assert_allclose(random, -0.01)
 
 
 def test_sets_are_compared_beside_a_baseline() -> None:

@@ -10,7 +10,6 @@ from scipy.stats import spearmanr
 from neuroglot.analyses.roles.measures.overlap import (
     distinct_sentences,
     sentence_overlap,
-    token_overlap,
 )
 from neuroglot.analyses.roles.measures.ranks import rank_correlation
 from neuroglot.analyses.roles.measures.rsa import correlation_rows, rsa, shared_stimuli
@@ -109,16 +108,6 @@ def test_sentence_overlap():
     assert sentence_overlap(a, a) == 1
     assert sentence_overlap(a, frozenset()) == 0
     assert math.isnan(sentence_overlap(frozenset(), a))
-
-
-def test_token_overlap():
-    a = xr.DataArray([5, 0, 1, 0, 2], dims="token")
-    b = xr.DataArray([1, 3, 0, 0, 9], dims="token")
-    assert token_overlap(a, b) == token_overlap(b, a) == 0.5
-    assert token_overlap(a, 10 * a) == 1
-    assert math.isnan(token_overlap(0 * a, 0 * b))
-    with pytest.raises(NeuroglotError, match="different vocabularies"):
-        token_overlap(a, b[:3])
 
 
 def rows(seed: int, layers: int = 3, count: int = 12, width: int = 30) -> xr.DataArray:

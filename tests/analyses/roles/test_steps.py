@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import spearmanr
 
 from neuroglot.analyses.base import LanguageFacts, Scope
 from neuroglot.analyses.roles import ROLES
@@ -22,6 +23,7 @@ from neuroglot.analyses.roles.measures.rsa import spread_evenly
 from neuroglot.analyses.roles.settings import RolesSettings
 from neuroglot.analyses.roles.statistics import Statistics, by_site
 from neuroglot.analyses.roles.steps import rsa
+from neuroglot.analyses.roles.steps.rank_correlation import SampledText
 from neuroglot.capture.settings import RolesGroup, SampleGroup
 from neuroglot.settings import named
 from neuroglot.tables import tidy
@@ -91,11 +93,12 @@ class TestDeclaration:
         else:
             group = "sample" if step == "distance" else "roles"
             expected = {group: [activations / f"{one}.zarr/{group}" for one in place.values()]}
+        if step in ("rank_correlation", "parallel_sets"):
+            expected["tokens"] = [Path(f"results/tokens/a/{one}.zarr") for one in place.values()]
+        if step == "rank_correlation":
+            expected["sample"] = [activations / f"{one}.zarr/sample" for one in place.values()]
         if step == "parallel_sets":
-            expected |= {
-                "texts": [Path(f"results/corpora/{one}.parquet") for one in place.values()],
-                "tokens": [Path(f"results/tokens/a/{one}.zarr") for one in place.values()],
-            }
+            expected["texts"] = [Path(f"results/corpora/{one}.parquet") for one in place.values()]
         assert inputs.named() == expected
 
     def test_a_step_is_told_what_changes_it(self) -> None:
@@ -114,7 +117,7 @@ class TestDeclaration:
                 **every,
                 **{"pivot": "en", "scale": "none", "replicates": 9, "sample_segments": 7},
             },
-            "rank_correlation": {**every, "pivot": "en", "replicates": 9},
+            "rank_correlation": {**every, "pivot": "en", "replicates": 9, "sample_segments": 7},
             "parallel_sets": {**every, "pivot": "en", "replicates": 9},
             "rsa": {**compared, "replicates": 9},
         }
@@ -187,6 +190,25 @@ class TestStatistics:
         np.testing.assert_allclose(above, [[2, 2], [np.nan, np.nan]], rtol=1e-5)
         assert data["mean_low"].attrs == {"units": "x"}
 
+    def test_pairs_are_measured_where_their_languages_are(self) -> None:
+        found = statistics()
+        like = rank_correlation(found.total("act_sum"), "language")
+
+        def measured(corpus: str, languages: Any, layer: int) -> np.ndarray:
+            code = {"one": 100, "two": 200}[corpus] + 10 * layer
+            own = [code + {"en": 1, "de": 2}[language] for language in languages]
+            return np.stack([np.add.outer(own, own), np.subtract.outer(own, own)]).astype(float)
+
+        both = found.by_pair(like, ["sum", "difference"], measured)
+        assert [*both] == ["sum", "difference"]
+        assert both["sum"].dims == like.dims
+        pair = {"corpus": "one", "language_a": "en", "language_b": "de"}
+        assert both["difference"].sel(pair).values.tolist() == [-1, -1]
+        assert both["sum"].sel(pair).values.tolist() == [203, 223]
+        alone = both["sum"].sel(corpus="two")
+        assert alone.sel(language_a="de", language_b="de").values.tolist() == [404, 424]
+        assert alone.isnull().sum() == 3 * 2
+
     def test_sites_lie_one_behind_the_other(self) -> None:
         found = by_site(lambda site: xr.Dataset({"x": len(site)}), ("act", "out_gelu"))
         assert found["x"].sel(site="out_gelu") == 8
@@ -229,6 +251,57 @@ class TestRankCorrelationBounds:
             own = bound.sel({apart: lone})
             np.testing.assert_array_equal(own, correlation.sel({apart: lone}))
             assert np.isfinite(own).sum() == 2  # with itself, in each layer
+
+
+@dataclass
+class Sample:
+    """A sample whose first stored row is not used, of two layers of five neurons."""
+
+    segment: list[str]
+    token_id: list[int]
+    values: np.ndarray  # [layer, row, neuron]
+
+    @property
+    def data(self) -> xr.Dataset:
+        return xr.Dataset({"token_id": ("row", [99, *self.token_id])})
+
+    @property
+    def sample(self) -> xr.Dataset:
+        stored = {"row": np.arange(1, 1 + len(self.segment))}
+        return xr.Dataset({"segment": ("row", self.segment)}, stored)
+
+    def raw(self, site: str, layers: list[int]) -> xr.DataArray:
+        assert site == "out"
+        return xr.DataArray(self.values[layers], dims=("layer", "row", "hidden"))
+
+
+def test_sampled_rows_of_common_segments_are_told_apart_by_their_tokens() -> None:
+    """Token 3 is in both whole texts, though it ends prefixes of one sample only."""
+    generator = np.random.default_rng(0)
+    rows = {
+        "de": (["s0", "s0", "s1", "s1", "s2", "s2"], [7, 1, 1, 3, 7, 2]),
+        "en": (["s1", "s2", "s2", "s2", "s3"], [4, 1, 5, 5, 8]),
+    }
+    samples = {
+        language: Sample(segments, tokens, generator.normal(size=(2, len(tokens), 5)))
+        for language, (segments, tokens) in rows.items()
+    }
+    counts = {
+        "de": np.bincount([7, 1, 1, 3, 7, 2], minlength=9),
+        "en": np.bincount([4, 1, 5, 5, 8, 3], minlength=9),
+    }
+    text = SampledText.of(samples, counts)  # type: ignore[arg-type]
+    assert text.segments == 2
+    assert text.kept["de"][1].tolist() == [False, False, True, True]
+    assert text.kept["en"][0].tolist() == [True, False, True, True]
+    assert text.overlap.sel(language="de", language_other="en").item() == pytest.approx(2 / 6)
+    for layer in range(2):
+        every, without, _ = text.correlations("out", layer)
+        de, en = (samples[language].values[layer] for language in ("de", "en"))
+        assert without[0, 1] == pytest.approx(
+            spearmanr(de[4:].sum(0), en[[0, 2, 3]].sum(0)).statistic
+        )
+        assert every[0, 1] == pytest.approx(spearmanr(de[2:].sum(0), en[:4].sum(0)).statistic)
 
 
 def test_rows_are_spread_evenly() -> None:

@@ -97,6 +97,7 @@ def kinds(languages: int = 10, stacks: dict[str, int] | None = None) -> xr.Datas
             "overlap": (("task", "layer", "kind"), share * [0.05, 0.01, 0.002, 0.2]),
             "dead": (by_language, rng.uniform(0.002, 0.3, size)),
             "items": ("task", np.array([4, 30, 65, 120])),
+            "facts": ("task", np.array([4, 12, 65, 120])),
         },
         coords | {"threshold": list(THRESHOLDS), "languages": list(NUMBERS)},
         attributes(languages) | {"threshold": 0.0},
@@ -203,7 +204,7 @@ def interventions(languages: int = 10, stacks: dict[str, int] | None = None) -> 
         },
         {name: coords[name] for name in ("task", "language")}
         | {"variant": list(VARIANTS), "scoring": ("task", list(SCORING))},
-        attributes(languages) | {"random_seeds": 3, "positions": "last"},
+        attributes(languages) | {"random_seeds": 3, "positions": "last", "site": "gate"},
     )
     for name in ("accuracy", "log_probability_difference"):
         excess = ds[name].sel(variant=list(CHANGES))

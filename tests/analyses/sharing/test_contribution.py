@@ -48,7 +48,8 @@ def averages(share: np.ndarray, found: KindBits, fraction: float = 0.05) -> xr.D
     """Means over items of one layer and language, [kind]."""
     by_item = contribution_by_item(share, found, fraction)
     by_item = by_item.expand_dims(layer=1, language=["en"])
-    return contributions_bounded(by_item, 10).isel(layer=0, language=0)
+    facts = [f"f{item}" for item in range(len(share))]
+    return contributions_bounded(by_item, facts, 10).isel(layer=0, language=0)
 
 
 def norms_of(values: np.ndarray) -> np.ndarray:
@@ -172,7 +173,7 @@ def test_kinds_without_neurons_and_silent_layers():
 def test_effective_score_is_a_vector_per_neuron():
     act, values, rows = drawn(items=5, neurons=30)
     rows[3] = rows[1]  # two items with the same gold token
-    score = effective_score(act, rows, values)
+    score = effective_score(act, rows, values, np.ones(len(act)))
     assert score.dtype == np.float64
     for item in range(5):
         for i in range(30):
@@ -183,23 +184,30 @@ def test_effective_score_is_a_vector_per_neuron():
 
 def test_effective_scores_of_blocks_and_of_single_items(monkeypatch):
     act, values, rows = drawn(items=5, neurons=30)
-    whole = effective_score(act, rows, values)
-    one_by_one = [effective_score(act[i : i + 1], rows[i : i + 1], values)[0] for i in range(5)]
+    whole = effective_score(act, rows, values, np.ones(len(act)))
+    one_by_one = [
+        effective_score(act[i : i + 1], rows[i : i + 1], values, np.ones(1))[0] for i in range(5)
+    ]
     np.testing.assert_allclose(one_by_one, whole, rtol=1e-12)
     monkeypatch.setattr(module, "BLOCK_VALUES", 40)
-    np.testing.assert_allclose(effective_score(act, rows, values), whole, rtol=1e-12)
+    np.testing.assert_allclose(
+        effective_score(act, rows, values, np.ones(len(act))), whole, rtol=1e-12
+    )
 
 
 def test_scores_add_up_to_the_ffns_logit():
     act, values, rows = drawn()
     logits = np.einsum("ih,hn,in->i", *(x.astype(np.float64) for x in (rows, values, act)))
-    np.testing.assert_allclose(effective_score(act, rows, values).sum(axis=1), logits, rtol=1e-12)
+    np.testing.assert_allclose(
+        effective_score(act, rows, values, np.ones(len(act))).sum(axis=1), logits, rtol=1e-12
+    )
 
 
 def summary(layers: list[xr.Dataset]) -> xr.Dataset:
     """``max``, ``min`` and ``mean`` of one language over layers."""
     labelled = [layer.assign_coords(item=range(layer.sizes["item"])) for layer in layers]
-    data = scores_bounded({"en": labelled}, layers[0].sizes["item"], 10)
+    facts = [f"f{item}" for item in range(layers[0].sizes["item"])]
+    data = scores_bounded({"en": labelled}, facts, 10)
     return data[["max", "min", "mean"]].isel(language=0)
 
 
@@ -215,7 +223,7 @@ def test_statistics_by_hand():
     np.testing.assert_array_equal(shown["max"], [1, 4, np.nan, 5])
     np.testing.assert_array_equal(shown["min"], [-2, 4, np.nan, -6])
     np.testing.assert_allclose(shown["mean"], [-0.5 / 3, 4, np.nan, -0.5], rtol=1e-15)
-    assert shown["mean"].attrs["units"] == "logits"
+    assert shown["mean"].attrs["units"] == "logits before the final norm"
 
 
 @settings(max_examples=20, deadline=None)
@@ -248,7 +256,7 @@ def test_activations_that_are_not_finite_are_an_error():
     broken = np.where(act == act[0, 0], np.inf, act)
     for measure in (
         lambda: contribution(broken, norms_of(values)),
-        lambda: effective_score(broken, rows, values),
+        lambda: effective_score(broken, rows, values, np.ones(len(act))),
     ):
         with pytest.raises(NeuroglotError, match="NaN or infinite"):
             measure()

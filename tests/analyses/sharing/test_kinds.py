@@ -145,7 +145,8 @@ def test_the_equations_in_any_order_of_languages(active, random):
 def test_reductions_are_plain_means(active):
     found, expected = of(active), masks(active)
     layers = active.shape[2]
-    (share, by_item), same = kind_shares(found), overlap(found)
+    by_item, same = kind_shares(found), overlap(found)
+    share = by_item.mean("item")
     for layer in range(layers):
         for kind in KINDS:
             own = expected[kind][:, layer]
@@ -153,14 +154,12 @@ def test_reductions_are_plain_means(active):
             assert same.sel(kind=kind)[layer] == own.all(axis=0).mean()
     assert (same <= share + 1e-15).all()
     np.testing.assert_allclose(share.sum("kind"), 1, rtol=1e-14)
-    activity, activity_by_item = active_shares(packed(active), active.shape[-1])
-    np.testing.assert_allclose(activity, active.mean(axis=(1, 3)), rtol=1e-14)
-    assert activity.dims == ("language", "layer")
+    activity = active_shares(packed(active), active.shape[-1])
+    assert activity.dims == ("language", "item", "layer")
     assert by_item.dims == ("item", "layer", "kind")
     for kind in KINDS:
         np.testing.assert_array_equal(by_item.sel(kind=kind), expected[kind].mean(-1))
-    xr.testing.assert_allclose(by_item.mean("item"), share, rtol=1e-13)
-    np.testing.assert_array_equal(activity_by_item, active.mean(-1))
+    np.testing.assert_array_equal(activity, active.mean(-1))
     assert activity["language"].values.tolist() == IDS[: len(active)]
 
 
@@ -184,9 +183,9 @@ def test_by_hand():
     }
     assert found.all_shared.tolist() == [[[0b10000001, 0]]]
     assert found.non_activated.tolist() == [[[0b01010000, 0b10]]]
-    share, _ = kind_shares(found)
-    assert share.values.tolist() == [[0.2, 0.2, 0.3, 0.3]]
-    assert share.dims == ("layer", "kind")
+    share = kind_shares(found)
+    assert share.values.tolist() == [[[0.2, 0.2, 0.3, 0.3]]]
+    assert share.dims == ("item", "layer", "kind")
     assert share["kind"].values.tolist() == list(KINDS)
     assert share.attrs["units"] == "share of neurons"
 
@@ -216,8 +215,9 @@ def test_two_languages_share_all_or_nothing_of_what_several_do():
 
 def test_silent_and_always_active_neurons():
     silent = of(np.zeros((3, 2, 1, 11), bool))
-    assert kind_shares(silent)[0].values.tolist() == [[0, 0, 0, 1]]
-    assert kind_shares(of(np.ones((3, 2, 1, 11), bool)))[0].values.tolist() == [[1, 0, 0, 0]]
+    assert kind_shares(silent).values.tolist() == [[[0, 0, 0, 1]]] * 2
+    loud = of(np.ones((3, 2, 1, 11), bool))
+    assert kind_shares(loud).values.tolist() == [[[1, 0, 0, 0]]] * 2
 
 
 def test_padding_never_counts():
@@ -229,12 +229,10 @@ def test_padding_never_counts():
     expected, found = kinds(clean.values(), 13), kinds(dirty.values(), 13)
     assert all((found.bits(kind) == expected.bits(kind)).all() for kind in KINDS)
     assert not any((found.bits(kind)[..., -1] & 0b11100000).any() for kind in KINDS)
-    for padded, bare in zip(active_shares(dirty, 13), active_shares(clean, 13), strict=True):
-        xr.testing.assert_identical(padded, bare)
+    xr.testing.assert_identical(active_shares(dirty, 13), active_shares(clean, 13))
     unused = expected.non_activated | np.array([0, 0b11100000], np.uint8)
-    of_padded, of_bare = (dead_shares(bits, clean, 13) for bits in (unused, expected.non_activated))
-    for padded, bare in zip(of_padded, of_bare, strict=True):
-        xr.testing.assert_identical(padded, bare)
+    padded, bare = (dead_shares(bits, clean, 13) for bits in (unused, expected.non_activated))
+    xr.testing.assert_identical(padded, bare)
 
 
 @pytest.mark.parametrize("block", [1, 7, 64])
@@ -288,14 +286,13 @@ def test_nested_subsets_read_no_more_than_they_need():
     assert list(nested_kinds(languages, 8, [])) == []
 
 
-def test_dead_is_a_plain_mean():
+def test_dead_is_a_plain_share():
     last, ever = drawn((3, 6, 2, 37), share=0.4), drawn((3, 6, 2, 37), seed=1, share=0.6)
     last[0, 2, 1] = True  # an item without non-activated neurons in layer 1
     ever |= last
-    found, by_item = dead_shares(of(last).non_activated, packed(ever), 37)
-    assert by_item.dims == ("language", "item", "layer")
-    assert np.isnan(by_item[:, 2, 1]).all()
-    assert found.dims == ("layer", "language")
+    found = dead_shares(of(last).non_activated, packed(ever), 37)
+    assert found.dims == ("language", "item", "layer")
+    assert np.isnan(found[:, 2, 1]).all()
     non_activated = ~last.any(axis=0)
     for k, layer in np.ndindex(3, 2):
         shares = [
@@ -304,7 +301,8 @@ def test_dead_is_a_plain_mean():
             if (total := non_activated[item, layer].sum())
         ]
         assert len(shares) == (5 if layer else 6)
-        assert found.sel(language=IDS[k])[layer] == pytest.approx(np.mean(shares), rel=1e-14)
+        own = found.sel(language=IDS[k])[:, layer].dropna("item")
+        np.testing.assert_allclose(own, shares, rtol=1e-14)
 
 
 def test_dead_at_its_ends():
@@ -312,8 +310,8 @@ def test_dead_at_its_ends():
     last[:, :, 1] = True
     ever = last.copy()
     ever[1] = True
-    found, _ = dead_shares(of(last).non_activated, packed(ever), 9)
-    np.testing.assert_array_equal(found, [[1, 0], [np.nan, np.nan]])
+    found = dead_shares(of(last).non_activated, packed(ever), 9)
+    np.testing.assert_array_equal(found, [[[1, np.nan]] * 3, [[0, np.nan]] * 3])
     assert found.attrs["units"] == "share of non-activated neurons"
 
 
@@ -332,7 +330,7 @@ def test_thresholds():
 def test_higher_thresholds_activate_fewer():
     act = np.random.default_rng(0).normal(size=(4, 5, 3, 200)).astype(np.float32)
     by_language = np.stack([pack_above(one, [0, 0.2, 0.5]) for one in act])
-    shares = [kind_shares(kinds(by_language[:, t], 200))[0] for t in range(3)]
+    shares = [kind_shares(kinds(by_language[:, t], 200)).mean("item") for t in range(3)]
     none = [share.sel(kind="non_activated").values for share in shares]
     assert (none[0] < none[1]).all()
     assert (none[1] < none[2]).all()

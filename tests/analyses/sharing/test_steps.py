@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from neuroglot import layout, store
@@ -18,6 +19,7 @@ from neuroglot.analyses.sharing import SHARING
 from neuroglot.analyses.sharing.measures.kind_shares import kind_shares
 from neuroglot.analyses.sharing.measures.kinds import kinds, pack
 from neuroglot.analyses.sharing.pairs import KindPairs
+from neuroglot.analyses.sharing.prompts import Prompts
 from neuroglot.analyses.sharing.settings import (
     ComparisonInputs,
     ComparisonSettings,
@@ -30,8 +32,11 @@ from neuroglot.analyses.sharing.steps import kinds as kinds_step
 from neuroglot.analyses.sharing.steps.answers import VARIANTS
 from neuroglot.capture.settings import CaptureSettings, PromptsGroup
 from neuroglot.measures.bootstrap import with_bounds
+from neuroglot.models.ffn import ffns, record
+from neuroglot.models.intervene import Edit, intervened
 from neuroglot.tasks.facts import FactsTask
 from neuroglot.tasks.nli import NliTask
+from support.tiny_models import NEURONS, tiny_inputs, tiny_model
 
 ASKED = {
     "facts": ["en", "de", "fr"],
@@ -143,8 +148,10 @@ def test_each_question_is_edited_in_its_own_neurons():
     paired = np.random.default_rng(1).random((2, 3, 4, 2, 11)) < 0.3
     bits = tuple(np.packbits(paired, axis=-1, bitorder="little"))
     pairs = dict.fromkeys(answers.ACTIVE_KINDS, KindPairs(bits, np.ones((3, 4)), np.ones((3, 4))))
-    asked = answers._Asked("facts", "rank", questions, kinds(active, 11), active, widths, pairs)
-    variants = list(asked.variants(0.3, seeds=2))
+    value = generator.random((3, 4, 2)).astype(np.float32)  # [language, item, layer]
+    of_active = kinds(active, 11), active, widths, pairs, "gate", value
+    asked = answers._Asked("facts", "rank", questions, *of_active)
+    variants = list(asked.variants(seeds=2))
     names = [name for name, _ in variants]
     assert set(names) == set(VARIANTS)
     assert all(names.count(name) == 1 + name.startswith(answers.POOLS) for name in names)
@@ -164,7 +171,10 @@ def test_each_question_is_edited_in_its_own_neurons():
         done, _, name = variant_name.partition("_")
         [edit] = variant(places)
         converted = done in ("converted", "inactive")
-        assert (edit.operation, edit.value) == ("set", 0.3 if converted else 0.0), variant_name
+        assert edit.operation == "set"
+        assert edit.site == ("gate" if converted else "act"), variant_name
+        expected = value[languages, items] if converted else 0.0
+        np.testing.assert_array_equal(edit.value, expected, variant_name)
         chosen = of_kind[name] & (~spoken if converted else spoken)
         if done in ("without", "converted"):
             np.testing.assert_array_equal(edit.neurons, chosen, variant_name)
@@ -180,6 +190,71 @@ def test_each_question_is_edited_in_its_own_neurons():
     assert all(first != second for first, second in drawn.values()), "a seed is a draw"
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_converted_neurons_are_active_as_the_model_computes_it(name: str):
+    """The gate of a gated model, and act = gate x up of what the model itself computes for up."""
+    model = tiny_model(name)
+    gated = ffns(model)[0].gated
+    site = "gate" if gated else "act"
+    chosen = np.random.default_rng(0).random((2, 2, NEURONS)) < 0.3
+    value = np.array([[0.2, 0.4], [0.6, 0.8]], np.float32)
+    found: dict[str, Any] = {}
+
+    def keep(of_site: str, _stack: str, layer: int, values: Any) -> None:
+        if layer == 0:
+            found[of_site] = values.clone().numpy()
+
+    sites = {"act", "gate", "up"} if gated else {"act"}
+    with torch.no_grad(), record(model, sites, keep):
+        model(**tiny_inputs(model))
+    before = dict(found)
+    converted = intervened(model, [Edit(chosen, "set", value, site)], "last")
+    with torch.no_grad(), converted, record(model, sites, keep):
+        model(**tiny_inputs(model))
+    last = chosen[:, 0]
+    fired = value[:, :1] * np.ones((1, NEURONS), np.float32)
+    expected = fired * before["up"][:, -1] if gated else fired
+    np.testing.assert_array_equal(found[site][:, -1][last], fired[last])
+    np.testing.assert_allclose(found["act"][:, -1][last], expected[last], rtol=1e-6)
+    np.testing.assert_array_equal(found["act"][:, -1][~last], before["act"][:, -1][~last])
+    np.testing.assert_array_equal(found["act"][:, :-1], before["act"][:, :-1])
+
+
+@pytest.mark.parametrize("converted_to", ["just_above", "median_active"])
+def test_what_converted_neurons_are_set_to(converted_to: str):
+    fired = np.random.default_rng(2).normal(size=(2, 5, 3, 9)).astype(np.float32)
+    fired[0, 0, 1] = -1  # no neuron of the layer is active
+    by_language = dict(zip(("en", "de"), fired, strict=True))
+
+    def read(site: str, layers: slice) -> dict[str, np.ndarray]:
+        assert site == "gate"
+        return {language: values[:, layers] for language, values in by_language.items()}
+
+    stub: Any = SimpleNamespace(
+        recorded=by_language,
+        items=list("abcde"),
+        neurons=[9] * 3,
+        site="gate",
+        blocks=lambda: [slice(0, 2), slice(2, 3)],
+        read=read,
+    )
+    stub.median_active = lambda threshold: Prompts.median_active(stub, threshold)
+    settings: Any = SimpleNamespace(threshold=0.1, converted_offset=0.25, converted_to=converted_to)
+    found = answers._converted_to(stub, settings)
+    assert found.dtype == np.float32
+    for place in np.ndindex(2, 5, 3):
+        active = sorted(float(x) for x in fired[place] if x > 0.1)
+        median = (active[(len(active) - 1) // 2] + active[len(active) // 2]) / 2 if active else 0.35
+        expected = 0.35 if converted_to == "just_above" else median
+        assert found[place] == pytest.approx(expected)
+
+
+def of_sets(active: Any, counts: xr.Variable, subsets: int) -> xr.Dataset:
+    """Mean, lowest and highest share among random sets of languages."""
+    shares = kinds_step.random_languages(active, 40, counts, subsets).mean("item")
+    return xr.Dataset(kinds_step.over_sets(shares))
+
+
 def test_random_sets_of_languages_are_neither_the_first_nor_one_order_of_the_list():
     """Mean and range of every size against kinds over the sets themselves."""
     on = (
@@ -189,26 +264,26 @@ def test_random_sets_of_languages_are_neither_the_first_nor_one_order_of_the_lis
     names = ("en", "de", "fr", "es", "hi", "zh")
     active = {name: pack(own) for name, own in zip(names, on, strict=True)}
     counts = xr.Variable("languages", [2, 4, 6])
-    found = xr.Dataset(kinds_step._random_languages(active, 40, counts, 5))
+    found = of_sets(active, counts, 5)
     turned = {name: active[name] for name in reversed(names)}
-    xr.testing.assert_equal(found, xr.Dataset(kinds_step._random_languages(turned, 40, counts, 5)))
+    xr.testing.assert_equal(found, of_sets(turned, counts, 5))
     mean, lowest, highest = found.data_vars.values()
     assert ((lowest <= mean + 1e-12) & (mean <= highest + 1e-12)).all()
     for count in counts.values.tolist():
-        of_sets = [
-            kind_shares(kinds([active[name] for name in chosen], 40))[0]
+        of_each = [
+            kind_shares(kinds([active[name] for name in chosen], 40)).mean("item")
             for chosen in combinations(names, count)
         ]
         ends = [values.sel(languages=count) for values in (lowest, highest)]
         for end in ends:  # each end is the share of some set
-            near = [abs(end - share) < 1e-12 for share in of_sets]
+            near = [abs(end - share) < 1e-12 for share in of_each]
             assert xr.concat(near, "set").any("set").all()
         assert bool((ends[0] < ends[1]).any()) == (count < len(names))
-    first = kind_shares(kinds([active[name] for name in names[:2]], 40))[0]
+    first = kind_shares(kinds([active[name] for name in names[:2]], 40)).mean("item")
     assert not np.allclose(first, mean.sel(languages=2), atol=0.02), (
         "the first are the least active"
     )
-    one_set = kinds_step._random_languages(active, 40, counts, 1)
+    one_set = of_sets(active, counts, 1)
     xr.testing.assert_equal(*list(one_set.values())[1:])
 
 
@@ -269,7 +344,7 @@ def test_answers_of_tasks_stand_beside_each_other(tmp_path: Path):
         data = xr.Dataset(
             {"accuracy": (("variant", "language"), own)},
             {"variant": list(VARIANTS), "language": languages[task]},
-            {"scoring": scoring[task]},
+            {"scoring": scoring[task], "site": "gate"},
         )
         paths[task] = written(tmp_path / f"{task}.zarr", data)
     settings = InterventionsSettings(
@@ -285,8 +360,8 @@ def test_answers_of_tasks_stand_beside_each_other(tmp_path: Path):
     np.testing.assert_array_equal(found.sel(task="nli")[:, 1:], values["nli"][:, :2])
     assert found.sel(task="nli", language="fr").isnull().all()
     assert (data.attrs["positions"], data.attrs["random_seeds"]) == ("all", 2)
+    assert data.attrs["site"] == "gate"
 
 
-@pytest.mark.parametrize("step", ["answers", "interventions"])
-def test_answers_need_causal_models(step: str):
-    assert SHARING.step(step).causal
+def test_every_step_runs_on_encoder_decoders_too():
+    assert not any(step.causal for step in SHARING.steps)

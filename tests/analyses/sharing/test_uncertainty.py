@@ -9,7 +9,7 @@ import xarray as xr
 
 from neuroglot.analyses.answers import Asked
 from neuroglot.analyses.run import merged
-from neuroglot.analyses.sharing.measures.by_item import means_bounded
+from neuroglot.analyses.sharing.measures.by_fact import by_fact, means_bounded
 from neuroglot.analyses.sharing.measures.contribution import SHARES, contributions_bounded
 from neuroglot.analyses.sharing.measures.effective import score_statistics, scores_bounded
 from neuroglot.analyses.sharing.measures.kind_shares import kind_shares
@@ -39,6 +39,11 @@ def resamples(items: int, replicates: int = REPLICATES) -> list[list[int]]:
     return [np.repeat(np.arange(items), own).tolist() for own in weights]
 
 
+def names(facts: int) -> list[str]:
+    """As many facts, of one item each."""
+    return [f"fact {number}" for number in range(facts)]
+
+
 def quantiles(drawn, units) -> np.ndarray:
     """Low and high of [replicate, ...], with the number of items of each variable."""
     drawn = np.array(drawn)
@@ -50,18 +55,19 @@ def quantiles(drawn, units) -> np.ndarray:
 def test_the_band_of_a_share_is_that_of_whole_resamples():
     active = np.random.default_rng(0).random((3, 12, 2, 40)) < 0.6
     found = kinds(map(pack, active), 40)
-    share, by_item = kind_shares(found)
-    data = means_bounded(xr.Dataset({"share": share, "share_by_item": by_item}), REPLICATES)
-    again = [kind_shares(kinds(map(pack, active[:, drawn]), 40))[0] for drawn in resamples(12)]
+    share, facts = kind_shares(found), names(12)
+    data = means_bounded(xr.Dataset({"share": share}), facts, REPLICATES)
+    again = [
+        kind_shares(kinds(map(pack, active[:, drawn]), 40)).mean("item") for drawn in resamples(12)
+    ]
+    xr.testing.assert_allclose(data["share"], share.mean("item"), rtol=1e-14)
     low, high = quantiles([share.values for share in again], 12)
     np.testing.assert_allclose(data["share_low"], low, rtol=1e-12)
     np.testing.assert_allclose(data["share_high"], high, rtol=1e-12)
     assert list(data) == with_bounds("share")
     assert data["share_low"].attrs["units"] == "share of neurons"
-    other = means_bounded(
-        xr.Dataset({"share_by_item": kind_shares(kinds(map(pack, active[::-1]), 40))[1]}),
-        REPLICATES,
-    )
+    turned = kind_shares(kinds(map(pack, active[::-1]), 40))
+    other = means_bounded(xr.Dataset({"share": turned}), facts, REPLICATES)
     xr.testing.assert_identical(other["share_low"], data["share_low"])
 
 
@@ -71,10 +77,66 @@ def test_bands_of_shares_cover_the_truth():
         of_item = generator.uniform(0.2, 0.6, 40)[:, None, None]  # the truth is 0.4
         active = pack(generator.random((40, 1, 64)) < of_item)
         found = kinds([active, active], 64)
-        data = means_bounded(xr.Dataset({"share_by_item": kind_shares(found)[1]}), REPLICATES)
+        data = means_bounded(xr.Dataset({"share": kind_shares(found)}), names(40), REPLICATES)
         own = data.sel(kind="all_shared").isel(layer=0)
         covered.append(bool((own["share_low"] <= 0.4) & (own["share_high"] >= 0.4)))
     assert 0.88 < np.mean(covered) <= 0.99
+
+
+def test_a_fact_in_several_wordings_is_one_unit_of_every_mean():
+    """However many wordings there are, means and intervals are those of the facts."""
+    generator = np.random.default_rng(7)
+    once = generator.random((3, 9, 2))  # [language, item, layer]
+    once[0, 4] = np.nan
+    spread = generator.normal(0, 0.2, once.shape)
+    asked = np.array([1, 0, 2, 3, 4, 5, 6, 7, 8, 8, 0, 4, 4])  # the facts of 13 items
+    worded = once[:, asked].copy()
+    worded[:, [1, 10]] = once[:, [0, 0]] + spread[:, [0, 0]] * np.array([1, -1])[:, None]
+    dims = ("language", "item", "layer")
+    facts = [f"f{number}" for number in asked]
+    by_item = xr.DataArray(worded, dims=dims, attrs={"units": "share"})
+    found = by_fact(by_item, facts)
+    order = list(dict.fromkeys(asked.tolist()))
+    np.testing.assert_allclose(found.transpose(*dims), once[:, order], rtol=1e-12)
+    assert found.attrs == {"units": "share"}
+    data = means_bounded(xr.Dataset({"share": by_item}), facts, REPLICATES)
+    expected = means_bounded(xr.Dataset({"share": (dims, once[:, order])}), names(9), REPLICATES)
+    xr.testing.assert_allclose(data, expected, rtol=1e-12)
+    alone = means_bounded(xr.Dataset({"share": by_item}), names(13), REPLICATES)
+    assert (abs(alone["share"] - data["share"]) > 1e-6).all()
+    doubled = xr.concat([by_item, by_item], "item")
+    twice = means_bounded(xr.Dataset({"share": doubled}), facts * 2, REPLICATES)
+    xr.testing.assert_allclose(twice, data, rtol=1e-12)
+
+
+def test_contributions_and_scores_of_a_fact_are_drawn_together():
+    values = np.random.default_rng(9).random((1, 2, 6, 4))  # [layer, language, item, kind]
+    names_of = {"language": ["en", "de"], "kind": list(KINDS)}
+    dims = ("layer", "language", "item", "kind")
+    once = xr.Dataset(dict.fromkeys(SHARES, (dims, values)), names_of)
+    twice = xr.concat([once, once], "item")
+    facts = names(6)
+    xr.testing.assert_allclose(
+        contributions_bounded(twice, facts * 2, REPLICATES),
+        contributions_bounded(once, facts, REPLICATES),
+        rtol=1e-12,
+    )
+    score, kind = np.random.default_rng(10).normal(size=(12, 8)), np.arange(96).reshape(12, 8) % 3
+    found = KindBits(8, *(pack(kind == k) for k in range(4)))
+    statistics = score_statistics(score, found).assign_coords(item=np.arange(12))
+    data = scores_bounded({"en": [statistics]}, facts * 2, REPLICATES).squeeze("language")
+    apart = scores_bounded({"en": [statistics]}, names(12), REPLICATES).squeeze("language")
+    xr.testing.assert_allclose(data[["max", "min", "mean"]], apart[["max", "min", "mean"]])
+    for place, name in enumerate(KINDS[:3]):
+        masked = np.where(kind == place, score, np.nan)
+        drawn = [np.nanmean(masked[[*some, *(i + 6 for i in some)]]) for some in resamples(6)]
+        highest = [np.nanmax(masked[[*some, *(i + 6 for i in some)]]) for some in resamples(6)]
+        own = data.sel(kind=name)
+        np.testing.assert_allclose(
+            [own["mean_low"].item(), own["mean_high"].item()], quantiles(drawn, 6), rtol=1e-12
+        )
+        assert own["max_low"].item() == pytest.approx(np.quantile(highest, 0.025))
+    assert (data["mean_low"] != apart["mean_low"])[:3].all()
 
 
 @pytest.mark.parametrize("items", [1, 7, CANDIDATES + 25])
@@ -114,7 +176,7 @@ def test_contributions_are_averaged_over_languages_item_by_item():
         },
         {"language": ["en", "de", "fr"], "kind": list(KINDS)},
     )
-    data = contributions_bounded(by_item, REPLICATES)
+    data = contributions_bounded(by_item, names(9), REPLICATES)
     assert set(data) == {*with_bounds(*SHARES, *(f"{name}_of_languages" for name in SHARES))}
     of_languages, items = np.nanmean(values, axis=1), np.isfinite(values).sum(2)
     for factor, name in enumerate(SHARES, 1):
@@ -143,7 +205,7 @@ def test_scores_are_summed_up_over_layers_and_bounded_over_items():
         ]
         for place, (language, there) in enumerate(judged.items())
     }
-    data = scores_bounded(scores, items, REPLICATES)
+    data = scores_bounded(scores, names(items), REPLICATES)
     for one, (language, there) in enumerate(judged.items()):
         for place, name in enumerate(KINDS[:3]):  # no neuron is of the last kind
             own = data.sel(language=language, kind=name)
@@ -169,7 +231,9 @@ def test_scores_are_summed_up_over_layers_and_bounded_over_items():
     xr.testing.assert_allclose(data["max_by_layer_of_languages"], average, rtol=1e-14)
     xr.testing.assert_allclose(data["max_by_layer_of_languages_high"], average, rtol=1e-14)
     assert (data["max_by_layer_of_languages_low"] <= average).sel(kind=[*KINDS[:3]]).all()
-    assert all(variable.attrs["units"] == "logits" for variable in data.values())
+    assert all(
+        variable.attrs["units"] == "logits before the final norm" for variable in data.values()
+    )
 
 
 def question(complete: bool = True) -> Question:

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import xarray as xr
 
+from support.relatedness import related
+
 NAMES = {
     "en": "English",
     "de": "German",
@@ -132,7 +134,8 @@ def space_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> 
         "variance": list(SHARES),
         "k": list(K),
     }
-    return xr.Dataset(variables, coords | more, attributes(languages, pool="last"))
+    data = xr.Dataset(variables, coords | more, attributes(languages, pool="last"))
+    return data.merge(related(languages, {}, ("state", states)))
 
 
 def deactivation_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> xr.Dataset:
@@ -247,6 +250,7 @@ def tasks_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> 
 DATASETS = {
     "neurons": neurons_dataset,
     "latent_spaces": space_dataset,
+    "related": space_dataset,
     "alignment": space_dataset,
     "deactivation": deactivation_dataset,
     "correlation": correlation_dataset,
@@ -275,6 +279,8 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
                 square = square - square.mean(axis, keepdims=True)
             length = np.sqrt(np.diagonal(square))
             return (square / np.outer(length, length))[~np.eye(len(square), dtype=bool)]
+        case "related_languages":
+            return np.array([ds["layer_correlation"], ds["layer_coefficient"]])
         case "mutual_knn":
             return (ds["mutual_knn"] - ds["mutual_knn_chance"]).isel(state=later).values
         case "parallel_similarity":

@@ -34,15 +34,18 @@ from neuroglot.analyses.transfer.steps.neurons import layer_scores
 from neuroglot.capture.questions import encode
 from neuroglot.capture.record import Wanted, record
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, StatesGroup
+from neuroglot.capture.tokenise import write_tokens
 from neuroglot.config import load as load_config
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns
+from neuroglot.models.intervene import Edit, intervened
 from neuroglot.models.load import load
 from neuroglot.models.normalise import normalise
 from neuroglot.models.norms import norm_form
 from neuroglot.models.source import ModelSettings
 from neuroglot.tasks.base import Item, TaskReading, write_items
+from neuroglot.tokens import Tokenising
 from support import ROOT, tiny_checkpoints
 from support.tiny_models import tiny_model
 
@@ -105,14 +108,12 @@ class Place:
         settings = CaptureSettings(device="cpu", dtype="float32")
         for language, own in TEXTS.items():
             segments = tuple(Segment(f"s{i}", text) for i, text in enumerate(own))
-            write_parquet(Reading(segments), self.text(language))
-            wanted = Wanted(
-                self.text(language),
-                "text",
-                self.states(language).parent,
-                {StatesGroup(): "key"},
-                "refuse",
-            )
+            text, tokens = self.folder / "plain" / f"{language}.parquet", self.tokens(language)
+            write_parquet(Reading(segments), text)
+            chosen = Tokenising(prefix="subword", long_segments="refuse")
+            write_tokens(self.model, text, tokens, chosen)
+            states = self.states(language).parent
+            wanted = Wanted(tokens, "tokens", states, {StatesGroup(): "key"})
             record(self.model, [wanted], settings, ExecutionSettings())
         for language, asked in QUESTIONS.items():
             items = [
@@ -121,8 +122,8 @@ class Place:
             ]
             write_items(TaskReading(tuple(items)), self.task(language))
 
-    def text(self, language: str) -> Path:
-        return self.folder / "corpora" / "plain" / f"{language}.parquet"
+    def tokens(self, language: str) -> Path:
+        return self.folder / "tokens" / "plain" / f"{language}.zarr"
 
     def states(self, language: str) -> Path:
         """The group of a language's recording."""
@@ -138,13 +139,15 @@ class Place:
         told = settings_of(name, **changes)
         path = self.folder / output / f"{name}.zarr"
         states = {one: self.states(one) for one in told.languages}
-        texts = {one: self.text(one) for one in told.languages if one != "en"}
+        tokens = {one: self.tokens(one) for one in told.languages if one != "en"}
         neurons = lists or self.folder / output / "neurons.zarr"
         inputs: dict[str, Inputs] = {
             "neurons": NeuronsInputs(model=self.model, states=states),
-            "space": SpaceInputs(states=states),
+            "space": SpaceInputs(
+                states=states, tokens={one: self.tokens(one) for one in told.languages}
+            ),
             "deactivation": DeactivationInputs(
-                model=self.model, neurons=neurons, states=states, texts=texts
+                model=self.model, neurons=neurons, states=states, tokens=tokens
             ),
             "correlation": CorrelationInputs(neurons=neurons, states=states),
             "tasks": TasksInputs(
@@ -438,6 +441,14 @@ def test_space_is_measured_pair_by_pair(place: Place) -> None:
     ]
     assert set(place.table("similarity")["language"]) == {"de", "es", "hi"}
     assert len(place.table("distances")) == 3 * 16
+    assert data["compared_languages"] == 4
+    cosines = data["centroid_similarity"].mean("state").values[np.triu_indices(4, 1)]
+    tokens = data["token_overlap"].values[np.triu_indices(4, 1)]
+    assert float(data["correlation"].sel(predictor="token_overlap")) == pytest.approx(
+        np.corrcoef(cosines, tokens)[0, 1]
+    )
+    assert data["layer_correlation"].dims == ("state", "predictor")
+    assert len(place.table("related_languages")) == 3
     assert len(place.table("components")) == 3 * 4 * 2
 
 
@@ -632,8 +643,8 @@ def test_a_family_that_all_are_of_tells_nothing(place: Place) -> None:
 
 
 def literal_log_probabilities(place: Place, language: str, mask: np.ndarray) -> list[float]:
-    """ln p(gold | prompt) of each item, the neurons' columns cut out of W_out."""
-    model = cut(place, mask)
+    """ln p(gold | prompt) of each item, the neurons off at every token after <s>."""
+    model = cut(place, np.zeros_like(mask))
     tokenizer = Tokenizer.from_file(str(place.model / "tokenizer.json"))
     items = [
         Item(str(i), prompt, (gold,), (gold, other))
@@ -642,7 +653,8 @@ def literal_log_probabilities(place: Place, language: str, mask: np.ndarray) -> 
     found = []
     for question in encode(tokenizer, [1], items, None):
         ids = [*question.prompt, *question.gold[0]]
-        with torch.no_grad():
+        after_bos = torch.arange(len(ids))[None] > 0
+        with torch.no_grad(), intervened(model, [Edit(mask)], after_bos):
             log = model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
         start = len(question.prompt)
         found.append(sum(float(log[t - 1, ids[t]]) for t in range(start, len(ids))))
@@ -705,7 +717,8 @@ def test_steps_are_given_the_languages_they_pair() -> None:
     told = {name: steps[name].settings(config, section, scope) for name in ("space", "tasks")}
     for name in ("neurons", "space", "deactivation", "correlation"):
         assert tuple(found[name].states) == config.languages, name
-    assert list(found["deactivation"].texts) == others
+    assert list(found["deactivation"].tokens) == others
+    assert tuple(found["space"].tokens) == config.languages
     items = found["tasks"].items
     assert {task: list(own) for task, own in items.items()} == {"far": ["fr"], "facts": others}
     assert items["far"]["fr"] == Path("results/tasks/far/fr.parquet")

@@ -14,12 +14,12 @@ from neuroglot.analyses.transfer.measures.correlation import correlation_ratio
 from neuroglot.analyses.transfer.measures.transfer import (
     centroid,
     layer_ranges,
-    norm_scale,
     shared_centroid,
     top_neurons,
     transfer_score,
 )
 from neuroglot.errors import NeuroglotError
+from neuroglot.models.norms import norm_scale
 
 
 def drawn(rows: int = 5, neurons: int = 17, hidden: int = 8, seed: int = 0):
@@ -252,17 +252,6 @@ def test_centroids():
         centroid(pivot[:, :0])
     with pytest.raises(NeuroglotError, match="NaN or infinite"):
         centroid(np.full_like(pivot, np.inf))
-
-
-def test_norm_scale():
-    out = np.array([[3, 4, 0, 0], [2, 2, 2, 2]], np.float32)
-    np.testing.assert_allclose(norm_scale(out, 0), [1 / 2.5, 1 / 2], rtol=1e-15)
-    variance = (25 - 49 / 4) / 4
-    np.testing.assert_allclose(norm_scale(out, 0.25, True), [1 / sqrt(variance + 0.25), 2])
-    with pytest.raises(NeuroglotError, match="epsilon 0"):
-        norm_scale(out, 0, True)
-    with pytest.raises(NeuroglotError, match="output is NaN"):
-        norm_scale(out * np.nan, 1e-6)
 
 
 def test_top_neurons_over_layers():

@@ -106,7 +106,7 @@ BOOST = Analysis(
             "{model} with a language's neurons multiplied",
             _inputs,
             _settings,
-            tables=("boost", "continuations"),
+            tables=("boost", "contrasts", "continuations"),
             causal=True,
             runs_model=True,
             passes=_passes,

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from neuroglot.analyses.boost.settings import BoostInputs, BoostStepSettings
 from neuroglot.analyses.held_out import HeldOut, read_held_out
 from neuroglot.analyses.pieces import Piece, piece, pieces
-from neuroglot.capture.generation import EditsOf, continued, generate
-from neuroglot.capture.perplexity import negative_log_likelihood, perplexity
+from neuroglot.capture.activity import Activity, Site
+from neuroglot.capture.batches import EditsOf
+from neuroglot.capture.generation import continued, generate
+from neuroglot.capture.perplexity import negative_log_likelihood
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.controls import matched_random
+from neuroglot.measures.controls import SETS, ControlledSets
 from neuroglot.models.card import read_card, read_tokenizer
-from neuroglot.models.intervene import Edit, intervened
+from neuroglot.models.intervene import Edit
 from neuroglot.models.load import load
 from neuroglot.provenance import digest, fingerprint
-from neuroglot.tokens import read_tokens
 
 PLAIN = 1.0  # the factor that changes nothing
 MEASURED = {"perplexity", "device", "dtype", "new_tokens"}
@@ -33,7 +34,7 @@ class Text:
     """A language's held-out text, for perplexity, and its prompts.
 
     Attributes:
-        held_out: text cut into windows.
+        held_out: the judged segments.
         prompts: token ids of segment beginnings ``[item, position]``, without special tokens.
     """
 
@@ -47,7 +48,7 @@ def read_texts(
     """Read held-out text and its prompts, by language in the order of ``languages``.
 
     Prompts are the first ``prompt_tokens`` tokens of the first ``prompts`` segments with at least
-    ``prompt_tokens`` tokens.
+    ``prompt_tokens`` tokens, in the order of ``read_held_out``.
 
     Raises:
         NeuroglotError: too few segments are long enough, or as ``read_held_out``.
@@ -57,16 +58,12 @@ def read_texts(
     for held_out in read_held_out(
         inputs.model, inputs.held_out, inputs.chosen_on, settings.perplexity, languages
     ):
-        path = inputs.held_out[held_out.language]
-        tokens = read_tokens(path)
-        starts = np.flatnonzero(np.diff(tokens.segment, prepend=-1))
-        segments = np.split(tokens.token_id.astype(np.int64), starts[1:])
-        long = [ids[:length] for ids in segments if len(ids) >= length]
+        long = [ids[:length] for ids in held_out.whole if len(ids) >= length]
         if len(long) < count:
             raise NeuroglotError(
-                f"{path}: {len(long)} segments have {length} tokens or more, and {count} prompts "
-                "are asked for; lower boost.prompts or boost.prompt_tokens, or give more held-out "
-                "text"
+                f"{inputs.held_out[held_out.language]}: {len(long)} segments have {length} tokens "
+                f"or more, and {count} prompts are asked for; lower boost.prompts or "
+                "boost.prompt_tokens, or give more held-out text"
             )
         texts[held_out.language] = Text(held_out, np.stack(long[:count]))
     return texts
@@ -84,6 +81,7 @@ class Experiment:
         self._inputs, self._settings, self._texts = inputs, settings, texts
         self._factors = [factor for factor in settings.factors if factor != PLAIN]
         self._tokenizer = read_tokenizer(inputs.model)
+        self._site: Site = "gate" if read_card(inputs.model).gated else "act"
 
     @cached_property
     def _model(self) -> Any:
@@ -93,8 +91,9 @@ class Experiment:
         """Measure the unedited model, with batches across languages.
 
         Returns:
-            By language: its prompts as text, ``prompt [item]``; their ``continuation [item]``;
-            ``perplexity``; and ``tokens``, the number of tokens that perplexity is taken over.
+            By language: its prompts as text, ``prompt [item]``; their ``continuation [item]``; the
+            loss ``nll [segment]`` of its held-out text; and of the neurons there, ``frequency`` and
+            ``contribution [layer, neuron]``, as in ``Activity``.
         """
         places = {self._path(f"plain_{language}"): language for language in self._texts}
         fingerprints = {
@@ -106,76 +105,83 @@ class Experiment:
             prompts = np.stack([text.prompts for text in texts])
             before = texts[0].held_out.before
             written = self._written(prompts.reshape(-1, prompts.shape[-1]).tolist(), before)
+            segments = [segment for text in texts for segment in text.held_out.segments]
+            sizes = [len(text.held_out.segments) for text in texts]
+            language = np.repeat(np.arange(len(texts)), sizes)
+            activity = Activity(self._model, self._site, language)
+            losses = self._losses(segments, before, activity=activity)
+            frequency, contribution = activity.frequency(), activity.contribution()
             return {
                 path: {
                     "prompt": np.array(self._tokenizer.decode_batch(text.prompts.tolist()), str),
-                    "continuation": continuation,
-                    "perplexity": np.array(self._perplexity(text.held_out, [])),
-                    "tokens": np.array(text.held_out.predicted_tokens),
+                    "continuation": written.reshape(prompts.shape[:-1])[at],
+                    "nll": losses[language == at],
+                    "frequency": frequency[at],
+                    "contribution": contribution[at],
                 }
-                for path, text, continuation in zip(
-                    missing, texts, written.reshape(prompts.shape[:-1]), strict=True
-                )
+                for at, (path, text) in enumerate(zip(missing, texts, strict=True))
             }
 
         plain = pieces(fingerprints, measured)
         return {language: plain[path] for path, language in places.items()}
 
-    def boosted(self, language: str, prompted: Sequence[str], neurons: NDArray[np.bool_]) -> Piece:
-        """Measure the model with a language's neurons, or as many random neurons, multiplied.
+    def boosted(self, language: str, prompted: Sequence[str], sets: ControlledSets) -> Piece:
+        """Measure the model with a language's neurons, or those of a control, multiplied.
 
         Args:
             language: id.
             prompted: the languages whose prompts the model continues.
-            neurons: the language's neurons, ``[layer, neuron]``.
+            sets: the language's neurons and its controls.
 
         Returns:
-            ``continuation [prompted, chosen, factor, item]`` and ``perplexity [chosen, factor]``.
-            ``chosen`` lists the language's neurons and then each random draw.
+            ``continuation [prompted, drawn, factor, item]`` and ``nll [drawn, factor, segment]``;
+            ``drawn`` as ``measures.variants.draws``.
         """
-        widths = read_card(self._inputs.model).neurons
-        drawn = [
-            matched_random(neurons, np.random.default_rng(seed), "others", widths)
-            for seed in range(self._settings.random_seeds)
-        ]
-        masks = np.stack([neurons, *drawn])
+        masks = np.stack([mask for name in SETS for mask in sets.draws[name]])
         text = self._texts[language]
         sources = [self._texts[source] for source in prompted]
 
         def measure() -> Piece:
-            perplexities = [
-                [
-                    self._perplexity(text.held_out, [Edit(mask, "scale", factor)])
-                    for factor in self._factors
-                ]
-                for mask in masks
-            ]
             prompts = [source.prompts for source in sources]
             return {
                 "continuation": self._boosted(prompts, text.held_out.before, masks),
-                "perplexity": np.array(perplexities),
+                "nll": self._boosted_losses(text.held_out, masks),
             }
 
         flat = [np.flatnonzero(mask).tolist() for mask in masks]
         origin = self._origin([text, *sources], [flat, self._factors])
         return piece(self._path(f"boosted_{language}"), origin, measure)
 
+    def _boosted_losses(self, text: HeldOut, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Read held-out text for all sets of neurons and all factors, in common batches."""
+        shape = len(masks), len(self._factors), len(text.segments)
+        grid = np.array(list(product(*map(range, shape))))
+        segments = [text.segments[segment] for _, _, segment in grid]
+        edits = self._edits(masks, grid[:, 0], grid[:, 1])
+        return self._losses(segments, text.before, edits=edits).reshape(shape)
+
     def _boosted(
         self, prompts: Sequence[NDArray[np.int64]], before: list[int], masks: NDArray[np.bool_]
     ) -> NDArray[np.str_]:
-        """Continue all prompts for all factors and all sets of neurons, in common batches."""
+        """Continue all prompts for all sets of neurons and all factors, in common batches."""
         shape = len(prompts), len(masks), len(self._factors), len(prompts[0])
         grid = np.array(list(product(*map(range, shape))))
-        asked = [prompts[place[0]][place[3]].tolist() for place in grid]
+        asked = [prompts[source][item].tolist() for source, _, _, item in grid]
+        edits = self._edits(masks, grid[:, 1], grid[:, 2])
+        return self._written(asked, before, edits).reshape(shape)
 
-        def edits(items: NDArray[np.int64]) -> list[Edit]:
-            chosen, factor = masks[grid[items, 1]], grid[items, 2]
+    def _edits(
+        self, masks: NDArray[np.bool_], mask: NDArray[np.int64], factor: NDArray[np.int64]
+    ) -> EditsOf:
+        """Multiply one of ``masks`` by one of the factors in every text, ``[text]``."""
+
+        def edits(texts: NDArray[np.int64]) -> list[Edit]:
             return [
-                Edit(chosen & (factor == i)[:, None, None], "scale", value)
-                for i, value in enumerate(self._factors)
+                Edit(masks[mask[texts]] & (factor[texts] == at)[:, None, None], "scale", value)
+                for at, value in enumerate(self._factors)
             ]
 
-        return self._written(asked, before, edits).reshape(shape)
+        return edits
 
     def _written(
         self, prompts: Sequence[list[int]], before: list[int], edits: EditsOf | None = None
@@ -183,17 +189,18 @@ class Experiment:
         asked = [[*before, *prompt] for prompt in prompts]
         new_tokens = self._settings.new_tokens
         budget = self._inputs.work.execution.batch_tokens
-        written = generate(self._model, asked, new_tokens, edits, batch_tokens=budget)
+        written = generate(
+            self._model, asked, new_tokens, edits, batch_tokens=budget, special=len(before)
+        )
         return np.array(
             [continued(self._tokenizer, *pair) for pair in zip(prompts, written, strict=True)], str
         )
 
-    def _perplexity(self, text: HeldOut, edits: Sequence[Edit]) -> float:
-        with intervened(self._model, edits):
-            total = negative_log_likelihood(
-                self._model, text.windows, text.before, self._inputs.work.execution.batch_tokens
-            )
-        return perplexity(total, text.predicted_tokens)
+    def _losses(
+        self, segments: Sequence[NDArray[np.int64]], before: list[int], **how: Any
+    ) -> NDArray[np.float64]:
+        budget = self._inputs.work.execution.batch_tokens
+        return negative_log_likelihood(self._model, segments, before, budget, **how)
 
     def _path(self, name: str) -> Path:
         return self._inputs.work.pieces / f"{name}.npz"

@@ -25,6 +25,7 @@ from neuroglot.analyses.planning import (
     held_out_problems,
     held_out_tokens,
     step_settings,
+    tokens,
 )
 from neuroglot.capture.settings import RowsGroup
 
@@ -87,7 +88,11 @@ def _routing_settings(run: Run, section: ExpertsSettings, scope: Scope) -> Routi
 
 
 def _frequency_inputs(run: Run, section: ExpertsSettings, scope: Scope) -> FrequencyInputs:
-    return FrequencyInputs(routing=_routing(scope.model, _languages(run, section)))
+    languages = _languages(run, section)
+    return FrequencyInputs(
+        routing=_routing(scope.model, languages),
+        tokens=tokens(run, scope.model, section.corpus, languages),
+    )
 
 
 def _frequency_settings(run: Run, section: ExpertsSettings, scope: Scope) -> FrequencySettings:
@@ -111,7 +116,7 @@ def _inference_settings(run: Run, section: ExpertsSettings, scope: Scope) -> Inf
 
 
 def _passes(_run: Run, section: ExpertsSettings) -> int:
-    return 2 * (2 + section.random_seeds)
+    return section.speed_rounds * (2 + 2 * section.random_seeds)
 
 
 EXPERTS = Analysis(
@@ -145,6 +150,7 @@ EXPERTS = Analysis(
             tables=(
                 "frequency",
                 "similarity",
+                "related_languages",
                 "shared_experts",
                 "specific_experts",
                 "specific_by_layer",
@@ -155,7 +161,7 @@ EXPERTS = Analysis(
             "{model} with high-frequency experts only",
             _inference_inputs,
             _inference_settings,
-            tables=("perplexity", "speed", "continuations"),
+            tables=("perplexity", "controls", "speed", "continuations"),
             wanted=has_held_out,
             causal=True,
             runs_model=True,
@@ -166,9 +172,15 @@ EXPERTS = Analysis(
         FigureSet("frequency", ("figure_01_expert_frequency",), ("frequency",)),
         FigureSet(
             "similarity",
-            ("figure_02_euclidean", "figure_05_kl_divergence", "figure_06_pearson"),
+            (
+                "figure_02_euclidean",
+                "figure_05_kl_divergence",
+                "jensen_shannon",
+                "figure_06_pearson",
+            ),
             ("frequency",),
         ),
+        FigureSet("related", ("related_languages",), ("frequency",)),
         FigureSet(
             "shared",
             ("figure_03_shared_experts",),

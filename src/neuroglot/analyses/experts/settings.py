@@ -42,7 +42,10 @@ class ExpertsSettings(EditingSettings):
         4, ge=1, description="Jobs that share a model's layers; changing it clusters again."
     )
     random_seeds: int = Field(
-        3, ge=1, description="Sets of as many random experts, the control for perplexity and speed."
+        3,
+        ge=1,
+        description="Controls for perplexity and speed: sets of as many random experts, and other "
+        "languages whose experts are kept.",
     )
     speed_rounds: int = Field(3, ge=1, description="How often every variant's speed is measured.")
     prompt_tokens: int = Field(
@@ -52,7 +55,7 @@ class ExpertsSettings(EditingSettings):
     replicates: int = Field(
         1000,
         ge=1,
-        description="Bootstrap samples of segments, or of windows of held-out text, per interval, "
+        description="Bootstrap samples of segments, also of those of held-out text, per interval, "
         "and permutations of the languages' labels.",
     )
 
@@ -100,9 +103,10 @@ class RoutingSettings(RunningSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class FrequencyInputs(Inputs):
-    """The numbers of tokens that activate experts, by language."""
+    """By language, the numbers of tokens that activate experts, and the text's tokens."""
 
     routing: Mapping[str, Path]
+    tokens: Mapping[str, Path]
 
 
 class FrequencySettings(StepSettings):

@@ -64,7 +64,9 @@ def _perplexity_settings(run: Run, section: LapeSettings, scope: Scope) -> Perpl
 
 
 def _passes(run: Run, section: LapeSettings) -> int:
-    return (1 + section.random_seeds) * len(run.held_out_languages(section.corpus))
+    # The model as it is; without each language's neurons; without others that fire as often, the
+    # neurons with partners, and the partners; without random ones.
+    return 1 + len(run.held_out_languages(section.corpus)) + 3 + section.random_seeds
 
 
 LAPE = Analysis(
@@ -87,7 +89,7 @@ LAPE = Analysis(
             "{model} without a language's neurons",
             _perplexity_inputs,
             _perplexity_settings,
-            tables=("perplexity",),
+            tables=("perplexity", "controls", "contrasts"),
             wanted=has_held_out,
             causal=True,
             runs_model=True,

@@ -33,13 +33,13 @@ class LapeSettings(EditingSettings):
         0.01, description="Share of all neurons, of lowest entropy, that are selected."
     )
     random_seeds: int = Field(
-        1, ge=1, description="Sets of as many random neurons per layer, the control."
+        1, ge=1, description="Sets of as many random neurons per layer, the naive control."
     )
     replicates: int = Field(
         200,
         ge=1,
-        description="Bootstrap samples of segments or windows per interval; in each, neurons are "
-        "selected anew.",
+        description="Bootstrap samples of segments per interval; for numbers of neurons, these are "
+        "selected anew in each.",
     )
     permutations: int = Field(
         100,

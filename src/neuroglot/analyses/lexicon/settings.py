@@ -21,7 +21,8 @@ class LexiconSettings(AnalysisSettings):
     )
     fold_final_norm: bool = Field(
         False,
-        description="Multiply the final norm's gain into the unembedding; the paper ignores norms.",
+        description="Multiply the final norm's gain into the unembedding, which the paper ignores. "
+        "The gain of a norm on the FFN's output always counts.",
     )
     minimum_coverage: float = Field(
         0.2,

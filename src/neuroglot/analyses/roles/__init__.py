@@ -18,6 +18,8 @@ from neuroglot.analyses.roles.settings import (
     HeatmapInputs,
     HeatmapSettings,
     ParallelSetsInputs,
+    RankCorrelationInputs,
+    RankCorrelationSettings,
     ResampledSettings,
     RolesSettings,
     RsaInputs,
@@ -48,19 +50,33 @@ def _statistics(run: Run, section: RolesSettings, scope: Scope) -> StatisticsInp
     return StatisticsInputs(roles=recordings(run, scope.model, section.corpora, "roles"))
 
 
+def _rank_correlation(run: Run, section: RolesSettings, scope: Scope) -> RankCorrelationInputs:
+    return RankCorrelationInputs(
+        roles=recordings(run, scope.model, section.corpora, "roles"),
+        sample=recordings(run, scope.model, section.corpora, "sample"),
+        tokens=_tokens(run, section, scope),
+    )
+
+
 def _parallel_sets(run: Run, section: RolesSettings, scope: Scope) -> ParallelSetsInputs:
-    read = {corpus: run.corpus_languages(corpus) for corpus in section.corpora}
     return ParallelSetsInputs(
         roles=recordings(run, scope.model, section.corpora, "roles"),
         texts={
-            corpus: {language: layout.corpus(corpus, language) for language in languages}
-            for corpus, languages in read.items()
+            corpus: {
+                language: layout.corpus(corpus, language)
+                for language in run.corpus_languages(corpus)
+            }
+            for corpus in section.corpora
         },
-        tokens={
-            corpus: tokens(run, scope.model, corpus, languages)
-            for corpus, languages in read.items()
-        },
+        tokens=_tokens(run, section, scope),
     )
+
+
+def _tokens(run: Run, section: RolesSettings, scope: Scope) -> dict[str, dict[str, Path]]:
+    return {
+        corpus: tokens(run, scope.model, corpus, run.corpus_languages(corpus))
+        for corpus in section.corpora
+    }
 
 
 def _distance(run: Run, section: RolesSettings, scope: Scope) -> DistanceInputs:
@@ -101,6 +117,12 @@ def _resampled_told(run: Run, section: RolesSettings, scope: Scope) -> Resampled
 
 def _paired_told(run: Run, section: RolesSettings, scope: Scope) -> ResampledSettings:
     return _told(ResampledSettings, run, section, scope, run.pivot)
+
+
+def _rank_correlation_told(
+    run: Run, section: RolesSettings, scope: Scope
+) -> RankCorrelationSettings:
+    return _told(RankCorrelationSettings, run, section, scope, run.pivot)
 
 
 def _distance_told(run: Run, section: RolesSettings, scope: Scope) -> DistanceSettings:
@@ -166,9 +188,9 @@ ROLES = Analysis(
         Step(
             "rank_correlation",
             "rank correlation between languages of {model}",
-            _statistics,
-            _paired_told,
-            tables=("rank_correlation",),
+            _rank_correlation,
+            _rank_correlation_told,
+            tables=("rank_correlation", "related_languages", "related_languages_by_layer"),
         ),
         Step(
             "parallel_sets",
@@ -228,12 +250,17 @@ ROLES = Analysis(
             (
                 "figure_12_detector_rank_correlation",
                 "figure_12_detector_rank_correlation_pairs",
+                "figure_12_detector_rank_correlation_of_halves",
+                "figure_12_detector_rank_correlation_without_shared_tokens",
                 "figure_13_combinator_rank_correlation",
                 "figure_13_combinator_rank_correlation_pairs",
+                "figure_13_combinator_rank_correlation_of_halves",
+                "figure_13_combinator_rank_correlation_without_shared_tokens",
             ),
             ("rank_correlation",),
             front=("figure_12_detector_rank_correlation",),
         ),
+        FigureSet("related", ("related_languages",), ("rank_correlation",)),
         FigureSet(
             "parallel_sets",
             (

@@ -37,8 +37,8 @@ class RolesSettings(AnalysisSettings):
         150,
         ge=2,
         description="Segments, from the first, whose raw activations are stored: for distances, "
-        "heat maps and the similarity between models. Frequencies, flatness and ranks use every "
-        "segment.",
+        "heat maps, the similarity between models, and ranks without tokens that both languages "
+        "use. Frequencies, flatness and other ranks use every segment.",
     )
     heatmap_layers: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         [0.0, 0.33, 0.67, 1.0],
@@ -75,6 +75,14 @@ class ParallelSetsInputs(StatisticsInputs):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RankCorrelationInputs(StatisticsInputs):
+    """One model's statistics, rows of the first segments, and tokens, by corpus and language."""
+
+    sample: Mapping[str, Mapping[str, Path]]
+    tokens: Mapping[str, Mapping[str, Path]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class DistanceInputs(Inputs):
     """One model's raw rows of the first segments' prefixes, by corpus and language."""
 
@@ -106,6 +114,12 @@ class ResampledSettings(StepSettings):
 
     corpora: list[str]
     replicates: int
+
+
+class RankCorrelationSettings(ResampledSettings):
+    """Also of how many segments raw rows are used: more may have been recorded."""
+
+    sample_segments: int
 
 
 class ActivationFrequencySettings(ResampledSettings):

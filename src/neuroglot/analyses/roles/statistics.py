@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -15,6 +15,9 @@ from neuroglot.capture.recorded import Recorded, Site, open_recorded, with_commo
 from neuroglot.measures.bootstrap import bounded
 
 SITES: tuple[Site, ...] = ("act", "out")
+PAIR = ("language_a", "language_b")
+OfPairs: TypeAlias = Callable[[str, Sequence[str], int], NDArray[np.float64]]
+"""Maps a corpus, the languages it has and a layer to values, [name, language, language]."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,29 @@ class Statistics:
         for name, both in ends.items():
             like = like.assign(bounded(name, like[name], both))
         return like
+
+    def by_pair(
+        self, like: xr.DataArray, names: Sequence[str], measured: OfPairs
+    ) -> dict[str, xr.DataArray]:
+        """Measure every two languages of each corpus, layer by layer; NaN where not recorded.
+
+        Args:
+            like: has exactly the dimensions of the results: corpus, the two of ``PAIR``, and layer.
+            names: names of what is measured.
+            measured: the function that measures.
+        """
+        ordered = like.transpose("corpus", "layer", *PAIR)
+        values = np.full((len(names), *ordered.shape), np.nan)
+        for number, corpus in enumerate(self.corpora):
+            languages = [language for text, language in self.recorded if text == corpus]
+            place = [self.languages.index(language) for language in languages]
+            for layer in range(ordered.sizes["layer"]):
+                of_layer = measured(corpus, languages, layer)
+                values[:, number, layer, np.array(place)[:, None], place] = of_layer
+        return {
+            name: ordered.copy(data=of_name).transpose(*like.dims)
+            for name, of_name in zip(names, values, strict=True)
+        }
 
 
 def open_nested(

@@ -82,7 +82,8 @@ def _items(run: Run, tasks: Iterable[str]) -> Mapping[str, Mapping[str, Path]]:
 
 
 def _kinds_inputs(run: Run, section: SharingSettings, scope: Scope) -> KindsInputs:
-    return KindsInputs(prompts=_prompts(run, scope.model, section.shown_tasks))
+    tasks = section.shown_tasks
+    return KindsInputs(prompts=_prompts(run, scope.model, tasks), items=_items(run, tasks))
 
 
 def _kinds_settings(run: Run, section: SharingSettings, scope: Scope) -> KindsSettings:
@@ -93,7 +94,9 @@ def _kinds_settings(run: Run, section: SharingSettings, scope: Scope) -> KindsSe
 
 def _contributions_inputs(run: Run, section: SharingSettings, scope: Scope) -> ContributionsInputs:
     return ContributionsInputs(
-        model=layout.model(scope.model), prompts=_prompts(run, scope.model, section.tasks)
+        model=layout.model(scope.model),
+        prompts=_prompts(run, scope.model, section.tasks),
+        items=_items(run, section.tasks),
     )
 
 
@@ -209,7 +212,6 @@ SHARING = Analysis(
             _answers_inputs,
             _answers_settings,
             parts=lambda _run, section: section.tasks,
-            causal=True,
             runs_model=True,
             passes=_passes,
         ),
@@ -219,7 +221,6 @@ SHARING = Analysis(
             _interventions_inputs,
             _interventions_settings,
             tables=("accuracy", "log_probability"),
-            causal=True,
         ),
         Step(
             "comparison",

@@ -4,13 +4,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot import store
-from neuroglot.analyses.sharing.measures.kinds import Bits, KindBits, kinds, pack_above
+from neuroglot.analyses.sharing.measures.kinds import (
+    Bits,
+    KindBits,
+    kinds,
+    median_above,
+    pack_above,
+)
 from neuroglot.capture.recorded import Recorded, open_recorded
 from neuroglot.errors import NeuroglotError
 from neuroglot.tasks.base import Item, check_same_items, read_items
@@ -31,7 +38,7 @@ class Prompts:
     """
 
     task: str
-    site: str
+    site: Literal["act", "gate"]
     recorded: Mapping[str, Recorded]
 
     @property
@@ -76,6 +83,17 @@ class Prompts:
             for language, bits in signs(self.read(self.site, layers), threshold).items():
                 active[language][:, layers, : bits.shape[-1]] = bits
         return active
+
+    def median_active(self, threshold: float) -> NDArray[np.float32]:
+        """The median of each layer's active neurons, ``[language, item, layer]``.
+
+        It is one of ``site``'s values. NaN where no neuron is active.
+        """
+        medians = np.empty((len(self.recorded), len(self.items), len(self.neurons)), np.float32)
+        for layers in self.blocks():
+            for place, values in enumerate(self.read(self.site, layers).values()):
+                medians[place, :, layers] = median_above(values, threshold)
+        return medians
 
     def read(self, site: str, layers: slice) -> Act:
         """Read ``act``, ``gate`` or ``peak`` for a block of ``blocks``.

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from neuroglot.analyses.base import EditingSettings, Inputs, RunningSettings, StepSettings
+from neuroglot.analyses.base import AnalysisSettings, Inputs, RunningSettings, StepSettings
 from neuroglot.settings import Share, TaskId, distinct
 from neuroglot.tasks.base import Scoring
 
 
-class SharingSettings(EditingSettings):
+class SharingSettings(AnalysisSettings):
     """Which languages share active neurons in a task; what breaks without them (Wang et al.)."""
 
     tasks: Annotated[list[TaskId], AfterValidator(distinct), Field(min_length=1)] = Field(
@@ -48,13 +48,21 @@ class SharingSettings(EditingSettings):
     positions: Literal["last", "all"] = Field(
         "last",
         description="Where neurons are changed: at the last token of the prompt and at every "
-        "token of the answer, or at every token.",
+        "token of the answer, or at every token but special ones around the prompt. In an "
+        "encoder-decoder the prompt is the encoder's; the decoder's neurons are changed at its "
+        "start token and the answer.",
+    )
+    converted_to: Literal["just_above", "median_active"] = Field(
+        "just_above",
+        description="What `site` is set to in converted neurons: `just_above`, the threshold plus "
+        "`converted_offset`, as in the paper, which in a gated model is nearly nothing; or "
+        "`median_active`, the median of the layer's active neurons in the same item and language.",
     )
     converted_offset: Annotated[float, Field(gt=0)] = Field(
-        1e-3, description="Converted neurons are set to the threshold plus this."
+        1e-3, description="How far `just_above` is above the threshold."
     )
     random_seeds: int = Field(1, ge=1, description="Draws of random neurons per control.")
-    replicates: int = Field(1000, ge=1, description="Bootstrap samples of items per interval.")
+    replicates: int = Field(1000, ge=1, description="Bootstrap samples of facts per interval.")
 
     @property
     def shown_tasks(self) -> list[str]:
@@ -64,9 +72,10 @@ class SharingSettings(EditingSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class KindsInputs(Inputs):
-    """Recorded activations at the ends of prompts, by task and language."""
+    """Recorded activations at the ends of prompts, and the tasks' items, by task and language."""
 
     prompts: Mapping[str, Mapping[str, Path]]
+    items: Mapping[str, Mapping[str, Path]]
 
 
 class KindsSettings(StepSettings):
@@ -98,9 +107,7 @@ class ContributionsSettings(StepSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class EffectiveInputs(ContributionsInputs):
-    """The same, and the tasks' items, which hold the gold answers."""
-
-    items: Mapping[str, Mapping[str, Path]]
+    """The same; the items hold the gold answers."""
 
 
 class EffectiveSettings(StepSettings):
@@ -127,6 +134,7 @@ class AnswersSettings(RunningSettings):
     scoring: Scoring
     threshold: float
     positions: Literal["last", "all"]
+    converted_to: Literal["just_above", "median_active"]
     converted_offset: float
     random_seeds: int
     replicates: int

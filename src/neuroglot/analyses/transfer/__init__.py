@@ -10,7 +10,7 @@ from typing import Any
 
 from neuroglot import layout
 from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Step, Wish
-from neuroglot.analyses.planning import labels, picked, recordings, running
+from neuroglot.analyses.planning import labels, picked, recordings, running, tokens
 from neuroglot.analyses.transfer.settings import (
     CorrelationInputs,
     CorrelationSettings,
@@ -114,7 +114,11 @@ def _neurons_settings(run: Run, section: TransferSettings, scope: Scope) -> Neur
 
 
 def _space_inputs(run: Run, section: TransferSettings, scope: Scope) -> SpaceInputs:
-    return SpaceInputs(states=_states(run, section, scope))
+    languages = run.corpus_languages(section.corpus)
+    return SpaceInputs(
+        states=_states(run, section, scope),
+        tokens=tokens(run, scope.model, section.corpus, languages),
+    )
 
 
 def _space_settings(run: Run, section: TransferSettings, scope: Scope) -> SpaceSettings:
@@ -126,8 +130,8 @@ def _deactivation_inputs(run: Run, section: TransferSettings, scope: Scope) -> D
         model=layout.model(scope.model),
         neurons=_lists(scope),
         states=_states(run, section, scope),
-        texts={
-            language: layout.corpus(section.corpus, language)
+        tokens={
+            language: layout.tokens(scope.model, section.corpus, language)
             for language in _languages(run, section)
         },
     )
@@ -203,7 +207,13 @@ TRANSFER = Analysis(
             "latent spaces of {model}",
             _space_inputs,
             _space_settings,
-            tables=("distances", "components", "similarity"),
+            tables=(
+                "distances",
+                "related_languages",
+                "related_languages_by_state",
+                "components",
+                "similarity",
+            ),
         ),
         Step(
             "deactivation",
@@ -251,6 +261,7 @@ TRANSFER = Analysis(
             ("principal_coordinates", "principal_components", "centroid_similarity"),
             ("space",),
         ),
+        FigureSet("related", ("related_languages",), ("space",)),
         FigureSet("alignment", ("mutual_knn", "parallel_similarity"), ("space",)),
         FigureSet(
             "deactivation",

@@ -80,7 +80,8 @@ class TransferSettings(EditingSettings):
     task_positions: EditedPositions = Field(
         "prompt",
         description="Where neurons are deactivated in a task: at every token of the prompt, at "
-        "its last token and at the answer's, or at every token.",
+        "its last token and at the answer's, or at every token; special tokens are left as they "
+        "are.",
     )
     harness: HarnessSettings | None = Field(
         None,
@@ -114,22 +115,23 @@ class NeuronsInputs(Inputs):
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceInputs(Inputs):
-    """A model's states by language."""
+    """A model's states, and the text's tokens, by language."""
 
     states: Mapping[str, Path]
+    tokens: Mapping[str, Path]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeactivationInputs(Inputs):
-    """The model, its neurons, its states by language, and the texts it reads without the neurons.
+    """The model, its neurons, its states by language, and the tokens it reads without the neurons.
 
-    ``texts`` has every language except the pivot.
+    ``tokens`` has every language except the pivot.
     """
 
     model: Path
     neurons: Path
     states: Mapping[str, Path]
-    texts: Mapping[str, Path]
+    tokens: Mapping[str, Path]
 
 
 @dataclass(frozen=True, kw_only=True)

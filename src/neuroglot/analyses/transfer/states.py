@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.capture.settings import Pool
-from neuroglot.capture.tokenise import tokenised
-from neuroglot.corpora.base import read_parquet
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.models.card import read_card, read_tokenizer
-from neuroglot.tokens import Tokens, as_tokens
+from neuroglot.tokens import Tokens, read_tokens
 
 SITES: dict[Pool, str] = {"last": "state", "mean": "mean"}
 
@@ -64,28 +61,18 @@ class States:
         """
         return self._read(SITES[pool], states)
 
-    def tokens(self, model: Path, text: Path) -> Tokens:
-        """Tokenise the segments as in the recording, in the order of ``segments``.
-
-        Args:
-            model: folder of the model.
-            text: Parquet file of this language.
+    def tokens(self, tokens: Path) -> Tokens:
+        """Read the recorded segments' tokens, in the order of ``segments``, from their store.
 
         Raises:
-            NeuroglotError: another model or text was recorded.
+            NeuroglotError: other tokens were recorded.
         """
         origin = store.read_completion(self.path, "activations").origin
-        reading = read_parquet(text)
-        card = read_card(model)
-        recorded_with = origin["card"], origin["tokens"]
-        if recorded_with != (card.sha256, reading.content):
+        if origin["tokens"] != store.read_completion(tokens, "tokens").fingerprint:
             raise NeuroglotError(
-                f"{self.path} was recorded with another model than {model} or another text "
-                f"than {text}; make it again"
+                f"{self.path} was recorded of other tokens than {tokens}; make it again"
             )
-        tokenizer = read_tokenizer(model)
-        data = tokenised(card, tokenizer, text, reading, origin["long_segments"])
-        return _chosen(as_tokens(data), self.rows)
+        return _chosen(read_tokens(tokens), self.rows)
 
     def _read(self, site: str, layers: int | slice) -> NDArray[np.float32]:
         return store.read_rows(self.path, site, layers)[..., self.rows, :]
@@ -118,7 +105,7 @@ def open_states(
         paths[language]: store.read_completion(paths[language], "activations")
         for language in languages
     }
-    store.require_same(completions, ["model", "corpus", "card", "settings", "long_segments"])
+    store.require_same(completions, ["model", "corpus", "card", "settings"])
     labels = {
         language: store.open_dataset(
             paths[language], "activations", without=[*store.SITES, "token"]

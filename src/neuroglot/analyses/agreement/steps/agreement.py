@@ -52,7 +52,8 @@ VARIABLES: Mapping[str, str] = {
     "expert": "expert of its layer that the neuron belongs to; -1 unknown",
     "specific_items": "items in which the neuron is active in the language alone, of the tasks "
     "asked in the most languages; -1 unknown",
-    "top_token": "ids of the tokens whose logits the neuron raises most, the first the most",
+    "top_token": "ids of the tokens whose unembedding has the largest product with what the neuron "
+    "adds to the residual stream, the first the largest",
     "top_text": "text of these tokens, unseen characters named",
 }
 

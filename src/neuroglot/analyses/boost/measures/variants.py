@@ -1,26 +1,43 @@
-"""Texts and perplexity with a language's neurons, or as many random neurons, multiplied.
+"""Texts and losses with a language's neurons, or those of a control, multiplied.
 
-``chosen`` lists the language's neurons first and then each random draw. ``variant`` is the same
-with the draws averaged.
+``drawn`` lists the sets of ``measures.controls.SETS`` in their order, and of the last, random
+neurons, every draw. ``variant`` is the same with the draws averaged.
 """
+
+from collections.abc import Sequence
 
 import xarray as xr
 
-from neuroglot.measures.perplexity import geometric_mean
+from neuroglot.measures.controls import SETS, excess
+from neuroglot.measures.perplexity import NATS, exponential, per_token, tested
 from neuroglot.measures.proportions import bounded_share
+from neuroglot.measures.significance import bounded_difference
 
-VARIANTS = ("boosted", "random")
 NOT_WRITTEN = ""
 """The language of a text that was not generated."""
 UNDETERMINED = "und"
 """The BCP 47 tag for a text of undetermined language."""
 
 
+def draws(seeds: int) -> list[str]:
+    """Name every set, and every draw of random neurons: the labels of ``drawn``."""
+    return [*SETS[:-1], *(f"{SETS[-1]} {draw + 1}" for draw in range(seeds))]
+
+
+def averaged(values: xr.DataArray) -> xr.DataArray:
+    """Average the draws of random neurons, [variant, ...] from [drawn, ...]."""
+    sets: Sequence[xr.DataArray] = [
+        *(values.sel(drawn=name, drop=True) for name in SETS[:-1]),
+        values.isel(drawn=slice(len(SETS) - 1, None)).mean("drawn"),
+    ]
+    return xr.concat(sets, xr.Variable("variant", [*SETS])).astype(float)
+
+
 def language_shares(detected: xr.DataArray, code: xr.DataArray) -> xr.Dataset:
     """Compute the shares of texts in the boosted language, and of undetermined language.
 
     Args:
-        detected: the language of each text, [chosen, language, item, ...]: a code, ``und``, or an
+        detected: the language of each text, [drawn, language, item, ...]: a code, ``und``, or an
             empty string without a text.
         code: code of each boosted language, [language]; an empty string if the language cannot be
             identified.
@@ -32,8 +49,8 @@ def language_shares(detected: xr.DataArray, code: xr.DataArray) -> xr.Dataset:
     """
     units = {"units": "share of texts"}
     written, known = detected != NOT_WRITTEN, code != NOT_WRITTEN
-    share = _variants((detected == code).where(written & known)).assign_attrs(units)
-    undetermined = _variants((detected == UNDETERMINED).where(written)).assign_attrs(units)
+    share = averaged((detected == code).where(written & known)).assign_attrs(units)
+    undetermined = averaged((detected == UNDETERMINED).where(written)).assign_attrs(units)
     return xr.Dataset(
         {
             **bounded_share("share", share),
@@ -42,18 +59,31 @@ def language_shares(detected: xr.DataArray, code: xr.DataArray) -> xr.Dataset:
     )
 
 
-def perplexities(of_chosen: xr.DataArray) -> xr.DataArray:
-    """Turn perplexities [chosen, ...] into [variant, ...]; draws are averaged as logarithms."""
-    ordered = of_chosen.transpose("chosen", ...)
-    boosted = ordered.isel(chosen=0, drop=True)
-    random = boosted.copy(data=geometric_mean(ordered[1:].to_numpy()))
-    return _concatenated(boosted, random).assign_attrs(units="perplexity")
+def loss_statistics(
+    loss: xr.DataArray, tokens: xr.DataArray, plain: float, shares: xr.Dataset
+) -> xr.Dataset:
+    """Compute perplexities, their changes by factor, and how these differ from the controls'.
 
+    Args:
+        loss: of each held-out segment of the boosted language, in nats, [drawn, factor, language,
+            item].
+        tokens: predicted tokens of each segment, [language, item].
+        plain: the factor of the model as it is.
+        shares: ``measures.controls.SHARES`` by language.
 
-def _variants(of_chosen: xr.DataArray) -> xr.DataArray:
-    random = of_chosen.isel(chosen=slice(1, None)).mean("chosen")
-    return _concatenated(of_chosen.isel(chosen=0, drop=True), random)
-
-
-def _concatenated(boosted: xr.DataArray, random: xr.DataArray) -> xr.DataArray:
-    return xr.concat([boosted, random], xr.Variable("variant", [*VARIANTS])).astype(float)
+    Returns:
+        [variant, factor, language]: ``perplexity``, and ``change``, that of ln perplexity, with the
+        intervals of the sign-flip test; and ``tested``, [control, factor, language],
+        at other factors than ``plain``. The languages of a factor and a control are a family.
+    """
+    losses = per_token(averaged(loss), tokens)
+    change = (losses - losses.sel(factor=plain, drop=True)).assign_attrs(NATS)
+    differences = excess(change, shares)
+    told = differences.where(differences["factor"] != plain)
+    return xr.Dataset(
+        {
+            "perplexity": exponential(losses.mean("item")),
+            **bounded_difference("change", change),
+            **tested(told),
+        }
+    )

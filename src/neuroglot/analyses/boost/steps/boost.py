@@ -1,6 +1,6 @@
 """Generated text and perplexity of a language when its neurons are multiplied."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,20 @@ import xarray as xr
 
 from neuroglot.analyses.boost.experiment import PLAIN, Experiment, read_texts
 from neuroglot.analyses.boost.identification import code_of, identify
-from neuroglot.analyses.boost.measures.variants import NOT_WRITTEN, language_shares, perplexities
+from neuroglot.analyses.boost.measures.variants import (
+    NOT_WRITTEN,
+    draws,
+    language_shares,
+    loss_statistics,
+)
 from neuroglot.analyses.boost.settings import BoostInputs, BoostStepSettings
+from neuroglot.analyses.held_out import HeldOut
 from neuroglot.analyses.named import named_neurons
 from neuroglot.analyses.pieces import Piece
 from neuroglot.measures.bootstrap import with_bounds
+from neuroglot.measures.controls import SHARES, controlled_sets, described
+from neuroglot.measures.perplexity import CONTROLLED, by_segment, read_sizes
+from neuroglot.models.card import read_card
 from neuroglot.progress import progress
 from neuroglot.tables import tidy
 
@@ -22,8 +31,8 @@ STATED = ("prompts", "prompt_tokens", "new_tokens", "random_seeds")
 
 VARIABLES: Mapping[str, str] = {
     "prompted": "whose prompt the model continues: the pivot's or the language's own",
-    "chosen": "what is multiplied: the language's neurons, or a draw of as many random ones",
-    "variant": "the same, with the draws of random neurons taken together",
+    **CONTROLLED,
+    "drawn": "neurons that are multiplied, as variant, with every draw of random ones",
     "factor": "what the neurons are multiplied by; 1 is the model as it is",
     "item": "number of the prompt, from 1",
     "prompt": "beginning of a held-out segment, which the model continues",
@@ -34,8 +43,12 @@ VARIABLES: Mapping[str, str] = {
     "undetermined": "share of the prompts' continuations that are in no language",
     "perplexity": "perplexity of the language's held-out text, over all predicted tokens; of "
     "random neurons the geometric mean over draws",
-    "neurons": "neurons that the method names for the language",
-    "predicted_tokens": "tokens of held-out text that perplexity is over",
+    "change": "logarithm of perplexity over that of the model as it is",
+    "control": "what is subtracted from the change with the language's neurons multiplied: that "
+    "with others that fire as often (activity), with as many random ones (naive), or, from the "
+    "change by the part that has partners, with the partners (contribution)",
+    "excess": "change of ln perplexity with the language's neurons multiplied, less that with a "
+    "control; left out where too few neurons are alike",
 }
 
 
@@ -50,33 +63,45 @@ def compute(inputs: BoostInputs, settings: BoostStepSettings) -> xr.Dataset:
     """
     languages, pivot = settings.languages, settings.pivot
     named = named_neurons(settings.method, inputs.naming, languages, settings.top_fraction)
-    neurons = {language: mask for language, mask in named.items() if mask.any()}
     texts = read_texts(inputs, settings, list(dict.fromkeys([*languages, pivot])))
     experiment = Experiment(inputs, settings, texts)
     boosted: dict[str, Piece] = {}
-    with progress(1 + len(neurons), "sets of neurons", f"{inputs.model.name} boost") as bar:
+    with progress(1 + len(named), "sets of neurons", f"{inputs.model.name} boost") as bar:
         plain = experiment.plain()
         bar.update()
-        for language, mask in neurons.items():
-            sources = list(_prompts_of(language, pivot))
-            boosted[language] = experiment.boosted(language, sources, mask)
+        widths = read_card(inputs.model).neurons
+        sets = {
+            language: controlled_sets(
+                mask,
+                plain[language]["frequency"],
+                plain[language]["contribution"],
+                settings.random_seeds,
+                widths,
+            )
+            for language, mask in named.items()
+        }
+        for language, mask in named.items():
+            if mask.any():
+                sources = list(_prompts_of(language, pivot))
+                boosted[language] = experiment.boosted(language, sources, sets[language])
             bar.update()
-    written = _gathered(settings, plain, boosted)
+    written = _texts_written(settings, plain, boosted)
     detected = _identified(written["continuation"])
     scripts = {language: settings.language_table[language].script for language in languages}
     codes = {language: code_of(language, script) for language, script in scripts.items()}
     code = xr.DataArray([code or NOT_WRITTEN for code in codes.values()], {"language": languages})
-    numbers = [int(np.sum(neurons.get(language, 0))) for language in languages]
-    tokens = [int(plain[language]["tokens"]) for language in languages]
-    data = xr.Dataset(
+    frequency = np.stack([plain[language]["frequency"] for language in languages])
+    about = described([sets[language] for language in languages], frequency, languages)
+    judged = [texts[language].held_out for language in languages]
+    segments = _losses_read(settings, plain, boosted, judged)
+    return xr.Dataset(
         {
-            "prompt": written["prompt"].assign_attrs(units="text"),
-            "continuation": written["continuation"].assign_attrs(units="text"),
+            **{name: text.fillna("").assign_attrs(units="text") for name, text in written.items()},
             "detected": detected.assign_attrs(units="ISO 639-1 code"),
             **language_shares(detected, code),
-            "perplexity": perplexities(written["perplexity"]),
-            "neurons": ("language", numbers, {"units": "neurons"}),
-            "predicted_tokens": ("language", tokens, {"units": "tokens"}),
+            **loss_statistics(segments["nll"], segments["tokens"], PLAIN, about[[*SHARES]]),
+            **about,
+            **read_sizes(segments["tokens"]),
         },
         attrs={
             "method": settings.method.name,
@@ -84,7 +109,6 @@ def compute(inputs: BoostInputs, settings: BoostStepSettings) -> xr.Dataset:
             **{key: getattr(settings, key) for key in STATED},
         },
     )
-    return data.fillna({"prompt": "", "continuation": ""})
 
 
 def _prompts_of(language: str, pivot: str) -> dict[str, str]:
@@ -92,37 +116,67 @@ def _prompts_of(language: str, pivot: str) -> dict[str, str]:
     return {pivot: "pivot", language: "own"}  # the pivot's prompts are its own
 
 
-def _gathered(
+def _texts_written(
     settings: BoostStepSettings, plain: Mapping[str, Piece], boosted: Mapping[str, Piece]
 ) -> xr.Dataset:
-    """Combine the pieces.
-
-    ``prompt`` and ``continuation``, None if a text was not generated, and ``perplexity(chosen,
-    factor, language)``.
-    """
-    others = [factor for factor in settings.factors if factor != PLAIN]
+    """Combine the pieces' ``prompt`` and ``continuation``, None if a text was not generated."""
     coords: dict[str, Any] = {
         "prompted": [*PROMPTED],
-        "chosen": ["boosted", *(f"random {draw + 1}" for draw in range(settings.random_seeds))],
-        "factor": sorted({PLAIN, *settings.factors}),
+        "drawn": draws(settings.random_seeds),
+        "factor": _factors(settings),
         "language": settings.languages,
         "item": np.arange(1, settings.prompts + 1),
     }
     texts = xr.DataArray(np.full([*map(len, coords.values())], None, object), coords)
-    prompts = texts.isel(chosen=0, factor=0, drop=True).copy()
-    values = xr.full_like(texts[0, ..., 0].drop_vars(("prompted", "item")), np.nan, float)
+    prompts = texts.isel(drawn=0, factor=0, drop=True).copy()
     for language in settings.languages:
         sources = _prompts_of(language, settings.pivot)
         for source, prompted in sources.items():
             place = {"prompted": prompted, "language": language}
             prompts.loc[place] = plain[source]["prompt"]
             texts.loc[{**place, "factor": PLAIN}] = plain[source]["continuation"]
-        values.loc[{"language": language, "factor": PLAIN}] = plain[language]["perplexity"]
         if of_language := boosted.get(language):
-            every: dict[str, Any] = {"language": language, "factor": others}
-            values.loc[every] = of_language["perplexity"]
+            every = {"language": language, "factor": _edited(settings)}
             texts.loc[{**every, "prompted": [*sources.values()]}] = of_language["continuation"]
-    return xr.Dataset({"prompt": prompts, "continuation": texts, "perplexity": values})
+    return xr.Dataset({"prompt": prompts, "continuation": texts})
+
+
+def _losses_read(
+    settings: BoostStepSettings,
+    plain: Mapping[str, Piece],
+    boosted: Mapping[str, Piece],
+    judged: Sequence[HeldOut],
+) -> xr.Dataset:
+    """Combine the pieces' losses, ``nll(drawn, factor, language, item)``, and ``tokens``.
+
+    NaN for a language without neurons, but for the model as it is.
+    """
+    drawn, factors = draws(settings.random_seeds), _factors(settings)
+    by_language = []
+    for text in judged:
+        losses = np.full((len(drawn), len(factors), len(text.segments)), np.nan)
+        losses[:, factors.index(PLAIN)] = plain[text.language]["nll"]
+        if text.language in boosted:
+            places = [factors.index(factor) for factor in _edited(settings)]
+            losses[:, places] = boosted[text.language]["nll"]
+        by_language.append(losses)
+    values = {
+        "nll": (("drawn", "factor", "language", "item"), np.concatenate(by_language, axis=-1)),
+        "tokens": (("language", "item"), np.concatenate([text.predicted for text in judged])),
+    }
+    coords: dict[str, Sequence[Any]]
+    coords = {"drawn": drawn, "factor": factors, "language": settings.languages}
+    return by_segment(values, [text.labels for text in judged], coords)
+
+
+def _factors(settings: BoostStepSettings) -> list[float]:
+    """All factors that are measured, with that of the model as it is, ascending."""
+    return sorted({PLAIN, *settings.factors})
+
+
+def _edited(settings: BoostStepSettings) -> list[float]:
+    """The factors that change anything, in the order of the pieces."""
+    return [factor for factor in settings.factors if factor != PLAIN]
 
 
 def _identified(texts: xr.DataArray) -> xr.DataArray:
@@ -134,11 +188,16 @@ def _identified(texts: xr.DataArray) -> xr.DataArray:
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Shares and perplexities by factor, and all generated texts."""
-    shares = [*with_bounds("share"), "undetermined"]
-    numbers = tidy(data[[*shares, "perplexity", "neurons", "predicted_tokens"]])
+    """Shares and losses by factor, differences from controls, and all generated texts."""
+    told = [*with_bounds("share"), "undetermined", "perplexity", *with_bounds("change")]
+    sizes = ["predicted_tokens", "segments"]
+    numbers = tidy(data[[*told, "neurons", "firing_frequency", *sizes]])
+    contrasts = tidy(
+        data[[*with_bounds("excess"), "excess_p_value", *SHARES, *sizes, "fewest_segments"]]
+    )
     texts = tidy(data[["prompt", "continuation", "detected"]])
     return {
         "boost": numbers[numbers["undetermined"].notna()],
+        "contrasts": contrasts[contrasts["factor"] != PLAIN],
         "continuations": texts[texts["detected"] != NOT_WRITTEN],
     }

@@ -3,14 +3,16 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from xarray import Dataset
+from xarray import DataArray, Dataset
 
 from neuroglot.analyses.experts.measures.experts import relative_speed
 from neuroglot.figures import points, series, sheets
-from neuroglot.figures.findings import FEWEST, span
+from neuroglot.figures.controls import STARRED, units_note
+from neuroglot.figures.findings import span
 from neuroglot.figures.series import Look, Series
 from neuroglot.figures.style import Drawing, require
 from neuroglot.figures.texts import counted, held
+from neuroglot.measures.significance import STAR
 from neuroglot.tables import valued
 
 VARIANTS = Series(
@@ -18,12 +20,14 @@ VARIANTS = Series(
     {
         "full": Look("full model", "black", marker="X"),
         "high_frequency": Look("high-frequency experts", "#4477AA", marker="D"),
+        "other_language": Look("as many of another language", "#EE6677", marker="s", filled=False),
         "random": Look("as many random experts", sheets.GUIDE, filled=False),
     },
 )
 LABELS = {
     "perplexity": "loss\n(bits per token)",
     "added": "added to the full\nmodel's loss (bits)",
+    "excess": "high-frequency minus\ncontrol (bits)",
     "speed": "tokens per second,\nfull model = 1",
     "expert_share": "experts\nkept",
     "parameters_saved": "parameters\nsaved",
@@ -31,20 +35,22 @@ LABELS = {
 
 
 def perplexity(ds: Dataset) -> Figure:
-    """Loss by language and variant, what leaving out experts adds, and what it saves.
+    """Loss by language and variant, what leaving out experts adds, and beside the controls.
 
     The loss is the logarithm of perplexity to base 2, in bits per token.
 
     Args:
         ds: ``perplexity(language, variant, seed)``, NaN where a variant has fewer seeds;
-            ``perplexity_low(language, variant)`` and ``perplexity_high``, NaN with only one window
-            of text; ``windows(language)`` and ``predicted_tokens(language)``; and as ``speed``.
+            ``perplexity_low(language, variant)`` and ``perplexity_high``, NaN with only one segment
+            of text; ``excess(control, language)`` with ``_low``, ``_high`` and ``_p_value``;
+            ``segments``, ``fewest_segments``, ``predicted_tokens`` and ``expert_share(language)``.
     """
-    windows, tokens = counted(ds["windows"].values, "window(s)"), ds["predicted_tokens"].values
-    note = f"{windows} and {counted(tokens, 'tokens')} a language; lines: 95 % intervals"
+    tokens = counted(ds["predicted_tokens"].values, "tokens a language")
+    note = f"{tokens} in {units_note(ds)}"
     values = losses(ds)
     values["added"] = values["added"].where(values["variant"] == "high_frequency")
-    return by_language(ds, values, "loss on held-out text with some of the experts", note)
+    subject = "loss on held-out text with some of the experts"
+    return by_language(ds, values, ["expert_share"], subject, note)
 
 
 def speed(ds: Dataset) -> Figure:
@@ -55,24 +61,38 @@ def speed(ds: Dataset) -> Figure:
             ``parameters_saved(language)``.
     """
     note = f"mean and range of {ds.sizes['round']} rounds"
-    return by_language(ds, speeds(ds), "measured speed with some of the experts", note)
+    subject, shares = (
+        "measured speed with some of the experts",
+        ["expert_share", "parameters_saved"],
+    )
+    return by_language(ds, speeds(ds), shares, subject, note)
 
 
-def by_language(ds: Dataset, values: Dataset, subject: str, note: str) -> Figure:
-    """Draw languages down; a panel for each variable of ``values``, and for the two shares."""
+def by_language(ds: Dataset, values: Dataset, shares: list[str], subject: str, note: str) -> Figure:
+    """Draw languages down; a panel for each variable of ``values``, and for the shares."""
     first = str(next(iter(values)))
     require(values[first], f"no {subject}")
     languages = series.languages(ds).only(held(values, first, "language"))
-    shares = ds[["expert_share", "parameters_saved"]].expand_dims(variant=["high_frequency"])
-    values = values.assign(shares).sel(language=[*languages])
+    of_kept = ds[shares].expand_dims(variant=["high_frequency"])
+    values = values.assign(of_kept).sel(language=[*languages])
     labels = {name: label for name, label in LABELS.items() if name in values}
     table = pd.concat([valued(values, name).assign(panel=name) for name in labels])
     variants = VARIANTS.only(values["variant"].values)
+    legend = None
+    if "excess" in labels:
+        legend = Series(variants.column, {**variants.looks, **STARRED.looks})
+        star = valued(Dataset({"star": beyond(ds)}), "star").rename(columns={"value": points.STAR})
+        table = table.merge(star.assign(panel="excess"), how="left")
     panels = Series.of("panel", dict.fromkeys(labels, ""))
-    figure = points.by_level(table, languages, variants, "", columns=panels, share_x=False)
+    figure = points.by_level(
+        table, languages, variants, "", columns=panels, share_x=False, legend=legend
+    )
     for ax, label in zip(figure.axes, labels.values(), strict=True):
         ax.set_xlabel(label)
-    sheets.as_shares(figure.axes[-2:], "x")
+    sheets.as_shares(figure.axes[-len(shares) :], "x")
+    for ax, panel in zip(figure.axes, labels, strict=True):
+        if panel in ("added", "excess"):
+            sheets.guide([ax], 0, "x")
     return sheets.title(figure, ds, subject, note)
 
 
@@ -80,7 +100,8 @@ def losses(ds: Dataset) -> Dataset:
     """Losses with their intervals, and what variants add to the full model's."""
     loss = ds[["perplexity", "perplexity_low", "perplexity_high"]].map(np.log2)
     full = loss["perplexity"].sel(variant="full").isel(seed=0, drop=True)
-    return loss.assign(added=loss["perplexity"] - full)
+    bits = ds[["excess", "excess_low", "excess_high"]].rename(control="variant") / np.log(2)
+    return loss.assign(added=loss["perplexity"] - full, **bits)
 
 
 def speeds(ds: Dataset) -> Dataset:
@@ -90,16 +111,35 @@ def speeds(ds: Dataset) -> Dataset:
     return Dataset({"speed": ratio.mean(repeated), **ends})
 
 
+def beyond(ds: Dataset) -> DataArray:
+    """Places of stars, in bits: below the intervals of differences that are significant."""
+    low = ds["excess_low"].where(ds["excess_p_value"] < STAR) / np.log(2)
+    places: DataArray = low - 0.1 * float(np.abs(ds["excess"]).max())
+    return places.rename(control="variant")
+
+
 def loss_added(ds: Dataset) -> str:
-    """Say what high-frequency experts alone, and random ones, add to the loss."""
-    added, windows = losses(ds)["added"], int(ds["windows"].min())
+    """Say what high-frequency experts alone add to the loss, and where the controls lose more."""
+    added, segments = losses(ds)["added"], int(ds["segments"].min())
     require(added, "no losses")
-    if windows < FEWEST:
-        return f"What leaving out experts costs cannot be told (windows of text: {windows})."
-    high, random = (span(added.sel(variant=name), ".2f") for name in [*VARIANTS][1:])
+    fewest = int(ds["fewest_segments"].max())
+    if segments < fewest:
+        return (
+            f"What leaving out experts costs cannot be told (segments of text: {segments}; a star "
+            f"takes {fewest})."
+        )
+    high, other, random = (span(added.sel(variant=name), ".2f") for name in [*VARIANTS][1:])
+    less = (ds["excess"] < 0) & (ds["excess_p_value"] < STAR)
+    told = {
+        control: f"{int(less.sel(control=control).sum())} of "
+        f"{int(ds['excess'].sel(control=control).notnull().sum())}"
+        for control in ds["control"].values
+    }
     return (
         f"With a language's high-frequency experts alone, {high} bits per token are added to the "
-        f"loss; with as many random ones {random}."
+        f"loss; with as many of another language {other}, and with as many random ones {random}. "
+        f"The language's own lose less than another's in {told['other_language']} languages, and "
+        f"than random ones in {told['random']} (p < {STAR:g}, adjusted for all languages)."
     )
 
 

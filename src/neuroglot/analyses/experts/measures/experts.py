@@ -9,23 +9,12 @@ import numpy as np
 import xarray as xr
 from array_api_compat import array_namespace, device, is_torch_array
 from numpy.typing import NDArray
-from scipy.special import rel_entr
 
 from neuroglot.analyses.experts.settings import Score
-from neuroglot.measures.controls import matched_random
 from neuroglot.measures.finite import check_finite
-from neuroglot.measures.folds import FOLDS
 from neuroglot.measures.kernels import Array
+from neuroglot.measures.matching import as_many
 from neuroglot.measures.selection import first_highest
-
-SMOOTHING = 1e-12
-
-METRICS = {
-    "euclidean": "Euclidean distance",
-    "kl_divergence": "nats",
-    "pearson": "Pearson's r",
-}
-"""Units of the metrics that compare two languages."""
 
 NO_EXPERT = -1
 """Expert of padding neurons, in layers with fewer neurons than the widest layer."""
@@ -132,16 +121,6 @@ def active_count(z: Array, fraction: float, folds: Array) -> Array:
     return xp.permute_dims(by_fold, (1, 0, 2))
 
 
-def tokens_by_fold(place: NDArray[np.integer], folds: int) -> NDArray[np.int64]:
-    """Count the tokens of each fold of segments, [fold].
-
-    Args:
-        place: place of each token's segment, [token]; see ``tokens.Tokens``.
-        folds: number of folds; some may have no token.
-    """
-    return np.bincount(place % FOLDS, minlength=folds).astype(np.int64)
-
-
 def expert_frequency(active_tokens: xr.DataArray, tokens: xr.DataArray) -> xr.DataArray:
     """Divide the number of tokens that activate an expert by all tokens (experts, section 3).
 
@@ -156,90 +135,6 @@ def expert_frequency(active_tokens: xr.DataArray, tokens: xr.DataArray) -> xr.Da
     return frequency.assign_attrs(
         units="share of tokens", source="figures 1 and 7 to 14, section 3"
     )
-
-
-def similarity(frequency: xr.DataArray) -> xr.DataArray:
-    """Compare every two languages by each of ``METRICS`` (experts, section 4.2).
-
-    Args:
-        frequency: result of ``expert_frequency``, [language, layer, expert].
-
-    Returns:
-        [metric, language_a, language_b], see ``euclidean``, ``kl_divergence`` and ``pearson``. NaN
-        where a language has no tokens.
-    """
-    ordered = frequency.transpose("language", "layer", "expert")
-    values = np.ascontiguousarray(ordered, dtype=np.float64)
-    languages = frequency["language"].to_numpy()
-    return xr.DataArray(
-        np.stack([euclidean(values), kl_divergence(values), pearson(values)]),
-        {"metric": list(METRICS), "language_a": languages, "language_b": languages},
-        name="similarity",
-        attrs={
-            "units": "; ".join(f"{metric}: {units}" for metric, units in METRICS.items()),
-            "source": "figures 2, 5 and 6, section 4.2",
-        },
-    )
-
-
-def euclidean(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the Euclidean distance of two languages' frequency matrices (experts, figure 2).
-
-    √Σ_layer,expert (f_a - f_b)², [language_a, language_b] from [language, layer, expert].
-    """
-    squares = [((of_language - frequency) ** 2).sum(axis=(1, 2)) for of_language in frequency]
-    distance: NDArray[np.float64] = np.sqrt(np.stack(squares))
-    return distance
-
-
-def kl_divergence(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute KL(a‖b) of the layers' ``distributions``, summed over layers (experts, figure 5).
-
-    Args:
-        frequency: [language, layer, expert].
-
-    Returns:
-        [language_a, language_b] in nats, of a from b: not symmetric, and 0 on the diagonal.
-    """
-    p = distributions(frequency)
-    terms = np.stack([rel_entr(of_language, p).sum(axis=(1, 2)) for of_language in p])
-    divergence: NDArray[np.float64] = np.maximum(terms, 0)
-    return divergence
-
-
-def distributions(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn the frequencies of each layer's experts into a distribution, [..., layer, expert].
-
-    A layer's frequencies are divided by their sum, smoothed by adding 1e-12 to each expert, and
-    divided by their sum again. A layer without any active expert becomes uniform, so that the
-    divergence of two such layers is 0.
-    """
-    total = frequency.sum(axis=-1, keepdims=True)
-    smoothed = frequency / np.where(total == 0, 1, total) + SMOOTHING
-    p: NDArray[np.float64] = smoothed / smoothed.sum(axis=-1, keepdims=True)
-    return p
-
-
-def pearson(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correlate two languages' frequencies in each layer and average over layers (figure 6).
-
-    A layer is left out of the mean if all its experts are equally frequent in one of the two
-    languages. NaN if every layer is left out.
-
-    Args:
-        frequency: [..., language, layer, expert].
-
-    Returns:
-        Pearson's r, [..., language_a, language_b] in [-1, 1].
-    """
-    centred = frequency - frequency.mean(axis=-1, keepdims=True)
-    level = (frequency == frequency[..., :1]).all(axis=-1, keepdims=True)
-    norm = np.where(level, np.nan, np.linalg.norm(centred, axis=-1, keepdims=True))
-    unit = (centred / norm).swapaxes(-3, -2)  # [..., layer, language, expert]
-    r = np.clip(unit @ unit.swapaxes(-1, -2), -1, 1)  # [..., layer, language_a, language_b]
-    layers = np.isfinite(r).sum(axis=-3)
-    mean: NDArray[np.float64] = np.nansum(r, axis=-3) / np.where(layers > 0, layers, np.nan)
-    return mean
 
 
 def high_frequency(frequency: xr.DataArray, threshold: float) -> xr.DataArray:
@@ -291,8 +186,29 @@ def random_experts(high: xr.DataArray, seed: int) -> xr.DataArray:
     Both are one language's, bool [layer, expert].
     """
     high = high.transpose("layer", "expert")
-    drawn = matched_random(high.to_numpy(), np.random.default_rng(seed), "all")
+    every = np.ones(high.shape, bool)
+    drawn = as_many(every, high.sum("expert").to_numpy(), np.random.default_rng(seed))
     return high.copy(data=drawn).rename("random_experts")
+
+
+def as_many_of(frequency: xr.DataArray, high: xr.DataArray) -> xr.DataArray:
+    """Choose as many experts in each layer as in ``high``, the most frequent of another language.
+
+    How frequent an expert is decides which are kept, so no other experts of the language can be as
+    frequent as these: there is no matched control. Another language's experts are a control for
+    whose experts are kept. Languages share experts, so the two sets overlap.
+
+    Args:
+        frequency: the other language's, [layer, expert]; in a tie the lower expert comes first.
+        high: the language's own high-frequency experts, bool [layer, expert].
+
+    Returns:
+        bool [layer, expert].
+    """
+    high = high.transpose("layer", "expert")
+    values = frequency.transpose("layer", "expert").to_numpy()
+    rank = np.argsort(np.argsort(-values, axis=1, kind="stable"), axis=1)
+    return high.copy(data=rank < high.sum("expert").to_numpy()[:, None]).rename("as_many_of")
 
 
 def relative_speed(measured: xr.DataArray) -> xr.DataArray:

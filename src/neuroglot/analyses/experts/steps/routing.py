@@ -1,8 +1,11 @@
-"""Counts how often each expert is among a token's most active experts, by fold (section 3)."""
+"""Counts how often each expert is among a token's most active experts (section 3).
+
+Counts are kept by segment in a parallel corpus, and by fold of segments in others.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -13,6 +16,7 @@ from neuroglot.analyses.base import Work
 from neuroglot.analyses.experts.measures import experts as measure
 from neuroglot.analyses.experts.partitions import read_partition
 from neuroglot.analyses.experts.settings import RoutingInputs, RoutingSettings
+from neuroglot.capture.collectors import BY_SEGMENT
 from neuroglot.capture.recorded import open_recorded
 from neuroglot.measures.folds import FOLDS
 from neuroglot.tokens import read_tokens
@@ -32,21 +36,23 @@ class Counted(NamedTuple):
     """What was counted of a text.
 
     Attributes:
-        active: tokens at which an expert is active, ``[layer, fold, expert]``.
-        tokens: all tokens, ``[fold]``.
-        drawn: number of segments drawn for all languages, 0 if the corpus is not parallel.
+        active: tokens at which an expert is active, ``[layer, segment or fold, expert]``.
+        tokens: all tokens, ``[segment or fold]``.
+        axis: coordinates of segments or folds, see ``_axis``.
         labels: ids of the ``language`` and the ``corpus``.
     """
 
-    active: NDArray[np.int64]
+    active: NDArray[np.integer]
     tokens: NDArray[np.int64]
-    drawn: int
+    axis: dict[str, Any]
     labels: dict[str, str]
 
 
 VARIABLES: Mapping[str, str] = {
-    "active": "tokens of the fold's segments at which the expert is among the most active",
-    "tokens": "tokens of the fold's segments, all of which are counted",
+    "active": "tokens of the segment or fold of segments at which the expert is among the most "
+    "active",
+    "tokens": "tokens of the segment or fold of segments, all of which are counted",
+    "segment_place": "the segment's place among those drawn, the same in every language",
 }
 
 
@@ -64,32 +70,40 @@ def compute(inputs: RoutingInputs, settings: RoutingSettings) -> xr.Dataset:
             counted = _from_forward(model, text, inputs.work, members, settings)
         case _:
             raise TypeError("routing reads either rows, or tokens and the model that reads them")
+    kept_by = next(iter(counted.axis))
+    active = counted.active.astype(np.int32)
     return xr.Dataset(
         {
-            "active": (("layer", "fold", "expert"), counted.active, {"units": "tokens"}),
-            "tokens": ("fold", counted.tokens, {"units": "tokens"}),
+            "active": (("layer", kept_by, "expert"), active, {"units": "tokens"}),
+            "tokens": (kept_by, counted.tokens, {"units": "tokens"}),
         },
         coords={
             "layer": partition["layer"],
             "stack": partition["stack"],
             "stack_layer": partition["stack_layer"],
-            "fold": np.arange(len(counted.tokens)),
+            **counted.axis,
         },
-        attrs={
-            **counted.labels,
-            "drawn": counted.drawn,
-            "source": "section 3, cross-layer expert selection",
-        },
-    ).transpose("fold", ...)
+        attrs={**counted.labels, "source": "section 3, cross-layer expert selection"},
+    ).transpose(kept_by, ...)
+
+
+def _axis(segments: Sequence[str], places: NDArray[np.int64], drawn: int) -> dict[str, Any]:
+    """Name what counts are kept by: the segments of a parallel corpus, or folds of segments."""
+    if drawn:
+        ids = np.array(segments, object)
+        return {"segment": ("segment", ids), "segment_place": ("segment", places)}
+    return {"fold": np.arange(min(FOLDS, len(segments)))}
 
 
 def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Counted:
     [recorded] = open_recorded([rows])
-    count = recorded.counts["rows"]
-    place = recorded.data["segment_place"].values[:count]
-    tokens = measure.tokens_by_fold(place, recorded.counts["folds"])
-    folds = len(tokens)
-    total = np.zeros((len(members), folds, settings.experts_per_layer), np.int64)
+    count, drawn = recorded.counts["rows"], recorded.counts["drawn"]
+    segment = recorded.data["segment_index"].values
+    firsts = recorded.data.isel(row=np.flatnonzero(np.diff(segment, prepend=-1)))
+    axis = _axis(firsts["segment"].values.tolist(), firsts["segment_place"].values, drawn)
+    fold = segment if drawn else segment % FOLDS
+    tokens = np.bincount(fold)
+    total = np.zeros((len(members), len(tokens), settings.experts_per_layer), np.int32)
     for start in range(0, count, ROWS):
         chunk = slice(start, min(start + ROWS, count))
         z = [
@@ -98,12 +112,13 @@ def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Count
             )
             for layer, of_layer in enumerate(members)
         ]
-        of_fold = np.arange(folds)[:, None] == place[chunk] % FOLDS
-        total += measure.active_count(
-            np.stack(z, axis=1), settings.active_fraction, of_fold.astype(np.float32)
+        folds = np.unique(fold[chunk])
+        of_fold = (folds[:, None] == fold[chunk]).astype(np.float32)
+        total[:, folds] += measure.active_count(
+            np.stack(z, axis=1), settings.active_fraction, of_fold
         )
     labels = {"language": recorded.language, "corpus": recorded.corpus}
-    return Counted(total, tokens, recorded.counts["drawn"], labels)
+    return Counted(total, tokens, axis, labels)
 
 
 def _from_forward(
@@ -115,15 +130,21 @@ def _from_forward(
 
     tokens = read_tokens(text)
     engine = Engine(load(model, settings.device, settings.dtype), work.execution)
-    by_fold = measure.tokens_by_fold(tokens.places[tokens.segment], tokens.fold_count)
+    by_fold = np.bincount(tokens.folds[tokens.segment])
     counter = _collector(members, settings)
     recording = Recording(over="every token", cross_layer=(counter,))
     origin = store.read_completion(text).origin
     label = f"{origin['model']} experts {origin['language']}"
     # An interrupted pass stores its counts under the fingerprint of the recording.
     sums = engine.run(tokens, recording, work.progress, label)
+    active = (
+        store.read_sums(work.progress, f"active{BY_SEGMENT}")
+        if tokens.drawn
+        else sums["active_by_fold"][:, : len(by_fold)]
+    )
     labels = {name: origin[name] for name in ("language", "corpus")}
-    return Counted(sums["active_by_fold"][:, : len(by_fold)], by_fold, tokens.drawn, labels)
+    axis = _axis(tokens.segment_ids, tokens.places, tokens.drawn)
+    return Counted(active, by_fold, axis, labels)
 
 
 def _collector(members: Members, settings: RoutingSettings) -> "CrossLayerCollector":

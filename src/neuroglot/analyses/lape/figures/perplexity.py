@@ -1,11 +1,14 @@
-"""Change of every language's perplexity when one language's neurons are deactivated."""
+"""What deactivating a language's neurons does to held-out text, beside others' and controls."""
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
 from neuroglot.figures import heat, series, sheets
+from neuroglot.figures.controls import DIFFERENCES, STARRED, significant, stars, units_note
 from neuroglot.figures.findings import number
 from neuroglot.figures.series import Look, Series
 from neuroglot.figures.style import Drawing, NothingToDraw
@@ -13,93 +16,117 @@ from neuroglot.figures.texts import counted, held
 
 MOST = 2.0
 """Ends of the colours, in nats per token; points are drawn beyond."""
-LEAST_TOKENS = 1_000
-"""Predicted tokens of a language below which nothing is told: about 30 windows."""
-TITLES = {"lape": "without LAPE neurons", "random": "without as many random neurons"}
-OWN, OTHERS = "lape", "others"
-MARKS = Series(
-    "chosen",
+CHANGES = Series(
+    "change",
     {
-        OWN: Look("own text without LAPE neurons", "#0072B2"),
-        OTHERS: Look("others' texts without them, mean", "#D55E00", marker="D"),
-        "random": Look("own text without random neurons", "#777777", filled=False),
+        "chosen": Look("own text without LAPE neurons", "#0072B2"),
+        "others": Look("others' texts without them, mean", "#D55E00", marker="D"),
+        "random": Look("own text without as many random ones", sheets.GUIDE, filled=False),
     },
 )
+CONTRASTS = Series(
+    "contrast", {"others": Look("minus others' texts", "#D55E00", marker="D"), **DIFFERENCES}
+)
+APART = 0.25
+"""Height between two points of a language; a language has a height of 1."""
 
 
 def perplexity_without(ds: xr.Dataset) -> Figure:
     """Change of log perplexity: rows by deactivated language, columns by language read.
 
-    Matrices of LAPE's neurons and of the random control; beside them each language's own text.
+    Beside the matrix, the change of each language's own text, and how much more this is than that
+    of others' texts, and than that of its own text without other neurons that are like them.
 
     Args:
-        ds: ``change(chosen, deactivated, language)`` in nats per token, with ``_low`` and
-            ``_high``; ``deactivated_neurons(deactivated)``, ``predicted_tokens(language)``.
+        ds: ``change(deactivated, language)``, ``own_change(variant, language)`` and
+            ``excess(contrast, language)``, in nats per token, the last two with ``_low`` and
+            ``_high``; ``others_change`` and ``excess_p_value``; ``neurons(variant, language)``;
+            ``predicted_tokens``, ``segments`` and ``fewest_segments(language)``.
     """
-    drawn, off = compared(ds), held(ds, "change", "deactivated")
-    ds = ds.sel(language=held(ds, "change", "language"), deactivated=off)
-    ds = ds.transpose(..., "deactivated", "language")
-    neurons = ds["deactivated_neurons"].to_series()
+    read = held(ds, "change", "language")
+    if len(read) < 2:
+        raise NothingToDraw("no perplexity of two languages with neurons deactivated")
+    off = held(ds, "change", "deactivated")
+    ds = ds.sel(deactivated=off).transpose(..., "deactivated", "language")
+    changes, of_off = ds["change"].sel(language=read), ds.sel(language=off)
+    neurons = ds["neurons"].sel(variant="chosen").to_series()
     rows = series.languages(ds, "deactivated").labelled(
         lambda i, name: f"{name}: {neurons[i]:,.0f}"
     )
-    columns = series.languages(ds).labels
-    figure = sheets.sheet(2.9 + 0.18 * len(off), 2)
-    *matrices, points = figure.subplots(1, 1 + len(TITLES), sharey=True)
-    end = min(MOST, float(np.abs(ds["change"]).max()))
+    figure = sheets.sheet(2.6 + 0.24 * len(off), 2)
+    matrix, own, compared = figure.subplots(1, 3, sharey=True)
+    end = min(MOST, float(np.abs(changes).max()))
     label = "change of ln perplexity (nats per token)"
-    scale = heat.Scale.of(ds["change"].values, label, signed=True, limits=(-end, end))
-    for ax, (chosen, title) in zip(matrices, TITLES.items(), strict=True):
-        heat.matrix(ax, ds["change"].sel(chosen=chosen).values, rows.labels, columns, scale)
-        ax.set(title=title, xlabel="language read")
-        for row, column in np.argwhere((ds["deactivated"] == ds["language"]).values):
-            ax.add_patch(Rectangle((column, row), 1, 1, fill=False, linewidth=0.8))
-    matrices[0].set_ylabel("neurons of")
-    scale.bar(figure, matrices, location="bottom", aspect=40)
-    for place, (mark, look) in enumerate(MARKS.looks.items()):
-        of_mark = drawn.sel(chosen=mark, deactivated=off)
-        middle = np.arange(len(off)) + 0.25 * (1 + place)
-        points.hlines(middle, of_mark["change_low"], of_mark["change_high"], color=look.color)
-        points.plot(of_mark["change"], middle, **look.point)
-    sheets.guide([points], 0, "x")
-    points.tick_params(axis="y", length=0)
-    points.set(title="change of own and others", xlabel="nats per token")
-    sheets.legend(figure, MARKS)
-    tokens = counted(ds["predicted_tokens"].values, "predicted tokens a language")
-    several = (ds["change_high"] > ds["change_low"]).any()
-    whiskers = "95 % intervals over windows" if several else "too few windows for intervals"
-    whiskers = f"whiskers: {whiskers}" if several else whiskers
-    note = f"held-out text, {tokens}; {whiskers}"
+    scale = heat.Scale.of(changes.values, label, signed=True, limits=(-end, end))
+    columns = series.languages(ds).only(read).labels
+    heat.matrix(matrix, changes.values, rows.labels, columns, scale)
+    for row, column in np.argwhere((changes["deactivated"] == changes["language"]).values):
+        matrix.add_patch(Rectangle((column, row), 1, 1, fill=False, linewidth=0.8))
+    matrix.set(title="without LAPE neurons", xlabel="language read", ylabel="neurons of")
+    scale.bar(figure, [matrix], location="bottom", aspect=25)
+    by_change = {
+        name: [of_off["others_change"]] if name == "others" else ends(of_off, variant=name)
+        for name in CHANGES
+    }
+    for place, (name, look) in enumerate(CHANGES.looks.items()):
+        points(own, by_change[name], place, look)
+    for place, (name, look) in enumerate(CONTRASTS.looks.items()):
+        middle = points(compared, ends(of_off, contrast=name), place, look)
+        compared.plot(stars(of_off, contrast=name), middle, **STARRED.looks["star"].point)
+    own.set(title="change", xlabel="nats per token")
+    compared.set(title="change of own text, compared", xlabel="nats per token")
+    sheets.guide([own, compared], 0, "x")
+    for ax in (own, compared):
+        ax.tick_params(axis="y", length=0)
+    sheets.legend(figure, CHANGES, CONTRASTS, STARRED)
+    tokens = counted(ds["predicted_tokens"].values, "tokens a language")
+    note = f"held-out text: {tokens} in {units_note(ds)}"
     return sheets.title(figure, ds, "perplexity without a language's neurons", note)
 
 
-def compared(ds: xr.Dataset) -> xr.Dataset:
-    """Changes of each language's own text, and of others' on average, by ``MARKS``.
+def ends(ds: xr.Dataset, **chosen: str) -> list[xr.DataArray]:
+    """A variant's ``own_change``, or a contrast's ``excess``, with its interval's ends."""
+    name = "own_change" if "variant" in chosen else "excess"
+    return [ds[name + end].sel(chosen) for end in ("", "_low", "_high")]
 
-    Gives ``change(chosen, deactivated)`` with ``_low`` and ``_high``, which others' mean lacks.
-    """
-    if len(held(ds, "change", "language")) < 2:
-        raise NothingToDraw("no perplexity of two languages with neurons deactivated")
-    same = ds["deactivated"] == ds["language"]
-    changes = ds[["change", "change_low", "change_high"]]
-    drawn = changes.where(same).mean("language").reindex(chosen=[*MARKS])
-    others = changes["change"].sel(chosen=OWN).where(~same).mean("language")
-    drawn["change"].loc[{"chosen": OTHERS}] = others
-    return drawn
+
+def points(ax: Axes, values: list[xr.DataArray], place: int, look: Look) -> NDArray[np.float64]:
+    """Draw a point, and if there is one its interval, for each language; return the heights."""
+    middle = np.arange(len(values[0]), dtype=np.float64) + APART * (1 + place)
+    if len(values) > 1:
+        ax.hlines(middle, values[1], values[2], color=look.color, linewidth=0.9)
+    ax.plot(values[0], middle, **look.point)
+    return middle
 
 
 def finding(ds: xr.Dataset) -> str:
-    """Say how own and others' perplexity changes without LAPE's and without random neurons."""
-    drawn, tokens = compared(ds), int(ds["predicted_tokens"].min())
-    if tokens < LEAST_TOKENS:
-        return f"With {tokens:,} predicted tokens of a language, effects cannot be told."
-    means = drawn["change"].mean("deactivated").to_series().map(lambda mean: number(mean, "+.2f"))
-    apart = drawn["change_low"].sel(chosen=OWN) > drawn["change_high"].sel(chosen="random")
+    """Say how own and others' text changes, and in how many languages own text changes more."""
+    if len(held(ds, "change", "language")) < 2:
+        return ""
+    segments, fewest = int(ds["segments"].min()), int(ds["fewest_segments"].max())
+    if segments < fewest:
+        return (
+            f"With {segments} segments of held-out text, effects cannot be told: a star takes "
+            f"{fewest}."
+        )
+    own, others = (
+        number(values.mean(), "+.2f")
+        for values in (ds["own_change"].sel(variant="chosen"), ds["others_change"])
+    )
+    than = {
+        "others": "that of the other languages' texts",
+        "activity": "without others that fire as often",
+        "contribution": "without partners that contribute as much",
+    }
+    counts = (
+        f"in {significant(ds, above=True, contrast=name)} than {what}"
+        for name, what in than.items()
+        if ds["excess"].sel(contrast=name).notnull().any()
+    )
     return (
-        f"Without its own LAPE neurons, a language's text changes by {means[OWN]} nats per token, "
-        f"other texts by {means[OTHERS]}; without random neurons, by {means['random']}. "
-        f"The intervals of LAPE lie above those of random neurons in {int(apart.sum())} of "
-        f"{apart.size} languages."
+        f"Without its own LAPE neurons, a language's text changes by {own} nats per token, mean "
+        f"over languages; other texts by {others}. Own text rises more, p < 0.05 adjusted for all "
+        f"languages, {', '.join(counts)}."
     )
 
 

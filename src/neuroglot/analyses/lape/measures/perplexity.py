@@ -1,71 +1,80 @@
-"""Change of perplexity without one language's neurons, with intervals over windows of text."""
-
-from collections.abc import Sequence
+"""What a language's neurons do to held-out text: to its own, to others', and beside controls."""
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from neuroglot.measures.bootstrap import interval, named_bounds
-from neuroglot.measures.significance import difference_interval
+from neuroglot.measures.controls import SETS, excess
+from neuroglot.measures.perplexity import NATS, bounded_perplexity, per_token, tested
+from neuroglot.measures.significance import bounded_difference
 
-CHANGED = ("chosen", "deactivated", "language")
-
-Losses = Sequence[NDArray[np.float64]]
-"""The negative log-likelihood of each window, in nats, by language."""
+OTHERS = "others"
+"""The contrast of a language's own text with those of the other languages."""
 
 
-def mean_losses(draws: Sequence[Sequence[Losses]]) -> list[list[NDArray[np.float64]]]:
-    """Average losses over random draws for each window, ``[deactivated][language]``.
-
-    Args:
-        draws: losses by draw and by deactivated language.
-    """
-    return [
-        [np.mean(windows, axis=0) for windows in zip(*of_draws, strict=True)]
-        for of_draws in zip(*draws, strict=True)
-    ]
-
-
-def compared_over_windows(
-    whole: Losses,
-    without: Sequence[Sequence[Losses]],
-    tokens: NDArray[np.integer],
-    replicates: int,
+def perplexity_statistics(
+    losses: xr.Dataset, shares: xr.Dataset, paired: bool, replicates: int
 ) -> xr.Dataset:
-    """Compute the change of log perplexity, with intervals over windows of text.
+    """Compute perplexities without neurons, their changes, and contrasts of the changes.
 
     Args:
-        whole: losses of the unedited model.
-        without: losses by choice of neurons and by deactivated language.
-        tokens: number of predicted tokens in each language's windows, [language].
-        replicates: resamples of the windows.
+        losses: of each segment, in nats, NaN where a language lacks it: ``plain(language, item)``
+            of the model as it is; ``without(deactivated, language, item)``, without the neurons of
+            each deactivated language; ``controls(variant, language, item)``, without each of
+            ``SETS`` but the chosen neurons, in the language's own text; and ``tokens(language,
+            item)``, the predicted tokens.
+        shares: ``measures.controls.SHARES`` by language.
+        paired: whether a segment says the same in every language. If not, own and other languages'
+            texts are not contrasted.
+        replicates: resamples of segments.
 
     Returns:
-        ``change(chosen, deactivated, language)``: ln(perplexity / baseline), nats per token, with
-        the bounds of the sign-flip test over windows. Also bounds of ``perplexity`` with the same
-        dimensions and of ``baseline(language)``: logarithms of perplexity are means over windows,
-        whose bounds are those of the bootstrap. Bounds of few windows are NaN.
+        ``baseline(language)`` and ``perplexity(deactivated, language)``, with bootstrap intervals;
+        ``change(deactivated, language)`` and ``own_change(variant, language)``, in ln perplexity,
+        with the intervals of the sign-flip test; ``others_change(language)``; and
+        ``tested`` of the contrasts.
     """
-    shape = (2, len(without), len(whole), len(whole))
-    changed, perplexities = np.empty((2, *shape))
-    baseline, change = np.empty((2, len(whole))), np.empty(shape[1:])
-    for place, (windows, predicted) in enumerate(zip(whole, tokens, strict=True)):
-        per_token = len(windows) / predicted  # from a window's sum to a mean per token
-        edited = [texts[place] for deactivated in without for texts in deactivated]
-        losses = xr.DataArray(np.stack([windows, *edited]) * per_token, dims=("set", "item"))
-        both = np.exp(np.stack(interval(losses, replicates)))
-        baseline[:, place] = both[:, 0]
-        perplexities[..., place] = both[:, 1:].reshape(shape[:-1])
-        paired = (losses - losses[0])[1:]
-        change[..., place] = paired.mean("item").values.reshape(shape[1:-1])
-        changed[..., place] = np.stack(difference_interval(paired)).reshape(shape[:-1])
-    nats, units = {"units": "nats per token"}, {"units": "perplexity"}
+    tokens = losses["tokens"]
+    plain = per_token(losses["plain"], tokens)
+    without = per_token(losses["without"], tokens)
+    change = (without - plain).assign_attrs(NATS)
+    of_own = own(change).expand_dims(variant=[SETS[0]])
+    of_controls = per_token(losses["controls"], tokens) - plain
+    own_change = xr.concat([of_own, of_controls], "variant").assign_attrs(NATS)
+    others = others_mean(change)
+    against = (of_own.squeeze("variant", drop=True) - others).where(paired)
+    by_contrast = [against.expand_dims(contrast=[OTHERS])]
+    by_contrast.append(excess(own_change, shares).rename(control="contrast"))
     return xr.Dataset(
         {
-            "change": (CHANGED, change, nats),
-            **named_bounds("change", ((CHANGED, bound, nats) for bound in changed)),
-            **named_bounds("perplexity", ((CHANGED, bound, units) for bound in perplexities)),
-            **named_bounds("baseline", (("language", bound, units) for bound in baseline)),
+            **bounded_perplexity("baseline", losses["plain"], tokens, replicates),
+            **bounded_perplexity("perplexity", losses["without"], tokens, replicates),
+            **bounded_difference("change", change),
+            **bounded_difference("own_change", own_change),
+            "others_change": others.mean("item").assign_attrs(NATS),
+            **tested(xr.concat(by_contrast, "contrast")),
         }
     )
+
+
+def own(change: xr.DataArray) -> xr.DataArray:
+    """Take the changes of each language's own text, [language, …] from [deactivated, language, …].
+
+    NaN in languages whose neurons are not deactivated.
+    """
+    return change.where(change["deactivated"] == change["language"]).max("deactivated")
+
+
+def others_mean(change: xr.DataArray) -> xr.DataArray:
+    """Average what each language's neurons do to the others' texts, segment by segment.
+
+    Args:
+        change: [deactivated, language, item].
+
+    Returns:
+        By the language whose neurons they are, [language, item]; NaN where another language lacks
+        the segment, or there is no other language.
+    """
+    different = change["deactivated"] != change["language"]
+    others = change.where(different, 0).sum("language", skipna=False)
+    count = different.sum("language")
+    return (others / count.where(count > 0, np.nan)).rename(deactivated="language")

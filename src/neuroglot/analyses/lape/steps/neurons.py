@@ -1,6 +1,7 @@
 """Language-specific neurons by the entropy of their activation probability (LAPE)."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -63,8 +64,9 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
     entropy = measure.activation_probability_entropy(probability)
     neurons = selected.sum("neuron", dtype=np.int32).assign_attrs(units="neurons")
 
+    @cache  # folds are much less than the segments that they are summed from
     def fired(language: str, layer: int) -> NDArray[np.floating]:
-        return recorded[language].by_fold(f"{site}_positive", layer)
+        return recorded[language].by_fold(f"{site}_positive", layer).astype(np.float32)
 
     by_fold = fired, {language: recorded[language].fold_rows() for language in languages}
     bounds = selection_interval(

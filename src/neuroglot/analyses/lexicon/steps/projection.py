@@ -17,7 +17,8 @@ VARIABLES: Mapping[str, str] = {
     "sign": "positive: the tokens that the neuron raises; negative: those that it lowers",
     "top_token": "ids of the tokens whose logits the last layer's neuron raises or lowers most, "
     "the first the most",
-    "top_weight": "what one unit of activation adds to the logits of these tokens",
+    "top_weight": "product of the neuron's value vector (with the gain of a norm on the FFN's "
+    "output, if there is one) and the token's unembedding; the norms' divisions are left out",
     "top_text": "text of the first of these tokens, unseen characters named",
 }
 

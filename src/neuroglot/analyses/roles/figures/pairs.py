@@ -5,6 +5,8 @@ from xarray import Dataset
 from neuroglot.figures.texts import held
 
 PAIR = ["language_a", "language_b"]
+HUES = ("#4477AA", "#EE6677", "#228833", "#AA3377")
+"""Colours of what two languages are compared on; languages have others."""
 
 
 def compared(ds: Dataset, name: str, site: str | list[str], *more: str) -> Dataset:

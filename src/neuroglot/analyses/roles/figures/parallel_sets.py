@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from xarray import DataArray, Dataset, concat
 
-from neuroglot.analyses.roles.figures.pairs import compared
+from neuroglot.analyses.roles.figures.pairs import HUES, compared
 from neuroglot.figures import heat, languages, lines, series, sheets
 from neuroglot.figures.findings import span
 from neuroglot.figures.layers import LayerAxis
@@ -18,7 +18,6 @@ from neuroglot.tables import valued
 NAME, SAME = "rank_correlation", "same_language"
 UNIT = "Spearman rank correlation"
 BASELINE = "baseline: other languages,\nin the same set"
-SET_HUES = ("#4477AA", "#EE6677", "#228833", "#AA3377")
 
 
 def same_language(ds: Dataset, site: str) -> Figure:
@@ -65,7 +64,7 @@ def overlap(ds: Dataset) -> Figure:
     """Overlap of two sets' text: a table of languages by what is shared, in colours.
 
     Args:
-        ds: ``sentence_overlap`` and ``token_overlap`` ``(language, corpus_a, corpus_b)``, shares.
+        ds: ``sentence_overlap`` and ``set_token_overlap`` ``(language, corpus_a, corpus_b)``.
     """
     table = shares(ds)
     names = series.languages(ds).only(table["language"].values).labels
@@ -87,7 +86,7 @@ def shares(ds: Dataset) -> DataArray:
         f"{a} sentences in {b}": ds["sentence_overlap"].sel(corpus_a=a, corpus_b=b, drop=True)
         for a, b in permutations(sets, 2)
     } | {
-        f"tokens of {a} and {b}": ds["token_overlap"].sel(corpus_a=a, corpus_b=b, drop=True)
+        f"tokens of {a} and {b}": ds["set_token_overlap"].sel(corpus_a=a, corpus_b=b, drop=True)
         for a, b in combinations(sets, 2)
     }
     table = concat(columns.values(), "shared").assign_coords(shared=[*columns])
@@ -114,7 +113,7 @@ def parallel_pairs(ds: Dataset, site: str) -> Figure:
     pivot = series.languages(ds, "language_a").label(values["language_a"].item())
     if not panels:
         raise NothingToDraw(f"no language beside {pivot} ({SITES[site]})")
-    looks = zip(values["corpus"].values, SET_HUES, series.DASHES, strict=False)
+    looks = zip(values["corpus"].values, HUES, series.DASHES, strict=False)
     sets = Series("corpus", {corpus: Look(corpus, hue, dash) for corpus, hue, dash in looks})
     table = valued(values.sel(corpus=[*sets]), NAME)
     figure = lines.by_layer(table, LayerAxis.of(ds), sets, UNIT, columns=panels, others=True)

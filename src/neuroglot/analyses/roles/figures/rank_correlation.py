@@ -4,8 +4,10 @@ from itertools import combinations
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from xarray import DataArray, Dataset, concat
 
+from neuroglot.analyses.roles.figures import rank_scales
 from neuroglot.analyses.roles.figures.pairs import PAIR, compared
 from neuroglot.figures import heat, series, sheets
 from neuroglot.figures.findings import extremes
@@ -15,45 +17,57 @@ from neuroglot.figures.style import SITES, Drawing, NothingToDraw
 from neuroglot.figures.texts import panels_of
 
 NAME = "rank_correlation"
+OVERLAP = "token_overlap"
 UNIT = "Spearman rank correlation"
-MOST_WRITTEN, MOST_ABREAST, MOST_PAIRS = 5, 14, 54
-"""Languages with numbers in the cells; with three matrices abreast; pairs that fit on a page."""
+FORMS = (".2f", ".0%")
+"""Formats of numbers in the cells: of correlations, and of token overlap."""
+MOST_WRITTEN, MOST_COLUMNS, MOST_PAIRS = 5, 48, 54
+"""Languages with numbers in the cells; columns of all matrices; pairs that fit on a page."""
 
 
 def rank_correlation(ds: Dataset, site: str) -> Figure:
     """Matrices of the first, middle and last layer, in the order of a tree, for the first text.
 
-    Many languages leave room for the middle and the last layer only. The tree, and so the order,
-    is of the mean over sites and layers.
+    Beside them, in the same order, the overlap of the languages' tokens. Many languages leave room
+    for the middle and the last layer only, or for the middle one. The tree, and so the order, is of
+    the mean over sites and layers.
 
     Args:
-        ds: ``rank_correlation(site, corpus, language_a, language_b, layer)``.
+        ds: ``rank_correlation(site, corpus, language_a, language_b, layer)`` and
+            ``token_overlap(corpus, language_a, language_b)``.
         site: ``act`` for figure 12, ``out`` for figure 13.
     """
-    values = compared(ds, NAME, ["act", "out"])
+    values = compared(ds, NAME, ["act", "out"], OVERLAP)
     if not values[NAME].size:
         raise NothingToDraw(f"no two languages with ranks of {SITES[site]}")
-    first = values[NAME].isel(corpus=0).dropna(PAIR[0], how="all").dropna(PAIR[1], how="all")
-    order, tree = heat.clustered(first.mean(["site", "layer"]).values)
-    ordered = first.sel(site=site).isel(language_a=order, language_b=order)
+    first = values.isel(corpus=0).dropna(PAIR[0], how="all", subset=[NAME])
+    first = first.dropna(PAIR[1], how="all", subset=[NAME])
+    order, tree = heat.clustered(first[NAME].mean(["site", "layer"]).values)
+    first = first.isel(language_a=order, language_b=order)
+    ordered = first[NAME].sel(site=site)
     axis, chosen = LayerAxis.of(ds), LayerAxis.of(ds).chosen()
     chosen = chosen if len(chosen) <= 3 else chosen[1::2]
-    chosen = chosen if len(order) <= MOST_ABREAST else chosen[-2:]
+    fitting = MOST_COLUMNS // len(order) - 1
+    chosen = chosen[-fitting:] if fitting > 1 else chosen[len(chosen) // 2 :][:1]
     named = series.languages(values, PAIR[0])
     names = [named.label(language) for language in ordered[PAIR[0]].values]
     side = heat.side(len(names), written=False)
     figure = sheets.sheet(1.8 + side + 0.06 * max(map(len, names)), 2)
-    grid = figure.subplots(2, len(chosen), squeeze=False, height_ratios=[heat.TREE, side])
+    grid = figure.subplots(2, len(chosen) + 1, squeeze=False, height_ratios=[heat.TREE, side])
     scale = heat.Scale.of(ordered.isel(layer=chosen).values, UNIT)
-    form = ".2f" if len(names) <= MOST_WRITTEN else None
+    matrices = {axis.name(layer): (ordered.isel(layer=layer), scale) for layer in chosen}
+    matrices["tokens"] = (first[OVERLAP], heat.Scale.of(first[OVERLAP].values, "token overlap"))
     below = np.tri(len(names), k=-1, dtype=bool)
-    for layer, above, ax in zip(chosen, *grid, strict=True):
-        heat.draw_tree(above, tree)
-        cells = np.where(below, ordered.isel(layer=layer).values, np.nan)
-        rows = names if layer == chosen[0] else []
-        heat.matrix(ax, cells, rows, names, scale, form, blank=True)
-        ax.set_xlabel(axis.name(layer))
-    scale.bar(figure, grid[1])
+    for place, (label, (matrix, of_matrix)) in enumerate(matrices.items()):
+        heat.draw_tree(grid[0, place], tree)
+        cells, rows = np.where(below, matrix.values, np.nan), names if place == 0 else []
+        form = FORMS[label == "tokens"] if len(names) <= MOST_WRITTEN else None
+        heat.matrix(grid[1, place], cells, rows, names, of_matrix, form, blank=True)
+        grid[1, place].set_xlabel(label)
+    scale.bar(figure, [*grid[1, :-1]])
+    matrices["tokens"][1].bar(
+        figure, [grid[1, -1]], format=PercentFormatter(1, None), fraction=0.12
+    )
     subject = f"{SITES[site]}, rank correlation on {first['corpus'].item()}"
     return sheets.title(figure, ds, subject, "Tree: mean over layers and sites.")
 
@@ -61,18 +75,22 @@ def rank_correlation(ds: Dataset, site: str) -> Figure:
 def all_pairs(ds: Dataset, site: str) -> Figure:
     """Every pair of languages by layer, the most similar of the first text on top.
 
-    Of more than 54 pairs, the 27 most and the 27 least similar are drawn.
+    Of more than 54 pairs, the 27 most and the 27 least similar are drawn. After a pair stands the
+    overlap of its tokens in the first text.
     """
     values, lacking = pairs_of(ds, site), f"no two languages with ranks of {SITES[site]}"
     panels = panels_of(values.to_dataset(name=NAME), NAME, "corpus", lacking)
     pairs, named = values["pair"].values, series.languages(ds, PAIR[0])
     half = MOST_PAIRS // 2 if len(pairs) > MOST_PAIRS else len(pairs)
-    note = (
-        f"The {half} most and {half} least alike of {len(pairs)} pairs."
-        if half < len(pairs)
-        else ""
-    )
-    labels = {pair: " – ".join(map(named.label, pair.split())) for pair in pairs}
+    note = f"Per cents: token overlap in {values['corpus'].values[0]}." if len(pairs) else ""
+    if half < len(pairs):
+        note = f"The {half} most and {half} least alike of {len(pairs)} pairs. {note}"
+    overlap = ds[OVERLAP].sel(corpus=values["corpus"].values[:1])
+    labels = {}
+    for pair in pairs:
+        a, b = pair.split()
+        tokens = overlap.sel(language_a=a, language_b=b).item()
+        labels[pair] = f"{named.label(a)} – {named.label(b)}, {tokens:.0%}"
     shown = Series.of("pair", labels).only([*pairs[:half], *pairs[-half:]])
     scale = heat.Scale.of(values.sel(pair=[*shown]).values, UNIT)
     figure = heat.by_layer(values, LayerAxis.of(ds), shown, scale, panels)
@@ -97,11 +115,16 @@ def finding(ds: Dataset, site: str) -> str:
 
 
 FIGURES = {
-    f"figure_{stem}": Drawing(draw, finding, site=site)
-    for stem, draw, site in (
-        ("12_detector_rank_correlation", rank_correlation, "act"),
-        ("12_detector_rank_correlation_pairs", all_pairs, "act"),
-        ("13_combinator_rank_correlation", rank_correlation, "out"),
-        ("13_combinator_rank_correlation_pairs", all_pairs, "out"),
+    f"figure_{figure}_rank_correlation{name}": Drawing(draw, told, site=site)
+    for figure, site in (("12_detector", "act"), ("13_combinator", "out"))
+    for name, draw, told in (
+        ("", rank_correlation, finding),
+        ("_pairs", all_pairs, finding),
+        ("_of_halves", rank_scales.of_halves, rank_scales.halves_finding),
+        (
+            "_without_shared_tokens",
+            rank_scales.without_shared_tokens,
+            rank_scales.unshared_finding,
+        ),
     )
 }

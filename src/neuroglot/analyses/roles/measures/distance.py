@@ -1,9 +1,9 @@
 """Representation distance between two languages' prefixes of the same segments (algorithm 1)."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import xarray as xr
@@ -14,9 +14,14 @@ from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.measures import kernels
 from neuroglot.measures.axes import coordinates_of, prefix_rows, segment_labels
 from neuroglot.measures.bootstrap import expanded_percentiles, fold_weights, named_bounds
+from neuroglot.provenance import digest
 
 SCALES: tuple[Scale, ...] = get_args(Scale)
 SOURCE = "figures 9 and 10, algorithm 1"
+DERANGEMENTS = 5
+"""Number of random pairings of each segment with another one."""
+
+Label = TypeVar("Label", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,14 @@ def distance_matrix(
         With the leading dimensions ``language_a`` (source) and ``language_b`` (target):
         ``distance(layer)``: the sum, in units of activation (of scaled activation, in [0, 1], with
         ``minmax``); ``distance_mean(layer)``: the sum per source prefix, with the bounds of its
-        interval by the bootstrap; ``prefixes``: source prefixes compared; ``segments``: segments
-        compared; ``segments_left_out``: segments that only one of the two languages has. Distances
-        are NaN where no segment is common, and 0 from a language to itself.
+        interval by the bootstrap; ``unrelated_mean(layer)``: the same if each source segment is
+        compared with another segment of the target, mean over ``DERANGEMENTS`` pairings (see
+        ``derangements``); ``distance_ratio(layer)``: ``distance_mean`` ÷ ``unrelated_mean``, with
+        the bounds of its interval, which is conditional on the pairings; ``prefixes``: source
+        prefixes compared; ``segments``: segments compared; ``segments_left_out``: segments that
+        only one of the two languages has. Distances are NaN where no segment is common, and 0 from
+        a language to itself; those of unrelated segments are NaN where fewer than two are common,
+        and not computed from a language to itself (NaN).
 
     Raises:
         NeuroglotError: as ``prepare``, two languages differ in layers or width, or there are none.
@@ -92,7 +102,8 @@ def distance_matrix(
     first = next(iter(prepared.values()))
     size = len(rows)
     total = np.zeros((size, size, first.rows.shape[0]))
-    bounds = np.zeros((2, *total.shape))
+    unrelated = np.full(total.shape, np.nan)
+    bounds, ratio_bounds = np.zeros((2, *total.shape)), np.full((2, *total.shape), np.nan)
     labels = sorted({label for language in prepared.values() for label in language.segments})
     number = {label: index for index, label in enumerate(labels)}
     weights = fold_weights(len(labels), replicates)  # each segment is one fold
@@ -101,24 +112,32 @@ def distance_matrix(
         segments[index, index] = len(prepared[language].segments)
         prefixes[index, index] = prepared[language].rows.shape[1]
     for a, b in combinations(sorted(rows), 2):  # sorted: bits do not depend on languages' order
-        common, distances, counts = _compare(prepared[a], prepared[b])
+        common, distances, apart, counts = _compare(prepared[a], prepared[b])
         drawn = weights[:, [number[label] for label in common]]
-        for pair, sums, counted in zip(
-            ((at[a], at[b]), (at[b], at[a])), distances, counts, strict=True
+        for pair, sums, deranged, counted in zip(
+            ((at[a], at[b]), (at[b], at[a])), distances, apart, counts, strict=True
         ):
             total[pair] = np.cumsum(sums, axis=0)[-1] if common else np.nan  # one after another
-            bounds[:, *pair] = _bounds(sums, counted, drawn)
+            bounds[:, *pair] = _bounds(sums, counted[:, None], drawn)
+            if len(common) > 1:
+                unrelated[pair] = np.cumsum(deranged, axis=0)[-1]
+                ratio_bounds[:, *pair] = _bounds(sums, deranged, drawn)
             prefixes[pair] = counted.sum()
             segments[pair] = len(common)
             left_out[pair] = len(prepared[a].segments) + len(prepared[b].segments) - 2 * len(common)
     pairs = ("language_a", "language_b")
     by_layer, mean_units = (*pairs, "layer"), "Euclidean distance per source prefix"
     total_units = "Euclidean distance, summed over source prefixes"
-    mean = total / np.maximum(prefixes, 1)[..., None]  # without prefixes the total is NaN already
+    per_prefix = np.maximum(prefixes, 1)[..., None]  # without prefixes the total is NaN already
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = total / unrelated
     variables = {
         "distance": (by_layer, total, total_units),
-        "distance_mean": (by_layer, mean, mean_units),
+        "distance_mean": (by_layer, total / per_prefix, mean_units),
         **named_bounds("distance_mean", [(by_layer, bound, mean_units) for bound in bounds]),
+        "unrelated_mean": (by_layer, unrelated / per_prefix, mean_units),
+        "distance_ratio": (by_layer, ratio, "1"),
+        **named_bounds("distance_ratio", [(by_layer, bound, "1") for bound in ratio_bounds]),
         "segments": (pairs, segments, "segments"),
         "prefixes": (pairs, prefixes, "source prefixes"),
         "segments_left_out": (pairs, left_out, "segments"),
@@ -132,12 +151,37 @@ def distance_matrix(
     )
 
 
-def _compare(a: Prepared, b: Prepared) -> tuple[list[Any], NDArray[np.float64], NDArray[np.int64]]:
+def derangements(segments: Sequence[Label]) -> list[dict[Label, Label]]:
+    """Pair each segment with another one, ``DERANGEMENTS`` times.
+
+    The segments are put into a random circle, and each is paired with the next. So none is paired
+    with itself, and any two are equally likely to be paired. The order is that of digests of the
+    labels: all pairs of languages that have the same segments have the same pairings, and a pair
+    that lacks some keeps the others in their order. A segment of the language whose id comes first
+    is compared with its partner in the other language, and that partner with it.
+
+    Args:
+        segments: labels, at least two.
+
+    Returns:
+        For each derangement, the label of the other segment by label.
+    """
+    pairings = []
+    for draw in range(DERANGEMENTS):
+        circle = sorted(segments, key=lambda segment: digest([draw, segment]))
+        pairings.append(dict(zip(circle, [*circle[1:], *circle[:1]], strict=True)))
+    return pairings
+
+
+def _compare(
+    a: Prepared, b: Prepared
+) -> tuple[list[Any], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Give the common segments, and from a to b and from b to a: sums of distances over prefixes.
 
     Returns:
-        Labels of the segments; sums [direction, segment, layer]; numbers of source prefixes
-        [direction, segment].
+        Labels of the segments; by source segment, sums [direction, segment, layer] over the
+        parallel segments, and over other segments, mean over ``derangements`` (0 if there is one
+        segment alone); numbers of source prefixes [direction, segment].
     """
     if (a.rows.shape[0], a.rows.shape[2]) != (b.rows.shape[0], b.rows.shape[2]):
         raise NeuroglotError(
@@ -145,24 +189,44 @@ def _compare(a: Prepared, b: Prepared) -> tuple[list[Any], NDArray[np.float64], 
             f"{list(a.rows.shape)} against {list(b.rows.shape)}"
         )
     common = [segment for segment in a.segments if segment in b.segments]
-    distances = np.empty((2, len(common), a.rows.shape[0]))
+    pairings = derangements(common) if len(common) > 1 else []
+    place = {segment: index for index, segment in enumerate(common)}
+    distances, unrelated = np.zeros((2, 2, len(common), a.rows.shape[0]))
     prefixes = np.empty((2, len(common)), np.int64)
-    for place, segment in enumerate(common):
+    for segment, here in place.items():
         i, j = a.segments[segment], b.segments[segment]
-        squared = _squared_distances(a, i, b, j)  # [layer, prefix of a, prefix of b]
-        distances[0, place] = np.sqrt(squared.min(axis=2)).sum(axis=1)
-        distances[1, place] = np.sqrt(squared.min(axis=1)).sum(axis=1)
-        prefixes[:, place] = i.stop - i.start, j.stop - j.start
-    return common, distances, prefixes
+        distances[:, here] = _to_nearest(a, i, b, j)
+        prefixes[:, here] = i.stop - i.start, j.stop - j.start
+        for other in [pairing[segment] for pairing in pairings]:
+            forth, back = _to_nearest(a, i, b, b.segments[other])
+            unrelated[0, here] += forth / DERANGEMENTS
+            unrelated[1, place[other]] += back / DERANGEMENTS
+    return common, distances, unrelated, prefixes
+
+
+def _to_nearest(
+    a: Prepared, i: slice, b: Prepared, j: slice
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum the distances of a's prefixes to b's nearest, and of b's to a's nearest, [layer]."""
+    squared = _squared_distances(a, i, b, j)  # [layer, prefix of a, prefix of b]
+    forth = np.sqrt(squared.min(axis=2)).sum(axis=1)
+    back = np.sqrt(squared.min(axis=1)).sum(axis=1)
+    return forth, back
 
 
 def _bounds(
-    distances: NDArray[np.float64], prefixes: NDArray[np.int64], drawn: NDArray[np.float64]
+    part: NDArray[np.float64], whole: NDArray[np.number], drawn: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Bound the distance per prefix, [bound, layer], from each segment's sums and the draws."""
-    counted = drawn @ prefixes
-    means = (distances.T @ drawn.T) / np.where(counted > 0, counted, np.nan)
-    return expanded_percentiles(means, len(prefixes))
+    """Bound Σ part ÷ Σ whole over segments, [bound, layer].
+
+    Args:
+        part: sums of each segment, [segment, layer].
+        whole: the same of the denominator, or [segment, 1] for all layers.
+        drawn: how often each replicate draws a segment, [replicate, segment].
+    """
+    below = whole.T @ drawn.T
+    ratio = (part.T @ drawn.T) / np.where(below > 0, below, np.nan)
+    return expanded_percentiles(ratio, len(part))
 
 
 def _squared_distances(a: Prepared, i: slice, b: Prepared, j: slice) -> NDArray[np.float64]:

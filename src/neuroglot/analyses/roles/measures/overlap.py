@@ -1,4 +1,4 @@
-"""Overlap of two sets of text: shared sentences and shared token types (roles, figure 16)."""
+"""Overlap of two sets of text: the sentences that both hold (roles, figure 16)."""
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,8 +7,6 @@ from typing import TypeVar
 
 import numpy as np
 import xarray as xr
-
-from neuroglot.errors import NeuroglotError
 
 Text = TypeVar("Text")
 
@@ -26,26 +24,6 @@ def sentence_overlap(a: AbstractSet[str], b: AbstractSet[str]) -> float:
     return len(a & b) / len(a) if a else float("nan")
 
 
-def token_overlap(counts_a: xr.DataArray, counts_b: xr.DataArray) -> float:
-    """Jaccard overlap of the token types of two texts; NaN where both texts are empty.
-
-    Args:
-        counts_a: occurrences of each token of the vocabulary, [token].
-        counts_b: occurrences of each token of the same vocabulary.
-
-    Raises:
-        NeuroglotError: the two count different vocabularies.
-    """
-    if counts_a.sizes != counts_b.sizes:
-        raise NeuroglotError(
-            f"token counts of different vocabularies: {dict(counts_a.sizes)} "
-            f"against {dict(counts_b.sizes)}"
-        )
-    in_a, in_b = counts_a.to_numpy() > 0, counts_b.to_numpy() > 0
-    either = int((in_a | in_b).sum())
-    return int((in_a & in_b).sum()) / either if either else float("nan")
-
-
 def overlap_of_sets(
     texts: Mapping[tuple[str, str], Text],
     overlap: Callable[[Text, Text], float],
@@ -56,7 +34,7 @@ def overlap_of_sets(
 
     Args:
         texts: arguments of ``overlap``, by corpus and language.
-        overlap: ``sentence_overlap`` or ``token_overlap``.
+        overlap: function of two texts, such as ``sentence_overlap``.
         languages: ids, in the order of the result.
         corpora: ids, in the order of the result.
 

@@ -39,7 +39,7 @@ def _rank_correlation(total: xr.DataArray, between: Compared) -> xr.DataArray:
     width = width_dimension(total)
     kept = [dim for dim in total.dims if dim not in (between, "layer", width)]
     ordered = total.transpose(*kept, "layer", between, width)
-    ranks = _standardised_ranks(ordered.to_numpy())
+    ranks = standardised_ranks(ordered.to_numpy())
     pair = (f"{between}_a", f"{between}_b")
     correlation = xr.DataArray(
         np.clip(ranks @ np.swapaxes(ranks, -1, -2), -1, 1),
@@ -119,9 +119,9 @@ def rank_correlation_interval(
     drawn = []
     for start in range(0, replicates, block):
         sums = [w[start : start + block] @ s for w, s in zip(weights, by_fold, strict=True)]
-        ranks = _standardised_ranks(np.stack(sums, 1))  # [replicate, member, width]
+        ranks = standardised_ranks(np.stack(sums, 1))  # [replicate, member, width]
         drawn.append(ranks @ np.swapaxes(ranks, -1, -2))
-    whole = _standardised_ranks(np.stack([s.sum(0, dtype=np.float64) for s in by_fold]))
+    whole = standardised_ranks(np.stack([s.sum(0, dtype=np.float64) for s in by_fold]))
     pairs = np.concatenate(drawn).reshape(replicates, -1).T
     folds = [len(sums) for sums in by_fold]
     both = np.minimum.outer(folds, folds).ravel()
@@ -129,7 +129,7 @@ def rank_correlation_interval(
     return np.clip(bounds, -1, 1).reshape(2, members, members)
 
 
-def _standardised_ranks(values: NDArray[np.number]) -> NDArray[np.float64]:
+def standardised_ranks(values: NDArray[np.number]) -> NDArray[np.float64]:
     """Rank along the last axis, averaging ties; centre and scale to unit norm."""
     ranks = _ranks(values.astype(np.float64))
     ranks -= ranks.mean(axis=-1, keepdims=True)

@@ -54,5 +54,6 @@ def compute(inputs: StatisticsInputs, settings: ActivationFrequencySettings) -> 
             by_site(spread, SITES),
             {f"activation_frequency_{s}": v.astype(np.float32) for s, v in frequency.items()},
             {"rows": statistics.rows},
-        ]
+        ],
+        compat="no_conflicts",
     ).assign_attrs(rule=settings.rule, combinators_drawn=combinators)

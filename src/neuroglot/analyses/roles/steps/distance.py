@@ -11,7 +11,12 @@ from neuroglot.analyses.roles.statistics import by_site, open_nested
 from neuroglot.capture.recorded import Recorded, Site
 from neuroglot.measures.bootstrap import with_bounds
 
-TABLE = ("distance", *with_bounds("distance_mean"))
+TABLE = (
+    "distance",
+    *with_bounds("distance_mean"),
+    "unrelated_mean",
+    *with_bounds("distance_ratio"),
+)
 COUNTS = ["segments", "prefixes", "segments_left_out"]
 
 VARIABLES: Mapping[str, str] = {
@@ -19,6 +24,9 @@ VARIABLES: Mapping[str, str] = {
     "segment in the second, summed over prefixes",
     "distance_mean": "distance from a prefix of the first language to the nearest one of the same "
     "segment in the second, mean over prefixes",
+    "unrelated_mean": "distance from a prefix of the first language to the nearest one of another "
+    "segment in the second, mean over prefixes and over random pairings of segments",
+    "distance_ratio": "distance_mean ÷ unrelated_mean",
     "prefixes": "sampled prefixes of the first language that are compared",
     "segments": "sampled segments that both languages have, which are compared",
     "segments_left_out": "sampled segments that only one of the languages has",

@@ -4,14 +4,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.analyses.roles.measures.overlap import (
     distinct_sentences,
     overlap_of_sets,
     sentence_overlap,
-    token_overlap,
 )
 from neuroglot.analyses.roles.measures.ranks import rank_correlation, rank_correlation_bounds
 from neuroglot.analyses.roles.settings import ParallelSetsInputs, ResampledSettings
@@ -19,15 +20,17 @@ from neuroglot.analyses.roles.statistics import Statistics, by_site
 from neuroglot.capture.recorded import Site
 from neuroglot.corpora.base import read_parquet
 from neuroglot.measures.bootstrap import bounded, with_bounds
+from neuroglot.measures.overlap import token_overlap
 
-TABLE = (*with_bounds("same_language"), "sentence_overlap", "token_overlap")
+TABLE = (*with_bounds("same_language"), "sentence_overlap", "set_token_overlap")
 Read = TypeVar("Read")
 
 VARIABLES: Mapping[str, str] = {
     "same_language": "rank correlation between two corpora of the neurons' activations, summed "
     "over all recorded prefixes of one language",
     "sentence_overlap": "share of the first corpus' distinct segments that the second has too",
-    "token_overlap": "tokens that occur in both corpora among those that occur in either",
+    "set_token_overlap": "overlap of one language's tokens in two corpora: the sum over tokens of "
+    "the smaller of their two shares",
 }
 
 
@@ -45,7 +48,7 @@ def compute(inputs: ParallelSetsInputs, settings: ResampledSettings) -> xr.Datas
     sentences, counts = _read(inputs.texts, _sentences), _read(inputs.tokens, _counts)
     return by_site(of_site).assign(
         sentence_overlap=overlap_of_sets(sentences, sentence_overlap, languages, corpora),
-        token_overlap=overlap_of_sets(counts, token_overlap, languages, corpora),
+        set_token_overlap=overlap_of_sets(counts, _token_overlap, languages, corpora),
     )
 
 
@@ -64,5 +67,9 @@ def _sentences(path: Path) -> frozenset[str]:
     return distinct_sentences(segment.text for segment in read_parquet(path).segments)
 
 
-def _counts(path: Path) -> xr.DataArray:
-    return store.open_dataset(path, "tokens")["counts"]
+def _counts(path: Path) -> NDArray[np.integer]:
+    return store.open_dataset(path, "tokens")["counts"].to_numpy()
+
+
+def _token_overlap(a: NDArray[np.integer], b: NDArray[np.integer]) -> float:
+    return float(token_overlap({"a": a, "b": b})[0, 1])

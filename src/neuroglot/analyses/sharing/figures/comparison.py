@@ -56,7 +56,7 @@ def models(ds: Dataset) -> Figure:
     tasks = Series.of("task", held(ds, "kind_share", "task"))
     figure = looks.grid(table, Depth((), ()), Series("model", model_looks), tasks, KINDS)
     sheets.as_shares(figure.axes)
-    return sheets.title(figure, ds, "kinds by model", "bands: 95 % intervals over items")
+    return sheets.title(figure, ds, "kinds by model", "bands: 95 % intervals over facts")
 
 
 def few_shot(ds: Dataset) -> Figure:

@@ -14,8 +14,8 @@ def top(ds: Dataset) -> Figure:
 
     Args:
         ds: ``kind_share(task, layer, kind)`` and, mean over languages of what equation 3 says,
-            ``top_share_of_languages``, both with ``_low`` and ``_high``; ``items(task)``;
-            ``attrs["top_fraction"]``.
+            ``top_share_of_languages``, both with ``_low`` and ``_high``; ``items(task)``,
+            ``facts(task)``; ``attrs["top_fraction"]``.
     """
     fraction = f"top {100 * ds.attrs['top_fraction']:g} % by contribution, mean of languages"
     columns = {"kind_share": "all neurons", "top_share_of_languages": fraction}
@@ -28,7 +28,7 @@ def mean_and_sum(ds: Dataset) -> Figure:
 
     Args:
         ds: ``mean_of_languages(task, layer, kind)`` and ``sum_of_languages``, both with ``_low``
-            and ``_high``; ``items(task)``.
+            and ``_high``; ``items(task)``, ``facts(task)``.
     """
     columns = {
         "mean_of_languages": "mean contribution of a neuron",

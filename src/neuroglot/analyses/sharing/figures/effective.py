@@ -14,7 +14,7 @@ from neuroglot.figures.texts import panels_of
 from neuroglot.tables import valued
 
 HIGHEST = "max_by_layer_of_languages"
-LABEL = "score (logits)"
+LABEL = "score (pre-norm logits)"
 
 
 def by_layer(ds: Dataset) -> Figure:
@@ -25,7 +25,7 @@ def by_layer(ds: Dataset) -> Figure:
             zero or less are not drawn.
     """
     columns = {HIGHEST: "mean of languages"}
-    note = "bands: 97.5 % of resamples of items reach above"
+    note = "bands: 97.5 % of resamples of facts reach above"
     return looks.kinds(ds, columns, "highest effective scores", log=HIGHEST, note=note, label=LABEL)
 
 
@@ -50,7 +50,9 @@ def by_language(ds: Dataset) -> Figure:
 def finding(ds: Dataset, name: str) -> str:
     """Say where the scores of all-shared neurons are lowest and highest."""
     highest = "The highest effective score of an all-shared neuron"
-    return extremes(ds[name].sel(kind="all_shared", drop=True), highest, "logits")
+    return extremes(
+        ds[name].sel(kind="all_shared", drop=True), highest, "logits before the final norm"
+    )
 
 
 FIGURES = {

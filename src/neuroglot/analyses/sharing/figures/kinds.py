@@ -32,8 +32,8 @@ def neuron_kinds(ds: Dataset) -> Figure:
 
     Args:
         ds: ``kind_share(task, layer, kind)`` with ``_low`` and ``_high``, which bound the mean over
-            items; ``active_share(task, layer, language)``, drawn as mean and range of languages;
-            ``items(task)``.
+            facts; ``active_share(task, layer, language)``, drawn as mean and range of languages;
+            ``items(task)``, ``facts(task)``.
     """
     ds, active = looks.trusted(ds), ds["active_share"]
     ends = {"": active.mean, "_low": active.min, "_high": active.max}
@@ -65,7 +65,8 @@ def dead(ds: Dataset) -> Figure:
     """Share of an item's non-activated neurons that are inactive at all its tokens, by language.
 
     Args:
-        ds: ``dead(task, layer, language)`` with ``dead_low`` and ``dead_high``, ``items(task)``.
+        ds: ``dead(task, layer, language)`` with ``dead_low`` and ``dead_high``; ``items(task)``,
+            ``facts(task)``.
     """
     tasks = panels_of(ds, "dead", "task", "no non-activated neurons")
     unit, ds = "share of non-activated neurons", looks.trusted(ds)
@@ -79,7 +80,7 @@ def thresholds(ds: Dataset) -> Figure:
 
     Args:
         ds: ``threshold_share(task, threshold, layer, kind)`` with ``_low`` and ``_high``, which
-            bound the mean over items; ``items(task)``.
+            bound the mean over facts; ``items(task)``, ``facts(task)``.
     """
     ds = looks.trusted(ds)
     table = valued(ds, "threshold_share")
@@ -94,7 +95,7 @@ def language_counts(ds: Dataset, most: int) -> Figure:
     Args:
         ds: ``random_languages_share(task, languages, layer, kind)``, the mean over random sets of
             languages, with ``_lowest`` and ``_highest`` of them; ``language_count_share`` of the
-            same dimensions, among the first languages; ``items(task)``.
+            same dimensions, among the first languages; ``items(task)``, ``facts(task)``.
         most: number of tasks, from the first, that are drawn.
     """
     ds = ds.isel(task=slice(most))

@@ -19,7 +19,7 @@ from neuroglot.figures.texts import counted, held, panels_of
 from neuroglot.measures.proportions import FEW
 from neuroglot.tables import valued
 
-BANDS = f"bands: 95 % intervals over {FEW} items or more"
+BANDS = f"bands: 95 % intervals over {FEW} facts or more"
 SHARE = "share of a layer's neurons"
 
 # Any two colours are 24 CIELAB units apart under protanopia, deuteranopia and tritanopia, and 35
@@ -48,7 +48,8 @@ def kinds(
 
     Args:
         ds: the variables, ``(task, layer, kind)`` or, of one line that is named as the variable,
-            ``(task, layer)``, with ``_low`` and ``_high``; ``items(task)`` if known.
+            ``(task, layer)``, with ``_low`` and ``_high``; ``items(task)`` and ``facts(task)`` if
+            known.
         columns: titles by variable; the last one's tasks are drawn.
         subject: what is drawn, for the title.
         drawn: what the lines are.
@@ -74,9 +75,9 @@ def kinds(
 
 
 def trusted(ds: Dataset) -> Dataset:
-    """Leave out intervals over few items: ``…_low`` and ``…_high``; ``items(task)``."""
+    """Leave out intervals over few facts: ``…_low`` and ``…_high``; ``facts(task)``."""
     ends = [name for name in ds if str(name).endswith(("_low", "_high"))]
-    return ds.assign({name: ds[name].where(ds["items"] >= FEW) for name in ends})
+    return ds.assign({name: ds[name].where(ds["facts"] >= FEW) for name in ends})
 
 
 def grid(
@@ -106,10 +107,10 @@ def steps(column: str, names: list[str], words: str) -> Series:
 
 
 def told(ds: Dataset, name: str, words: str, along: str = "", most: int | None = None) -> str:
-    """Say how large a share is, mean over layers, as a range over tasks with enough items.
+    """Say how large a share is, mean over layers, as a range over tasks with enough facts.
 
     Args:
-        ds: ``name(task, layer, …)`` and, if known, ``items(task)``.
+        ds: ``name(task, layer, …)`` and, if known, ``facts(task)``.
         name: the variable that the figure draws, perhaps by kind.
         words: what it is, to begin the sentence.
         along: dimension along which the change from first to last is told.
@@ -117,10 +118,10 @@ def told(ds: Dataset, name: str, words: str, along: str = "", most: int | None =
     """
     require(ds[name], f"no {name}")
     ds = ds.sel(task=held(ds, name, "task")[:most])
-    if "items" in ds:
-        enough = (ds["items"] >= FEWEST).values
+    if "facts" in ds:
+        enough = (ds["facts"] >= FEWEST).values
         if not enough.any():
-            return f"Of {counted(ds['items'].values, 'items')}, it cannot be told at this size."
+            return f"Of {counted(ds['facts'].values, 'facts')}, it cannot be told at this size."
         ds = ds.isel(task=enough)
     means = ds[name].mean("layer")
     if along:

@@ -5,13 +5,14 @@ Arrays are numpy arrays for one or several layers and languages. Sums are float6
 neurons for the same items and layers, [..., byte].
 """
 
+from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neuroglot.analyses.sharing.measures.by_item import BY_ITEM, OF_LANGUAGES, means_bounded
+from neuroglot.analyses.sharing.measures.by_fact import OF_LANGUAGES, means_bounded
 from neuroglot.analyses.sharing.measures.kinds import (
     KINDS,
     KindBits,
@@ -121,12 +122,13 @@ def contribution_by_item(
     )
 
 
-def contributions_bounded(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
-    """Average contributions over items, by language and over all languages, with intervals.
+def contributions_bounded(by_item: xr.Dataset, facts: Sequence[str], replicates: int) -> xr.Dataset:
+    """Average contributions over facts, by language and over all languages, with intervals.
 
     Args:
         by_item: results of ``contribution_by_item``, [layer, language, item, kind].
-        replicates: bootstrap samples of items.
+        facts: the fact that each item asks for, see ``by_fact``.
+        replicates: bootstrap samples of facts.
 
     Returns:
         The means [layer, language, kind]; their means over languages, ``{name}_of_languages``
@@ -134,18 +136,11 @@ def contributions_bounded(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
         out. ``mean`` also leaves out items without a neuron of the kind. NaN where no item is left.
     """
     average = by_item.mean("language", keep_attrs=True)
-    of_languages = {name: f"{name}{OF_LANGUAGES}" for name in SHARES}
-    means = by_item.mean("item", keep_attrs=True)
-    return means_bounded(
-        xr.merge(
-            [
-                means,
-                means.mean("language", keep_attrs=True).rename(of_languages),
-                by_item.rename({name: f"{name}{BY_ITEM}" for name in SHARES}),
-                average.rename({name: f"{new}{BY_ITEM}" for name, new in of_languages.items()}),
-            ]
-        ),
-        replicates,
+    of_languages = average.rename({name: f"{name}{OF_LANGUAGES}" for name in SHARES})
+    means = means_bounded(by_item.merge(of_languages), facts, replicates)
+    # The mean over languages of the means, also where an item is left out in one language only.
+    return means.assign(
+        {f"{name}{OF_LANGUAGES}": means[name].mean("language", keep_attrs=True) for name in SHARES}
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neuroglot.analyses.sharing.measures.by_item import OF_LANGUAGES
+from neuroglot.analyses.sharing.measures.by_fact import OF_LANGUAGES, fact_numbers
 from neuroglot.analyses.sharing.measures.kinds import KINDS, KindBits, kind_counts
 from neuroglot.analyses.sharing.measures.maxima import maximum_interval, resampled_maxima
 from neuroglot.measures.axes import along
@@ -19,26 +19,38 @@ from neuroglot.measures.finite import check_finite
 # Number of output projection values converted to float64 at a time.
 BLOCK_VALUES = 1 << 22
 
-SCORES = {"units": "logits", "source": "table 1 and figure 10, section 6.2"}
+SCORES = {
+    "units": "logits before the final norm",
+    "source": "table 1 and figure 10, section 6.2",
+}
 HIGHEST = "max_by_layer"
 
 
 def effective_score(
-    act: NDArray[np.floating], rows: NDArray[np.floating], values: NDArray[np.floating]
+    act: NDArray[np.floating],
+    rows: NDArray[np.floating],
+    values: NDArray[np.floating],
+    scale: NDArray[np.floating],
 ) -> NDArray[np.float64]:
     """Compute each neuron's effective score for the gold answer (sharing, section 3.2).
 
-    The score E_r · A_i v_i is computed as A_i (E_r · v_i) for all neurons and items in one matrix
-    product. Items with the same row E_r, for example with the same answer, share its products.
+    The score E_r · A_i v_i is the product of the answer's unembedding and what the neuron adds to
+    the residual stream. Where a norm follows the FFN, a neuron adds s (g ∘ A_i v_i): the norm, with
+    gain g, is linearised at the item. The scores of a layer then add up to the product of the
+    unembedding and the FFN's contribution, without the terms of its biases.
+
+    It is computed as s A_i (E_r · v_i) for all neurons and items in one matrix product. Items with
+    the same row E_r, for example with the same answer, share its products.
 
     Args:
         act: one layer's activations [item, neuron].
         rows: E_r, the unembedding row for the first token of each item's gold answer,
             [item, hidden].
-        values: ``W_out`` [hidden, neuron], whose columns are the value vectors.
+        values: g ∘ v_i, see ``models.norms.value_vectors``, [hidden, neuron].
+        scale: s, see ``models.norms.output_scale``, [item].
 
     Returns:
-        float64 [item, neuron], logits.
+        float64 [item, neuron], logits before the final norm.
 
     Raises:
         NeuroglotError: an activation is not finite.
@@ -48,12 +60,13 @@ def effective_score(
     place = np.array([places.setdefault(row.tobytes(), len(places)) for row in rows], np.intp)
     _, first = np.unique(place, return_index=True)
     distinct = rows[first].astype(np.float64)
+    scaled = act * scale[:, None]
     score = np.empty(act.shape)
     step = max(1, BLOCK_VALUES // max(1, len(values)))
     for start in range(0, act.shape[1], step):
         some = slice(start, start + step)
         per_activation = distinct @ values[:, some].astype(np.float64)
-        np.multiply(act[:, some], per_activation[place], out=score[:, some])
+        np.multiply(scaled[:, some], per_activation[place], out=score[:, some])
     return score
 
 
@@ -96,6 +109,22 @@ def score_statistics(score: NDArray[np.floating], kinds: KindBits) -> xr.Dataset
     )
 
 
+def _by_fact(statistics: xr.Dataset, facts: Sequence[str]) -> xr.Dataset:
+    """Put the items of each fact together: ``item`` has one place per fact."""
+    numbers = fact_numbers(facts)
+    if len(numbers) == len(set(facts)):
+        return statistics
+    grouped = statistics.assign_coords(fact=("item", numbers)).groupby("fact")
+    reduced = {
+        "count": grouped.sum(),
+        "sum": grouped.sum(),
+        "max": grouped.max(),
+        "min": grouped.min(),
+    }
+    merged = xr.Dataset({name: data[name] for name, data in reduced.items()})
+    return merged.rename(fact="item").assign(total=statistics["total"])
+
+
 def _by_item(
     operation: np.ufunc, scores: NDArray[np.floating], count: NDArray[np.int64], empty: float
 ) -> NDArray[np.float64]:
@@ -108,31 +137,34 @@ def _by_item(
 
 
 def scores_bounded(
-    by_language: Mapping[str, Sequence[xr.Dataset]], items: int, replicates: int
+    by_language: Mapping[str, Sequence[xr.Dataset]], facts: Sequence[str], replicates: int
 ) -> xr.Dataset:
-    """Summarise effective scores over all layers and by layer, with intervals over items.
+    """Summarise effective scores over all layers and by layer, with intervals over facts.
 
     Args:
         by_language: each layer's ``score_statistics``, labelled with the items that have scores in
             the language: ``item`` counts from 0 and is the same item in every language.
-        items: number of items, with or without scores.
-        replicates: bootstrap samples of items.
+        facts: the fact that each item asks for, with or without scores, [item]. The items of a fact
+            are drawn together.
+        replicates: bootstrap samples of facts.
 
     Returns:
         ``max``, ``min`` and ``mean`` [language, kind] over all items, layers and neurons of the
         kind, NaN without any; ``max_by_layer`` [language, layer, kind], and
         ``max_by_layer_of_languages`` [layer, kind], its mean over languages; and ``…_low`` and
         ``…_high`` of all. The bounds of maxima and minima show how much these depend on single
-        items, see ``maximum_interval``.
+        facts, see ``maximum_interval``.
     """
+    items = np.arange(len(facts))
     empty = {"count": 0, "sum": 0.0, "max": np.nan, "min": np.nan}
     statistics = along(
         "language",
         {
-            language: xr.concat(layers, "layer").reindex(item=np.arange(items), fill_value=empty)
+            language: xr.concat(layers, "layer").reindex(item=items, fill_value=empty)
             for language, layers in by_language.items()
         },
     )
+    statistics = _by_fact(statistics, facts)
     whole = ("layer", "item")
     pairs = statistics["count"].sum(whole)  # of an item and a neuron
     highest, lowest = statistics["max"].max(whole), statistics["min"].min(whole)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,22 @@ def pack_above(act: NDArray[np.floating], thresholds: Iterable[float]) -> Bits:
             "run it in float32 or bfloat16"
         )
     return np.stack([pack(fires(act, "above", threshold)) for threshold in thresholds])
+
+
+def median_above(act: NDArray[np.floating], threshold: float) -> NDArray[np.float32]:
+    """Take the median of the activations above a threshold.
+
+    Args:
+        act: activations [..., neuron], such as [item, layer, neuron].
+        threshold: in units of activation.
+
+    Returns:
+        [...]; NaN where no neuron is above the threshold.
+    """
+    above = np.where(act > threshold, act, np.nan)
+    with catch_warnings():
+        simplefilter("ignore", RuntimeWarning)  # there may be no neuron
+        return np.asarray(np.nanmedian(above, axis=-1), np.float32)
 
 
 def kinds(languages: Iterable[Bits], neurons: int) -> KindBits:

@@ -1,4 +1,4 @@
-"""Percentile bootstrap over items for the maximum over items."""
+"""Percentile bootstrap over items, or facts, for the maximum over them."""
 
 import numpy as np
 import xarray as xr

@@ -24,28 +24,37 @@ from neuroglot.measures.bootstrap import with_bounds
 from neuroglot.models.card import read_card
 from neuroglot.models.ffn import FFN, ffns
 from neuroglot.models.load import load
+from neuroglot.models.norms import output_scale, value_vectors
+from neuroglot.models.projection import STACK
 from neuroglot.tables import tidy
+from neuroglot.tasks.base import facts_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+SCORE = (
+    "effective score (what the neuron adds to the residual stream, times the unembedding of the "
+    "gold answer's first token)"
+)
+
 VARIABLES: Mapping[str, str] = {
     "kind": KIND,
-    "max": "highest effective score for the gold answer, over all items and neurons of the kind",
-    "min": "lowest effective score for the gold answer, over all items and neurons of the kind",
-    "mean": "mean effective score for the gold answer, over all items and neurons of the kind",
-    "max_by_layer": "highest effective score for the gold answer, over all items and the layer's "
-    "neurons of the kind",
-    "max_by_layer_of_languages": "highest effective score for the gold answer, over all items and "
-    "the layer's neurons of the kind, mean over languages",
+    "max": f"highest {SCORE}, over all items and neurons of the kind",
+    "min": f"lowest {SCORE}, over all items and neurons of the kind",
+    "mean": f"mean {SCORE}, over all items and neurons of the kind",
+    "max_by_layer": f"highest {SCORE}, over all items and the layer's neurons of the kind",
+    "max_by_layer_of_languages": f"highest {SCORE}, over all items and the layer's neurons of the "
+    "kind, mean over languages",
 }
 
 
 def compute(inputs: EffectiveInputs, settings: EffectiveSettings) -> xr.Dataset:
     """Summarise effective scores of every item, layer and neuron by kind.
 
-    As in the paper, the unembedding multiplies value vectors directly, without the norms between a
-    layer and the head. Items whose gold answer has no token are left out.
+    A norm behind the FFN belongs to what a neuron adds to the residual stream. As in the paper, the
+    unembedding multiplies that directly, without later layers and the final norm. Items whose gold
+    answer has no token are left out. An encoder's layers have no scores, because no unembedding
+    reads them: their scores are NaN.
     """
     model: Any = load(inputs.model, "cpu", read_card(inputs.model).dtype)
     layers, unembedding = ffns(model), model.get_output_embeddings().weight.detach()
@@ -55,8 +64,11 @@ def compute(inputs: EffectiveInputs, settings: EffectiveSettings) -> xr.Dataset:
         questions = encoded(inputs.model, prompts.task, items)
         gold = {language: _first_tokens(asked) for language, asked in questions.items()}
         statistics = _statistics(prompts, layers, unembedding, gold, settings.threshold)
-        summary = scores_bounded(statistics, len(prompts.items), settings.replicates)
-        scores[prompts.task] = xr.merge([summary, prompts.layers])
+        summary = scores_bounded(statistics, facts_of(items), settings.replicates)
+        of_decoder = [ffn.index for ffn in layers if ffn.stack == STACK]
+        scores[prompts.task] = xr.merge(
+            [summary.assign_coords(layer=of_decoder), prompts.layers], join="outer"
+        )
     return along("task", scores).reindex(language=settings.languages)
 
 
@@ -72,7 +84,7 @@ def _statistics(
     gold: Mapping[str, NDArray[np.int64]],
     threshold: float,
 ) -> dict[str, list[xr.Dataset]]:
-    """Each language's ``score_statistics`` in every layer, over the items with a gold token."""
+    """Each language's ``score_statistics`` by decoder layer, over the items with a gold token."""
     judged = {language: np.flatnonzero(tokens >= 0) for language, tokens in gold.items()}
     rows = {
         language: unembedding[gold[language][items]].float().numpy()
@@ -80,9 +92,13 @@ def _statistics(
     }
     statistics: dict[str, list[xr.Dataset]] = {language: [] for language in gold}
     for ffn, (act, kinds) in zip(layers, prompts.by_layer(threshold), strict=True):
-        values = ffn.output_matrix().float().numpy()
+        if ffn.stack != STACK:
+            continue
+        values = value_vectors(ffn)
         for language, items in judged.items():
-            score = effective_score(act[language][items], rows[language], values)
+            of_items = act[language][items]
+            scale = output_scale(ffn, of_items)
+            score = effective_score(of_items, rows[language], values, scale)
             of_layer = score_statistics(score, kinds[items]).assign_coords(item=items)
             statistics[language].append(of_layer)
     return statistics

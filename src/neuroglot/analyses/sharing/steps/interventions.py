@@ -22,10 +22,11 @@ def compute(inputs: InterventionsInputs, settings: InterventionsSettings) -> xr.
     for variable in data.values():
         variable.attrs["source"] = "tables 2, 3, 5 and 6"
     scoring = [of_task.attrs["scoring"] for of_task in answers.values()]
+    site = next(iter(answers.values())).attrs["site"]
     return (
         data.drop_attrs(deep=False)
         .assign_coords(scoring=("task", scoring))
-        .assign_attrs(random_seeds=settings.random_seeds, positions=settings.positions)
+        .assign_attrs(random_seeds=settings.random_seeds, positions=settings.positions, site=site)
     )
 
 

@@ -1,13 +1,12 @@
 """Kinds of neurons in every task by layer, and sweeps of them (figures 2 to 7, 19 and 22)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import xarray as xr
 
-from neuroglot.analyses.sharing.measures.by_item import BY_ITEM, means_bounded
+from neuroglot.analyses.sharing.measures.by_fact import by_fact, means_bounded
 from neuroglot.analyses.sharing.measures.kind_shares import (
-    Shares,
     active_shares,
     dead_shares,
     kind_shares,
@@ -26,15 +25,16 @@ from neuroglot.analyses.sharing.measures.specificity import (
     specific_in_all,
     specific_items,
 )
-from neuroglot.analyses.sharing.prompts import Prompts, open_prompts, signs
+from neuroglot.analyses.sharing.prompts import Prompts, open_prompts, recorded_items, signs
 from neuroglot.analyses.sharing.settings import KindsInputs, KindsSettings
 from neuroglot.measures.axes import along
 from neuroglot.measures.bootstrap import with_bounds
 from neuroglot.provenance import digest
 from neuroglot.tables import tidy
+from neuroglot.tasks.base import facts_of
 
 SPECIFIC = "specific"
-RANDOM = [f"random_languages_share{end}" for end in ("", "_lowest", "_highest")]
+RANDOM = "random_languages_share"
 REPEATING = (
     "repeating",
     "repeating_null",
@@ -48,21 +48,22 @@ VARIABLES: Mapping[str, str] = {
     "threshold": "activation above which a neuron is active",
     "languages": "number of languages by which kinds are told apart",
     "kind_share": "share of the layer's neurons that are of the kind at the end of the prompt, "
-    "mean over items",
+    "mean over facts",
     "overlap": "share of the layer's neurons that are of the kind in every item",
     "active_share": "share of the layer's neurons that are active at the end of the prompt, mean "
-    "over items",
+    "over facts",
     "dead": "share of the layer's non-activated neurons that no token of the prompt activates, "
-    "mean over items",
+    "mean over facts",
     "threshold_share": "share of the layer's neurons that are of the kind under another threshold, "
-    "mean over items",
+    "mean over facts",
     "language_count_share": "share of the layer's neurons that are of the kind among so many "
-    "languages, the first in order, mean over items",
+    "languages, the first in order, mean over facts",
     "random_languages_share": "share of the layer's neurons that are of the kind among so many "
-    "languages, mean over items and over random sets of languages",
+    "languages, mean over facts and over random sets of languages",
     "random_languages_share_lowest": "the lowest share of these sets",
     "random_languages_share_highest": "the highest share of these sets",
     "items": "items of the task, all of which are counted",
+    "facts": "facts that the items ask for: items that word one question differently are one fact",
     "repeating": "neurons of the layer that are specific to the same language in more than half of "
     "the items",
     "repeating_null": "neurons that would repeat so by chance: mean over permutations of the "
@@ -80,19 +81,27 @@ VARIABLES: Mapping[str, str] = {
 def compute(inputs: KindsInputs, settings: KindsSettings) -> xr.Dataset:
     """Find the kinds in every item of every task, with a few layers in memory at a time."""
     prompts = open_prompts(inputs.prompts, settings.tasks, settings.languages)
-    tasks = {of_task.task: _task(of_task, settings) for of_task in prompts}
+    tasks = {}
+    for of_task in prompts:
+        facts = facts_of(recorded_items(inputs.items[of_task.task], of_task))
+        tasks[of_task.task] = _task(of_task, facts, settings)
     data = along("task", {task: shares.drop_vars(SPECIFIC) for task, shares in tasks.items()})
     data = data.reindex(language=settings.languages)
     data = data.assign(specific_in_all(list(tasks.values())).data_vars)
     return data.assign_attrs(threshold=settings.threshold, site=prompts[0].site)
 
 
-def _task(prompts: Prompts, settings: KindsSettings) -> xr.Dataset:
+def _task(prompts: Prompts, facts: Sequence[str], settings: KindsSettings) -> xr.Dataset:
     blocks = [_block(prompts, layers, settings) for layers in prompts.blocks()]
     data = xr.concat(blocks, "layer", combine_attrs="override")
-    items = xr.Variable((), len(prompts.items), {"units": "items"})
-    data = xr.merge([means_bounded(data, settings.replicates), prompts.layers]).assign(items=items)
-    return data.assign(repeated_specificity(data[SPECIFIC], len(prompts.items)))
+    means = means_bounded(data.drop_vars(RANDOM), facts, settings.replicates)
+    of_sets = over_sets(by_fact(data[RANDOM], facts).mean("item", keep_attrs=True))
+    repeated = repeated_specificity(data[SPECIFIC], len(facts))
+    sizes = {
+        "items": xr.Variable((), len(facts), {"units": "items"}),
+        "facts": xr.Variable((), len(set(facts)), {"units": "facts"}),
+    }
+    return xr.merge([means, prompts.layers, xr.Dataset(of_sets), repeated]).assign(sizes)
 
 
 def _block(prompts: Prompts, layers: slice, settings: KindsSettings) -> xr.Dataset:
@@ -110,33 +119,27 @@ def _block(prompts: Prompts, layers: slice, settings: KindsSettings) -> xr.Datas
     languages = xr.Variable("languages", list(of_counts), {"units": "languages"})
     return xr.Dataset(
         {
-            **_with_items("kind_share", kind_shares(of_block)),
+            "kind_share": kind_shares(of_block),
             "overlap": overlap(of_block),
-            **_with_items("active_share", active_shares(active, neurons)),
-            **_with_items("dead", dead_shares(of_block.non_activated, ever_active, neurons)),
+            "active_share": active_shares(active, neurons),
+            "dead": dead_shares(of_block.non_activated, ever_active, neurons),
             SPECIFIC: specific_items(active, of_block.specific, neurons, max(prompts.neurons)),
-            **_sweep("threshold_share", of_thresholds, thresholds),
-            **_sweep("language_count_share", of_counts.values(), languages),
-            **_random_languages(active, neurons, languages, settings.language_subsets),
+            "threshold_share": _sweep(of_thresholds, thresholds),
+            "language_count_share": _sweep(of_counts.values(), languages),
+            RANDOM: random_languages(active, neurons, languages, settings.language_subsets),
         }
     )
 
 
-def _with_items(name: str, shares: Shares) -> dict[str, xr.DataArray]:
-    """Name the mean ``name`` and the shares by item ``{name}_by_item``, see ``means_bounded``."""
-    return dict(zip((name, name + BY_ITEM), shares, strict=True))
-
-
-def _sweep(name: str, swept: Iterable[KindBits], axis: xr.Variable) -> xr.Dataset:
+def _sweep(swept: Iterable[KindBits], axis: xr.Variable) -> xr.DataArray:
     """Concatenate the shares of kinds along ``axis``."""
-    shares = [xr.Dataset(_with_items(name, kind_shares(bits))) for bits in swept]
-    return xr.concat(shares, axis)
+    return xr.concat([kind_shares(bits) for bits in swept], axis)
 
 
-def _random_languages(
+def random_languages(
     active: Mapping[str, Bits], neurons: int, counts: xr.Variable, subsets: int
-) -> dict[str, xr.DataArray]:
-    """Average the shares of kinds over random sets of languages, and give their range.
+) -> xr.DataArray:
+    """The shares of kinds among random sets of languages, [subset, languages, item, layer, kind].
 
     The languages are shuffled ``subsets`` times, by their ids alone, and the first of each order
     are a random set. So sets do not depend on how the languages are listed.
@@ -147,14 +150,15 @@ def _random_languages(
         nested = nested_kinds(
             (active[language] for language in order), neurons, counts.values.tolist()
         )
-        return xr.concat([kind_shares(bits)[0] for _, bits in nested], counts)
+        return _sweep((bits for _, bits in nested), counts)
 
-    shares = xr.concat([of_order(subset) for subset in range(subsets)], "subset")
-    statistics = shares.mean, shares.min, shares.max
-    return {
-        name: statistic("subset", keep_attrs=True)
-        for name, statistic in zip(RANDOM, statistics, strict=True)
-    }
+    return xr.concat([of_order(subset) for subset in range(subsets)], "subset")
+
+
+def over_sets(shares: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Average shares over random sets of languages, and give their range, from [subset, …]."""
+    statistics = {"": shares.mean, "_lowest": shares.min, "_highest": shares.max}
+    return {f"{RANDOM}{end}": of("subset", keep_attrs=True) for end, of in statistics.items()}
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
@@ -163,6 +167,13 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
         "kinds": tidy(data[[*with_bounds("kind_share"), "overlap"]]),
         "active": tidy(data[with_bounds("active_share", "dead")]),
         "kinds_by_threshold": tidy(data[with_bounds("threshold_share")]),
-        "kinds_by_languages": tidy(data[[*with_bounds("language_count_share"), *RANDOM]]),
+        "kinds_by_languages": tidy(
+            data[
+                [
+                    *with_bounds("language_count_share"),
+                    *(f"{RANDOM}{end}" for end in ("", "_lowest", "_highest")),
+                ]
+            ]
+        ),
         "specific_repeating": tidy(data[[*REPEATING, "items"]]),
     }

@@ -52,37 +52,6 @@ def shared_centroid(
     return (centroid(pivot) + centroid(other)) / 2
 
 
-def norm_scale(
-    out: NDArray[np.floating], epsilon: float, center: bool = False
-) -> NDArray[np.float64]:
-    """Compute the factor by which the norm after an FFN scales its output in each row.
-
-    RMSNorm: 1 / √(mean(out²) + ε). LayerNorm (``center``): 1 / √(var(out) + ε).
-
-    Args:
-        out: the FFN's output before the norm, [row, hidden].
-        epsilon: the norm's ε.
-        center: whether the norm subtracts the mean.
-
-    Returns:
-        float64 [row].
-
-    Raises:
-        NeuroglotError: an output is not finite, or ε is 0 and a row's norm divides by zero.
-    """
-    check_finite(out, "an FFN's output")
-    wide = out.astype(np.float64)
-    if center:
-        wide -= wide.mean(axis=-1, keepdims=True)
-    power: NDArray[np.float64] = np.mean(wide**2, axis=-1) + epsilon
-    if not (power > 0).all():
-        raise NeuroglotError(
-            f"a norm with epsilon {epsilon} cannot scale an FFN's output that is constant or 0; "
-            "use the model's own epsilon"
-        )
-    return np.asarray(1 / np.sqrt(power))
-
-
 def transfer_score(
     mid: NDArray[np.floating],
     act: NDArray[np.floating],
@@ -110,7 +79,7 @@ def transfer_score(
         centroid: C, the target centroid of the state after the layer, [hidden].
         gain: g, the factors that the norm applies (Gemma: 1 + weight), [hidden]; None for a norm
             without factors.
-        scale: s, see ``norm_scale``, [row]; None if no norm follows the FFN.
+        scale: s, see ``models.norms.norm_scale``, [row]; None if no norm follows the FFN.
         center: whether the norm subtracts the mean (LayerNorm).
 
     Returns:
@@ -244,7 +213,7 @@ def _check_score(
             )
     if scale is None and (gain is not None or center):
         raise NeuroglotError(
-            "a transfer score with a norm's gain or centring needs its scale too; see norm_scale"
+            "a transfer score with a norm's gain or centring needs its scale too; see models.norms"
         )
     for name, array in {"a state": mid, "an activation": act, "the centroid": centroid}.items():
         check_finite(array, name)

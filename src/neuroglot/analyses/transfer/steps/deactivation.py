@@ -119,7 +119,7 @@ class _Experiment:
         """
         by_draw = represent_variants(
             self._model,
-            other.tokens(self.inputs.model, self.inputs.texts[other.language]),
+            other.tokens(self.inputs.tokens[other.language]),
             [[], *([Edit(mask)] for mask in masks)],
             self.settings.pool,
             self.settings.positions,

@@ -16,7 +16,6 @@ from neuroglot.analyses.transfer.measures.lists import by_layer, list_length, ra
 from neuroglot.analyses.transfer.measures.transfer import (
     centroid,
     layer_ranges,
-    norm_scale,
     shared_centroid,
     transfer_score,
 )
@@ -28,7 +27,7 @@ from neuroglot.measures.axes import stack_layers, width_axis
 from neuroglot.models.card import read_card
 from neuroglot.models.ffn import FFN, ffns
 from neuroglot.models.load import load
-from neuroglot.models.norms import norm_form
+from neuroglot.models.norms import norm_form, output_scale
 from neuroglot.progress import progress
 from neuroglot.provenance import digest, fingerprint
 
@@ -146,11 +145,7 @@ def layer_scores(
     act, values = act[:, : ffn.neurons], ffn.output_matrix().float().numpy()
     if ffn.norm_after is None:
         return transfer_score(mid, act, values, target)
-    norm = norm_form(ffn.norm_after, ffn.hidden)
-    out = act.astype(np.float64) @ values.T.astype(np.float64)
-    if (bias := ffn.output_bias()) is not None:
-        out += bias.double().numpy()
-    scale = norm_scale(out, norm.epsilon, norm.center)
+    norm, scale = norm_form(ffn.norm_after, ffn.hidden), output_scale(ffn, act)
     return transfer_score(mid, act, values, target, norm.gain.numpy(), scale, norm.center)
 
 

@@ -21,9 +21,12 @@ from neuroglot.analyses.transfer.measures.latent import (
 from neuroglot.analyses.transfer.measures.transfer import centroid
 from neuroglot.analyses.transfer.settings import SpaceInputs, SpaceSettings
 from neuroglot.analyses.transfer.states import check_neighbours, open_states, state_axis
+from neuroglot.measures import matrix_regression as regression
 from neuroglot.measures.bootstrap import with_bounds
+from neuroglot.measures.overlap import token_overlap
 from neuroglot.progress import progress
 from neuroglot.tables import tidy
+from neuroglot.tokens import token_counts
 
 ByLanguage = Mapping[str, NDArray[np.float32]]
 
@@ -42,6 +45,9 @@ VARIABLES: Mapping[str, str] = {
     "mutual_knn_chance": "share of neighbours in common that is expected of unrelated languages",
     "parallel": "cosine with the parallel segment of the pivot, mean over segments",
     "non_parallel": "cosine with all other segments of the pivot, mean over segments",
+    "token_overlap": "overlap of two languages' tokens: the sum over tokens of the smaller of "
+    "their two shares",
+    **regression.BY_LAYER,
 }
 
 
@@ -66,7 +72,25 @@ def compute(inputs: SpaceInputs, settings: SpaceSettings) -> xr.Dataset:
         data = data.assign(segment_mean(name, data[name], units, settings.replicates))
     data = data.transpose("k", "state", ...)
     chance = chance_overlap(settings.k, len(pivot.segments))
-    return data.assign(mutual_knn_chance=chance).assign_attrs(pool=settings.pool)
+    data = data.assign(mutual_knn_chance=chance).assign_attrs(pool=settings.pool)
+    overlap = token_overlap(
+        token_counts({i: recorded.tokens(inputs.tokens[i]) for i, recorded in states.items()})
+    )
+    related = _related(data, overlap, settings)
+    return data.assign(token_overlap=overlap).assign(related.data_vars)
+
+
+def _related(data: xr.Dataset, overlap: xr.DataArray, settings: SpaceSettings) -> xr.Dataset:
+    """Regress the centroids' cosines on family, script and token overlap."""
+    facts = settings.language_table
+    languages = data["language"].values.tolist()
+    relations = regression.relations(
+        {language: facts[language].family for language in languages},
+        {language: facts[language].script for language in languages},
+        overlap,
+    )
+    cosine = data["centroid_similarity"].rename(language="language_a", language_other="language_b")
+    return regression.regression_by_layer(cosine, relations, "state")
 
 
 def _state(states: ByLanguage, settings: SpaceSettings) -> xr.Dataset:
@@ -120,6 +144,8 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     others = with_pivot["parallel"].notnull().any("state")
     return {
         "distances": tidy(data[["centroid_similarity"]]),
+        "related_languages": tidy(data[[*regression.UNITS]]),
+        "related_languages_by_state": tidy(data[[*regression.LAYERED]]),
         "components": tidy(data[["components"]]),
         "similarity": tidy(with_pivot.isel(language=others.values)),
     }

@@ -1,8 +1,10 @@
-"""Uncertainty of comparisons of languages by experts: bootstrap over folds, and a null model.
+"""How many languages share an expert, with intervals over folds and the numbers by chance.
 
 All functions take counts by fold of segments: ``active`` [language, fold, layer, expert], the
 number of tokens that activate each expert, and ``tokens`` [language, fold]. Fold f has the same
-segments of a parallel text in every language, so all languages use the same draw of folds.
+segments of a parallel text in every language, so all languages use the same draw of folds. Both are
+results of ``similarity.equal_tokens``: with unequal tokens, the language with the fewest would have
+more experts of its own by chance than exchanged labels have.
 """
 
 from collections.abc import Iterator
@@ -12,12 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from neuroglot.analyses.experts.measures.experts import (
-    distributions,
-    expert_frequency,
-    pearson,
-    similarity,
-)
+from neuroglot.analyses.experts.measures.experts import expert_frequency
 from neuroglot.measures.bootstrap import (
     centred_percentiles,
     fold_weights,
@@ -32,32 +29,6 @@ SHARING_DIMS = {
     "specific": "language",
     "specific_by_layer": "layer",
 }
-
-
-def similarity_interval(
-    active: xr.DataArray, tokens: xr.DataArray, replicates: int = 1000, seed: int = 0
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Give 95 % intervals of ``experts.similarity`` by the bootstrap over folds.
-
-    Sampling noise increases distances, and a resample adds more noise. The bounds are therefore
-    ``bootstrap.centred_percentiles``.
-
-    Returns:
-        Lower and upper bounds, [metric, language_a, language_b]; NaN where a language has no
-        tokens.
-    """
-    blocks = _resampled(active, tokens, replicates, seed)
-    drawn = np.concatenate(list(map(_similarities, blocks)))
-    estimate = similarity(expert_frequency(active.sum("fold"), tokens.sum("fold")))
-    folds = _folds(tokens)
-    pairs = np.broadcast_to(np.minimum.outer(folds, folds), drawn.shape[1:]).ravel()
-    whole = estimate.transpose("metric", "language_a", "language_b").to_numpy().ravel()
-    bounds = centred_percentiles(drawn.reshape(len(drawn), -1).T, whole, pairs)
-    bounds = bounds.reshape(2, *estimate.shape)
-    bounds[:, :2] = np.maximum(bounds[:, :2], 0)  # distances
-    bounds[:, 2] = np.clip(bounds[:, 2], -1, 1)
-    low, high = (estimate.copy(data=bound) for bound in bounds)
-    return low, high
 
 
 def sharing(
@@ -188,34 +159,3 @@ def _joined(blocks: Iterator[Values], threshold: float) -> dict[str, Values]:
         name: np.concatenate([block[name] for block in counted], dtype=np.float64)
         for name in SHARING_DIMS
     }
-
-
-def _similarities(frequency: Values) -> Values:
-    """Compute similarities ``[replicate, metric, language_a, language_b]`` by matrix products."""
-    flat = frequency.reshape(*frequency.shape[:2], -1)
-    by_metric = (_euclidean(flat), _kl_divergence(frequency), pearson(frequency))
-    return np.stack(by_metric, axis=1)
-
-
-def _euclidean(flat: Values) -> Values:
-    """√(|a|² + |b|² − 2 a·b), after subtracting the mean over languages for precision."""
-    centred = flat - np.nan_to_num(flat).mean(axis=1, keepdims=True)
-    product = centred @ centred.swapaxes(1, 2)
-    square = np.diagonal(product, axis1=1, axis2=2)
-    squares = square[:, :, None] + square[:, None] - 2 * product
-    return _with_diagonal(np.sqrt(np.maximum(squares, 0)))
-
-
-def _kl_divergence(frequency: Values) -> Values:
-    """Σ p_a ln p_a − Σ p_a ln p_b, see ``experts.kl_divergence``."""
-    p = distributions(frequency).reshape(*frequency.shape[:2], -1)
-    logarithm = np.log(p)
-    within = (p * logarithm).sum(axis=2)[:, :, None]
-    return _with_diagonal(np.maximum(within - p @ logarithm.swapaxes(1, 2), 0))
-
-
-def _with_diagonal(distance: Values) -> Values:
-    """Set each language's distance to itself to exactly 0, or NaN if the language has no text."""
-    places = np.arange(distance.shape[1])
-    distance[:, places, places] = np.where(np.isnan(distance[:, places, places]), np.nan, 0)
-    return distance

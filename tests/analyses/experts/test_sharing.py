@@ -5,7 +5,8 @@ import pytest
 import xarray as xr
 
 from neuroglot.analyses.experts.measures import experts
-from neuroglot.analyses.experts.measures.uncertainty import sharing, similarity_interval
+from neuroglot.analyses.experts.measures.sharing import sharing
+from neuroglot.analyses.experts.measures.similarity import equal_tokens
 from neuroglot.measures.bootstrap import (
     centred_percentiles,
     expanded_level,
@@ -83,37 +84,6 @@ def test_frequency_intervals_cover_the_truth():
     )
     covered = float(((low <= truth) & (truth <= high)).mean())
     assert 0.90 <= covered <= 0.98
-
-
-def test_similarity_interval_is_the_literal_bootstrap_around_the_similarity():
-    active, tokens = counts()
-    active[:, :, 1, 2:] = 0
-    low, high = similarity_interval(active, tokens, replicates=60)
-    whole = experts.similarity(frequency(active, tokens))
-    drawn = np.stack(
-        [
-            experts.similarity(frequency(active.isel(fold=f), tokens.isel(fold=f))).values
-            for f in literal_draws(8, 60)
-        ]
-    )
-    expected = centred_percentiles(drawn.reshape(60, -1).T, whole.values.ravel(), 8)
-    expected = expected.reshape(2, 3, 3, 3)
-    expected[:, :2] = np.maximum(expected[:, :2], 0)
-    expected[:, 2] = np.minimum(expected[:, 2], 1)
-    for bound, literal in zip((low, high), expected, strict=True):
-        assert bound.dims == whole.dims
-        np.testing.assert_allclose(bound, literal, rtol=1e-6, atol=1e-7)
-    assert (low <= whole + 1e-9).all()
-    assert (whole <= high + 1e-9).all()
-
-
-def test_similarity_of_a_language_without_text_has_no_interval():
-    active, tokens = counts()
-    active[1], tokens[1] = 0, 0
-    low, high = similarity_interval(active, tokens, replicates=20)
-    for bound in (low, high):
-        assert bound.sel(language_a="fr").isnull().all()
-        assert bound.sel(language_a="en", language_b="hi").notnull().all()
 
 
 def literal_sharing(found: xr.DataArray, threshold: float) -> dict[str, list[int]]:
@@ -197,13 +167,31 @@ def test_the_same_whatever_the_order_of_languages_and_the_memory(monkeypatch):
     found = sharing(active, tokens, 0.1, replicates=40)
     other = sharing(active[turned], tokens[turned], 0.1, replicates=40)
     xr.testing.assert_identical(other.sel(language=order), found)
-    bounds = similarity_interval(active, tokens, 40)
-    of_turned = similarity_interval(active[turned], tokens[turned], 40)
-    for a, b in zip(bounds, of_turned, strict=True):
-        xr.testing.assert_allclose(b.sel(language_a=order, language_b=order), a, rtol=1e-9)
-    monkeypatch.setattr("neuroglot.analyses.experts.measures.uncertainty.CELLS", 1)
+    monkeypatch.setattr("neuroglot.analyses.experts.measures.sharing.CELLS", 1)
     xr.testing.assert_identical(sharing(active, tokens, 0.1, replicates=40), found)
     assert not found.equals(sharing(active, tokens, 0.1, replicates=40, seed=1))
+
+
+def test_a_short_text_gives_a_language_no_experts_of_its_own():
+    """Languages that use experts alike: with few tokens, one seems to have some, but for chance."""
+    generator = np.random.default_rng(9)
+    folds, runs = 8, 60
+    small = {"equal": 0, "as they are": 0}
+    for _ in range(runs):
+        share = generator.uniform(0.02, 0.06, (1, 1, 2, 60))
+        tokens = np.tile([[12], [120], [120], [120]], folds)
+        active = generator.binomial(tokens[:, :, None, None], share)
+        coords = {"language": IDS}
+        read = xr.DataArray(tokens, coords, ("language", "fold"))
+        counted = xr.DataArray(active, coords, ("language", "fold", "layer", "expert"))
+        for how, given in {
+            "equal": equal_tokens(counted, read),
+            "as they are": (counted, read),
+        }.items():
+            p = sharing(*given, 0.05, replicates=59)["specific_p_value"]
+            small[how] += bool(p.sel(language="en") < 0.05)
+    assert small["as they are"] > 0.5 * runs
+    assert small["equal"] <= 0.1 * runs
 
 
 def test_one_language_shares_with_none():
@@ -213,18 +201,25 @@ def test_one_language_shares_with_none():
     assert found["specific_null"].item() == found["specific"].item()
 
 
-def test_perplexity_interval_is_the_literal_bootstrap_over_windows():
+def test_perplexity_interval_is_the_literal_bootstrap_over_segments():
     nll = np.random.default_rng(0).gamma(20, 2, (2, 3, 9))
     nll[0, 1:] = np.nan
-    low, high = perplexity_interval(nll, 16, replicates=80)
+    tokens = np.array([16, 3, 8, 40, 9, 22, 16, 5, 30])
+    low, high = perplexity_interval(nll, tokens, replicates=80)
     drawn = np.array(
         [
             [
-                np.mean([np.exp(own[f].mean() / 16) for own in variant if np.isfinite(own).all()])
+                np.mean(
+                    [
+                        np.exp(own[f].sum() / tokens[f].sum())
+                        for own in variant
+                        if np.isfinite(own).all()
+                    ]
+                )
                 for variant in nll
             ]
             for f in literal_draws(9, 80)
         ]
     )
     np.testing.assert_allclose([low, high], quantiles(drawn, 9), rtol=1e-12)
-    assert np.isnan(perplexity_interval(nll[:, :, :1], 16)).all()
+    assert np.isnan(perplexity_interval(nll[:, :, :1], tokens[:1])).all()
