@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, processors
 
+from neuroglot.analyses.answers import encoded
 from neuroglot.capture.tokenise import tokenised
 from neuroglot.corpora.base import Reading
 from neuroglot.errors import NeuroglotError
@@ -15,6 +16,7 @@ from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
 from neuroglot.models.tags import with_own_tag
+from neuroglot.tasks.base import Item
 from neuroglot.tokens import as_tokens
 from support.tiny_checkpoints import train_tokenizer, write_checkpoint
 
@@ -124,6 +126,18 @@ def test_a_chosen_tag_goes_before_a_recognised_one(source, tmp_path):
     assert read_card(tmp_path / "m").sha256 != normalise(plain, tmp_path / "n").sha256
     digests = Digests(tmp_path / "digests.json")
     assert model_key(settings, digests) != model_key(plain, digests)
+
+
+def test_a_prompt_is_read_with_the_tag_of_its_language(source, tmp_path):
+    normalise(ModelSettings(source=str(source)), tmp_path / "m")
+    tokenizer = read_tokenizer(tmp_path / "m")
+    item = Item("i", "frei und", ("gleich",), ("gleich", "Rechten"))
+    asked = encoded(tmp_path / "m", "task", {"en": [item], "de": [item]})
+    for language, own in (("en", "eng_Latn"), ("de", "deu_Latn")):
+        (question,) = asked[language]
+        assert tokenizer.id_to_token(question.prompt[0]) == own
+    with pytest.raises(NeuroglotError, match="'task', language 'fr': .*no tag of 'fr'"):
+        encoded(tmp_path / "m", "task", {"fr": [item]})
 
 
 @pytest.mark.parametrize(
