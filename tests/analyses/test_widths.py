@@ -656,8 +656,8 @@ def lists(place: Place) -> xr.Dataset:
         languages=LANGUAGES,
         pool="last",
         type1_layers=0.6,
-        top_n=1,
         top_fraction=0.1,
+        top_n=None,
     )
     inputs = TransferInputs(
         model=place.model, states=place.groups("states", "states"), work=place.work("transfer")
@@ -675,7 +675,8 @@ def test_transfer_neurons(place: Place, lists: xr.Dataset) -> None:
         for site in ("act", "mid", "state")
     )
     model = load(place.model, "cpu")
-    assert lists.sizes["rank"] == round(0.1 * sum(WIDTHS))
+    lengths = {"type1": round(0.1 * sum(WIDTHS[:2])), "type2": round(0.1 * WIDTHS[2])}
+    assert lists["list_length"].to_series().to_dict() == lengths
     for language in LANGUAGES[1:]:
         scored = []
         for ffn in ffns(model):
@@ -692,8 +693,9 @@ def test_transfer_neurons(place: Place, lists: xr.Dataset) -> None:
             scored += [(kind, ffn.index, i, one) for i, one in enumerate(expected)]
         for kind in ("type1", "type2"):
             own = sorted((one for one in scored if one[0] == kind), key=lambda one: -one[3])
-            first = [(layer, neuron) for _, layer, neuron, _ in own[: lists.sizes["rank"]]]
-            ranked = lists.sel(type=kind, language=language)
+            first = [(layer, neuron) for _, layer, neuron, _ in own[: lengths[kind]]]
+            ranked = lists.sel(type=kind, language=language, part="all")
+            ranked = ranked.isel(rank=slice(lengths[kind]))
             pairs = (ranked["rank_layer"].values, ranked["rank_neuron"].values)
             assert list(zip(*pairs, strict=True)) == first
 
@@ -709,12 +711,12 @@ def test_correlation(place: Place, lists: xr.Dataset) -> None:
         languages=LANGUAGES,
         language_table=families,
         tops=[2, 5],
-        random_seeds=3,
     )
     path = place.reduce("transfer", lists)
     states = place.groups("states", "states")
     data = correlation.compute(CorrelationInputs(neurons=path, states=states), settings)
-    assert np.isfinite(data["mean_ratio"]).all()
+    ours = data["mean_ratio"].sel(type=["type1", "type2", "random_type1", "active_type2"])
+    assert np.isfinite(ours).all()
     in_german = np.repeat([False, True, False], len(TEXTS))
     for layer in range(len(WIDTHS)):
         act = np.concatenate([own[layer] for own in place.rows("states", "states").values()])
@@ -731,7 +733,7 @@ def test_closeness_without_neurons_and_without_random_ones(
         pivot="en",
         languages=LANGUAGES,
         pool="last",
-        k=[2],
+        k=[1],
         positions="last",
         random_seeds=3,
         replicates=REPLICATES,
@@ -746,11 +748,13 @@ def test_closeness_without_neurons_and_without_random_ones(
         work=place.work("deactivation"),
     )
     data = deactivation.compute(inputs, settings)
-    assert np.isfinite(data["similarity"].sel(language=LANGUAGES[1:])).all()
+    without = data["similarity"].sel(variant=["without_type1", "random_type1", "active_type2"])
+    assert np.isfinite(without.sel(language=LANGUAGES[1:])).all()
     for language in LANGUAGES[1:]:
-        own = listed(lists, "type1", language)
-        as_many = [mask for mask in edited if (mask.sum(1) == own.sum(1)).all()]
-        assert len(as_many) >= 4, "the neurons and three draws of as many"
+        for half in ("first", "second"):
+            own = listed(lists, "type1", language, part=half)
+            as_many = [mask for mask in edited if (mask.sum(1) == own.sum(1)).all()]
+            assert len(as_many) >= 4, "the neurons and three draws of as many"
 
 
 def test_answers_without_neurons_and_without_random_ones(place: Place, lists: xr.Dataset) -> None:
@@ -774,7 +778,7 @@ def test_answers_without_neurons_and_without_random_ones(place: Place, lists: xr
     counts = tasks.compute(inputs, settings)["neurons"]
     for kind in ("type1", "type2"):
         for variant in (f"without_{kind}", f"random_{kind}"):
-            assert (counts.sel(variant=variant) == lists.sizes["rank"]).all()
+            assert (counts.sel(variant=variant) == lists["list_length"].sel(type=kind)).all()
 
 
 @pytest.fixture

@@ -70,6 +70,31 @@ class TestDrawnLike:
         assert (drawn_like(chosen, ~chosen, 2, range(6)) != whole).any()
 
 
+class TestAsOftenActive:
+    def test_drawn_neurons_are_active_as_often(self):
+        """Not the silent ones, which most of the others are."""
+        share = np.repeat([[0, 0, 0, 0.5, 1]], 40, axis=1)
+        chosen = np.zeros((1, 200), bool)
+        chosen[0, [121, 130, 165]] = True
+        drawn = activity_matched(chosen, share, RNG(0)).control
+        assert np.sort(share[drawn]).tolist() == [0.5, 0.5, 1]
+        assert not (drawn & chosen).any()
+
+    def test_every_like_neuron_is_drawn_as_often(self):
+        share = np.array([[0.5, 0.5, 0.5, 0.5, 0.58, 0.7]])
+        chosen = np.array([[True, False, False, False, False, False]])
+        draws = (activity_matched(chosen, share, RNG(seed)).control for seed in range(600))
+        times = sum(drawn[0].astype(int) for drawn in draws)
+        assert (abs(times[1:4] - 200) < 45).all()
+        assert times[4:].tolist() == [0, 0], "farther than the closest"
+
+    def test_neurons_without_like_others_are_left_out(self):
+        share = np.array([[0.9, 0.9, 0.85, 0.1, np.nan]])
+        chosen = np.array([[True, True, False, False, False]])
+        pairs = activity_matched(chosen, share, RNG(0), widths=[4])
+        assert pairs.control.tolist() == [[False] * 2 + [True] + [False] * 2]
+
+
 class TestContributionMatched:
     @given(st.integers(0, 10_000), st.integers(2, 40), st.sampled_from([0.05, CALIPER, 1.0]))
     def test_equals_the_closest_pairs_of_all(self, seed, neurons, caliper):
@@ -130,20 +155,20 @@ class TestActivityMatched:
     @pytest.mark.parametrize("seed", range(5))
     def test_pairs_are_the_closest_ones(self, seed):
         chosen, frequency = RNG(seed).random((1, 60)) < 0.3, RNG(seed + 9).beta(0.5, 1, (1, 60))
-        pairs = activity_matched(chosen, frequency)
+        pairs = activity_matched(chosen, frequency, RNG(0))
         found = tuple(set(np.flatnonzero(mask[0])) for mask in pairs)
         assert found == self.greedy(chosen[0], frequency[0], CALIPER)
 
     def test_silent_neurons_are_partners_of_silent_ones_only(self):
         frequency = np.repeat([0.0, 0.9], 50)[None]
         chosen = (np.arange(100) % 10 == 0)[None]
-        pairs = activity_matched(chosen, frequency)
+        pairs = activity_matched(chosen, frequency, RNG(0))
         assert pairs.chosen.sum() == 10
         assert pairs.control[0, :50].sum() == pairs.control[0, 50:].sum() == 5
 
     def test_neurons_beyond_a_layers_width_are_none(self):
         chosen, frequency = np.zeros((2, 8), bool), np.zeros((2, 8))
         chosen[:, :3] = True
-        pairs = activity_matched(chosen, frequency, widths=[8, 4])
+        pairs = activity_matched(chosen, frequency, RNG(0), widths=[8, 4])
         assert pairs.control.sum(1).tolist() == [3, 1]
         assert not pairs.control[1, 4:].any()

@@ -25,18 +25,24 @@ SENTENCES = {
         "She reads a book about old ships every night.",
         "Nobody knows where the river begins in spring.",
         "We bought bread and cheese at the market today.",
+        "The old bridge was built before the war.",
+        "My brother sings when it rains.",
     ],
     "de": [
         "Das Haus steht auf einem Hügel über der Stadt.",
         "Sie liest jeden Abend ein Buch über alte Schiffe.",
         "Niemand weiß wo der Fluss im Frühling beginnt.",
         "Wir haben heute auf dem Markt Brot und Käse gekauft.",
+        "Die alte Brücke wurde vor dem Krieg gebaut.",
+        "Mein Bruder singt wenn es regnet.",
     ],
     "fr": [
         "La maison se dresse sur une colline dans la ville.",
         "Elle lit un livre sur les vieux bateaux chaque soir.",
         "Personne ne sait où la rivière commence au printemps.",
         "Nous avons acheté du pain et du fromage au marché.",
+        "Le vieux pont fut construit avant la guerre.",
+        "Mon frère chante quand il pleut.",
     ],
 }
 
@@ -149,7 +155,7 @@ def make_workplace(folder: Path) -> Workplace:
         tiny_checkpoints.write_checkpoint(
             folder / "checkpoints" / name, "llama", texts=texts, seed=seed
         )
-    for corpus, chosen in {"plain": slice(0, 4), "other": slice(1, 4)}.items():
+    for corpus, chosen in {"plain": slice(0, 6), "other": slice(1, 4)}.items():
         (folder / "texts" / corpus).mkdir(parents=True)
         for language, sentences in SENTENCES.items():
             lines = [f"s{i}\t{text}" for i, text in enumerate(sentences)][chosen]
@@ -207,7 +213,7 @@ def add_analyses(place: Workplace) -> None:
         transfer={
             "corpus": "plain",
             "top_n": 6,
-            "k": [1, 2],
+            "k": [1],
             "tops": [2, 6],
             "random_seeds": 2,
             "tasks": ["facts"],

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,9 @@ class Asked:
         return xr.Dataset({**values, **blind}, coords)
 
 
+_tokenizer = lru_cache(maxsize=1)(read_tokenizer)  # reading takes a second, for every task
+
+
 def encoded(
     model: Path, task: str, items: Mapping[str, Sequence[Item]]
 ) -> dict[str, list[Question]]:
@@ -106,7 +109,7 @@ def encoded(
     Raises:
         NeuroglotError: a prompt and its answer are too long for the model; a language has no tag.
     """
-    tokenizer, card = read_tokenizer(model), read_card(model)
+    tokenizer, card = _tokenizer(model), read_card(model)
     beside = special_tokens(tokenizer.encode("a"))
     questions = {}
     for language, of_language in items.items():
@@ -158,7 +161,7 @@ class Examiner:
         Returns:
             Arrays ``[variant, question]`` named as in PER_QUESTION; the last is the number of
             edited neurons. A control has the mean over its draws, because intervals resample
-            questions and not draws.
+            questions and not draws. NaN for a name without an entry in ``variants``.
         """
         questions = asked.all_judged()
         drawn, edits = zip(*variants, strict=True)
@@ -177,8 +180,14 @@ class Examiner:
         edited = np.stack([_changed(variant, len(questions)) for variant in edits])
         by_draw = (right, answers.written, answers.gold_log_probability, edited)
         variant_of_draw = np.array(drawn)
+        missing = np.full(len(questions), np.nan)
         return {
-            quantity: np.stack([values[variant_of_draw == name].mean(0) for name in names])
+            quantity: np.stack(
+                [
+                    values[variant_of_draw == name].mean(0) if name in drawn else missing
+                    for name in names
+                ]
+            )
             for quantity, values in zip(PER_QUESTION, by_draw, strict=True)
         }
 

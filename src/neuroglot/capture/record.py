@@ -29,6 +29,7 @@ from neuroglot.capture.settings import (
     CaptureSettings,
     ExecutionSettings,
     FiringGroup,
+    FiringSiteGroup,
     Group,
     PromptsGroup,
     RolesGroup,
@@ -183,7 +184,7 @@ class _Part:
         card: ModelCard,
     ) -> "_Part":
         """Prepare a group of the text with the origin ``text``."""
-        if isinstance(group, PromptsGroup):
+        if isinstance(group, FiringSiteGroup):
             if group.site == "gate" and not card.gated:
                 raise NeuroglotError(
                     f"{text['model']} has no gates; set sharing.site to auto or act"

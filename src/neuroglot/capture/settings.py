@@ -1,6 +1,6 @@
 """The settings of recording, and the groups of statistics and rows that can be recorded."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -163,38 +163,45 @@ class RowsGroup(Group):
     stored: ClassVar[tuple[str, ...]] = ("act",)
 
 
-class PromptsGroup(Group):
-    """Raw rows at the last token of a task's prompts.
+class FiringSiteGroup(Group):
+    """Raw rows with those of the site that says whether a neuron fires (``site``).
 
-    The rows are those of ``act``, of the site that says whether a neuron fires (``site``), and of
-    ``peak``, the largest value of ``site`` at any token of the prompt. ``auto`` stands for ``gate``
-    in gated models and for ``act`` in others.
+    ``auto`` stands for ``gate`` in gated models and for ``act`` in others.
     """
-
-    name: ClassVar[GroupName] = "prompts"
-    over: ClassVar[Over] = "last prompt token"
 
     site: Literal["auto", "act", "gate"] = "auto"
 
     @property
     def sites(self) -> tuple[str, ...]:
         """The sites of the raw rows."""
-        return tuple(dict.fromkeys(("act", self.site, "peak")))
+        return tuple(dict.fromkeys((*self.stored, self.site)))
 
-    def of(self, gated: bool) -> "PromptsGroup":
+    def of(self, gated: bool) -> Self:
         """This group with ``auto`` replaced by the model's site."""
-        return PromptsGroup(site="gate" if gated and self.site != "act" else "act")
+        return type(self)(site="gate" if gated and self.site != "act" else "act")
 
     def satisfied_by(self, recorded: Completion) -> bool:
         """Whether the recorded site is that which ``site`` stands for in this model."""
         return bool(recorded.origin["group"] == self.of(recorded.origin["gated"]).model_dump())
 
 
-class StatesGroup(Group):
-    """Raw rows of ``act``, ``mid`` and ``state`` at segments' last tokens; means of ``state``.
+class PromptsGroup(FiringSiteGroup):
+    """Raw rows at the last token of a task's prompts.
 
-    They are always float32: residual streams exceed float16, and bfloat16 is too coarse for cosines
-    between centroids.
+    The rows are those of ``act``, of ``site``, and of ``peak``, the largest value of ``site`` at
+    any token of the prompt.
+    """
+
+    name: ClassVar[GroupName] = "prompts"
+    over: ClassVar[Over] = "last prompt token"
+    stored: ClassVar[tuple[str, ...]] = ("act", "peak")
+
+
+class StatesGroup(FiringSiteGroup):
+    """Raw rows at segments' last tokens, and the mean of ``state`` over tokens.
+
+    The rows are those of ``act``, ``mid``, ``state`` and ``site``. They are always float32:
+    residual streams exceed float16, and bfloat16 is too coarse for cosines between centroids.
     """
 
     name: ClassVar[GroupName] = "states"

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 import xarray as xr
 
 from neuroglot.measures.bootstrap import bounded_mean
+from neuroglot.measures.matching import LEAST_MATCHED
 from neuroglot.measures.proportions import bounded_share
 from neuroglot.measures.significance import bounded_difference, fewest_units, step_down_p_value
 
@@ -108,7 +109,9 @@ def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
         **_compared("log_probability", log_probability, "nats"),
         **bounded_mean("log_probability_per_token", per_token, replicates),
         **_compared("log_probability_per_token", per_token, "nats per token"),
-        "log_probability_excess_p_value": step_down_p_value(_excess(log_probability), "language"),
+        "log_probability_excess_p_value": step_down_p_value(
+            excess_over_controls(log_probability), "language"
+        ),
         "exact_accuracy": by_fact["exact"].mean("item").assign_attrs(units="share of facts"),
         "neurons": by_fact["neurons"].mean("item").assign_attrs(units="neurons"),
         "chance": chance.assign_attrs(units="share of facts"),
@@ -119,6 +122,21 @@ def answer_statistics(by_item: xr.Dataset, replicates: int) -> xr.Dataset:
         "fewest_facts": xr.full_like(judged, fewest_units()).assign_attrs(units="facts"),
     }
     return xr.Dataset(variables)
+
+
+def unmatched_left_out(data: xr.Dataset) -> xr.Dataset:
+    """Leave out comparisons by contribution where too few neurons have a partner.
+
+    Likewise where those with a partner have too little of the contribution: ``LEAST_MATCHED``.
+
+    Args:
+        data: ``…_excess(control, variant, language)``; ``matched_share(variant, language)`` and
+            ``matched_contribution``.
+    """
+    shares = data[["matched_share", "matched_contribution"]].to_array().min("variable")
+    told = (data["control"] != "contribution") | (shares >= LEAST_MATCHED)
+    excess = {name: data[name].where(told) for name in data if "_excess" in str(name)}
+    return data.assign(excess)
 
 
 def by_control(data: xr.Dataset) -> xr.Dataset:
@@ -138,12 +156,18 @@ def _compared(name: str, values: xr.DataArray, units: str) -> dict[str, xr.DataA
     difference = values - values.sel(variant=BASELINE, drop=True)
     return {
         **bounded_difference(f"{name}_difference", difference.assign_attrs(units=units)),
-        **bounded_difference(f"{name}_excess", _excess(values).assign_attrs(units=units)),
+        **bounded_difference(
+            f"{name}_excess", excess_over_controls(values).assign_attrs(units=units)
+        ),
     }
 
 
-def _excess(values: xr.DataArray) -> xr.DataArray:
-    """Subtract the values of each variant's controls, [control, …]; NaN without a control."""
+def excess_over_controls(values: xr.DataArray) -> xr.DataArray:
+    """Subtract the values of each variant's controls, [control, variant, …]; NaN without a control.
+
+    Args:
+        values: [variant, ...], variants named as in ``CONTROLS``.
+    """
     variants = [str(variant) for variant in values["variant"].values]
     by_control = []
     compared = compared_variants(variants)

@@ -105,7 +105,7 @@ def controlled_sets(
         widths: number of neurons in each layer; None if all layers are as wide as ``chosen``.
     """
     pairs = contribution_matched(chosen, contribution)
-    active = activity_matched(chosen, frequency, widths=widths)
+    active = activity_matched(chosen, frequency, np.random.default_rng(0), widths=widths)
     random = [random_like(chosen[None], seed, [0], widths)[0] for seed in range(seeds)]
     return ControlledSets(
         {

@@ -21,6 +21,8 @@ LEAST_MATCHED = 0.8
 """Smallest share of the chosen neurons, and of their contribution, that must have partners. Below
 it, the chosen neurons count as having no others like them, and are not compared with partners."""
 
+TIES = 1e-6  # smaller than differences between shares of tokens; random parts of it break ties
+
 
 class Pairs(NamedTuple):
     """Chosen neurons that have a partner, and the partners: equally many in each row.
@@ -95,7 +97,8 @@ def contribution_matched(
 
 def activity_matched(
     chosen: Mask,
-    frequency: NDArray[np.float64],
+    frequency: NDArray[np.floating],
+    generator: np.random.Generator,
     caliper: float = CALIPER,
     widths: Sequence[int] | None = None,
 ) -> Pairs:
@@ -103,17 +106,19 @@ def activity_matched(
 
     The comparison of the two sets tells whether the chosen neurons matter more than others that
     fire as often. Pairs are made as in ``contribution_matched``, by the firing frequencies
-    themselves. Of others that fire equally often, the one with the lowest index is taken first.
+    themselves. Of others that fire equally often, which is taken is random.
 
     Args:
         chosen: the chosen neurons, bool [layer, neuron].
         frequency: share of a text's tokens at which a neuron fires, [layer, neuron]. The text must
             not be one that decided which neurons were chosen.
+        generator: random generator.
         caliper: largest difference of two partners, in standard deviations of all frequencies in
             their layer.
         widths: number of neurons in each layer; None if all layers are as wide as ``chosen``.
     """
-    return _partners(chosen, frequency, within(chosen.shape[-1], widths), caliper)
+    there = within(chosen.shape[-1], widths)
+    return _partners(chosen, frequency, there, caliper, TIES * generator.random(frequency.shape))
 
 
 def within(width: int, widths: Sequence[int] | None) -> Mask:
@@ -121,16 +126,28 @@ def within(width: int, widths: Sequence[int] | None) -> Mask:
     return np.arange(width) < np.array([width] if widths is None else widths)[:, None]
 
 
-def _partners(chosen: Mask, level: NDArray[np.float64], there: Mask, caliper: float) -> Pairs:
-    """Pair the neurons of each row that are ``there`` by their levels."""
+def _partners(
+    chosen: Mask,
+    level: NDArray[np.floating],
+    there: Mask,
+    caliper: float,
+    ties: NDArray[np.float64] | None = None,
+) -> Pairs:
+    """Pair the neurons of each row that are ``there`` by their levels.
+
+    ``ties`` are random numbers of at most ``TIES``, which decide between neurons of equal levels.
+    """
     paired, control = np.zeros_like(chosen), np.zeros_like(chosen)
     there = np.broadcast_to(there, chosen.shape)
     for row in np.ndindex(chosen.shape[:-1]):
         matched = np.flatnonzero(there[row])
         if len(matched) < 2:
             continue
-        levels, mine = level[row][matched], chosen[row][matched]
-        first, second = _closest_pairs(levels[mine], levels[~mine], caliper * levels.std())
+        levels, mine = level[row][matched].astype(np.float64), chosen[row][matched]
+        width = caliper * levels.std()
+        if ties is not None:
+            levels, width = levels + ties[row][matched], width + TIES
+        first, second = _closest_pairs(levels[mine], levels[~mine], width)
         paired[row][matched[mine][first]] = True
         control[row][matched[~mine][second]] = True
     return Pairs(paired, control)

@@ -312,13 +312,21 @@ def reductions() -> dict[str, xr.Dataset]:
         "transfer/neurons": xr.Dataset(
             {
                 "score": (("type", *shape), score),
-                "rank_layer": (("type", "language", "rank"), [[[0, 0]] * 2, [[1, 1]] * 2]),
+                "rank_layer": (
+                    ("part", "type", "language", "rank"),
+                    [[[[0, 0]] * 2, [[1, 1]] * 2]],
+                ),
                 "rank_neuron": (
-                    ("type", "language", "rank"),
-                    [[[4, 3], [7, 0]], [[5, 3], [6, 20]]],
+                    ("part", "type", "language", "rank"),
+                    [[[[4, 3], [7, 0]], [[5, 3], [6, 20]]]],
                 ),
             },
-            coords={"type": ["type1", "type2"], "language": ["de", "th"], **layers},
+            coords={
+                "part": ["all"],
+                "type": ["type1", "type2"],
+                "language": ["de", "th"],
+                **layers,
+            },
         ),
         "experts/frequency": xr.Dataset(
             {"expert_frequency": (("language", "layer", "expert"), frequency)},
@@ -585,7 +593,7 @@ def config(*sections: str) -> dict[str, Any]:
         "lape": {"corpus": "udhr"},
         "experts": {"corpus": "udhr"},
         "lexicon": {"corpus": "udhr"},
-        "transfer": {"corpus": "udhr"},
+        "transfer": {"corpus": "udhr", "k": [2]},
         "agreement": {},
     }
     return valid | {name: all_sections[name] for name in sections}

@@ -19,9 +19,13 @@ from neuroglot.analyses.sharing.measures.maxima import (
     maximum_interval,
     resampled_maxima,
 )
-from neuroglot.analyses.sharing.steps.answers import unmatched_left_out
 from neuroglot.capture.questions import Question
-from neuroglot.measures.answers import answer_statistics, by_control, compared_variants
+from neuroglot.measures.answers import (
+    answer_statistics,
+    by_control,
+    compared_variants,
+    unmatched_left_out,
+)
 from neuroglot.measures.bootstrap import expanded_percentiles, resample_weights, with_bounds
 from neuroglot.measures.significance import (
     difference_interval,

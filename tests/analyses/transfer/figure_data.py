@@ -24,17 +24,14 @@ FAMILIES = dict.fromkeys([*NAMES][:8], "Indo-European") | {"th": "Tai-Kadai", "z
 K = (5, 10)
 SHARES = (0.9, 0.95, 0.99)
 TOPS = (10, 100, 1000)
-LISTS = ("type1", "type2", "random_type1", "random_type2")
+SETS = ("type1", "type2", "lape")
+DONE = ("without", "random", "active", "matched", "partner")
+LISTS = tuple(f"{done}_{name}".removeprefix("without_") for name in SETS[:2] for done in DONE)
+CONTROLS = ("naive", "activity", "contribution")
 PAIRS = ("parallel", "non_parallel")
-VARIANTS = ("baseline", "without_type1", "random")
+VARIANTS = ("baseline", *(f"{done}_{name}" for name in SETS for done in DONE))
+TASK_VARIANTS = VARIANTS[:11]
 TASKS = ("capitals", "natural-language-inference")
-TASK_VARIANTS = (
-    "baseline",
-    "without_type1",
-    "without_type2",
-    "random_type1",
-    "random_type2",
-)
 SEGMENTS = 120
 
 
@@ -50,7 +47,6 @@ def attributes(languages: int, **more: object) -> dict[str, object]:
         "corpora": ["udhr"],
         "language_names": json.dumps(named),
         "language_families": json.dumps({one: FAMILIES.get(one, "Other") for one in named}),
-        "top_n": 1000,
         **more,
     }
 
@@ -88,6 +84,9 @@ def neurons_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -
         {
             "neurons": (("type", "language", "layer"), counts),
             "score": (("type", "language", "layer", "neuron"), score),
+            "list_length": ("type", [1000, 600]),
+            "halves_jaccard": (("type", "language"), rng.uniform(0.3, 0.8, (2, len(others)))),
+            "halves_jaccard_chance": ("type", [0.0018, 0.0017]),
         },
         coords | {"type": ["type1", "type2"], "language": others},
         attributes(languages, segments=SEGMENTS, pool="last"),
@@ -138,6 +137,18 @@ def space_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> 
     return data.merge(related(languages, {}, ("state", states)))
 
 
+def compared(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """[control, variant, …]: variants without a set, minus their controls; else NaN."""
+    excess = np.full((len(CONTROLS), *values.shape), np.nan)
+    for name in SETS if len(values) == len(VARIANTS) else SETS[:2]:
+        without, *others = (VARIANTS.index(f"{done}_{name}") for done in DONE)
+        random, active, matched, partner = others
+        pairs = ((without, random), (without, active), (matched, partner))
+        for row, (one, other) in enumerate(pairs):
+            excess[row, without] = values[one] - values[other]
+    return excess
+
+
 def deactivation_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> xr.Dataset:
     rng = np.random.default_rng(3)
     stacks = stacks or {"decoder": 18}
@@ -145,30 +156,50 @@ def deactivation_dataset(languages: int = 10, stacks: dict[str, int] | None = No
     rise = hill(stacks)[:, None]
     best = np.linspace(0.95, 0.7, len(others))
     base = np.stack([0.4 + 0.5 * rise * best, 0.4 + 0.3 * rise * best])
-    loss = np.array([0.0, 0.25, 0.04])[:, None, None, None] * rise
-    noise = 0.004 * rng.normal(size=(3, *base.shape)) * rise
+    loss = np.array(
+        [0, 0.25, 0.02, 0.05, 0.12, 0.06, 0.1, 0.02, 0.04, 0.05, 0.04, 0.08, 0.02, 0.07, 0.05, 0.05]
+    )
+    loss = loss[:, None, None, None] * rise
+    noise = 0.004 * rng.normal(size=(len(VARIANTS), *base.shape)) * rise
     similarity = base - loss * np.array([1, 0.7])[:, None, None] + noise
     neighbours = np.stack([rise * best * 0.6 + 0.02 * k for k in K]) - 0.8 * loss + 0.5 * noise
-    effect = similarity - similarity[0]
-    effect[0] = np.nan
-    excess = effect[1] - effect[2]
     at = ("state", "language")
     variables = {"mutual_knn_chance": ("k", [k / (SEGMENTS - 1) for k in K])}
-    for name, dims, values in (
-        ("similarity", ("variant", "pair", *at), similarity),
-        ("mutual_knn", ("variant", "k", *at), neighbours),
-        ("effect", ("variant", "pair", *at), effect),
-        ("excess", ("pair", *at), excess),
+    for name, level, values in (
+        ("similarity", "pair", similarity),
+        ("mutual_knn", "k", neighbours),
     ):
-        variables[name] = (dims, values)
-        variables |= {f"{name}_low": (dims, values - 0.02), f"{name}_high": (dims, values + 0.02)}
-    for name, dims, values in (
-        ("similarity", ("pair", *at), similarity[2]),
-        ("mutual_knn", ("k", *at), neighbours[2]),
-    ):
+        effect = values - values[0]
+        effect[0] = np.nan
+        dims = ("variant", level, *at)
+        excess = compared(values)
+        means = excess.mean(-1) if others else np.full(excess.shape[:-1], np.nan)
+        for part, of_part, numbers in (
+            (name, dims, values),
+            (f"{name}_effect", dims, effect),
+            (f"{name}_excess", ("control", *dims), excess),
+            (f"{name}_excess_all", ("control", *dims[:-1]), means),
+        ):
+            variables[part] = (of_part, numbers)
+            variables[f"{part}_low"] = (of_part, numbers - 0.02)
+            variables[f"{part}_high"] = (of_part, numbers + 0.02)
+        drawn = np.array([one.startswith(("random", "active")) for one in VARIANTS])
+        width = np.where(drawn, 0.03, np.nan)[:, None, None, None] * rise
         for end, sign in (("low", -1), ("high", 1)):
-            variables[f"{name}_control_{end}"] = (dims, values + sign * 0.03 * rise)
-    more = {"variant": list(VARIANTS), "pair": list(PAIRS), "k": list(K), "language": others}
+            variables[f"{name}_control_{end}"] = (dims, values + sign * width)
+    shares = np.full((len(VARIANTS), len(others)), np.nan)
+    shares[[1, 6, 11]] = rng.uniform(0.81, 0.98, (3, len(others)))
+    for name in ("matched_share", "matched_contribution"):
+        variables[name] = (("variant", "language"), shares)
+    neurons = np.broadcast_to(np.array([0, *[79] * 5, *[50] * 5, *[30] * 5])[:, None], shares.shape)
+    variables["edited"] = (("variant", "language"), neurons)
+    more = {
+        "variant": list(VARIANTS),
+        "control": list(CONTROLS),
+        "pair": list(PAIRS),
+        "k": list(K),
+        "language": others,
+    }
     return xr.Dataset(
         variables, coords | more, attributes(languages, random_seeds=5, segments=SEGMENTS)
     )
@@ -177,43 +208,66 @@ def deactivation_dataset(languages: int = 10, stacks: dict[str, int] | None = No
 def correlation_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> xr.Dataset:
     rng = np.random.default_rng(4)
     others = ids_of(languages)[1:]
-    level = np.array([0.25, 0.4, 0.08, 0.12])[:, None, None, None]
+    level = np.array([0.25, 0.04, 0.08, 0.2, 0.12, 0.4, 0.05, 0.12, 0.3, 0.2])[:, None, None, None]
     fade = np.array([1, 0.8, 0.5])
     size = (len(LISTS), 2, len(others), len(TOPS))
     mean = level * np.array([1, 0.7])[:, None, None] * fade * rng.uniform(0.7, 1.3, size)
     if len({FAMILIES.get(one) for one in ids_of(languages)}) == 1:
         mean[:, 1] = np.nan  # all are of one family
     dims = ("type", "grouping", "language", "top")
-    random = np.array([one.startswith("random") for one in LISTS])[:, None, None, None]
+    random = np.array([one.startswith(("random", "active")) for one in LISTS])[:, None, None, None]
     return xr.Dataset(
         {
             "mean_ratio": (dims, mean),
             "mean_ratio_control_low": (dims, np.where(random, mean - 0.02, np.nan)),
             "mean_ratio_control_high": (dims, np.where(random, mean + 0.02, np.nan)),
+            **lape_variables(len(others)),
         },
         {
             "type": list(LISTS),
             "grouping": ["language", "family"],
             "language": others,
             "top": list(TOPS),
+            "set": ["lape", *DONE[1:]],
         },
-        attributes(languages, random_seeds=5),
+        attributes(languages, draws=10),
     )
+
+
+def lape_variables(languages: int) -> dict[str, object]:
+    """LAPE's neurons, of the two lists; NaN for their controls."""
+    rng = np.random.default_rng(6)
+
+    def of_lists(low: float, high: float, *leading: int) -> np.ndarray:
+        values = np.full((*leading, len(LISTS), languages), np.nan)
+        values[..., [0, 5], :] = rng.uniform(low, high, (*leading, 2, languages))
+        return values
+
+    by_list = ("type", "language")
+    score = of_lists(0.01, 0.02, 5) * np.array([3, 0.5, 1, 2, 1.5])[:, None, None]
+    return {
+        "lape_listed": (by_list, of_lists(0.05, 0.3)),
+        "lape_listed_chance": (by_list, of_lists(0.0034, 0.0036)),
+        "listed_lape": (by_list, of_lists(0.05, 0.3)),
+        "listed_lape_chance": (by_list, of_lists(0.004, 0.01)),
+        "lape_score": (("set", *by_list), score),
+        "lape_score_control_low": (("set", *by_list), score - 0.004),
+        "lape_score_control_high": (("set", *by_list), score + 0.004),
+    }
 
 
 def tasks_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> xr.Dataset:
     rng = np.random.default_rng(5)
     others = ids_of(languages)[1:]
     size = (len(TASKS), len(TASK_VARIANTS), len(others))
-    worse = np.array([1, 0.5, 0.8, 0.95, 0.97])[:, None]
+    worse = np.array([1, 0.5, 0.95, 0.9, 0.7, 0.8, 0.8, 0.97, 0.9, 0.85, 0.88])[:, None]
     accuracy = rng.uniform(0.35, 0.6, (len(TASKS), 1, len(others))) * worse
-    excess = accuracy - accuracy[:, [0, 3, 4, 3, 4]]
-    excess[:, [0, 3, 4]] = np.nan
+    excess = np.moveaxis(compared(np.moveaxis(accuracy, 0, 1)), 2, 1)
     over = ("control", "task", "variant", "language")
     log_probability = -5 / accuracy
     difference = log_probability - log_probability[:, :1]
     dims, by_language = ("task", "variant", "language"), ("task", "language")
-    neurons = np.array([0, 1000, 1000, 1000, 1000.0])[:, None]
+    neurons = np.array([0, *[1000] * 5, *[600] * 5])[:, None]
     chance = np.array([0.05, 1 / 3])[:, None]
     return xr.Dataset(
         {
@@ -221,23 +275,25 @@ def tasks_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> 
             "accuracy_low": (dims, accuracy - 0.06),
             "accuracy_high": (dims, accuracy + 0.06),
             "exact_accuracy": (dims, accuracy / 3),
-            "accuracy_excess": (over, (excess)[None]),
-            "accuracy_excess_low": (over, (excess - 0.06)[None]),
-            "accuracy_excess_high": (over, (excess + 0.06)[None]),
+            "accuracy_excess": (over, excess),
+            "accuracy_excess_low": (over, excess - 0.06),
+            "accuracy_excess_high": (over, excess + 0.06),
             "log_probability_difference": (dims, difference),
             "log_probability_difference_low": (dims, difference - 1.5),
             "log_probability_difference_high": (dims, difference + 1.5),
-            "log_probability_excess": (over, (10 * excess)[None]),
-            "log_probability_excess_p_value": (over, np.exp(-abs(10 * excess))[None]),
-            "log_probability_excess_low": (over, (10 * excess - 1.5)[None]),
-            "log_probability_excess_high": (over, (10 * excess + 1.5)[None]),
+            "log_probability_excess": (over, 10 * excess),
+            "log_probability_excess_p_value": (over, np.exp(-abs(10 * excess))),
+            "log_probability_excess_low": (over, 10 * excess - 1.5),
+            "log_probability_excess_high": (over, 10 * excess + 1.5),
             "neurons": (dims, np.broadcast_to(neurons, size).copy()),
             "items": (by_language, np.full((len(TASKS), len(others)), 120)),
+            "facts": (by_language, np.full((len(TASKS), len(others)), 120)),
+            "fewest_facts": (by_language, np.full((len(TASKS), len(others)), 6)),
             "excluded": (by_language, np.zeros((len(TASKS), len(others)), np.int64)),
             "chance": (by_language, np.broadcast_to(chance, (len(TASKS), len(others))).copy()),
         },
         {
-            "control": ["naive"],
+            "control": list(CONTROLS),
             "task": list(TASKS),
             "variant": list(TASK_VARIANTS),
             "language": others,
@@ -282,25 +338,47 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
         case "related_languages":
             return np.array([ds["layer_correlation"], ds["layer_coefficient"]])
         case "mutual_knn":
-            return (ds["mutual_knn"] - ds["mutual_knn_chance"]).isel(state=later).values
+            return (ds["mutual_knn"] - ds["mutual_knn_chance"]).values
         case "parallel_similarity":
             return ((ds["parallel"] - ds["non_parallel"]) / (1 - ds["non_parallel"])).values
-        case "similarity_without_type1":
-            return ds["excess"].values
-        case "mutual_knn_without_type1":
-            by_variant = ds["mutual_knn"].isel(state=later)
-            return by_variant.sel(variant="without_type1") - by_variant.sel(variant="random")
+        case "similarity_without_type1" | "mutual_knn_without_type1":
+            name = stem.removesuffix("_without_type1")
+            matched = ds[f"{name}_excess"].sel(control=["activity", "contribution"])
+            return matched.sel(variant="without_type1").values
         case "effect_of_type1":
             cosine = ds["similarity"].sel(variant="baseline").mean("language")
             gap = (cosine.sel(pair="parallel") - cosine.sel(pair="non_parallel"))[later]
-            return ds["effect"].isel(state=later).isel(state=int(gap.argmax("state"))).values
+            there = ds.isel(state=later).isel(state=int(gap.argmax("state")))
+            effect = there["similarity_effect"].sel(variant=["without_type1", "active_type1"])
+            excess = there["similarity_excess"].sel(variant="without_type1")
+            return np.concatenate([effect, excess.sel(control=["activity", "contribution"])])
         case "correlation_ratio":
             ratio = ds["mean_ratio"].sel(grouping="language")
+            pairs = [("", "active_"), ("matched_", "partner_")]
             return np.stack(
-                [ratio.sel(type=one) - ratio.sel(type=f"random_{one}") for one in LISTS[:2]]
+                [
+                    ratio.sel(type=f"{one}{name}") - ratio.sel(type=f"{other}{name}")
+                    for one, other in pairs
+                    for name in SETS[:2]
+                ]
             )
+        case "lape_neurons":
+            lists = ds.sel(type=list(SETS[:2]))
+            score = lists["lape_score"]
+            pairs = [("lape", "active"), ("matched", "partner")]
+            return np.stack(
+                [
+                    lists["lape_listed"] - lists["lape_listed_chance"],
+                    *(score.sel(set=one) - score.sel(set=other) for one, other in pairs),
+                ]
+            )
+        case "without_each_set":
+            without = [f"without_{name}" for name in SETS]
+            ds = ds.sel(variant=without, control=["activity", "contribution"])
+            of_pairs = ds["similarity_excess_all"].sel(pair="parallel")
+            return np.stack([of_pairs, ds["mutual_knn_excess_all"].isel(k=0)])
         case "task_accuracy":
-            return ds["accuracy_excess"].values
+            return ds["accuracy_excess"].sel(control=["activity", "contribution"]).values
         case "task_log_probability":
-            return ds["log_probability_excess"].values
+            return ds["log_probability_excess"].sel(control=["activity", "contribution"]).values
     raise KeyError(stem)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analyses.transfer import figure_data
-from neuroglot.analyses.transfer.figures import alignment, correlation, deactivation, latent_spaces
+from neuroglot.analyses.transfer.figures import correlation, deactivation, latent_spaces
 from neuroglot.figures import style
 from support import reading
 
@@ -12,7 +12,6 @@ from support import reading
 @pytest.mark.parametrize(
     ("drawing", "panels"),
     [
-        (alignment.FIGURES["mutual_knn"], ["k = 5"]),
         (latent_spaces.FIGURES["principal_components"], ["0.9 of the variance"]),
     ],
 )
@@ -21,7 +20,6 @@ def test_numbers_near_the_number_of_segments_are_left_out(
 ) -> None:
     ds = figure_data.dataset("alignment", languages=3, stacks={"decoder": 3})
     few = ds.isel(segment=slice(29))
-    few["mutual_knn_chance"] = few["k"] / 28
     few["components"] = few["components"] * [0.3, 1, 1]
     titles = [ax.get_title() for ax in drawing.draw(few).axes]
     assert titles == panels
@@ -34,7 +32,7 @@ def test_a_family_is_drawn_once_and_only_if_it_has_several_languages() -> None:
     names = [label.get_text() for label in panel.get_yticklabels()]
     assert names[-2:] == ["Chinese (Mandarin)", "Indo-European (8)"]
     of_family = ds["mean_ratio"].sel(grouping="family", top=10).isel(language=slice(7))
-    excess = of_family.sel(type="type1") - of_family.sel(type="random_type1")
+    excess = of_family.sel(type="type1") - of_family.sel(type="active_type1")
     assert not reading.missing(panel.figure, excess.mean().values).size
 
 
@@ -43,8 +41,26 @@ def test_the_state_of_the_closest_parallel_segments_is_not_the_embeddings() -> N
     parallel = {"variant": "baseline", "pair": "parallel"}
     ds["similarity"].loc[parallel | {"state": [0, 3]}] = 1.0  # both stacks' embeddings
     ds["similarity"].loc[parallel | {"state": 4}] = 0.99
-    values, _ = deactivation.in_one_state(ds)
-    assert values["state"].values.tolist() == [4]
+    assert deactivation.closest_state(ds) == 4
+
+
+@pytest.mark.parametrize("stem", ["similarity_without_type1", "effect_of_type1"])
+def test_neurons_that_are_like_no_others_are_left_out_and_said(stem: str) -> None:
+    """Where too few have partners, there is no comparison by contribution."""
+    ds = figure_data.dataset("deactivation", 3, {"decoder": 3})
+    drawing = deactivation.FIGURES[stem]
+    said = {"similarity_without_type1": "like contribution", "effect_of_type1": "with partners"}
+
+    def drawn() -> bool:
+        return any(said[stem] in word for word in reading.words(drawing.draw(ds)))
+
+    assert drawn()
+    ds["matched_contribution"] *= 0.2
+    for name in ("similarity_excess", "similarity_excess_low", "similarity_excess_high"):
+        ds[name].loc[{"control": "contribution"}] = np.nan
+    assert not drawn()
+    if stem == "effect_of_type1":
+        assert "exist in 0 of 2 languages" in drawing.finding(ds)
 
 
 def test_centred_cosines_are_those_of_deviations_from_the_mean() -> None:

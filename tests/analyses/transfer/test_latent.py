@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from neuroglot.analyses.transfer.measures import latent as module
 from neuroglot.analyses.transfer.measures.latent import (
     centroid_similarity,
+    chance_overlap,
+    closeness,
     component_counts,
     nearest_neighbours,
     neighbour_overlap,
@@ -200,8 +203,21 @@ def slow_neighbours(states: np.ndarray, k: int) -> list[list[int]]:
     ]
 
 
+def near(states: np.ndarray, k: int) -> csr_array:
+    """Probabilities of neighbours for one k."""
+    [found] = nearest_neighbours(states, [k])
+    return found
+
+
+def marked(neighbours: list[list[int]]) -> np.ndarray:
+    """Neighbours' indices as 0 and 1, [segment, segment]."""
+    found = np.zeros((len(neighbours), len(neighbours)))
+    np.put_along_axis(found, np.array(neighbours), 1, axis=1)
+    return found
+
+
 def mutual_knn(first: np.ndarray, second: np.ndarray, k: int) -> np.ndarray:
-    return neighbour_overlap(nearest_neighbours(first, k), nearest_neighbours(second, k))
+    return neighbour_overlap(near(first, k), near(second, k))
 
 
 @settings(max_examples=40, deadline=None)
@@ -210,33 +226,55 @@ def test_neighbours_against_sorting(segments, hidden, seed, data):
     k = data.draw(st.integers(1, segments - 1))
     first, second = drawn(segments, hidden, seed)
     a, b = slow_neighbours(first, k), slow_neighbours(second, k)
-    np.testing.assert_array_equal(nearest_neighbours(first, k), a)
+    np.testing.assert_array_equal(near(first, k).toarray(), marked(a))
     expected = [len(set(x) & set(y)) / k for x, y in zip(a, b, strict=True)]
-    np.testing.assert_array_equal(mutual_knn(first, second, k), expected)
+    np.testing.assert_allclose(mutual_knn(first, second, k), expected)
 
 
 def test_neighbours_by_hand():
     angle = np.radians([0, 10, 30, 90])
     first = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    np.testing.assert_array_equal(nearest_neighbours(first, 2), [[1, 2], [0, 2], [1, 0], [2, 1]])
+    expected = marked([[1, 2], [0, 2], [1, 0], [2, 1]])
+    np.testing.assert_array_equal(near(first, 2).toarray(), expected)
     second = first[[3, 1, 2, 0]]  # segments 0 and 3 change places
-    np.testing.assert_array_equal(nearest_neighbours(second, 1)[:, 0], [2, 3, 1, 1])
+    np.testing.assert_array_equal(near(second, 1).toarray(), marked([[2], [3], [1], [1]]))
     np.testing.assert_array_equal(mutual_knn(first, second, 1), [0, 0, 1, 0])
     np.testing.assert_array_equal(mutual_knn(first, second, 2), [1, 0.5, 0.5, 1])
     np.testing.assert_array_equal(mutual_knn(first, second, 3), [1, 1, 1, 1])
 
 
 @pytest.mark.parametrize("block", [1, 3 * 40, 1 << 24])
-def test_identical_states_are_ties_by_index(monkeypatch, block):
-    """As in state 0, where segments with the same last token have the same state, bit for bit."""
+def test_ties_are_drawn_by_expectation(monkeypatch, block):
+    """As in state 0, where segments with the same last token have the same state, bit for bit.
+
+    The probabilities, and the expected overlap, are those of ties that are broken at random.
+    """
     monkeypatch.setattr(module, "BLOCK_VALUES", block)
-    tokens = np.random.default_rng(7).normal(size=(3, 65)).astype(np.float32)
-    token = np.random.default_rng(11).integers(3, size=40)
-    for i, row in enumerate(nearest_neighbours(tokens[token], 5)):
-        same = [j for j in range(40) if token[j] == token[i] and j != i]
-        assert row.tolist() == same[:5]
-    everything = nearest_neighbours(np.ones((6, 4), np.float32), 3)
-    assert everything.tolist()[:2] == [[1, 2, 3], [0, 2, 3]]
+    generator = np.random.default_rng(7)
+    tokens = generator.normal(size=(3, 65)).astype(np.float32)
+    token, other = generator.integers(3, size=(2, 40))
+    first, second = tokens[token], tokens[other]
+
+    def broken(of_token: np.ndarray) -> np.ndarray:
+        """Neighbours, 2,000 times: similar segments in an order that is drawn among equals."""
+        unit = tokens.astype(float) / np.linalg.norm(tokens.astype(float), axis=1, keepdims=True)
+        similarity = (unit @ unit.T)[of_token][:, of_token]
+        np.fill_diagonal(similarity, -2)
+        order = np.argsort(-similarity - 1e-9 * generator.random((2000, 40, 40)), axis=-1)
+        found = np.zeros((2000, 40, 40))
+        np.put_along_axis(found, order[..., :5], 1, axis=-1)
+        return found
+
+    drawn_first, drawn_second = broken(token), broken(other)
+    np.testing.assert_allclose(near(first, 5).toarray(), drawn_first.mean(0), atol=0.06)
+    expected = (drawn_first * drawn_second).sum(-1).mean(0) / 5
+    np.testing.assert_allclose(mutual_knn(first, second, 5), expected, atol=0.03)
+
+
+def test_identical_segments_have_what_chance_gives():
+    """Two languages whose segments all end in one token: lower indices used to agree fully."""
+    same = np.ones((9, 4), np.float32)
+    np.testing.assert_allclose(mutual_knn(same, same, 2), chance_overlap([2], 9).item())
 
 
 def test_neighbours_in_any_blocks_order_and_direction(monkeypatch):
@@ -244,19 +282,32 @@ def test_neighbours_in_any_blocks_order_and_direction(monkeypatch):
     overlap = mutual_knn(first, second, 5)
     assert 0 < overlap.mean() < 1
     np.testing.assert_array_equal(mutual_knn(second, first, 5), overlap)
-    np.testing.assert_array_equal(mutual_knn(first, first, 5), 1)
+    np.testing.assert_allclose(mutual_knn(first, first, 5), 1)
     order = np.random.default_rng(0).permutation(40)
     np.testing.assert_array_equal(mutual_knn(first[order], second[order], 5), overlap[order])
     lengths = np.random.default_rng(1).uniform(0.5, 2, size=(40, 1))
     np.testing.assert_array_equal(mutual_knn(lengths * first, second @ rotation(6), 5), overlap)
-    ten = nearest_neighbours(first, 10)
-    np.testing.assert_array_equal(ten[:, :5], nearest_neighbours(first, 5))
-    np.testing.assert_array_equal(
-        neighbour_overlap(ten[:, :5], nearest_neighbours(second, 10)[:, :5]), overlap
-    )
+    both = nearest_neighbours(first, [5, 10])
+    for found, k in zip(both, (5, 10), strict=True):
+        np.testing.assert_array_equal(found.toarray(), near(first, k).toarray())
+        assert (found.sum(axis=1) == k).all()
     for block in (1, 41, 120, 1599):
         monkeypatch.setattr(module, "BLOCK_VALUES", block)
-        np.testing.assert_array_equal(nearest_neighbours(first, 10), ten)
+        np.testing.assert_array_equal(near(first, 10).toarray(), both[1].toarray())
+
+
+def test_only_judged_segments_are_compared():
+    """Cosines are within the judged segments, neighbours among all of them."""
+    first, second = drawn(12, 6, seed=12)
+    judged = np.arange(12) % 3 > 0
+    found = closeness(first, second, nearest_neighbours(first, [1, 2]), [1, 2], judged)
+    whole = closeness(first, second, nearest_neighbours(first, [1, 2]), [1, 2])
+    among = first[judged], second[judged]
+    np.testing.assert_array_equal(found["parallel"][judged], parallel_similarity(*among))
+    np.testing.assert_array_equal(found["non_parallel"][judged], non_parallel_similarity(*among))
+    np.testing.assert_array_equal(found["mutual_knn"][:, judged], whole["mutual_knn"][:, judged])
+    for values in found.values():
+        assert np.isnan(values[..., ~judged]).all()
 
 
 def test_unrelated_languages_agree_by_chance():
@@ -268,26 +319,27 @@ def test_neighbours_need_float64():
     """A massive activation leaves differences between cosines that float32 rounds away."""
     states, _ = drawn(30, 6, seed=10)
     states[:, 0] += 4000
-    found = nearest_neighbours(states, 5)
+    found = near(states, 5)
     wide = states.astype(np.longdouble)
     unit = wide / np.sqrt((wide**2).sum(axis=1, keepdims=True))
     similarity = (unit[:, None] * unit[None]).sum(axis=2)
     np.fill_diagonal(similarity, -1)
     expected = np.argsort(-similarity, axis=1, kind="stable")[:, :5]
+    expected = csr_array(marked(expected))
     assert neighbour_overlap(found, expected).mean() > 0.99
     single = unit.astype(np.float32)
     rounded = single @ single.T
     np.fill_diagonal(rounded, -1)
-    near = np.argsort(-rounded, axis=1, kind="stable")[:, :5]
-    assert neighbour_overlap(near, expected).mean() < 0.8
+    rounded = csr_array(marked(np.argsort(-rounded, axis=1, kind="stable")[:, :5]))
+    assert neighbour_overlap(rounded, expected).mean() < 0.8
 
 
 def test_neighbours_refuse_what_does_not_fit():
     first, second = drawn()
     for k in (0, 12):
-        with pytest.raises(NeuroglotError, match=f"k is {k}, but a segment has 11 others"):
+        with pytest.raises(NeuroglotError, match=rf"k is \[{k}\], but a segment has 11 others"):
             mutual_knn(first, second, k)
     with pytest.raises(NeuroglotError, match="differ in shape"):
         mutual_knn(first, second[:-1], 3)
     with pytest.raises(NeuroglotError, match="NaN or infinite"):
-        nearest_neighbours(first * np.nan, 3)
+        nearest_neighbours(first * np.nan, [3])

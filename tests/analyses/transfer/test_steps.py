@@ -17,7 +17,8 @@ from neuroglot import store
 from neuroglot.analyses.base import Inputs, Scope, StepSettings
 from neuroglot.analyses.run import run_step
 from neuroglot.analyses.transfer import TRANSFER, paired_languages
-from neuroglot.analyses.transfer.measures.lists import controls, listed
+from neuroglot.analyses.transfer.measures.controls import DONE, controlled
+from neuroglot.analyses.transfer.measures.lists import HALVES, listed
 from neuroglot.analyses.transfer.settings import (
     CorrelationInputs,
     CorrelationSettings,
@@ -30,6 +31,7 @@ from neuroglot.analyses.transfer.settings import (
     TasksInputs,
     TasksSettings,
 )
+from neuroglot.analyses.transfer.states import halves
 from neuroglot.analyses.transfer.steps.neurons import layer_scores
 from neuroglot.capture.questions import encode
 from neuroglot.capture.record import Wanted, record
@@ -49,12 +51,13 @@ from neuroglot.tokens import Tokenising
 from support import ROOT, tiny_checkpoints
 from support.tiny_models import tiny_model
 
-TEXTS = {
-    "en": ["a house", "the old ship", "we read books", "a river begins", "bread", "nobody knows"],
-    "de": ["ein Haus", "das alte Schiff", "wir lesen", "ein Fluss beginnt", "Brot", "niemand weiß"],
-    "es": ["una casa", "el barco viejo", "leemos", "nace un río", "pan", "nadie lo sabe"],
-    "hi": ["एक घर", "पुराना जहाज़", "हम पढ़ते हैं", "नदी", "रोटी", "कोई नहीं"],
+SENTENCES = {
+    "en": "a house|the old ship|we read books|a river begins|bread|nobody knows|in May|no|too far",
+    "de": "ein Haus|das alte Schiff|wir lesen|ein Fluss beginnt|Brot|niemand weiß|im Mai|nein|zu",
+    "es": "una casa|el barco viejo|leemos|nace un río|pan|nadie lo sabe|en mayo|no|muy lejos",
+    "hi": "एक घर|पुराना जहाज़|हम पढ़ते हैं|नदी|रोटी|कोई नहीं|मई में|ना|बहुत दूर",
 }
+TEXTS = {language: texts.split("|") for language, texts in SENTENCES.items()}
 TABLE = {
     "en": {"name": "English", "family": "Indo-European", "genus": "Germanic", "script": "Latn"},
     "de": {"name": "German", "family": "Indo-European", "genus": "Germanic", "script": "Latn"},
@@ -70,8 +73,8 @@ SETTINGS: dict[str, Any] = {
     "pool": "last",
     "type1_layers": 0.5,
     "top_n": 5,
-    "top_fraction": None,
-    "k": [1, 3],
+    "top_fraction": 0.0035,
+    "k": [1, 2],
     "variances": [0.5, 0.95],
     "positions": "all",
     "tops": [2, 5, 50],
@@ -133,7 +136,12 @@ class Place:
         return self.folder / "tasks" / "facts" / f"{language}.parquet"
 
     def reduce(
-        self, name: str, output: str = "transfer", lists: Path | None = None, **changes: Any
+        self,
+        name: str,
+        output: str = "transfer",
+        lists: Path | None = None,
+        lape: Path | None = None,
+        **changes: Any,
     ) -> xr.Dataset:
         """Make one reduction in the folder ``output``, unless it is there already."""
         told = settings_of(name, **changes)
@@ -147,9 +155,9 @@ class Place:
                 states=states, tokens={one: self.tokens(one) for one in told.languages}
             ),
             "deactivation": DeactivationInputs(
-                model=self.model, neurons=neurons, states=states, tokens=tokens
+                model=self.model, neurons=neurons, lape=lape, states=states, tokens=tokens
             ),
-            "correlation": CorrelationInputs(neurons=neurons, states=states),
+            "correlation": CorrelationInputs(neurons=neurons, lape=lape, states=states),
             "tasks": TasksInputs(
                 model=self.model,
                 neurons=neurons,
@@ -231,6 +239,31 @@ def test_scores_are_those_of_plain_loops(place: Place, pool: str) -> None:
             )
             np.testing.assert_allclose(found, expected, atol=1e-6)
             assert absent.isnull().all()
+
+
+def test_a_half_sees_nothing_of_the_other(place: Place) -> None:
+    """Its scores, its centroids, and what it says of neurons, are of its own segments alone."""
+    data = place.reduce("neurons")
+    half = halves([f"s{i}" for i in range(9)])
+    assert data["half"].values.tolist() == half.tolist()
+    ffn = ffns(load(place.model, "cpu", "float32"))[0]
+    value = ffn.output_matrix().double().numpy()
+    for part in HALVES:
+        rows = half == part
+        act, mid, gate = (place.rows("de", site)[0, rows] for site in ("act", "mid", "gate"))
+        own, pivot = (place.rows(one, "state")[1, rows] for one in ("de", "en"))
+        towards = (own + pivot).mean(0) / 2
+        expected = literal_scores(mid, act[:, :, None] * value.T, towards)
+        found = data.sel(part=part, language="de")
+        of_type1 = found.sel(type="type1")
+        np.testing.assert_allclose(of_type1["rank_score"], np.sort(expected)[:-6:-1], atol=1e-6)
+        np.testing.assert_array_equal(of_type1["rank_neuron"], np.argsort(-expected)[:5])
+        np.testing.assert_allclose(found["active_share"][0], (gate > 0).mean(0), rtol=1e-6)
+        contribution = np.abs(act).mean(0) * np.linalg.norm(value, axis=0)
+        np.testing.assert_allclose(found["contribution"][0], contribution, rtol=1e-5)
+    table = place.table("halves")
+    assert set(table["language"]) == {"de", "es", "hi"}
+    assert table["halves_jaccard"].between(0, 1).all()
 
 
 @pytest.mark.parametrize("name", ["gemma2", "gemma3_text", "glm4", "olmo2"])
@@ -341,6 +374,7 @@ def planted(place: Place, folder: Path) -> dict[str, Path]:
         if language == "de":
             rows["act"] *= 0.01
             rows["act"][0, :, 5] = rows["act"][1, :, 7] = 5
+        rows["gate"] = rows["act"]
         for site, values in rows.items():
             array = store.create_rows(paths[language], site, values.shape, 8, "float32", "last")
             array[:] = values.astype(np.float32)
@@ -355,13 +389,13 @@ def test_planted_neurons_come_first(place: Place, tmp_path: Path) -> None:
         TRANSFER,
         TRANSFER.step("neurons"),
         NeuronsInputs(model=place.model, states=planted(place, tmp_path)),
-        settings_of("neurons", languages=["en", "de"], top_fraction=0.1),
+        settings_of("neurons", languages=["en", "de"], top_n=None, top_fraction=0.2),
         tmp_path / "neurons.zarr",
         ExecutionSettings(),
     )
     table = pd.read_csv(tmp_path / "neurons.csv")
     assert list(table) == ["type", "language", "rank", "layer", "neuron", "score"]
-    assert len(table) == 2 * 5, "a tenth of 48"
+    assert len(table) == 2 * 5, "a fifth of 24 in each type's layer"
     first = table[table["rank"] == 1].set_index("type")
     assert first.loc["type1", ["layer", "neuron"]].tolist() == [1, 5]
     assert first.loc["type2", ["layer", "neuron"]].tolist() == [2, 7]
@@ -376,7 +410,7 @@ def test_lists_are_the_highest_scores_of_all_layers(translator: Place) -> None:
     data = translator.reduce("neurons", "ranked", type1_layers=0.4, top_n=9)
     score = data["score"].sel(type="type2", language="es").values
     ordered = sorted((-score[at], at) for at in np.ndindex(score.shape) if not np.isnan(score[at]))
-    own = data.sel(type="type2", language="es")
+    own = data.sel(type="type2", language="es", part="all")
     places = np.stack([own["rank_layer"], own["rank_neuron"]], axis=1)
     assert places.tolist() == [list(at) for _, at in ordered[:9]]
     mask = listed(data, "type2", "es")
@@ -418,10 +452,10 @@ def test_space_is_measured_pair_by_pair(place: Place) -> None:
     for language in ("de", "hi"):
         found = data.sel(language=language)
         for state in (1, 2):
-            expected = literal_closeness(states["en"][state], states[language][state], 3)
+            expected = literal_closeness(states["en"][state], states[language][state], 2)
             names = ("parallel", "non_parallel", "mutual_knn")
             for name, value in zip(names, expected, strict=True):
-                one = found.isel(state=state).sel(k=3)
+                one = found.isel(state=state).sel(k=2)
                 assert float(one[name]) == pytest.approx(value, abs=1e-6), name
                 assert one[f"{name}_low"] <= one[name] <= one[f"{name}_high"]
             centroids = [states[one][state].mean(0) for one in (language, "es")]
@@ -429,7 +463,7 @@ def test_space_is_measured_pair_by_pair(place: Place) -> None:
             assert float(similar) == pytest.approx(cosine(*centroids), abs=1e-6)
     for name in ("parallel", "non_parallel", "mutual_knn", "mutual_knn_high"):
         assert data[name].sel(language="en").isnull().all()
-    assert data["mutual_knn_chance"].values.tolist() == [1 / 5, 3 / 5]
+    assert data["mutual_knn_chance"].values.tolist() == [1 / 8, 2 / 8]
     assert data["coordinates"].dims == ("state", "language", "segment", "component")
     rows = np.concatenate([states[language][2] for language in LANGUAGES])
     variance = np.linalg.svd(rows - rows.mean(0), compute_uv=False) ** 2
@@ -467,8 +501,8 @@ def test_the_order_of_languages_changes_nothing(place: Place) -> None:
 
 
 def test_more_neighbours_than_segments(place: Place) -> None:
-    with pytest.raises(NeuroglotError, match=r"transfer\.k: 6 neighbours .* and 6 segments"):
-        place.reduce("space", "too-near", k=[6])
+    with pytest.raises(NeuroglotError, match=r"transfer\.k: of 9 segments, 3 .* set k to 2"):
+        place.reduce("space", "too-near", k=[3])
 
 
 def states_without(place: Place, language: str, mask: np.ndarray) -> np.ndarray:
@@ -505,87 +539,160 @@ def cut(place: Place, mask: np.ndarray) -> Any:
 
 
 def test_deactivation_is_cutting_neurons_away(place: Place) -> None:
+    """Of each half of the segments, without the neurons that the other half chose."""
     data = place.reduce("deactivation")
     lists = place.reduce("neurons")
     pivot = place.rows("en", "state")
-    assert data["variant"].values.tolist() == ["baseline", "without_type1", "random"]
-    assert data.attrs["top_n"] == 5
-    own = listed(lists, "type1", "de")
-    drawn = controls(own, "de", 2)
-    masks = [np.zeros_like(own), own, *drawn]
-    measured = np.array(
-        [
-            [literal_closeness(a, b, 3) for a, b in zip(pivot, states, strict=True)]
-            for states in (states_without(place, "de", mask) for mask in masks)
-        ]
-    )  # [mask, state, measure]
-    found = data.sel(language="de", k=3)
-    expected = np.stack([measured[0], measured[1], measured[2:].mean(0)])
-    for place_of, name in enumerate(("parallel", "non_parallel")):
-        similarity = found["similarity"].sel(pair=name).transpose("variant", "state")
-        np.testing.assert_allclose(similarity, expected[..., place_of], atol=1e-5)
-        control = found.sel(pair=name)
-        low, high = control["similarity_control_low"], control["similarity_control_high"]
-        np.testing.assert_allclose(low, measured[2:, :, place_of].min(0), atol=1e-5)
-        np.testing.assert_allclose(high, measured[2:, :, place_of].max(0), atol=1e-5)
-        change = expected[1:, :, place_of] - expected[0, :, place_of]
-        effect = control["effect"].sel(variant=["without_type1", "random"])
-        np.testing.assert_allclose(effect.transpose("variant", "state"), change, atol=1e-5)
-        np.testing.assert_allclose(control["excess"], change[0] - change[1], atol=1e-5)
-        assert (control["excess_low"] <= control["excess"]).all()
-        assert (control["excess"] <= control["excess_high"]).all()
-    # State 0 repeats rows, whose neighbours tie.
-    knn = found["mutual_knn"].transpose("variant", "state")[:, 1:]
-    np.testing.assert_allclose(knn, expected[:, 1:, 2], atol=1e-9)
-    assert data["effect"].sel(variant="baseline").isnull().all()
+    half = halves([f"s{i}" for i in range(len(pivot[0]))])
+    assert data["variant"].values.tolist() == [
+        "baseline",
+        *(f"{done}_{name}" for name in ("type1", "type2") for done in DONE),
+    ]
+    chosen = {one: listed(lists, "type1", "de", part=one) for one in HALVES}
+    edited = controlled(chosen, lists, "de", 2)
+    draws = {"baseline": np.zeros((1, 2, 2, 24), bool)}
+    draws |= {f"{done}_type1": edited.masks[done] for done in ("without", "random", "active")}
+    found = data.sel(language="de", k=2)
+    means = {}
+    for variant, masks in draws.items():
+        by_draw = np.array(
+            [
+                [
+                    held_out(pivot, states_without(place, "de", mask), half != one)
+                    for one, mask in zip(HALVES, draw, strict=True)
+                ]
+                for draw in masks
+            ]
+        )  # [draw, half, state, measure]
+        weights = np.array([(half != one).mean() for one in HALVES])
+        by_draw = np.einsum("dhsm,h->dsm", by_draw, weights)
+        means[variant] = by_draw.mean(0)
+        own = found.sel(variant=variant)
+        for place_of, name in enumerate(("parallel", "non_parallel")):
+            of_pair = own.sel(pair=name)
+            np.testing.assert_allclose(
+                of_pair["similarity"], means[variant][:, place_of], atol=1e-5
+            )
+            effect = means[variant] - means["baseline"]
+            if variant != "baseline":
+                np.testing.assert_allclose(
+                    of_pair["similarity_effect"], effect[:, place_of], atol=1e-5
+                )
+            if variant.startswith("random"):
+                ends = by_draw[..., place_of].min(0), by_draw[..., place_of].max(0)
+                for end, expected in zip(("low", "high"), ends, strict=True):
+                    control = of_pair[f"similarity_control_{end}"]
+                    np.testing.assert_allclose(control, expected, atol=1e-5)
+        # State 0 repeats rows, whose neighbours tie.
+        np.testing.assert_allclose(own["mutual_knn"][1:], means[variant][1:, 2], atol=1e-9)
+    without = found.sel(variant="without_type1", pair="parallel")
+    for control, other in (("naive", "random"), ("activity", "active")):
+        excess = without.sel(control=control)["similarity_excess"]
+        expected = (means["without_type1"] - means[f"{other}_type1"])[:, 0]
+        np.testing.assert_allclose(excess, expected, atol=1e-5)
+    assert data["similarity_effect"].sel(variant="baseline").isnull().all()
+    edits = data["edited"].sel(language="de")
+    assert edits.sel(variant=["baseline", "without_type1", "random_type2"]).values.tolist() == [
+        0,
+        5,
+        5,
+    ]
     table = place.table("deactivation")
-    assert set(table["variant"]) == {"baseline", "without_type1", "random"}
-    assert {"effect", "excess_high", "similarity_control_low"} <= set(table)
-    assert "mutual_knn" in place.table("deactivation_knn")
+    assert set(table["variant"]) <= set(data["variant"].values)
+    assert {"similarity_effect", "similarity_excess_activity_high", "matched_share"} <= set(table)
+    assert {"mutual_knn_excess_contribution", "edited"} <= set(place.table("deactivation_knn"))
+
+
+def held_out(pivot: np.ndarray, own: np.ndarray, judged: np.ndarray) -> np.ndarray:
+    """Closeness [state, measure]: cosines among the judged segments, neighbours among all."""
+    return np.array(
+        [
+            [
+                *literal_closeness(of_pivot[judged], of_language[judged], 2)[:2],
+                np.mean(
+                    [
+                        len(a & b) / 2
+                        for a, b, kept in zip(
+                            neighbours(of_pivot, 2), neighbours(of_language, 2), judged, strict=True
+                        )
+                        if kept
+                    ]
+                ),
+            ]
+            for of_pivot, of_language in zip(pivot, own, strict=True)
+        ]
+    )
 
 
 def test_the_baseline_is_what_was_recorded(place: Place) -> None:
     space, data = place.reduce("space"), place.reduce("deactivation")
     found = data.sel(variant="baseline")
-    for name in ("parallel", "non_parallel"):
-        expected = space[name].sel(language=["de", "es", "hi"]).transpose("state", "language")
-        own = found["similarity"].sel(pair=name).transpose("state", "language")
-        np.testing.assert_allclose(own, expected, atol=1e-6)
+    expected = space.sel(language=["de", "es", "hi"])
+    own = found["similarity"].sel(pair="parallel").transpose("state", "language")
+    np.testing.assert_allclose(own, expected["parallel"].transpose("state", "language"), atol=1e-6)
+    knn = (data["mutual_knn"] for data in (found, expected))
+    np.testing.assert_allclose(*(one.transpose("k", "state", "language") for one in knn), atol=1e-6)
 
 
-def test_empty_lists_have_no_effect(place: Place) -> None:
-    lists = place.reduce("neurons").isel(rank=slice(0))
-    path = place.folder / "empty" / "neurons.zarr"
+def stored(place: Place, name: str, lists: xr.Dataset) -> Path:
+    """Store neurons as a step's result, in a folder of their own."""
+    path = place.folder / name / "neurons.zarr"
     card = store.read_completion(place.states("en")).origin["card"]
     origin = {"reduction": "transfer/neurons", "cards": [card]}
     store.begin(path, "reduction", origin)
     store.write_dataset(path, lists)
     store.complete(path, "reduction", origin, {})
+    return path
+
+
+def test_empty_lists_have_no_effect(place: Place) -> None:
+    stored(place, "empty", place.reduce("neurons").isel(rank=slice(0)))
     data = place.reduce("deactivation", "empty", positions="last")
-    for name in ("effect", "effect_low", "effect_high"):
-        assert (data[name].sel(variant=["without_type1", "random"]) == 0).all()
-    assert (data["excess"] == 0).all()
-    assert (data["similarity"] == data["similarity"].sel(variant="baseline")).all()
+    drawn = ["without_type1", "random_type1", "active_type2"]
+    for name in ("similarity_effect", "similarity_effect_low", "similarity_effect_high"):
+        assert (data[name].sel(variant=drawn) == 0).all()
+    excess = data["mutual_knn_excess"].sel(variant="without_type1")
+    assert (excess.sel(control=["naive", "activity"]) == 0).all()
+    assert excess.sel(control="contribution").isnull().all()
+
+
+def test_lapes_neurons_are_a_set_of_their_own(place: Place) -> None:
+    """The same neurons for both halves; a language without such neurons has no result."""
+    own = np.zeros((4, 2, 24), bool)
+    own[1] = listed(place.reduce("neurons"), "type2", "de")
+    language_neuron = (("language", "layer", "neuron"), own)
+    lape = stored(
+        place, "lape", xr.Dataset({"language_neuron": language_neuron}, {"language": LANGUAGES})
+    )
+    lists = place.folder / "transfer" / "neurons.zarr"
+    data = place.reduce("deactivation", "with-lape", lists, lape)
+    german = data.sel(variant="without_lape", language="de")
+    assert german["edited"] == 5
+    pivot, without = place.rows("en", "state"), states_without(place, "de", own[1])
+    half = halves([f"s{i}" for i in range(9)])
+    expected = sum(held_out(pivot, without, half == one) * (half == one).mean() for one in HALVES)
+    similarity = german["similarity"].sel(pair="parallel")
+    np.testing.assert_allclose(similarity, expected[:, 0], atol=1e-5)
+    np.testing.assert_allclose(german["mutual_knn"].sel(k=2)[1:], expected[1:, 2], atol=1e-9)
+    assert data["similarity"].sel(variant="without_lape", language=["es", "hi"]).isnull().all()
+    alone = data["similarity_excess"].sel(variant="without_lape", language="de")
+    xr.testing.assert_allclose(
+        data["similarity_excess_all"].sel(variant="without_lape"), alone.drop_vars("language")
+    )
+    found = place.reduce("correlation", "with-lape", lists, lape).sel(type="type2", language="de")
+    assert found["lape_listed"] == found["listed_lape"] == 1
+    table = place.table("lape", "with-lape")
+    assert set(table["language"]) == {"de"}
+    assert set(table["type"]) == {"type2"}
 
 
 def test_the_last_position_is_another_experiment(place: Place) -> None:
     lists = place.folder / "transfer" / "neurons.zarr"
     everywhere = place.reduce("deactivation")
     last = place.reduce("deactivation", "last", lists, positions="last")
-    one, other = (d["effect"].sel(variant="without_type1") for d in (everywhere, last))
+    one, other = (d["similarity_effect"].sel(variant="without_type1") for d in (everywhere, last))
     assert float(np.abs(one - other).max()) > 1e-4
     assert float(np.abs(other).max()) > 1e-4
-
-
-def test_controls_are_as_many_others_in_each_layer() -> None:
-    own = np.random.default_rng(0).random((3, 40)) < np.array([[0.1], [0.4], [0.0]])
-    drawn = controls(own, "de", 3)
-    assert len({mask.tobytes() for mask in drawn}) == 3
-    for mask in drawn:
-        assert mask.sum(1).tolist() == own.sum(1).tolist()
-        assert not (mask & own).any()
-    assert all(np.array_equal(*pair) for pair in zip(drawn, controls(own, "de", 3), strict=True))
-    assert not np.array_equal(drawn[0], controls(own, "es", 1)[0])
 
 
 def test_a_language_added_later_costs_its_own_part(place: Place) -> None:
@@ -623,14 +730,26 @@ def test_correlation_is_a_share_of_sums_of_squares(place: Place) -> None:
     hindi = data.sel(language="hi")["correlation_ratio"]
     np.testing.assert_array_equal(hindi.sel(grouping="family"), hindi.sel(grouping="language"))
     assert data["top"].values.tolist() == [2, 5]
-    ratio = data["correlation_ratio"].sel(grouping="language", language="de").values
-    own = listed(lists, "type2", "de", 2)
+    half = halves([f"s{i}" for i in range(9)])
     mean = data["mean_ratio"].sel(grouping="language", language="de", top=2)
-    assert float(mean.sel(type="type2")) == pytest.approx(ratio[own].mean(), rel=1e-5)
-    drawn = [ratio[mask].mean() for mask in controls(own, "de", 2)]
-    assert float(mean.sel(type="random_type2")) == pytest.approx(np.mean(drawn), rel=1e-5)
+    chosen = {one: listed(lists, "type2", "de", 2, one) for one in HALVES}
+    edited = controlled(chosen, lists, "de", data.attrs["draws"]).masks
+    for name, masks in (("type2", edited["without"]), ("active_type2", edited["active"])):
+        ratios = []
+        for draw in masks:
+            for one, mask in zip(HALVES, draw, strict=True):
+                rows = [own[:, half != one][:, :, :].astype(float) for own in act.values()]
+                for layer, neuron in np.argwhere(mask):
+                    values = [own[layer, :, neuron] for own in rows]
+                    everything = np.concatenate(values)
+                    german, others = values[1], np.concatenate([values[0], *values[2:]])
+                    between = sum(
+                        len(g) * (g.mean() - everything.mean()) ** 2 for g in (german, others)
+                    )
+                    ratios.append(between / ((everything - everything.mean()) ** 2).sum())
+        assert float(mean.sel(type=name)) == pytest.approx(np.mean(ratios), rel=1e-5)
     low = data["mean_ratio_control_low"].sel(grouping="language", language="de", top=2)
-    assert float(low.sel(type="random_type2")) == pytest.approx(min(drawn), rel=1e-5)
+    assert float(low.sel(type="active_type2")) <= float(mean.sel(type="active_type2"))
     assert np.isnan(low.sel(type="type2"))
 
 
@@ -670,16 +789,20 @@ def test_tasks_are_answered_without_neurons(place: Place) -> None:
     for language in ("de", "es"):
         found = data["log_probability"].sel(task="facts", language=language)
         masks = {kind: listed(lists, kind, language) for kind in ("type1", "type2")}
+        edited = controlled({"all": masks["type1"]}, lists, language, 2).masks
         expected = {
             "baseline": literal_log_probabilities(place, language, nobody),
             **{
                 f"without_{kind}": literal_log_probabilities(place, language, mask)
                 for kind, mask in masks.items()
             },
-            "random_type1": [
-                literal_log_probabilities(place, language, mask)
-                for mask in controls(masks["type1"], language, 2)
-            ],
+            **{
+                f"{done}_type1": [
+                    literal_log_probabilities(place, language, draw[0]) for draw in draws
+                ]
+                for done, draws in edited.items()
+                if len(draws)
+            },
         }
         for variant, values in expected.items():
             assert float(found.sel(variant=variant)) == pytest.approx(np.mean(values), abs=1e-4)
@@ -696,11 +819,11 @@ def configured(**changes: Any) -> dict[str, Any]:
     settings["tasks"] = {"facts": {"source": "facts"}, "far": {"source": "facts"}}
     settings["tasks"]["far"]["languages"] = ["en", "fr"]
     del settings["sharing"]  # which has other tasks
-    return {**settings, "transfer": {"corpus": "udhr"}, **changes}
+    return {**settings, "transfer": {"corpus": "udhr", "k": [2]}, **changes}
 
 
 def test_the_default_settings_are_valid() -> None:
-    config = load_config(configured(transfer={"corpus": "udhr", "tasks": ["facts"]}))
+    config = load_config(configured(transfer={"corpus": "udhr", "k": [2], "tasks": ["facts"]}))
     section = config.section("transfer")
     others = [one for one in config.languages if one != "en"]
     assert paired_languages(config, section, "udhr") == others
@@ -709,8 +832,10 @@ def test_the_default_settings_are_valid() -> None:
 
 
 def test_steps_are_given_the_languages_they_pair() -> None:
-    config = load_config(configured(transfer={"corpus": "udhr", "tasks": ["far", "facts"]}))
-    section, scope = config.section("transfer"), Scope(("one",))
+    config = load_config(
+        configured(transfer={"corpus": "udhr", "k": [2], "tasks": ["far", "facts"]})
+    )
+    section, scope = config.section("transfer"), Scope(("gemma-3-270m",))
     others = [one for one in config.languages if one != "en"]
     steps = {step.name: step for step in TRANSFER.steps}
     found = {name: step.inputs(config, section, scope) for name, step in steps.items()}
@@ -726,6 +851,13 @@ def test_steps_are_given_the_languages_they_pair() -> None:
     assert told["tasks"].scorings == {"far": "rank", "facts": "rank"}
     assert tuple(told["space"].languages) == config.languages
     assert told["space"].pivot == "en"
+    assert found["deactivation"].lape == Path("results/lape/gemma-3-270m/neurons.zarr")
+    assert found["correlation"].lape == found["deactivation"].lape
+    alone = configured()
+    del alone["lape"], alone["boost"], alone["agreement"]
+    without = load_config(alone)
+    told_less = steps["correlation"].inputs(without, without.section("transfer"), scope)
+    assert told_less.lape is None
     assert [step.name for step in TRANSFER.steps if not step.wanted(config, section)] == ["harness"]
 
 
@@ -733,15 +865,21 @@ def test_steps_are_given_the_languages_they_pair() -> None:
     ("changes", "message"),
     [
         ({"transfer": {"corpus": "udrh"}}, r"transfer\.corpus: .*did you mean 'udhr'"),
-        ({"transfer": {"corpus": "udhr", "tasks": ["fcts"]}}, r"transfer\.tasks\[0\]: .*'facts'"),
-        ({"transfer": {"corpus": "udhr", "k": [12]}}, r"transfer\.k: .*12 segments .*max_segments"),
-        ({"transfer": {"corpus": "django"}, "pivot": "fr"}, r"pivot: .*'fr'.* 'django'"),
+        (
+            {"transfer": {"corpus": "udhr", "k": [2], "tasks": ["fcts"]}},
+            r"transfer\.tasks\[0\]: .*'facts'",
+        ),
+        (
+            {"transfer": {"corpus": "udhr", "k": [3]}},
+            r"transfer\.k: of 12 segments, 3 are over .* 27%",
+        ),
+        ({"transfer": {"corpus": "django", "k": [2]}, "pivot": "fr"}, r"pivot: .*'fr'.* 'django'"),
         (
             {"transfer": {"corpus": "udhr", "top_n": 5, "top_fraction": 0.1}},
             r"transfer: top_n and top_fraction",
         ),
         (
-            {"transfer": {"corpus": "django", "tasks": ["far"]}},
+            {"transfer": {"corpus": "django", "k": [2], "tasks": ["far"]}},
             r"transfer\.tasks\[0\]: 'far' .*no language in common but the pivot",
         ),
         ({"transfer": {"corpus": "udhr", "top_m": 5}}, r"transfer\.top_m: .*did you mean 'top_n'"),

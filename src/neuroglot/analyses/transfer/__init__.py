@@ -26,6 +26,8 @@ from neuroglot.analyses.transfer.settings import (
     TasksInputs,
     TasksSettings,
     TransferSettings,
+    most_neighbours,
+    too_near,
 )
 from neuroglot.capture.settings import StatesGroup
 from neuroglot.errors import unknown_name
@@ -68,10 +70,10 @@ def _problems(run: Run, section: TransferSettings) -> Iterator[str]:
         )
         return
     segments = run.corpora[section.corpus].max_segments
-    if segments is not None and max(section.k) >= segments:
+    if segments is not None and max(section.k) > most_neighbours(segments):
         yield (
-            f"transfer.k: a segment has no {max(section.k)} neighbours among the {segments} "
-            f"segments of corpus {section.corpus!r}; lower k or raise its max_segments"
+            f"transfer.k: {too_near(max(section.k), segments)} (max_segments of corpus "
+            f"{section.corpus!r})"
         )
     for index, task in enumerate(section.tasks):
         if not paired_languages(run, section, task):
@@ -94,6 +96,13 @@ def _states(run: Run, section: TransferSettings, scope: Scope) -> Mapping[str, P
 
 def _lists(scope: Scope) -> Path:
     return layout.reduction("transfer", "neurons", scope.model)
+
+
+def _lape(run: Run, scope: Scope) -> Path | None:
+    """Give LAPE's neurons of the model, if they are found in the same run."""
+    if run.section("lape") is None or scope.model not in run.models_of("lape"):
+        return None
+    return layout.reduction("lape", "neurons", scope.model)
 
 
 def _comparing(
@@ -129,6 +138,7 @@ def _deactivation_inputs(run: Run, section: TransferSettings, scope: Scope) -> D
     return DeactivationInputs(
         model=layout.model(scope.model),
         neurons=_lists(scope),
+        lape=_lape(run, scope),
         states=_states(run, section, scope),
         tokens={
             language: layout.tokens(scope.model, section.corpus, language)
@@ -146,7 +156,9 @@ def _deactivation_settings(
 
 
 def _correlation_inputs(run: Run, section: TransferSettings, scope: Scope) -> CorrelationInputs:
-    return CorrelationInputs(neurons=_lists(scope), states=_states(run, section, scope))
+    return CorrelationInputs(
+        neurons=_lists(scope), lape=_lape(run, scope), states=_states(run, section, scope)
+    )
 
 
 def _correlation_settings(run: Run, section: TransferSettings, scope: Scope) -> CorrelationSettings:
@@ -199,7 +211,7 @@ TRANSFER = Analysis(
             "neurons of {model} between latent spaces",
             _neurons_inputs,
             _neurons_settings,
-            tables=("neurons",),
+            tables=("neurons", "halves"),
             files=("neurons.json",),
         ),
         Step(
@@ -217,19 +229,19 @@ TRANSFER = Analysis(
         ),
         Step(
             "deactivation",
-            "{model} without its neurons into the shared space",
+            "{model} without its transfer neurons",
             _deactivation_inputs,
             _deactivation_settings,
             tables=("deactivation", "deactivation_knn"),
             runs_model=True,
-            passes=lambda _run, section: 2 + section.random_seeds,
+            passes=lambda _run, section: 1 + 6 * (3 + 2 * section.random_seeds),
         ),
         Step(
             "correlation",
-            "neurons of {model} that tell languages and families",
+            "how specific to a language the transfer neurons of {model} are",
             _correlation_inputs,
             _correlation_settings,
-            tables=("correlation",),
+            tables=("correlation", "lape"),
         ),
         Step(
             "tasks",
@@ -240,7 +252,7 @@ TRANSFER = Analysis(
             wanted=lambda _run, section: bool(section.tasks),
             causal=True,
             runs_model=True,
-            passes=lambda _run, section: 3 + 2 * section.task_random_seeds,
+            passes=lambda _run, section: 1 + 2 * (3 + 2 * section.task_random_seeds),
         ),
         Step(
             "harness",
@@ -265,10 +277,15 @@ TRANSFER = Analysis(
         FigureSet("alignment", ("mutual_knn", "parallel_similarity"), ("space",)),
         FigureSet(
             "deactivation",
-            ("similarity_without_type1", "mutual_knn_without_type1", "effect_of_type1"),
+            (
+                "similarity_without_type1",
+                "mutual_knn_without_type1",
+                "effect_of_type1",
+                "without_each_set",
+            ),
             ("deactivation",),
         ),
-        FigureSet("correlation", ("correlation_ratio",), ("correlation",)),
+        FigureSet("correlation", ("correlation_ratio", "lape_neurons"), ("correlation",)),
         FigureSet("tasks", ("task_accuracy", "task_log_probability"), ("tasks",)),
     ),
     naming=tuple(

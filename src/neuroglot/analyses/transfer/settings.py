@@ -46,17 +46,19 @@ class TransferSettings(EditingSettings):
         "(into the shared space), 20 of 32 in the paper; the others are searched for Type 2 "
         "neurons (out to a language's own space).",
     )
-    top_n: int = Field(
-        1000, ge=1, description="Neurons of each type and language: those of the highest scores."
+    top_fraction: Share = Field(
+        0.0035,
+        description="Neurons of a list, those of the highest scores, as a share of all neurons in "
+        "the layers that are searched for the type: 1,000 of 20 x 14,336 in the paper.",
     )
-    top_fraction: Share | None = Field(
-        None, description="Take this share of all neurons in place of `top_n`."
+    top_n: int | None = Field(
+        None, ge=1, description="Give both types' lists this length in place of `top_fraction`."
     )
     k: Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(distinct)] = Field(
         [5, 10],
         min_length=1,
-        description="Numbers of nearest neighbours that languages are compared by; fewer than "
-        "there are segments.",
+        description="Numbers of nearest neighbours that languages are compared by; at most a "
+        "quarter of a segment's others, as unrelated languages have so many in common.",
     )
     variances: Annotated[list[Share], AfterValidator(distinct)] = Field(
         [0.9, 0.95, 0.99],
@@ -89,7 +91,10 @@ class TransferSettings(EditingSettings):
         "are deactivated while prompts are read.",
     )
     random_seeds: int = Field(
-        5, ge=1, description="Draws of as many random neurons of each layer, as a control."
+        2,
+        ge=1,
+        description="Draws of as many neurons of each layer as controls, each a further run: of "
+        "random ones, and of those that are active about as often.",
     )
     task_random_seeds: int = Field(
         1, ge=1, description="The same for tasks, which take far longer."
@@ -100,9 +105,24 @@ class TransferSettings(EditingSettings):
 
     @model_validator(mode="after")
     def _one_length(self) -> "TransferSettings":
-        if self.top_fraction is not None and "top_n" in self.model_fields_set:
+        if self.top_n is not None and "top_fraction" in self.model_fields_set:
             raise ValueError("top_n and top_fraction both say how many neurons; give one of them")
         return self
+
+
+def most_neighbours(segments: int) -> int:
+    """Give the largest number of neighbours: a quarter of the other segments."""
+    return (segments - 1) // 4
+
+
+def too_near(k: int, segments: int) -> str:
+    """Say why ``k`` neighbours among ``segments`` segments are too many, and what to do."""
+    most = most_neighbours(segments)
+    lower = f"set k to {most} or less, or read more" if most else "read at least five"
+    return (
+        f"of {segments} segments, {k} are over a quarter of a segment's others, so unrelated "
+        f"languages would have {k / (segments - 1):.0%} of their neighbours in common; {lower}"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,20 +145,23 @@ class SpaceInputs(Inputs):
 class DeactivationInputs(Inputs):
     """The model, its neurons, its states by language, and the tokens it reads without the neurons.
 
-    ``tokens`` has every language except the pivot.
+    ``tokens`` has every language except the pivot. ``lape`` has the neurons of LAPE, if it is
+    configured too.
     """
 
     model: Path
     neurons: Path
+    lape: Path | None = None
     states: Mapping[str, Path]
     tokens: Mapping[str, Path]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorrelationInputs(Inputs):
-    """A model's neurons, and its states by language."""
+    """A model's neurons, its states by language, and LAPE's neurons, if it is configured too."""
 
     neurons: Path
+    lape: Path | None = None
     states: Mapping[str, Path]
 
 
@@ -174,8 +197,8 @@ class NeuronsSettings(PairedSettings):
 
     pool: Pool
     type1_layers: float
-    top_n: int
-    top_fraction: float | None
+    top_fraction: float
+    top_n: int | None
 
 
 class SpaceSettings(PairedSettings):
@@ -201,7 +224,6 @@ class CorrelationSettings(PairedSettings):
     """Over which neurons correlation ratios are averaged."""
 
     tops: list[int]
-    random_seeds: int
 
 
 class TasksSettings(RunningSettings):

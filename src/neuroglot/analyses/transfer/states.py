@@ -11,8 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from neuroglot import store
+from neuroglot.analyses.transfer.measures.lists import HALVES
+from neuroglot.analyses.transfer.settings import most_neighbours, too_near
 from neuroglot.capture.settings import Pool
 from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.provenance import digest
 from neuroglot.tokens import Tokens, read_tokens
 
 SITES: dict[Pool, str] = {"last": "state", "mean": "mean"}
@@ -49,6 +52,15 @@ class States:
         The width is the widest layer's; padding neurons of narrower layers are NaN.
         """
         return self._read("act", layers)
+
+    def fires(self, layer: int) -> NDArray[np.float32]:
+        """Read where neurons fire at the last token, ``[segment, neuron]``: 1, 0, or NaN (padding).
+
+        The gate decides in gated models, where the sign of ``act`` is chance.
+        """
+        site = store.read_completion(self.path, "activations").origin["group"]["site"]
+        values = self._read(site, layer)
+        return np.where(np.isnan(values), np.nan, values > 0).astype(np.float32)
 
     def mid(self, layers: int | slice) -> NDArray[np.float32]:
         """Read the stream before the FFN, at the last token: ``[segment, hidden]`` of a layer."""
@@ -134,12 +146,21 @@ def open_states(
 
 
 def check_neighbours(k: Sequence[int], segments: Sequence[str]) -> None:
-    """Refuse a number of neighbours ``k`` that is not below the number of segments."""
-    if max(k) >= len(segments):
-        raise NeuroglotError(
-            f"transfer.k: {max(k)} neighbours of a segment are asked for, and {len(segments)} "
-            "segments are common to all languages; lower k or give a longer text"
-        )
+    """Refuse a number of neighbours ``k`` that is over a quarter of the other segments."""
+    if max(k) > most_neighbours(len(segments)):
+        raise NeuroglotError(f"transfer.k: {too_near(max(k), len(segments))}")
+
+
+def halves(segments: Sequence[str]) -> NDArray[np.str_]:
+    """Divide segments at random into two halves, by the hash of their ids: ``[segment]`` of HALVES.
+
+    A segment is in the same half in every language. If the number is odd, the second half has one
+    segment more.
+    """
+    order = sorted(range(len(segments)), key=lambda row: digest(["half", segments[row]]))
+    half = np.full(len(segments), HALVES[1])
+    half[order[: len(segments) // 2]] = HALVES[0]
+    return half
 
 
 def state_axis(states: States) -> dict[str, Any]:

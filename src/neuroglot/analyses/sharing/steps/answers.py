@@ -29,8 +29,13 @@ from neuroglot.analyses.sharing.pairs import KindPairs, layer_value_norms, match
 from neuroglot.analyses.sharing.prompts import Prompts, open_prompts, recorded_items
 from neuroglot.analyses.sharing.settings import AnswersInputs, AnswersSettings
 from neuroglot.capture.answers import Variant
-from neuroglot.measures.answers import ANSWERS, BASELINE, answer_statistics
-from neuroglot.measures.matching import LEAST_MATCHED, drawn_like
+from neuroglot.measures.answers import (
+    ANSWERS,
+    BASELINE,
+    answer_statistics,
+    unmatched_left_out,
+)
+from neuroglot.measures.matching import drawn_like
 from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit, EditedSite
 from neuroglot.provenance import digest, fingerprint
@@ -103,21 +108,6 @@ def _converted_to(prompts: Prompts, settings: AnswersSettings) -> NDArray[np.flo
         medians = prompts.median_active(settings.threshold)
         return np.where(np.isnan(medians), just_above, medians)
     return np.full((len(prompts.recorded), len(prompts.items), len(prompts.neurons)), just_above)
-
-
-def unmatched_left_out(data: xr.Dataset) -> xr.Dataset:
-    """Leave out comparisons by contribution where too few neurons have a partner.
-
-    Likewise where those with a partner have too little of the contribution: ``LEAST_MATCHED``.
-
-    Args:
-        data: ``…_excess(control, variant, language)``; ``matched_share(variant, language)`` and
-            ``matched_contribution``.
-    """
-    shares = data[["matched_share", "matched_contribution"]].to_array().min("variable")
-    told = (data["control"] != "contribution") | (shares >= LEAST_MATCHED)
-    excess = {name: data[name].where(told) for name in data if "_excess" in str(name)}
-    return data.assign(excess)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,25 +1,14 @@
 """Alignment of each language's segments with the pivot's parallel segments, by state."""
 
-from xarray import DataArray, Dataset
+from xarray import Dataset
 
 from neuroglot.analyses.transfer.figures import looks
 from neuroglot.figures.series import Series
 
-MOST_CHANCE = 0.25
-"""Share of the segments above which so many neighbours tell nothing."""
 SAME = 1e-4
 """1 − cosine below which segments are all the same, as embeddings of full stops are."""
 
 FORMULA = "(parallel − others) ÷ (1 − others)"
-
-
-def told(ds: Dataset) -> DataArray:
-    """Where neighbours tell something: after a layer, as embeddings coincide, and if ``k`` is few.
-
-    Args:
-        ds: coordinates ``k`` and ``stack_state(state)``; ``mutual_knn_chance(k)``.
-    """
-    return (ds["stack_state"] > 0) & (ds["mutual_knn_chance"] <= MOST_CHANCE)
 
 
 def neighbours(ds: Dataset) -> tuple[Dataset, Series]:
@@ -28,8 +17,7 @@ def neighbours(ds: Dataset) -> tuple[Dataset, Series]:
     Args:
         ds: ``mutual_knn(k, state, language)`` with its interval; ``mutual_knn_chance(k)``.
     """
-    beyond_chance = looks.bounded_value(ds, "mutual_knn") - ds["mutual_knn_chance"]
-    values = beyond_chance.where(told(ds))
+    values = looks.bounded_value(ds, "mutual_knn") - ds["mutual_knn_chance"]
     return values, looks.numbers(values, "k", "k = {:,}")
 
 

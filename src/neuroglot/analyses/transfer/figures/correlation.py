@@ -2,35 +2,43 @@
 
 import json
 
+import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
-from xarray import Dataset
+from pandas import DataFrame
+from xarray import DataArray, Dataset
 
 from neuroglot.analyses.transfer.figures import looks
 from neuroglot.figures import points, series, sheets
 from neuroglot.figures.findings import span
-from neuroglot.figures.style import Drawing, require
+from neuroglot.figures.series import Look, Series
+from neuroglot.figures.style import Drawing, NothingToDraw, require
 from neuroglot.tables import valued
 
+PARTNERS = Look("with partners, minus partners", "#777777", filled=False)
 
-def beyond_random(ds: Dataset) -> Dataset:
-    """``value(type, language, top)``: correlation ratio less that of random neurons, with ends.
+
+def excess(ds: Dataset, chosen: str, control: str) -> Dataset:
+    """``value(type, language, top)``: correlation ratio less that of a control, with ends.
 
     Below the languages are the families of several languages, each with the mean over its
     languages' lists.
 
     Args:
-        ds: ``mean_ratio(type, grouping, language, top)`` for the types and their controls
-            ``random_…``, with the controls' ``mean_ratio_control_low`` and ``…_high``;
-            ``attrs["language_families"]``, JSON.
+        ds: ``mean_ratio(type, grouping, language, top)``, with ``mean_ratio_control_low`` and
+            ``…_high`` of drawn controls; ``attrs["language_families"]``, JSON.
+        chosen: what the names of the chosen neurons begin with, before the type.
+        control: the same of the control's.
     """
-    of_types = ds["mean_ratio"].sel(type=[*looks.TYPES])
-    random = ds.sel(type=[f"random_{name}" for name in looks.TYPES])
-    random = random.assign_coords(type=[*looks.TYPES])
+
+    def of(begin: str, name: str) -> DataArray:
+        kinds = [f"{begin}{neuron_type}" for neuron_type in looks.TYPES]
+        return ds[name].sel(type=kinds).assign_coords(type=[*looks.TYPES])
+
+    of_types = of(chosen, "mean_ratio")
     subtracted = ("mean_ratio", "mean_ratio_control_high", "mean_ratio_control_low")
     ends = zip(looks.ENDS, subtracted, strict=True)
-    values = Dataset({f"value{end}": of_types - random[name] for end, name in ends})
-    require(values["value"], "no correlation ratios")
+    values = Dataset({f"value{end}": of_types - of(control, name) for end, name in ends})
     family = json.loads(ds.attrs["language_families"])
     members = [*family.values()]
     related = [i for i in ds["language"].values.tolist() if members.count(family[i]) > 1]
@@ -42,28 +50,131 @@ def beyond_random(ds: Dataset) -> Dataset:
     return joined.assign_attrs(ds.attrs)
 
 
+def over_active(ds: Dataset) -> Dataset:
+    """``excess`` of the lists over others that fire as often."""
+    values = excess(ds, "", "active_")
+    require(values["value"], "no correlation ratios")
+    return values
+
+
 def correlation_ratio(ds: Dataset) -> Figure:
-    """Values of ``beyond_random`` by language and family, one panel per length of list."""
-    values = beyond_random(ds)
-    tops = looks.numbers(values, "top", "top {:,} of each list")
-    table = valued(values, "value")
-    languages = series.languages(values).only(table["language"])
-    figure = points.by_level(table, languages, looks.TYPES, "η², list minus random", columns=tops)
+    """Excess of η² by language and family, one panel per length of list.
+
+    Filled: over neurons that fire as often. Hollow: of the neurons with partners, over partners.
+    """
+    filled, hollow = over_active(ds), excess(ds, "matched_", "partner_")
+    tops = looks.numbers(filled, "top", "top {:,} of each list")
+    tables = [valued(filled, "value").assign(hollow=False)]
+    tables.append(valued(hollow, "value").assign(hollow=True).reindex(columns=tables[0].columns))
+    table = pd.concat([part for part in tables if len(part)], ignore_index=True)
+    languages = series.languages(filled).only(table["language"])
+    marks = dict(looks.TYPES.looks)
+    if table["hollow"].any():
+        marks["hollow"] = PARTNERS
+    figure = points.by_level(
+        table,
+        languages,
+        looks.TYPES,
+        "η², list minus others as active",
+        columns=tops,
+        hollow="hollow",
+        legend=Series("type", marks),
+    )
     sheets.guide(figure.axes, 0, "x")
-    note = "whiskers: range over random draws; families with their numbers of languages"
+    note = "whiskers: range over draws; families with their numbers of languages"
     subject = "variance of transfer neurons that languages explain"
     return sheets.title(figure, ds, subject, note)
 
 
 def finding(ds: Dataset) -> str:
-    """Say how much more a language explains of the longest lists than of random neurons."""
-    values = beyond_random(ds)["value"].sel(language=ds["language"]).dropna("top", how="all")
-    longest = values.isel(top=-1)
+    """Say how much more a language explains of the longest lists than of neurons as active."""
+    values = over_active(ds)["value"].sel(language=ds["language"])
+    longest = values.dropna("top", how="all").isel(top=-1)
     parts = [f"{looks.TYPES.label(name)} {span(longest.sel(type=name))}" for name in looks.TYPES]
     return (
-        f"η² of the first {int(longest['top']):,} neurons, minus that of as many random ones, "
-        f"by language: {', '.join(parts)}."
+        f"η² of the first {int(longest['top']):,} neurons on held-out segments, minus that of "
+        f"others as active, by language: {', '.join(parts)}."
     )
 
 
-FIGURES = {"correlation_ratio": Drawing(correlation_ratio, finding)}
+LISTED, SCORE = "share in the list", "transfer score"
+
+
+def of_lape(ds: Dataset) -> DataFrame:
+    """LAPE's neurons against chance and controls: ``value`` by panel, type and language, hollow.
+
+    Args:
+        ds: ``lape_listed(type, language)`` and its ``…_chance``; ``lape_score(set, …)`` with
+            ``lape_score_control_low`` and ``…_high``.
+    """
+    ds = ds.sel(type=[*looks.TYPES])
+    score = ds["lape_score"]
+    active = {
+        "value": score.sel(set="active", drop=True),
+        "value_low": ds["lape_score_control_high"].sel(set="active", drop=True),
+        "value_high": ds["lape_score_control_low"].sel(set="active", drop=True),
+    }
+    parts = {
+        (LISTED, False): Dataset({"value": ds["lape_listed"] - ds["lape_listed_chance"]}),
+        (SCORE, False): score.sel(set="lape", drop=True) - Dataset(active),
+        (SCORE, True): Dataset(
+            {"value": score.sel(set="matched", drop=True) - score.sel(set="partner", drop=True)}
+        ),
+    }
+    tables = [
+        valued(part, "value").assign(panel=panel, hollow=hollow)
+        for (panel, hollow), part in parts.items()
+    ]
+    return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
+
+
+def lape_neurons(ds: Dataset) -> Figure:
+    """Draw ``of_lape``: how many of LAPE's neurons are listed, and how they score."""
+    table = of_lape(ds)
+    if table.empty:
+        raise NothingToDraw("no neurons of LAPE to compare with")
+    languages = series.languages(ds).only(table["language"])
+    panels = Series.of("panel", {LISTED: LISTED, SCORE: SCORE})
+    marks = dict(looks.TYPES.looks)
+    if table["hollow"].any():
+        marks["hollow"] = PARTNERS
+    figure = points.by_level(
+        table,
+        languages,
+        looks.TYPES,
+        "",
+        columns=panels.only(table["panel"]),
+        mean=True,
+        share_x=False,
+        hollow="hollow",
+        legend=Series("type", marks),
+    )
+    labels = {LISTED: "LAPE's neurons, minus chance", SCORE: "LAPE's, minus others as active"}
+    for ax, panel in zip(figure.axes, panels, strict=False):
+        ax.set_xlabel(labels[panel])
+        ax.locator_params(axis="x", nbins=5)
+        ax.xaxis.label.set_visible(True)
+    sheets.guide(figure.axes, 0, "x")
+    subject = "whether LAPE's neurons are transfer neurons"
+    return sheets.title(figure, ds, subject, "whiskers: range over draws")
+
+
+def lape_finding(ds: Dataset) -> str:
+    """Tell how many of LAPE's neurons are listed, beside chance."""
+    parts = []
+    for name in looks.TYPES:
+        of_type = ds.sel(type=name)
+        if of_type["lape_listed"].notnull().any():
+            parts.append(
+                f"{span(of_type['lape_listed'], '.0%')} of LAPE's neurons in the layers of "
+                f"{looks.TYPES.label(name)} are in its list (by chance "
+                f"{span(of_type['lape_listed_chance'], '.1%')}), and LAPE has "
+                f"{span(of_type['listed_lape'], '.0%')} of the list"
+            )
+    return f"By language, {'; '.join(parts)}." if parts else ""
+
+
+FIGURES = {
+    "correlation_ratio": Drawing(correlation_ratio, finding),
+    "lape_neurons": Drawing(lape_neurons, lape_finding),
+}

@@ -1,6 +1,6 @@
-"""How close a language is to the pivot without its Type 1 neurons."""
+"""How close a language is to the pivot without its Type 1 neurons, and without controls."""
 
-from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -8,101 +8,224 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from neuroglot.analyses.transfer.figures import looks
-from neuroglot.analyses.transfer.figures.alignment import told
-from neuroglot.figures import points, series, sheets
+from neuroglot.figures import lines, points, series, sheets
+from neuroglot.figures.findings import FEWEST, number, span
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
 from neuroglot.figures.style import Drawing, NothingToDraw
 from neuroglot.figures.texts import held
+from neuroglot.measures.matching import LEAST_MATCHED
 from neuroglot.tables import valued
 
+PURPLE = "#AA3377"
 CHANGES = Series(
-    "variant",
+    "change",
     {
         "without_type1": Look("without Type 1", looks.TYPES.looks["type1"].color),
-        "random": Look("without as many random", "#777777", filled=False),
-        "excess": Look("Type 1 minus random", "#AA3377", marker="D"),
+        "active_type1": Look("without others as active", "#777777"),
+        "random_type1": Look("without random ones", "#BBBBBB", filled=False),
+        "activity": Look("Type 1 minus others as active", PURPLE, marker="D"),
+        "contribution": Look("with partners, minus partners", PURPLE, marker="D", filled=False),
     },
 )
 PAIRS = Series.of("pair", {"parallel": "parallel segments", "non_parallel": "other segments"})
+CONTROLS = Series.of(
+    "control", {"activity": "minus others as active", "contribution": "minus like contribution"}
+)
 
 
 def excess(ds: Dataset) -> tuple[Dataset, Series]:
-    """Change of the cosines with the pivot without Type 1 neurons, less that without random ones.
+    """Cosines with the pivot without Type 1 neurons, less those without a control.
 
     Args:
-        ds: ``excess(pair, state, language)`` with ``_low`` and ``_high``.
+        ds: ``similarity_excess(control, variant, pair, state, language)``, ``_low``, ``_high``.
     """
-    return looks.bounded_value(ds, "excess"), PAIRS.only(held(ds, "excess", "pair"))
+    return compared(ds, "similarity_excess", PAIRS.only(held(ds, "similarity_excess", "pair")))
 
 
 def neighbours(ds: Dataset) -> tuple[Dataset, Series]:
-    """Neighbours in common with the pivot without Type 1 neurons, less those without random ones.
+    """Neighbours in common with the pivot without Type 1 neurons, less those without a control.
 
     Args:
-        ds: ``mutual_knn(variant, k, state, language)``; the range of random draws,
-            ``mutual_knn_control_low(k, state, language)`` and ``…_high``;
-            ``mutual_knn_chance(k)``.
+        ds: ``mutual_knn_excess(control, variant, k, state, language)``, ``_low``, ``_high``.
     """
-    overlap = ds["mutual_knn"].sel(variant="without_type1", drop=True)
-    random = {
-        "value": ds["mutual_knn"].sel(variant="random", drop=True),
-        "value_low": ds["mutual_knn_control_high"],
-        "value_high": ds["mutual_knn_control_low"],
+    return compared(ds, "mutual_knn_excess", looks.numbers(ds, "k", "k = {:,}", "mutual_knn"))
+
+
+def compared(ds: Dataset, name: str, levels: Series) -> tuple[Dataset, Series]:
+    """One panel for each level and control that has any value: ``value(panel, …)``."""
+    of_type1 = looks.bounded_value(ds, name).sel(variant="without_type1", drop=True)
+    panels = {
+        f"{levels.label(level)}\n{CONTROLS.label(control)}": of_type1.sel(
+            {levels.column: level, "control": control}, drop=True
+        )
+        for control in CONTROLS
+        for level in levels
     }
-    values = (overlap - Dataset(random)).where(told(ds))
-    return values, looks.numbers(values, "k", "k = {:,}")
+    drawn = {title: values for title, values in panels.items() if values["value"].notnull().any()}
+    if not drawn:
+        return of_type1, Series.of("panel", [])
+    values = [panel.expand_dims(panel=[title]) for title, panel in drawn.items()]
+    return xr.concat(values, "panel"), Series.of("panel", [*drawn])
 
 
-def in_one_state(ds: Dataset) -> tuple[Dataset, Series]:
-    """Select from ``excess`` the state, after a layer, in which parallel segments are closest.
+def closest_state(ds: Dataset) -> int:
+    """Find the state, after a layer, in which parallel segments are closest.
 
     They are closest where their cosine exceeds other segments' most, mean over languages, in the
     model as it is.
 
     Args:
-        ds: see ``excess``; ``similarity(variant, pair, state, language)``.
+        ds: ``similarity(variant, pair, state, language)``.
     """
     cosine = ds["similarity"].sel(variant="baseline").mean("language")
     gap = cosine.sel(pair="parallel") - cosine.sel(pair="non_parallel")
-    state = gap.where(ds["stack_state"] > 0, -np.inf).fillna(-np.inf).argmax("state")
-    values, pairs = excess(ds)
-    return values.isel(state=[int(state)]), pairs
+    return int(gap.where(ds["stack_state"] > 0, -np.inf).fillna(-np.inf).argmax("state"))
+
+
+def in_one_state(ds: Dataset) -> tuple[Dataset, Series]:
+    """Select from ``excess`` the state of ``closest_state``."""
+    values, panels = excess(ds)
+    return values.isel(state=[closest_state(ds)]), panels
 
 
 def effect(ds: Dataset) -> Figure:
-    """Changes of cosines in one state: without Type 1, without random ones, and the difference.
+    """Changes of cosines in one state: without Type 1 and controls, and the differences.
 
     Args:
-        ds: see ``in_one_state``; ``effect(variant, pair, state, language)``, ``_low``, ``_high``.
+        ds: see ``closest_state``; ``similarity_effect(variant, pair, state, language)`` and
+            ``similarity_excess(control, …)``, with ``_low`` and ``_high``.
     """
-    values, pairs = in_one_state(ds)
+    state = LayerAxis.of(ds, "state").name(closest_state(ds))
+    ds = ds.isel(state=[closest_state(ds)])
+    pairs = PAIRS.only(held(ds, "similarity_excess", "pair"))
     if not pairs:
         raise NothingToDraw("no effect of Type 1 neurons")
-    changes = looks.bounded_value(ds.sel(state=values["state"]), "effect")
-    both = [changes.drop_sel(variant="baseline"), values.expand_dims(variant=["excess"])]
-    table = valued(xr.concat(both, "variant"), "value")
+    changes = looks.bounded_value(ds, "similarity_effect")
+    changes = changes.sel(variant=[*CHANGES.only(ds["variant"].values)])
+    differences = looks.bounded_value(ds, "similarity_excess").sel(
+        variant="without_type1", drop=True
+    )
+    both = [
+        changes.rename(variant="change"),
+        differences.sel(control=[*CONTROLS]).rename(control="change"),
+    ]
+    table = valued(xr.concat(both, "change"), "value")
     languages = series.languages(ds).only(table["language"])
     label = "change of the mean cosine with the pivot"
-    figure = points.by_level(table, languages, CHANGES, label, columns=pairs, mean=True)
+    shown = CHANGES.only(table["change"])
+    figure = points.by_level(table, languages, shown, label, columns=pairs, mean=True)
     sheets.guide(figure.axes, 0, "x")
-    state = LayerAxis.of(ds, "state").name(int(values["state"][0]))
     note = looks.note(ds, "whiskers: 95 % intervals")
     return sheets.title(figure, ds, f"what Type 1 neurons change in {state}", note)
+
+
+def effect_finding(ds: Dataset) -> str:
+    """Tell the effect in one state, and how many languages have neurons like the chosen ones."""
+    return " ".join(filter(None, [looks.finding(ds, in_one_state), like_neurons(ds)]))
+
+
+def like_neurons(ds: Dataset) -> str:
+    """Say in how many languages enough Type 1 neurons have partners of like contribution.
+
+    Args:
+        ds: ``matched_share(variant, language)`` and ``matched_contribution``.
+    """
+    shares = ds[["matched_share", "matched_contribution"]].sel(variant="without_type1", drop=True)
+    least = shares.to_array().min("variable").dropna("language")
+    if not least.size:
+        return ""
+    enough, languages = int((least >= LEAST_MATCHED).sum()), least.size
+    contribution = span(shares["matched_contribution"], ".0%")
+    return (
+        f"Neurons of like contribution exist in {enough} of {languages} languages: those Type 1 "
+        f"neurons that have partners make up {contribution} of the list's contribution."
+    )
+
+
+SETS = Series(
+    "variant",
+    {
+        **{f"without_{name}": look for name, look in looks.TYPES.looks.items()},
+        "without_lape": Look("LAPE", "#009988", marker="^", linestyle=(0, (5, 1.5))),
+    },
+)
+SHOWN = ("similarity", "mutual_knn")
+
+
+def of_sets(ds: Dataset) -> Dataset:
+    """``value(panel, variant, state)``: what falls without each set, mean over languages.
+
+    Args:
+        ds: ``similarity_excess_all(control, variant, pair, state)`` and
+            ``mutual_knn_excess_all(control, variant, k, state)``, with ``_low`` and ``_high``.
+    """
+    named: dict[str, tuple[str, dict[str, Any]]] = {
+        "cosine of\nparallel segments": ("similarity_excess_all", {"pair": "parallel"}),
+        f"neighbours in\ncommon, k = {int(ds['k'][0])}": (
+            "mutual_knn_excess_all",
+            {"k": int(ds["k"][0])},
+        ),
+    }
+    panels = {
+        f"{title}\n{CONTROLS.label(control)}": looks.bounded_value(ds, name).sel(
+            {**level, "control": control}, drop=True
+        )
+        for control in CONTROLS
+        for title, (name, level) in named.items()
+    }
+    variants = [*SETS.only(ds["variant"].values)]
+    values = [panel.expand_dims(panel=[title]) for title, panel in panels.items()]
+    return xr.concat(values, "panel").sel(variant=variants).dropna("panel", how="all")
+
+
+def without_each_set(ds: Dataset) -> Figure:
+    """Lines of ``of_sets`` by state, a panel for each measure and control."""
+    values = of_sets(ds)
+    if not values["value"].notnull().any():
+        raise NothingToDraw("no effect of any set of neurons")
+    table, axis = valued(values, "value"), LayerAxis.of(ds, "state")
+    panels = Series.of("panel", values["panel"].values.tolist())
+    drawn = SETS.only(table["variant"])
+    figure = lines.by_layer(table, axis, drawn, "set minus control", columns=panels)
+    sheets.guide(figure.axes, 0)
+    note = looks.note(ds, "means of languages, bands: 95 % intervals")
+    return sheets.title(figure, ds, "what falls without each set of neurons", note)
+
+
+def sets_finding(ds: Dataset) -> str:
+    """Tell each set's largest mean effect, against neurons that are as active."""
+    values = of_sets(ds)
+    if looks.segments(ds) < FEWEST:
+        return f"Cannot be told at this size, of {looks.segments(ds):,} segments."
+    axis, parts = LayerAxis.of(ds, "state"), []
+    for title in values["panel"].values[: len(SHOWN)]:
+        for name in values["variant"].values:
+            line = values.sel(panel=title, variant=name).dropna("state", subset=["value"])
+            if not line.sizes["state"]:
+                continue
+            peak = line.isel(state=int(abs(line["value"]).argmax("state")))
+            ends = [number(peak[f"value{end}"]) for end in ("_low", "_high")]
+            parts.append(
+                f"{SETS.label(name)} {number(peak['value'])} ({' to '.join(ends)}) in "
+                f"{axis.name(int(peak['state']))} ({title.replace(chr(10), ' ')})"
+            )
+    return f"Largest difference: {'; '.join(parts)}." if parts else ""
 
 
 FIGURES = {
     "similarity_without_type1": looks.by_state(
         excess,
         "cosine with the pivot's segments, without Type 1 neurons",
-        "change, Type 1 minus random",
+        "Type 1 minus control",
         "bands: 95 % intervals",
     ),
     "mutual_knn_without_type1": looks.by_state(
         neighbours,
         "neighbours shared with the pivot, without Type 1 neurons",
-        "overlap, Type 1 minus random",
-        "bands: range over random draws",
+        "Type 1 minus control",
+        "bands: 95 % intervals",
     ),
-    "effect_of_type1": Drawing(effect, partial(looks.finding, measure=in_one_state)),
+    "effect_of_type1": Drawing(effect, effect_finding),
+    "without_each_set": Drawing(without_each_set, sets_finding),
 }

@@ -37,9 +37,9 @@ def bounded_value(ds: Dataset, name: str) -> Dataset:
     return Dataset({f"value{end}": ds[f"{name}{end}"] for end in ENDS})
 
 
-def numbers(values: Dataset, dimension: str, form: str) -> Series:
-    """One panel for each number along a dimension of ``value`` that has any value."""
-    kept = values["value"].dropna(dimension, how="all")[dimension].values.tolist()
+def numbers(values: Dataset, dimension: str, form: str, name: str = "value") -> Series:
+    """One panel for each number along a dimension of a variable that has any value."""
+    kept = values[name].dropna(dimension, how="all")[dimension].values.tolist()
     return Series.of(dimension, {level: form.format(level) for level in kept})
 
 
@@ -64,7 +64,8 @@ def finding(ds: Dataset, measure: Measure) -> str:
         return f"Cannot be told at this size, of {segments(ds):,} segments."
     axis = LayerAxis.of(ds, "state")
     parts = {panels.label(level): values.sel({panels.column: level}) for level in panels}
-    return " ".join(peak(part, axis, title) for title, part in parts.items())
+    names = {title: title.replace("\n", ", ") for title in parts}  # titles may have two lines
+    return " ".join(peak(part, axis, names[title]) for title, part in parts.items())
 
 
 def peak(ds: Dataset, axis: LayerAxis, name: str) -> str:

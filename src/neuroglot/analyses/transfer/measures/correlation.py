@@ -1,22 +1,24 @@
 """How well neurons separate a language, or its family, from the other languages (transfer).
 
-Arrays are numpy arrays for one layer. Sums are float64.
+Arrays are numpy arrays for one layer, if nothing else is said. Sums are float64.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neuroglot.analyses.transfer.measures.lists import RANDOM, TYPES, controls, listed
+from neuroglot.analyses.transfer.measures.controls import DONE, DRAWN, controlled
+from neuroglot.analyses.transfer.measures.lists import HALVES, TYPES, listed
 from neuroglot.errors import NeuroglotError
-from neuroglot.measures.axes import layer_widths
 from neuroglot.measures.bootstrap import named_bounds
 from neuroglot.measures.finite import check_finite
 
 GROUPINGS = ("language", "family")
-LISTS = (*TYPES, *RANDOM)
+LISTS = tuple(f"{done}_{name}".removeprefix("without_") for name in TYPES for done in DONE)
+"""The lists, and by the first words of ``controls.DONE`` what they are compared with."""
 BLOCK_VALUES = 1 << 22  # activations per block: 32 MB in float64
 
 
@@ -89,45 +91,64 @@ def correlation_ratio(
 def mean_ratios(
     ratio: NDArray[np.float64], lists: xr.Dataset, tops: Sequence[int], seeds: int
 ) -> xr.Dataset:
-    """Average the ratios over the first neurons of each list, and over as many random neurons.
+    """Average the ratios over the first neurons of each list, and over as many others.
+
+    The list that one half of the segments chose is judged by the ratios in the other half; results
+    are means of both. A ratio of n segments is 1 / (n - 1) by chance, also in the controls.
 
     Args:
-        ratio: [grouping, language, layer, neuron], with the languages of ``lists``; NaN for
-            padding neurons.
-        lists: result of ``lists.ranked``.
-        tops: numbers of neurons, from the highest score.
-        seeds: number of draws of random neurons.
+        ratio: [half, grouping, language, layer, neuron] in the segments of each half, with the
+            languages of ``lists``; NaN for padding neurons.
+        lists: result of the step ``neurons``.
+        tops: numbers of neurons, from the highest score; a shorter list is taken whole.
+        seeds: number of draws of random neurons and of those that fire about as often.
 
     Returns:
-        ``mean_ratio(type, grouping, language, top)`` with LISTS as types. Random neurons have the
+        ``mean_ratio(type, grouping, language, top)`` with LISTS as types. Drawn neurons have the
         mean over draws, and the lowest and highest draw as ``mean_ratio_control_low`` and
-        ``…_high``. Units: share of variance.
+        ``…_high``. NaN where too few neurons have partners of like contribution. Units: share of
+        variance. ``matched_share`` and ``matched_contribution(type, language, top)``, of TYPES.
     """
-    languages, widths = lists["language"].values.tolist(), layer_widths(lists["score"])
-    of_lists = np.empty((len(TYPES), len(GROUPINGS), len(languages), len(tops)))
-    of_draws = np.empty((seeds, *of_lists.shape))
-    for column, top in enumerate(tops):
-        for row, language in enumerate(languages):
-            for place, neuron_type in enumerate(TYPES):
-                mask = listed(lists, neuron_type, language, top)
-                of_lists[place, :, row, column] = ratio[:, row, mask].mean(-1)
-                for seed, drawn in enumerate(controls(mask, language, seeds, widths)):
-                    of_draws[seed, place, :, row, column] = ratio[:, row, drawn].mean(-1)
-    no_draws = np.full_like(of_lists, np.nan)
-    mean, *ends = (
-        (
-            ("type", "grouping", "language", "top"),
-            np.concatenate(of_each),
-            {"units": "share of variance"},
+    languages = lists["language"].values.tolist()
+    shape = (len(LISTS), len(GROUPINGS), len(languages), len(tops))
+    mean, low, high = np.full((3, *shape), np.nan)
+    shares = np.full((2, len(LISTS), len(languages), len(tops)), np.nan)
+    judged = ratio[::-1]  # the half that did not choose, for each of HALVES
+    for column, row, name in product(range(len(tops)), range(len(languages)), TYPES):
+        chosen = {half: listed(lists, name, languages[row], tops[column], half) for half in HALVES}
+        edited = controlled(chosen, lists, languages[row], seeds)
+        shares[:, LISTS.index(name), row, column] = (
+            edited.matched_share,
+            edited.matched_contribution,
         )
-        for of_each in (
-            (of_lists, of_draws.mean(0)),
-            (no_draws, of_draws.min(0)),
-            (no_draws, of_draws.max(0)),
-        )
-    )
+        for done, draws in edited.masks.items():
+            at = (LISTS.index(f"{done}_{name}".removeprefix("without_")), slice(None), row, column)
+            of_draws = np.array(
+                [
+                    [
+                        of_half[:, row, mask].mean(-1)
+                        for of_half, mask in zip(judged, draw, strict=True)
+                    ]
+                    for draw in draws
+                ]
+            )  # [draw, half, grouping]
+            if len(of_draws):
+                mean[at] = of_draws.mean((0, 1))
+            if done in DRAWN:
+                low[at], high[at] = of_draws.mean(1).min(0), of_draws.mean(1).max(0)
+    dims, units = ("type", "grouping", "language", "top"), {"units": "share of variance"}
+    ends = ((dims, end, units) for end in (low, high))
     return xr.Dataset(
-        {"mean_ratio": mean, **named_bounds("mean_ratio_control", ends)},
+        {
+            "mean_ratio": (dims, mean, units),
+            **named_bounds("mean_ratio_control", ends),
+            "matched_share": (("type", *dims[2:]), shares[0], {"units": "share of neurons"}),
+            "matched_contribution": (
+                ("type", *dims[2:]),
+                shares[1],
+                {"units": "share of contribution"},
+            ),
+        },
         {
             "type": list(LISTS),
             "grouping": list(GROUPINGS),

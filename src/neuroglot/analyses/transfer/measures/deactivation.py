@@ -1,65 +1,46 @@
-"""How close a language is to the pivot without its neurons, and without random neurons."""
+"""How close a language is to the pivot without some of its neurons, and without their controls."""
 
 import xarray as xr
 
+from neuroglot.analyses.transfer.measures.controls import BASELINE
 from neuroglot.analyses.transfer.measures.latent import (
     COSINE,
     OVERLAP,
     segment_difference,
     segment_mean,
 )
-from neuroglot.measures.bootstrap import named_bounds
+from neuroglot.measures.answers import excess_over_controls
 
-VARIANTS = ("baseline", "without_type1", "random")
+MEASURES = {"similarity": COSINE, "mutual_knn": OVERLAP}
+CHANGES = {"similarity": "difference of cosines", "mutual_knn": "difference of shares"}
 
 
-def closeness_without(
-    similarity: xr.DataArray, overlap: xr.DataArray, replicates: int
-) -> xr.Dataset:
+def closeness_without(data: xr.Dataset, replicates: int) -> xr.Dataset:
     """Average closeness over segments by variant, and measure how deactivation changes it.
 
-    ``draw`` lists the unedited model, the model without Type 1 neurons, and the model without each
-    draw of random neurons. The control variant is the mean over the random draws.
-    ``…_control_low`` and ``…_control_high`` are the lowest and highest mean of any draw.
-
     Args:
-        similarity: cosines with the pivot [pair, draw, segment, ...].
-        overlap: shares of nearest neighbours in common with the pivot [draw, segment, ...].
+        data: [variant, segment, ...], in each segment with neurons that it did not choose:
+            ``similarity``, cosines with the pivot, and ``mutual_knn``, shares of nearest neighbours
+            in common with it. Variants are those of ``controls.variants_of``; a control's values
+            are means over its draws.
         replicates: bootstrap samples of segments.
 
     Returns:
-        With intervals and by ``variant`` of VARIANTS: ``similarity``, ``mutual_knn`` and
-        ``effect``, a variant's change of the similarity of the same segments, NaN for the baseline.
-        With intervals and without ``variant``: ``excess``, the effect of Type 1 neurons minus that
-        of random neurons.
+        By ``variant``, with intervals, and for both measures: the mean; ``…_effect``, the change
+        from the unedited model in the same segments, NaN for the unedited model; and
+        ``…_excess(control, …)``, the value minus that of a control in the same segments, and
+        ``…_excess_all(control, …)``, its mean over the languages that have a value.
     """
-    by_variant = _variants(similarity)
-    effect = by_variant.isel(variant=slice(1, None)) - by_variant.isel(variant=0, drop=True)
-    excess = effect.isel(variant=0, drop=True) - effect.isel(variant=1, drop=True)
-    change = "difference of cosines"
-    means = {
-        **_compared("similarity", similarity, COSINE, replicates),
-        **_compared("mutual_knn", overlap, OVERLAP, replicates),
-        **segment_difference("effect", effect, change),
-        **segment_difference("excess", excess, change),
-    }
-    return xr.Dataset(means).reindex(variant=list(VARIANTS))
-
-
-def _variants(values: xr.DataArray) -> xr.DataArray:
-    """Turn draws into VARIANTS: the random draws are averaged."""
-    random = values.isel(draw=slice(2, None)).mean("draw")
-    parts = [values.isel(draw=0), values.isel(draw=1), random]
-    return xr.concat(parts, xr.Variable("variant", list(VARIANTS)))
-
-
-def _compared(
-    name: str, values: xr.DataArray, units: str, replicates: int
-) -> dict[str, xr.DataArray]:
-    """Give means by variant with intervals, and the range of the random draws' means."""
-    of_draws = values.isel(draw=slice(2, None)).mean("segment").assign_attrs(units=units)
-    ends = (of_draws.min("draw", keep_attrs=True), of_draws.max("draw", keep_attrs=True))
-    return {
-        **segment_mean(name, _variants(values), units, replicates),
-        **named_bounds(f"{name}_control", ends),
-    }
+    means: dict[str, xr.DataArray] = {}
+    for name, units in MEASURES.items():
+        values = data[name]
+        change = (values - values.sel(variant=BASELINE, drop=True)).where(
+            values["variant"] != BASELINE
+        )
+        means |= segment_mean(name, values, units, replicates)
+        means |= segment_difference(f"{name}_effect", change, CHANGES[name])
+        excess = excess_over_controls(values)
+        means |= segment_difference(f"{name}_excess", excess, CHANGES[name])
+        of_all = excess.mean("language")
+        means |= segment_difference(f"{name}_excess_all", of_all, CHANGES[name])
+    return xr.Dataset(means)

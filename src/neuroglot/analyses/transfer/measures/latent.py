@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, vstack
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.bootstrap import bounded_mean
@@ -164,30 +165,32 @@ def non_parallel_similarity(
     return np.clip(others, -1, 1)
 
 
-def nearest_neighbours(states: NDArray[np.floating], k: int) -> NDArray[np.int64]:
+def nearest_neighbours(states: NDArray[np.floating], k: Sequence[int]) -> list[csr_array]:
     """Find each segment's nearest neighbours by the cosine of their states (transfer).
 
-    The neighbours for a smaller k are the first neighbours for a larger k.
+    Where several segments are equally near and not all of them can be among the k nearest, any of
+    them may be, with the same probability. Segments with identical states are equally near to every
+    other segment: before the first layer, all that end in the same token.
 
     Args:
         states: a language's finite states, [segment, hidden].
-        k: number of neighbours per segment, without the segment itself; fewer than segments.
+        k: numbers of neighbours per segment, without the segment itself; below that of segments.
 
     Returns:
-        Indices [segment, k], nearest first; in a tie the lower index comes first. Segments with
-        identical states are equally near to every other segment.
+        For each k, the probability that a segment (column) is among the k nearest neighbours of
+        another (row): sparse [segment, segment]; rows add up to k.
     """
     segments = len(states)
-    if not 1 <= k < segments:
+    if not (k and min(k) >= 1 and max(k) < segments):
         raise NeuroglotError(
-            f"k is {k}, but a segment has {max(segments - 1, 0)} others to be near to: "
+            f"k is {[*k]}, but a segment has {max(segments - 1, 0)} others to be near to: "
             "set k between 1 and that, or give the corpus more segments"
         )
     distinct, place = _distinct_rows(states)
     x = _finite(distinct)
     norm = np.sqrt(_row_products(x, x))
     norm[norm == 0] = 1
-    neighbours = np.empty((segments, k), np.int64)
+    blocks: list[list[csr_array]] = [[] for _ in k]
     step = max(1, BLOCK_VALUES // segments)
     for start in range(0, segments, step):
         block = np.arange(start, min(start + step, segments))
@@ -197,25 +200,27 @@ def nearest_neighbours(states: NDArray[np.floating], k: int) -> NDArray[np.int64
         if len(x) < segments:
             similarity = similarity[:, place]
         similarity[block - start, block] = -np.inf
-        neighbours[block] = _highest(similarity, k)
-    return neighbours
+        for of_k, number in zip(blocks, k, strict=True):
+            of_k.append(_among_highest(similarity, number))
+    return [vstack(of_k, format="csr") for of_k in blocks]
 
 
-def neighbour_overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
+def neighbour_overlap(first: csr_array, second: csr_array) -> NDArray[np.float64]:
     """Compute the share of a segment's nearest neighbours common to two languages (transfer).
 
-    |N_first(i) ∩ N_second(i)| / k; its mean over segments is the mutual k-NN alignment.
+    |N_first(i) ∩ N_second(i)| / k; its mean over segments is the mutual k-NN alignment. With ties,
+    the share that is expected if both languages choose among equally near segments at random.
 
     Args:
-        first: a language's ``nearest_neighbours``, [segment, k].
+        first: a language's ``nearest_neighbours``, [segment, segment].
         second: the other language's, with the same segments and k.
 
     Returns:
         float64 [segment] in [0, 1]; see ``chance_overlap`` for unrelated languages.
     """
     _check_parallel(first, second)
-    common = (first[:, :, None] == second[:, None, :]).any(axis=2)
-    return np.asarray(common.mean(axis=1))
+    k = first.sum(axis=1)
+    return np.asarray(first.multiply(second).sum(axis=1) / k)
 
 
 def chance_overlap(k: Sequence[int], segments: int) -> xr.DataArray:
@@ -228,28 +233,35 @@ def chance_overlap(k: Sequence[int], segments: int) -> xr.DataArray:
 def closeness(
     pivot: NDArray[np.floating],
     other: NDArray[np.floating],
-    near_pivot: NDArray[np.int64],
+    near_pivot: Sequence[csr_array],
     k: Sequence[int],
+    judged: NDArray[np.bool_] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Compare a language's states with the pivot's, segment by segment.
 
     Args:
         pivot: the pivot's states [segment, hidden].
         other: the language's states, with the same segments in the same order.
-        near_pivot: the pivot's nearest neighbours for the largest ``k``.
+        near_pivot: the pivot's ``nearest_neighbours`` for every k.
         k: numbers of neighbours.
+        judged: the segments that are compared, [segment]; None for all. Cosines are those among
+            these. Neighbours are sought among all segments, of which half would be too few.
 
     Returns:
         The measures of CLOSENESS by name: ``parallel`` and ``non_parallel`` [segment],
-        ``mutual_knn`` [k, segment].
+        ``mutual_knn`` [k, segment]. NaN for segments that are not judged.
     """
-    near = nearest_neighbours(other, max(k))
-    overlap = [neighbour_overlap(near_pivot[:, :first], near[:, :first]) for first in k]
-    return {
-        "parallel": parallel_similarity(pivot, other),
-        "non_parallel": non_parallel_similarity(pivot, other),
-        "mutual_knn": np.stack(overlap),
-    }
+    some = np.ones(len(pivot), bool) if judged is None else judged
+    near = nearest_neighbours(other, k)
+    overlap = np.stack([*map(neighbour_overlap, near_pivot, near)])
+    measured = {"mutual_knn": np.where(some, overlap, np.nan)}
+    for name, similarity in (
+        ("parallel", parallel_similarity),
+        ("non_parallel", non_parallel_similarity),
+    ):
+        measured[name] = np.full(len(pivot), np.nan)
+        measured[name][some] = similarity(pivot[some], other[some])
+    return measured
 
 
 def segment_mean(
@@ -303,17 +315,17 @@ def _distinct_rows(
     return states[np.unique(place, return_index=True)[1]], place
 
 
-def _highest(similarity: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """Find the columns of each row's k highest values, highest first; the first column in a tie.
-
-    Only the columns at or above the k-th highest value are sorted: k columns, or more with ties.
-    """
+def _among_highest(similarity: NDArray[np.float64], k: int) -> csr_array:
+    """Give the probability that a column is among its row's k highest, if ties are drawn."""
     width = similarity.shape[1]
     lowest = np.partition(similarity, width - k, axis=1)[:, width - k, None]
-    row, column = np.nonzero(similarity >= lowest)
-    order = np.lexsort((column, -similarity[row, column], row))
-    first = np.searchsorted(row, np.arange(len(similarity)))
-    return np.asarray(column[order][first[:, None] + np.arange(k)])
+    above, tied = similarity > lowest, similarity == lowest
+    places_left = k - above.sum(axis=1, keepdims=True)
+    row, column = np.nonzero(above | tied)
+    probability = np.where(
+        above[row, column], 1, (places_left / tied.sum(1, keepdims=True))[row, 0]
+    )
+    return csr_array((probability, (row, column)), shape=similarity.shape)
 
 
 def _row_products(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -334,7 +346,9 @@ def _finite(states: NDArray[np.floating]) -> NDArray[np.float64]:
     return states.astype(np.float64)
 
 
-def _check_parallel(first: NDArray[np.generic], second: NDArray[np.generic]) -> None:
+def _check_parallel(
+    first: NDArray[np.generic] | csr_array, second: NDArray[np.generic] | csr_array
+) -> None:
     if first.shape != second.shape:
         raise NeuroglotError(
             f"two languages differ in shape, {list(first.shape)} against {list(second.shape)}: "

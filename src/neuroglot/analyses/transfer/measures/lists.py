@@ -1,76 +1,124 @@
-"""The ranked lists of transfer neurons: their length, layers and random controls."""
+"""The ranked lists of transfer neurons, chosen on all common segments and on each half of them.
 
-import zlib
-from collections.abc import Mapping, Sequence
+The lists that are chosen on all segments are the result. What neurons do to these very segments is
+measured with the lists of the halves, each on the half that did not choose it.
+"""
+
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.stats import hypergeom
 
 from neuroglot.analyses.transfer.measures.transfer import layer_ranges, top_neurons
-from neuroglot.measures.controls import Mask, random_like
+from neuroglot.measures.matching import Mask
 
 TYPES = ("type1", "type2")
 """Type 1 neurons move states into the shared space, Type 2 neurons to a language's own space."""
 
-RANDOM = tuple(f"random_{neuron_type}" for neuron_type in TYPES)
-"""As many random neurons of each layer as are listed for each type."""
-
-VARIANTS = ("baseline", *(f"without_{neuron_type}" for neuron_type in TYPES), *RANDOM)
-"""The unedited model, without the neurons of each type, and without as many random neurons."""
-
-
-def list_length(top_n: int, top_fraction: float | None, neurons: int) -> int:
-    """Give the length of a list: ``top_fraction`` of the model's ``neurons``, or ``top_n``."""
-    return top_n if top_fraction is None else max(1, round(top_fraction * neurons))
+ALL, HALVES = "all", ("first", "second")
+PARTS = (ALL, *HALVES)
+"""The segments that neurons are chosen on, or described on: all common ones, or a half of them."""
+OTHER_HALF = dict(zip(HALVES, reversed(HALVES), strict=True))
 
 
 def ranked(
-    scores: Mapping[str, NDArray[np.float32]], type1_layers: float, length: int
+    scores: Mapping[str, NDArray[np.float32]],
+    type1_layers: float,
+    top_fraction: float,
+    top_n: int | None = None,
 ) -> xr.Dataset:
     """Rank each language's neurons of each type over the layers that are searched for the type.
 
     Args:
-        scores: by language, [layer, neuron]; each layer has the scores of the type that it is
-            searched for. NaN for padding neurons.
+        scores: by language, [part, layer, neuron] by PARTS; each layer has the scores of the type
+            that it is searched for. NaN for padding neurons.
         type1_layers: share of the layers, see ``layer_ranges``.
-        length: length of the lists.
+        top_fraction: length of a list as a share of the neurons in the layers that are searched.
+        top_n: length of every list, in place of ``top_fraction``.
 
     Returns:
-        ``score(type, language, layer, neuron)``, a difference of cosines, NaN in layers of the
-        other type and for padding neurons; ``rank_layer``, ``rank_neuron`` and ``rank_score(type,
-        language, rank)``, highest first, with layers and neurons from 0 and ranks from 1;
-        ``neurons(type, language, layer)``, the number of listed neurons in a layer.
+        ``score(type, language, layer, neuron)`` on all segments, a difference of cosines, NaN in
+        layers of the other type and for padding neurons; ``rank_layer``, ``rank_neuron`` and
+        ``rank_score(part, type, language, rank)``, highest first, with layers and neurons from 0
+        and ranks from 1 (beyond the end of the type's list -1, and NaN as score);
+        ``neurons(type, language, layer)``, the listed neurons of a layer; and
+        ``list_length(type)``. What the halves' lists have in common: ``halves_jaccard(type,
+        language)`` and ``halves_jaccard_chance(type)``, of two random lists.
     """
-    by_language = np.stack(list(scores.values()))  # [language, layer, neuron]
-    layers = by_language.shape[1]
+    by_language = np.stack(list(scores.values()), 1)  # [part, language, layer, neuron]
+    layers = by_language.shape[2]
     score = np.full((len(TYPES), *by_language.shape), np.nan, np.float32)
     for of_type, searched in zip(score, layer_ranges(layers, type1_layers), strict=True):
-        of_type[:, searched] = by_language[:, searched]
-    top = [[top_neurons(of_language, length) for of_language in of_type] for of_type in score]
-    layer, neuron, highest = np.moveaxis(np.array(top), 2, 0)
-    layer, neuron = layer.astype(np.int32), neuron.astype(np.int32)
-    in_layer = (layer[..., None] == np.arange(layers)).sum(2, dtype=np.int32)
-    by_rank = ("type", "language", "rank")
+        of_type[:, :, searched] = by_language[:, :, searched]
+    candidates = np.isfinite(score[:, 0, 0]).sum((1, 2))
+    lengths = np.maximum(np.round(top_fraction * candidates), 1).astype(int)
+    if top_n is not None:
+        lengths[:] = top_n
+    shape = (len(PARTS), len(TYPES), len(scores), lengths.max())
+    layer, neuron = np.full((2, *shape), -1, np.int32)
+    highest = np.full(shape, np.nan, np.float32)
+    for row, length in enumerate(lengths):
+        for part, place in np.ndindex(len(PARTS), len(scores)):
+            at = (part, row, place, slice(length))
+            layer[at], neuron[at], highest[at] = top_neurons(score[row, part, place], length)
+    in_layer = (layer[0, ..., None] == np.arange(layers)).sum(2, dtype=np.int32)
+    by_rank = ("part", "type", "language", "rank")
     unit = "difference of cosines"
-    return xr.Dataset(
+    lists = xr.Dataset(
         {
-            "score": (("type", "language", "layer", "neuron"), score, {"units": unit}),
+            "score": (("type", "language", "layer", "neuron"), score[:, 0], {"units": unit}),
             "rank_layer": (by_rank, layer, {"units": "index of layer"}),
             "rank_neuron": (by_rank, neuron, {"units": "index of neuron"}),
-            "rank_score": (by_rank, highest.astype(np.float32), {"units": unit}),
+            "rank_score": (by_rank, highest, {"units": unit}),
             "neurons": (("type", "language", "layer"), in_layer, {"units": "neurons"}),
+            "list_length": ("type", lengths, {"units": "neurons"}),
         },
         {
+            "part": list(PARTS),
             "type": list(TYPES),
             "language": list(scores),
             "layer": np.arange(layers),
-            "rank": np.arange(1, length + 1),
+            "rank": np.arange(1, lengths.max() + 1),
         },
+    )
+    chance = [expected_jaccard(*sizes) for sizes in zip(lengths, candidates, strict=True)]
+    units = {"units": "share of neurons"}
+    return lists.assign(
+        halves_jaccard=(("type", "language"), _halves_jaccard(lists), units),
+        halves_jaccard_chance=("type", chance, units),
     )
 
 
-def listed(lists: xr.Dataset, neuron_type: str, language: str, top: int | None = None) -> Mask:
+def expected_jaccard(length: int, candidates: int) -> float:
+    """Give the expected Jaccard index of two random lists of this length.
+
+    E[k / (2n - k)], where the number k of common neurons is hypergeometric.
+    """
+    common = np.arange(length + 1)
+    chance = hypergeom(candidates, length, length).pmf(common)
+    return float(chance @ (common / (2 * length - common)))
+
+
+def _halves_jaccard(lists: xr.Dataset) -> NDArray[np.float64]:
+    """Divide the neurons that both halves list by those that either lists, [type, language]."""
+    jaccard = [
+        [
+            np.divide(*((first & second).sum(), (first | second).sum()))
+            for first, second in (
+                [listed(lists, name, language, part=half) for half in HALVES]
+                for language in lists["language"].values.tolist()
+            )
+        ]
+        for name in TYPES
+    ]
+    return np.array(jaccard)
+
+
+def listed(
+    lists: xr.Dataset, neuron_type: str, language: str, top: int | None = None, part: str = ALL
+) -> Mask:
     """Mark a language's first neurons of a type, bool [layer, neuron].
 
     Args:
@@ -78,10 +126,12 @@ def listed(lists: xr.Dataset, neuron_type: str, language: str, top: int | None =
         neuron_type: one of TYPES.
         language: a language other than the pivot.
         top: number of neurons, from the highest score; None for the whole list.
+        part: one of PARTS, the segments that the neurons were chosen on.
     """
-    first = lists.sel(type=neuron_type, language=language).isel(rank=slice(top))
+    at = {"part": part, "type": neuron_type, "language": language}
+    layer, neuron = (lists[f"rank_{name}"].sel(at).values[:top] for name in ("layer", "neuron"))
     mask = np.zeros((lists.sizes["layer"], lists.sizes["neuron"]), bool)
-    mask[first["rank_layer"].values, first["rank_neuron"].values] = True
+    mask[layer[layer >= 0], neuron[layer >= 0]] = True
     return mask
 
 
@@ -102,15 +152,3 @@ def by_layer(lists: xr.Dataset) -> dict[str, dict[str, dict[str, list[int]]]]:
         neuron_type: {language: of_language(neuron_type, language) for language in languages}
         for neuron_type in TYPES
     }
-
-
-def controls(
-    mask: Mask, language: str, seeds: int, widths: Sequence[int] | None = None
-) -> list[Mask]:
-    """Draw as many random neurons of each layer as ``mask`` [layer, neuron] has, once per seed.
-
-    A language's draws do not depend on the other languages. ``widths`` are the layers' numbers of
-    neurons; None if all layers are as wide as ``mask``.
-    """
-    item = zlib.crc32(language.encode())
-    return [random_like(mask[None], seed, [item], widths)[0] for seed in range(seeds)]

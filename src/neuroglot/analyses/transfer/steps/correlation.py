@@ -1,4 +1,9 @@
-"""How well transfer neurons separate a language, or its family, from the other languages (η²)."""
+"""How specific to a language its transfer neurons are: by η², and against LAPE's neurons.
+
+η² says how well neurons separate a language, or its family, from the other languages.
+
+Neurons that were chosen on one half of the segments are judged on the other half.
+"""
 
 from collections.abc import Mapping
 
@@ -8,26 +13,49 @@ import xarray as xr
 
 from neuroglot import store
 from neuroglot.analyses.transfer.measures.correlation import (
+    LISTS,
     group_ratios,
     language_groups,
     mean_ratios,
 )
+from neuroglot.analyses.transfer.measures.lists import HALVES, TYPES
+from neuroglot.analyses.transfer.measures.specific import specificity
 from neuroglot.analyses.transfer.settings import CorrelationInputs, CorrelationSettings
+from neuroglot.analyses.transfer.specific import specific_neurons
 from neuroglot.analyses.transfer.states import open_states
 from neuroglot.measures.axes import layer_widths
 from neuroglot.progress import progress
 from neuroglot.tables import tidy
 
+DRAWS = 10
+"""Draws of neurons to compare with; they cost no run of the model."""
+
 VARIABLES: Mapping[str, str] = {
-    "type": "list of neurons: of Type 1, of Type 2, or as many random ones of the same layers",
+    "type": "list of neurons: of Type 1 or of Type 2; as many random ones of the same layers "
+    "(random), or others that fire about as often (active); the part of the list that has partners "
+    "of like contribution (matched), or these (partner)",
     "grouping": "what is told from all others: the language, or its family",
-    "top": "how many neurons of the list, from the highest score",
+    "top": "how many neurons of the list, from the highest score; a shorter list is taken whole",
     "correlation_ratio": "share of the variance of the neuron's last-token activation, over all "
     "segments of all languages, that the grouping explains",
-    "mean_ratio": "mean correlation ratio of the list's first neurons; of random ones the mean "
-    "over draws",
-    "mean_ratio_control_low": "least mean correlation ratio of any draw of random neurons",
-    "mean_ratio_control_high": "largest mean correlation ratio of any draw of random neurons",
+    "mean_ratio": "mean correlation ratio of the list's first neurons, in the half of the segments "
+    "that did not choose them, mean of both halves and of draws",
+    "mean_ratio_control_low": "least mean correlation ratio of any draw of a control",
+    "mean_ratio_control_high": "largest mean correlation ratio of any draw of a control",
+    "set": "LAPE's neurons (lape), or controls: as many random ones of the same layers "
+    "(random), others that fire about as often (active); LAPE's neurons with partners of like "
+    "contribution (matched), or these (partner)",
+    "lape_neurons": "neurons that LAPE finds specific to the language, in the type's layers",
+    "lape_listed": "share of these neurons that is in the type's list",
+    "lape_listed_chance": "the same of neurons drawn at random from the type's layers, on average",
+    "listed_lape": "share of the type's list that LAPE finds specific to the language",
+    "listed_lape_chance": "the same of a list drawn at random from the type's layers, on average",
+    "lape_score": "mean transfer score of LAPE's neurons, or of a control, in the type's layers",
+    "lape_score_control_low": "least such mean of any draw of a control",
+    "lape_score_control_high": "largest such mean of any draw of a control",
+    "matched_share": "share of the list's first neurons that have a partner of like contribution",
+    "matched_contribution": "share of the contribution of the list's first neurons that comes from "
+    "those with such a partner",
 }
 
 
@@ -40,30 +68,37 @@ def compute(inputs: CorrelationInputs, settings: CorrelationSettings) -> xr.Data
     states = open_states(inputs.states, settings.languages, settings.pivot)
     lists = store.open_dataset(inputs.neurons, "reduction")
     family = {language: facts.family for language, facts in settings.language_table.items()}
+    segments = states[settings.pivot].segments
     groups = language_groups(
-        lists["language"].values.tolist(),
-        settings.languages,
-        family,
-        len(states[settings.pivot].segments),
+        lists["language"].values.tolist(), settings.languages, family, len(segments)
     )
-    shape = (*groups.shape[:2], lists.sizes["layer"], lists.sizes["neuron"])
+    half = np.tile(lists["half"].sel(segment=segments).values, len(states))
+    parts = [np.ones(len(half), bool), *(half == name for name in HALVES)]
+    shape = (len(parts), *groups.shape[:2], lists.sizes["layer"], lists.sizes["neuron"])
     ratio = np.full(shape, np.nan)
     with progress(lists.sizes["layer"], "layers", f"{settings.model} correlation") as bar:
         for layer, width in enumerate(layer_widths(lists["score"])):
             act = np.concatenate([language.act(layer)[:, :width] for language in states.values()])
-            ratio[:, :, layer, :width] = group_ratios(act, groups)
+            for part, rows in enumerate(parts):
+                ratio[part, :, :, layer, :width] = group_ratios(act[rows], groups[..., rows])
             bar.update()
     tops = sorted({min(top, lists.sizes["rank"]) for top in settings.tops})
-    means = mean_ratios(ratio, lists, tops, settings.random_seeds)
+    means = mean_ratios(ratio[1:], lists, tops, DRAWS)
     by_neuron = ("grouping", "language", "layer", "neuron")
     units = {"units": "share of variance"}
     return (
-        means.assign(correlation_ratio=(by_neuron, ratio.astype(np.float32), units))
+        means.assign(correlation_ratio=(by_neuron, ratio[0].astype(np.float32), units))
+        .merge(specificity(lists, specific_neurons(inputs.lape), DRAWS), join="outer")
+        .sel(type=list(LISTS))
         .assign_coords(lists["layer"].coords)
-        .assign_attrs(random_seeds=settings.random_seeds, top_n=lists.attrs["top_n"])
+        .assign_attrs(draws=DRAWS, segments=len(segments))
     )
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Mean ratios of each list and its controls, and the controls' range."""
-    return {"correlation": tidy(data[[name for name in data if str(name).startswith("mean")]])}
+    """Mean ratios of each list and its controls, with ranges; LAPE's neurons and the lists."""
+    of_lape = [name for name in data if "lape" in str(name)]
+    return {
+        "correlation": tidy(data.drop_vars([*of_lape, "correlation_ratio"])),
+        "lape": tidy(data[of_lape].sel(type=list(TYPES))),
+    }

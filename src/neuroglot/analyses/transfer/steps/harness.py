@@ -14,11 +14,11 @@ import xarray as xr
 
 from neuroglot import store
 from neuroglot.analyses.pieces import Piece, piece
-from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, controls, listed
+from neuroglot.analyses.transfer.measures.controls import BASELINE, controlled, variants_of
+from neuroglot.analyses.transfer.measures.lists import ALL, TYPES, listed
 from neuroglot.analyses.transfer.settings import HarnessInputs, HarnessStepSettings
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.measures.axes import layer_widths
-from neuroglot.measures.controls import Mask
+from neuroglot.measures.matching import Mask
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.intervene import Edit
 from neuroglot.models.load import load
@@ -31,9 +31,12 @@ _FEW_SHOT_SEED = 1234  # the harness's default
 _REPLICATES = 1000  # bootstrap samples for standard errors without a formula
 
 Masks = list[tuple[str, Mask | None]]
+VARIANTS = variants_of(TYPES)
 
 VARIABLES: Mapping[str, str] = {
-    "variant": "the model as it is, without the neurons of a type, or without as many random ones",
+    "variant": "the model as it is; without the neurons of a type (without), as many random ones "
+    "of the same layers (random), or others that fire about as often (active), or the part of the "
+    "neurons that has partners of like contribution (matched), or these (partner), if enough have",
     "metric": "the harness's metric, and its filter if it has one",
     "asked_in": "BCP 47 tag of the language whose neurons are deactivated",
     "harness": "score over the task's items; of random neurons the mean over draws",
@@ -50,22 +53,22 @@ def compute(inputs: HarnessInputs, settings: HarnessStepSettings) -> xr.Dataset:
     """
     _check_installed()
     lists = store.open_dataset(inputs.neurons, "reduction")
-    tasks, widths = settings.harness.tasks, layer_widths(lists["score"])
+    tasks = settings.harness.tasks
     examiner = _Examiner(inputs, settings)
     by_task = {}
     with progress(len(tasks), "tasks", f"{inputs.model.name} harness") as bar:
         for task, language in tasks.items():
-            masks: Masks = [("baseline", None)]
-            for neuron_type in TYPES:
-                mask = listed(lists, neuron_type, language)
-                drawn = controls(mask, language, settings.random_seeds, widths)
-                masks.append((f"without_{neuron_type}", mask))
-                masks += [(f"random_{neuron_type}", random) for random in drawn]
+            masks: Masks = [(BASELINE, None)]
+            for name in TYPES:
+                chosen = {ALL: listed(lists, name, language)}
+                edited = controlled(chosen, lists, language, settings.random_seeds).masks
+                masks += [
+                    (f"{done}_{name}", draw[0]) for done, draws in edited.items() for draw in draws
+                ]
             by_task[task] = _averaged(examiner.piece(task, masks))
             bar.update()
     data = xr.concat(by_task.values(), xr.Variable("task", [*by_task]), join="outer")
     return data.assign_coords(asked_in=("task", list(tasks.values()))).assign_attrs(
-        top_n=lists.attrs["top_n"],
         random_seeds=settings.random_seeds,
         lm_eval=version("lm_eval"),
     )
@@ -116,7 +119,7 @@ def _averaged(task: Piece) -> xr.Dataset:
         {"run": task["variant"], "metric": task["metric"]},
     )
     means = runs.groupby("run").mean(skipna=False, keep_attrs=True).rename(run="variant")
-    return means.sel(variant=list(VARIANTS)).transpose("metric", "variant")
+    return means.reindex(variant=VARIANTS).transpose("metric", "variant")
 
 
 @dataclass(frozen=True, eq=False)

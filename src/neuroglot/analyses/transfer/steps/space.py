@@ -41,7 +41,7 @@ VARIABLES: Mapping[str, str] = {
     "components": "least number of components that explain so much of the variance of the "
     "language's segments",
     "mutual_knn": "share of a segment's nearest neighbours that the language has in common with "
-    "the pivot, mean over segments",
+    "the pivot, mean over segments; equally near segments are drawn at random",
     "mutual_knn_chance": "share of neighbours in common that is expected of unrelated languages",
     "parallel": "cosine with the parallel segment of the pivot, mean over segments",
     "non_parallel": "cosine with all other segments of the pivot, mean over segments",
@@ -100,7 +100,7 @@ def _state(states: ByLanguage, settings: SpaceSettings) -> xr.Dataset:
     coordinates, explained = principal_coordinates(np.concatenate(list(states.values())))
     centroids = np.stack([centroid(rows) for rows in states.values()])
     counts = [component_counts(rows, settings.variances) for rows in states.values()]
-    near_pivot = nearest_neighbours(pivot, max(k))
+    near_pivot = nearest_neighbours(pivot, k)
     compared = {
         "parallel": np.full((len(languages), segments), np.nan),
         "non_parallel": np.full((len(languages), segments), np.nan),

@@ -13,24 +13,45 @@ from numpy.typing import NDArray
 from neuroglot import store
 from neuroglot.analyses.answers import PER_QUESTION, Asked, Examiner, encoded
 from neuroglot.analyses.pieces import Piece, pieces
-from neuroglot.analyses.transfer.measures.lists import TYPES, VARIANTS, controls, listed
+from neuroglot.analyses.transfer.measures.controls import (
+    BASELINE,
+    DONE,
+    Controlled,
+    controlled,
+    matched_shares,
+    variants_of,
+)
+from neuroglot.analyses.transfer.measures.lists import ALL, TYPES, listed
 from neuroglot.analyses.transfer.settings import TasksInputs, TasksSettings
 from neuroglot.capture.answers import Variant
-from neuroglot.measures.answers import ANSWERS, answer_statistics, by_control
-from neuroglot.measures.axes import along, layer_widths
-from neuroglot.measures.controls import Mask
+from neuroglot.measures.answers import (
+    ANSWERS,
+    answer_statistics,
+    by_control,
+    unmatched_left_out,
+)
+from neuroglot.measures.axes import along
 from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
 from neuroglot.provenance import digest, fingerprint
 from neuroglot.tables import tidy
 from neuroglot.tasks.base import Item, check_same_items, facts_of, read_items
 
-Masks = Mapping[str, Mask]
+Sets = Mapping[str, Controlled]
+VARIANTS = variants_of(TYPES)
 
 VARIABLES: Mapping[str, str] = {
     **ANSWERS,
-    "variant": "the model as it is, without the language's neurons of a type, or without as many "
-    "random ones of the same layers",
+    "variant": "the model as it is; without the language's neurons of a type (without), as many "
+    "random ones of the same layers (random), or others that fire about as often (active), or the "
+    "part of the neurons that has partners of like contribution (matched), or these (partner)",
+    "control": "other neurons that get the same edit: naive, as many random ones; activity, those "
+    "that fire about as often at the last tokens of the segments that chose the neurons; "
+    "contribution, partners that contribute as much there, of the part of the neurons that has "
+    "partners",
+    "matched_share": "share of the neurons that have a partner of like contribution",
+    "matched_contribution": "share of the neurons' contribution that comes from those with such a "
+    "partner",
 }
 
 
@@ -44,23 +65,28 @@ def compute(inputs: TasksInputs, settings: TasksSettings) -> xr.Dataset:
         positions=settings.task_positions,
         batch_tokens=inputs.work.execution.batch_tokens,
     )
-    widths = layer_widths(lists["score"])
+    sets = {
+        language: {
+            name: controlled(
+                {ALL: listed(lists, name, language)}, lists, language, settings.task_random_seeds
+            )
+            for name in TYPES
+        }
+        for language in settings.languages
+    }
     by_task = {}
     for task in settings.tasks:
         items = _items(task, inputs.items[task], settings.languages)
         asked = Asked(task, settings.scorings[task], encoded(inputs.model, task, items))
-        masks = {
-            language: {neuron_type: listed(lists, neuron_type, language) for neuron_type in TYPES}
-            for language in asked.questions
-        }
-        answers = _answers(inputs, settings, examiner, asked, masks, widths)
+        answers = _answers(inputs, settings, examiner, asked, sets)
         by_item = asked.by_item(answers, VARIANTS, facts_of(items))
         by_task[task] = answer_statistics(by_item, settings.replicates)
-    data = along("task", by_task).reindex(language=settings.languages, variant=list(VARIANTS))
+    data = along("task", by_task).reindex(language=settings.languages, variant=VARIANTS)
     scorings = [settings.scorings[task] for task in by_task]
-    return data.assign_coords(scoring=("task", scorings)).assign_attrs(
-        top_n=lists.attrs["top_n"],
-        **settings.model_dump(include={"task_positions", "task_random_seeds"}),
+    return (
+        unmatched_left_out(data.assign(matched_shares(sets, VARIANTS)))
+        .assign_coords(scoring=("task", scorings))
+        .assign_attrs(settings.model_dump(include={"task_positions", "task_random_seeds"}))
     )
 
 
@@ -81,8 +107,7 @@ def _answers(
     settings: TasksSettings,
     examiner: Examiner,
     asked: Asked,
-    masks: Mapping[str, Masks],
-    widths: Sequence[int],
+    sets: Mapping[str, Sets],
 ) -> Piece:
     """Judge the answers of languages without earlier results, with batches across languages."""
     read = {"task_positions", "task_random_seeds", "device", "dtype"}
@@ -94,7 +119,11 @@ def _answers(
             [
                 read_card(inputs.model).sha256,
                 *_of_languages(asked, [language]).identity(),
-                [np.argwhere(mask).tolist() for mask in masks[language].values()],
+                [
+                    [done, np.argwhere(draws).tolist()]
+                    for of_set in sets[language].values()
+                    for done, draws in of_set.masks.items()
+                ],
                 settings.model_dump(include=read),
                 fingerprint(__name__),
             ]
@@ -102,7 +131,7 @@ def _answers(
 
     def judged(missing: list[Path]) -> dict[Path, Piece]:
         unanswered = _of_languages(asked, [languages[path] for path in missing])
-        variants = _variants(unanswered, masks, settings.task_random_seeds, widths)
+        variants = _variants(unanswered, sets)
         answers = examiner.ask(unanswered, VARIANTS, variants)
         place_of_language = unanswered.judged[:, 0]
         return {
@@ -120,21 +149,26 @@ def _of_languages(asked: Asked, languages: Sequence[str]) -> Asked:
     return replace(asked, questions={language: asked.questions[language] for language in languages})
 
 
-def _variants(
-    asked: Asked, masks: Mapping[str, Masks], seeds: int, widths: Sequence[int]
-) -> Iterator[tuple[str, Variant | None]]:
-    """Give every variant of VARIANTS, controls once per seed."""
+def _variants(asked: Asked, sets: Mapping[str, Sets]) -> Iterator[tuple[str, Variant | None]]:
+    """Give every variant of VARIANTS, once per draw.
+
+    A language without a draw, because too few of its neurons have partners, is left as it is; a
+    variant that no language has is left out.
+    """
 
     def without(by_language: NDArray[np.bool_], places: NDArray[np.int64]) -> list[Edit]:
         return [Edit(by_language[asked.judged[places, 0]])]
 
-    yield "baseline", None
-    for neuron_type in TYPES:
-        of_type = {language: masks[language][neuron_type] for language in asked.questions}
-        yield f"without_{neuron_type}", partial(without, np.stack(list(of_type.values())))
-        drawn = (controls(mask, language, seeds, widths) for language, mask in of_type.items())
-        for of_seed in zip(*drawn, strict=True):
-            yield f"random_{neuron_type}", partial(without, np.stack(of_seed))
+    yield BASELINE, None
+    for name in TYPES:
+        of_set = [sets[language][name].masks for language in asked.questions]
+        for done in DONE:
+            for draw in range(max(len(masks[done]) for masks in of_set)):
+                nobody = np.zeros_like(of_set[0]["without"][0, 0])
+                by_language = [
+                    masks[done][draw, 0] if draw < len(masks[done]) else nobody for masks in of_set
+                ]
+                yield f"{done}_{name}", partial(without, np.stack(by_language))
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
