@@ -23,6 +23,7 @@ LONG = (
     "test_scale",
     "test_reached",
     "test_new_analysis",
+    "test_hub_models",
 )
 
 

@@ -9,10 +9,12 @@ import yaml
 
 from neuroglot import config_reference
 from neuroglot.analyses import ANALYSES
+from neuroglot.analyses.base import EditingSettings
 from neuroglot.config import load, load_file
 from neuroglot.config_file import read_yaml
 from neuroglot.errors import NeuroglotError
 from support import ROOT
+from support.tiny_checkpoints import write_checkpoint
 
 
 def valid() -> dict:
@@ -30,6 +32,73 @@ def test_the_default_is_valid() -> None:
     assert len(config.languages) == 8
     assert config.corpus_languages("udhr") == list(config.languages)
     assert len(config.roles.corpora) >= 2
+
+
+EDITING = [
+    name for name, analysis in ANALYSES.items() if issubclass(analysis.section, EditingSettings)
+]
+
+
+def test_an_analysis_that_cannot_take_an_encoder_decoder_says_so(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "nllb", "m2m_100")
+    settings = valid()
+    settings["models"]["nllb"] = {"source": str(tmp_path / "nllb")}
+    message = refused(settings)
+    for analysis in EDITING:
+        assert f"{analysis}.causal_models: 'nllb' is an encoder-decoder (m2m_100)" in message
+    assert "set causal_models: [gemma-3-270m, smollm2-135m]" in message
+    assert "roles" not in message
+    assert "lexicon" not in message
+
+
+def test_decoders_and_encoder_decoders_stand_side_by_side(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "nllb", "m2m_100")
+    settings = valid()
+    causal = list(settings["models"])
+    settings["models"]["nllb"] = {"source": str(tmp_path / "nllb")}
+    for analysis in EDITING:
+        settings[analysis] = {**settings[analysis], "causal_models": causal}
+    config = load(settings)
+    assert config.models_of("lape") == [*causal, "nllb"]
+    assert config.models_of("lape", causal=True) == causal
+
+
+def test_revisions_become_models_in_their_order() -> None:
+    settings = valid()
+    steps = ["step1000", "Step_5000", "v2.0"]
+    models = {"olmo": {"source": "allenai/OLMo", "revisions": steps}, **settings["models"]}
+    config = load({**settings, "models": models})
+    names = ["olmo-step1000", "olmo-step_5000", "olmo-v2-0"]
+    assert list(config.models) == [*names, *settings["models"]]
+    assert [config.models[name].revision for name in names] == steps
+    assert {config.models[name].source for name in names} == {"allenai/OLMo"}
+    assert len({repr(config.models[name].origin()) for name in names}) == len(names)
+    # An analysis that compares models draws them in this order, and takes any of them by name.
+    assert config.models_of("roles") == list(config.models)
+    chosen = {**settings["roles"], "models": ["olmo-v2-0", "olmo-step1000"]}
+    config = load({**settings, "models": models, "roles": chosen})
+    assert config.models_of("roles") == ["olmo-step1000", "olmo-v2-0"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"revisions": ["a", "a"]}, "models.olmo.revisions: 'a' is listed twice"),
+        ({"revisions": ["v.1", "v-1"]}, "olmo.revisions: another model is named 'olmo-v-1'"),
+        ({"revisions": ["taken"]}, "olmo.revisions: another model is named 'olmo-taken'"),
+        ({"revisions": ["a"], "revision": "b"}, "give revision or revisions, not both"),
+        ({"revisions": [""]}, "at least 1 character"),
+        ({"revisions": ["x" * 100]}, "at most 100 of them"),
+        ({"revisions": ["a"], "source": "./src"}, "revisions belongs to Hub ids|has no config"),
+    ],
+)
+def test_revisions_that_cannot_be_models_are_refused(entry: dict, message: str) -> None:
+    settings = valid()
+    settings["models"] |= {
+        "olmo": {"source": "allenai/OLMo", **entry},
+        "olmo-taken": {"source": "owner/name"},
+    }
+    assert re.search(message, refused(settings))
 
 
 def test_schema_and_reference_are_up_to_date() -> None:

@@ -4,7 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic import (
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from neuroglot import layout, ownership
 from neuroglot.analyses import ANALYSES
@@ -14,6 +21,8 @@ from neuroglot.config_file import read_yaml
 from neuroglot.corpora import CorpusSettings
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import Language, LanguageId, LanguageRow, find_language
+from neuroglot.models.architectures import ARCHITECTURES
+from neuroglot.models.card import read_card
 from neuroglot.models.source import ModelSettings
 from neuroglot.settings import Id, PerplexitySettings, Section, named
 from neuroglot.sources import Languages
@@ -44,6 +53,22 @@ class Config(Section):
     perplexity: PerplexitySettings | None = Field(
         None, description="Held-out text; without it nothing is made that needs perplexity."
     )
+
+    @field_validator("models")
+    @classmethod
+    def _by_revision(cls, models: dict[Id, ModelSettings]) -> dict[Id, ModelSettings]:
+        """Give each revision of a model its own entry, in the place of the model's."""
+        entries: dict[Id, ModelSettings] = {}
+        for name, model in models.items():
+            for identifier, entry in model.by_revision(name):
+                identifier = TypeAdapter(Id).validate_python(identifier)
+                if identifier in entries or (identifier != name and identifier in models):
+                    raise ValueError(
+                        f"{name}.revisions: another model is named {identifier!r}; give one of "
+                        "them another id"
+                    )
+                entries[identifier] = entry
+        return entries
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
@@ -91,6 +116,43 @@ class Config(Section):
                             f"{name}.causal_models[{place}]: {model!r} is not among the models of "
                             f"{name}: {', '.join(self.models_of(name))}"
                         )
+
+    def not_causal(self) -> Iterator[str]:
+        """Messages for encoder-decoders on which analyses would run steps for causal models."""
+        for name, section in self._sections():
+            if isinstance(section, EditingSettings):
+                yield from self._not_causal(name, section)
+
+    def _not_causal(self, name: str, section: EditingSettings) -> Iterator[str]:
+        steps = [
+            step for step in ANALYSES[name].steps if step.causal and step.wanted(self, section)
+        ]
+        if not steps:
+            return
+        models = self.models_of(name, causal=True)
+        told = {model: self._encoder_decoder(model) for model in models}
+        others = [model for model in models if not told[model]]
+        for model, model_type in told.items():
+            if model_type:
+                yield (
+                    f"{name}.causal_models: {model!r} is an encoder-decoder ({model_type}), and "
+                    f"{', '.join(step.name for step in steps)} of {name} needs models that read "
+                    f"from left to right; set causal_models: [{', '.join(others)}]"
+                )
+
+    def _encoder_decoder(self, model: str) -> str | None:
+        """The type of a model that is known to be an encoder-decoder; None if it is not known."""
+        settings = self.models[model]
+        try:
+            model_type = (
+                settings.model_type
+                if settings.source_type == "folder"
+                else read_card(layout.model(model)).model_type
+            )
+        except NeuroglotError:  # it is made later, and then its jobs say so
+            return None
+        entry = ARCHITECTURES.get(model_type)
+        return model_type if entry and len(entry.stacks) > 1 else None
 
     def _sections(self) -> Iterator[tuple[str, AnalysisSettings]]:
         """Names and sections of the configured analyses."""
@@ -220,7 +282,7 @@ def _first(faults: Iterable[str]) -> Iterator[str]:
 
 
 def _missing(config: Config) -> Iterator[str]:
-    """Messages for unknown languages, and for languages that corpora or tasks lack."""
+    """Messages for what a checked configuration lacks: languages, and models of the right kind."""
     for language in config.all_languages:
         try:
             config.language(language)
@@ -230,6 +292,7 @@ def _missing(config: Config) -> Iterator[str]:
         for name, source in sources.items():
             for problem in source.problems(config.corpus_languages(name)):
                 yield f"{section}.{name}: {problem}"
+    yield from config.not_causal()
     for name in config.tasks:
         if len(read := config.corpus_languages(name)) < 2:
             yield (

@@ -85,31 +85,25 @@ def model_key(settings: ModelSettings, cache: Digests) -> str:
 
     Of a folder, the names and contents of the files that are used count, and the architecture's
     entry. Of a package or a Hub id, the name and its version or revision count. Its architecture is
-    known only when the model has been made; then ``models.card.is_current`` checks the entry. The
-    seed of random weights counts, and then the folder's trained weights do not.
+    known only when the model has been made; then ``models.card.is_current`` checks the entry. Tags
+    of languages count, because they are written into the model's folder. The seed of random weights
+    counts, and then the folder's trained weights do not.
 
     Raises:
         NeuroglotError: a file of the folder is missing or cannot be read.
     """
     trained = settings.reinitialise is None
-    seed = [] if trained else ["reinitialise", settings.reinitialise]
+    chosen: list[Any] = [] if trained else ["reinitialise", settings.reinitialise]
+    chosen += [settings.language_tags] if settings.language_tags else []
     if settings.source_type == "package":
         package = settings.package
         pinned = [package.registry, canonical(package.name), package.version, settings.sha256]
-        return digest(["package", *pinned, *seed])
+        return digest(["package", *pinned, *chosen])
     if settings.source_type == "hub":
-        return digest(["hub", settings.hub_id, settings.revision, *seed])
+        return digest(["hub", settings.hub_id, settings.revision, *chosen])
     files = (checkpoint_files if trained else checkpoint_settings)(settings.folder)
     contents = {path.name: cache.of(path) for path in files}
-    return digest(["folder", contents, architecture_digest(_model_type(settings.folder)), *seed])
-
-
-def _model_type(folder: Path) -> str:
-    """The model type in a checkpoint's configuration; "" if there is none."""
-    try:
-        return str(json.loads((folder / "config.json").read_text("utf-8"))["model_type"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return ""  # making the model reports the error
+    return digest(["folder", contents, architecture_digest(settings.model_type), *chosen])
 
 
 def source_key(source: Source, language: str, cache: Digests) -> str:

@@ -628,3 +628,18 @@ def test_a_prompt_too_long_for_the_window(tokenizer: Tokenizer):
     assert encode(tokenizer, [9], asked, 7)
     with pytest.raises(NeuroglotError, match=r"'q7': .* has 5 tokens .* answer 2, .* holds 6"):
         encode(tokenizer, [9], asked, 6)
+
+
+def test_a_model_to_which_all_tokens_are_equal_knows_nothing():
+    model = tiny_model("llama")
+    model.lm_head.weight.data.zero_()
+    questions = [
+        Question([1, 7, 9], [[gold]], [[gold], [30], [31], [32]]) for gold in range(20, 25)
+    ]
+    answers = judge(model, questions, [None], scored="first")
+    np.testing.assert_allclose(answers.chosen, 1 / 4)
+    np.testing.assert_allclose(answers.gold_log_probability, -np.log(VOCABULARY))
+    assert not answers.written.any()  # greedy decoding writes one token, the first
+    assert judge(
+        model, [Question([1, 7], [[0]], [[0], [30]])], [None], scored="first"
+    ).written.all()

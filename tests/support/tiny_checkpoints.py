@@ -1,6 +1,6 @@
 """Writes tiny random checkpoints with a tokenizer of their own, as a user's folder holds them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,22 @@ _ATTENTION = {
     "head_dim": 8,
     "max_position_embeddings": 128,
 }
+_TRANSLATES = {
+    "d_model": 16,
+    "encoder_layers": 2,
+    "decoder_layers": 3,
+    "encoder_ffn_dim": 24,
+    "decoder_ffn_dim": 24,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "max_position_embeddings": 128,
+}
 _SIZES: dict[str, dict[str, Any]] = {
     "llama": _ATTENTION,
     "gemma3_text": {**_ATTENTION, "sliding_window": 16},
     "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 128},
-    "m2m_100": {
-        "d_model": 16,
-        "encoder_layers": 2,
-        "decoder_layers": 3,
-        "encoder_ffn_dim": 24,
-        "decoder_ffn_dim": 24,
-        "encoder_attention_heads": 2,
-        "decoder_attention_heads": 2,
-        "max_position_embeddings": 128,
-    },
+    "m2m_100": _TRANSLATES | {"decoder_start_token_id": 2},
+    "mbart": _TRANSLATES,
     "mt5": {
         "d_model": 16,
         "d_kv": 8,
@@ -82,16 +84,18 @@ def write_checkpoint(
     texts: Iterable[str] = TEXTS,
     seed: int = 0,
     max_shard_size: str = "1GB",
+    rows: int | None = None,
     **sizes: Any,
 ) -> Path:
     """Write a tiny random model of ``model_type`` with its tokenizer, and return ``folder``.
 
     Args:
         folder: where to; made if it does not exist.
-        model_type: ``llama``, ``gemma3_text``, ``gpt2``, ``m2m_100`` or ``mt5``.
+        model_type: ``llama``, ``gemma3_text``, ``gpt2``, ``m2m_100``, ``mbart`` or ``mt5``.
         texts: what the tokenizer is trained on.
         seed: of the weights; the same seed writes the same bytes.
         max_shard_size: above it, weights are cut into shards with an index.
+        rows: of the embedding; by default the tokenizer's.
         sizes: entries of the configuration to change.
     """
     import torch
@@ -104,12 +108,12 @@ def write_checkpoint(
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    has_encoder = model_type in ("m2m_100", "mt5")
+    has_encoder = model_type in ("m2m_100", "mbart", "mt5")
     tokenizer = train_tokenizer(texts, "$A </s>" if has_encoder else "<s> $A")
     config = AutoConfig.for_model(
         model_type,
         **{**_SIZES[model_type], **sizes},
-        vocab_size=tokenizer.get_vocab_size(),
+        vocab_size=rows or tokenizer.get_vocab_size(),
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
@@ -126,13 +130,16 @@ def write_checkpoint(
     return folder
 
 
-def write_gguf(file: Path, checkpoint: Path, split: str = "smollm") -> Path:
+def write_gguf(
+    file: Path, checkpoint: Path, split: str = "smollm", change: Callable[[Any], None] | None = None
+) -> Path:
     """Write a tiny Llama checkpoint as a GGUF file in float32, and return ``file``.
 
     Args:
         file: where to.
         checkpoint: folder written by ``write_checkpoint``.
         split: ``tokenizer.ggml.pre``, the name of the split before the tokenizer's merges.
+        change: called with the writer, to add to the file.
     """
     import json
 
@@ -168,6 +175,8 @@ def write_gguf(file: Path, checkpoint: Path, split: str = "smollm") -> Path:
                 halves = weight.reshape(heads, 2, config.head_dim // 2, -1)
                 weight = halves.swapaxes(1, 2).reshape(weight.shape).copy()
         writer.add_tensor(f"{names.get_name(name.removesuffix('.weight'))}.weight", weight)
+    if change:
+        change(writer)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

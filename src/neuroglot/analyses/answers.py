@@ -17,6 +17,7 @@ from neuroglot.capture.settings import EditedPositions
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.load import load
+from neuroglot.models.tags import with_own_tag
 from neuroglot.progress import progress
 from neuroglot.tasks.base import Item, Scoring
 from neuroglot.tokens import special_tokens
@@ -103,15 +104,20 @@ def encoded(
 ) -> dict[str, list[Question]]:
     """Turn a task's items, by language, into the token ids of the model in a folder.
 
+    Where the tokenizer puts a language's tag beside each text, it is that of the items' language.
+
     Raises:
-        NeuroglotError: a prompt and its answer are too long for the model.
+        NeuroglotError: a prompt and its answer are too long for the model; a language has no tag.
     """
     tokenizer, card = _tokenizer(model), read_card(model)
-    before, after = special_tokens(tokenizer.encode("a"))
-    of_encoder = after if "encoder" in card.stacks else None
+    beside = special_tokens(tokenizer.encode("a"))
     questions = {}
     for language, of_language in items.items():
         try:
+            before, after = (
+                with_own_tag(tokens, tokenizer, language, card.language_tags) for tokens in beside
+            )
+            of_encoder = after if "encoder" in card.stacks else None
             questions[language] = encode(
                 tokenizer, before, of_language, card.context_window, of_encoder
             )

@@ -7,6 +7,7 @@ from neuroglot import store
 from neuroglot.corpora.base import Reading, read_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import ModelCard, read_card, read_tokenizer
+from neuroglot.models.tags import with_own_tag
 from neuroglot.provenance import fingerprint
 from neuroglot.tokens import Prefix, Tokenising, tokenise
 
@@ -52,8 +53,10 @@ def tokenised(
 ) -> "xr.Dataset":
     """Tokenise a reading of ``source`` as ``tokens.tokenise``; warn if segments are truncated.
 
+    Where the tokenizer puts a language's tag beside each text, it is that of ``source``'s language.
+
     Raises:
-        NeuroglotError: as ``tokens.tokenise``; names ``source``.
+        NeuroglotError: as ``tokens.tokenise`` and ``models.tags.with_own_tag``; names ``source``.
     """
     window, vocabulary = card.context_window, card.vocabulary
     try:
@@ -67,11 +70,26 @@ def tokenised(
             reading.places,
             reading.drawn,
         )
+        for place in ("before", "after"):
+            special = [int(token) for token in data.attrs[place]]
+            ids = with_own_tag(special, tokenizer, source.stem, card.language_tags)
+            if outside := [token for token in ids if token >= vocabulary]:
+                raise NeuroglotError(
+                    f"{tokenizer.id_to_token(outside[0])}, which is put beside each text, is token "
+                    f"{outside[0]}, outside the model's vocabulary of {vocabulary}"
+                )
+            data.attrs[place] = ids
     except NeuroglotError as error:
         raise NeuroglotError(f"{source}: {error}") from error
     if data.attrs["truncated"]:
         print(
             f"warning: {data.attrs['truncated']} segments of {source} were longer than the model's "
             f"context window of {window} tokens and were truncated"
+        )
+    if data.attrs["read_as_special"]:
+        print(
+            f"warning: {data.attrs['read_as_special']} segments of {source} spell special tokens "
+            "such as <s>, and the model's tokenizer reads them as these tokens; remove them from "
+            "the text"
         )
     return data

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 CARD = "card.json"
+LANGUAGE_TAGS = "language_tags.json"
 TOKENIZER = "tokenizer.json"
 BLOCK_BYTES = 1 << 24
 
@@ -40,12 +41,13 @@ class ModelCard(BaseModel):
         layers: number of layers over all stacks.
         neurons: number of FFN neurons of each layer.
         hidden: width of the residual stream.
-        vocabulary: number of rows of the embedding.
+        vocabulary: number of token ids. Rows that only pad the embedding do not count.
         context_window: number of positions; None without a bound.
         dtype: the precision in which most parameters are stored.
         parameters: number of parameters.
         source: where the model is from.
         reinitialised: seed of the random weights that replace the trained ones; None if none do.
+        language_tags: tags of languages that the configuration chooses, by language.
         files: ``checksums`` of all other files.
         sha256: ``digest`` of the folder.
         check: fingerprint of all other fields.
@@ -68,6 +70,7 @@ class ModelCard(BaseModel):
     dtype: str
     parameters: int
     source: str
+    language_tags: dict[str, str] = {}
     reinitialised: int | None = None
     files: dict[str, str]
     sha256: str
@@ -139,7 +142,7 @@ def check_files(folder: Path, *names: str) -> None:
 
 
 def read_tokenizer(folder: Path) -> "Tokenizer":
-    """Read a normalised model's tokenizer.
+    """Read a normalised model's tokenizer, which reads text that spells ``<s>`` as text.
 
     Raises:
         NeuroglotError: it is missing or damaged.
@@ -147,7 +150,9 @@ def read_tokenizer(folder: Path) -> "Tokenizer":
     from tokenizers import Tokenizer
 
     check_files(folder, TOKENIZER)
-    return Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer.encode_special_tokens = True  # as transformers' split_special_tokens
+    return tokenizer
 
 
 def checksums(folder: Path) -> dict[str, str]:

@@ -13,6 +13,11 @@ EXPERT_KEYS = (
     "moe_num_experts",
     "num_routed_experts",
 )
+# Keys of configurations by which a decoder reads both ways, and the values that say so.
+BOTH_WAYS: tuple[tuple[str, tuple[Any, ...]], ...] = (
+    ("is_causal", (False,)),
+    ("use_bidirectional_attention", (True, "all")),  # "vision" is of images alone
+)
 
 
 class Description(TypedDict):
@@ -58,7 +63,8 @@ def check_supported(config: Any) -> None:
 
     Raises:
         NeuroglotError: the model is a mixture of experts; the architecture is not in the table, or
-            its entry refuses the configuration; stacks have different widths.
+            its entry refuses the configuration; a decoder reads both ways; stacks have different
+            widths.
     """
     name = config.model_type
     if experts := _experts(config):
@@ -76,6 +82,12 @@ def check_supported(config: Any) -> None:
     for refused, reason in entry.refusals:
         if refused(language):
             raise NeuroglotError(f"this {name!r} model cannot be used: {reason}.")
+    if flag := _reads_both_ways(config):
+        raise NeuroglotError(
+            f"this {name!r} model cannot be used: it reads texts both ways ({flag}), as models of "
+            "embeddings do. What is recorded at a token, perplexity and generation are of the text "
+            "up to that token, so a decoder must read from left to right."
+        )
     widths = {stack.name: stack.width(language) for stack in entry.stacks}
     if len(set(widths.values())) > 1:
         listed = ", ".join(f"{stack} {width}" for stack, width in widths.items())
@@ -83,6 +95,18 @@ def check_supported(config: Any) -> None:
             f"this {name!r} model cannot be used: its stacks have different numbers of neurons per "
             f"layer ({listed}), and neurons are stored as one layer x neuron array."
         )
+
+
+def _reads_both_ways(config: Any) -> str | None:
+    """The key and value by which a decoder's configuration says so, or None."""
+    if config.is_encoder_decoder:
+        return None
+    for part in (config, language_config(config)):
+        for key, values in BOTH_WAYS:
+            value = getattr(part, key, None)
+            if isinstance(value, bool | str) and value in values:
+                return f"{key}: {str(value).lower()} in its config.json"
+    return None
 
 
 def _experts(config: Any) -> str | None:

