@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from neuroglot.analyses.base import LanguageFacts
 from neuroglot.analyses.roles.settings import (
     RankCorrelationInputs,
     RankCorrelationSettings,
@@ -191,11 +192,14 @@ def reductions(folder, model):
         {"plain": {language: stores[language] / group for language in LANGUAGES}}
         for group in ("roles", "sample")
     )
+    facts = {
+        one: LanguageFacts(name=one, family=one, genus=one, script="Latn") for one in LANGUAGES
+    }
     told = {"languages": list(LANGUAGES), "corpora": ["plain"], "replicates": 5}
     return (
         rank_correlation.compute(
             RankCorrelationInputs(roles=roles, sample=sample, tokens={"plain": tokens}),
-            RankCorrelationSettings(**told, sample_segments=9),
+            RankCorrelationSettings(**told, language_table=facts, sample_segments=9),
         ),
         flatness.compute(StatisticsInputs(roles=roles), ResampledSettings(**told)),
     )
