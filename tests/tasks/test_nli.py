@@ -263,7 +263,7 @@ def test_missing_files_and_wordings_are_named_before_any_job(tmp_path):
     (unlabelled,) = task(source="xnli", path=path, template={"it": ITALIAN}).problems(["it"])
     assert "'it': no labels" in unlabelled
     (missing,) = task(source="xnli", path=path).problems(["de"])
-    assert "de.jsonl does not exist; languages found: it, ru" in missing
+    assert "de.jsonl does not exist; files there are for: it, ru" in missing
     gone = task(source="xnli", path=str(tmp_path / "x.tsv"), **COLUMNS)
     assert "x.tsv does not exist" in gone.problems(["de"])[0]
 

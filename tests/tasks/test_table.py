@@ -97,7 +97,7 @@ def test_files_are_found_and_missing_ones_named(tmp_path):
     assert made.inputs("de") == [tmp_path / "deu.jsonl"]
     assert made.problems(["de"]) == []
     (problem,) = made.problems(["de", "fr"])
-    assert "fr.jsonl does not exist; languages found: de" in problem
+    assert "fr.jsonl does not exist; files there are for: deu;" in problem
     with pytest.raises(NeuroglotError, match=r"fr\.jsonl: cannot be read"):
         made.read("fr")
 

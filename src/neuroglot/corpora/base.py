@@ -1,8 +1,11 @@
 """The base class of corpora: settings, how a text is read, and the Parquet file of a Reading."""
 
+import re
+import unicodedata
 from abc import abstractmethod
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,6 +26,20 @@ if TYPE_CHECKING:
 SHOWN_IDS = 20
 LONGEST_ID = 1000  # all ids are stored with the width of the longest id
 CHUNK_SEGMENTS = 1 << 16  # segments in an Arrow array, which holds at most 2 GiB of text
+
+
+UNSEEN = {
+    "\u00a0": "no-break blank",
+    "\u202f": "narrow no-break blank",
+    "\u00ad": "soft hyphen",
+    "\u200b": "zero-width space",
+    "\u2060": "word joiner",
+    "\ufeff": "byte order mark",
+}
+"""Characters that are counted within segments. Joiners that change letters are not among them."""
+_END = "[\\s\u200b\u2060\ufeff]+"
+_ENDS = re.compile(rf"\A{_END}|{_END}\Z")
+_WHOLE_NUMBER = re.compile(r"0*([0-9]+)(?:\.0+)?")
 
 
 class Segment(NamedTuple):
@@ -71,6 +88,11 @@ class Corpus(Source):
 
     languages: Languages | None = Field(
         None, description="Languages to read; all configured ones if left out."
+    )
+    normalise: Literal["NFC", "as_is"] = Field(
+        "NFC",
+        description="Unicode normalisation: NFC, the composed form in which most text on the Web "
+        "is written, so that a letter has one spelling; as_is leaves characters as they are.",
     )
     strip_punctuation: bool = Field(
         False, description="Remove all punctuation but each segment's last mark."
@@ -142,6 +164,11 @@ class Corpus(Source):
         pivot = self.read_with(language)[-1]
         return {**super().leaf(language), "of_pivot": self.shipped(pivot)}
 
+    @property
+    def numbered(self) -> bool:
+        """Whether a segment's id is its line's number, so that all languages need equal lines."""
+        return False
+
     @abstractmethod
     def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
         """Read one language's segments as they are in the source; return them and notes."""
@@ -157,11 +184,15 @@ class Corpus(Source):
             NeuroglotError: The source cannot be read, lacks the language or repeats a segment's id;
                 or fewer than two segments are left after choosing and skipping.
         """
-        kept, notes = self._with_text(language, archive)
+        kept, notes, lines = self.with_text(language, archive)
         check_ids(language, "segment id", [segment.id for segment in kept])
         pivot = self.pivot or language
         if self.parallel:
-            of_pivot = kept if pivot == language else self._with_text(pivot, archive)[0]
+            of_pivot = kept
+            if pivot != language:
+                of_pivot, _, lines_of_pivot = self.with_text(pivot, archive)
+                self.check_lines({language: lines, pivot: lines_of_pivot})
+                shared_ids({language: kept, pivot: of_pivot})
             ids = [segment.id for segment in of_pivot]
             drawn = sorted(ids, key=lambda identifier: digest([self.seed, identifier]))
         else:
@@ -177,37 +208,129 @@ class Corpus(Source):
         if len(read) < 2 and pivot != language:
             raise NeuroglotError(
                 f"language {language!r} has {len(read)} of the {len(drawn)} segments drawn of "
-                f"{pivot!r} ({language}: {kept[0].id!r}, …; {pivot}: {drawn[0]!r}, …), and a "
-                "corpus needs at least two; give parallel texts the same ids in every language, "
-                "or set parallel: false"
+                f"{pivot!r}, and a corpus needs at least two; raise max_segments"
             )
         if len(read) < 2:
             raise NeuroglotError(
                 f"language {language!r}: found {len(read)} segment(s) with text; a corpus needs at "
                 "least two"
             )
-        if lacking := len(drawn) - len(read):
-            notes = [*notes, f"lacks {lacking} of the {len(drawn)} segments drawn of {pivot}"]
+        if lacking := [name for name in drawn if name not in text]:
+            missing = named_ids(lacking)
+            notes.append(
+                f"lacks {len(lacking)} of the {len(drawn)} segments drawn of {pivot}: {missing}"
+            )
         places = tuple(place[segment.id] for segment in read)
         return Reading(tuple(read), tuple(notes), places, len(drawn) if self.parallel else 0)
 
-    def _with_text(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:
-        """Read a language's segments that match ``segment_ids`` and have text, and notes."""
+    def check_lines(self, lines: Mapping[str, "Lines"]) -> None:
+        """Refuse languages of unequal lines if segments are numbered by line."""
+        of_file, with_text = (
+            {getattr(each, name) for each in lines.values()} for name in Lines._fields
+        )
+        if self.numbered and len(of_file) > 1 and len(with_text) > 1:
+            counts = ", ".join(
+                f"{each.of_file} of {language!r} ({', '.join(map(str, self.inputs(language)))})"
+                for language, each in lines.items()
+            )
+            raise NeuroglotError(
+                f"texts are aligned by line, and have unequal numbers of lines: {counts}; a line "
+                "that is split or missing shifts all that follow. Give segments ids (files named "
+                ".tsv with an id, a tab and the text on each line), or set parallel: false if they "
+                "are no translations"
+            )
+
+    def with_text(
+        self, language: str, archive: Path | None = None
+    ) -> tuple[list[Segment], list[str], "Lines"]:
+        """Read a language's segments that match ``segment_ids`` and have text, before the draw.
+
+        Returns:
+            The segments, notes, and how many lines the source has.
+        """
         segments, notes = self.segments(language, archive)
-        kept = list(self._cleaned(segments))
+        last = (number for number, (_, text) in enumerate(segments, 1) if plain_ends(text))
+        lines = Lines(len(segments), max(last, default=0))
+        kept, changes = self._cleaned(segments)
+        notes = [*notes, *changes]
         if len(kept) < len(segments):
             empty = sorted({segment.id for segment in segments} - {segment.id for segment in kept})
-            more = f" and {len(empty) - SHOWN_IDS} more" if len(empty) > SHOWN_IDS else ""
-            notes = [*notes, f"left out without text: {', '.join(empty[:SHOWN_IDS])}{more}"]
+            notes = [*notes, f"left out without text: {named_ids(empty)}"]
         if self.segment_ids is not None:
             kept = _matching(language, kept, self.segment_ids)
-        return kept, list(notes)
+        return kept, list(notes), lines
 
-    def _cleaned(self, segments: Iterable[Segment]) -> Iterator[Segment]:
+    def _cleaned(self, segments: Iterable[Segment]) -> tuple[list[Segment], list[str]]:
+        """Clean the segments; leave out those without text; say what was changed or is not seen."""
+        kept, composed, unseen = [], 0, Counter[str]()
         for identifier, text in segments:
-            cleaned = strip_punctuation(text) if self.strip_punctuation else text.strip()
+            normal = unicodedata.normalize("NFC", text) if self.normalise == "NFC" else text
+            composed += normal != text
+            plain = plain_ends(normal)
+            cleaned = strip_punctuation(plain) if self.strip_punctuation else plain
             if cleaned:
-                yield Segment(identifier, cleaned)
+                kept.append(Segment(identifier, cleaned))
+                unseen.update(UNSEEN[each] for each in UNSEEN.keys() & set(cleaned))
+        notes = []
+        if composed:
+            notes.append(f"{composed} of {len(kept)} segments changed in normalisation to NFC")
+        if unseen:
+            counts = ", ".join(
+                f"{name} in {count} segments" for name, count in sorted(unseen.items())
+            )
+            notes.append(f"characters that are not seen, left as they are: {counts}")
+        return kept, notes
+
+
+def named_ids(ids: Sequence[str]) -> str:
+    """List the first ids, and count the others."""
+    more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
+    return ", ".join(ids[:SHOWN_IDS]) + more
+
+
+class Lines(NamedTuple):
+    """How many lines a source has for a language: all, and those up to the last with text."""
+
+    of_file: int
+    with_text: int
+
+
+def plain_ends(text: str) -> str:
+    """Remove blanks of every kind, zero-width ones and byte order marks from a text's ends."""
+    return _ENDS.sub("", text)
+
+
+def standard_id(identifier: str) -> str:
+    """Write an id as in every language, whatever a spreadsheet made of it: `007` and `7.0` as `7`.
+
+    Example:
+        >>> standard_id("007"), standard_id("7.0"), standard_id(" s.007 "), standard_id("1.10")
+        ('7', '7', 's.007', '1.10')
+    """
+    plain = plain_ends(identifier)
+    number = _WHOLE_NUMBER.fullmatch(plain)
+    return number[1] if number else plain
+
+
+def shared_ids(segments: Mapping[str, Sequence[Segment]]) -> set[str]:
+    """Return the ids that all languages have.
+
+    Raises:
+        NeuroglotError: they are less than half of those of the language with the fewest.
+    """
+    from neuroglot.measures.folds import MIN_SHARED
+
+    ids = {language: {segment.id for segment in of} for language, of in segments.items()}
+    shared = set.intersection(*ids.values())
+    scarce = min(ids, key=lambda language: len(ids[language]))
+    if len(shared) < MIN_SHARED * len(ids[scarce]) or not shared:
+        first = ", ".join(f"{language}: {of[0].id!r}, …" for language, of in segments.items() if of)
+        raise NeuroglotError(
+            f"of the {len(ids[scarce])} segment ids of {scarce!r} only {len(shared)} are in all "
+            f"of {', '.join(ids)} ({first}), less than half; give parallel texts the same ids in "
+            "every language, leave out the languages that lack many, or set parallel: false"
+        )
+    return shared
 
 
 def _matching(language: str, segments: list[Segment], pattern: str) -> list[Segment]:

@@ -72,7 +72,7 @@ class XnliTask(DatasetSource, InferenceTask):
         """Return the file that holds the language, or the files of a local dataset."""
         if self.path is None:
             return local_files(str(self.hub))
-        return [Path(self.spell(self.path, language))]
+        return [Path(self.file(self.path, language))]
 
     def leaf(self, language: str) -> dict[str, Any]:
         """Return the inputs of a language, with the names of a local dataset's files."""
