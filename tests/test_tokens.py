@@ -1,11 +1,14 @@
 """Rows are the tokens of each segment, and the recorded ones end the paper's prefixes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.models.card import read_tokenizer
 from neuroglot.tokens import tokenise
 
 PIECES = ["<s>", "</s>", "Elementar", "y", "my", "de", "ar", "Watson", ".", "a", "b", "人", "生"]
@@ -108,3 +111,40 @@ def test_of_a_prompt_only_the_last_token_is_recorded(tokenizer: Tokenizer) -> No
 def test_a_prompt_that_does_not_fit_is_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(NeuroglotError, match="the prompt of item .* has 7 tokens.* fewer shots"):
         tokenise(tokenizer, [("s", "Elementary my dear Watson.")], "last", 5, 256, "refuse")
+
+
+MARKED = "The <s>old</s> price <unk> my"
+
+
+def saved(tokenizer: Tokenizer, folder: Path) -> Tokenizer:
+    """The tokenizer as a step reads it from a model's folder."""
+    tokenizer.save(str(folder / "tokenizer.json"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("neuroglot.models.card.check_files", lambda *_: None)
+        return read_tokenizer(folder)
+
+
+def test_text_that_spells_special_tokens_is_text(tmp_path: Path) -> None:
+    made = Tokenizer(models.BPE(_bytes(), []))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens(["<s>", "</s>", "<unk>"])
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", made.token_to_id("<s>"))]
+    )
+    data = tokenise(saved(made, tmp_path), [("s", MARKED)], "subword", None, 300, "refuse")
+    assert data["token_id"].values.max() < 256, "bytes alone"
+    assert data.sizes["row"] == len(MARKED)
+    assert data.attrs["before"] == [made.token_to_id("<s>")], "the model's own mark stays"
+    assert data.attrs["read_as_special"] == 0
+
+
+def test_what_a_tokenizer_cannot_tell_apart_is_counted(tmp_path: Path) -> None:
+    pieces = ["<s>", "</s>", "<unk>", "▁", *sorted(set(MARKED) - {" "})]
+    scores = [(piece, -float(index > 2)) for index, piece in enumerate(pieces)]
+    made = Tokenizer(models.Unigram(scores, unk_id=2))
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    made.add_special_tokens(["<s>", "</s>", "<unk>"])
+    texts = [("a", MARKED), ("b", "old price"), ("c", "ü unknown")]
+    data = tokenise(saved(made, tmp_path), texts, "subword", None, 300, "refuse")
+    assert data.attrs["read_as_special"] == 1

@@ -155,8 +155,9 @@ def tokenise(
         ``token_id, position, end, ends_prefix [row]`` with the coordinates ``token`` (its text),
         ``segment`` (the segment's id), ``segment_index`` and ``segment_place``;
         ``counts [vocabulary]`` over the whole text, including truncated parts; ``attrs``: the
-        special tokens ``before`` and ``after``, ``prefix``, ``drawn``, and the number of
-        ``truncated`` segments.
+        special tokens ``before`` and ``after``, ``prefix``, ``drawn``, the number of ``truncated``
+        segments, and that of segments whose text is ``read_as_special`` tokens, because it spells
+        them and the tokenizer cannot tell them apart.
 
     Raises:
         NeuroglotError: a segment has no tokens, or is longer than the window if that is refused; a
@@ -173,7 +174,12 @@ def tokenise(
     columns: dict[str, list[NDArray[np.generic]]] = {
         name: [] for name in ("token_id", "segment", "end", "position", "ends_prefix")
     }
-    truncated = 0
+    special = {
+        index: token.content
+        for index, token in tokenizer.get_added_tokens_decoder().items()
+        if token.special
+    }
+    truncated = read_as_special = 0
     for index, ((name, text), encoding) in enumerate(zip(segments, encodings, strict=True)):
         plain = ~np.array(encoding.special_tokens_mask, bool)
         ids = np.array(encoding.ids, np.int32)[plain]
@@ -185,6 +191,7 @@ def tokenise(
                 f"segment {name}: token {ids.max()} is outside the model's vocabulary of "
                 f"{vocabulary}; the tokenizer belongs to another model"
             )
+        read_as_special += any(special.get(token, "\0") in text for token in set(ids.tolist()))
         counts += np.bincount(ids, minlength=vocabulary)
         if room is not None and len(ids) > room:
             if prefix == "last":
@@ -230,6 +237,7 @@ def tokenise(
             "prefix": prefix,
             "drawn": drawn,
             "truncated": truncated,
+            "read_as_special": read_as_special,
         },
     )
 

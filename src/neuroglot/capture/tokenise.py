@@ -74,4 +74,10 @@ def tokenised(
             f"warning: {data.attrs['truncated']} segments of {source} were longer than the model's "
             f"context window of {window} tokens and were truncated"
         )
+    if data.attrs["read_as_special"]:
+        print(
+            f"warning: {data.attrs['read_as_special']} segments of {source} spell special tokens "
+            "such as <s>, and the model's tokenizer reads them as these tokens; remove them from "
+            "the text"
+        )
     return data

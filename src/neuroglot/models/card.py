@@ -136,7 +136,7 @@ def check_files(folder: Path, *names: str) -> None:
 
 
 def read_tokenizer(folder: Path) -> "Tokenizer":
-    """Read a normalised model's tokenizer.
+    """Read a normalised model's tokenizer, which reads text that spells ``<s>`` as text.
 
     Raises:
         NeuroglotError: it is missing or damaged.
@@ -144,7 +144,9 @@ def read_tokenizer(folder: Path) -> "Tokenizer":
     from tokenizers import Tokenizer
 
     check_files(folder, TOKENIZER)
-    return Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer.encode_special_tokens = True  # as transformers' split_special_tokens
+    return tokenizer
 
 
 def checksums(folder: Path) -> dict[str, str]:
