@@ -184,54 +184,72 @@ class Corpus(Source):
             NeuroglotError: The source cannot be read, lacks the language or repeats a segment's id;
                 or fewer than two segments are left after choosing and skipping.
         """
-        kept, notes, lines = self.with_text(language, archive)
-        check_ids(language, "segment id", [segment.id for segment in kept])
-        pivot = self.pivot or language
+        pivot = self.pivot if self.parallel and self.pivot else language
+        read = {each: self.with_text(each, archive) for each in dict.fromkeys((language, pivot))}
+        self.check_aligned(read)
+        return self.draw(language, read)
+
+    def check_aligned(self, read: Mapping[str, "WithText"]) -> set[str]:
+        """Return the ids that all languages have, whose texts are given before the draw.
+
+        Raises:
+            NeuroglotError: A language repeats an id; or, in a parallel corpus, segments are
+                numbered by line and languages have unequal numbers of lines, or less than half of
+                the ids are shared.
+        """
+        for language, text in read.items():
+            check_ids(language, "segment id", [segment.id for segment in text.kept])
+        if not self.parallel:
+            return set()
+        self._check_lines(read)
+        return _shared_ids({language: text.kept for language, text in read.items()})
+
+    def draw(self, language: str, read: Mapping[str, "WithText"]) -> Reading:
+        """Draw a language's segments from its text and that of the pivot.
+
+        Raises:
+            NeuroglotError: Fewer than two segments are left after choosing and skipping.
+        """
+        pivot = self.pivot if self.parallel and self.pivot else language
+        ids = [segment.id for segment in read[pivot].kept]
+        drawn = ids
         if self.parallel:
-            of_pivot = kept
-            if pivot != language:
-                of_pivot, _, lines_of_pivot = self.with_text(pivot, archive)
-                self.check_lines({language: lines, pivot: lines_of_pivot})
-                shared_ids({language: kept, pivot: of_pivot})
-            ids = [segment.id for segment in of_pivot]
             drawn = sorted(ids, key=lambda identifier: digest([self.seed, identifier]))
-        else:
-            ids = drawn = [segment.id for segment in kept]
         if self.skip_segments and len(drawn) < self.skip_segments + 2:
             raise NeuroglotError(
                 f"language {pivot!r}: skip_segments leaves out {self.skip_segments} of "
                 f"{len(drawn)} segments with text; a corpus needs at least two"
             )
         drawn = drawn[self.skip_segments :][: self.max_segments]
-        place, text = {name: at for at, name in enumerate(drawn)}, dict(kept)
-        read = [Segment(name, text[name]) for name in ids if name in place and name in text]
-        if len(read) < 2 and pivot != language:
+        place, text = {name: at for at, name in enumerate(drawn)}, dict(read[language].kept)
+        segments = [Segment(name, text[name]) for name in ids if name in place and name in text]
+        if len(segments) < 2 and pivot != language:
             raise NeuroglotError(
-                f"language {language!r} has {len(read)} of the {len(drawn)} segments drawn of "
+                f"language {language!r} has {len(segments)} of the {len(drawn)} segments drawn of "
                 f"{pivot!r}, and a corpus needs at least two; raise max_segments"
             )
-        if len(read) < 2:
+        if len(segments) < 2:
             raise NeuroglotError(
-                f"language {language!r}: found {len(read)} segment(s) with text; a corpus needs at "
-                "least two"
+                f"language {language!r}: found {len(segments)} segment(s) with text; a corpus "
+                "needs at least two"
             )
+        notes = read[language].notes
         if lacking := [name for name in drawn if name not in text]:
             missing = named_ids(lacking)
-            notes.append(
-                f"lacks {len(lacking)} of the {len(drawn)} segments drawn of {pivot}: {missing}"
+            notes = (
+                *notes,
+                f"lacks {len(lacking)} of the {len(drawn)} segments drawn of {pivot}: {missing}",
             )
-        places = tuple(place[segment.id] for segment in read)
-        return Reading(tuple(read), tuple(notes), places, len(drawn) if self.parallel else 0)
+        places = tuple(place[segment.id] for segment in segments)
+        return Reading(tuple(segments), notes, places, len(drawn) if self.parallel else 0)
 
-    def check_lines(self, lines: Mapping[str, "Lines"]) -> None:
-        """Refuse languages of unequal lines if segments are numbered by line."""
-        of_file, with_text = (
-            {getattr(each, name) for each in lines.values()} for name in Lines._fields
-        )
-        if self.numbered and len(of_file) > 1 and len(with_text) > 1:
+    def _check_lines(self, read: Mapping[str, "WithText"]) -> None:
+        """Refuse languages of unequal numbers of lines if segments are numbered by line."""
+        unequal = len({text.lines for text in read.values()}) > 1
+        if self.numbered and unequal and len({text.last_line for text in read.values()}) > 1:
             counts = ", ".join(
-                f"{each.of_file} of {language!r} ({', '.join(map(str, self.inputs(language)))})"
-                for language, each in lines.items()
+                f"{text.lines} of {language!r} ({', '.join(map(str, self.inputs(language)))})"
+                for language, text in read.items()
             )
             raise NeuroglotError(
                 f"texts are aligned by line, and have unequal numbers of lines: {counts}; a line "
@@ -240,17 +258,10 @@ class Corpus(Source):
                 "are no translations"
             )
 
-    def with_text(
-        self, language: str, archive: Path | None = None
-    ) -> tuple[list[Segment], list[str], "Lines"]:
-        """Read a language's segments that match ``segment_ids`` and have text, before the draw.
-
-        Returns:
-            The segments, notes, and how many lines the source has.
-        """
+    def with_text(self, language: str, archive: Path | None = None) -> "WithText":
+        """Read a language's segments that match ``segment_ids`` and have text, before the draw."""
         segments, notes = self.segments(language, archive)
         last = (number for number, (_, text) in enumerate(segments, 1) if plain_ends(text))
-        lines = Lines(len(segments), max(last, default=0))
         kept, changes = self._cleaned(segments)
         notes = [*notes, *changes]
         if len(kept) < len(segments):
@@ -258,7 +269,7 @@ class Corpus(Source):
             notes = [*notes, f"left out without text: {named_ids(empty)}"]
         if self.segment_ids is not None:
             kept = _matching(language, kept, self.segment_ids)
-        return kept, list(notes), lines
+        return WithText(tuple(kept), tuple(notes), len(segments), max(last, default=0))
 
     def _cleaned(self, segments: Iterable[Segment]) -> tuple[list[Segment], list[str]]:
         """Clean the segments; leave out those without text; say what was changed or is not seen."""
@@ -288,11 +299,20 @@ def named_ids(ids: Sequence[str]) -> str:
     return ", ".join(ids[:SHOWN_IDS]) + more
 
 
-class Lines(NamedTuple):
-    """How many lines a source has for a language: all, and those up to the last with text."""
+class WithText(NamedTuple):
+    """One language's segments that have text.
 
-    of_file: int
-    with_text: int
+    Attributes:
+        kept: the segments.
+        notes: what was left out or changed.
+        lines: number of the source's lines or rows.
+        last_line: number of its last line with text, counted from 1.
+    """
+
+    kept: tuple[Segment, ...]
+    notes: tuple[str, ...]
+    lines: int
+    last_line: int
 
 
 def plain_ends(text: str) -> str:
@@ -312,7 +332,7 @@ def standard_id(identifier: str) -> str:
     return number[1] if number else plain
 
 
-def shared_ids(segments: Mapping[str, Sequence[Segment]]) -> set[str]:
+def _shared_ids(segments: Mapping[str, Sequence[Segment]]) -> set[str]:
     """Return the ids that all languages have.
 
     Raises:
