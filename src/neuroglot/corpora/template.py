@@ -80,6 +80,11 @@ class CodedSource(Source):
             )
         return spellings[0] if spellings else None
 
+    def spelt_by(self, codes: Iterable[str]) -> frozenset[str]:
+        """Return the ids of the languages that the data's codes stand for."""
+        languages = {code: {language} for language, code in self.codes.items()}
+        return frozenset().union(*(languages.get(code) or spelt_ids(code) for code in codes))
+
 
 class TemplateSource(CodedSource):
     """A source whose names contain the language."""
@@ -102,14 +107,7 @@ class TemplateSource(CodedSource):
 
     def spelt(self, template: str) -> frozenset[str]:
         """Return the languages for which the template's file exists."""
-        languages = {code: language for language, code in self.codes.items()}
-        spelt = set()
-        for code in self._codes_in(template):
-            if code in languages:
-                spelt.add(languages[code])
-            else:
-                spelt.update(spelt_ids(code))
-        return frozenset(spelt)
+        return self.spelt_by(self._codes_in(template))
 
     def _codes_in(self, template: str) -> Iterator[str]:
         """Yield the codes of the template's files."""
