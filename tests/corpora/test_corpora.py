@@ -91,7 +91,7 @@ def test_settings_are_strict():
     with pytest.raises(ValidationError, match="listed twice"):
         corpus(source="udhr", languages=["de", "deu"])
     with pytest.raises(ValidationError, match="does not match any of the expected tags"):
-        corpus(source="tatoeba")
+        corpus(source="opus100")
     assert corpus(source="udhr", languages=["zh_Hans"]).languages == ("zh-hans",)
 
 

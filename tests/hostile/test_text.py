@@ -249,6 +249,48 @@ def test_items_are_kept_or_refused_with_the_file(tmp_path_factory, rows, tail):
         assert read_items(folder / "de.parquet") == reading
 
 
+TREEBANK = st.lists(
+    st.sampled_from(
+        [
+            *(b"# sent_id = a", b"# sent_id = b", b"# text = Ein Satz.", b"# text = \xc3\xa4", b""),
+            *(b"1\tEin\t_\t_\t_\t_\t_\t_\t_\t_", b"1-2\tam\t_", b"#", b"# text =", b"\xff"),
+            *(b"# text = " + b"x" * 5000, b"\t" * 9, b"# sent_id = \x00", b"\r", b"# text = _"),
+        ]
+    ),
+    max_size=14,
+).map(b"\n".join)
+
+
+@hostile.many(4)
+@given(st.one_of(TREEBANK, BYTES))
+def test_treebanks_are_kept_or_refused_with_the_file(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("t")
+    (folder / "de_pud-ud-test.conllu").write_bytes(content)
+    made = CORPUS.validate_python({"source": "treebank", "folder": str(folder)})
+    with hostile.attempt("treebanks"):
+        reading = made.read("de")
+        there = clean(content.decode("utf-8"))
+        assert all(segment.text in there and segment.id in there for segment in reading.segments)
+        assert len(reading.segments) <= content.count(b"sent_id")
+        carried(reading, folder)
+
+
+@hostile.many(4)
+@given(st.tuples(BYTES, BYTES), st.booleans())
+def test_pairs_are_kept_or_refused(tmp_path_factory, sides, same):
+    folder = tmp_path_factory.mktemp("t")
+    for code, content in zip(("de", "en"), (sides[0], sides[0] if same else sides[1]), strict=True):
+        (folder / f"x.de-en.{code}").write_bytes(content)
+    settings = {"source": "moses", "folder": str(folder), "name": "x", "languages": ["en", "de"]}
+    made = CORPUS.validate_python({**settings, "pivot": "en"})
+    with hostile.attempt("pairs"):
+        english, german = (made.read(language) for language in ("en", "de"))
+        assert [segment.id for segment in english.segments] == [s.id for s in german.segments]
+        lines = [clean(line) for _, line in _whole(sides[0])]
+        assert all(segment.text in lines for segment in german.segments)
+        carried(german, folder)
+
+
 @st.composite
 def parquet(draw):
     """A Parquet file of odd columns, sound or with bytes changed or cut off."""
