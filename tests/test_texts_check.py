@@ -8,6 +8,7 @@ import pytest
 
 from neuroglot.config import Config, load
 from neuroglot.errors import NeuroglotError
+from neuroglot.identification import foreign
 from neuroglot.texts_check import check_texts
 
 LANGUAGES = ("en", "de", "fr")
@@ -83,6 +84,52 @@ def test_text_that_is_not_translated_is_warned_about(folder: Path) -> None:
     _, warning = said(configured(folder))
     assert warning.startswith("corpora.mine: warning: 3 of the 20 segments of 'fr' are word for")
     assert warning.endswith("those of 'en': s3, s4, s5, …")
+
+
+class TestLanguages:
+    ENGLISH: ClassVar = {
+        f"s{n}": f"Everybody has the right to a house of {n} rooms." for n in range(9)
+    }
+    GERMAN: ClassVar = {
+        f"s{n}": f"Jeder hat das Recht auf ein Haus von {n} Zimmern." for n in range(9)
+    }
+    FRENCH = "Toute personne a droit à une maison avec beaucoup de chambres."
+
+    def configured(self, folder: Path, **corpus: Any) -> Config:
+        write(folder, "en", self.ENGLISH)
+        write(folder, "de", {**self.GERMAN, "s4": self.FRENCH})
+        return configured(folder, {"languages": ["en", "de"], **corpus})
+
+    def test_segments_in_another_language_are_reported(self, folder: Path) -> None:
+        first, *others = said(self.configured(folder))
+        assert "9 of the 9 segments" in first
+        assert others == [
+            "corpora.mine: warning: 1 of 9 segments of 'de' (11%) seem to be in another language: "
+            "s4 (fr); check_language: drop leaves them out"
+        ]
+        assert len(said(self.configured(folder, check_language="off"))) == 1
+
+    def test_they_can_be_left_out(self, folder: Path) -> None:
+        config = self.configured(folder, check_language="drop")
+        reading = config.corpora["mine"].read("de")
+        assert dict(reading.segments) == {k: v for k, v in self.GERMAN.items() if k != "s4"}
+        assert "left out 1 segments in other languages: s4 (fr)" in reading.notes
+        leaves = [
+            self.configured(folder, check_language=how).corpora["mine"].leaf("de")
+            for how in ("report", "off", "drop")
+        ]
+        assert leaves[0] == leaves[1] != leaves[2]
+
+    def test_a_language_that_lingua_does_not_know_is_named(self, folder: Path) -> None:
+        write(folder, "wo", self.GERMAN)
+        lines = said(self.configured(folder, languages=["en", "wo"], check_language="report"))
+        assert "corpora.mine: the identifier does not know wo; their text is not checked" in lines
+
+
+def test_lingua_tells_no_languages_apart_that_it_confuses() -> None:
+    indonesian = "Setiap orang berhak atas kebebasan berpikir, hati nurani dan agama."
+    assert foreign([indonesian, "Everybody has the right to think freely."], "ms") == [(1, "en")]
+    assert foreign(["Hallo.", ""], "en") == [], "too short"
 
 
 class TestHeldOut:

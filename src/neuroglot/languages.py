@@ -188,6 +188,11 @@ def with_script(identifier: str) -> str:
     return str(parsed.update_dict({"script": script}).to_tag()).lower()
 
 
+def script_of(identifier: str) -> str:
+    """Return the ISO 15924 code of an id's script, named or implied."""
+    return str(langcodes.get(with_script(identifier)).script)
+
+
 def is_spelling(code: str, language: str) -> bool:
     """Whether a code spells a language's id in some standard: BCP 47, ISO 639-3, FLORES, gettext.
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ALIKE = 0.1  # share of a language's segments that may be the pivot's, such as names and numbers
 SHOWN = 5
+LOOKED_AT = 500  # segments of a language whose language is identified, from the first
 
 
 def check_texts(config: "Config") -> Iterator[str]:
@@ -36,6 +37,8 @@ def check_texts(config: "Config") -> Iterator[str]:
             except NeuroglotError as error:
                 raise NeuroglotError(f"corpora.{name}: {error}") from error
             yield from (f"corpora.{name}: {line}" for line in lines)
+            if corpus.check_language == "report":
+                yield from (f"corpora.{name}: {line}" for line in _languages(readings[name]))
     _check_held_out(config, readings)
     for name, task in config.tasks.items():
         languages = config.corpus_languages(name)
@@ -84,6 +87,29 @@ def _untranslated(
         f"warning: {len(same)} of the {len(reading.segments)} segments of {language!r} are word "
         f"for word those of {pivot!r}: {', '.join(same[:SHOWN])}, …"
     ]
+
+
+def _languages(readings: Mapping[str, "Reading"]) -> Iterator[str]:
+    """Say which segments seem to be in another language, and which languages are not checked."""
+    from neuroglot.corpora.base import in_other_language
+
+    unknown = []
+    for language, reading in readings.items():
+        segments = reading.segments[:LOOKED_AT]
+        others = in_other_language(language, segments)
+        if others is None:
+            unknown.append(language)
+        elif others:
+            warning = "warning: " if len(others) > ALIKE * len(segments) else ""
+            worst = [f"{segment.id} ({code})" for segment, code in others.values()][:SHOWN]
+            more = ", …" if len(others) > SHOWN else ""
+            yield (
+                f"{warning}{len(others)} of {len(segments)} segments of {language!r} "
+                f"({len(others) / len(segments):.0%}) seem to be in another language: "
+                f"{', '.join(worst)}{more}; check_language: drop leaves them out"
+            )
+    if unknown:
+        yield f"the identifier does not know {', '.join(unknown)}; their text is not checked"
 
 
 def _check_held_out(config: "Config", readings: Mapping[str, Mapping[str, "Reading"]]) -> None:

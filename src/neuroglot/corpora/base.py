@@ -16,7 +16,7 @@ from pydantic import Field
 from neuroglot.corpora.parquet import read_table, write_table
 from neuroglot.corpora.punctuation import strip_punctuation
 from neuroglot.errors import NeuroglotError
-from neuroglot.languages import LanguageId
+from neuroglot.languages import LanguageId, script_of
 from neuroglot.provenance import digest
 from neuroglot.sources import Languages, Source
 
@@ -84,7 +84,7 @@ class Corpus(Source):
 
     noun = "corpus"
     writer = "neuroglot.corpora.base:write_parquet"
-    not_read = Source.not_read | {"prefix", "long_segments", "release"}
+    not_read = Source.not_read | {"prefix", "long_segments", "release", "check_language"}
 
     languages: Languages | None = Field(
         None, description="Languages to read; all configured ones if left out."
@@ -102,6 +102,13 @@ class Corpus(Source):
         description="Where the prefixes end that the analysis roles looks at: at word boundaries "
         "or at every subword; auto takes subwords for scripts written without spaces. Other "
         "analyses look at every token.",
+    )
+    check_language: Literal["report", "drop", "off"] = Field(
+        "report",
+        description="What to do with segments that lingua takes to be in another language than "
+        "that under which they are filed: report makes `config check` say how many there are of "
+        "texts that are files here; drop leaves them out. Languages that lingua does not know are "
+        "not checked.",
     )
     segment_ids: str | None = Field(
         None,
@@ -162,7 +169,8 @@ class Corpus(Source):
     def leaf(self, language: str) -> dict[str, Any]:
         """Return the inputs of a language, with the shipped data of the pivot."""
         pivot = self.read_with(language)[-1]
-        return {**super().leaf(language), "of_pivot": self.shipped(pivot)}
+        drop = self.check_language == "drop"
+        return {**super().leaf(language), "of_pivot": self.shipped(pivot), "drop": drop}
 
     @property
     def numbered(self) -> bool:
@@ -269,6 +277,12 @@ class Corpus(Source):
             notes = [*notes, f"left out without text: {named_ids(empty)}"]
         if self.segment_ids is not None:
             kept = _matching(language, kept, self.segment_ids)
+        if self.check_language == "drop":
+            others = in_other_language(language, kept)
+            if others:
+                kept = [each for place, each in enumerate(kept) if place not in others]
+                named = named_ids([f"{each.id} ({code})" for each, code in others.values()])
+                notes.append(f"left out {len(others)} segments in other languages: {named}")
         return WithText(tuple(kept), tuple(notes), len(segments), max(last, default=0))
 
     def _cleaned(self, segments: Iterable[Segment]) -> tuple[list[Segment], list[str]]:
@@ -297,6 +311,24 @@ def named_ids(ids: Sequence[str]) -> str:
     """List the first ids, and count the others."""
     more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
     return ", ".join(ids[:SHOWN_IDS]) + more
+
+
+def in_other_language(
+    language: str, segments: Sequence[Segment]
+) -> dict[int, tuple[Segment, str]] | None:
+    """Find segments that are in another language than that under which they are filed.
+
+    Returns:
+        By place in ``segments``: the segment and the code of its language. None if the language
+        cannot be identified.
+    """
+    from neuroglot.identification import code_of, foreign
+
+    code = code_of(language, script_of(language))
+    if code is None:
+        return None
+    found = foreign([segment.text for segment in segments], code)
+    return {each.place: (segments[each.place], each.code) for each in found}
 
 
 class WithText(NamedTuple):
