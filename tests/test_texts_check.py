@@ -12,6 +12,7 @@ from neuroglot.identification import foreign
 from neuroglot.texts_check import check_texts
 
 LANGUAGES = ("en", "de", "fr")
+UNCHECKED = {"check_language": "off"}
 
 
 @pytest.fixture
@@ -76,6 +77,19 @@ def test_unequal_lines_name_all_languages(folder: Path) -> None:
         (folder / f"{language}.txt").write_text("a line\n" * count)
     with pytest.raises(NeuroglotError, match="20 of 'en'.*21 of 'de'.*20 of 'fr'"):
         said(configured(folder, {"path": str(folder / "{language}.txt")}))
+
+
+def test_equal_numbers_of_shifted_lines_are_warned_about(folder: Path) -> None:
+    lengths = [20 + (37 * n) % 90 for n in range(80)]
+    texts = {language: [language * n for n in lengths] for language in LANGUAGES}
+    texts["de"] = [*texts["de"][:30], "der Rest der Zeile", *texts["de"][30:-1]]
+    for language, lines in texts.items():
+        (folder / f"{language}.txt").write_text("".join(f"{line}\n" for line in lines))
+    lines = said(configured(folder, {"path": str(folder / "{language}.txt"), **UNCHECKED}))
+    assert lines[1:] == [
+        "corpora.mine: warning: by their lengths, lines 32 to 80 of 'de' are the translations of "
+        "lines 31 to 79 of 'en'; look there for a line that is split or missing"
+    ]
 
 
 def test_text_that_is_not_translated_is_warned_about(folder: Path) -> None:

@@ -8,7 +8,7 @@ from neuroglot.errors import NeuroglotError
 
 if TYPE_CHECKING:
     from neuroglot.config import Config
-    from neuroglot.corpora.base import Corpus, Reading
+    from neuroglot.corpora.base import Corpus, Reading, WithText
     from neuroglot.tasks.base import Task
 
 ALIKE = 0.1  # share of a language's segments that may be the pivot's, such as names and numbers
@@ -68,10 +68,32 @@ def _read(corpus: "Corpus", languages: Sequence[str]) -> tuple[dict[str, "Readin
         f"{len(common)} of the {drawn} segments of {corpus.pivot} are in all {len(languages)} "
         f"languages ({len(common) / drawn:.0%})"
     ]
+    if corpus.numbered:
+        lines += _shifts(read)
     for language, reading in readings.items():
         lines += [f"{language} {note}" for note in reading.notes if note.startswith("lacks ")]
         lines += _untranslated(language, reading, corpus.pivot, dict(read[asked[0]].kept))
     return readings, lines
+
+
+def _shifts(read: Mapping[str, "WithText"]) -> Iterator[str]:
+    """Warn about lines that fit other lines of the pivot, the first language, better."""
+    from neuroglot.corpora.shifts import find_shift
+
+    texts = {}
+    for language, text in read.items():
+        texts[language] = [""] * max(each.lines for each in read.values())
+        for segment in text.kept:
+            texts[language][int(segment.id) - 1] = segment.text
+    pivot, *others = texts
+    for language in others:
+        if shift := find_shift(texts[language], texts[pivot]):
+            yield (
+                f"warning: by their lengths, lines {shift.first + 1} to {shift.last + 1} of "
+                f"{language!r} are the translations of lines {shift.first + 1 + shift.lag} to "
+                f"{shift.last + 1 + shift.lag} of {pivot!r}; look there for a line that is split "
+                "or missing"
+            )
 
 
 def _untranslated(
