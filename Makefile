@@ -1,15 +1,20 @@
-# make: set up and run the workflow on config.yaml. make test: set up and run every check.
+# make: set up and run the workflow on config.yaml; make CONFIG=mine.yaml TARGET=lape: a part of it on
+# another configuration. make setup: set up only. make test: set up and run every check.
 PYTHON ?= python3
 CONFIG ?= config.yaml
+TARGET ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test test-cluster test-reliability check layout types tests bench docs clean
+.PHONY: run setup test test-cluster test-reliability check layout types tests bench docs clean
 
 run: .venv/installed
 	@neuroglot config check --config $(CONFIG)
-	snakemake --cores all --quiet host reason --configfile $(CONFIG)
+	snakemake $(TARGET) --cores all --configfile $(CONFIG)
 	@neuroglot summary --config $(CONFIG)
+
+setup: .venv/installed
+	@echo "To use it: . .venv/bin/activate"
 
 # Types beside the tests, so that neither of two cores waits.
 test: layout

@@ -16,6 +16,18 @@ include: "workflow/rules/analyses.smk"
 include: "workflow/rules/report.smk"
 
 
+onerror:
+    # Local jobs' messages stand far above, and those of a cluster in its logs alone.
+    if workflow.is_main_process:
+        summary.remove_stale(drawn_from_and_figures())
+        print(
+            "\nWhat failed:",
+            *summary.failures(STARTED),
+            sep="\n  ",
+            file=sys.stderr,
+        )
+
+
 rule all:
     default_target: True
     input:

@@ -1,6 +1,6 @@
-"""Prints at the end of a run where the results are."""
+"""Says at the end of a run where the results are, or what failed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from neuroglot import layout
@@ -9,18 +9,20 @@ from neuroglot.config import load_file
 
 
 def run(config: Path) -> None:
-    """Print where the report, the figures and the tables of a configuration are."""
+    """Print where a configuration's report, figures and tables are, as far as there are any."""
     settings = load_file(config)
     print(
         f"\n{len(settings.models)} models, {len(settings.languages)} languages, "
         f"{len(settings.corpora)} corpora are analysed. Where to look:"
     )
-    print(f"  {layout.REPORT}: every figure and table with captions")
+    if layout.REPORT.exists():
+        print(f"  {layout.REPORT}: every figure and table with captions")
     for analysis in settings.analyses:
         for model in settings.models_of(analysis):
             figures = layout.figures(analysis, model)
-            shown = f"tables (.csv), datasets (.zarr), {_count(figures)} figures"
-            print(f"  {figures.parent}/: {shown}")
+            if figures.parent.exists():
+                shown = f"tables (.csv), datasets (.zarr), {_count(figures)} figures"
+                print(f"  {figures.parent}/: {shown}")
     for analysis in settings.analyses:
         figures = layout.figures(analysis)
         if between := _count(figures):
@@ -37,6 +39,51 @@ def run(config: Path) -> None:
     scripts = [settings.language(language).script for language in settings.all_languages]
     for line in without_font(scripts):
         print(line)
+
+
+def failures(since: float) -> list[str]:
+    """Collect what the jobs of a run said of their errors.
+
+    Args:
+        since: when the run began, in seconds since the epoch; older logs are of other runs.
+
+    Returns:
+        Lines such as ``roles/flatness: error: …``: each message once, with the first job that said
+        it and the number of other jobs that did.
+    """
+    said: dict[str, list[str]] = {}
+    for log in sorted(layout.LOGS.rglob("*.log")):
+        if log.stat().st_mtime >= since:
+            job = log.relative_to(layout.LOGS).as_posix().removesuffix(".log").removesuffix(".zarr")
+            lines = log.read_text("utf-8", "replace").splitlines()
+            unforeseen = lines[-1:] if "Traceback (most recent call last):" in lines else []
+            for line in [*filter(lambda line: line.startswith("error: "), lines), *unforeseen]:
+                said.setdefault(line, []).append(job)
+    return [
+        f"{first}{f' and {len(others)} more' if others else ''}: {line}"
+        for line, (first, *others) in said.items()
+    ]
+
+
+def remove_stale(figure_sets: Iterable[tuple[Sequence[Path], Sequence[Path]]]) -> list[Path]:
+    """Remove the figures of results that are no longer there, because their job failed.
+
+    Args:
+        figure_sets: for each set, the files it is drawn from and its figures.
+
+    Returns:
+        The figures that were removed.
+    """
+    stale = [
+        figure
+        for drawn_from, figures in figure_sets
+        if not all(path.exists() for path in drawn_from)
+        for figure in figures
+        if figure.exists()
+    ]
+    for figure in stale:
+        figure.unlink()
+    return stale
 
 
 def without_font(scripts: Iterable[str]) -> list[str]:

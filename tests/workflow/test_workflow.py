@@ -129,3 +129,19 @@ def test_a_failing_step_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     assert "de.tsv" in run.output
     assert "Traceback" not in run.output
     assert not (place.folder / "results" / "corpora" / "plain" / "de.parquet").exists()
+
+
+def test_a_failed_run_ends_with_what_failed_and_keeps_no_old_figure(tmp_path: Path) -> None:
+    place = make_workplace(tmp_path / "place")
+    assert place.run("roles").status == 0
+    figures = place.folder / "results" / "roles" / "one" / "figures"
+    others = {path.name for path in figures.iterdir() if "flatness" not in path.name}
+    assert len(others) < len([*figures.iterdir()])
+    step = "src/neuroglot/analyses/roles/steps/flatness.py"
+    place.edit(step, "import numpy", "from neuroglot.errors import NeuroglotError\nimport numpy")
+    place.edit(step, "    return xr", "    raise NeuroglotError('not today')\n    return xr")
+    run = place.run("roles")
+    assert run.status != 0
+    end = run.output[run.output.index("What failed:") :]
+    assert "roles/one/flatness: error: not today" in end
+    assert {path.name for path in figures.iterdir()} == others

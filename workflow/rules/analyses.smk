@@ -66,6 +66,18 @@ def figure_paths(analysis, figure_set, m="{m}"):
     ]
 
 
+def drawn_from_and_figures():
+    """For each set of figures of the run, the files that it is drawn from, and its figures."""
+    for analysis in (ANALYSES[name] for name in settings.analyses):
+        for figure_set in wanted.figure_sets(settings, analysis):
+            steps = [analysis.step(name) for name in figure_set.steps]
+            causal = any(step.causal for step in steps)
+            for model in settings.models_of(analysis.name, causal):
+                read = [result_place(analysis, step, m=model) for step in steps]
+                figures = figure_paths(analysis, figure_set, model)
+                yield [*map(layout.done, read)], [*map(Path, figures)]
+
+
 def results_of(name):
     """A function that gives all figures and tables of an analysis, for its target's input."""
 
@@ -157,6 +169,7 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
             message:
                 f"{analysis.name}: "
                 + step.message.format(model="{wildcards.m}", part="{wildcards.part}")
+                + ("" if step.compares_models else ASKS)
             shell:
                 "OMP_NUM_THREADS={threads} {NEUROGLOT} --gpus {resources.gpu} step"
                 " {params.command} {params.scope} {CONFIGURATION} 2>&1 | tee {log}"

@@ -1,10 +1,11 @@
 """Reads the configuration, and saves it with the results."""
 
 import sys
+import time
 
 from snakemake.exceptions import WorkflowError
 
-from neuroglot import layout, ownership, provenance, recordings
+from neuroglot import layout, ownership, provenance, recordings, summary
 from neuroglot.analyses import ANALYSES, wanted
 from neuroglot.analyses.base import Scope
 from neuroglot.analyses.run import code_of, code_of_figures
@@ -14,6 +15,8 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.keys import Keys
 from neuroglot.recordings import TOKENISE, Recordings
 from neuroglot.resources import Needs
+
+STARTED = time.time()
 
 files = [Path(file) for file in workflow.configfiles]
 
@@ -61,6 +64,15 @@ wildcard_constraints:
     t="|".join(settings.tasks) or "no task",
     l="|".join(settings.all_languages),
 
+
+# What a job asks a cluster for. A dry run shows it before anything is submitted; memory and time
+# follow from the model, and are known once the model is there.
+ON_CLUSTER = "slurm_partition" in (workflow.resource_settings.default_resources or {})
+ASKS = (
+    " ({resources.mem_mb} MB, {resources.runtime} min, GPUs: {resources.gpu})"
+    if ON_CLUSTER
+    else ""
+)
 
 # All commands read the configuration with which the run began; command lines have no settings.
 NEUROGLOT = "neuroglot"

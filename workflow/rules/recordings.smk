@@ -62,6 +62,7 @@ for number, job in enumerate(due, 1):
             ],
         message:
             f"recordings of {job.model} in {{wildcards.l}}: {', '.join(map(str, job.targets))}"
+            + ASKS
         shell:
             "OMP_NUM_THREADS={threads} {NEUROGLOT} --gpus {resources.gpu} record {params.model}"
             " {wildcards.l} {params.targets} {CONFIGURATION} 2>&1 | tee {log}"
