@@ -57,7 +57,7 @@ def test_a_missing_sentence_is_named(folder: Path) -> None:
     write(folder, "fr", {f"s{number}": f"fr {number}" for number in range(20) if number != 7})
     assert said(configured(folder)) == [
         "corpora.mine: 19 of the 20 segments of en are in all 3 languages (95%)",
-        "corpora.mine: fr lacks 1 of the 20 segments drawn of en: s7",
+        "corpora.mine: fr: lacks 1 of the 20 segments drawn of en: s7",
     ]
 
 

@@ -60,7 +60,8 @@ def _read(corpus: "Corpus", languages: Sequence[str]) -> tuple[dict[str, "Readin
     readings = {language: corpus.draw(language, read) for language in languages}
     if not corpus.parallel:
         sizes = [len(reading.segments) for reading in readings.values()]
-        return readings, [f"{len(sizes)} languages, of {min(sizes)} to {max(sizes)} segments"]
+        lines = [f"{len(sizes)} languages, of {min(sizes)} to {max(sizes)} segments"]
+        return readings, lines + _notes(readings)
     drawn = max(reading.drawn for reading in readings.values())
     held = [{segment.id for segment in reading.segments} for reading in readings.values()]
     common = shared.intersection(*held)
@@ -70,10 +71,14 @@ def _read(corpus: "Corpus", languages: Sequence[str]) -> tuple[dict[str, "Readin
     ]
     if corpus.numbered:
         lines += _shifts(read)
+    lines += _notes(readings)
     for language, reading in readings.items():
-        lines += [f"{language} {note}" for note in reading.notes if note.startswith("lacks ")]
         lines += _untranslated(language, reading, corpus.pivot, dict(read[asked[0]].kept))
     return readings, lines
+
+
+def _notes(readings: Mapping[str, "Reading"]) -> list[str]:
+    return [f"{language}: {note}" for language, of in readings.items() for note in of.notes]
 
 
 def _shifts(read: Mapping[str, "WithText"]) -> Iterator[str]:
