@@ -140,9 +140,13 @@ class TestLanguages:
         assert "corpora.mine: the identifier does not know wo; their text is not checked" in lines
 
 
-def test_lingua_tells_no_languages_apart_that_it_confuses() -> None:
-    indonesian = "Setiap orang berhak atas kebebasan berpikir, hati nurani dan agama."
-    assert foreign([indonesian, "Everybody has the right to think freely."], "ms") == [(1, "en")]
+def test_languages_that_lingua_confuses_pass_for_each_other() -> None:
+    bosnian = (
+        "Svako ima pravo na životni standard koji odgovara zdravlju i dobrobiti njega samoga i "
+        "njegove obitelji, uključujući hranu, odjeću, stan i liječničku njegu."
+    )
+    assert foreign([bosnian], "sl") == [(0, "hr")]
+    assert foreign([bosnian, "Everybody has the right to think freely."], "bs") == [(1, "en")]
     assert foreign(["Hallo.", ""], "en") == [], "too short"
 
 

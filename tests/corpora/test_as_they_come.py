@@ -202,7 +202,7 @@ class TestCodes:
         assert find_id(language, settings.available())
 
     @pytest.mark.parametrize(
-        ("language", "code"), [("pt", "pt_PT"), ("en", "enm"), ("zh", "zh_TW")]
+        ("language", "code"), [("pt", "pt_PT"), ("en", "enm"), ("zh", "zh_TW"), ("pt-br", "pt")]
     )
     def test_another_language_is_not(self, tmp_path: Path, language: str, code: str) -> None:
         write(tmp_path, **{code: EN})

@@ -104,7 +104,7 @@ def _sentence(where: str, about: dict[str, str], words: Sequence[str]) -> Segmen
     for key in ("sent_id", "text"):
         if not about.get(key):
             raise NeuroglotError(f"{where}: the sentence has no `# {key} =`")
-    if about["text"] == "_" or all(of_word[1] == "_" for of_word in cells):
+    if all(of_word[1] == "_" for of_word in cells):
         raise NeuroglotError(
             f"{where}: the sentence's words are hidden (_), as its licence demands; the treebank's "
             "page says how to put them in"
