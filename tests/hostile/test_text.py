@@ -455,3 +455,39 @@ def test_the_command_names_file_and_line_and_writes_nothing(tmp_path, content, w
     ended = hostile.limited("corpus", "odd", "de", cwd=tmp_path, memory=2 << 30)
     hostile.refused("text, by command", ended, "de.tsv", word)
     assert not (tmp_path / layout.corpus("odd", "de")).exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "files", "words"),
+    [
+        (
+            {"source": "text", "path": "{language}.txt"},
+            {"en.txt": "a\nb\nc\n", "de.txt": "a\nb\nc\nd\n"},
+            ("4 of 'de' (de.txt)", "3 of 'en' (en.txt)"),
+        ),
+        (
+            {"source": "treebank", "folder": "."},
+            {"en_pud-ud-test.conllu": "1\ta\n", "de_pud-ud-test.conllu": "1\ta\n"},
+            ("_pud-ud-test.conllu: line 1",),
+        ),
+        (
+            {"source": "moses", "folder": ".", "name": "x", "languages": ["en", "de"]},
+            {"x.de-en.en": "a\nb\n", "x.de-en.de": "a\n"},
+            ("x.de-en.en has 2 lines", "x.de-en.de has 1"),
+        ),
+        (
+            {"source": "tatoeba", "path": "eng-{language}.tsv", "languages": ["en", "de"]},
+            {"eng-deu.tsv": "Hi.\tHallo.\n"},
+            ("eng-deu.tsv: line 1 is not an id, a sentence",),
+        ),
+    ],
+    ids=["lines", "treebank", "moses", "tatoeba"],
+)
+def test_the_command_and_the_check_refuse_other_layouts(tmp_path, source, files, words):
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    hostile.configure(tmp_path, languages=["en", "de"], corpora={"odd": source})
+    for command in (("corpus", "odd", "de"), ("config", "check")):
+        ended = hostile.limited(*command, cwd=tmp_path, memory=2 << 30)
+        hostile.refused("text, by command", ended, *words[: 1 if command[0] == "config" else 2])
+    assert not (tmp_path / "results" / "corpora").exists()
