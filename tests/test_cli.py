@@ -118,7 +118,10 @@ def test_texts_that_are_not_parallel_are_refused(fresh: Path) -> None:
         lape={"corpus": "mixed"},
     )
     message = refused("corpus", "mixed", "fr", cwd=fresh)
-    assert "'fr' has 0 of the 4 segments drawn of 'en' (fr: 's100', …; en: 's" in message
+    assert (
+        "of the 4 segment ids of 'fr' only 0 are in all of fr, en (fr: 's100', …, en: 's0', …)"
+        in message
+    )
     assert "give parallel texts the same ids" in message
 
 

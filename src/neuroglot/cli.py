@@ -225,8 +225,12 @@ def summary(config: Config = CONFIG) -> None:
 
 @config_app.command()
 def check(config: Config = CONFIG) -> None:
-    """Validate a configuration file and say what it asks for."""
+    """Validate a configuration file, read the user's own texts, and say what is asked for."""
+    from neuroglot.texts_check import check_texts
+
     loaded = _read(config)
+    for line in check_texts(loaded):
+        print(line)
     print(
         f"{config} is valid: {len(loaded.models)} models, {len(loaded.corpora)} corpora, "
         f"{len(loaded.languages)} languages"

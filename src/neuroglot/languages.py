@@ -186,3 +186,49 @@ def with_script(identifier: str) -> str:
     row = _table().get(identifier) or _table().get(parsed.language or "")
     script = _own_script(identifier) or (row["script"] if row else parsed.maximize().script)
     return str(parsed.update_dict({"script": script}).to_tag()).lower()
+
+
+def script_of(identifier: str) -> str:
+    """Return the ISO 15924 code of an id's script, named or implied."""
+    return str(langcodes.get(with_script(identifier)).script)
+
+
+def is_spelling(code: str, language: str) -> bool:
+    """Whether a code spells a language's id in some standard: BCP 47, ISO 639-3, FLORES, gettext.
+
+    A territory may be left out of the id where it is the likeliest: `zh_CN` spells `zh`, and
+    `pt_BR` spells `pt`, but `pt_PT` does not, nor does `pt` spell `pt-br`.
+
+    Example:
+        >>> is_spelling("deu_Latn", "de"), is_spelling("cmn_Hani", "zh"), is_spelling("en_GB", "en")
+        (True, True, False)
+    """
+    spelt = spelt_id(code)
+    if spelt is None or with_script(spelt) == with_script(language):
+        return spelt is not None
+    wanted = langcodes.get(with_script(language))
+    return (
+        wanted.territory is None
+        and langcodes.get(with_script(spelt)).maximize() == wanted.maximize()
+    )
+
+
+def spelt_ids(code: str) -> set[str]:
+    """Return the ids that a code spells: none, one, or also the one without a likely territory."""
+    identifier = spelt_id(code)
+    if identifier is None:
+        return set()
+    parsed = langcodes.get(identifier)
+    short = parsed.update_dict({"territory": None}).to_tag().lower()
+    return {identifier} | ({short} if parsed.territory and is_spelling(code, short) else set())
+
+
+@cache
+def spelt_id(code: str) -> str | None:
+    """Return the id of the language that a code of any standard spells; None if it spells none."""
+    tag = code.replace("@latin", "-Latn").replace("@cyrillic", "-Cyrl")
+    tag = re.sub(r"^(cmn|zho)_Hani$", "zh", tag)
+    try:
+        return language_id(tag)
+    except NeuroglotError:
+        return None

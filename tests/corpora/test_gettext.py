@@ -135,7 +135,7 @@ def test_folder_is_listed_without_reading(folder):
     assert settings.package() is None
     with pytest.raises(NeuroglotError, match="at least two"):
         settings.read("sr-latn")
-    with pytest.raises(NeuroglotError, match="unknown language 'fr'"):
+    with pytest.raises(NeuroglotError, match="'fr': unknown locale 'fr'"):
         settings.read("fr")
 
 
@@ -176,3 +176,30 @@ def test_bad_wheels_are_refused(tmp_path):
         settings.read("de", wheel)
     with pytest.raises(ValidationError, match="only wheels"):
         GettextCorpus(source="gettext", release=OTHER | {"registry": "npm", "version": "1.0.0"})
+
+
+@pytest.mark.parametrize(("language", "locale"), [("zh", "zh_CN"), ("pt", "pt_BR")])
+def test_a_folder_may_name_the_likeliest_territory(tmp_path, language, locale):
+    made = folder_of(tmp_path, locale, "de")
+    assert made.problems([language, "de"]) == []
+    assert made.read(language).segments[0].text == f"Fünf Wörter stehen in {locale} hier"
+
+
+def test_codes_name_a_locale(tmp_path):
+    made = folder_of(tmp_path, "pt_PT", "german")
+    (problem,) = made.problems(["pt"])
+    assert "'pt': unknown locale 'pt'; did you mean 'pt_PT'?; `codes` can name" in problem
+    coded = made.model_copy(update={"codes": {"pt": "pt_PT", "de": "german"}})
+    assert coded.available() == {"en", "de", "pt"}
+    assert coded.problems(["pt", "de"]) == []
+    assert coded.inputs("de") == [tmp_path / "german" / "LC_MESSAGES" / "x.mo"]
+    assert coded.read("pt").segments[0].text.startswith("Fünf Wörter stehen in pt_PT")
+
+
+def folder_of(folder, *locales):
+    messages = ("five words stand in this", "five words stand in that")
+    for locale in locales:
+        (folder / locale / "LC_MESSAGES").mkdir(parents=True)
+        translated = dict.fromkeys(messages, f"Fünf Wörter stehen in {locale} hier")
+        (folder / locale / "LC_MESSAGES" / "x.mo").write_bytes(mo(translated))
+    return GettextCorpus(source="gettext", folder=folder)

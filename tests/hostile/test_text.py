@@ -1,8 +1,10 @@
 """Text of any bytes is read exactly as it stands, or refused with the file and the line."""
 
 import json
+import re
 import struct
 import tracemalloc
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
@@ -93,7 +95,24 @@ def expected_lines(content):
     """The texts of a plain file, by the rule of the documentation and none of the code."""
     lines = content.decode("utf-8").removeprefix("\ufeff").split("\n")
     lines = [line[:-1] if line.endswith("\r") else line for line in lines]
-    return [(f"{i:06d}", line.strip()) for i, line in enumerate(lines, 1) if line.strip()]
+    return [(f"{i:06d}", clean(line)) for i, line in enumerate(lines, 1) if clean(line)]
+
+
+def clean(text):
+    """Compose a text, and take from its ends what is not seen, a character at a time."""
+    left = list(unicodedata.normalize("NFC", text))
+    for end in (0, -1):
+        while left and (left[end].isspace() or left[end] in "\u200b\u2060\ufeff"):
+            left.pop(end)
+    return "".join(left)
+
+
+def clean_id(identifier):
+    """Whole numbers have one spelling."""
+    whole, _, fraction = clean(identifier).partition(".")
+    if whole.isdigit() and whole.isascii() and not fraction.strip("0"):
+        return str(int(whole)) if fraction or "." not in identifier else clean(identifier)
+    return clean(identifier)
 
 
 @hostile.many(4)
@@ -114,9 +133,11 @@ def test_tab_separated_text_is_kept_or_refused(tmp_path_factory, content):
     (folder / "de.tsv").write_bytes(content)
     with hostile.attempt("text, tab-separated"):
         reading = text(folder / "{language}.tsv").read("de")
-        rows = [line.split("\t", 1) for _, line in _whole(content) if line.strip()]
-        expected = [(row[0].strip(), row[1].strip()) for row in rows if row[1].strip()]
-        assert list(reading.segments) == expected
+        rows = [line.split("\t") for _, line in _whole(content) if line.strip()]
+        expected = [(clean_id(row[0]), clean(row[1])) for row in rows if clean(row[1])]
+        assert not any("".join(row[2:]).strip() for row in rows), "a further column is refused"
+        if b'"' not in content:  # else cells may be a program's
+            assert list(reading.segments) == expected
         carried(reading, folder)
 
 
@@ -180,7 +201,7 @@ def test_json_lines_are_kept_or_refused_with_the_file(tmp_path_factory, content,
     with hostile.attempt("table, JSON lines"):
         reading = CORPUS.validate_python(settings).read("de")
         lines = content.decode("utf-8").removeprefix("\ufeff").removesuffix("\n").split("\n")
-        texts = [(json.loads(line)["text"] or "").strip() for line in lines]
+        texts = [clean(json.loads(line)["text"] or "") for line in lines]
         assert [s.text for s in reading.segments] == [one for one in texts if one]
         carried(reading, folder)
 
@@ -221,10 +242,53 @@ def test_items_are_kept_or_refused_with_the_file(tmp_path_factory, rows, tail):
     with hostile.attempt("tasks, JSON lines"):
         reading = TASK.validate_python(settings).read("de")
         asked = {(item.id, item.prompt) for item in reading.items}
-        assert asked == {(row["item"], row["prompt"]) for row in rows}
+        blanks = re.compile(r"[^\S\r\n]+\Z")  # they move to the answers
+        assert asked == {(row["item"], blanks.sub("", row["prompt"])) for row in rows}
         assert len(reading.items) == len(rows)
         write_items(reading, folder / "de.parquet")
         assert read_items(folder / "de.parquet") == reading
+
+
+TREEBANK = st.lists(
+    st.sampled_from(
+        [
+            *(b"# sent_id = a", b"# sent_id = b", b"# text = Ein Satz.", b"# text = \xc3\xa4", b""),
+            *(b"1\tEin\t_\t_\t_\t_\t_\t_\t_\t_", b"1-2\tam\t_", b"#", b"# text =", b"\xff"),
+            *(b"# text = " + b"x" * 5000, b"\t" * 9, b"# sent_id = \x00", b"\r", b"# text = _"),
+        ]
+    ),
+    max_size=14,
+).map(b"\n".join)
+
+
+@hostile.many(4)
+@given(st.one_of(TREEBANK, BYTES))
+def test_treebanks_are_kept_or_refused_with_the_file(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("t")
+    (folder / "de_pud-ud-test.conllu").write_bytes(content)
+    made = CORPUS.validate_python({"source": "treebank", "folder": str(folder)})
+    with hostile.attempt("treebanks"):
+        reading = made.read("de")
+        there = clean(content.decode("utf-8"))
+        assert all(segment.text in there and segment.id in there for segment in reading.segments)
+        assert len(reading.segments) <= content.count(b"sent_id")
+        carried(reading, folder)
+
+
+@hostile.many(4)
+@given(st.tuples(BYTES, BYTES), st.booleans())
+def test_pairs_are_kept_or_refused(tmp_path_factory, sides, same):
+    folder = tmp_path_factory.mktemp("t")
+    for code, content in zip(("de", "en"), (sides[0], sides[0] if same else sides[1]), strict=True):
+        (folder / f"x.de-en.{code}").write_bytes(content)
+    settings = {"source": "moses", "folder": str(folder), "name": "x", "languages": ["en", "de"]}
+    made = CORPUS.validate_python({**settings, "pivot": "en"})
+    with hostile.attempt("pairs"):
+        english, german = (made.read(language) for language in ("en", "de"))
+        assert [segment.id for segment in english.segments] == [s.id for s in german.segments]
+        lines = [clean(line) for _, line in _whole(sides[0])]
+        assert all(segment.text in lines for segment in german.segments)
+        carried(german, folder)
 
 
 @st.composite
@@ -326,7 +390,7 @@ def test_a_catalogue_of_overlapping_messages_takes_no_memory():
     [
         (b"a\tone\nb\t\xed\xa0\x80two\n", "de.tsv: is not UTF-8 at byte 8, line 2"),
         (b"\xff\xfea\0\t\0b\0", "de.tsv: is not UTF-8 at byte 0, line 1"),
-        (b"a\tone\rb\ttwo\r", r"found 1 segment"),
+        (b"a\tone\rb\ttwo\r", r"de\.tsv: its lines end with a carriage return alone"),
         (b"a\tone\na\x00\ttwo\n", "'a.x00' is no segment id"),
         (b"a\tone\n" + b"b" * 1001 + b"\ttwo\n", "is no segment id"),
         (b"a\tone\n\t two\n", "de.tsv: line 2 is not an id"),
@@ -391,3 +455,39 @@ def test_the_command_names_file_and_line_and_writes_nothing(tmp_path, content, w
     ended = hostile.limited("corpus", "odd", "de", cwd=tmp_path, memory=2 << 30)
     hostile.refused("text, by command", ended, "de.tsv", word)
     assert not (tmp_path / layout.corpus("odd", "de")).exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "files", "words"),
+    [
+        (
+            {"source": "text", "path": "{language}.txt"},
+            {"en.txt": "a\nb\nc\n", "de.txt": "a\nb\nc\nd\n"},
+            ("4 of 'de' (de.txt)", "3 of 'en' (en.txt)"),
+        ),
+        (
+            {"source": "treebank", "folder": "."},
+            {"en_pud-ud-test.conllu": "1\ta\n", "de_pud-ud-test.conllu": "1\ta\n"},
+            ("_pud-ud-test.conllu: line 1",),
+        ),
+        (
+            {"source": "moses", "folder": ".", "name": "x", "languages": ["en", "de"]},
+            {"x.de-en.en": "a\nb\n", "x.de-en.de": "a\n"},
+            ("x.de-en.en has 2 lines", "x.de-en.de has 1"),
+        ),
+        (
+            {"source": "tatoeba", "path": "eng-{language}.tsv", "languages": ["en", "de"]},
+            {"eng-deu.tsv": "Hi.\tHallo.\n"},
+            ("eng-deu.tsv: line 1 is not an id, a sentence",),
+        ),
+    ],
+    ids=["lines", "treebank", "moses", "tatoeba"],
+)
+def test_the_command_and_the_check_refuse_other_layouts(tmp_path, source, files, words):
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    hostile.configure(tmp_path, languages=["en", "de"], corpora={"odd": source})
+    for command in (("corpus", "odd", "de"), ("config", "check")):
+        ended = hostile.limited(*command, cwd=tmp_path, memory=2 << 30)
+        hostile.refused("text, by command", ended, *words[: 1 if command[0] == "config" else 2])
+    assert not (tmp_path / "results" / "corpora").exists()

@@ -188,7 +188,7 @@ def test_mzsre_names_its_files_and_languages(folder):
         files["de"],
     ]
     (missing,) = mzsre(folder, direction="to_pivot").problems(["en", "it"])
-    assert "does not exist; languages found: de, ru, zh" in missing
+    assert "does not exist; files there are for: de, ru, zh" in missing
     (missing,) = mzsre(folder, english_from="fr").problems(["en", "de"])
     assert "enfr.json does not exist" in missing
 

@@ -310,7 +310,7 @@ def test_mpararel_names_its_files_and_languages(folder):
     ]
     missing = mpararel(folder, ["en", "de"]).problems(["en", "de"])
     assert len(missing) == 2
-    assert "patterns/de/P36.jsonl does not exist; languages found: en, zh" in missing[0]
+    assert "patterns/de/P36.jsonl does not exist; files there are for: en, zh-hans;" in missing[0]
     (unlisted,) = mpararel(folder, ["en"]).problems(["en", "zh"])
     assert "'zh': is not among the languages" in unlisted
     with pytest.raises(NeuroglotError, match="'zh': is not among the languages"):

@@ -237,6 +237,34 @@ def test_one_file_for_all_languages(tmp_path, suffix):
         made.read("fr")
 
 
+def golds(tmp_path, labels, **settings):
+    rows = [{**ROWS[n % 3], "label": label} for n, label in enumerate(labels)]
+    write_rows(tmp_path / "it.jsonl", rows)
+    made = task(path=str(tmp_path / "{language}.jsonl"), **IN_ITALIAN, **settings)
+    items, notes = made.items("it")
+    return [item.gold[0].strip() for item in items], notes
+
+
+def test_rows_without_a_label_are_left_out_and_counted(tmp_path):
+    found, notes = golds(tmp_path, [0, -1, 2, "-", 1.0, -1.0])
+    assert found == ["vero", "falso", "incerto"]
+    assert notes == ["left out 3 items without a label"]
+
+
+def test_labels_may_have_other_words_and_another_order(tmp_path):
+    assert golds(tmp_path, ["Entailment", "NEUTRAL"]) == (["vero", "incerto"], [])
+    order = {"contradiction": 0, "entailment": 1, "neutral": 2}
+    assert golds(tmp_path, [0, 1, 2, "2"], label_values=order)[0] == [
+        *("falso", "vero", "incerto", "incerto")
+    ]
+    words = {"entailment": "e", "neutral": "n", "contradiction": ["c", "not e"]}
+    assert golds(tmp_path, ["c", "e", "not e"], label_values=words)[0] == ["falso", "vero", "falso"]
+    with pytest.raises(NeuroglotError, match=r"row 2: .*one of 1, 2, 0, found 3; label_values"):
+        golds(tmp_path, [0, 3], label_values=order)
+    with pytest.raises(ValidationError, match="'1' stands for two labels"):
+        golds(tmp_path, [0], label_values={"contradiction": 0, "entailment": 1})
+
+
 def test_questions_are_drawn_from_all_rows_and_labels_take_turns(tmp_path):
     labels = ["contradiction"] * 40 + ["entailment"] * 40 + ["neutral"] * 40
     rows = [
@@ -263,7 +291,7 @@ def test_missing_files_and_wordings_are_named_before_any_job(tmp_path):
     (unlabelled,) = task(source="xnli", path=path, template={"it": ITALIAN}).problems(["it"])
     assert "'it': no labels" in unlabelled
     (missing,) = task(source="xnli", path=path).problems(["de"])
-    assert "de.jsonl does not exist; languages found: it, ru" in missing
+    assert "de.jsonl does not exist; files there are for: it, ru" in missing
     gone = task(source="xnli", path=str(tmp_path / "x.tsv"), **COLUMNS)
     assert "x.tsv does not exist" in gone.problems(["de"])[0]
 
@@ -271,9 +299,9 @@ def test_missing_files_and_wordings_are_named_before_any_job(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"label": "maybe"}, "'label' must hold entailment, neutral, .* found 'maybe'"),
+        ({"label": "maybe"}, "'label' must hold one of entailment, 0, .* found 'maybe'"),
         ({"label": 3}, "found 3"),
-        ({"label": -1}, "found -1"),
+        ({"label": 4}, "found 4"),
         ({"label": True}, "found True"),
         ({"label": None}, "'label' is empty"),
         ({"premise": 7}, "'premise' must hold text, found 7"),

@@ -75,8 +75,8 @@ def test_scoring_is_a_setting_that_survives_the_way_to_a_step(scoring):
     ("settings", "message"),
     [
         ({"scoring": "bleu"}, "'rank', 'exact' or 'string'"),
-        ({"path": "items.jsonl"}, "pattern"),
-        ({"path": "{language}.csv"}, "pattern"),
+        ({"path": "items.jsonl"}, r"must have \{language\} where the language's code stands"),
+        ({"path": "{language}.csv"}, r"ends with \.parquet or \.jsonl"),
         ({"judged": "rank"}, "extra"),
     ],
 )
@@ -97,7 +97,7 @@ def test_files_are_found_and_missing_ones_named(tmp_path):
     assert made.inputs("de") == [tmp_path / "deu.jsonl"]
     assert made.problems(["de"]) == []
     (problem,) = made.problems(["de", "fr"])
-    assert "fr.jsonl does not exist; languages found: de" in problem
+    assert "fr.jsonl does not exist; files there are for: deu;" in problem
     with pytest.raises(NeuroglotError, match=r"fr\.jsonl: cannot be read"):
         made.read("fr")
 
@@ -144,3 +144,55 @@ def test_broken_files_are_named(tmp_path):
     (tmp_path / "de.jsonl").write_text("{]")
     with pytest.raises(NeuroglotError, match=r"de\.jsonl: line 1 is not JSON"):
         task(tmp_path / "{language}.jsonl").read("de")
+
+
+FRANCE = {"item": "fr", "prompt": "The capital of France is ", "gold": ["Paris"],
+          "candidates": ["Paris", "Rome", "Oslo"]}  # fmt: skip
+
+
+def read_rows(folder, *rows, language="en"):
+    write_rows(folder / f"{language}.jsonl", rows)
+    return task(folder / "{language}.jsonl").read(language)
+
+
+def test_a_blank_at_the_prompts_end_moves_to_the_answers(tmp_path):
+    reading = read_rows(tmp_path, FRANCE)
+    (item,) = reading.items
+    assert item.prompt == "The capital of France is"
+    assert item.gold == (" Paris",)
+    assert item.candidates == (" Paris", " Rome", " Oslo")
+    assert reading.notes == ("moved the blank that ends 1 prompts to their answers",)
+
+
+@pytest.mark.parametrize(
+    ("end", "answer", "read"),
+    [
+        (" ", " Paris", " Paris"),
+        ("  ", "Paris", " Paris"),
+        ("\u00a0", "Paris", "\u00a0Paris"),
+        (":\n", "Paris", "\nParis"),
+        (":\n ", "Paris", "\n Paris"),
+    ],
+)
+def test_one_blank_stands_between_prompt_and_answer(tmp_path, end, answer, read):
+    row = {**FRANCE, "prompt": f"Capital{end}", "gold": [answer], "candidates": [answer, "\tRome"]}
+    (item,) = read_rows(tmp_path, row).items
+    assert (item.prompt + item.gold[0]).removeprefix("Capital").removeprefix(":") == read
+    assert item.prompt[-1] == item.prompt[-1].rstrip(" \u00a0")
+
+
+def test_examples_keep_their_text(tmp_path):
+    rows = [{**FRANCE, "item": name} for name in "ab"]
+    write_rows(tmp_path / "en.jsonl", rows)
+    (asked,) = task(tmp_path / "{language}.jsonl", shots=1).read("en").items
+    assert asked.prompt == "The capital of France is Paris\n\nThe capital of France is"
+
+
+def test_answers_without_the_blank_that_the_script_needs_are_warned_about(tmp_path):
+    row = {**FRANCE, "prompt": "The capital of France is"}
+    (warning,) = read_rows(tmp_path, row).notes
+    assert warning.startswith("warning: 3 answers have no blank before them")
+    assert "'fr' is read as 'The capital of France isParis'; write ' Paris'" in warning
+    thai = {**row, "prompt": "เมืองหลวงของฝรั่งเศสคือ", "gold": ["ปารีส"], "candidates": ["ปารีส", "โรม"]}
+    assert not read_rows(tmp_path, thai, language="th").notes
+    assert not read_rows(tmp_path, {**row, "prompt": "Capital:\n"}).notes

@@ -6,11 +6,20 @@ from pydantic import Field
 
 from neuroglot.corpora.gettext import GettextCorpus
 from neuroglot.corpora.hub import HubCorpus
+from neuroglot.corpora.pairs import MosesCorpus, TatoebaCorpus
 from neuroglot.corpora.table import TableCorpus
 from neuroglot.corpora.text import TextCorpus
+from neuroglot.corpora.treebank import TreebankCorpus
 from neuroglot.corpora.udhr import UdhrCorpus
 
 CorpusSettings = Annotated[
-    UdhrCorpus | GettextCorpus | TextCorpus | TableCorpus | HubCorpus,
+    UdhrCorpus
+    | GettextCorpus
+    | TextCorpus
+    | TableCorpus
+    | HubCorpus
+    | TreebankCorpus
+    | MosesCorpus
+    | TatoebaCorpus,
     Field(discriminator="source"),
 ]

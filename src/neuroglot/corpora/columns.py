@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from neuroglot.corpora.base import Corpus, Segment
+from neuroglot.corpora.base import Corpus, Segment, standard_id
 from neuroglot.corpora.template import PLACE, TemplateSource
 from neuroglot.errors import NeuroglotError, unknown_name
 
@@ -35,17 +35,27 @@ class RowSource(TemplateSource):
         Raises:
             NeuroglotError: A column is missing, an id is empty, or no row has the language.
         """
-        code, others, has_rows = self.code(language), set(), False
+        others: set[str] = set()
+        code: str | None = None  # the one by which the rows name the language
         for number, row in enumerate(rows, start=1):
             where = f"{origin}: row {number}"
-            if self.language_column and cell(where, row, self.language_column) != code:
-                others.add(str(row[self.language_column]))
-                continue
-            has_rows = True
-            identifier = filled(where, row, self.id_column) if self.id_column else f"{number:06d}"
-            yield where, str(identifier), row
-        if others and not has_rows:
-            message = unknown_name("language code", code, others)
+            if self.language_column:
+                written = str(cell(where, row, self.language_column))
+                if written != code and (written in others or not self.has_code(written, language)):
+                    others.add(written)
+                    continue
+                if code not in (None, written):
+                    raise NeuroglotError(
+                        f"{where}: column {self.language_column!r}: {code!r} and {written!r} both "
+                        f"spell language {language!r}; name one under codes"
+                    )
+                code = written
+            identifier = f"{number:06d}"
+            if self.id_column:
+                identifier = standard_id(str(filled(where, row, self.id_column)))
+            yield where, identifier, row
+        if others and code is None:
+            message = unknown_name("language code", self.code(language), others)
             raise NeuroglotError(
                 f"{origin}: column {self.language_column!r}: {message}; "
                 "`codes` can name the data's own code"
@@ -62,6 +72,11 @@ class ColumnCorpus(RowSource, Corpus):
     text_column: str = Field(
         "text", min_length=1, description="Column of the text; may contain {language}."
     )
+
+    @property
+    def numbered(self) -> bool:
+        """Whether rows have no ids, so that row n has to be the translation of row n."""
+        return self.id_column is None and PLACE not in self.text_column
 
     @abstractmethod
     def _names(self) -> list[str]:
@@ -81,7 +96,7 @@ class ColumnCorpus(RowSource, Corpus):
             )
         return self
 
-    def columns(self, language: str) -> list[str]:
+    def read_columns(self, language: str) -> list[str]:
         """Return the columns to read for a language."""
         names = [self.id_column, self.spell(self.text_column, language), self.language_column]
         return [name for name in names if name is not None]

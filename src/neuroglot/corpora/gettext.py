@@ -7,7 +7,7 @@ plural forms or context.
 import hashlib
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Literal, Self
 
@@ -15,9 +15,10 @@ from pydantic import Field, model_validator
 
 from neuroglot.corpora.archive import read_zip
 from neuroglot.corpora.base import Corpus, Segment
-from neuroglot.corpora.shipped import entry_of, shipped_table
+from neuroglot.corpora.shipped import shipped_table
+from neuroglot.corpora.template import CodedSource
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.languages import LanguageId, language_id
+from neuroglot.languages import LanguageId
 from neuroglot.packages import PinnedPackage
 
 DJANGO = PinnedPackage(
@@ -33,7 +34,7 @@ _CHARSET = re.compile(rb"charset=([\w.:-]+)", re.IGNORECASE)
 _CATALOGUE = re.compile(r"(?:^|/)([^/]+)/LC_MESSAGES/[^/]+\.mo$")
 
 
-class GettextCorpus(Corpus):
+class GettextCorpus(CodedSource, Corpus):
     """Messages of gettext catalogues, the default being the web framework Django's."""
 
     source: Literal["gettext"] = Field(description="Compiled gettext catalogues (.mo).")
@@ -55,8 +56,7 @@ class GettextCorpus(Corpus):
     def available(self) -> frozenset[str] | None:
         """Return the languages of the folder or of the default package."""
         if self.folder is not None:
-            names = {path.parents[1].name for path in self._files()}
-            return frozenset(_by_language(names)) | {self.source_language}
+            return self.spelt_by(self._locales()) | {self.source_language}
         if self.release == DJANGO:
             return frozenset(shipped_table("django.csv"))
         return None
@@ -66,7 +66,7 @@ class GettextCorpus(Corpus):
         files = self._files()
         if self.folder is None or language == self.source_language:
             return files
-        locale = self._locale(language, {path.parents[1].name for path in files})
+        locale = self._locale(language, self._locales())
         return [path for path in files if path.parents[1].name == locale]
 
     def package(self) -> PinnedPackage | None:
@@ -99,6 +99,22 @@ class GettextCorpus(Corpus):
             and translation.strip() not in ("", message.strip())
         )
 
+    def problems(self, languages: Iterable[str]) -> list[str]:
+        """Word one message for each language without a folder; name the folders that there are."""
+        asked = list(languages)
+        if self.folder is None:
+            return super().problems(asked)
+        problems = []
+        for language in asked:
+            try:
+                self.inputs(language)
+            except NeuroglotError as error:
+                problems.append(str(error))
+        return problems
+
+    def _locales(self) -> set[str]:
+        return {path.parents[1].name for path in self._files()}
+
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*/LC_MESSAGES/*.mo")) if self.folder else []
 
@@ -116,23 +132,13 @@ class GettextCorpus(Corpus):
         return contents
 
     def _locale(self, language: str, locales: set[str]) -> str:
-        by_language = _by_language(locales)
-        locale = entry_of(language, by_language)
+        locale = self.code_among(language, locales)
         if locale is None:
-            raise NeuroglotError(f"gettext: {unknown_name('language', language, by_language)}")
+            message = unknown_name("locale", self.code(language), locales)
+            raise NeuroglotError(
+                f"gettext: language {language!r}: {message}; `codes` can name the folder's locale"
+            )
         return locale
-
-
-def _by_language(locales: set[str]) -> dict[str, str]:
-    """Map language ids to locale folders; leave out folders that are not named after a language."""
-    by_language = {}
-    for locale in sorted(locales):
-        tag = locale.replace("@latin", "-Latn").replace("@cyrillic", "-Cyrl")
-        try:
-            by_language[language_id(tag)] = locale
-        except NeuroglotError:
-            continue
-    return by_language
 
 
 def segment_id(message: str) -> str:

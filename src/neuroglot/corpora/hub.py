@@ -1,7 +1,8 @@
 """Datasets of the Hugging Face Hub, pinned to a commit, or in a local folder."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 
 from neuroglot.corpora.base import Segment
 from neuroglot.corpora.columns import ColumnCorpus, RowSource
+from neuroglot.corpora.template import PLACE
 from neuroglot.errors import NeuroglotError
 
 
@@ -32,14 +34,12 @@ class DatasetSource(RowSource):
         """Stream one language's rows of a Hub id or folder; download only those that are read.
 
         Raises:
-            NeuroglotError: The dataset cannot be read.
+            NeuroglotError: The dataset cannot be read, or needs a login.
         """
         import datasets
 
-        name, files = (
-            template and self.spell(template, language) for template in (self.name, self.data_files)
-        )
         try:
+            name, files = self._name_of(dataset, language), self._files_of(dataset, language)
             yield from datasets.load_dataset(
                 dataset,
                 name,
@@ -49,8 +49,47 @@ class DatasetSource(RowSource):
                 streaming=True,
             )
         except (OSError, ValueError, LookupError, RuntimeError) as error:
-            part = ", ".join(filter(None, [dataset, name, files, f"split {self.split}"]))
-            raise NeuroglotError(f"dataset {part}: cannot be read: {error}") from error
+            templates = filter(None, [dataset, self.name, self.data_files, f"split {self.split}"])
+            part = ", ".join(templates).replace(PLACE, self.code(language))
+            raise NeuroglotError(f"dataset {part}: {_unreadable(dataset, error)}") from error
+
+    def _name_of(self, dataset: str, language: str) -> str | None:
+        """Return the configuration's name, with the language as the dataset spells it."""
+        if self.name is None or PLACE not in self.name or language in self.codes:
+            return self.name and self.spell(self.name, language)
+        import datasets
+
+        names = datasets.get_dataset_config_names(dataset, revision=self.revision)
+        return self._spelt_among(self.name, names, language)
+
+    def _files_of(self, dataset: str, language: str) -> str | None:
+        """Return the pattern of files; in a folder with the language as its files spell it."""
+        if self.data_files is None or language in self.codes or not Path(dataset).is_dir():
+            return self.data_files and self.spell(self.data_files, language)
+        return self._spelt_among(self.data_files, file_names(dataset), language)
+
+    def _spelt_among(self, template: str, names: Iterable[str], language: str) -> str:
+        """Spell a template as those of ``names`` that match it spell the language."""
+        first, *rest = map(_as_expression, template.split(PLACE))
+        expression = re.compile(first + "".join(["([^/]+)", "\\1".join(rest)]) if rest else first)
+        codes = [match[1] for name in names if rest and (match := expression.fullmatch(name))]
+        return template.replace(PLACE, self.code_among(language, codes) or self.code(language))
+
+
+def _as_expression(pattern: str) -> str:
+    """Write a part of a file pattern as a regular expression; `*` stays within a folder."""
+    escaped = re.escape(pattern)
+    return escaped.replace(r"\*\*", ".*").replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+
+
+def _unreadable(dataset: str, error: Exception) -> str:
+    """Say why a dataset cannot be read, and how to get access to one that needs a login."""
+    if re.search(r"gated|401|403|authenticat", str(error), re.IGNORECASE):
+        return (
+            f"needs a login: accept its terms on https://huggingface.co/datasets/{dataset}, then "
+            "run `hf auth login`, or put a token of your account into HF_TOKEN"
+        )
+    return f"cannot be read: {error}"
 
 
 class HubCorpus(DatasetSource, ColumnCorpus):

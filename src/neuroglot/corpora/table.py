@@ -1,34 +1,57 @@
-"""The user's own Parquet or JSON-lines tables: one per language, or one for all languages."""
+"""The user's own tables (Parquet, JSON lines, TSV, CSV): one per language, or one for all."""
 
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from neuroglot.corpora.base import Segment
 from neuroglot.corpora.columns import ColumnCorpus
+from neuroglot.corpora.separated import separated_rows
 from neuroglot.corpora.template import FileSource
 from neuroglot.corpora.text import read_lines
 from neuroglot.errors import NeuroglotError, unknown_name
 
+SUFFIXES = (".parquet", ".jsonl", ".tsv", ".csv")
+
+
+def _readable(path: str) -> str:
+    if not path.endswith(SUFFIXES):
+        raise ValueError(f"a table's file ends with one of {', '.join(SUFFIXES)}")
+    return path
+
 
 class TableCorpus(FileSource, ColumnCorpus):
-    """Rows of Parquet or JSON-lines files."""
+    """Rows of Parquet, JSON-lines, TSV or CSV files."""
 
-    source: Literal["table"] = Field(description="Parquet or JSON-lines files.")
-    path: str = Field(
-        pattern=r"\.(parquet|jsonl)$",
-        description="Path of the .parquet or .jsonl file; may contain {language}.",
+    source: Literal["table"] = Field(description="Parquet, JSON-lines, TSV or CSV files.")
+    path: Annotated[str, AfterValidator(_readable)] = Field(
+        description="Path of the .parquet, .jsonl, .tsv or .csv file; may contain {language}.",
     )
+    columns: tuple[str, ...] = Field(
+        (),
+        description="Names of the columns, in order, of a .tsv or .csv file whose first line does "
+        "not name them.",
+    )
+
+    @model_validator(mode="after")
+    def _names_columns(self) -> Self:
+        if self.columns and not self.path.endswith((".tsv", ".csv")):
+            raise ValueError("columns: only .tsv and .csv files can lack names of their columns")
+        return self
 
     def _names(self) -> list[str]:
         return [self.path]
 
     def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:  # noqa: ARG002
         (path,) = self.inputs(language)
-        return self.pick(str(path), table_rows(path, self.columns(language)), language), []
+        if path.suffix in (".tsv", ".csv"):
+            rows = separated_rows(path, read_lines(path), self.columns)
+        else:
+            rows = table_rows(path, self.read_columns(language))
+        return self.pick(str(path), rows, language), []
 
 
 def table_rows(

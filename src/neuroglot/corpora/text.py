@@ -1,12 +1,13 @@
 """The user's own text: one UTF-8 file per language, one segment per line."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from neuroglot.corpora.base import Corpus, Segment
-from neuroglot.corpora.template import FileSource
+from neuroglot.corpora.base import Corpus, Segment, standard_id
+from neuroglot.corpora.separated import Row, is_header, tab_separated
+from neuroglot.corpora.template import FileSource, with_place
 from neuroglot.errors import NeuroglotError
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -16,18 +17,32 @@ class TextCorpus(FileSource, Corpus):
     """Plain text, aligned by line number, or lines of an id, a tab and the text."""
 
     source: Literal["text"] = Field(description="UTF-8 files with a segment on each line.")
-    path: str = Field(
-        pattern=r"\{language\}", description="Path of a language's file, with {language} in it."
+    path: Annotated[str, AfterValidator(with_place)] = Field(
+        description="Path of a language's file, with {language} in it."
     )
     format: Literal["auto", "lines", "tsv"] = Field(
         "auto", description="lines, or tsv: id, tab, text; auto takes tsv for files named .tsv."
     )
 
+    @property
+    def numbered(self) -> bool:
+        """Whether lines have no ids, so that line n has to be the translation of line n."""
+        return not self._has_ids
+
+    @property
+    def _has_ids(self) -> bool:
+        return self.format == "tsv" or (self.format == "auto" and self.path.endswith(".tsv"))
+
     def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:  # noqa: ARG002
         (path,) = self.inputs(language)
         lines = read_lines(path)
-        if self.format == "tsv" or (self.format == "auto" and path.suffix == ".tsv"):
-            return _tab_separated(path, lines), []
+        if self._has_ids:
+            return _with_ids(path, tab_separated(path, lines))
+        if self.format == "auto" and all("\t" in line for line in lines if line.strip()):
+            raise NeuroglotError(
+                f"{path}: every line has a tab; set format: tsv if it stands between an id and a "
+                "text, or format: lines if it belongs to the text"
+            )
         return [Segment(f"{number:06d}", line) for number, line in enumerate(lines, start=1)], []
 
 
@@ -35,7 +50,7 @@ def read_lines(path: Path) -> list[str]:
     r"""Read a UTF-8 file's lines, which end with \n or \r\n; drop a byte order mark.
 
     Raises:
-        NeuroglotError: The file is missing, empty or not UTF-8.
+        NeuroglotError: The file is missing, empty or not UTF-8, or its lines end with \r alone.
     """
     try:
         text = path.read_bytes().decode("utf-8").removeprefix(BYTE_ORDER_MARK)
@@ -48,26 +63,39 @@ def read_lines(path: Path) -> list[str]:
         ) from error
     if not text.strip():
         raise NeuroglotError(f"{path}: is empty")
+    if "\r" in text and "\n" not in text:
+        raise NeuroglotError(
+            f"{path}: its lines end with a carriage return alone; convert them to line feeds"
+        )
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
-def _tab_separated(path: Path, lines: list[str]) -> list[Segment]:
-    numbers: dict[str, int] = {}
-    segments = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        identifier, tab, text = line.partition("\t")
-        identifier = identifier.strip()
-        if not tab or not identifier:
+def _with_ids(path: Path, rows: list[Row]) -> tuple[list[Segment], list[str]]:
+    """Make segments of rows of an id and a text; skip a line of column names, with a note."""
+    lines: dict[str, int] = {}
+    segments, notes = [], []
+    if rows and is_header(rows[0].cells):
+        names = rows.pop(0).cells
+        notes.append(f"skipped the first line, which names the columns: {', '.join(names)}")
+    for number, cells, _ in rows:
+        if len(cells) < 2 or not cells[0].strip():
             raise NeuroglotError(
-                f"{path}: line {number} is not an id, a tab and a text: {line[:80]!r}"
+                f"{path}: line {number} is not an id, a tab and a text: {cells[0][:80]!r}"
             )
-        if identifier in numbers:
+        if any(cell.strip() for cell in cells[2:]):
             raise NeuroglotError(
-                f"{path}: segment id {identifier!r} stands in lines {numbers[identifier]} and "
+                f"{path}: line {number} has {len(cells)} columns, and a text has an id and a text: "
+                f"{cells[2][:80]!r}; remove the others, or name them: source: table, columns: "
+                "[id, …, text]"
+            )
+        identifier = standard_id(cells[0])
+        if identifier in lines:
+            raise NeuroglotError(
+                f"{path}: segment id {identifier!r} stands in lines {lines[identifier]} and "
                 f"{number}; ids must be distinct"
             )
-        numbers[identifier] = number
-        segments.append(Segment(identifier, text))
-    return segments
+        lines[identifier] = number
+        segments.append(Segment(identifier, cells[1]))
+    if any(row.quoted for row in rows):
+        notes.append("took quotation marks around cells for those of a table, and removed them")
+    return segments, notes

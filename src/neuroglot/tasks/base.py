@@ -1,5 +1,6 @@
 """The base class of tasks: questions with known answers, the same in every language."""
 
+import re
 from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Scoring = Literal["rank", "exact", "string"]
 BETWEEN_EXAMPLES = "\n\n"
+_BLANKS_AT_END = re.compile(r"[^\S\r\n]+\Z")
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,10 @@ class Task(Source):
                 lacks its prompt, its answer, or the answer among its candidates; no item is left
                 after the examples.
         """
-        items, notes = self.items(language)
+        found, notes = self.items(language)
+        items = list(map(_blank_before_answers, found))
+        if moved := sum(item != before for item, before in zip(items, found, strict=True)):
+            notes = [*notes, f"moved the blank that ends {moved} prompts to their answers"]
         check_ids(language, "item id", [item.id for item in items])
         for item in items:
             _check_item(language, item)
@@ -156,6 +161,24 @@ class Task(Source):
     def stratum(self, item: Item) -> int:  # noqa: ARG002 (for tasks with labels)
         """Number the group of an item, such as its label; all groups are asked equally often."""
         return 0
+
+
+def _blank_before_answers(item: Item) -> Item:
+    """Move a blank at the prompt's end to its answers.
+
+    Tokenizers join a blank with the word that follows it. A prompt that ends in a blank would end
+    in a token that no text has there, and an answer would begin in the middle of a word's token.
+    """
+    prompt = _BLANKS_AT_END.sub("", item.prompt)
+    if prompt == item.prompt:
+        return item
+    blank = item.prompt[-1]
+
+    def after_blank(answers: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(text if text[:1].isspace() else blank + text for text in answers)
+
+    gold, candidates = after_blank(item.gold), after_blank(item.candidates)
+    return replace(item, prompt=prompt, gold=gold, candidates=candidates)
 
 
 def _check_item(language: str, item: Item) -> None:

@@ -6,12 +6,11 @@ from dataclasses import astuple
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
-import langcodes
 from pydantic import Field, model_validator
 
 from neuroglot.corpora.shipped import entry_of, find_id, shipped_text
 from neuroglot.errors import NeuroglotError
-from neuroglot.languages import UNSPACED, LanguageId, with_script
+from neuroglot.languages import UNSPACED, LanguageId, script_of
 from neuroglot.tasks.base import Item, Scoring, Task
 from neuroglot.tasks.cldr import LANGUAGES, capitals, shipped_language
 
@@ -133,4 +132,4 @@ def answer_blank(language: str) -> str:
         >>> answer_blank("de"), answer_blank("th")
         (' ', '')
     """
-    return "" if langcodes.get(with_script(language)).script in UNSPACED else " "
+    return "" if script_of(language) in UNSPACED else " "

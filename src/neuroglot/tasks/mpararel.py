@@ -80,8 +80,8 @@ class MpararelTask(TemplateSource, Task):
         """Return the language's patterns and all languages' tuples, in order of their ids."""
         tuples = self._template("tuples")
         return [
-            Path(self.spell(self._template("patterns"), language)),
-            *(Path(self.spell(tuples, listed)) for listed in sorted(self.languages)),
+            Path(self.file(self._template("patterns"), language)),
+            *(Path(self.file(tuples, listed)) for listed in sorted(self.languages)),
         ]
 
     def shipped(self, language: str) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class MzsreTask(TemplateSource, PivotTask):
     def _file(self, language: str) -> Path:
         """The file that a language is read from; English is in every file."""
         held_by = self._english_from() if _is_english(language) else language
-        return Path(self.spell(self.path, held_by))
+        return Path(self.file(self.path, held_by))
 
     def _english_from(self) -> str:
         if self.english_from:

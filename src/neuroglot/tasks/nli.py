@@ -93,17 +93,24 @@ class InferenceTask(Task):
         return template, words
 
     @abstractmethod
-    def sentences(self, language: str) -> Iterator[tuple[str, str, str, int]]:
-        """Yield id, premise, hypothesis and label number of a language's items, in order."""
+    def sentences(self, language: str) -> Iterator[tuple[str, str, str, int | None]]:
+        """Yield id, premise, hypothesis and label number of a language's items, in order.
+
+        The number is a place in `LABELS`, or None if the item has no label.
+        """
 
     def items(self, language: str) -> tuple[list[Item], list[str]]:
         """Put one language's sentences into its prompt."""
         template, words = self.wording(language)
         answers = words.answers(answer_blank(language))
-        return [
-            Item(identifier, _fill(template, premise, hypothesis), (answers[label],), answers)
-            for identifier, premise, hypothesis, label in self.sentences(language)
-        ], []
+        items, unlabelled = [], 0
+        for identifier, premise, hypothesis, label in self.sentences(language):
+            if label is None:
+                unlabelled += 1
+                continue
+            prompt = _fill(template, premise, hypothesis)
+            items.append(Item(identifier, prompt, (answers[label],), answers))
+        return items, [f"left out {unlabelled} items without a label"] if unlabelled else []
 
     def stratum(self, item: Item) -> int:
         """Number the label: all labels are asked equally often."""
@@ -123,7 +130,7 @@ class NliTask(InferenceTask):
     def available(self) -> frozenset[str]:
         return frozenset(_shipped("nli.tsv"))
 
-    def sentences(self, language: str) -> Iterator[tuple[str, str, str, int]]:
+    def sentences(self, language: str) -> Iterator[tuple[str, str, str, int | None]]:
         rows = entry_of(language, _shipped("nli.tsv"))
         if rows is None:
             raise NeuroglotError(unknown_name("language of this task", language, self.available()))

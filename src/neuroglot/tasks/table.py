@@ -1,17 +1,25 @@
 """The user's own tasks: Parquet or JSON-lines files with the columns of the task files."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from neuroglot.corpora.columns import Row, cell
 from neuroglot.corpora.table import table_rows
-from neuroglot.corpora.template import FileSource
+from neuroglot.corpora.template import FileSource, with_place
 from neuroglot.errors import NeuroglotError
 from neuroglot.tasks.base import Item, Scoring, Task
+from neuroglot.tasks.facts import answer_blank
 
 COLUMNS = {"item": str, "prompt": str, "gold": list, "candidates": list}
 FACT = "fact"
+
+
+def _with_rows(path: str) -> str:
+    if not path.endswith((".parquet", ".jsonl")):
+        raise ValueError("a task's file ends with .parquet or .jsonl")
+    return path
 
 
 class TableTask(FileSource, Task):
@@ -28,8 +36,7 @@ class TableTask(FileSource, Task):
     not_read = Task.not_read | {"judged_by"}
 
     source: Literal["table"] = Field(description="Parquet or JSON-lines files.")
-    path: str = Field(
-        pattern=r"\{language\}.*\.(parquet|jsonl)$",
+    path: Annotated[str, AfterValidator(with_place), AfterValidator(_with_rows)] = Field(
         description="Path of a language's .parquet or .jsonl file, with {language} in it.",
     )
     judged_by: Scoring = Field(
@@ -45,7 +52,25 @@ class TableTask(FileSource, Task):
     def items(self, language: str) -> tuple[list[Item], list[str]]:
         (path,) = self.inputs(language)
         rows = table_rows(path, list(COLUMNS), [FACT])
-        return [_item(f"{path}: row {number}", row) for number, row in enumerate(rows, start=1)], []
+        items = [_item(f"{path}: row {number}", row) for number, row in enumerate(rows, start=1)]
+        return items, _unseparated(language, items)
+
+
+def _unseparated(language: str, items: Sequence[Item]) -> list[str]:
+    """Warn about answers that would continue the prompt's last word."""
+    joined = [
+        (item, answer)
+        for item in items
+        for answer in dict.fromkeys((*item.gold, *item.candidates))
+        if answer_blank(language) and item.prompt[-1:].isalnum() and answer[:1].isalnum()
+    ]
+    if not joined:
+        return []
+    item, answer = joined[0]
+    return [
+        f"warning: {len(joined)} answers have no blank before them, and neither has the prompt's "
+        f"end: item {item.id!r} is read as {(item.prompt + answer)[-40:]!r}; write {f' {answer}'!r}"
+    ]
 
 
 def _item(where: str, row: Row) -> Item:
