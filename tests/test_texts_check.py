@@ -151,9 +151,9 @@ def test_languages_that_lingua_confuses_pass_for_each_other() -> None:
 
 
 class TestHeldOut:
-    def configured(self, folder: Path, window: int = 20, **held_out: Any) -> Config:
+    def configured(self, folder: Path, **held_out: Any) -> Config:
         given = {"source": "text", "path": str(folder / "{language}.tsv"), **held_out}
-        perplexity = {"corpus": "other", "window": window}
+        perplexity = {"corpus": "other"}
         chosen_on = {"max_segments": 10}
         return configured(folder, chosen_on, corpora={"other": given}, perplexity=perplexity)
 
@@ -163,10 +163,6 @@ class TestHeldOut:
         ):
             said(self.configured(folder))
         assert said(self.configured(folder, skip_segments=10))
-
-    def test_too_little_text_for_a_window_is_refused(self, folder: Path) -> None:
-        with pytest.raises(NeuroglotError, match=r"other has \d+ bytes of text in 'en', too few"):
-            said(self.configured(folder, window=1000, skip_segments=10))
 
 
 class TestTasks:

@@ -25,8 +25,8 @@ def check_texts(config: "Config") -> Iterator[str]:
         Lines to print.
 
     Raises:
-        NeuroglotError: a text or task cannot be read, its languages do not match, or held-out text
-            is too short or not held out.
+        NeuroglotError: a text or task cannot be read, its languages do not match, or neurons are
+            chosen on held-out text.
     """
     readings: dict[str, dict[str, Reading]] = {}
     for name, corpus in config.corpora.items():
@@ -140,19 +140,12 @@ def _languages(readings: Mapping[str, "Reading"]) -> Iterator[str]:
 
 
 def _check_held_out(config: "Config", readings: Mapping[str, Mapping[str, "Reading"]]) -> None:
-    """Refuse held-out text that is too short, or on which neurons are chosen."""
+    """Refuse held-out text on which neurons are chosen."""
     if config.perplexity is None or config.perplexity.corpus not in readings:
         return
     from neuroglot.corpora.punctuation import strip_punctuation
 
-    name, window = config.perplexity.corpus, config.perplexity.window
-    for language, reading in readings[name].items():
-        size = sum(len(segment.text.encode()) for segment in reading.segments)
-        if size < window:
-            raise NeuroglotError(
-                f"perplexity: {name} has {size} bytes of text in {language!r}, too few for one "
-                f"window of {window} tokens; lower perplexity.window or give more held-out text"
-            )
+    name = config.perplexity.corpus
     for analysis in config.analyses:
         section = config.section(analysis)
         for chosen_on in {naming.chosen_on(section) for naming in ANALYSES[analysis].naming}:
