@@ -71,7 +71,7 @@ def fresh(place: Path, tmp_path: Path) -> Path:
 def test_recorded_groups_are_complete(place: Path) -> None:
     recorded = place / "results/activations/one/plain/en.zarr"
     counts = store.read_completion(recorded / "sample").counts
-    assert counts["segments"] == 4
+    assert counts["segments"] == 6
     statistics = store.open_dataset(recorded / "roles", "activations")
     rows = store.open_dataset(recorded / "sample", "activations")["act"]
     assert rows.sizes["row"] == counts["rows"]
@@ -119,7 +119,7 @@ def test_texts_that_are_not_parallel_are_refused(fresh: Path) -> None:
     )
     message = refused("corpus", "mixed", "fr", cwd=fresh)
     assert (
-        "of the 4 segment ids of 'fr' only 0 are in all of fr, en (fr: 's100', …, en: 's0', …)"
+        "of the 6 segment ids of 'fr' only 0 are in all of fr, en (fr: 's100', …, en: 's0', …)"
         in message
     )
     assert "give parallel texts the same ids" in message

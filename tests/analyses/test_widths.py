@@ -198,6 +198,9 @@ class Place:
     def store(self, text: str, language: str) -> Path:
         return self.folder / "results" / "activations" / "one" / text / f"{language}.zarr"
 
+    def items(self) -> dict[str, Path]:
+        return {one: self.folder / "tasks" / "facts" / f"{one}.parquet" for one in LANGUAGES}
+
     def groups(self, text: str, group: str) -> dict[str, Path]:
         """A group of every language's recording."""
         return {language: self.store(text, language) / group for language in LANGUAGES}
@@ -808,7 +811,8 @@ def test_kinds(place: Place) -> None:
         language_subsets=2,
         replicates=REPLICATES,
     )
-    inputs = KindsInputs(prompts={"facts": place.groups("facts", "prompts")})
+    prompts = {"facts": place.groups("facts", "prompts")}
+    inputs = KindsInputs(prompts=prompts, items={"facts": place.items()})
     data = kinds.compute(inputs, settings)
     gates, peaks = (place.rows("facts", "prompts", site) for site in ("gate", "peak"))
     one = data.sel(task="facts")
@@ -853,13 +857,13 @@ def test_the_most_specific_are_a_share_of_the_neurons_there_are() -> None:
 
 def test_contributions_and_effective_scores(place: Place) -> None:
     prompts = {"facts": place.groups("facts", "prompts")}
+    items = {"facts": place.items()}
     told = {"languages": LANGUAGES, "tasks": ["facts"], "threshold": 0.0, "replicates": REPLICATES}
     data = contributions.compute(
-        ContributionsInputs(model=place.model, prompts=prompts),
+        ContributionsInputs(model=place.model, prompts=prompts, items=items),
         ContributionsSettings(**told, top_fraction=0.1),
     ).sel(task="facts")
-    items = {one: place.folder / "tasks" / "facts" / f"{one}.parquet" for one in LANGUAGES}
-    inputs = EffectiveInputs(model=place.model, prompts=prompts, items={"facts": items})
+    inputs = EffectiveInputs(model=place.model, prompts=prompts, items=items)
     scores = effective.compute(inputs, EffectiveSettings(**told)).sel(task="facts")
     acts, gates = (place.rows("facts", "prompts", site) for site in ("act", "gate"))
     model = load(place.model, "cpu")
@@ -884,17 +888,17 @@ def test_neurons_are_edited_and_drawn_within_their_layers(place: Place) -> None:
         scoring="string",
         threshold=0.0,
         positions="last",
+        converted_to="just_above",
         converted_offset=0.1,
         random_seeds=2,
         replicates=REPLICATES,
         device="cpu",
         dtype="float32",
     )
-    items = {one: place.folder / "tasks" / "facts" / f"{one}.parquet" for one in LANGUAGES}
     inputs = AnswersInputs(
         model=place.model,
         prompts=place.groups("facts", "prompts"),
-        items=items,
+        items=place.items(),
         work=place.work("answers"),
     )
     data = answers.compute(inputs, settings)

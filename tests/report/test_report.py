@@ -248,7 +248,7 @@ class TestPage:
             path.relative_to(layout.RESULTS).as_posix() for path in layout.RESULTS.rglob("*.csv")
         ]
         links = [one["href"] for one in page.all("a")]
-        assert len(tables) == 13
+        assert len(tables) == 17
         assert sorted(link for link in links if link.endswith(".csv")) == sorted(tables)
         assert page.text.count("flatness: 30 rows") == 2
         assert page.text.count(f"The first {SHOWN_ROWS} rows:") == len(tables)

@@ -80,7 +80,7 @@ def test_adding_a_language_reuses_what_was_counted_and_measured(
     run = place.run("lexicon", "experts", "lape")
     assert run.status == 0, run.output
     figures = {job for job in run.jobs if ": figures of " in job}
-    assert len(figures) == 11
+    assert len(figures) == 12
     targets = {job for job in run.jobs if job.startswith(TARGETS)}
     assert run.jobs - figures - targets == {
         "corpus plain: fr",
@@ -133,7 +133,7 @@ def test_the_report_has_every_table_and_figure(finished: Workplace) -> None:
         for file in files:
             assert f'href="{file.relative_to(results).as_posix()}"' in report
     assert len(list((results / "roles" / "one" / "figures").glob("*.png"))) >= 15
-    assert len(list((results / "roles" / "one").glob("*.csv"))) == 6
+    assert len(list((results / "roles" / "one").glob("*.csv"))) == 8
     assert (results / "roles" / "rsa.csv").is_file()
 
 

@@ -257,6 +257,7 @@ def _dataset(pieces: list[Piece], held_out: list[HeldOut], replicates: int) -> x
         coords={
             "language": [text.language for text in held_out],
             "variant": list(VARIANTS),
+            "seed": np.arange(pieces[0]["perplexity"].shape[1]),
             "continued_by": list(VARIANTS[:2]),
         },
     )
