@@ -52,10 +52,11 @@ def lingua_code(language: "Language") -> str:
 def foreign(texts: Sequence[str], code: str) -> list[Foreign]:
     """Find the texts that are in another language than ``code``, of the 75 that lingua knows.
 
-    A text is in another language if lingua gives its own a confidence below ``UNLIKELY``, and that
-    one more than any other. Very short texts are not judged, and languages that lingua confuses
-    (Bosnian, Croatian and Serbian; Indonesian and Malay; Danish and Norwegian) pass for each other.
-    Only lingua's small models are loaded: they take seconds and 200 MB, the large ones a gigabyte.
+    A text is in another language if lingua's confidence is below ``UNLIKELY`` for its own language,
+    and above it, and highest, for the other. Very short texts are not judged, and languages that
+    lingua confuses (Bosnian, Croatian and Serbian; Indonesian and Malay; Danish and Norwegian) pass
+    for each other. Only lingua's small models are loaded: they take seconds and 200 MB, the large
+    ones a gigabyte.
 
     Args:
         texts: the texts, which may be of any length.

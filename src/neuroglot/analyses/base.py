@@ -32,8 +32,8 @@ class EditingSettings(AnalysisSettings):
 
     causal_models: list[ModelId] | None = Field(
         None,
-        description="Those of `models` on which neurons are edited: perplexity, answers and "
-        "generation need a causal model. Left out: all of `models`.",
+        description="Those of `models` on which the steps run that need a causal model: they edit "
+        "neurons and take perplexity, answers or generated text. Left out: all of `models`.",
     )
 
 

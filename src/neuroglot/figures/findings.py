@@ -8,7 +8,7 @@ from xarray import DataArray
 from neuroglot.tables import LAYERS
 
 FEWEST = 30
-"""Units, such as segments, items or windows, below which no difference is claimed."""
+"""Units, such as segments or facts, below which no difference is claimed."""
 
 
 def number(value: SupportsFloat, form: str = ".3g") -> str:

@@ -106,7 +106,7 @@ def activity_matched(
 
     The comparison of the two sets tells whether the chosen neurons matter more than others that
     fire as often. Pairs are made as in ``contribution_matched``, by the firing frequencies
-    themselves. Of others that fire equally often, which is taken is random.
+    themselves. Among others that fire equally often, the choice is random.
 
     Args:
         chosen: the chosen neurons, bool [layer, neuron].

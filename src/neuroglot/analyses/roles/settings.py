@@ -117,7 +117,7 @@ class ResampledSettings(StepSettings):
 
 
 class RankCorrelationSettings(ResampledSettings):
-    """Also of how many segments raw rows are used: more may have been recorded."""
+    """The same, and the number of segments whose raw rows are used: more may have been recorded."""
 
     sample_segments: int
 

@@ -1,4 +1,4 @@
-"""Figures 2, 5 and 6: similarity of two languages' use of experts, by four measures."""
+"""Figures 2, 5, 6 and one more: similarity of two languages' use of experts, by four measures."""
 
 import numpy as np
 from matplotlib.figure import Figure

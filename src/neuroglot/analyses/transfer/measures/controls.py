@@ -20,8 +20,9 @@ BASELINE = "baseline"
 DRAWN = ("random", "active")
 """What is drawn several times: random neurons, and neurons that are active about as often."""
 DONE = ("without", *DRAWN, "matched", "partner")
-"""First words of variants: without the set, without random or as active neurons of the same layers,
-without the part of the set that has partners of like contribution, and without these partners."""
+"""First words of variants: without the set; without random neurons of the same layers; without
+others that fire about as often; without the part of the set that has partners of like contribution;
+and without these partners."""
 
 
 def variants_of(sets: Iterable[str]) -> list[str]:
@@ -31,7 +32,9 @@ def variants_of(sets: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """What a language's neurons do at the last tokens of some segments, that chose none of them.
+    """What a language's neurons do at the last tokens of some segments.
+
+    Of the lists of halves, these are the segments that did not choose them.
 
     Attributes:
         language: id.
