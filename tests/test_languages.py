@@ -12,10 +12,10 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.languages import (
     LanguageRow,
     find_language,
-    known_languages,
     language_id,
     with_script,
 )
+from support.languages import known_languages
 
 
 @pytest.mark.parametrize(

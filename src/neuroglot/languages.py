@@ -120,11 +120,6 @@ def _table() -> dict[str, dict[str, str]]:
     return {row["tag"]: row for row in csv.DictReader(text.splitlines())}
 
 
-def known_languages() -> list[str]:
-    """List the ids in the shipped table, sorted."""
-    return sorted(_table())
-
-
 def find_language(tag: str, extra: Iterable[LanguageRow] = ()) -> Language:
     """Look up a language.
 

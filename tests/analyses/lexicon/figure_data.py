@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 from scipy.cluster.hierarchy import linkage
 
-from neuroglot.languages import find_language, known_languages
+from neuroglot.languages import find_language
+from support.languages import known_languages
 
 FIRST = ("en", "de", "hi", "bn", "fr", "es", "pt", "cs", "ru", "zh-hans")
 SIGNS = ["positive", "negative"]

@@ -10,8 +10,9 @@ from analyses.lexicon.figure_data import dataset
 from neuroglot.analyses.lexicon.figures import coverage, languages, neurons
 from neuroglot.analyses.lexicon.measures.support import clade_support, clades
 from neuroglot.figures import families, fonts
-from neuroglot.languages import find_language, known_languages
+from neuroglot.languages import find_language
 from support import reading
+from support.languages import known_languages
 
 LOWEST = neurons.FIGURES["figure_08_lowest_entropy_positive"]
 TREE = languages.FIGURES["language_tree"]
