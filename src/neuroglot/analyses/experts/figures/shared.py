@@ -53,10 +53,10 @@ def finding(ds: Dataset) -> str:
     """Say how many experts have a high frequency in all languages, in one, and in none."""
     require(ds["expert_frequency"], "no activation frequency of experts")
     count = ds["shared_histogram"].values
-    none, one, every = (f"{100 * count[i] / count.sum():.2g} %" for i in (0, 1, -1))
+    in_none, in_one, in_all = (f"{100 * count[i] / count.sum():.2g} %" for i in (0, 1, -1))
     return (
-        f"Of {count.sum():,} experts, {every} have a high frequency in every language, {one} in "
-        f"one only and {none} in none."
+        f"Of {count.sum():,} experts, {in_all} have a high frequency in every language, {in_one} "
+        f"in one only and {in_none} in none."
     )
 
 

@@ -119,9 +119,9 @@ def told_apart(values: DataArray, metric: str) -> tuple[int, int]:
         metric: their metric.
     """
     distance = -values.values if metric == "pearson" else values.values
-    own = np.diagonal(distance)
-    different = np.isfinite(distance) & ~np.eye(len(own), dtype=bool)
-    beyond = distance > np.maximum.outer(own, own)
+    between_halves = np.diagonal(distance)
+    different = np.isfinite(distance) & ~np.eye(len(between_halves), dtype=bool)
+    beyond = distance > np.maximum.outer(between_halves, between_halves)
     return int((beyond & different).sum()), int(different.sum())
 
 

@@ -54,7 +54,7 @@ def perplexity_without(ds: xr.Dataset) -> Figure:
         lambda i, name: f"{name}: {neurons[i]:,.0f}"
     )
     figure = sheets.sheet(2.6 + 0.24 * len(off), 2)
-    matrix, own, compared = figure.subplots(1, 3, sharey=True)
+    matrix, of_own, compared = figure.subplots(1, 3, sharey=True)
     end = min(MOST, float(np.abs(changes).max()))
     label = "change of ln perplexity (nats per token)"
     scale = heat.Scale.of(changes.values, label, signed=True, limits=(-end, end))
@@ -69,14 +69,14 @@ def perplexity_without(ds: xr.Dataset) -> Figure:
         for name in CHANGES
     }
     for place, (name, look) in enumerate(CHANGES.looks.items()):
-        points(own, by_change[name], place, look)
+        points(of_own, by_change[name], place, look)
     for place, (name, look) in enumerate(CONTRASTS.looks.items()):
         middle = points(compared, ends(of_off, contrast=name), place, look)
         compared.plot(stars(of_off, contrast=name), middle, **STARRED.looks["star"].point)
-    own.set(title="change", xlabel="nats per token")
+    of_own.set(title="change", xlabel="nats per token")
     compared.set(title="change of own text, compared", xlabel="nats per token")
-    sheets.guide([own, compared], 0, "x")
-    for ax in (own, compared):
+    sheets.guide([of_own, compared], 0, "x")
+    for ax in (of_own, compared):
         ax.tick_params(axis="y", length=0)
     sheets.legend(figure, CHANGES, CONTRASTS, STARRED)
     tokens = counted(ds["predicted_tokens"].values, "tokens a language")
@@ -109,7 +109,7 @@ def finding(ds: xr.Dataset) -> str:
             f"With {segments} segments of held-out text, effects cannot be told: a star takes "
             f"{fewest}."
         )
-    own, others = (
+    of_own, of_others = (
         number(values.mean(), "+.2f")
         for values in (ds["own_change"].sel(variant="chosen"), ds["others_change"])
     )
@@ -124,9 +124,9 @@ def finding(ds: xr.Dataset) -> str:
         if ds["excess"].sel(contrast=name).notnull().any()
     )
     return (
-        f"Without its own LAPE neurons, a language's text changes by {own} nats per token, mean "
-        f"over languages; other texts by {others}. Own text rises more, p < 0.05 adjusted for all "
-        f"languages, {', '.join(counts)}."
+        f"Without its own LAPE neurons, a language's text changes by {of_own} nats per token, mean "
+        f"over languages; other texts by {of_others}. Own text rises more, p < 0.05 adjusted for "
+        f"all languages, {', '.join(counts)}."
     )
 
 
