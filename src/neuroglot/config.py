@@ -39,8 +39,9 @@ class Config(Section):
     languages: Languages = Field(description="BCP 47 tags of the languages, in drawing order.")
     pivot: LanguageId = Field(
         "en",
-        description="The language the others are paired with, in figures 9, 10, 17 and 18 of "
-        "`roles` and in `transfer`.",
+        description="The language the others are paired with: in `transfer`, in figures of "
+        "`roles`, in the prompts of `boost`, and in tasks that go between two languages. Segments "
+        "of parallel texts are drawn from it.",
     )
     language_table: list[LanguageRow] = Field(
         [], description="Rows for languages the built-in table lacks, or to correct it."
