@@ -84,6 +84,17 @@ class TestAlignedByLine:
         with pytest.raises(NeuroglotError, match="carriage return alone"):
             corpus(tmp_path).read("en")
 
+    def test_a_nul_is_refused(self, tmp_path: Path) -> None:
+        """As in UTF-16 without a byte order mark, which is valid UTF-8."""
+        (tmp_path / "en.txt").write_bytes("\n".join(EN).encode("utf-16-le"))
+        with pytest.raises(NeuroglotError, match=r"en\.txt: has a NUL character in line 1"):
+            corpus(tmp_path).read("en")
+
+    def test_a_language_without_text_is_named(self, tmp_path: Path) -> None:
+        write(tmp_path, "tsv", en=with_ids(EN), de=["id\ttext"])
+        with pytest.raises(NeuroglotError, match="'de' has no segment with text"):
+            corpus(tmp_path, "tsv").read("de")
+
 
 class TestTabSeparated:
     @pytest.mark.parametrize(

@@ -162,8 +162,18 @@ class Examiner:
             Arrays ``[variant, question]`` named as in PER_QUESTION; the last is the number of
             edited neurons. A control has the mean over its draws, because intervals resample
             questions and not draws. NaN for a name without an entry in ``variants``.
+
+        Raises:
+            NeuroglotError: no question can be judged.
         """
         questions = asked.all_judged()
+        if not questions:
+            raise NeuroglotError(
+                f"task {asked.task!r}: no item can be judged with the tokenizer of "
+                f"{self.model.name}: a prompt or an answer has no token, or all candidates of an "
+                "item begin with the same token, so that ranking first tokens tells nothing; "
+                "leave the task or the model out, or give the task's table scoring: string"
+            )
         drawn, edits = zip(*variants, strict=True)
         label = f"{self.model.name} {asked.task}"
         with progress(len(questions) * len(edits), "answers", label) as bar:

@@ -375,6 +375,8 @@ def _shared_ids(segments: Mapping[str, Sequence[Segment]]) -> set[str]:
     ids = {language: {segment.id for segment in of} for language, of in segments.items()}
     shared = set.intersection(*ids.values())
     scarce = min(ids, key=lambda language: len(ids[language]))
+    if not ids[scarce]:
+        raise NeuroglotError(f"language {scarce!r} has no segment with text")
     if len(shared) < MIN_SHARED * len(ids[scarce]) or not shared:
         first = ", ".join(f"{language}: {of[0].id!r}, …" for language, of in segments.items() if of)
         raise NeuroglotError(

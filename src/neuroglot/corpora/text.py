@@ -50,7 +50,8 @@ def read_lines(path: Path) -> list[str]:
     r"""Read a UTF-8 file's lines, which end with \n or \r\n; drop a byte order mark.
 
     Raises:
-        NeuroglotError: The file is missing, empty or not UTF-8, or its lines end with \r alone.
+        NeuroglotError: The file is missing, empty or not UTF-8, has a NUL, or its lines end with
+            \r alone.
     """
     try:
         text = path.read_bytes().decode("utf-8").removeprefix(BYTE_ORDER_MARK)
@@ -63,6 +64,11 @@ def read_lines(path: Path) -> list[str]:
         ) from error
     if not text.strip():
         raise NeuroglotError(f"{path}: is empty")
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise NeuroglotError(
+            f"{path}: has a NUL character in line {line}, as UTF-16 has; convert it to UTF-8"
+        )
     if "\r" in text and "\n" not in text:
         raise NeuroglotError(
             f"{path}: its lines end with a carriage return alone; convert them to line feeds"
