@@ -76,9 +76,9 @@ def foreign(texts: Sequence[str], code: str) -> list[Foreign]:
     for place, values in zip(judged, confidences, strict=True):
         confidence = {lingua_code(value.language): value.value for value in values}
         likeliest = max(confidence, key=confidence.__getitem__)
-        own = confidence.get(code, 0.0)
-        if likeliest not in alike and own < UNLIKELY < confidence[likeliest]:
-            others.append((own, Foreign(place, likeliest)))
+        in_code = confidence.get(code, 0.0)
+        if likeliest not in alike and in_code < UNLIKELY < confidence[likeliest]:
+            others.append((in_code, Foreign(place, likeliest)))
     return [text for _, text in sorted(others)]
 
 

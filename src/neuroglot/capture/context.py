@@ -105,8 +105,8 @@ def _copied(cache: Any) -> Any:
     from transformers import EncoderDecoderCache
 
     if isinstance(cache, EncoderDecoderCache):
-        own, of_encoder = cache.self_attention_cache, cache.cross_attention_cache
-        return EncoderDecoderCache(_copied(own), _copied(of_encoder))
+        of_decoder, of_encoder = cache.self_attention_cache, cache.cross_attention_cache
+        return EncoderDecoderCache(_copied(of_decoder), _copied(of_encoder))
     copied = copy(cache)
     copied.layers = [copy(layer) for layer in cache.layers]
     return copied

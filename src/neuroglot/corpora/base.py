@@ -327,8 +327,8 @@ def in_other_language(
     code = code_of(language, script_of(language))
     if code is None:
         return None
-    found = foreign([segment.text for segment in segments], code)
-    return {each.place: (segments[each.place], each.code) for each in found}
+    elsewhere = foreign([segment.text for segment in segments], code)
+    return {each.place: (segments[each.place], each.code) for each in elsewhere}
 
 
 class WithText(NamedTuple):

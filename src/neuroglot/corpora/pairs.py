@@ -124,11 +124,11 @@ class MosesCorpus(PairCorpus):
     def pair_files(self, language: str) -> list[Path]:
         """Return the pivot's and the language's file."""
         sides = sorted(self.folder.rglob(f"{self.name}.*-*.*"))
-        found = [pair for side in sides if (pair := self._pair(side, language))]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            several = ", ".join(str(path) for pair in found for path in pair)
+        pairs = [pair for side in sides if (pair := self._pair(side, language))]
+        if len(pairs) == 1:
+            return pairs[0]
+        if pairs:
+            several = ", ".join(str(path) for pair in pairs for path in pair)
             raise NeuroglotError(f"language {language!r}: several pairs of files: {several}")
         codes = "-".join(sorted((self.code(language), self.code(self._pivot))))
         there = ", ".join(sorted({path.name for path in sides})[:SHOWN_FILES]) or "none"

@@ -39,16 +39,17 @@ def find_shift(ours: Sequence[str], theirs: Sequence[str]) -> Shift | None:
         about twenty lines are often not found.
     """
     x, y = _standardised(ours), _standardised(theirs)
-    best, found = SURE, None
+    largest: float = SURE
+    shift: Shift | None = None
     for lag in LAGS:
         total, first = 0.0, 0
         for line in range(max(0, -lag), len(x) - max(0, lag)):
             if total <= 0:
                 total, first = 0.0, line
             total += x[line] * (y[line + lag] - y[line])
-            if total > best:
-                best, found = total, Shift(first, line, lag)
-    return found
+            if total > largest:
+                largest, shift = total, Shift(first, line, lag)
+    return shift
 
 
 def _standardised(lines: Sequence[str]) -> list[float]:

@@ -102,8 +102,8 @@ class TemplateSource(CodedSource):
         ours = self.spell(template, language)
         if PLACE not in template or language in self.codes or _is_file(ours):
             return ours
-        found = self.code_among(language, self._codes_in(template))
-        return ours if found is None else template.replace(PLACE, found)
+        code = self.code_among(language, self._codes_in(template))
+        return ours if code is None else template.replace(PLACE, code)
 
     def spelt(self, template: str) -> frozenset[str]:
         """Return the languages for which the template's file exists."""

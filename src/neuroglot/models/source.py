@@ -224,9 +224,11 @@ def place_of_weights(folder: Path) -> str:
         if (folder / name).is_file():
             return name
     others = sorted(path.name for path in folder.iterdir() if path.suffix in _OTHER_FORMATS)
-    found = f"it holds {', '.join(others)}, which is not read" if others else "it holds no weights"
+    instead = (
+        f"it holds {', '.join(others)}, which is not read" if others else "it holds no weights"
+    )
     raise NeuroglotError(
-        f"folder {folder} has none of {', '.join(PLACES_OF_WEIGHTS)}; {found}. Convert the "
+        f"folder {folder} has none of {', '.join(PLACES_OF_WEIGHTS)}; {instead}. Convert the "
         "checkpoint once with transformers: from_pretrained(FOLDER), then "
         "save_pretrained(NEW_FOLDER)"
     )

@@ -120,9 +120,9 @@ class Task(Source):
                 lacks its prompt, its answer, or the answer among its candidates; no item is left
                 after the examples.
         """
-        found, notes = self.items(language)
-        items = list(map(_blank_before_answers, found))
-        if moved := sum(item != before for item, before in zip(items, found, strict=True)):
+        as_read, notes = self.items(language)
+        items = list(map(_blank_before_answers, as_read))
+        if moved := sum(item != before for item, before in zip(items, as_read, strict=True)):
             notes = [*notes, f"moved the blank that ends {moved} prompts to their answers"]
         check_ids(language, "item id", [item.id for item in items])
         for item in items:

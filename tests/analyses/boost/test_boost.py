@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from neuroglot import store
 from neuroglot.analyses.base import LanguageFacts, Work
 from neuroglot.analyses.boost import boosted_languages
-from neuroglot.analyses.boost.identification import code_of, identify
+from neuroglot.analyses.boost.identification import identify
 from neuroglot.analyses.boost.settings import BoostInputs, BoostSettings, BoostStepSettings
 from neuroglot.analyses.boost.steps import boost as module
 from neuroglot.analyses.boost.steps.boost import compute, tables
@@ -23,6 +23,7 @@ from neuroglot.capture.tokenise import write_tokens
 from neuroglot.config import load
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
+from neuroglot.identification import code_of
 from neuroglot.measures.controls import SETS, controlled_sets
 from neuroglot.models.ffn import ffns, record
 from neuroglot.models.intervene import Edit, intervened

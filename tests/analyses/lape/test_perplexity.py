@@ -12,7 +12,11 @@ from tokenizers import Tokenizer
 
 from neuroglot import store
 from neuroglot.analyses.base import Work
-from neuroglot.analyses.lape.measures.perplexity import others_mean, own, perplexity_statistics
+from neuroglot.analyses.lape.measures.perplexity import (
+    of_own_text,
+    others_mean,
+    perplexity_statistics,
+)
 from neuroglot.analyses.lape.settings import PerplexityInputs, PerplexityStepSettings
 from neuroglot.analyses.lape.steps.perplexity import compute, tables
 from neuroglot.capture.tokenise import write_tokens
@@ -151,7 +155,7 @@ class TestStatistics:
             {"deactivated": LANGUAGES, "language": LANGUAGES},
             ("deactivated", "language", "item"),
         )
-        assert own(change)[:, 0].values.tolist() == [0, 4, 8]
+        assert of_own_text(change)[:, 0].values.tolist() == [0, 4, 8]
         assert others_mean(change)[:, 0].values.tolist() == [1.5, 4, 6.5]
         change[0, 1] = np.nan  # a segment that German lacks
         assert np.isnan(others_mean(change)[0, 0])
@@ -168,7 +172,7 @@ def own_less_others(segments: int, runs: int, seed: int) -> np.ndarray:
     change = generator.normal(0.5, 1, shape) * strength
     names = {"deactivated": range(8), "language": range(8)}
     array = xr.DataArray(change, names, ("run", "deactivated", "language", "item"))
-    return step_down_p_value(own(array) - others_mean(array), "language").values
+    return step_down_p_value(of_own_text(array) - others_mean(array), "language").values
 
 
 @pytest.mark.parametrize("segments", [8, 12])

@@ -5,12 +5,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from neuroglot.analyses.boost.measures.variants import UNDETERMINED
-from neuroglot.identification import code_of, lingua_code
+from neuroglot.identification import lingua_code
 
 if TYPE_CHECKING:
     from lingua import LanguageDetector
-
-__all__ = ["code_of", "identify"]
 
 
 def identify(texts: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from neuroglot.analyses.boost.experiment import PLAIN, Experiment, read_texts
-from neuroglot.analyses.boost.identification import code_of, identify
+from neuroglot.analyses.boost.identification import identify
 from neuroglot.analyses.boost.measures.variants import (
     NOT_WRITTEN,
     draws,
@@ -19,6 +19,7 @@ from neuroglot.analyses.boost.settings import BoostInputs, BoostStepSettings
 from neuroglot.analyses.held_out import HeldOut
 from neuroglot.analyses.named import named_neurons
 from neuroglot.analyses.pieces import Piece
+from neuroglot.identification import code_of
 from neuroglot.measures.bootstrap import with_bounds
 from neuroglot.measures.controls import SHARES, controlled_sets, described
 from neuroglot.measures.perplexity import CONTROLLED, by_segment, read_sizes

@@ -245,10 +245,10 @@ def _compared(counts: Values, tokens: Values, halves: NDArray[np.intp], *weights
     """
     flat = counts.reshape(*counts.shape[:2], -1)
     sums = []
-    for own, drawn in zip(halves, weights or [np.ones((1, halves.shape[1]))] * 2, strict=True):
-        active = (drawn @ flat[:, own]).swapaxes(0, 1)  # [replicate, language, cell]
+    for half, drawn in zip(halves, weights or [np.ones((1, halves.shape[1]))] * 2, strict=True):
+        active = (drawn @ flat[:, half]).swapaxes(0, 1)  # [replicate, language, cell]
         of_half = active.reshape(*active.shape[:2], *counts.shape[2:])
-        sums.append((of_half, of_half / (tokens[:, own] @ drawn.T).T[:, :, None, None]))
+        sums.append((of_half, of_half / (tokens[:, half] @ drawn.T).T[:, :, None, None]))
     (first, first_share), (second, second_share) = sums
     symmetric = [
         euclidean(first_share, second_share),

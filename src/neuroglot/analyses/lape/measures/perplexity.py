@@ -37,7 +37,7 @@ def perplexity_statistics(
     plain = per_token(losses["plain"], tokens)
     without = per_token(losses["without"], tokens)
     change = (without - plain).assign_attrs(NATS)
-    of_own = own(change).expand_dims(variant=[SETS[0]])
+    of_own = of_own_text(change).expand_dims(variant=[SETS[0]])
     of_controls = per_token(losses["controls"], tokens) - plain
     own_change = xr.concat([of_own, of_controls], "variant").assign_attrs(NATS)
     others = others_mean(change)
@@ -56,7 +56,7 @@ def perplexity_statistics(
     )
 
 
-def own(change: xr.DataArray) -> xr.DataArray:
+def of_own_text(change: xr.DataArray) -> xr.DataArray:
     """Take the changes of each language's own text, [language, …] from [deactivated, language, …].
 
     NaN in languages whose neurons are not deactivated.

@@ -149,11 +149,11 @@ class _Scoring:
             weight = np.abs(act, dtype=np.float64) * value_norms(ffn)
             scores = []
             for part in parts:
-                own = other_states[after][part]
+                of_part = other_states[after][part]
                 target = (
-                    shared_centroid(pivot_states[after][part], own)
+                    shared_centroid(pivot_states[after][part], of_part)
                     if ffn.index in self._type1_layers
-                    else centroid(own)
+                    else centroid(of_part)
                 )
                 scores.append(layer_scores(ffn, mid[part], act[part], target))
             measured["score"].append(np.stack(scores))
