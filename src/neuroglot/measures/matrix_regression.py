@@ -30,13 +30,14 @@ UNITS = {
     "coefficient": "standard deviations",
     "coefficient_p_value": "probability",
 }
-VARIABLES: Mapping[str, str] = {
+REGRESSED: Mapping[str, str] = {
     "predictor": "what may make two languages similar",
-    "correlation": "correlation, over pairs of languages, of similarity with the predictor",
+    "correlation": "correlation, over pairs of languages, of similarity (its mean over layers or "
+    "states, if there are several) with the predictor",
     "correlation_p_value": "p value of the correlation, by permutations of languages, adjusted for "
     "all predictors (Holm)",
-    "coefficient": "standardised coefficient of the predictor in a regression of similarity on all "
-    "predictors, over pairs of languages",
+    "coefficient": "standardised coefficient of the predictor in a regression of similarity (its "
+    "mean over layers or states, if there are several) on all predictors, over pairs of languages",
     "coefficient_p_value": "p value of the coefficient, by permutations of languages, adjusted for "
     "all predictors (Holm)",
     "compared_languages": "languages whose pairs are regressed",
@@ -48,14 +49,8 @@ BY_LAYER: Mapping[str, str] = {
     "state with the predictor",
     "layer_coefficient": "standardised coefficient of the predictor in a regression of similarity "
     "in the layer or state on all predictors, over pairs of languages",
-    **{
-        name: f"{sentence}; similarity is the mean over layers or states"
-        for name, sentence in VARIABLES.items()
-        if name in UNITS
-    },
-    **{name: sentence for name, sentence in VARIABLES.items() if name not in UNITS},
 }
-"""Descriptions of what ``regression_by_layer`` gives."""
+"""Descriptions of what ``regression_by_layer`` gives beside ``REGRESSED``."""
 
 PERMUTATIONS = 9_999
 CELLS = 1 << 20  # pairs of permuted matrices at a time: 8 MB

@@ -10,8 +10,8 @@ from neuroglot.analyses.experts.measures.sharing import sharing
 from neuroglot.analyses.experts.measures.similarity import closeness, equal_tokens, similarity
 from neuroglot.analyses.experts.partitions import read_routing
 from neuroglot.analyses.experts.settings import FrequencyInputs, FrequencySettings
-from neuroglot.measures import matrix_regression as regression
 from neuroglot.measures.bootstrap import bounded, ratio_interval, with_bounds
+from neuroglot.measures.matrix_regression import REGRESSED, UNITS, matrix_regression, relations
 from neuroglot.measures.overlap import token_overlap
 from neuroglot.tables import tidy
 from neuroglot.tokens import read_tokens, token_counts
@@ -27,7 +27,7 @@ VARIABLES: Mapping[str, str] = {
     "segments alone give",
     "token_overlap": "overlap of two languages' tokens: the sum over tokens of the smaller of "
     "their two shares",
-    **regression.VARIABLES,
+    **REGRESSED,
     "shared_by": "languages in which the expert is of high frequency",
     "shared_histogram": "experts by the number of languages in which they are of high frequency",
     "shared_histogram_null": "experts by the number of languages that share them when languages' "
@@ -62,7 +62,7 @@ def compute(inputs: FrequencyInputs, settings: FrequencySettings) -> xr.Dataset:
     high = measure.high_frequency(frequency, settings.high_frequency)
     facts = {language: settings.language_table[language] for language in languages}
     overlap = token_overlap(token_counts({i: read_tokens(inputs.tokens[i]) for i in languages}))
-    relations = regression.relations(
+    related = relations(
         {language: of_language.family for language, of_language in facts.items()},
         {language: of_language.script for language, of_language in facts.items()},
         overlap,
@@ -73,7 +73,7 @@ def compute(inputs: FrequencyInputs, settings: FrequencySettings) -> xr.Dataset:
             "tokens": tokens.assign_attrs(units="tokens"),
             **bounded("similarity", compared, bounds),
             "token_overlap": overlap,
-            **regression.matrix_regression(closeness(compared), relations),
+            **matrix_regression(closeness(compared), related),
             "shared_by": measure.shared_by(high),
             **sharing(*by_fold, settings.high_frequency, replicates),
         },
@@ -94,7 +94,7 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     return {
         "frequency": tidy(data[with_bounds("expert_frequency")]),
         "similarity": tidy(data[with_bounds("similarity")]),
-        "related_languages": tidy(data[[*regression.UNITS]]),
+        "related_languages": tidy(data[[*UNITS]]),
         "shared_experts": _experts(data, "shared_histogram"),
         "specific_experts": _experts(data, "specific"),
         "specific_by_layer": _experts(data, "specific_by_layer"),

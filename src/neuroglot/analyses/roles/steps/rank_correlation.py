@@ -25,8 +25,15 @@ from neuroglot.analyses.roles.measures.unshared import (
 from neuroglot.analyses.roles.settings import RankCorrelationInputs, RankCorrelationSettings
 from neuroglot.analyses.roles.statistics import PAIR, Statistics, by_site, open_nested
 from neuroglot.capture.recorded import Recorded, Site
-from neuroglot.measures import matrix_regression as regression
 from neuroglot.measures.bootstrap import bounded, with_bounds
+from neuroglot.measures.matrix_regression import (
+    BY_LAYER,
+    LAYERED,
+    REGRESSED,
+    UNITS,
+    regression_by_layer,
+    relations,
+)
 from neuroglot.measures.overlap import token_overlap
 from neuroglot.tables import tidy
 
@@ -58,7 +65,8 @@ VARIABLES: Mapping[str, str] = {
     "unshared_prefixes": "those of the sampled prefixes of the first language that end in a token "
     "that the second language's text does not have",
     "sampled_segments": "sampled segments that all languages have",
-    **regression.BY_LAYER,
+    **REGRESSED,
+    **BY_LAYER,
 }
 
 
@@ -151,13 +159,13 @@ def _related(data: xr.Dataset, settings: RankCorrelationSettings) -> xr.Dataset:
         overlap = of_corpus["token_overlap"].rename(
             language_a="language", language_b="language_other"
         )
-        relations = regression.relations(
+        related = relations(
             {language: facts[language].family for language in settings.languages},
             {language: facts[language].script for language in settings.languages},
             overlap,
         )
         correlation = of_corpus["rank_correlation"]
-        by_corpus.append(regression.regression_by_layer(correlation, relations, "layer"))
+        by_corpus.append(regression_by_layer(correlation, related, "layer"))
     return xr.concat(by_corpus, data["corpus"].variable)
 
 
@@ -165,8 +173,8 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Rank correlations and what stands beside them; family, script and token overlap."""
     return {
         "rank_correlation": tidy(data[[*CORRELATIONS]]),
-        "related_languages": tidy(data[[*regression.UNITS]]),
-        "related_languages_by_layer": tidy(data[[*regression.LAYERED]]),
+        "related_languages": tidy(data[[*UNITS]]),
+        "related_languages_by_layer": tidy(data[[*LAYERED]]),
     }
 
 

@@ -21,8 +21,15 @@ from neuroglot.analyses.transfer.measures.latent import (
 from neuroglot.analyses.transfer.measures.transfer import centroid
 from neuroglot.analyses.transfer.settings import SpaceInputs, SpaceSettings
 from neuroglot.analyses.transfer.states import check_neighbours, open_states, state_axis
-from neuroglot.measures import matrix_regression as regression
 from neuroglot.measures.bootstrap import with_bounds
+from neuroglot.measures.matrix_regression import (
+    BY_LAYER,
+    LAYERED,
+    REGRESSED,
+    UNITS,
+    regression_by_layer,
+    relations,
+)
 from neuroglot.measures.overlap import token_overlap
 from neuroglot.progress import progress
 from neuroglot.tables import tidy
@@ -47,7 +54,8 @@ VARIABLES: Mapping[str, str] = {
     "non_parallel": "cosine with all other segments of the pivot, mean over segments",
     "token_overlap": "overlap of two languages' tokens: the sum over tokens of the smaller of "
     "their two shares",
-    **regression.BY_LAYER,
+    **REGRESSED,
+    **BY_LAYER,
 }
 
 
@@ -84,13 +92,13 @@ def _related(data: xr.Dataset, overlap: xr.DataArray, settings: SpaceSettings) -
     """Regress the centroids' cosines on family, script and token overlap."""
     facts = settings.language_table
     languages = data["language"].values.tolist()
-    relations = regression.relations(
+    related = relations(
         {language: facts[language].family for language in languages},
         {language: facts[language].script for language in languages},
         overlap,
     )
     cosine = data["centroid_similarity"].rename(language="language_a", language_other="language_b")
-    return regression.regression_by_layer(cosine, relations, "state")
+    return regression_by_layer(cosine, related, "state")
 
 
 def _state(states: ByLanguage, settings: SpaceSettings) -> xr.Dataset:
@@ -144,8 +152,8 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     others = with_pivot["parallel"].notnull().any("state")
     return {
         "distances": tidy(data[["centroid_similarity"]]),
-        "related_languages": tidy(data[[*regression.UNITS]]),
-        "related_languages_by_state": tidy(data[[*regression.LAYERED]]),
+        "related_languages": tidy(data[[*UNITS]]),
+        "related_languages_by_state": tidy(data[[*LAYERED]]),
         "components": tidy(data[["components"]]),
         "similarity": tidy(with_pivot.isel(language=others.values)),
     }
