@@ -129,8 +129,8 @@ NO_NUMBER = {
     ),
     "a new source of text": (
         "src/neuroglot/corpora/__init__.py",
-        "| TextCorpus |",
-        "| TextCorpus | NovelCorpus |",
+        "    | TextCorpus\n",
+        "    | TextCorpus\n    | NovelCorpus\n",
     ),
 }
 
@@ -299,9 +299,13 @@ def test_weights_that_change_make_the_model_again_and_all_that_follows(
             assert of_analysis(jobs, name), name
 
 
+# LAPE, and the analyses that read its neurons.
+TAKEN_AWAY = ("lape", "agreement", "boost", "transfer")
+
+
 def test_an_analysis_that_is_taken_away_reruns_nothing(finished: Workplace) -> None:
     def without(config: dict) -> dict:
-        return dict.fromkeys(("lape", "agreement", "boost"))
+        return dict.fromkeys(TAKEN_AWAY)
 
     assert configured(finished, without) == set()
 
@@ -309,7 +313,7 @@ def test_an_analysis_that_is_taken_away_reruns_nothing(finished: Workplace) -> N
 def test_one_that_is_put_back_finds_its_recordings(finished: Workplace, tmp_path: Path) -> None:
     place = finished.copy(tmp_path / "place")
     whole = (place.folder / "config.yaml").read_text("utf-8")
-    place.configure(lape=None, agreement=None, boost=None)
+    place.configure(**dict.fromkeys(TAKEN_AWAY))
     run = place.run()
     assert run.status == 0, run.output
     assert run.jobs <= ENDS

@@ -16,7 +16,7 @@ def reductions(model: str = "one") -> set[str]:
     return {message_of("roles", name, model) for name in [*names.split(), "parallel_sets"]}
 
 
-FAMILIES = "frequency flatness heatmap distance rank_correlation parallel_sets"
+FAMILIES = "frequency flatness heatmap distance rank_correlation related parallel_sets"
 FIGURES = {f"roles: figures of {family}" for family in FAMILIES.split()}
 RSA = {message_of("roles", "rsa")}
 
