@@ -289,7 +289,7 @@ def test_own_codes_and_repeated_places(tmp_path):
     assert len(settings.read("de").segments) == 2
 
 
-LINES = st.text(st.characters(blacklist_characters="\n\r", blacklist_categories=["Cs"]))
+LINES = st.text(st.characters(blacklist_characters="\n\r\0", blacklist_categories=["Cs"]))
 
 
 @given(st.lists(LINES, min_size=2))

@@ -391,7 +391,7 @@ def test_a_catalogue_of_overlapping_messages_takes_no_memory():
         (b"a\tone\nb\t\xed\xa0\x80two\n", "de.tsv: is not UTF-8 at byte 8, line 2"),
         (b"\xff\xfea\0\t\0b\0", "de.tsv: is not UTF-8 at byte 0, line 1"),
         (b"a\tone\rb\ttwo\r", r"de\.tsv: its lines end with a carriage return alone"),
-        (b"a\tone\na\x00\ttwo\n", "'a.x00' is no segment id"),
+        (b"a\tone\na\x00\ttwo\n", "de.tsv: has a NUL character in line 2"),
         (b"a\tone\n" + b"b" * 1001 + b"\ttwo\n", "is no segment id"),
         (b"a\tone\n\t two\n", "de.tsv: line 2 is not an id"),
         (b"\x1f\x8b\x08\x00" * 9, "de.tsv: is not UTF-8 at byte 1"),
