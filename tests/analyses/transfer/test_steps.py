@@ -684,6 +684,9 @@ def test_lapes_neurons_are_a_set_of_their_own(place: Place) -> None:
     table = place.table("lape", "with-lape")
     assert set(table["language"]) == {"de"}
     assert set(table["type"]) == {"type2"}
+    of_lists = place.table("correlation", "with-lape")
+    assert not {"set", "layer"} & {*of_lists}
+    assert not of_lists.duplicated(["type", "grouping", "language", "top"]).any()
 
 
 def test_the_last_position_is_another_experiment(place: Place) -> None:

@@ -98,7 +98,8 @@ def compute(inputs: CorrelationInputs, settings: CorrelationSettings) -> xr.Data
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Mean ratios of each list and its controls, with ranges; LAPE's neurons and the lists."""
     of_lape = [name for name in data if "lape" in str(name)]
+    of_lists = [name for name in data if name not in [*of_lape, "correlation_ratio"]]
     return {
-        "correlation": tidy(data.drop_vars([*of_lape, "correlation_ratio"])),
+        "correlation": tidy(data[of_lists]),
         "lape": tidy(data[of_lape].sel(type=list(TYPES))),
     }
