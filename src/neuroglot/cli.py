@@ -28,6 +28,10 @@ CONFIG = Path("config.yaml")
 Model = Annotated[str, typer.Argument(help="Id of the model.")]
 Corpus = Annotated[str, typer.Argument(help="Id of the corpus.")]
 Language = Annotated[str, typer.Argument(help="Id of the language.")]
+Languages = Annotated[
+    list[str] | None,
+    typer.Argument(help="Ids of languages; left out: those that are missing or out of date."),
+]
 Analysis = Annotated[str, typer.Argument(help="The analysis, such as roles.")]
 
 
@@ -134,31 +138,23 @@ def model(model: Model, config: Config = CONFIG) -> None:
 
 
 @app.command()
-def corpus(corpus: Corpus, language: Language, config: Config = CONFIG) -> None:
-    """Read one language of a corpus into Parquet."""
-    from neuroglot.commands import make_text
+def corpus(corpus: Corpus, languages: Languages = None, config: Config = CONFIG) -> None:
+    """Read a corpus into Parquet, a file for each language."""
+    from neuroglot.commands import make_texts
 
-    make_text(_read(config), corpus, language)
+    make_texts(_read(config), corpus, languages or [])
 
 
 @app.command()
 def task(
     task: Annotated[str, typer.Argument(help="Id of the task.")],
-    language: Language,
+    languages: Languages = None,
     config: Config = CONFIG,
 ) -> None:
-    """Read one language of a task into Parquet."""
+    """Read a task into Parquet, a file for each language."""
     from neuroglot.commands import make_items
 
-    make_items(_read(config), task, language)
-
-
-@app.command()
-def tokens(model: Model, corpus: Corpus, language: Language, config: Config = CONFIG) -> None:
-    """Tokenise one language of a corpus."""
-    from neuroglot.commands import make_tokens
-
-    make_tokens(_read(config), model, corpus, language)
+    make_items(_read(config), task, languages or [])
 
 
 @app.command()
@@ -166,11 +162,12 @@ def record(
     model: Model,
     language: Language,
     targets: Annotated[
-        list[str], typer.Argument(help="What to record: TEXT/GROUP, such as udhr/firing.")
+        list[str],
+        typer.Argument(help="What to make: TEXT/tokens, or TEXT/GROUP such as udhr/firing."),
     ],
     config: Config = CONFIG,
 ) -> None:
-    """Record a model's neurons while it reads one language; it reads each text once."""
+    """Tokenise texts of one language, and record a model's neurons while it reads them."""
     from neuroglot.commands import make_recordings
 
     make_recordings(_read(config), model, language, targets)

@@ -1,6 +1,6 @@
 """The commands: each makes one result of the configuration, in its place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -40,31 +40,63 @@ def make_model(config: Config, model: str) -> None:
     )
 
 
-def make_text(config: Config, corpus: str, language: str) -> None:
-    """Write ``segment, text`` of one language; print what was left out or merged."""
+def make_texts(config: Config, corpus: str, languages: Sequence[str]) -> None:
+    """Write ``segment, text`` of languages; print what was left out or merged.
+
+    Without ``languages``, those that are missing or out of date are read.
+    """
     from neuroglot.corpora.base import write_parquet
 
     settings = _known("corpus", corpus, config.corpora)
-    _known("language", language, config.corpus_languages(corpus))
     package = settings.package()
     archive = layout.package(package) if package else None
-    output = to_write(layout.corpus(corpus, language))
-    reading = settings.read(language, archive)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_parquet(reading, output)
-    _say(language, f"{len(reading.segments)} segments", reading.notes)
+
+    def make(language: str, key: str) -> None:
+        output = to_write(layout.corpus(corpus, language))
+        reading = settings.read(language, archive)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_parquet(reading, output, key)
+        _say(language, f"{len(reading.segments)} segments", reading.notes)
+
+    _make_languages(config, corpus, languages, make)
 
 
-def make_items(config: Config, task: str, language: str) -> None:
-    """Write ``item, prompt, gold, candidates`` of one language; print what was left out."""
+def make_items(config: Config, task: str, languages: Sequence[str]) -> None:
+    """Write ``item, prompt, gold, candidates`` of languages; print what was left out.
+
+    Without ``languages``, those that are missing or out of date are read.
+    """
     from neuroglot.tasks.base import write_items
 
     settings = _known("task", task, config.tasks)
-    _known("language", language, config.corpus_languages(task))
-    output = to_write(layout.items(task, language))
-    reading = settings.read(language)
-    write_items(reading, output)
-    _say(language, f"{len(reading.items)} items", reading.notes)
+
+    def make(language: str, key: str) -> None:
+        output = to_write(layout.items(task, language))
+        reading = settings.read(language)
+        write_items(reading, output, key)
+        _say(language, f"{len(reading.items)} items", reading.notes)
+
+    _make_languages(config, task, languages, make)
+
+
+def _make_languages(
+    config: Config, text: str, languages: Sequence[str], make: Callable[[str, str], None]
+) -> None:
+    """Call ``make`` with each language and its key; fail with the errors of all languages."""
+    from neuroglot import readings
+    from neuroglot.keys import Keys
+
+    for language in languages:
+        _known("language", language, config.corpus_languages(text))
+    keys = Keys(config)
+    errors = []
+    for language in languages or readings.missing(config, keys).get(text, []):
+        try:
+            make(language, keys.source(text, language))
+        except NeuroglotError as error:
+            errors.append(str(error))
+    if errors:
+        raise NeuroglotError("\n".join(dict.fromkeys(errors)))
 
 
 def _say(language: str, size: str, notes: Sequence[str]) -> None:
@@ -73,39 +105,32 @@ def _say(language: str, size: str, notes: Sequence[str]) -> None:
         print(f"  {note}")
 
 
-def make_tokens(config: Config, model: str, corpus: str, language: str) -> None:
-    """Tokenise one language of a corpus."""
-    from neuroglot.capture.tokenise import write_tokens
-
-    _known("model", model, config.models)
-    _known("corpus", corpus, config.corpora)
-    _known("language", language, config.corpus_languages(corpus))
-    output = to_write(layout.tokens(model, corpus, language))
-    chosen = config.tokenising(corpus, language)
-    write_tokens(layout.model(model), layout.corpus(corpus, language), output, chosen)
-
-
 def make_recordings(config: Config, model: str, language: str, targets: Sequence[str]) -> None:
-    """Record groups of statistics and rows of one language's texts, loading the model once."""
+    """Make tokens and groups of statistics and rows of one language, loading the model once."""
     from neuroglot.capture.record import Wanted, record
     from neuroglot.capture.settings import Group
+    from neuroglot.capture.tokenise import write_tokens
     from neuroglot.keys import Keys
-    from neuroglot.recordings import Recordings
+    from neuroglot.recordings import TOKENS, Recordings
 
     _known("model", model, config.models)
     needed = Recordings(config, Keys(config))
     wanted: list[Wanted] = []
     for source, targets_of_source in needed.targets(model, targets).items():
         _known("language", language, config.corpus_languages(source))
+        by_store: dict[Path, dict[Group, str]] = {}
+        for target in targets_of_source:
+            place, key = target.place(model, language), needed.key(model, target, language)
+            if target.group == TOKENS:
+                chosen, text = config.tokenising(source, language), layout.corpus(source, language)
+                write_tokens(layout.model(model), text, to_write(place), chosen, key)
+            else:
+                group = needed.groups[model][target]
+                by_store.setdefault(place.parent, {})[group] = key
         reads = needed.reads(source)
         read = layout.items(source, language)
         if reads == "tokens":
             read = layout.tokens(model, source, language)
-        by_store: dict[Path, dict[Group, str]] = {}
-        for target in targets_of_source:
-            store = layout.recording(model, source, language, target.group).parent
-            group = needed.groups[model][target]
-            by_store.setdefault(store, {})[group] = needed.key(model, target, language)
         wanted += [Wanted(read, reads, to_write(store), by_store[store]) for store in by_store]
     record(layout.model(model), wanted, config.capture, config.execution)
 

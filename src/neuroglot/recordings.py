@@ -1,17 +1,19 @@
-"""Finds the recordings that a configuration needs and that are missing or out of date.
+"""Finds the tokens and recordings that a run needs and that are missing or out of date.
 
-A group that holds what is needed is kept, whatever else is missing of the text. Keys are compared
-while the workflow is parsed, so that the workflow has rules for exactly the missing groups.
+What is needed is what the steps of the wanted analyses read. A group that holds it is kept, whatever
+else is missing of the text. Keys are compared while the workflow is parsed, so that the workflow has
+rules for exactly what is missing.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from neuroglot import layout, store
-from neuroglot.analyses import ANALYSES
+from neuroglot.analyses import ANALYSES, wanted
 from neuroglot.capture.settings import Group
 from neuroglot.config import Config
 from neuroglot.errors import NeuroglotError
@@ -20,11 +22,12 @@ from neuroglot.provenance import digest, fingerprint
 
 TOKENISE = "neuroglot.capture.tokenise:write_tokens"
 RECORD = "neuroglot.capture.record:record"
+TOKENS = "tokens"  # a target's group that is no recording, but the text as the model's tokens
 
 
 @dataclass(frozen=True, order=True)
 class Target:
-    """A group of statistics or rows of a corpus or task."""
+    """The tokens of a corpus, or a group of statistics or rows of a corpus or task."""
 
     source: str
     group: str
@@ -32,10 +35,16 @@ class Target:
     def __str__(self) -> str:
         return f"{self.source}/{self.group}"
 
+    def place(self, model: str, language: str) -> Path:
+        """The store or group of one model and language."""
+        if self.group == TOKENS:
+            return layout.tokens(model, self.source, language)
+        return layout.recording(model, self.source, language, self.group)
+
 
 @dataclass(frozen=True)
 class Job:
-    """Targets that one model has to record in several languages; each language is one job."""
+    """Targets that are missing of one model in several languages; each language is one job."""
 
     model: str
     targets: tuple[Target, ...]
@@ -74,59 +83,70 @@ class Recordings:
         return by_model
 
     def key(self, model: str, target: Target, language: str) -> str:
-        """Key of all that a recorded group depends on, except the group's own settings."""
-        config, source, group = self._config, target.source, self.groups[model][target]
-        capture = config.capture.model_dump(include={"device", "dtype"})
-        if group.sites and not group.store_dtype:  # the precision of their rows is a setting
-            capture["store_dtype"] = config.capture.store_dtype
+        """Key of all that a target depends on, except a recorded group's own settings."""
+        config, source = self._config, target.source
+        text = [self._keys.made_model(model), self._keys.source(source, language)]
         of_tokens = (
             None if source in config.tasks else config.tokenising(source, language).model_dump()
         )
-        keys = [self._keys.made_model(model), self._keys.source(source, language)]
-        return digest([*keys, of_tokens, capture, code_of(group)])
+        if target.group == TOKENS:
+            return digest([*text, of_tokens, fingerprint(TOKENISE)])
+        group = self.groups[model][target]
+        capture = config.capture.model_dump(include={"device", "dtype"})
+        if group.sites and not group.store_dtype:  # the precision of their rows is a setting
+            capture["store_dtype"] = config.capture.store_dtype
+        return digest([*text, of_tokens, capture, code_of(group)])
 
     def reads(self, source: str) -> Literal["tokens", "items"]:
         """What a recording reads: a corpus' tokens or a task's items."""
         return "items" if source in self._config.tasks else "tokens"
 
-    def missing(self) -> list[Job]:
-        """The jobs that record missing targets: one for each model and set of targets.
+    def missing(self, analyses: Iterable[str]) -> list[Job]:
+        """The jobs that make what steps of some analyses read and what is missing or out of date.
 
-        All tasks of a language are one job, because loading the model takes longer than reading
-        the prompts. Each corpus has its own job, so that a target of the workflow makes only the
-        recordings that it needs.
+        All texts of a model and language are one job, because loading the model takes longer than
+        reading a short text.
         """
+        read = read_by(self._config, analyses)
         lacking: dict[tuple[str, tuple[Target, ...]], list[str]] = {}
-        for model, groups in self.groups.items():
-            for language in self._config.corpus_languages(*{target.source for target in groups}):
-                jobs: dict[str, list[Target]] = {}
-                for target in self._missing(model, language, groups):
-                    job = "" if self.reads(target.source) == "items" else target.source
-                    jobs.setdefault(job, []).append(target)
-                for targets in jobs.values():
-                    lacking.setdefault((model, tuple(targets)), []).append(language)
-        return [
-            Job(model, targets, tuple(languages)) for (model, targets), languages in lacking.items()
-        ]
+        for model in self._config.models:
+            for language in self._config.all_languages:
+                if targets := tuple(self._missing(model, language, read)):
+                    lacking.setdefault((model, targets), []).append(language)
+        return [Job(model, targets, tuple(languages)) for (model, targets), languages in lacking.items()]
 
-    def _missing(
-        self, model: str, language: str, groups: Mapping[Target, Group]
-    ) -> Iterator[Target]:
-        for target, group in groups.items():
-            if language in self._config.corpus_languages(target.source):
-                place = layout.recording(model, target.source, language, target.group)
-                held = store.held(place.parent).get(target.group)
-                current = held is not None and held.key == self.key(model, target, language)
-                if held is None or not current or not group.satisfied_by(held):
-                    yield target
+    def _missing(self, model: str, language: str, read: Collection[Path]) -> Iterator[Target]:
+        groups = self.groups.get(model, {})
+        for source in (*self._config.corpora, *self._config.tasks):
+            targets = [
+                target
+                for target in groups
+                if target.source == source
+                and target.place(model, language) in read
+                and not self._is_current(model, target, language)
+            ]
+            tokens = Target(source, TOKENS)
+            if self.reads(source) == "tokens" and (
+                targets or tokens.place(model, language) in read
+            ):
+                if not self._is_current(model, tokens, language):
+                    yield tokens
+            yield from targets
+
+    def _is_current(self, model: str, target: Target, language: str) -> bool:
+        held = store.held_at(target.place(model, language))
+        if held is None or held.key != self.key(model, target, language):
+            return False
+        return target.group == TOKENS or self.groups[model][target].satisfied_by(held)
 
     def targets(self, model: str, names: Sequence[str]) -> dict[str, list[Target]]:
         """Find a model's targets by names such as ``udhr/firing``; return them by corpus or task.
 
         Raises:
-            NeuroglotError: the configuration does not need one of these targets.
+            NeuroglotError: the configuration has no such text, or no analysis needs the recording.
         """
-        known = {str(target): target for target in self.groups.get(model, {})}
+        tokens = [Target(corpus, TOKENS) for corpus in self._config.corpora]
+        known = {str(target): target for target in (*tokens, *self.groups.get(model, {}))}
         by_source: dict[str, list[Target]] = {}
         for name in names:
             if name not in known:
@@ -138,30 +158,20 @@ class Recordings:
         return by_source
 
 
-def remember(jobs: Sequence[Job]) -> None:
-    """Save a run's list of recordings, so that its jobs see the same list."""
-    layout.PLAN.parent.mkdir(parents=True, exist_ok=True)
-    store.write_json(layout.PLAN, [asdict(job) for job in jobs])
-
-
-def remembered() -> list[Job]:
-    """Read the list of recordings of the run to which this process belongs.
-
-    Raises:
-        NeuroglotError: no run has started here.
-    """
-    try:
-        jobs = json.loads(layout.PLAN.read_text("utf-8"))
-    except FileNotFoundError:
-        raise NeuroglotError(f"{layout.PLAN} is missing; start the run again") from None
-    return [
-        Job(
-            job["model"],
-            tuple(Target(**target) for target in job["targets"]),
-            tuple(job["languages"]),
-        )
-        for job in jobs
-    ]
+def read_by(config: Config, analyses: Iterable[str]) -> set[Path]:
+    """What steps of some analyses read, and those of the analyses whose results they read."""
+    read: set[Path] = set()
+    done: set[str] = set()
+    waiting = set(analyses)
+    while waiting:
+        name = waiting.pop()
+        done.add(name)
+        analysis, section = ANALYSES[name], config.section(name)
+        for step in wanted.steps(config, analysis):
+            for job in wanted.jobs(config, analysis, step):
+                read.update(step.inputs(config, section, job).paths())
+        waiting |= {path.parts[1] for path in read}.intersection(ANALYSES) - done
+    return read
 
 
 def _united(target: Target, known: Group | None, wanted: Group) -> Group:

@@ -205,6 +205,18 @@ def read_completion(store: Path, content: Content | None = None) -> Completion:
     return completion
 
 
+def held_at(path: Path) -> Completion | None:
+    """The completion record of a store or group; None if it is missing or incomplete.
+
+    Raises:
+        NeuroglotError: the completion record is damaged.
+    """
+    if not (path / COMPLETE).is_file():
+        return None
+    completion = _parse(path, None)
+    return None if _being_replaced(path, completion) else completion
+
+
 def held(store: Path) -> dict[str, Completion]:
     """The completion records of a store's complete groups, by name; empty if there is no store.
 
@@ -212,12 +224,8 @@ def held(store: Path) -> dict[str, Completion]:
         NeuroglotError: a completion record is damaged.
     """
     paths = sorted(path.parent for path in store.glob(f"*/{COMPLETE}"))
-    completions = {path: _parse(path, None) for path in paths}
-    return {
-        path.name: completion
-        for path, completion in completions.items()
-        if not _being_replaced(path, completion)
-    }
+    completions = {path.name: held_at(path) for path in paths}
+    return {name: completion for name, completion in completions.items() if completion}
 
 
 def consolidate(store: Path, attributes: Mapping[str, str]) -> None:

@@ -3,9 +3,10 @@
 import sys
 import time
 
+from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 
-from neuroglot import layout, ownership, provenance, recordings, summary
+from neuroglot import layout, ownership, plan, provenance, readings, summary
 from neuroglot.analyses import ANALYSES, wanted
 from neuroglot.analyses.base import Scope
 from neuroglot.analyses.run import code_of, code_of_figures
@@ -13,12 +14,26 @@ from neuroglot.config import load
 from neuroglot.devices import visible
 from neuroglot.errors import NeuroglotError
 from neuroglot.keys import Keys
-from neuroglot.recordings import TOKENISE, Recordings
+from neuroglot.recordings import TOKENS, Recordings
 from neuroglot.resources import Needs
 
 STARTED = time.time()
 
 files = [Path(file) for file in workflow.configfiles]
+
+
+
+def asked(analyses):
+    """The analyses that the command line asks for, by name or by a file; all if it is not sure."""
+    if Path(sys.argv[0]).parent.name != "snakemake" and Path(sys.argv[0]).name != "snakemake":
+        return analyses
+    targets = get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
+    named = [
+        Path(target).parts[1] if target.startswith(f"{layout.RESULTS}/") else target
+        for target in targets
+    ]
+    return named if named and set(named).issubset(analyses) else analyses
+
 
 try:
     settings = load(config, files)
@@ -36,9 +51,9 @@ try:
             refused += ownership.lost_history(layout.RESULTS)
         if refused:
             raise NeuroglotError("\n".join(refused))
-        due = needed.missing()
+        due = plan.make_plan(settings, keys, asked(settings.analyses))
     else:
-        due = recordings.remembered()
+        due = plan.remembered()
 except NeuroglotError as error:
     raise WorkflowError(str(error)) from None
 
@@ -46,7 +61,7 @@ except NeuroglotError as error:
 onstart:
     # Jobs read these files, here or on another machine. They also document the results.
     ownership.remember(layout.RESULTS, config, files, by_id)
-    recordings.remember(due)
+    plan.remember(due)
     provenance.remember()
 
 
@@ -79,6 +94,9 @@ NEUROGLOT = "neuroglot"
 CONFIGURATION = f"--config {layout.CONFIGURATION}"
 
 
+SHOWN_LANGUAGES = 12
+
+
 def done(path):
     """The file that marks a result as done."""
     return str(layout.done(path))
@@ -92,5 +110,8 @@ def key_of(text, language):
         raise WorkflowError(str(error)) from None
 
 
-def model_card(wildcards):
-    return done(layout.model(wildcards.m))
+def listed(languages):
+    """Languages for a message: all if they are few, else the first ones and their number."""
+    few = languages[:SHOWN_LANGUAGES]
+    more = f" … ({len(languages)} languages)" if len(languages) > len(few) else ""
+    return " ".join(few) + more

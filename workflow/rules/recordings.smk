@@ -1,65 +1,47 @@
-"""Recordings: one job records the missing groups of a corpus, or of all tasks, in one pass.
+"""Tokens and recordings: one job makes what is missing of a model's texts in one language.
 
-Only missing groups are outputs of a rule. Other groups are inputs that no rule makes, so that
+Only missing stores and groups are outputs of a rule. Others are inputs that no rule makes, so that
 adding an analysis does not rerun the steps that read them.
 """
 
-FILES = {
-    "tokens": lambda m, source: layout.tokens(m, source, "{l}"),
-    "items": lambda m, source: layout.items(source, "{l}"),
-}
 
-
-def read_by(job):
-    """The corpus or the tasks that a job reads."""
+def texts_of(job):
+    """The corpora and tasks that a job reads."""
     return list(dict.fromkeys(target.source for target in job.targets))
 
 
-def sources_of(job):
-    """The files that a job reads to record its targets."""
-    return [
-        done(FILES[needed.reads(source)](job.model, source)) for source in read_by(job)
-    ]
-
-
-def name_of(job):
-    """Name of a job's log folder: the corpus that it reads, or ``tasks``."""
-    source, *_ = read_by(job)
-    return "tasks" if source in settings.tasks else source
-
-
 def passes_of(job):
-    """How often a job reads its texts: states of last tokens take a pass of their own."""
-    return len({target.group == "states" for target in job.targets})
+    """How often a job reads a text, at most: states of last tokens take a pass of their own."""
+    recorded = [target for target in job.targets if target.group != TOKENS]
+    return len({target.group == "states" for target in recorded})
 
 
-for number, job in enumerate(due, 1):
+for number, job in enumerate(due.recordings, 1):
+    runs_model = passes_of(job) > 0
 
     rule:
         name:
             f"record_{number}"
         input:
             card=done(layout.model(job.model)),
-            sources=sources_of(job),
+            texts=[done(readings.place(settings, text, "{l}")) for text in texts_of(job)],
         output:
-            [
-                done(layout.recording(job.model, target.source, "{l}", target.group))
-                for target in job.targets
-            ],
+            [done(target.place(job.model, "{l}")) for target in job.targets],
         log:
-            f"results/logs/record/{job.model}/{name_of(job)}/{{l}}.log",
+            f"results/logs/record/{job.model}/{{l}}.log",
         benchmark:
-            f"results/logs/record/{job.model}/{name_of(job)}/{{l}}.benchmark.tsv"
+            f"results/logs/record/{job.model}/{{l}}.benchmark.tsv"
         wildcard_constraints:
             l="|".join(job.languages),
+        localrule: not runs_model
         # Loading a model keeps one core busy for seconds. So on a CPU several jobs with one thread
         # are faster than one job with many. For few languages or large models use --set-threads.
         threads: 1
         resources:
             mem_mb=needs.model_memory,
             runtime=needs.model_time(passes=passes_of(job)),
-            gpu=needs.gpus,
-            gres=needs.gres,
+            gpu=needs.gpus if runs_model else 0,
+            gres=needs.gres if runs_model else "",
         params:
             model=job.model,
             targets=list(map(str, job.targets)),

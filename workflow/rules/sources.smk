@@ -1,6 +1,8 @@
-"""Models, corpora, tasks and tokens: each obtained once, in one layout for all sources."""
+"""Models, corpora and tasks: each obtained once, in one layout for all sources.
 
-from neuroglot.provenance import fingerprint
+One job reads all languages of a text that are missing or out of date. Other languages are inputs
+that no rule makes.
+"""
 
 # A model is made again if its architecture's entry has changed. No param can tell, because the
 # architecture is known only when the model has been made. So the entry is compared with the model's
@@ -53,61 +55,40 @@ def files_of(source, language):
     return [ancient(str(path)) for path in source.files(language)]
 
 
-def text_inputs(wildcards):
-    corpus = settings.corpora[wildcards.c]
-    package = corpus.package()
+def text_inputs(source, languages):
+    """What is read of a text: its package and the user's files, each once."""
+    package = source.package()
     archive = [str(layout.package(package))] if package else []
-    return archive + files_of(corpus, wildcards.l)
+    return list(
+        dict.fromkeys(
+            [*archive, *(file for each in languages for file in files_of(source, each))]
+        )
+    )
 
 
-rule corpus:
-    input:
-        text_inputs,
-    output:
-        done(layout.corpus("{c}", "{l}")),
-    log:
-        "results/logs/corpus/{c}/{l}.log",
-    localrule: True
-    params:
-        key=lambda wildcards: key_of(wildcards.c, wildcards.l),
-    message:
-        "corpus {wildcards.c}: {wildcards.l}"
-    shell:
-        "{NEUROGLOT} corpus {wildcards.c} {wildcards.l} {CONFIGURATION} 2>&1 | tee {log}"
+for text, languages in due.texts.items():
+    noun = "task" if text in settings.tasks else "corpus"
+    source = {**settings.corpora, **settings.tasks}[text]
 
-
-rule task:
-    input:
-        lambda wildcards: files_of(settings.tasks[wildcards.t], wildcards.l),
-    output:
-        done(layout.items("{t}", "{l}")),
-    log:
-        "results/logs/task/{t}/{l}.log",
-    localrule: True
-    params:
-        key=lambda wildcards: key_of(wildcards.t, wildcards.l),
-    message:
-        "task {wildcards.t}: {wildcards.l}"
-    shell:
-        "{NEUROGLOT} task {wildcards.t} {wildcards.l} {CONFIGURATION} 2>&1 | tee {log}"
-
-
-rule tokens:
-    input:
-        card=model_card,
-        text=done(layout.corpus("{c}", "{l}")),
-    output:
-        done(layout.tokens("{m}", "{c}", "{l}")),
-    log:
-        "results/logs/tokens/{m}/{c}/{l}.log",
-    localrule: True
-    params:
-        reading=lambda wildcards: settings.tokenising(
-            wildcards.c, wildcards.l
-        ).model_dump(),
-        code=fingerprint(TOKENISE),
-    message:
-        "tokens of {wildcards.c} {wildcards.l} for {wildcards.m}"
-    shell:
-        "{NEUROGLOT} tokens {wildcards.m} {wildcards.c} {wildcards.l} {CONFIGURATION}"
-        " 2>&1 | tee {log}"
+    rule:
+        name:
+            f"{noun}_{text}"
+        input:
+            text_inputs(source, languages),
+        output:
+            [
+                done(readings.place(settings, text, language))
+                for language in languages
+            ],
+        log:
+            f"results/logs/{noun}/{text}.log",
+        localrule: True
+        params:
+            command=f"{noun} {text}",
+            keys=lambda wildcards, text=text, languages=languages: [
+                key_of(text, language) for language in languages
+            ],
+        message:
+            f"{noun} {text}: {listed(languages)}"
+        shell:
+            "{NEUROGLOT} {params.command} {CONFIGURATION} 2>&1 | tee {log}"

@@ -1,6 +1,6 @@
 """What a configuration asks of an analysis: steps and figures, and on which models."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,15 @@ def captions(run: Run, analysis: Analysis[Any]) -> list[Path]:
     ]
     tables = ["table"] if any(step.tables for step in steps(run, analysis)) else []
     return [analysis.caption(stem) for stem in stems + tables]
+
+
+def jobs(run: Run, analysis: Analysis[Any], step: Step[Any, Any, Any]) -> Iterator[Scope]:
+    """The jobs of a step."""
+    models = run.models_of(analysis.name, step.causal)
+    parts = step.parts(run, run.section(analysis.name)) if step.parts else [None]
+    for of_job in [tuple(models)] if step.compares_models else [(model,) for model in models]:
+        for part in parts:
+            yield Scope(of_job, part)
 
 
 def scopes(run: Run, analysis: Analysis[Any], names: Iterable[str]) -> dict[str | None, Scope]:

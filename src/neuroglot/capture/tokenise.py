@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 CODE = f"{__name__}:write_tokens"
 
 
-def write_tokens(model: Path, corpus: Path, output: Path, chosen: Tokenising) -> None:
-    """Write the token store of a corpus file ``results/corpora/{corpus}/{language}.parquet``."""
+def write_tokens(
+    model: Path, corpus: Path, output: Path, chosen: Tokenising, key: str = ""
+) -> None:
+    """Write the token store of a corpus file ``results/corpora/{corpus}/{language}.parquet``.
+
+    ``key`` is that of all that the store is made from.
+    """
     card, reading = read_card(model), read_parquet(corpus)
     origin = {
         "model": model.name,
@@ -30,15 +35,15 @@ def write_tokens(model: Path, corpus: Path, output: Path, chosen: Tokenising) ->
         "settings": chosen.model_dump(),
         "code": fingerprint(CODE),
     }
-    if store.begin(output, "tokens", origin):
+    if store.begin(output, "tokens", origin, key=key):
         return
     tokenizer = read_tokenizer(model)
     data = tokenised(card, tokenizer, corpus, reading, chosen.long_segments, chosen.prefix)
     store.write_dataset(output, data)
     counts = {"rows": data.sizes["row"], "segments": len(reading.segments)}
-    store.complete(output, "tokens", origin, counts)
+    store.complete(output, "tokens", origin, counts, key)
     print(
-        f"{corpus.stem}: {counts['rows']} tokens, {int(data['ends_prefix'].sum())} prefixes "
+        f"{corpus.parent.name} {corpus.stem}: {counts['rows']} tokens, {int(data['ends_prefix'].sum())} prefixes "
         f"in {counts['segments']} segments"
     )
 

@@ -418,8 +418,8 @@ def check_ids(language: str, noun: str, ids: Iterable[str]) -> None:
         seen.add(identifier)
 
 
-def write_parquet(reading: Reading, path: Path) -> None:
-    """Write a reading as columns `segment, text, place`; notes and `drawn` are metadata."""
+def write_parquet(reading: Reading, path: Path, key: str = "") -> None:
+    """Write a reading as columns `segment, text, place`; notes, `drawn` and `key` are metadata."""
     import pyarrow as pa
 
     ids, texts = zip(*reading.segments, strict=True) if reading.segments else ((), ())
@@ -431,7 +431,7 @@ def write_parquet(reading: Reading, path: Path) -> None:
         "place": pa.Array.from_buffers(pa.int64(), len(ids), places),
     }
     table = pa.table(columns, metadata={"drawn": str(reading.drawn)})
-    write_table(table, reading.notes, _content(reading), path)
+    write_table(table, reading.notes, _content(reading), path, key)
 
 
 def _content(reading: Reading) -> str:

@@ -1,4 +1,4 @@
-"""The Parquet file of one language's text or task: columns of text, notes and a digest of both."""
+"""The Parquet file of one language's text or task: columns, notes, a digest of both and a key."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-def write_table(table: "pa.Table", notes: Sequence[str], content: str, path: Path) -> None:
+def write_table(
+    table: "pa.Table", notes: Sequence[str], content: str, path: Path, key: str
+) -> None:
     """Write a table with notes and a digest of its content, whole or not at all.
 
-    Equal arguments give equal bytes.
+    ``key`` is that of all that the table was made from. Equal arguments give equal bytes.
     """
     import pyarrow.parquet as pq
 
-    about = {"notes": json.dumps(list(notes), ensure_ascii=False), "content": content}
+    about = {"notes": json.dumps(list(notes), ensure_ascii=False), "content": content, "key": key}
     metadata = {**(table.schema.metadata or {}), **about}
     with written_whole(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
@@ -54,3 +56,15 @@ def read_table(
     if not whole:
         raise NeuroglotError(f"{path} is damaged; remove it and run the workflow again")
     return reading
+
+
+def key_of(path: Path) -> str | None:
+    """Read the key of what a file was made from; None if there is no such file or it is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except (OSError, pa.ArrowException):
+        return None
+    return metadata.get(b"key", b"").decode()

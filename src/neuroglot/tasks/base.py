@@ -225,8 +225,8 @@ def check_same_items(task: str, items: Mapping[str, Sequence[str]]) -> None:
             )
 
 
-def write_items(reading: TaskReading, path: Path) -> None:
-    """Write items as columns `item, prompt, gold, candidates, fact`, with the notes."""
+def write_items(reading: TaskReading, path: Path, key: str = "") -> None:
+    """Write items as columns `item, prompt, gold, candidates, fact`, with the notes and a key."""
     import pyarrow as pa
 
     texts = pa.list_(pa.string())
@@ -237,7 +237,8 @@ def write_items(reading: TaskReading, path: Path) -> None:
         ]
     )
     rows = [dict(zip(schema.names, astuple(item), strict=True)) for item in reading.items]
-    write_table(pa.Table.from_pylist(rows, schema), reading.notes, _content(reading), path)
+    table = pa.Table.from_pylist(rows, schema)
+    write_table(table, reading.notes, _content(reading), path, key)
 
 
 def read_items(path: Path) -> TaskReading:
