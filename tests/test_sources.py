@@ -11,7 +11,9 @@ from pydantic import TypeAdapter
 
 from neuroglot import keys
 from neuroglot.corpora import CorpusSettings, shipped
+from neuroglot.digests import Digests
 from neuroglot.languages import LanguageId
+from neuroglot.packages import file_sha256
 from neuroglot.sources import Source
 from neuroglot.tasks import TaskSettings, cldr, edits, facts, nli
 
@@ -81,7 +83,7 @@ class TestShippedData:
         self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(keys, "fingerprint", lambda *targets: str(targets))
-        source, cache = task(source="nli"), keys.Digests(tmp_path / "keys.json")
+        source, cache = task(source="nli"), Digests(tmp_path / "keys.json", file_sha256)
         before = {one: keys.source_key(source, one, cache) for one in ("de", "fr")}
         file = data / "tasks" / "data" / "nli.tsv"
         assert changed(source, file, "Die Katze schläft", "Die Katze ruht", "de") == {"de"}

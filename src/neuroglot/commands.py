@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from neuroglot import layout
 from neuroglot.analyses import ANALYSES
 from neuroglot.analyses.base import Analysis, Scope, Step
+from neuroglot.capture.settings import Group
 from neuroglot.config import Config
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.files import to_write
@@ -107,32 +108,41 @@ def _say(language: str, size: str, notes: Sequence[str]) -> None:
 
 def make_recordings(config: Config, model: str, language: str, targets: Sequence[str]) -> None:
     """Make tokens and groups of statistics and rows of one language, loading the model once."""
-    from neuroglot.capture.record import Wanted, record
-    from neuroglot.capture.settings import Group
-    from neuroglot.capture.tokenise import write_tokens
     from neuroglot.keys import Keys
     from neuroglot.recordings import TOKENS, Recordings
 
     _known("model", model, config.models)
     needed = Recordings(config, Keys(config))
-    wanted: list[Wanted] = []
-    for source, targets_of_source in needed.targets(model, targets).items():
+    stores: dict[tuple[str, Path], dict[Group, str]] = {}
+    for source, of_source in needed.targets(model, targets).items():
         _known("language", language, config.corpus_languages(source))
-        by_store: dict[Path, dict[Group, str]] = {}
-        for target in targets_of_source:
+        for target in of_source:
             place, key = target.place(model, language), needed.key(model, target, language)
             if target.group == TOKENS:
-                chosen, text = config.tokenising(source, language), layout.corpus(source, language)
-                write_tokens(layout.model(model), text, to_write(place), chosen, key)
+                _make_tokens(config, model, source, language, key)
             else:
                 group = needed.groups[model][target]
-                by_store.setdefault(place.parent, {})[group] = key
+                stores.setdefault((source, place.parent), {})[group] = key
+    if not stores:
+        return
+    from neuroglot.capture.record import Wanted, record
+
+    wanted = []
+    for (source, store), groups in stores.items():
         reads = needed.reads(source)
         read = layout.items(source, language)
         if reads == "tokens":
             read = layout.tokens(model, source, language)
-        wanted += [Wanted(read, reads, to_write(store), by_store[store]) for store in by_store]
+        wanted.append(Wanted(read, reads, to_write(store), groups))
     record(layout.model(model), wanted, config.capture, config.execution)
+
+
+def _make_tokens(config: Config, model: str, corpus: str, language: str, key: str) -> None:
+    from neuroglot.capture.tokenise import write_tokens
+
+    output = to_write(layout.tokens(model, corpus, language))
+    chosen = config.tokenising(corpus, language)
+    write_tokens(layout.model(model), layout.corpus(corpus, language), output, chosen, key)
 
 
 def make_reduction(

@@ -4,80 +4,25 @@ Keys are computed while the workflow is parsed, so nothing here loads a model or
 file is hashed only once, because hashing a checkpoint of 14 GB takes a minute.
 """
 
-import json
 import time
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroglot import layout
+from neuroglot.digests import Digests
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import CARD, is_current, read_card
 from neuroglot.models.source import ModelSettings, checkpoint_files, checkpoint_settings
 from neuroglot.packages import canonical, file_sha256
-from neuroglot.provenance import TICK, digest, fingerprint, state_of
+from neuroglot.provenance import digest, fingerprint
 from neuroglot.sources import Source
-from neuroglot.store import write_json
 
 if TYPE_CHECKING:
     from neuroglot.config import Config
 
 MODELS = "neuroglot.models.normalise:normalise"
 OUTDATED, WRITTEN = "models of former entries", "written at"  # entries that are not paths
-
-
-class Digests:
-    """Digests of files, kept in a JSON file with each file's size, times and inode.
-
-    The JSON file only saves time: it may be missing, damaged or not writable.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Read the JSON file, such as ``results/.digests.json``."""
-        self._path = path
-        self._known = self._read()
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            known = json.loads(self._path.read_text("utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return known if isinstance(known, dict) else {}
-
-    def of(self, file: Path) -> str:
-        """Return the hexadecimal SHA-256 of a file's content, which touching does not change.
-
-        Raises:
-            NeuroglotError: the file cannot be read.
-        """
-        try:
-            name, before = str(file.absolute()), state_of(file)
-            known = self._known.get(name)
-            if isinstance(known, dict) and known.get("state") == before:
-                return str(known.get("sha256"))
-            sha256 = file_sha256(file)
-            settled = time.time_ns() - max(before["mtime"], before["ctime"]) > TICK
-            if settled:
-                self._remember(name, {"state": before, "sha256": sha256})
-        except OSError as error:
-            raise NeuroglotError(f"{file}: cannot be read: {error.strerror}") from error
-        return sha256
-
-    def write(self, notes: dict[str, Any]) -> None:
-        """Write notes; without notes, write the file only if it does not exist."""
-        if notes or not self._path.is_file():
-            for name, note in {**notes, WRITTEN: time.time_ns()}.items():
-                self._remember(name, note)
-
-    def _remember(self, name: str, entry: Any) -> None:
-        # Another process may have hashed other files since.
-        self._known = {**self._read(), **self._known, name: entry}
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self._path, self._known)
-        except OSError:
-            pass  # a read-only folder, or a full disk
 
 
 def model_key(settings: ModelSettings, cache: Digests) -> str:
@@ -124,7 +69,7 @@ class Keys:
 
     def __init__(self, config: "Config") -> None:
         """Take the configuration, and read the digests of earlier runs."""
-        self._config, self._digests = config, Digests(layout.DIGESTS)
+        self._config, self._digests = config, Digests(layout.DIGESTS, file_sha256)
 
     @cache  # noqa: B019 - there is one instance in a process
     def model(self, model: str) -> str:
@@ -139,7 +84,8 @@ class Keys:
         folders = {model: layout.model(model) for model in self._config.models}
         made = {model: folder for model, folder in folders.items() if (folder / CARD).is_file()}
         outdated = {model for model, folder in made.items() if not is_current(folder)}
-        self._digests.write({OUTDATED: sorted(outdated)} if outdated else {})
+        if outdated or not layout.DIGESTS.is_file():
+            self._digests.note({OUTDATED: sorted(outdated), WRITTEN: time.time_ns()})
         return outdated
 
     def made_model(self, model: str) -> str:

@@ -17,12 +17,14 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.keys import Digests, model_key
+from neuroglot.digests import Digests
+from neuroglot.keys import model_key
 from neuroglot.models import gguf, normalise
 from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import context_window, digest, read_card
 from neuroglot.models.load import load
 from neuroglot.models.source import ModelSettings
+from neuroglot.packages import file_sha256
 from support.tiny_checkpoints import TEXTS, write_checkpoint, write_gguf
 
 torch.set_num_threads(1)
@@ -381,7 +383,7 @@ def test_bin_weights_keep_precision_views_and_order_in_memory(checkpoint, tmp_pa
 
 def test_a_change_of_bin_weights_changes_the_models_key(checkpoint, tmp_path):
     as_bin(checkpoint)
-    digests = Digests(tmp_path / "digests.json")
+    digests = Digests(tmp_path / "digests.json", file_sha256)
     settings = ModelSettings(source=str(checkpoint))
     before = model_key(settings, digests)
     weights = torch.load(checkpoint / "pytorch_model.bin", weights_only=True)

@@ -11,10 +11,12 @@ from neuroglot.analyses.answers import encoded
 from neuroglot.capture.tokenise import tokenised
 from neuroglot.corpora.base import Reading
 from neuroglot.errors import NeuroglotError
-from neuroglot.keys import Digests, model_key
+from neuroglot.digests import Digests
+from neuroglot.keys import model_key
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
+from neuroglot.packages import file_sha256
 from neuroglot.models.tags import with_own_tag
 from neuroglot.tasks.base import Item
 from neuroglot.tokens import as_tokens
@@ -124,7 +126,7 @@ def test_a_chosen_tag_goes_before_a_recognised_one(source, tmp_path):
     # What they were made with is part of the model.
     plain = ModelSettings(source=str(source))
     assert read_card(tmp_path / "m").sha256 != normalise(plain, tmp_path / "n").sha256
-    digests = Digests(tmp_path / "digests.json")
+    digests = Digests(tmp_path / "digests.json", file_sha256)
     assert model_key(settings, digests) != model_key(plain, digests)
 
 

@@ -36,7 +36,7 @@ TIMED = (
     "experts/one/figures/sliced_speed.png",
     "report.html",  # shows the files above
     "logs/*",  # what steps said, and how long they took
-    "recordings.json",  # what was still to be recorded when the last run began
+    "plan.json",  # what was still to be read and recorded when the last run began
     ".digests.json",  # when files were last changed
     ".code.json",  # the same of modules
 )

@@ -23,11 +23,11 @@ import pytest
 from neuroglot import cli, commands, layout, store
 from neuroglot.analyses import ANALYSES
 from neuroglot.analyses.base import Scope
-from neuroglot.capture import record as capture
+from neuroglot.capture import tokenise
 from neuroglot.config import Config, load_file
 from neuroglot.files import to_write
 from neuroglot.keys import Keys
-from neuroglot.recordings import Recordings
+from neuroglot.recordings import TOKENS, Recordings
 from support.tiny_workflow import Workplace
 from tools import kills
 
@@ -36,7 +36,7 @@ KINDS = ("tokens", "items")
 
 def call(*arguments: object) -> tuple[int, str]:
     """Run the command line here; any exception but its own end is a traceback, and a failure."""
-    capture._tokenizer.cache_clear()  # which a new process would not have
+    tokenise._tokenizer.cache_clear()  # which a new process would not have
     said = io.StringIO()
     before, sys.argv = sys.argv, ["neuroglot", *map(str, arguments)]
     try:
@@ -120,9 +120,6 @@ def _places(command: str, ids: list[str], config: Config) -> tuple[list[Path], l
             return [], [layout.corpus(corpus, language)]
         case "task", task, language:
             return [], [layout.items(task, language)]
-        case "tokens", one, corpus, language:
-            reads = [layout.model(one), layout.corpus(corpus, language)]
-            return reads, [layout.tokens(one, corpus, language)]
         case "record", one, language, *targets:
             source = {
                 "tokens": lambda text: layout.tokens(one, text, language),
@@ -131,6 +128,10 @@ def _places(command: str, ids: list[str], config: Config) -> tuple[list[Path], l
             reads, writes = [layout.model(one)], []
             for target in targets:
                 text, group = target.split("/")
+                if group == TOKENS:
+                    reads.append(layout.corpus(text, language))
+                    writes.append(layout.tokens(one, text, language))
+                    continue
                 reads.append(source[_kind(config, target)](text))
                 writes.append(layout.recording(one, text, language, group).parent)
             return list(dict.fromkeys(reads)), list(dict.fromkeys(writes))

@@ -134,7 +134,7 @@ def _sources(config: Config, jobs: Jobs) -> None:
     for model in config.models:
         for corpus in config.corpora:
             for language in config.languages:
-                commands.make_tokens(config, model, corpus, language)
+                commands.make_recordings(config, model, language, [f"{corpus}/tokens"])
 
 
 def _read(source: Source, language: str, write: Callable[..., None], path: Path) -> None:

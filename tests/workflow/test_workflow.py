@@ -67,12 +67,9 @@ def grown(finished: Workplace, tmp_path_factory: pytest.TempPathFactory):
 def test_adding_a_language_runs_its_own_jobs_and_the_aggregates(grown) -> None:
     _, run = grown
     assert run.status == 0, run.output
-    own = {
-        job.format(corpus)
-        for corpus in ("plain", "other")
-        for job in ("corpus {}: fr", "tokens of {} fr for one")
-    }
-    own |= {f"recordings of one in fr: {one}/roles, {one}/sample" for one in ("plain", "other")}
+    own = {f"corpus {corpus}: fr" for corpus in ("plain", "other")}
+    recorded = (f"{one}/{what}" for one in ("plain", "other") for what in ("tokens", "roles", "sample"))
+    own |= {f"recordings of one in fr: {', '.join(recorded)}"}
     assert run.jobs == own | reductions() | RSA | FIGURES | ENDS
 
 
@@ -99,14 +96,19 @@ def test_an_edited_caption_makes_the_report_alone(place: Workplace) -> None:
     assert "Traceback" not in run.output
 
 
-def test_one_target_makes_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["lape", "results/lape/one/neurons.csv"])
+def test_one_target_makes_nothing_else(tmp_path: Path, target: str) -> None:
+    """Of the texts too only that is recorded which the target's analysis reads."""
     place = make_workplace(tmp_path / "place")
-    run = place.run("results/tokens/one/plain/en.zarr/complete.json")
-    assert run.status == 0, run.output
-    assert run.jobs == {
+    place.configure(lape={"corpus": "plain", "top_fraction": 0.2})
+    plan = place.plan(target)
+    assert plan.status == 0, plan.output
+    figures = {job for job in plan.jobs if job.startswith("lape: figures of")}
+    assert plan.jobs - figures - {"lape: the neurons that are a language's own"} == {
         "model one: weights, tokenizer and card",
-        "corpus plain: en",
-        "tokens of plain en for one",
+        "corpus plain: en de",
+        *(f"recordings of one in {one}: plain/tokens, plain/firing" for one in ("en", "de")),
+        "lape: language-specific neurons of one",
     }
 
 

@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from neuroglot import store
 from neuroglot.capture import labels
@@ -34,11 +32,11 @@ from neuroglot.capture.settings import (
     PromptsGroup,
     RolesGroup,
 )
-from neuroglot.capture.tokenise import tokenised
+from neuroglot.capture.tokenise import tokenised, tokenizer_of
 from neuroglot.corpora.base import Reading, Segment
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.folds import FOLDS
-from neuroglot.models.card import ModelCard, read_card, read_tokenizer
+from neuroglot.models.card import ModelCard, read_card
 from neuroglot.models.load import load
 from neuroglot.tasks.base import read_items
 from neuroglot.tokens import ROW, Tokens, as_tokens, read_tokens, token_labels
@@ -115,13 +113,8 @@ def record(
         lacking = _begin(request.store, parts)
         if lacking:
             engine = engine or Engine(load(model, settings.device, settings.dtype), execution)
-            _pass(engine, _tokenizer(model), text.read(), request.store, lacking)
+            _pass(engine, model, text.read(), request.store, lacking)
         store.consolidate(request.store, _attributes(text.origin))
-
-
-@cache
-def _tokenizer(model: Path) -> Tokenizer:
-    return read_tokenizer(model)
 
 
 @dataclass(frozen=True)
@@ -153,7 +146,7 @@ def _text(model: Path, card: ModelCard, request: Wanted) -> _Text:
     }
 
     def read() -> Tokens:
-        return as_tokens(tokenised(card, _tokenizer(model), source, reading, "refuse", "last"))
+        return as_tokens(tokenised(card, tokenizer_of(model), source, reading, "refuse", "last"))
 
     return _Text(origin, read)
 
@@ -271,7 +264,7 @@ def _under_way(path: Path) -> dict[str, str]:
 
 
 def _pass(
-    engine: Engine, tokenizer: Tokenizer, tokens: Tokens, path: Path, parts: Sequence[_Part]
+    engine: Engine, model: Path, tokens: Tokens, path: Path, parts: Sequence[_Part]
 ) -> None:
     """Run the model over a text, write the begun groups and complete them."""
     recordings: dict[str, Recording] = {part.group.name: part.recording for part in parts}
@@ -279,7 +272,7 @@ def _pass(
     sums = engine.run_together(tokens, recordings, path, description)
     for part in parts:
         folder = path / part.group.name
-        data = _dataset(engine, tokenizer, tokens, part, sums[part.group.name])
+        data = _dataset(engine, model, tokens, part, sums[part.group.name])
         by_fold = [str(name) for name in data if str(name).endswith(BY_FOLD)]
         for path_of_sums in folder.glob(f"*{BY_SEGMENT}"):
             _, about = labels.statistic(path_of_sums.name, 3, part.recording.over)
@@ -297,7 +290,7 @@ def _pass(
 
 def _dataset(
     engine: Engine,
-    tokenizer: Tokenizer,
+    model: Path,
     tokens: Tokens,
     part: _Part,
     sums: Mapping[str, NDArray[Any]],
@@ -317,7 +310,7 @@ def _dataset(
         segment = tokens.segment[rows]
         by_row = {
             "token_id": tokens.token_id[rows],
-            "token": token_labels(tokenizer, tokens.token_id[rows]),
+            "token": token_labels(tokenizer_of(model), tokens.token_id[rows]),
             "segment": ids[segment],
             "segment_index": segment,
             "segment_place": tokens.places[segment],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from neuroglot import provenance
+from neuroglot.digests import Digests
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.architectures import architecture_digest
 
@@ -124,7 +125,7 @@ def is_current(folder: Path) -> bool:
 
 
 def check_files(folder: Path, *names: str) -> None:
-    """Refuse a model whose files differ from its card.
+    """Refuse a model whose files differ from its card; a file's content is read once.
 
     Args:
         folder: the model's folder.
@@ -134,9 +135,10 @@ def check_files(folder: Path, *names: str) -> None:
         NeuroglotError: names the first file that is missing or differs.
     """
     files = read_card(folder).files
+    read = Digests(folder.with_name(f".{folder.name}.checked.json"), _crc32c)
     for name in names or files:
         path = folder / name
-        if not path.is_file() or _crc32c(path) != files.get(name):
+        if not path.is_file() or read.of(path) != files.get(name):
             state = "damaged" if path.is_file() else "missing"
             raise NeuroglotError(f"{path} is {state}; remove {folder} and make the model again")
 
@@ -158,7 +160,7 @@ def read_tokenizer(folder: Path) -> "Tokenizer":
 def checksums(folder: Path) -> dict[str, str]:
     """CRC32C of every file of a model except its card, by name.
 
-    They are checked at every load; SHA-256 would make loading noticeably slower.
+    They are checked when a model is loaded; SHA-256 would make loading noticeably slower.
     """
     return {path.name: _crc32c(path) for path in _files(folder)}
 
