@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 from neuroglot import keys
 from neuroglot.corpora import CorpusSettings
 from neuroglot.corpora.base import Corpus
-from neuroglot.errors import NeuroglotError
 from neuroglot.digests import Digests
+from neuroglot.errors import NeuroglotError
 from neuroglot.keys import model_key, source_key
 from neuroglot.models import architectures
 from neuroglot.models.architectures import ARCHITECTURES, architecture_digest

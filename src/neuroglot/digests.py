@@ -1,4 +1,4 @@
-"""Digests of files, each computed once for a content: hashing a checkpoint of 14 GB takes a minute."""
+"""Digests of files, computed once for a content: hashing a checkpoint of 14 GB takes a minute."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What a run has to read and record, found once, so that the run's jobs on any machine see the same.
+"""What a run has to read and record, found once, so that its jobs on any machine see the same.
 
 A job cannot find it again: it would find what is missing now.
 """

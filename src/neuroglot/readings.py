@@ -1,7 +1,7 @@
 """Finds the languages of corpora and tasks that have to be read, or read again.
 
-Keys are compared while the workflow is parsed, so that the workflow has one rule for each text, with
-exactly the missing languages as its outputs.
+Keys are compared while the workflow is parsed, so that the workflow has one rule for each text,
+with exactly the missing languages as its outputs.
 """
 
 from collections.abc import Mapping

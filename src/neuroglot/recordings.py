@@ -1,13 +1,12 @@
 """Finds the tokens and recordings that a run needs and that are missing or out of date.
 
-What is needed is what the steps of the wanted analyses read. A group that holds it is kept, whatever
-else is missing of the text. Keys are compared while the workflow is parsed, so that the workflow has
-rules for exactly what is missing.
+What is needed is what the steps of the wanted analyses read. A group that holds it is kept,
+whatever else is missing of the text. Keys are compared while the workflow is parsed, so that the
+workflow has rules for exactly what is missing.
 """
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -113,7 +112,9 @@ class Recordings:
             for language in self._config.all_languages:
                 if targets := tuple(self._missing(model, language, read)):
                     lacking.setdefault((model, targets), []).append(language)
-        return [Job(model, targets, tuple(languages)) for (model, targets), languages in lacking.items()]
+        return [
+            Job(model, targets, tuple(languages)) for (model, targets), languages in lacking.items()
+        ]
 
     def _missing(self, model: str, language: str, read: Collection[Path]) -> Iterator[Target]:
         groups = self.groups.get(model, {})
@@ -126,11 +127,11 @@ class Recordings:
                 and not self._is_current(model, target, language)
             ]
             tokens = Target(source, TOKENS)
-            if self.reads(source) == "tokens" and (
+            tokenised = self.reads(source) == "tokens" and (
                 targets or tokens.place(model, language) in read
-            ):
-                if not self._is_current(model, tokens, language):
-                    yield tokens
+            )
+            if tokenised and not self._is_current(model, tokens, language):
+                yield tokens
             yield from targets
 
     def _is_current(self, model: str, target: Target, language: str) -> bool:

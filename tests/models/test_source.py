@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from neuroglot.errors import NeuroglotError
 from neuroglot.digests import Digests
+from neuroglot.errors import NeuroglotError
 from neuroglot.keys import model_key
 from neuroglot.models import gguf, normalise
 from neuroglot.models.architectures import architecture_digest

@@ -10,14 +10,14 @@ from tokenizers import Tokenizer, processors
 from neuroglot.analyses.answers import encoded
 from neuroglot.capture.tokenise import tokenised
 from neuroglot.corpora.base import Reading
-from neuroglot.errors import NeuroglotError
 from neuroglot.digests import Digests
+from neuroglot.errors import NeuroglotError
 from neuroglot.keys import model_key
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
-from neuroglot.packages import file_sha256
 from neuroglot.models.tags import with_own_tag
+from neuroglot.packages import file_sha256
 from neuroglot.tasks.base import Item
 from neuroglot.tokens import as_tokens
 from support.tiny_checkpoints import train_tokenizer, write_checkpoint

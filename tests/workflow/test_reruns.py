@@ -367,7 +367,8 @@ def test_a_corpus_or_a_task_is_added(finished: Workplace) -> None:
 
     jobs = configured(finished, more_text)
     assert records(jobs) == {
-        f"recordings of one in {language}: more/tokens, more/roles, more/sample" for language in ("en", "de")
+        f"recordings of one in {language}: more/tokens, more/roles, more/sample"
+        for language in ("en", "de")
     }
     assert not of_analysis(jobs, "lape")
 

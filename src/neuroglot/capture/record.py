@@ -263,9 +263,7 @@ def _under_way(path: Path) -> dict[str, str]:
     return begun if isinstance(begun, dict) else {}
 
 
-def _pass(
-    engine: Engine, model: Path, tokens: Tokens, path: Path, parts: Sequence[_Part]
-) -> None:
+def _pass(engine: Engine, model: Path, tokens: Tokens, path: Path, parts: Sequence[_Part]) -> None:
     """Run the model over a text, write the begun groups and complete them."""
     recordings: dict[str, Recording] = {part.group.name: part.recording for part in parts}
     description = " ".join(parts[0].origin[label] for label in LABELS)

@@ -48,13 +48,16 @@ def write_tokens(
     }
     if store.begin(output, "tokens", origin, key=key):
         return
-    data = tokenised(card, tokenizer_of(model), corpus, reading, chosen.long_segments, chosen.prefix)
+    data = tokenised(
+        card, tokenizer_of(model), corpus, reading, chosen.long_segments, chosen.prefix
+    )
     store.write_dataset(output, data)
     counts = {"rows": data.sizes["row"], "segments": len(reading.segments)}
     store.complete(output, "tokens", origin, counts, key)
+    prefixes = int(data["ends_prefix"].sum())
     print(
-        f"{corpus.parent.name} {corpus.stem}: {counts['rows']} tokens, {int(data['ends_prefix'].sum())} prefixes "
-        f"in {counts['segments']} segments"
+        f"{corpus.parent.name} {corpus.stem}: {counts['rows']} tokens, {prefixes} prefixes in "
+        f"{counts['segments']} segments"
     )
 
 
