@@ -22,10 +22,12 @@ STARTED = time.time()
 files = [Path(file) for file in workflow.configfiles]
 
 
-
 def asked(analyses):
     """The analyses that the command line asks for, by name or by a file; all if it is not sure."""
-    if Path(sys.argv[0]).parent.name != "snakemake" and Path(sys.argv[0]).name != "snakemake":
+    if (
+        Path(sys.argv[0]).parent.name != "snakemake"
+        and Path(sys.argv[0]).name != "snakemake"
+    ):
         return analyses
     targets = get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
     named = [

@@ -24,7 +24,9 @@ for number, job in enumerate(due.recordings, 1):
             f"record_{number}"
         input:
             card=done(layout.model(job.model)),
-            texts=[done(readings.place(settings, text, "{l}")) for text in texts_of(job)],
+            texts=[
+                done(readings.place(settings, text, "{l}")) for text in texts_of(job)
+            ],
         output:
             [done(target.place(job.model, "{l}")) for target in job.targets],
         log:

@@ -76,10 +76,7 @@ for text, languages in due.texts.items():
         input:
             text_inputs(source, languages),
         output:
-            [
-                done(readings.place(settings, text, language))
-                for language in languages
-            ],
+            [done(readings.place(settings, text, language)) for language in languages],
         log:
             f"results/logs/{noun}/{text}.log",
         localrule: True
