@@ -85,7 +85,7 @@ def test_adding_a_language_reuses_what_was_counted_and_measured(
     assert run.jobs - figures - targets == {
         "corpus plain: fr",
         "corpus held-out: fr",
-        "recordings of one in fr: plain/tokens, plain/firing, held-out/tokens",
+        "recordings of one in fr: held-out/tokens, plain/tokens, plain/firing",
         "experts: active experts of one reading fr",
         "experts: frequency and similarity of languages in one",
         "experts: one with high-frequency experts only",

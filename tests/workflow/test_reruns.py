@@ -17,7 +17,7 @@ from support import tiny_checkpoints
 from support.tiny_workflow import SENTENCES, Workplace, make_workplace, message_of
 
 RECORDS = 2  # a job in each of two languages
-PROMPTS = "facts/prompts, edits/prompts, facts-1-shot/prompts"
+PROMPTS = "edits/prompts, facts/prompts, facts-1-shot/prompts"
 ENDS = {"every configured analysis is done", "report: figures and tables with captions"}
 
 
@@ -200,7 +200,7 @@ def test_a_setting_reruns_the_steps_that_read_it(finished: Workplace) -> None:
 def test_how_rows_are_stored_touches_no_statistic(finished: Workplace) -> None:
     jobs = configured(finished, lambda _: {"capture": {"store_dtype": "float32"}})
     assert records(jobs) == {
-        f"recordings of one in {language}: plain/sample, other/sample, {PROMPTS}"
+        f"recordings of one in {language}: other/sample, plain/sample, {PROMPTS}"
         for language in ("en", "de")
     }
     assert message_of("roles", "distance") in jobs

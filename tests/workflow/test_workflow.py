@@ -69,7 +69,7 @@ def test_adding_a_language_runs_its_own_jobs_and_the_aggregates(grown) -> None:
     assert run.status == 0, run.output
     own = {f"corpus {corpus}: fr" for corpus in ("plain", "other")}
     recorded = (
-        f"{one}/{what}" for one in ("plain", "other") for what in ("tokens", "roles", "sample")
+        f"{one}/{what}" for one in ("other", "plain") for what in ("tokens", "roles", "sample")
     )
     own |= {f"recordings of one in fr: {', '.join(recorded)}"}
     assert run.jobs == own | reductions() | RSA | FIGURES | ENDS

@@ -82,7 +82,7 @@ for text, languages in due.texts.items():
         localrule: True
         params:
             command=f"{noun} {text}",
-            keys=lambda wildcards, text=text, languages=languages: [
+            made_from=lambda wildcards, text=text, languages=languages: [
                 key_of(text, language) for language in languages
             ],
         message:
