@@ -4,7 +4,7 @@ A job cannot find it again: it would find what is missing now.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 
 from neuroglot import layout, readings, store
@@ -22,7 +22,7 @@ class Plan:
     recordings: list[Job]
 
 
-def make_plan(config: Config, keys: Keys, analyses: Iterable[str]) -> Plan:
+def make_plan(config: Config, keys: Keys, analyses: Collection[str]) -> Plan:
     """Find what has to be read, and what has to be recorded for some analyses."""
     return Plan(readings.missing(config, keys), Recordings(config, keys).missing(analyses))
 

@@ -5,7 +5,7 @@ whatever else is missing of the text. Keys are compared while the workflow is pa
 workflow has rules for exactly what is missing.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -100,7 +100,7 @@ class Recordings:
         """What a recording reads: a corpus' tokens or a task's items."""
         return "items" if source in self._config.tasks else "tokens"
 
-    def missing(self, analyses: Iterable[str]) -> list[Job]:
+    def missing(self, analyses: Collection[str]) -> list[Job]:
         """The jobs that make what steps of some analyses read and what is missing or out of date.
 
         All texts of a model and language are one job, because loading the model takes longer than
@@ -159,19 +159,23 @@ class Recordings:
         return by_source
 
 
-def read_by(config: Config, analyses: Iterable[str]) -> set[Path]:
-    """What steps of some analyses read, and those of the analyses whose results they read."""
+def read_by(config: Config, analyses: Collection[str]) -> set[Path]:
+    """What the jobs of some analyses read, and the jobs of others whose results they read."""
+    jobs = {}
+    for name in config.analyses:
+        for step in wanted.steps(config, ANALYSES[name]):
+            for job in wanted.jobs(config, ANALYSES[name], step):
+                model = None if step.compares_models else job.model
+                jobs[layout.reduction(name, step.name, model, job.part)] = name, step, job
+    asked = {place for place, (name, *_) in jobs.items() if name in analyses}
     read: set[Path] = set()
-    done: set[str] = set()
-    waiting = set(analyses)
-    while waiting:
-        name = waiting.pop()
-        done.add(name)
-        analysis, section = ANALYSES[name], config.section(name)
-        for step in wanted.steps(config, analysis):
-            for job in wanted.jobs(config, analysis, step):
-                read.update(step.inputs(config, section, job).paths())
-        waiting |= {path.parts[1] for path in read}.intersection(ANALYSES) - done
+    done: set[Path] = set()
+    while waiting := asked - done:
+        for place in waiting:
+            name, step, job = jobs[place]
+            read.update(step.inputs(config, config.section(name), job).paths())
+        done |= waiting
+        asked = read & jobs.keys()
     return read
 
 

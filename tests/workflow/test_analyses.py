@@ -32,7 +32,10 @@ def test_a_target_makes_that_analysis_alone_and_the_same_numbers(
         pd.testing.assert_frame_equal(together, alone, rtol=1e-5)
     others = place.plan("lape", "lexicon", "experts").jobs
     assert "lape: language-specific neurons of one" in others
-    assert not {job for job in others if job.startswith("recordings of") and "plain" in job}
+    assert {job for job in others if job.startswith("recordings of")} == {
+        f"recordings of one in {language}: held-out/tokens, plain/firing"
+        for language in ("en", "de")
+    }
 
 
 def test_every_variable_says_what_it_is_and_every_dataset_of_what(finished: Workplace) -> None:
@@ -176,7 +179,7 @@ def test_adding_a_language_to_transfer_measures_that_language(
     run = place.run(*(f"results/transfer/one/{name}.csv" for name in ("deactivation", "tasks")))
     assert run.status == 0, run.output
     assert {job for job in run.jobs if job.startswith("recordings of")} == {
-        "recordings of one in fr: plain/roles, plain/sample, plain/states, plain/firing"
+        "recordings of one in fr: plain/tokens, plain/states, plain/firing"
     }
     for path, written in pieces.items():
         assert path.stat().st_mtime_ns == written, path

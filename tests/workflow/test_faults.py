@@ -116,10 +116,10 @@ def _places(command: str, ids: list[str], config: Config) -> tuple[list[Path], l
     match [command, *ids]:
         case "model", one:
             return [], [layout.model(one)]
-        case "corpus", corpus, language:
-            return [], [layout.corpus(corpus, language)]
-        case "task", task, language:
-            return [], [layout.items(task, language)]
+        case "corpus", corpus, *languages:
+            return [], [layout.corpus(corpus, language) for language in languages]
+        case "task", task, *languages:
+            return [], [layout.items(task, language) for language in languages]
         case "record", one, language, *targets:
             source = {
                 "tokens": lambda text: layout.tokens(one, text, language),
@@ -154,7 +154,7 @@ def steps(finished: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iter
     place = finished.copy(tmp_path_factory.mktemp("faults") / "place")
     with contextlib.chdir(place.folder):
         config = load_file(Path("config.yaml"))
-        steps = [Step(words, config) for words in _commands(place)]
+        steps = [Step(_with_languages(words, config), config) for words in _commands(place)]
         recordings = [step for step in steps if step.name == "record"]
         kinds = [step.only(kind, config) for step in recordings for kind in KINDS]
         yield [*steps, *filter(None, kinds)]
@@ -173,6 +173,14 @@ def _commands(place: Workplace) -> Iterator[list[str]]:
             command = words[words.index("neuroglot") + 1 :]
             if command[0] != "report":  # it reads figures and tables, which have no checksums
                 yield command
+
+
+def _with_languages(words: list[str], config: Config) -> list[str]:
+    """Name the languages of a text, of which none is missing here."""
+    if words[0] in ("corpus", "task"):
+        command, text, *options = words
+        return [command, text, *config.corpus_languages(text), *options]
+    return words
 
 
 def step_named(steps: list[Step], name: str) -> Step:
