@@ -221,7 +221,6 @@ FULL = (
     "model",
     "corpus",
     "task",
-    "tokens",
     *(f"record {kind}" for kind in KINDS),
     "step roles distance",
     "step lexicon counts",
