@@ -64,7 +64,7 @@ def key_of(path: Path) -> str | None:
     import pyarrow.parquet as pq
 
     try:
-        metadata = pq.read_metadata(path).metadata or {}
+        metadata: dict[bytes, bytes] = pq.read_metadata(path).metadata or {}
     except (OSError, pa.ArrowException):
         return None
-    return metadata.get(b"key", b"").decode()
+    return metadata.get(b"key", b"").decode("utf-8", "replace")
