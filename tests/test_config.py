@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from neuroglot import config_reference
 from neuroglot.analyses import ANALYSES
 from neuroglot.analyses.base import EditingSettings
+from neuroglot.analyses.training import compared_models
 from neuroglot.config import load, load_file
 from neuroglot.config_file import read_yaml
 from neuroglot.errors import NeuroglotError
@@ -101,6 +103,44 @@ def test_revisions_that_cannot_be_models_are_refused(entry: dict, message: str) 
     assert re.search(message, refused(settings))
 
 
+def families_of(revisions: list[str], **other: dict) -> dict:
+    settings = valid()
+    models = {"olmo": {"source": "allenai/OLMo", "revisions": revisions}, **settings["models"]}
+    config = load({**settings, "models": {**models, **other}})
+    return config.families(config.models_of("roles"))
+
+
+@pytest.mark.parametrize(
+    ("revisions", "steps"),
+    [
+        (["step5000", "step1000"], [1000, 5000]),
+        (["stage1-step1000-tokens3B", "stage1-step20000-tokens42B"], [1000, 20_000]),
+        (["global_step100", "global_step7"], [7, 100]),
+        (["iter_0000500", "iter_0004000"], [500, 4000]),
+        (["step-1k", "step-143k", "step_1M"], [1000, 143_000, 1_000_000]),
+        (["main", "step1000"], [None, None]),
+        (["ckpt_100", "ckpt_200"], [None, None]),
+        (["misstep1", "misstep2"], [None, None]),
+        (["step1000-a", "step1000-b"], [None, None]),
+        (["stage1-step1000", "stage2-step50"], [None, None]),
+    ],
+)
+def test_revisions_are_a_family_in_the_order_of_training(
+    revisions: list[str], steps: list[int | None]
+) -> None:
+    (family,) = families_of(revisions).items()
+    assert family[0] == "olmo"
+    assert [*family[1].values()] == steps
+    if None in steps:
+        assert [*family[1]] == [f"olmo-{revision}" for revision in revisions]
+
+
+def test_one_revision_or_two_models_are_no_family() -> None:
+    assert families_of(["step1"], other={"source": "allenai/OLMo", "revision": "step2"}) == {}
+    settings = valid()
+    assert load(settings).families([*settings["models"]]) == {}
+
+
 def test_schema_and_reference_are_up_to_date() -> None:
     assert (ROOT / "docs" / "config.schema.json").read_text(
         "utf-8"
@@ -175,6 +215,46 @@ def test_the_reference_names_every_key() -> None:
         ),
         (["capture"], {"device": "tpu"}, "capture.device"),
         (["execution"], {"batch_tokens": 0}, "execution.batch_tokens"),
+        (
+            ["models", "smollm2-135m", "reinitialise"],
+            True,
+            "models.smollm2-135m.reinitialise: .*valid integer.*found .true, as YAML reads yes",
+        ),
+        (
+            ["corpora", "udhr", "max_segments"],
+            True,
+            "corpora.udhr.*max_segments: .*valid integer.*true, as YAML reads",
+        ),
+        (
+            ["corpora", "udhr", "min_words"],
+            False,
+            "corpora.udhr.*min_words: .*valid integer.*false, as YAML reads no",
+        ),
+        (
+            ["tasks", "edits", "shots"],
+            True,
+            "tasks.edits.*shots: .*valid integer.*true, as YAML reads",
+        ),
+        (["transfer", "k"], [True, 2], "transfer.k.0: .*valid integer"),
+        (["roles", "heatmap_layers"], [0.5, True], "roles.heatmap_layers.1: .*valid number"),
+        (["lape", "top_fraction"], True, "lape.top_fraction: .*valid number"),
+        (
+            ["perplexity", "segments"],
+            True,
+            "perplexity.segments: .*valid integer.*true, as YAML reads",
+        ),
+        (["execution"], {"gpu_gigabytes": True}, "execution.gpu_gigabytes: .*valid number"),
+        (
+            ["models", "smollm2-135m", "source"],
+            135,
+            "models.smollm2-135m.source: must be text, .*put it in quotes .found 135",
+        ),
+        (
+            ["models", "olmo"],
+            {"source": "a/b", "revisions": [1000, date(2026, 1, 1)]},
+            "models.olmo.revisions.0: must be text, .* in quotes",
+        ),
+        (["models", "olmo"], {"source": "a/b", "revision": date(2026, 1, 1)}, "put it in quotes"),
     ],
 )
 def test_bad_settings(path: list[str], value: object, message: str) -> None:
@@ -317,3 +397,24 @@ def test_the_kept_configuration_is_read_as_the_file(tmp_path: Path, monkeypatch)
     layout.RESULTS.mkdir()
     ownership.remember(layout.RESULTS, valid(), [Path("config.yaml")], by_id)
     assert load_file(layout.CONFIGURATION) == config
+
+
+@pytest.mark.parametrize(
+    ("models", "compared"),
+    [
+        (["one", "two"], ["one", "two"]),
+        (["one", "olmo"], ["one", "olmo-step9"]),
+        (["olmo"], ["olmo-step1", "olmo-step9"]),
+    ],
+)
+def test_of_revisions_the_last_is_compared_with_other_models(
+    models: list[str], compared: list[str]
+) -> None:
+    known = {
+        "one": {"source": "owner/one"},
+        "two": {"source": "owner/two"},
+        "olmo": {"source": "owner/olmo", "revisions": ["step9", "step1", "step5"]},
+    }
+    config = load({**valid(), "models": {model: known[model] for model in models}})
+    chosen = config.models_of("roles")
+    assert sorted(compared_models(config, chosen)) == sorted(compared)

@@ -222,11 +222,11 @@ def summary(config: Config = CONFIG) -> None:
 
 @config_app.command()
 def check(config: Config = CONFIG) -> None:
-    """Validate a configuration file, read the user's own texts, and say what is asked for."""
-    from neuroglot.texts_check import check_texts
+    """Validate a configuration file, check the models and texts in it, and say what is asked for."""
+    from neuroglot.config_check import check_inputs
 
     loaded = _read(config)
-    for line in check_texts(loaded):
+    for line in check_inputs(loaded):
         print(line)
     print(
         f"{config} is valid: {len(loaded.models)} models, {len(loaded.corpora)} corpora, "

@@ -1,6 +1,7 @@
 """Reads and validates the configuration before any job runs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,15 @@ from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import Language, LanguageId, LanguageRow, find_language
 from neuroglot.models.architectures import ARCHITECTURES
 from neuroglot.models.card import read_card
-from neuroglot.models.source import ModelSettings
+from neuroglot.models.revisions import training_steps
+from neuroglot.models.source import ModelSettings, RevisionSettings
 from neuroglot.settings import Id, PerplexitySettings, Section, named
 from neuroglot.sources import Languages
 from neuroglot.tasks import TaskSettings
 from neuroglot.tokens import Tokenising
 
 SHOWN_FAULTS, SHOWN_CHARACTERS = 20, 600
+UNQUOTED = (bool, int, float, date)
 ENTRIES = {"corpora": "corpus", "tasks": "task", "models": "model"}
 
 
@@ -185,6 +188,30 @@ class Config(Section):
             chosen = section.causal_models
         return [model for model in self.models if model in chosen]
 
+    def families(self, models: Sequence[str]) -> dict[str, dict[str, int | None]]:
+        """Those of some models that are revisions of one, by the id of its entry.
+
+        Of one revision alone, there is no family.
+
+        Returns:
+            By family, its models with their numbers of training steps: in the order of training, or
+            as they are listed, with None, if their names do not tell it.
+        """
+        revisions: dict[str, dict[str, str]] = {}
+        for model in models:
+            settings = self.models[model]
+            if isinstance(settings, RevisionSettings):
+                revisions.setdefault(settings.family, {})[model] = str(settings.revision)
+        families: dict[str, dict[str, int | None]] = {}
+        for family, members in revisions.items():
+            if len(members) > 1:
+                steps = training_steps([*members.values()])
+                families[family] = dict.fromkeys(members)
+                if steps:
+                    by_step = sorted(zip(steps, members, strict=True))
+                    families[family] = {model: step for step, model in by_step}
+        return families
+
     @property
     def all_languages(self) -> list[str]:
         """All languages of any corpus or task, in drawing order."""
@@ -311,6 +338,8 @@ def _word(error: Any) -> str:
     if error["type"] == "missing":
         return f"  {where}: is required"
     message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "string_type" and isinstance(error["input"], UNQUOTED):
+        message = "must be text, and YAML reads this as something else; put it in quotes"
     shown = "" if isinstance(error["input"], dict) else f" (found {_shown(error['input'])})"
     return f"  {where}: {message}{shown}" if where else f"  {message}"
 

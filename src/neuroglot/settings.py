@@ -1,19 +1,59 @@
 """Building blocks of the configuration's sections: strict models, ids and lists of ids."""
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+BOOLEANS = {True: "true, as YAML reads yes and on", False: "false, as YAML reads no and off"}
 Items = TypeVar("Items", bound=Sequence[object])
 
 
-class Section(BaseModel):
-    """A part of the configuration; a key it does not know is refused."""
+class Strict(BaseModel):
+    """Settings that are not changed; a key that they do not know is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Section(Strict):
+    """A part of the configuration."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_yes_for_a_number(cls, given: Any) -> Any:
+        """Make words of true and false for numbers, which pydantic would take for 1 and 0."""
+        if not isinstance(given, Mapping):
+            return given
+        known = {key: _types(field.annotation) for key, field in cls.model_fields.items()}
+        numbers = {key for key, of in known.items() if of & {int, float} and bool not in of}
+        return {key: _worded(value) if key in numbers else value for key, value in given.items()}
+
+
+def _types(annotation: Any) -> set[Any]:
+    """The types in an annotation, such as int in ``list[int] | None``."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is None:
+        return {annotation} if isinstance(annotation, type) else set()
+    if origin is Annotated:
+        return _types(parts[0])
+    return set() if origin is Literal else set().union(*map(_types, parts))
+
+
+def _worded(value: Any) -> Any:
+    """A value with words, which are no number, in the place of true and false."""
+    if isinstance(value, Mapping):
+        return {key: _worded(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [*map(_worded, value)]
+    return BOOLEANS[value] if isinstance(value, bool) else value
 
 
 class Names:

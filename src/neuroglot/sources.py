@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from neuroglot.errors import unknown_name
 from neuroglot.languages import LanguageId, with_script
 from neuroglot.packages import PinnedPackage
-from neuroglot.settings import distinct
+from neuroglot.settings import Section, distinct
 
 PLACES = ("path", "folder", "hub")
 IDENTITY = ("source", *PLACES, "name", "data_files", "split", "revision", "relation")
@@ -35,7 +35,7 @@ def plain_paths(value: Any) -> Any:
     return value
 
 
-class Source(BaseModel, ABC):
+class Source(Section, ABC):
     """Settings of a corpus or a task, with the methods that read it, one language at a time.
 
     A language is read again if its `leaf`, the content of its `inputs` or the code of
@@ -52,8 +52,6 @@ class Source(BaseModel, ABC):
     noun: ClassVar[str]
     writer: ClassVar[str]
     not_read: ClassVar[frozenset[str]] = frozenset({"languages"})
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     _plain_paths = field_validator("path", "folder", "codes", check_fields=False)(plain_paths)
 

@@ -1,6 +1,6 @@
 """Checks the user's own texts and tasks before any job runs: what can be known from them alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from neuroglot.analyses import ANALYSES
@@ -16,24 +16,30 @@ SHOWN = 5
 LOOKED_AT = 500  # segments of a language whose language is identified, from the first
 
 
-def check_texts(config: "Config") -> Iterator[str]:
+def check_texts(config: "Config") -> Generator[str, None, dict[str, int]]:
     """Read the texts and tasks that are files here; say what they share and lack.
 
-    Text in packages and on the Hub is not read, because it would have to be downloaded.
+    Tasks that come with the package are read if they keep facts for examples. Text in packages and
+    on the Hub is not read, because it would have to be downloaded.
 
     Yields:
         Lines to print.
+
+    Returns:
+        The number of segments of each corpus that was read: those that all its languages have or,
+        where it is not parallel, those of the language with the fewest.
 
     Raises:
         NeuroglotError: a text or task cannot be read, its languages do not match, or neurons are
             chosen on held-out text.
     """
     readings: dict[str, dict[str, Reading]] = {}
+    sizes: dict[str, int] = {}
     for name, corpus in config.corpora.items():
         languages = config.corpus_languages(name)
         if any(map(corpus.inputs, languages)):
             try:
-                readings[name], lines = _read(corpus, languages)
+                readings[name], sizes[name], lines = _read(corpus, languages)
             except NeuroglotError as error:
                 raise NeuroglotError(f"corpora.{name}: {error}") from error
             yield from (f"corpora.{name}: {line}" for line in lines)
@@ -42,7 +48,7 @@ def check_texts(config: "Config") -> Iterator[str]:
     _check_held_out(config, readings)
     for name, task in config.tasks.items():
         languages = config.corpus_languages(name)
-        if any(map(task.inputs, languages)):
+        if any(map(task.inputs, languages)) or (task.reserved and task.is_here()):
             try:
                 lines = list(_check_task(task, name, languages))
             except NeuroglotError as error:
@@ -50,10 +56,13 @@ def check_texts(config: "Config") -> Iterator[str]:
             yield from (f"tasks.{name}: {line}" for line in lines)
             if lacking := [each for each in config.languages if each not in languages]:
                 yield f"tasks.{name}: it has no {', '.join(lacking)}, and is not asked in them"
+    return sizes
 
 
-def _read(corpus: "Corpus", languages: Sequence[str]) -> tuple[dict[str, "Reading"], list[str]]:
-    """Read a corpus; return its languages' readings and lines on what they share."""
+def _read(
+    corpus: "Corpus", languages: Sequence[str]
+) -> tuple[dict[str, "Reading"], int, list[str]]:
+    """Read a corpus; return its languages' readings, its size, and lines on what they share."""
     asked = [corpus.pivot, *languages] if corpus.parallel and corpus.pivot else languages
     read = {language: corpus.with_text(language) for language in dict.fromkeys(asked)}
     shared = corpus.check_aligned(read)
@@ -61,7 +70,7 @@ def _read(corpus: "Corpus", languages: Sequence[str]) -> tuple[dict[str, "Readin
     if not corpus.parallel:
         sizes = [len(reading.segments) for reading in readings.values()]
         lines = [f"{len(sizes)} languages, of {min(sizes)} to {max(sizes)} segments"]
-        return readings, lines + _notes(readings)
+        return readings, min(sizes), lines + _notes(readings)
     drawn = max(reading.drawn for reading in readings.values())
     held = [{segment.id for segment in reading.segments} for reading in readings.values()]
     common = shared.intersection(*held)
@@ -74,7 +83,7 @@ def _read(corpus: "Corpus", languages: Sequence[str]) -> tuple[dict[str, "Readin
     lines += _notes(readings)
     for language, reading in readings.items():
         lines += _untranslated(language, reading, corpus.pivot, dict(read[asked[0]].kept))
-    return readings, lines
+    return readings, len(common), lines
 
 
 def _notes(readings: Mapping[str, "Reading"]) -> list[str]:

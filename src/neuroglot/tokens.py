@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neuroglot.corpora.punctuation import words
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.folds import FOLDS, dealt
-from neuroglot.settings import Section
+from neuroglot.settings import Strict
 from neuroglot.store import open_dataset
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Prefix = Literal["word", "subword", "last"]
 
 
-class Tokenising(Section):
+class Tokenising(Strict):
     """How a text is tokenised.
 
     Attributes:

@@ -24,6 +24,7 @@ CONFIGURATION: dict[str, Any] = {
     "models": {
         "one": {"source": "pypi:one==1", "sha256": "0" * 64},
         "two": {"source": "pypi:two==1", "sha256": "0" * 64},
+        "three": {"source": "owner/three", "revisions": ["step1", "step2"]},
     },
     "corpora": {
         "udhr": {"source": "udhr", "strip_punctuation": True},

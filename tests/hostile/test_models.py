@@ -572,11 +572,11 @@ def test_damaged_headers_are_refused(checkpoint, tmp_path, damage):
 @pytest.mark.parametrize(
     ("kind", "word"),
     [
-        (torch.float8_e4m3fn, "float8_e4m3fn, so it is quantised or damaged"),
-        (torch.int8, "int8, so it is quantised or damaged"),
-        (torch.int64, "int64, so it is quantised or damaged"),
-        (torch.bool, "bool, so it is quantised or damaged"),
-        (torch.complex64, "complex64, so it is quantised or damaged"),
+        (torch.float8_e4m3fn, "F8_E4M3, so it is quantised or damaged"),
+        (torch.int8, "I8, so it is quantised or damaged"),
+        (torch.int64, "I64, so it is quantised or damaged"),
+        (torch.bool, "BOOL, so it is quantised or damaged"),
+        (torch.complex64, "C64, so it is quantised or damaged"),
     ],
     ids=str,
 )

@@ -8,8 +8,9 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from neuroglot.errors import NeuroglotError
-from neuroglot.models import normalise
+from neuroglot.models import checkpoint
 from neuroglot.models.architectures import ARCHITECTURES
+from neuroglot.models.source import ModelSettings
 from neuroglot.tokens import as_tokens, tokenise
 from support.tiny_checkpoints import TEXTS
 from support.tiny_tokenizers import (
@@ -41,10 +42,15 @@ BATTERY = [
 def made(folder, tmp_path):
     """The tokenizer that a model gets, as ``read_tokenizer`` reads it."""
     work = shutil.copytree(folder, tmp_path / "work")
-    normalise._ensure_tokenizer(work, "source")
+    checkpoint.ensure_tokenizer(work, "source")
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
     tokenizer.encode_special_tokens = True
     return tokenizer
+
+
+def take_settings(folder, work):
+    settings = ModelSettings.model_construct(source=str(folder), language_tags={})
+    return checkpoint.take_settings(settings, folder, work, "source")
 
 
 def test_every_supported_family_is_here():
@@ -54,7 +60,7 @@ def test_every_supported_family_is_here():
 @pytest.mark.parametrize("family", CLASSES)
 def test_tokens_are_the_models_own(family, tmp_path):
     folder = write_tokenizer(tmp_path / "source", family)
-    with normalise.reading_sentencepiece():
+    with checkpoint.reading_sentencepiece():
         theirs = AutoTokenizer.from_pretrained(folder)
     ours = made(folder, tmp_path)
     differ = {}
@@ -79,11 +85,11 @@ def test_a_tokenizer_that_knows_few_of_the_models_tokens_is_refused(tmp_path):
     folder = write_tokenizer(tmp_path / "source", "xglm")
     (folder / "tokenizer.json").unlink()
     (folder / "sentencepiece.bpe.model").write_bytes(sentencepiece_model("unigram", False))
-    with normalise.reading_sentencepiece():
+    with checkpoint.reading_sentencepiece():
         assert len(AutoTokenizer.from_pretrained(folder)) == 11
     (tmp_path / "work").mkdir()
     with pytest.raises(NeuroglotError, match="has 11 tokens and its embedding 256008 rows"):
-        normalise._take_settings(folder, tmp_path / "work", "source")
+        take_settings(folder, tmp_path / "work")
 
 
 def test_a_tokenizer_that_lacks_what_it_puts_beside_texts_is_refused(tmp_path):
@@ -92,7 +98,7 @@ def test_a_tokenizer_that_lacks_what_it_puts_beside_texts_is_refused(tmp_path):
     folder = write_tokenizer(tmp_path / "source", "m2m_100:nllb")
     (tmp_path / "work").mkdir()
     with pytest.raises(NeuroglotError, match="puts 'eng_Latn' beside each text and has no such"):
-        normalise._take_settings(folder, tmp_path / "work", "source")
+        take_settings(folder, tmp_path / "work")
 
 
 @pytest.mark.parametrize("family", PYTHON_ALONE)

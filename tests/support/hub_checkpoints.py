@@ -16,7 +16,7 @@ import transformers
 from torch import Tensor
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
 
-from neuroglot.models.normalise import reading_sentencepiece
+from neuroglot.models.checkpoint import reading_sentencepiece
 from support.tiny_tokenizers import sentencepiece_model
 
 FILES = {

@@ -4,6 +4,7 @@ Neurons of the tiny NLLB are planted: in each stack's layer 0, neuron 0 fires at
 and neuron 1 at English ones, and neuron 2 of the decoder's last layer writes German tokens.
 """
 
+import contextlib
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import torch
 import xarray as xr
 
 from neuroglot import layout
+from neuroglot.config import load_file
 from neuroglot.models.card import read_card, read_tokenizer
 from support import warm
 from support.hub_checkpoints import write_nllb, write_xglm
+from support.jobs import run_jobs
 from support.tiny_workflow import SENTENCES, Finished, Workplace, make_workplace
 
 torch.set_num_threads(1)
@@ -56,7 +59,6 @@ def plant(model: Any, tokenizer: Any) -> None:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     place = make_workplace(tmp_path_factory.mktemp("hub") / "place")
-    place.draw_nothing()
     texts = [text for language in LANGUAGES for text in SENTENCES[language]]
     write_xglm(place.folder / "checkpoints" / "xglm", texts)
     write_nllb(place.folder / "checkpoints" / "nllb", texts, plant)
@@ -110,8 +112,14 @@ def finished(place: Workplace) -> Workplace:
         experts={**config["experts"], "causal_models": ["xglm"]},
     )
     assert check(place).status == 0
-    run = place.run("roles", "lexicon", "lape", "experts")
-    assert run.status == 0, run.output[-5000:]
+    analyses = ("roles", "lexicon", "lape", "experts")
+    planned = place.plan(*analyses)
+    assert planned.status == 0, planned.output[-5000:]
+    for job in ("lape: nllb without a language's neurons", "experts: nllb with high-frequency"):
+        assert not any(message.startswith(job) for message in planned.jobs)
+        assert any(message.startswith(job.replace("nllb", "xglm")) for message in planned.jobs)
+    with contextlib.chdir(place.folder):
+        run_jobs(load_file(Path("config.yaml")))
     return place
 
 

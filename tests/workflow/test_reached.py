@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from neuroglot import commands, layout, recordings
-from neuroglot.analyses import ANALYSES
+from neuroglot.analyses import ANALYSES, wanted
 from neuroglot.analyses import run as analyses_run
 from neuroglot.analyses.base import Scope
 from neuroglot.analyses.run import code_of, code_of_figures
@@ -21,7 +21,7 @@ from neuroglot.keys import MODELS, Keys
 from neuroglot.recordings import RECORD, TOKENISE
 from neuroglot.sources import Source
 from neuroglot.tasks.base import write_items
-from support.tiny_workflow import add_analyses, make_workplace
+from support.tiny_workflow import Workplace, add_analyses, make_workplace
 from support.tracing import executed, unreached
 
 LLAMA = "neuroglot.models.architectures:ARCHITECTURES[llama]"
@@ -116,6 +116,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Jobs:
         for language in config.languages:
             shutil.rmtree(layout.reduction("experts", "routing", "one", language))
             commands.make_reduction(config, "experts", "routing", "one", language)
+        _training(place)
     return found
 
 
@@ -167,9 +168,22 @@ def _analyses(config: Config) -> None:
             commands.make_reduction(config, name, step.name, model, part)
         waiting = [job for job in waiting if job not in ready]
     for name in config.analyses:
-        for family in ANALYSES[name].figures:
+        for family in wanted.figure_sets(config, ANALYSES[name]):
             if f"figures of {name} {family.name}" not in NOT_RUN:
                 commands.make_figures(config, name, family.name, "one")
+
+
+def _training(place: Workplace) -> None:
+    """Follow the results through two revisions of a model, whose results are those of another."""
+    revisions = {"source": "owner/olmo", "revisions": ["step1", "step20"]}
+    place.configure(models={"olmo": revisions})
+    config = load_file(Path("config.yaml"))
+    for name in config.analyses:
+        for model in config.models:
+            shutil.copytree(layout.RESULTS / name / "one", layout.RESULTS / name / model)
+        if any(step.name == "training" for step in ANALYSES[name].steps):
+            commands.make_reduction(config, name, "training", None, None)
+            commands.make_figures(config, name, "training", None)
 
 
 def _is_ready(config: Config, name: str, step: Any, model: str | None, part: str | None) -> bool:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, Group
 from neuroglot.corpora.base import Corpus
-from neuroglot.settings import ModelId, PerplexitySettings, Section
+from neuroglot.settings import ModelId, PerplexitySettings, Section, Strict
 from neuroglot.tasks.base import Task
 from neuroglot.tokens import Tokenising
 
@@ -37,7 +37,7 @@ class EditingSettings(AnalysisSettings):
     )
 
 
-class LanguageFacts(Section):
+class LanguageFacts(Strict):
     """What reductions and figures know of a language."""
 
     name: str
@@ -46,7 +46,7 @@ class LanguageFacts(Section):
     script: str
 
 
-class StepSettings(Section):
+class StepSettings(Strict):
     """The settings of a step; the step is rerun when any of them changes.
 
     Attributes:
@@ -149,6 +149,9 @@ class Run(Protocol):
 
     def models_of(self, analysis: str, causal: bool = False) -> list[str]:
         """The models of an analysis or, with ``causal``, of its steps that edit neurons."""
+
+    def families(self, models: Sequence[str]) -> dict[str, dict[str, int | None]]:
+        """Those of some models that are revisions of one, by family, with their training steps."""
 
 
 @dataclass(frozen=True)
@@ -297,7 +300,20 @@ class Wish:
     group: Group
 
 
-def nothing(_run: Run, _section: Any) -> Iterable[Any]:
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of texts and models that are known before any job runs.
+
+    Attributes:
+        segments: number of segments of a corpus, by id; see ``texts_check``.
+        neurons: each layer's number of neurons, by the id of the model.
+    """
+
+    segments: Mapping[str, int]
+    neurons: Mapping[str, tuple[int, ...]]
+
+
+def nothing(*_: Any) -> Iterable[Any]:
     """Give nothing: no recordings, no problems, or no analyses to read."""
     return ()
 
@@ -315,6 +331,8 @@ class Analysis(Generic[Configured]):
         recordings: function that gives the recordings it needs.
         problems: function that gives the problems of its section, as messages that begin with the
             key.
+        too_small: function that gives the settings that ask for more than the texts and models
+            have, as such messages.
         naming: its methods that name a language's neurons.
         reads: function that gives the analyses whose results it reads.
     """
@@ -326,6 +344,7 @@ class Analysis(Generic[Configured]):
     figures: tuple[FigureSet, ...] = ()
     recordings: Callable[[Run, Configured], Iterable[Wish]] = nothing
     problems: Callable[[Run, Configured], Iterable[str]] = nothing
+    too_small: Callable[[Run, Configured, Sizes], Iterable[str]] = nothing
     naming: tuple[Naming[Configured], ...] = ()
     reads: Callable[[Run, Configured], Iterable[str]] = nothing
 

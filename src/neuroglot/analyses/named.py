@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from neuroglot import layout
 from neuroglot.analyses.base import Naming, NamingInputs, Run
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.settings import Section
+from neuroglot.settings import Strict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,7 @@ ORDER = ("lape", "sharing", "type1", "type2", "experts", "lexicon")
 """Methods in the order of tables and figures; methods of other analyses come after them."""
 
 
-class Method(Section):
+class Method(Strict):
     """A method that names a language's neurons.
 
     Attributes:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from neuroglot import layout
-from neuroglot.analyses.base import Run, RunningSettings, StepSettings, Told
+from neuroglot.analyses.base import Run, RunningSettings, Sizes, StepSettings, Told
 from neuroglot.settings import PerplexitySettings
 
 
@@ -110,3 +110,10 @@ def held_out_problems(run: Run, analysis: str, corpus: str) -> Iterator[str]:
             f"perplexity.corpus: {run.perplexity.corpus!r} and {analysis}.corpus "
             f"{corpus!r} have no language in common"
         )
+
+
+def known_neurons(run: Run, analysis: str, sizes: Sizes) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Give the models of an analysis whose layers' numbers of neurons are known, with these."""
+    for model in run.models_of(analysis):
+        if model in sizes.neurons:
+            yield model, sizes.neurons[model]

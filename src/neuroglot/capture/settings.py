@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from neuroglot.settings import Rule
+from neuroglot.settings import Rule, Section
 from neuroglot.store import Completion, StoreDtype
 
 Pool = Literal["last", "mean"]
@@ -13,10 +13,8 @@ Over = Literal["prefixes", "every token", "last token of each segment", "last pr
 EditedPositions = Literal["last", "all", "prompt"]
 
 
-class CaptureSettings(BaseModel):
+class CaptureSettings(Section):
     """How models are run and activations kept. Changing it repeats every recording."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     device: str = Field(
         "auto",
@@ -36,10 +34,8 @@ class CaptureSettings(BaseModel):
     )
 
 
-class ExecutionSettings(BaseModel):
+class ExecutionSettings(Section):
     """How much is done at a time. It changes speed and memory, no number, and so reruns nothing."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch_tokens: int | None = Field(
         None,

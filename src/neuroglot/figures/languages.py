@@ -17,6 +17,7 @@ def by_layer(
     whole: bool = False,
     signed: bool = False,
     word: str = "layer",
+    axis: LayerAxis | None = None,
 ) -> Figure:
     """Draw a quantity of each language by layer or state.
 
@@ -31,8 +32,9 @@ def by_layer(
         whole: the quantity is a share, drawn from 0 to 100 %.
         signed: the quantity is a difference, with zero in the middle of the colours.
         word: ``layer`` or ``state``.
+        axis: the x axis, if it is another than that of ``word``.
     """
-    axis, table = LayerAxis.of(ds, word), valued(ds, name)
+    axis, table = axis or LayerAxis.of(ds, word), valued(ds, name)
     languages = series.languages(ds).only(table["language"])
     if len(languages) > lines.MOST_COLOURED:
         limits = (0.0, 1.0) if whole else None

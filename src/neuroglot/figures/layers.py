@@ -11,7 +11,12 @@ from xarray import Dataset
 
 GAP = 1.5
 MOST_TICKS = 12
-LABELS = {"layer": "layer", "state": "state (0: embeddings)"}
+LABELS = {
+    "layer": "layer",
+    "state": "state (0: embeddings)",
+    "step": "training step",
+    "revision": "revision, as listed",
+}
 
 Indices = NDArray[np.intp]
 
@@ -69,12 +74,9 @@ class LayerAxis:
         """Number the layers or states below ``ax``, name the stacks, and draw a line between."""
         x, stacks = self.x, self.stacks
         ax.set_xlim(x[0] - 0.6, x[-1] + 0.6)
-        shown = [
-            layers[ticks([self.numbers[layer] for layer in layers], MOST_TICKS // len(stacks))]
-            for layers in stacks.values()
-        ]
+        shown = [self.ticks(layers, MOST_TICKS // len(stacks)) for layers in stacks.values()]
         numbered = np.concatenate(shown)
-        ax.set_xticks(x[numbered], [str(self.numbers[layer]) for layer in numbered])
+        ax.set_xticks(x[numbered], [self.written(layer) for layer in numbered])
         ax.grid(axis="x", visible=False)
         ax.set_xlabel(LABELS[self.word])
         if len(stacks) == 1:
@@ -87,9 +89,17 @@ class LayerAxis:
 
     def number(self, ax: Axes, stack: str) -> None:
         """Number the layers below a heat map of one stack, whose cells are centred at i + 0.5."""
-        numbers = np.asarray(self.numbers)[self.stacks[stack]]
-        shown = ticks(numbers, max(2, MOST_TICKS // (2 * len(self.stacks))))
-        ax.set_xticks(shown + 0.5, [*map(str, numbers[shown])], rotation=0)
+        layers = self.stacks[stack]
+        shown = self.ticks(layers, max(2, MOST_TICKS // (2 * len(self.stacks))))
+        ax.set_xticks(shown - layers[0] + 0.5, [*map(self.written, shown)], rotation=0)
+
+    def ticks(self, layers: Indices, most: int) -> Indices:
+        """Those of a stack's flat indices that are numbered."""
+        return layers[ticks([self.numbers[layer] for layer in layers], most)]
+
+    def written(self, layer: int) -> str:
+        """The number of a flat index, as it stands below an axis."""
+        return str(self.numbers[layer])
 
     def label(self, stack: str) -> str:
         """The label of a stack's axis: "layer" or, with two stacks, "encoder layer"."""

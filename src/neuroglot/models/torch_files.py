@@ -72,7 +72,7 @@ def _read(file: Path) -> dict[str, "Tensor"]:
     """The tensors of a file by name; they are mapped, so their values are not read yet."""
     import torch
 
-    records = _check_archive(file)
+    records = check_listing(file)
     try:
         content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # damage shows anywhere in the unpickler and in torch
@@ -93,8 +93,12 @@ def _read(file: Path) -> dict[str, "Tensor"]:
     return tensors
 
 
-def _check_archive(file: Path) -> list[int]:
-    """Check a file's listing and the names in its pickle; return the sizes of its records."""
+def check_listing(file: Path) -> list[int]:
+    """Check a file's listing and the names in its pickle; return the sizes of its records.
+
+    Raises:
+        NeuroglotError: it is cut, packed, in an older format, or names anything but tensors.
+    """
     with file.open("rb") as opened:
         begins_as_archive = opened.read(4) == b"PK\x03\x04"
     if not begins_as_archive:

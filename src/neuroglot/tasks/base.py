@@ -80,6 +80,10 @@ class Task(Source):
     )
     seed: int = Field(0, ge=0, description="Seed of the draw, which is the same in every language.")
 
+    def is_here(self) -> bool:
+        """Whether it can be read without a download."""
+        return True
+
     @property
     def reserved(self) -> int:
         """Number of facts that are kept for examples and not asked."""

@@ -121,6 +121,10 @@ class XnliTask(DatasetSource, InferenceTask):
             return local_files(str(self.hub))
         return [Path(self.file(self.path, language))]
 
+    def is_here(self) -> bool:
+        """Whether it can be read without a download."""
+        return self.hub is None or bool(local_files(self.hub))
+
     def leaf(self, language: str) -> dict[str, Any]:
         """Return the inputs of a language, with the names of a local dataset's files."""
         return {**super().leaf(language), "files": file_names(self.hub) if self.hub else []}

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from support.relatedness import related
+from support.training import in_training
 
 HIGH_FREQUENCY = 0.05
 METRICS = ("euclidean", "kl_divergence", "jensen_shannon", "pearson")
@@ -43,11 +44,15 @@ def dataset(
 ) -> xr.Dataset:
     """The merged dataset of a family of figures."""
     chosen = LANGUAGES[:languages]
+    if family == "training":
+        of_frequency = dataset("frequency", languages, stacks)
+        return in_training("experts", of_frequency, ["specific"], stacks or {"decoder": 6})
     attrs = {
         "model": "gemma-3-270m",
         "language_names": json.dumps({language: name for language, name, *_ in chosen}),
         "high_frequency": HIGH_FREQUENCY,
         "folds": folds,
+        "corpora": ["udhr"],
     }
     ids = [language for language, *_ in chosen]
     made = (
@@ -198,6 +203,8 @@ def inference(languages: int, worse: float = 4.0) -> xr.Dataset:
 
 def shown(stem: str, ds: xr.Dataset) -> np.ndarray[Any, Any]:
     """Numbers that the figure must draw."""
+    if stem == "experts_in_training":
+        return (ds["specific"] - ds["specific_null"]).values
     match stem:
         case "figure_01_expert_frequency":
             return np.asarray(ds["expert_frequency"])

@@ -7,6 +7,7 @@ import xarray as xr
 
 from analyses.roles.figure_data import names_of
 from neuroglot.measures.controls import CONTROLS, SETS
+from support.training import in_training
 
 GROUPS = ("germanic", "germanic", "romance", "romance", "romance", "slavic", "slavic", "indic")
 
@@ -93,11 +94,15 @@ def perplexity(languages: int) -> xr.Dataset:
 
 def dataset(family: str, languages: int, stacks: dict[str, int]) -> xr.Dataset:
     """The merged dataset of a family of figures."""
+    if family == "training":
+        return in_training("lape", neurons(languages, stacks), ["all_layers"], stacks)
     return neurons(languages, stacks) if family == "neurons" else perplexity(languages)
 
 
 def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
     """Numbers that the figure must draw."""
+    if stem == "neurons_in_training":
+        return (ds["all_layers"] - ds["chance_all_layers"]).values
     if stem == "language_neurons":
         return np.concatenate([ds["neurons"].values.ravel(), ds["chance_neurons"].values])
     if stem == "perplexity_without":

@@ -8,6 +8,7 @@ from scipy.cluster.hierarchy import linkage
 
 from neuroglot.languages import find_language
 from support.languages import known_languages
+from support.training import in_training
 
 FIRST = ("en", "de", "hi", "bn", "fr", "es", "pt", "cs", "ru", "zh-hans")
 SIGNS = ["positive", "negative"]
@@ -25,6 +26,9 @@ def dataset(
 
     Neuron 2 has none of its tokens in the text. The last layer has no stacks.
     """
+    if family == "training":
+        of_neurons = dataset(languages=languages)
+        return in_training("lexicon", of_neurons, ["entropy"], stacks or {"decoder": 6})
     if isinstance(languages, int):
         languages = tuple(dict.fromkeys([*FIRST, *known_languages()]))[:languages]
     known = {language: find_language(language) for language in languages}
@@ -88,6 +92,8 @@ def dataset(
 
 def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
     """Numbers that the figure must draw."""
+    if stem == "entropy_in_training":
+        return ds["entropy"].values
     uniform = ds.sel(prior="uniform")
     match stem:
         case "section_5_1_prior":

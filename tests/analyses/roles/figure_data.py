@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from support.relatedness import related
+from support.training import in_training
 
 NAMES = {
     "en": "English",
@@ -239,11 +240,16 @@ def with_bounds(ds: xr.Dataset, *names: str) -> xr.Dataset:
 
 def dataset(family: str, **case: Any) -> xr.Dataset:
     """The merged dataset of a family of figures."""
+    if family == "training":
+        correlation = datasets(**case)["rank_correlation"]
+        return in_training("roles", correlation, ["rank_correlation"], case["stacks"])
     return datasets(**case)[family]
 
 
 def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
     """Numbers that the figure must draw."""
+    if stem == "correlation_in_training":
+        return ds["rank_correlation"].isel(corpus=0).values
     if stem == "related_languages":
         first = ds.isel(corpus=0)
         return np.array([first["layer_correlation"], first["layer_coefficient"]])

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.roles.figure_data import names_of
+from support.training import in_training
 
 TASKS = ("facts", "edits", "edits-to-en", "nli")
 SCORING = ("rank", "string", "exact", "string")
@@ -231,11 +232,15 @@ FAMILIES: dict[str, Callable[..., xr.Dataset]] = {
 
 def dataset(family: str, **case: Any) -> xr.Dataset:
     """The merged dataset of a family of figures."""
+    if family == "training":
+        return in_training("sharing", kinds(**case), ["kind_share"], case["stacks"])
     return FAMILIES[family](**case)
 
 
 def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
     """Numbers that the figure must draw."""
+    if stem == "kinds_in_training":
+        return ds["kind_share"].values
     word = "converted" if "converted" in stem else "without"
     variants = [one for one in CHANGES if one.startswith(word)]
     match stem:

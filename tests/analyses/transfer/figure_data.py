@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from support.relatedness import related
+from support.training import in_training
 
 NAMES = {
     "en": "English",
@@ -316,11 +317,16 @@ DATASETS = {
 
 def dataset(family: str, languages: int = 10, stacks: dict[str, int] | None = None) -> xr.Dataset:
     """The merged dataset of a family of figures."""
+    if family == "training":
+        of_space = DATASETS["alignment"](languages, stacks)
+        return in_training("transfer", of_space, ["mutual_knn"], stacks or {"decoder": 6})
     return DATASETS[family](languages, stacks)
 
 
 def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
     """Numbers that the figure must draw."""
+    if stem == "neighbours_in_training":
+        return ds["mutual_knn_excess"].values
     later = ds["stack_state"].values > 0 if "stack_state" in ds else slice(None)
     match stem:
         case "neurons_by_layer":

@@ -53,6 +53,12 @@ def _problems(run: Run, section: AgreementSettings) -> Iterator[str]:
             f"agreement: no language is read by two of {', '.join(configured)}; "
             "give their corpora or tasks languages in common"
         )
+    methods = [method.name for method in configured_methods(run)]
+    if section.minimum_methods > len(methods) > 1:
+        yield (
+            f"agreement.minimum_methods: {section.minimum_methods} methods are asked for, and "
+            f"{len(methods)} are configured ({', '.join(methods)}); set it to that or less"
+        )
 
 
 def _inputs(run: Run, _section: AgreementSettings, scope: Scope) -> AgreementInputs:

@@ -6,7 +6,7 @@ This analysis follows no paper. Any analysis that declares a ``Naming`` can name
 from collections.abc import Iterator
 
 from neuroglot import layout
-from neuroglot.analyses.base import Analysis, FigureSet, Run, Scope, Step
+from neuroglot.analyses.base import Analysis, FigureSet, Run, Scope, Sizes, Step
 from neuroglot.analyses.boost.settings import BoostInputs, BoostSettings, BoostStepSettings
 from neuroglot.analyses.named import (
     Method,
@@ -73,6 +73,21 @@ def _problems(run: Run, section: BoostSettings) -> Iterator[str]:
         )
 
 
+def _too_small(run: Run, section: BoostSettings, sizes: Sizes) -> Iterator[str]:
+    corpus = run.perplexity.corpus if run.perplexity else ""
+    segments = sizes.segments.get(corpus)
+    read = {*boosted_languages(run, section), run.pivot}  # others may have fewer segments in common
+    if (
+        segments is not None
+        and segments < section.prompts
+        and read >= {*run.corpus_languages(corpus)}
+    ):
+        yield (
+            f"boost.prompts: {section.prompts} prompts are asked for, and the held-out text "
+            f"{corpus!r} has {segments} segments in all languages; lower it, or give more text"
+        )
+
+
 def _inputs(run: Run, section: BoostSettings, scope: Scope) -> BoostInputs:
     method, languages = find_method(section.method), boosted_languages(run, section)
     return BoostInputs(
@@ -99,6 +114,7 @@ BOOST = Analysis(
     title="text that is written with a language's neurons multiplied",
     section=BoostSettings,
     problems=_problems,
+    too_small=_too_small,
     reads=_reads,
     steps=(
         Step(

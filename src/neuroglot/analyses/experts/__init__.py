@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from neuroglot import layout
-from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Step, Wish
+from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Sizes, Step, Wish
 from neuroglot.analyses.experts.settings import (
     ExpertsSettings,
     FrequencyInputs,
@@ -19,14 +19,17 @@ from neuroglot.analyses.experts.settings import (
     PartitionSettings,
     RoutingInputs,
     RoutingSettings,
+    too_many,
 )
 from neuroglot.analyses.planning import (
     has_held_out,
     held_out_problems,
     held_out_tokens,
+    known_neurons,
     step_settings,
     tokens,
 )
+from neuroglot.analyses.training import training_step
 from neuroglot.capture.settings import RowsGroup
 
 
@@ -115,6 +118,12 @@ def _inference_settings(run: Run, section: ExpertsSettings, scope: Scope) -> Inf
     return step_settings(InferenceSettings, run, section, languages, model=scope.model)
 
 
+def _too_small(run: Run, section: ExpertsSettings, sizes: Sizes) -> Iterator[str]:
+    for model, neurons in known_neurons(run, "experts", sizes):
+        if section.experts_per_layer > min(neurons):
+            yield too_many(section.experts_per_layer, min(neurons), model)
+
+
 def _passes(_run: Run, section: ExpertsSettings) -> int:
     return section.speed_rounds * (2 + 2 * section.random_seeds)
 
@@ -125,6 +134,7 @@ EXPERTS = Analysis(
     section=ExpertsSettings,
     recordings=_recordings,
     problems=lambda run, section: held_out_problems(run, "experts", section.corpus),
+    too_small=_too_small,
     steps=(
         Step(
             "partition",
@@ -167,6 +177,12 @@ EXPERTS = Analysis(
             runs_model=True,
             passes=_passes,
         ),
+        training_step(
+            "experts",
+            "frequency",
+            "experts of one language alone",
+            _languages,
+        ),
     ),
     figures=(
         FigureSet("frequency", ("figure_01_expert_frequency",), ("frequency",)),
@@ -189,6 +205,7 @@ EXPERTS = Analysis(
         ),
         FigureSet("specific", ("specific_experts",), ("frequency",)),
         FigureSet("inference", ("table_04_perplexity", "sliced_speed"), ("inference",)),
+        FigureSet("training", ("experts_in_training",), ("training",)),
     ),
     naming=(
         Naming(

@@ -67,6 +67,14 @@ class PartitionInputs(Inputs):
     model: Path
 
 
+def too_many(experts: int, narrowest: int, model: str) -> str:
+    """Say that a layer of so many neurons cannot be divided into so many experts."""
+    return (
+        f"experts.experts_per_layer: {experts} experts cannot be made of {narrowest} neurons, which "
+        f"is what a layer of {model} has; set a smaller number"
+    )
+
+
 class PartitionSettings(StepSettings):
     """How neurons are clustered, and which of ``blocks`` blocks of layers the job clusters."""
 

@@ -25,6 +25,7 @@ from neuroglot.analyses.planning import (
     recordings,
     running,
 )
+from neuroglot.analyses.training import training_step
 from neuroglot.capture.settings import FiringGroup
 
 
@@ -95,6 +96,12 @@ LAPE = Analysis(
             runs_model=True,
             passes=_passes,
         ),
+        training_step(
+            "lape",
+            "neurons",
+            "numbers of language-specific neurons",
+            lambda run, section: run.corpus_languages(section.corpus),
+        ),
     ),
     figures=(
         FigureSet("neurons", ("language_neurons", "several_languages"), ("neurons",)),
@@ -104,6 +111,7 @@ LAPE = Analysis(
             ("perplexity",),
             front=("perplexity_without",),
         ),
+        FigureSet("training", ("neurons_in_training",), ("training",)),
     ),
     naming=(
         Naming(

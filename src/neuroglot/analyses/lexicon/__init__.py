@@ -15,6 +15,7 @@ from neuroglot.analyses.lexicon.settings import (
     ProjectionSettings,
 )
 from neuroglot.analyses.planning import labels, picked, running
+from neuroglot.analyses.training import training_step
 
 
 def _languages(run: Run, section: LexiconSettings) -> list[str]:
@@ -82,6 +83,12 @@ LEXICON = Analysis(
             _association_settings,
             tables=("neurons", "top_tokens", "prior"),
         ),
+        training_step(
+            "lexicon",
+            "association",
+            "entropy of the last layer's neurons",
+            _languages,
+        ),
     ),
     figures=(
         FigureSet(
@@ -97,6 +104,7 @@ LEXICON = Analysis(
         FigureSet("prior", ("section_5_1_prior",), ("association",)),
         FigureSet("coverage", ("entropy_and_coverage",), ("association",)),
         FigureSet("languages", ("language_tree",), ("association",)),
+        FigureSet("training", ("entropy_in_training",), ("training",)),
     ),
     naming=(
         Naming(

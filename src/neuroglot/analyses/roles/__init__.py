@@ -26,6 +26,7 @@ from neuroglot.analyses.roles.settings import (
     RsaSettings,
     StatisticsInputs,
 )
+from neuroglot.analyses.training import compared_models, training_step
 from neuroglot.capture.settings import RolesGroup, SampleGroup
 
 Told = TypeVar("Told", bound=StepSettings)
@@ -88,7 +89,8 @@ def _heatmap(run: Run, section: RolesSettings, scope: Scope) -> HeatmapInputs:
 
 
 def _rsa(run: Run, section: RolesSettings, scope: Scope) -> RsaInputs:
-    return RsaInputs(sample={model: _first_sample(run, section, model) for model in scope.models})
+    models = compared_models(run, scope.models)
+    return RsaInputs(sample={model: _first_sample(run, section, model) for model in models})
 
 
 def _first_sample(run: Run, section: RolesSettings, model: str) -> dict[str, Path]:
@@ -142,7 +144,7 @@ def _heatmap_told(run: Run, section: RolesSettings, scope: Scope) -> HeatmapSett
 def _rsa_told(run: Run, section: RolesSettings, scope: Scope) -> RsaSettings:
     corpus = section.corpora[0]
     return RsaSettings(
-        compared=list(scope.models),
+        compared=compared_models(run, scope.models),
         corpus=corpus,
         **labels(run, run.corpus_languages(corpus)),
         **picked(section, RsaSettings),
@@ -206,6 +208,12 @@ ROLES = Analysis(
             _rsa_told,
             tables=("rsa",),
             compares_models=True,
+        ),
+        training_step(
+            "roles",
+            "rank_correlation",
+            "rank correlation between languages",
+            lambda run, section: run.corpus_languages(*section.corpora),
         ),
     ),
     figures=(
@@ -272,5 +280,6 @@ ROLES = Analysis(
             ),
             ("parallel_sets", "rank_correlation"),
         ),
+        FigureSet("training", ("correlation_in_training",), ("training",)),
     ),
 )

@@ -24,6 +24,7 @@ from neuroglot.analyses.sharing.settings import (
     KindsSettings,
     SharingSettings,
 )
+from neuroglot.analyses.training import compared_models, training_step
 from neuroglot.capture.settings import PromptsGroup
 from neuroglot.tasks.base import Task
 
@@ -151,16 +152,17 @@ def _interventions_settings(
     return step_settings(InterventionsSettings, run, section, languages, model=scope.model)
 
 
-def _comparison_inputs(_run: Run, _section: SharingSettings, scope: Scope) -> ComparisonInputs:
+def _comparison_inputs(run: Run, _section: SharingSettings, scope: Scope) -> ComparisonInputs:
+    models = compared_models(run, scope.models)
     return ComparisonInputs(
-        kinds={model: layout.reduction("sharing", "kinds", model) for model in scope.models}
+        kinds={model: layout.reduction("sharing", "kinds", model) for model in models}
     )
 
 
 def _comparison_settings(run: Run, section: SharingSettings, scope: Scope) -> ComparisonSettings:
     tasks = section.shown_tasks
     told = {
-        "models": scope.models,  # this step's models; the section may name more
+        "models": compared_models(run, scope.models),  # the section may name more
         "shots": {task: run.tasks[task].shots for task in tasks},
     }
     return step_settings(ComparisonSettings, run, section, run.corpus_languages(*tasks), **told)
@@ -230,6 +232,12 @@ SHARING = Analysis(
             tables=("comparison",),
             compares_models=True,
         ),
+        training_step(
+            "sharing",
+            "kinds",
+            "kinds of neurons",
+            lambda run, section: run.corpus_languages(*section.shown_tasks),
+        ),
     ),
     figures=(
         FigureSet(
@@ -268,6 +276,7 @@ SHARING = Analysis(
             ("comparison",),
             between_models=("figures_07_20_models",),
         ),
+        FigureSet("training", ("kinds_in_training",), ("training",)),
     ),
     naming=(
         Naming(

@@ -4,13 +4,21 @@ Tezuka and Inoue, "The transfer neurons hypothesis: an underlying mechanism for 
 space transitions in multilingual LLMs".
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from neuroglot import layout
-from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Step, Wish
-from neuroglot.analyses.planning import labels, picked, recordings, running, tokens
+from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Sizes, Step, Wish
+from neuroglot.analyses.planning import (
+    known_neurons,
+    labels,
+    picked,
+    recordings,
+    running,
+    tokens,
+)
+from neuroglot.analyses.training import training_step
 from neuroglot.analyses.transfer.settings import (
     CorrelationInputs,
     CorrelationSettings,
@@ -30,7 +38,7 @@ from neuroglot.analyses.transfer.settings import (
     too_near,
 )
 from neuroglot.capture.settings import StatesGroup
-from neuroglot.errors import unknown_name
+from neuroglot.errors import NeuroglotError, unknown_name
 
 
 def paired_languages(run: Run, section: TransferSettings, *texts: str) -> list[str]:
@@ -88,6 +96,33 @@ def _problems(run: Run, section: TransferSettings) -> Iterator[str]:
                 f"transfer.harness.tasks.{task}: {language!r} has no neurons of its own; "
                 f"{unknown_name('language', language, with_neurons)}"
             )
+
+
+def _too_small(run: Run, section: TransferSettings, sizes: Sizes) -> Iterator[str]:
+    segments = sizes.segments.get(section.corpus)
+    if segments is not None and max(section.k) > most_neighbours(segments):
+        where = f"segments that all languages of corpus {section.corpus!r} have"
+        yield f"transfer.k: {too_near(max(section.k), segments)} ({where})"
+    for model, neurons in known_neurons(run, "transfer", sizes):
+        yield from _too_few_neurons(section, model, neurons)
+
+
+def _too_few_neurons(
+    section: TransferSettings, model: str, neurons: Sequence[int]
+) -> Iterator[str]:
+    from neuroglot.analyses.transfer.measures.transfer import layer_ranges
+
+    try:
+        searched = layer_ranges(len(neurons), section.type1_layers)
+    except NeuroglotError as error:
+        yield f"transfer.models: {model!r}: {error}"
+        return
+    fewest = min(sum(neurons[layer] for layer in layers) for layers in searched)
+    if section.top_n is not None and section.top_n > fewest:
+        yield (
+            f"transfer.top_n: {section.top_n} neurons are asked for, and {model!r} has {fewest} in "
+            "the layers that are searched for one of the types; set it to that or less"
+        )
 
 
 def _states(run: Run, section: TransferSettings, scope: Scope) -> Mapping[str, Path]:
@@ -205,6 +240,7 @@ TRANSFER = Analysis(
     section=TransferSettings,
     recordings=_recordings,
     problems=_problems,
+    too_small=_too_small,
     steps=(
         Step(
             "neurons",
@@ -265,6 +301,12 @@ TRANSFER = Analysis(
             runs_model=True,
             runtime=720,
         ),
+        training_step(
+            "transfer",
+            "space",
+            "neighbours shared with the pivot",
+            lambda run, section: run.corpus_languages(section.corpus),
+        ),
     ),
     figures=(
         FigureSet("neurons", ("neurons_by_layer",), ("neurons",)),
@@ -287,6 +329,7 @@ TRANSFER = Analysis(
         ),
         FigureSet("correlation", ("correlation_ratio", "lape_neurons"), ("correlation",)),
         FigureSet("tasks", ("task_accuracy", "task_log_probability"), ("tasks",)),
+        FigureSet("training", ("neighbours_in_training",), ("training",)),
     ),
     naming=tuple(
         Naming(

@@ -8,7 +8,7 @@ import xarray as xr
 
 from neuroglot.analyses.experts.measures.clusters import equal_size_clusters
 from neuroglot.analyses.experts.measures.experts import NO_EXPERT
-from neuroglot.analyses.experts.settings import PartitionInputs, PartitionSettings
+from neuroglot.analyses.experts.settings import PartitionInputs, PartitionSettings, too_many
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_card
 from neuroglot.models.ffn import ffns
@@ -30,10 +30,7 @@ def compute(inputs: PartitionInputs, settings: PartitionSettings) -> xr.Dataset:
     card, experts = read_card(inputs.model), settings.experts_per_layer
     narrowest = min(card.neurons)
     if experts > narrowest:
-        raise NeuroglotError(
-            f"experts.experts_per_layer: {experts} experts cannot be made of {narrowest} "
-            f"neurons, which is what a layer of {inputs.model.name} has; set a smaller number"
-        )
+        raise NeuroglotError(too_many(experts, narrowest, inputs.model.name))
     block_of_layer = np.arange(card.layers) * settings.blocks // card.layers
     # Keep the stored dtype: clustering reads one matrix at a time.
     layers = ffns(load(inputs.model, "cpu", card.dtype))
