@@ -226,9 +226,9 @@ def test_the_reference_names_every_key() -> None:
             "corpora.udhr.*max_segments: .*valid integer.*true, as YAML reads",
         ),
         (
-            ["corpora", "udhr", "min_words"],
+            ["corpora", "udhr", "skip_segments"],
             False,
-            "corpora.udhr.*min_words: .*valid integer.*false, as YAML reads no",
+            "corpora.udhr.*skip_segments: .*valid integer.*false, as YAML reads no",
         ),
         (
             ["tasks", "edits", "shots"],

@@ -222,7 +222,7 @@ def summary(config: Config = CONFIG) -> None:
 
 @config_app.command()
 def check(config: Config = CONFIG) -> None:
-    """Validate a configuration file, check the models and texts in it, and say what is asked for."""
+    """Check a configuration file, and the models and texts that it names and that are here."""
     from neuroglot.config_check import check_inputs
 
     loaded = _read(config)

@@ -18,7 +18,7 @@ class RevisionAxis(LayerAxis):
     """
 
     @classmethod
-    def of(cls, ds: Dataset, word: str = "") -> "RevisionAxis":
+    def read(cls, ds: Dataset) -> "RevisionAxis":
         """Read ``model_family(model)`` and ``training_step(model)``."""
         steps = ds["training_step"].values
         known = bool(np.isfinite(steps).all())
@@ -55,7 +55,7 @@ def placed(ds: Dataset, name: str) -> tuple[Dataset, RevisionAxis]:
     Raises:
         NothingToDraw: there is no value, or of one revision of each family only.
     """
-    axis = RevisionAxis.of(ds)
+    axis = RevisionAxis.read(ds)
     known = ds[name].notnull().any([dim for dim in ds[name].dims if dim != "model"])
     if (
         max(np.unique(ds["model_family"].values[known.values], return_counts=True)[1], default=0)
@@ -77,7 +77,7 @@ def change(ds: Dataset, values: DataArray, what: str, form: str = ".3g") -> str:
         form: format of the numbers.
     """
     means = values.mean([dim for dim in values.dims if dim != "model"])
-    axis, told = RevisionAxis.of(ds), []
+    axis, told = RevisionAxis.read(ds), []
     for family, members in axis.stacks.items():
         known = [member for member in members if np.isfinite(means.values[member])]
         if len(known) > 1:
@@ -92,7 +92,7 @@ def change(ds: Dataset, values: DataArray, what: str, form: str = ".3g") -> str:
 
 def subject(ds: Dataset, words: str) -> str:
     """Name the families that a figure follows, and what it follows of them."""
-    return f"{', '.join(dict.fromkeys(map(str, ds['family'].values)))}: {words}"
+    return f"{', '.join(dict.fromkeys(map(str, ds['model_family'].values)))}: {words}"
 
 
 def beyond(ds: Dataset, name: str, by_chance: str) -> Dataset:

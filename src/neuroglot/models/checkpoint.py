@@ -34,7 +34,7 @@ from neuroglot.models.tags import tags_of
 _LARGEST = {"layer": 1000, "num_labels": 100_000}
 # Weights without effect that older checkpoints hold: tables that models now compute, and versions.
 _COMPUTED = re.compile(r"(^|\.)(version|position_ids|masked_bias|inv_freq|h\.\d+\.attn\.bias)$")
-# Precisions of weights, as safetensors names them; with any other, weights are quantised or damaged.
+# Precisions of weights that are neither quantised nor damaged, as safetensors names them.
 _REAL = frozenset({"F64", "F32", "F16", "BF16"})
 
 

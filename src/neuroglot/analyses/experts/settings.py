@@ -70,8 +70,8 @@ class PartitionInputs(Inputs):
 def too_many(experts: int, narrowest: int, model: str) -> str:
     """Say that a layer of so many neurons cannot be divided into so many experts."""
     return (
-        f"experts.experts_per_layer: {experts} experts cannot be made of {narrowest} neurons, which "
-        f"is what a layer of {model} has; set a smaller number"
+        f"experts.experts_per_layer: {experts} experts cannot be made of {narrowest} neurons, "
+        f"which is what a layer of {model} has; set a smaller number"
     )
 
 
