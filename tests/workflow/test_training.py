@@ -47,7 +47,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workplace,
     revisions = {"source": "owner/olmo", "revisions": ["step9000", "step500", "step2000"]}
     place.configure(models={"one": place.config["models"]["one"], "olmo": revisions})
     config = {name: place.config[name] for name in (*FOLLOWED, "languages", "models", "corpora")}
-    (place.folder / "config.yaml").write_text("")
+    (place.folder / "config.yaml").write_text("{}")
     place.configure(**config, tasks={"facts": {"source": "facts", "max_items": 3}})
     place.configure(sharing={"tasks": ["facts"]}, transfer={"corpus": "plain", "k": [1]})
 

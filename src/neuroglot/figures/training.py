@@ -27,7 +27,8 @@ class RevisionAxis(LayerAxis):
 
     def ticks(self, layers: Indices, most: int) -> Indices:
         """As many of a family's revisions as there is room for, the last among them."""
-        apart = -(-len(layers) // max(2, most // 2))  # longer than numbers of layers
+        room = most // 2 if len(layers) <= most // 2 else most // 3  # for longer numbers
+        apart = -(-len(layers) // max(2, room))
         return layers[::-1][::apart][::-1]
 
     def written(self, layer: int) -> str:

@@ -20,7 +20,7 @@ VARIABLES: Mapping[str, str] = {
     "neurons of which enough top tokens are covered",
     "entropy_low": "lower quartile of these neurons' entropies",
     "entropy_high": "upper quartile of these neurons' entropies",
-    "covered": "these neurons",
+    "covered": "neurons of which enough top tokens are covered",
 }
 
 

@@ -22,7 +22,9 @@ def kinds(ds: Dataset) -> Figure:
     values, axis = placed(trusted(ds), "kind_share")
     tasks = panels_of(ds, "kind_share", "task", "no kinds of neurons")
     table, label = valued(values, "kind_share"), "share of neurons, mean over layers"
-    figure = lines.by_layer(table, axis, KINDS, label, columns=tasks)
+    several = len(axis.stacks) > 1  # their names need a whole column
+    panels = {"rows": tasks} if several else {"columns": tasks}
+    figure = lines.by_layer(table, axis, KINDS, label, **panels)
     sheets.as_shares(figure.axes)
     note = f"bands: means of the 95 % intervals' ends, for {FEW} facts or more"
     return sheets.title(figure, ds, subject(ds, "kinds of neurons"), note)
