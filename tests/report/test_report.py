@@ -200,6 +200,7 @@ def page(finished: Config) -> Page:
 FIGURES = [
     (model, stem)
     for family in ROLES.figures
+    if family.name != "training"  # no model has revisions here
     for stem in family.stems
     for model in ([None] if family.name == "rsa" else ["one", "two"])
 ]
