@@ -5,8 +5,7 @@ from typing import Any
 
 from neuroglot import commands, layout
 from neuroglot.analyses import ANALYSES, wanted
-from neuroglot.analyses.base import Scope, Step
-from neuroglot.capture import record
+from neuroglot.analyses.base import Step
 from neuroglot.config import Config
 from neuroglot.keys import Keys
 from neuroglot.recordings import Recordings
@@ -19,26 +18,15 @@ def run_jobs(config: Config, asked: Callable[[str, str], bool] = lambda *_: True
         config: the configuration; paths are those of the working folder.
         asked: says of an analysis and a step whether it is.
     """
-    record._tokenizer.cache_clear()  # which a new process would not have
     for model in config.models:
         commands.make_model(config, model)
     for corpus in config.corpora:
-        for language in config.corpus_languages(corpus):
-            commands.make_text(config, corpus, language)
-            for model in config.models:
-                commands.make_tokens(config, model, corpus, language)
+        commands.make_texts(config, corpus, config.corpus_languages(corpus))
     for task in config.tasks:
-        for language in config.corpus_languages(task):
-            commands.make_items(config, task, language)
-    for model, groups in Recordings(config, Keys(config)).groups.items():
-        for language in config.all_languages:
-            of_language = [
-                str(target)
-                for target in groups
-                if language in config.corpus_languages(target.source)
-            ]
-            if of_language:
-                commands.make_recordings(config, model, language, of_language)
+        commands.make_items(config, task, config.corpus_languages(task))
+    for job in Recordings(config, Keys(config)).missing(config.analyses):
+        for language in job.languages:
+            commands.make_recordings(config, job.model, language, [*map(str, job.targets)])
     for name in config.analyses:
         for step in wanted.steps(config, ANALYSES[name]):
             if asked(name, step.name):
@@ -47,17 +35,8 @@ def run_jobs(config: Config, asked: Callable[[str, str], bool] = lambda *_: True
 
 def _run(config: Config, name: str, step: Step[Any, Any, Any]) -> None:
     """Run all jobs of a step, which stands after those of its analysis that it reads."""
-    section = config.section(name)
-    models = config.models_of(name, step.causal)
-    for scope in [Scope(tuple(models))] if step.compares_models else map(_alone, models):
+    for scope in wanted.jobs(config, ANALYSES[name], step):
+        paths = step.inputs(config, config.section(name), scope).paths()
+        assert all(layout.done(path).is_file() for path in paths)
         model = None if step.compares_models else scope.model
-        for part in step.parts(config, section) if step.parts else [None]:
-            assert all(
-                layout.done(path).is_file()
-                for path in step.inputs(config, section, Scope(scope.models, part)).paths()
-            )
-            commands.make_reduction(config, name, step.name, model, part)
-
-
-def _alone(model: str) -> Scope:
-    return Scope((model,))
+        commands.make_reduction(config, name, step.name, model, scope.part)
