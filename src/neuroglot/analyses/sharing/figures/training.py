@@ -23,8 +23,8 @@ def kinds(ds: Dataset) -> Figure:
     tasks = panels_of(ds, "kind_share", "task", "no kinds of neurons")
     table, label = valued(values, "kind_share"), "share of neurons, mean over layers"
     several = len(axis.stacks) > 1  # their names need a whole column
-    panels = {"rows": tasks} if several else {"columns": tasks}
-    figure = lines.by_layer(table, axis, KINDS, label, **panels)
+    rows, columns = (tasks, None) if several else (None, tasks)
+    figure = lines.by_layer(table, axis, KINDS, label, rows=rows, columns=columns)
     sheets.as_shares(figure.axes)
     note = f"bands: means of the 95 % intervals' ends, for {FEW} facts or more"
     return sheets.title(figure, ds, subject(ds, "kinds of neurons"), note)
