@@ -249,30 +249,51 @@ def test_items_are_kept_or_refused_with_the_file(tmp_path_factory, rows, tail):
         assert read_items(folder / "de.parquet") == reading
 
 
-TREEBANK = st.lists(
-    st.sampled_from(
-        [
-            *(b"# sent_id = a", b"# sent_id = b", b"# text = Ein Satz.", b"# text = \xc3\xa4", b""),
-            *(b"1\tEin\t_\t_\t_\t_\t_\t_\t_\t_", b"1-2\tam\t_", b"#", b"# text =", b"\xff"),
-            *(b"# text = " + b"x" * 5000, b"\t" * 9, b"# sent_id = \x00", b"\r", b"# text = _"),
-        ]
-    ),
-    max_size=14,
-).map(b"\n".join)
+WORD = "1\tEin\t_\t_\t_\t_\t_\t_\t_\t_"
+ODD_LINES = [
+    *("# sent_id = a", "# sent_id = s1", "# text = Ein Satz.", "# text =", "# text = _", "#", ""),
+    *("# newdoc", "1-2\tam\t_", "\t" * 9, "1\t_\t_\t_\t_\t_\t_\t_\t_\t_", "# sent_id = \x00", "\r"),
+    *("# text = " + "x" * 5000, "# translit = x", WORD),
+]
+ONE_LINE = st.lists(hostile.one_of([p for p in PIECES if "\n" not in p]), max_size=6).map("".join)
+
+
+@st.composite
+def treebanks(draw):
+    """A treebank, and its sentences if no line was changed: else a line was put in or left out."""
+    texts = [f"Satz {draw(ONE_LINE)}" for _ in range(draw(st.integers(2, 5)))]
+    lines = []
+    for number, text in enumerate(texts):
+        about = [f"# sent_id = s{number}", f"#text={text}" if number % 2 else f"# text = {text}"]
+        lines += [*draw(st.permutations(about)), WORD, WORD.replace("1", "2", 1), ""]
+    changes = draw(st.sampled_from([0, 0, 1, 1, 3]))
+    for _ in range(changes):
+        place = draw(st.integers(0, len(lines) - 1))
+        lines[place : place + draw(st.integers(0, 1))] = [draw(hostile.one_of(ODD_LINES))]
+    content = draw(st.sampled_from(["\n", "\r\n"])).join(lines).encode()
+    if draw(st.integers(0, 9)) == 0:
+        changes += 1
+        place = draw(st.integers(0, len(content)))
+        content = content[:place] + draw(hostile.one_of(RAW)) + content[place:]
+    kept = [(f"s{i}", clean(text)) for i, text in enumerate(texts)]
+    return content, None if changes or b"\0" in content else kept
 
 
 @hostile.many(4)
-@given(st.one_of(TREEBANK, BYTES))
-def test_treebanks_are_kept_or_refused_with_the_file(tmp_path_factory, content):
-    folder = tmp_path_factory.mktemp("t")
+@given(st.one_of(treebanks(), BYTES.map(lambda content: (content, None))))
+def test_treebanks_are_kept_or_refused_with_the_file(tmp_path_factory, made):
+    content, sentences = made
+    folder, kept = tmp_path_factory.mktemp("t"), []
     (folder / "de_pud-ud-test.conllu").write_bytes(content)
-    made = CORPUS.validate_python({"source": "treebank", "folder": str(folder)})
+    corpus = CORPUS.validate_python({"source": "treebank", "folder": str(folder)})
     with hostile.attempt("treebanks"):
-        reading = made.read("de")
-        there = clean(content.decode("utf-8"))
-        assert all(segment.text in there and segment.id in there for segment in reading.segments)
-        assert len(reading.segments) <= content.count(b"sent_id")
+        reading = corpus.read("de")
+        kept = list(reading.segments)
+        there = unicodedata.normalize("NFC", content.decode("utf-8"))
+        assert all(segment.text in there and segment.id in there for segment in kept)
+        assert len(kept) <= content.count(b"sent_id")
         carried(reading, folder)
+    assert sentences in (None, kept), "what is sound is read as it stands"
 
 
 @hostile.many(4)

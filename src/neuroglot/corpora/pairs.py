@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from neuroglot.corpora.base import Corpus, Segment, plain_ends, standard_id
-from neuroglot.corpora.template import SHOWN_FILES, CodedSource, FileSource, with_place
+from neuroglot.corpora.template import SHOWN_FILES, FileSource, SearchedSource, with_place
 from neuroglot.corpora.text import read_lines
 from neuroglot.errors import NeuroglotError
 from neuroglot.provenance import digest
@@ -23,7 +23,7 @@ class Pair(NamedTuple):
     text: str
 
 
-class PairCorpus(CodedSource, Corpus):
+class PairCorpus(SearchedSource, Corpus):
     """Each language is paired with the pivot, and has the pivot's sentences that its pairs have.
 
     The pivot has the sentences that the pairs of all languages have. Of several translations of a
@@ -71,16 +71,6 @@ class PairCorpus(CodedSource, Corpus):
 
     def available(self) -> None:
         """Return None: `problems` names the pairs that are missing."""
-
-    def problems(self, languages: Iterable[str]) -> list[str]:
-        """Word one message for each language that has no file of pairs, or is not listed."""
-        problems = []
-        for language in languages:
-            try:
-                self.inputs(language)
-            except NeuroglotError as error:
-                problems.append(str(error))
-        return list(dict.fromkeys(problems))
 
     def inputs(self, language: str) -> list[Path]:
         """Return the files of the language's pairs; for the pivot those of all languages."""

@@ -86,6 +86,20 @@ class CodedSource(Source):
         return frozenset().union(*(languages.get(code) or spelt_ids(code) for code in codes))
 
 
+class SearchedSource(CodedSource):
+    """A source whose files are searched for in a folder."""
+
+    def problems(self, languages: Iterable[str]) -> list[str]:
+        """Word one message for each language whose files are not found."""
+        problems = []
+        for language in languages:
+            try:
+                self.inputs(language)
+            except NeuroglotError as error:
+                problems.append(str(error))
+        return list(dict.fromkeys(problems))
+
+
 class TemplateSource(CodedSource):
     """A source whose names contain the language."""
 

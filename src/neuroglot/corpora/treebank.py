@@ -1,21 +1,21 @@
 """Sentences of Universal Dependencies treebanks (CoNLL-U), such as the parallel ones (PUD)."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from neuroglot.corpora.base import Corpus, Segment
-from neuroglot.corpora.template import CodedSource
+from neuroglot.corpora.template import SearchedSource
 from neuroglot.corpora.text import read_lines
 from neuroglot.errors import NeuroglotError, unknown_name
 
 _COMMENT = re.compile(r"#\s*(sent_id|text)\s*=(.*)")
 
 
-class TreebankCorpus(CodedSource, Corpus):
+class TreebankCorpus(SearchedSource, Corpus):
     """Sentences of treebanks, as `# text` gives them; `# sent_id` is the segment's id.
 
     The folder is searched for `{code}_{treebank}-ud-{split}.conllu`, at any depth, as in a release
@@ -36,16 +36,6 @@ class TreebankCorpus(CodedSource, Corpus):
     def available(self) -> frozenset[str]:
         """Return the languages that have such a file."""
         return self.spelt_by(self._files())
-
-    def problems(self, languages: Iterable[str]) -> list[str]:
-        """Word one message for each language without a file."""
-        problems = []
-        for language in languages:
-            try:
-                self.inputs(language)
-            except NeuroglotError as error:
-                problems.append(str(error))
-        return problems
 
     def inputs(self, language: str) -> list[Path]:
         """Return the language's file."""
