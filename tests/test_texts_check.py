@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from neuroglot.config import Config, load
+from neuroglot.corpora.damage import misread
 from neuroglot.errors import NeuroglotError
 from neuroglot.identification import foreign
 from neuroglot.texts_check import check_texts
@@ -201,3 +202,69 @@ class TestTasks:
 def test_text_that_would_be_downloaded_is_not_read(folder: Path) -> None:
     config = configured(folder, corpora={"udhr": {"source": "udhr"}})
     assert [line.split(":")[0] for line in said(config)] == ["corpora.mine"]
+
+
+def test_lost_and_misread_characters_are_told_with_their_share(folder: Path) -> None:
+    words = ["Müller fährt", "größere Flüsse", "Привет, мир", "l’été où", "中文 字"]
+    plain = {f"s{number}": words[number % 5] for number in range(20)}
+    write(folder, "de", plain)
+    config = configured(folder, UNCHECKED)
+    assert len(said(config)) == 1, "sound text is not suspected"
+    damaged = {
+        **plain,
+        "s3": "l\N{REPLACEMENT CHARACTER}t\N{REPLACEMENT CHARACTER}",
+        **{name: plain[name].encode().decode("cp1252", "replace") for name in ("s0", "s1")},
+        "s2": plain["s2"].encode().decode("cp1251"),
+    }
+    assert damaged["s0"] == "MÃ¼ller fÃ¤hrt"
+    write(folder, "de", damaged)
+    assert said(config)[1:] == [
+        "corpora.mine: warning: 1 of 20 segments of 'de' (5%) have U+FFFD in place of characters "
+        "that were lost when they were converted to UTF-8: s3; convert them again, from their "
+        "source",
+        "corpora.mine: warning: 3 of 20 segments of 'de' (15%) seem to be UTF-8 that was read in "
+        "another encoding, which makes `Ã¼` of `ü`: s0, s1, s2; convert them again, from their "
+        "source",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "grün und groß"),
+        ("cp1252", "l’été"),
+        ("cp1252", "naïve café"),
+        ("cp1252", "čeština"),
+        ("cp1252", "हिन्दी"),
+        ("cp1252", "中文"),
+        ("cp1251", "Здравствуйте"),
+        ("latin-1", "Ünïcödé"),
+    ],
+)
+def test_utf_8_read_in_another_encoding_is_found(encoding: str, text: str) -> None:
+    read = "".join(bytes([byte]).decode(encoding, "ignore") or chr(byte) for byte in text.encode())
+    assert misread(read)
+    assert not misread(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["CAFÉ»", "Ça, c’est «Où?»", "Сёстры в США", "ÄÖÜ", "Việt Nam", "ÆØÅ", "ελληνικά", "№5"]
+)
+def test_sound_text_is_not_taken_for_misread(text: str) -> None:
+    assert not misread(text)
+
+
+def test_damage_in_a_task_is_told(folder: Path) -> None:
+    for language in LANGUAGES:
+        item = {
+            "item": "q",
+            "prompt": "MÃ¼ller ist",
+            "gold": [" da"],
+            "candidates": [" da", " fort"],
+        }
+        (folder / f"{language}.jsonl").write_text(
+            "".join(json.dumps({**item, "item": f"q{number}"}) + "\n" for number in range(2))
+        )
+    table = {"source": "table", "path": str(folder / "{language}.jsonl"), "scoring": "exact"}
+    lines = said(configured(folder, UNCHECKED, tasks={"own": table}, sharing={"tasks": ["own"]}))
+    assert any(line.startswith("tasks.own: warning: 2 of 2 items of 'en' (100%)") for line in lines)

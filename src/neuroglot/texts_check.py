@@ -43,6 +43,7 @@ def check_texts(config: "Config") -> Generator[str, None, dict[str, int]]:
             except NeuroglotError as error:
                 raise NeuroglotError(f"corpora.{name}: {error}") from error
             yield from (f"corpora.{name}: {line}" for line in lines)
+            yield from (f"corpora.{name}: {line}" for line in _of_damage(readings[name]))
             if corpus.check_language == "report":
                 yield from (f"corpora.{name}: {line}" for line in _languages(readings[name]))
     _check_held_out(config, readings)
@@ -125,6 +126,34 @@ def _untranslated(
     ]
 
 
+def _of_damage(readings: Mapping[str, "Reading"]) -> Iterator[str]:
+    """Say which segments were damaged when they were converted."""
+    for language, reading in readings.items():
+        texts = {segment.id: segment.text for segment in reading.segments}
+        yield from _damaged(f"segments of {language!r}", texts)
+
+
+def _damaged(noun: str, texts: Mapping[str, str]) -> Iterator[str]:
+    from neuroglot.corpora.damage import LOST, misread
+
+    for ids, what in (
+        (
+            [name for name, text in texts.items() if LOST in text],
+            "have U+FFFD in place of characters that were lost when they were converted to UTF-8",
+        ),
+        (
+            [name for name, text in texts.items() if misread(text)],
+            "seem to be UTF-8 that was read in another encoding, which makes `Ã¼` of `ü`",
+        ),
+    ):
+        if ids:
+            more = ", …" if len(ids) > SHOWN else ""
+            yield (
+                f"warning: {len(ids)} of {len(texts)} {noun} ({len(ids) / len(texts):.0%}) {what}: "
+                f"{', '.join(ids[:SHOWN])}{more}; convert them again, from their source"
+            )
+
+
 def _languages(readings: Mapping[str, "Reading"]) -> Iterator[str]:
     """Say which segments seem to be in another language, and which languages are not checked."""
     from neuroglot.corpora.base import in_other_language
@@ -179,3 +208,5 @@ def _check_task(task: "Task", name: str, languages: Sequence[str]) -> Iterator[s
     yield f"{len(next(iter(items.values())))} items in {len(languages)} languages"
     for language, reading in readings.items():
         yield from (f"{language}: {note}" for note in reading.notes)
+        texts = {item.id: " ".join([item.prompt, *item.gold]) for item in reading.items}
+        yield from _damaged(f"items of {language!r}", texts)

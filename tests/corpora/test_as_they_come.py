@@ -154,7 +154,10 @@ class TestTabSeparated:
         write(tmp_path, "tsv", de=['1\t"Nein", sagte er.', "2\tPlain", '3\t"Ganz"'])
         reading = corpus(tmp_path, "tsv", pivot=None).read("de")
         assert texts(reading) == ['"Nein", sagte er.', "Plain", '"Ganz"']
-        assert not reading.notes
+        assert reading.notes == (
+            "took the quotation marks around 1 of 3 texts for the texts' own, since the others "
+            "have none (line 3); remove them if a program wrote them",
+        )
         write(tmp_path, "tsv", de=["id\ttext", '1\t"Eins"', '2\t"Zwei"'])
         assert texts(corpus(tmp_path, "tsv", pivot=None).read("de")) == ["Eins", "Zwei"]
 
@@ -269,6 +272,133 @@ class TestCodes:
     ) -> None:
         with pytest.raises(ValidationError, match=r"must have \{language\} where the language's"):
             corpus(tmp_path, source=source, path="texts/de.txt")
+
+
+class TestOtherHeaders:
+    """First lines in words that nobody listed, told by their ids."""
+
+    @pytest.mark.parametrize(
+        "names", ["nummer\tsatz", "číslo\tvěta", "番号\t文", "n.\tOriginal text"]
+    )
+    @pytest.mark.parametrize("form", ["{}", "{:03}"])
+    def test_an_id_that_is_no_number_among_numbers_names_columns(
+        self, tmp_path: Path, names: str, form: str
+    ) -> None:
+        write(tmp_path, "tsv", de=[names, *with_ids(DE, form)])
+        reading = corpus(tmp_path, "tsv", pivot=None).read("de")
+        assert texts(reading) == DE
+        assert reading.notes == (
+            f"skipped the first line ({names.replace(chr(9), ', ')}), which seems to name the "
+            "columns: its id is no number, and all others are",
+        )
+
+    @pytest.mark.parametrize(
+        ("first", "form"),
+        [
+            ("titel\tErklärung", "article-{}"),
+            ("nummer\tsatz", "s{}"),
+            ("intro\tDas ist ein ganzer Satz der Einleitung.", "{}"),
+        ],
+    )
+    def test_where_it_may_be_a_segment_it_stays_with_a_note(
+        self, tmp_path: Path, first: str, form: str
+    ) -> None:
+        write(tmp_path, "tsv", de=[first, *with_ids(DE, form)])
+        reading = corpus(tmp_path, "tsv", pivot=None).read("de")
+        name, _, text = first.partition("\t")
+        assert texts(reading) == [text, *DE]
+        assert reading.notes == (
+            f"the id of the first line, {name!r}, has no digit, and all others have; if the line "
+            "names the columns, remove it",
+        )
+
+    @pytest.mark.parametrize("first", ["0\tNull", "s0\tNull"])
+    def test_an_id_with_a_digit_is_no_name(self, tmp_path: Path, first: str) -> None:
+        write(tmp_path, "tsv", de=[first, *with_ids(DE)])
+        reading = corpus(tmp_path, "tsv", pivot=None).read("de")
+        assert texts(reading) == ["Null", *DE]
+        assert not reading.notes
+
+
+class TestSingleQuotedCells:
+    def test_marks_around_some_texts_stay_and_are_told(self, tmp_path: Path) -> None:
+        rows = with_ids([*DE[:2], '"Ein Zitat."', *DE[3:9], '"Noch eins."', *DE[10:]])
+        write(tmp_path, "tsv", de=["id\ttext", *rows])
+        reading = corpus(tmp_path, "tsv", pivot=None).read("de")
+        assert texts(reading)[2] == '"Ein Zitat."'
+        assert reading.notes[1] == (
+            "took the quotation marks around 2 of 21 texts for the texts' own, since the others "
+            "have none (line 4, 11); remove them if a program wrote them"
+        )
+
+    def test_a_table_tells_them_too(self, tmp_path: Path) -> None:
+        write(tmp_path, "tsv", de=["id\ttext", *with_ids(['"Ein Zitat."', *DE[1:]])])
+        reading = corpus(tmp_path, "tsv", "table", id_column="id", parallel=False).read("de")
+        assert texts(reading)[0] == '"Ein Zitat."'
+        assert "around 1 of 21 texts" in reading.notes[0]
+
+    def test_speech_within_a_text_is_not_told(self, tmp_path: Path) -> None:
+        rows = with_ids(['"Ja", sagte er.', 'Er sagte: "Ja."', *DE[2:]])
+        write(tmp_path, "tsv", de=rows)
+        assert not corpus(tmp_path, "tsv", pivot=None).read("de").notes
+
+
+TABLES = {
+    "header": ["id,text", *(f"{i},{text}" for i, text in enumerate(DE))],
+    "numbers": [f"{i},{text}" for i, text in enumerate(DE)],
+    "quoted": [f'"s{i}","{text}"' for i, text in enumerate(DE)],
+    "semicolons": ["nummer;satz", *(f"{i};{text}" for i, text in enumerate(DE))],
+    "commas within": ["id,text", *(f'{i},"Ja, {text}"' for i, text in enumerate(DE))],
+}
+
+
+class TestCommas:
+    """Comma-separated values under another name."""
+
+    @pytest.mark.parametrize("table", TABLES)
+    @pytest.mark.parametrize("suffix", ["txt", "tsv"])
+    def test_they_are_refused_with_what_to_do(
+        self, tmp_path: Path, table: str, suffix: str
+    ) -> None:
+        write(tmp_path, suffix, de=TABLES[table])
+        with pytest.raises(
+            NeuroglotError, match=rf"de\.{suffix}: looks like comma-separated"
+        ) as told:
+            corpus(tmp_path, suffix, pivot=None).read("de")
+        assert "as a .csv file with source: table" in str(told.value)
+
+    def test_format_lines_reads_them_as_they_stand(self, tmp_path: Path) -> None:
+        write(tmp_path, de=TABLES["numbers"])
+        reading = corpus(tmp_path, format="lines", pivot=None).read("de")
+        assert texts(reading) == TABLES["numbers"]
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            ["Ja, das ist wahr.", "Nein, das ist falsch.", "Gut, dann gehen wir."],
+            ['"Ja", sagte er.', '"Nein", sagte sie.'],
+            ['"Ja."', '"Nein."', '"Gut."'],
+            ["2024, im Mai, kam er.", "2025, im Juni, ging er, sagt man."],
+            ["1. Ja, gut.", "2. Nein, danke.", "3. Gut, ja."],
+        ],
+    )
+    def test_prose_with_commas_is_text(self, tmp_path: Path, lines: list[str]) -> None:
+        write(tmp_path, de=lines)
+        assert texts(corpus(tmp_path, pivot=None).read("de")) == lines
+
+    @pytest.mark.parametrize(
+        ("suffix", "mark", "word"),
+        [("tsv", ",", "commas"), ("csv", ";", "semicolons"), ("csv", "\t", "tabs")],
+    )
+    def test_a_table_of_other_marks_than_its_name_says_is_refused(
+        self, tmp_path: Path, suffix: str, mark: str, word: str
+    ) -> None:
+        write(tmp_path, suffix, de=[f"id{mark}text", *(f"{i}{mark}a" for i in range(5))])
+        given = {"id_column": "id", "parallel": False}
+        with pytest.raises(
+            NeuroglotError, match=rf"de\.{suffix}: its first line is one cell.* {word}"
+        ):
+            corpus(tmp_path, suffix, "table", **given).read("de")
 
 
 class TestUnicode:

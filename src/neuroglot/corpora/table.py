@@ -48,10 +48,10 @@ class TableCorpus(FileSource, ColumnCorpus):
     def segments(self, language: str, archive: Path | None) -> tuple[list[Segment], list[str]]:  # noqa: ARG002
         (path,) = self.inputs(language)
         if path.suffix in (".tsv", ".csv"):
-            rows = separated_rows(path, read_lines(path), self.columns)
+            rows, notes = separated_rows(path, read_lines(path), self.columns)
         else:
-            rows = table_rows(path, self.read_columns(language))
-        return self.pick(str(path), rows, language), []
+            rows, notes = table_rows(path, self.read_columns(language)), []
+        return self.pick(str(path), rows, language), notes
 
 
 def table_rows(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from neuroglot.corpora.base import Corpus, Segment, standard_id
-from neuroglot.corpora.separated import Row, is_header, tab_separated
+from neuroglot.corpora.separated import separator, tab_separated, without_header
 from neuroglot.corpora.template import FileSource, with_place
 from neuroglot.errors import NeuroglotError
 
@@ -37,12 +37,14 @@ class TextCorpus(FileSource, Corpus):
         (path,) = self.inputs(language)
         lines = read_lines(path)
         if self._has_ids:
-            return _with_ids(path, tab_separated(path, lines))
+            return _with_ids(path, lines)
         if self.format == "auto" and all("\t" in line for line in lines if line.strip()):
             raise NeuroglotError(
                 f"{path}: every line has a tab; set format: tsv if it stands between an id and a "
                 "text, or format: lines if it belongs to the text"
             )
+        if self.format == "auto":
+            _refuse_commas(path, lines, "or set format: lines if the commas belong to the texts")
         return [Segment(f"{number:06d}", line) for number, line in enumerate(lines, start=1)], []
 
 
@@ -76,14 +78,25 @@ def read_lines(path: Path) -> list[str]:
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
-def _with_ids(path: Path, rows: list[Row]) -> tuple[list[Segment], list[str]]:
-    """Make segments of rows of an id and a text; skip a line of column names, with a note."""
+def _refuse_commas(path: Path, lines: list[str], otherwise: str) -> None:
+    """Refuse comma-separated values, of which each line would be one text."""
+    if separator(lines):
+        first = next(line for line in lines if line.strip())
+        raise NeuroglotError(
+            f"{path}: looks like comma-separated values ({first[:80]!r}, …), and each line would "
+            f"be read as one text; read it as a .csv file with source: table, {otherwise}"
+        )
+
+
+def _with_ids(path: Path, read: list[str]) -> tuple[list[Segment], list[str]]:
+    """Make segments of lines of an id and a text; skip a line of column names, with a note."""
     lines: dict[str, int] = {}
-    segments, notes = [], []
-    if rows and is_header(rows[0].cells):
-        names = rows.pop(0).cells
-        notes.append(f"skipped the first line, which names the columns: {', '.join(names)}")
-    for number, cells, _ in rows:
+    segments = []
+    if not any("\t" in line for line in read):
+        _refuse_commas(path, read, "or write an id, a tab and the text on each line")
+    split, notes_on_marks = tab_separated(path, read)
+    rows, notes = without_header(split)
+    for number, cells in rows:
         if len(cells) < 2 or not cells[0].strip():
             raise NeuroglotError(
                 f"{path}: line {number} is not an id, a tab and a text: {cells[0][:80]!r}"
@@ -102,6 +115,4 @@ def _with_ids(path: Path, rows: list[Row]) -> tuple[list[Segment], list[str]]:
             )
         lines[identifier] = number
         segments.append(Segment(identifier, cells[1]))
-    if any(row.quoted for row in rows):
-        notes.append("took quotation marks around cells for those of a table, and removed them")
-    return segments, notes
+    return segments, [*notes, *notes_on_marks]
