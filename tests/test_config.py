@@ -4,18 +4,23 @@ import json
 import re
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from neuroglot import config_reference
+from neuroglot import config_reference, layout, ownership
 from neuroglot.analyses import ANALYSES
 from neuroglot.analyses.base import EditingSettings
 from neuroglot.analyses.training import compared_models
+from neuroglot.commands import make_model
 from neuroglot.config import load, load_file
 from neuroglot.config_file import read_yaml
 from neuroglot.errors import NeuroglotError
+from neuroglot.models.normalise import normalise
+from neuroglot.models.source import ModelSettings
 from support import ROOT
+from support.chats import tuned
 from support.tiny_checkpoints import write_checkpoint
 
 
@@ -372,6 +377,62 @@ def test_models_that_do_not_fit_are_refused(section: str, changes: dict, message
     assert re.search(message, refused(settings))
 
 
+def test_a_model_without_chat_template_is_named_before_any_job(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_checkpoint(tmp_path / "plain")
+    tuned(tmp_path / "tuned")
+    settings = valid()
+    settings["models"] = {name: {"source": f"./{name}"} for name in ("plain", "tuned")}
+    settings["tasks"] = {
+        "asked": {"source": "facts", "chat": True},
+        "plain": {"source": "facts"},
+    }
+    settings["transfer"]["tasks"] = ["asked"]
+    settings["sharing"] = {"tasks": ["plain"]}
+    message = refused(settings)
+    assert "tasks.asked: chat: true asks model 'plain' through its chat template, and there is" in (
+        message
+    )
+    assert "'tuned'" not in message
+    settings["transfer"]["causal_models"] = ["tuned"]
+    config = load(settings)
+    assert config.chat_tasks("tuned") == ["asked"]
+    assert not config.chat_tasks("plain")
+    settings["sharing"] = {"tasks": ["plain"], "few_shot": ["plain", "asked"]}
+    assert "may differ in shots only" in refused(settings)
+    settings["sharing"] = {"tasks": ["asked"], "models": ["tuned"]}
+    assert load(settings).chat_tasks("tuned") == ["asked"]
+
+
+def test_a_model_that_was_made_is_asked_for_its_template(tmp_path: Path, monkeypatch) -> None:
+    """Of a package or the Hub this is known then; before that, the job that makes it refuses."""
+    monkeypatch.chdir(tmp_path)
+    settings = valid()
+    settings["models"] = {"one": {"source": "owner/name"}}
+    settings["tasks"] = {"asked": {"source": "facts", "chat": True}}
+    settings["sharing"] = {"tasks": ["asked"]}
+    settings["transfer"]["tasks"] = []
+    config = load(settings)
+    made = layout.model("one")
+    normalise(ModelSettings(source=str(write_checkpoint(tmp_path / "plain"))), made)
+    assert "asks model 'one' through its chat template" in refused(settings)
+    bad = tuned(tmp_path / "bad", "{{ raise_exception('never') }}")
+    normalise(ModelSettings(source=str(bad)), made)
+    assert "the chat template cannot be rendered: TemplateError: never" in refused(settings)
+    normalise(ModelSettings(source=str(tuned(tmp_path / "tuned"))), made)
+    load(settings)
+    asked: list[bool] = []
+
+    def stop(*given: Any) -> None:
+        asked.append(given[2])
+        raise NeuroglotError("made")
+
+    monkeypatch.setattr("neuroglot.models.normalise.normalise", stop)
+    with pytest.raises(NeuroglotError, match="made"):
+        make_model(config, "one")
+    assert asked == [True]
+
+
 @pytest.mark.parametrize("reader", ["boost", "agreement"])
 def test_models_are_among_those_of_what_is_read(reader: str) -> None:
     settings = valid()
@@ -389,8 +450,6 @@ def test_models_are_among_those_of_what_is_read(reader: str) -> None:
 
 
 def test_the_kept_configuration_is_read_as_the_file(tmp_path: Path, monkeypatch) -> None:
-    from neuroglot import layout, ownership
-
     monkeypatch.chdir(tmp_path)
     config = load(valid())
     by_id = {"models": config.models, "corpora": config.corpora, "tasks": config.tasks}

@@ -31,7 +31,8 @@ def make_model(config: Config, model: str) -> None:
     from neuroglot.models.normalise import normalise
 
     settings = _known("model", model, config.models)
-    card = normalise(settings, to_write(layout.model(model)))
+    chat = bool(config.chat_tasks(model))
+    card = normalise(settings, to_write(layout.model(model)), chat)
     width = "–".join(map(str, sorted({min(card.neurons), card.widest})))
     seed = card.reinitialised
     print(

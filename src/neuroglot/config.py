@@ -24,8 +24,14 @@ from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import Language, LanguageId, LanguageRow, find_language
 from neuroglot.models.architectures import ARCHITECTURES
 from neuroglot.models.card import read_card
+from neuroglot.models.chat import read_chat
 from neuroglot.models.revisions import training_steps
-from neuroglot.models.source import ModelSettings, RevisionSettings
+from neuroglot.models.source import (
+    NO_TEMPLATE,
+    ModelSettings,
+    RevisionSettings,
+    has_template,
+)
 from neuroglot.settings import Id, PerplexitySettings, Section, named
 from neuroglot.sources import Languages
 from neuroglot.tasks import TaskSettings
@@ -143,6 +149,42 @@ class Config(Section):
                     f"{', '.join(step.name for step in steps)} of {name} needs models that read "
                     f"from left to right; set causal_models: [{', '.join(others)}]"
                 )
+
+    def chat_tasks(self, model: str) -> list[str]:
+        """The tasks that are asked of a model through its chat template."""
+        asked: dict[str, None] = {}
+        for name, section in self._sections():
+            # Where only some models' neurons are edited, only these answer.
+            if model in self.models_of(name, causal=isinstance(section, EditingSettings)):
+                tasks = [entry for _, of, entry in named(section) if of.section == "tasks"]
+                asked.update(dict.fromkeys(task for task in tasks if self.tasks[task].chat))
+        return list(asked)
+
+    def without_chat(self) -> Iterator[str]:
+        """Messages for models that are known to lack the chat template that a task needs."""
+        for model in self.models:
+            for task in self.chat_tasks(model):
+                if reason := self._no_chat(model):
+                    yield (
+                        f"tasks.{task}: chat: true asks model {model!r} through its chat template, "
+                        f"and {reason}; take chat out of the task, or leave the model out of the "
+                        "analysis"
+                    )
+
+    def _no_chat(self, model: str) -> str | None:
+        """Why a model cannot be asked in a chat; None if it can, or if that is not known yet."""
+        settings, folder = self.models[model], layout.model(model)
+        if settings.source_type == "folder" and not has_template(settings.folder):
+            return NO_TEMPLATE
+        try:
+            read_card(folder)
+        except NeuroglotError:  # it is made later, and then its job says so
+            return None
+        try:
+            read_chat(folder)
+        except NeuroglotError as error:
+            return str(error)
+        return None
 
     def _encoder_decoder(self, model: str) -> str | None:
         """The type of a model that is known to be an encoder-decoder; None if it is not known."""
@@ -321,6 +363,7 @@ def _missing(config: Config) -> Iterator[str]:
             for problem in source.problems(config.corpus_languages(name)):
                 yield f"{section}.{name}: {problem}"
     yield from config.not_causal()
+    yield from config.without_chat()
     for name in config.tasks:
         if len(read := config.corpus_languages(name)) < 2:
             yield (

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import xarray as xr
     from tokenizers import Encoding, Tokenizer
 
+    from neuroglot.models.chat import Chat
+    from neuroglot.models.chat_tokens import Encoded
+
 Prefix = Literal["word", "subword", "last"]
 
 
@@ -67,6 +70,9 @@ class Tokens:
             in a corpus that is not parallel, its place in the text.
         drawn: number of segments drawn for all languages; 0 in a corpus that is not parallel.
         before, after: special tokens that the tokenizer puts around every segment.
+        opening: what a decoder behind an encoder reads before a segment; by default its start token
+            alone.
+        special: ids of special tokens that stand within segments, which a chat template wrote.
     """
 
     token_id: NDArray[np.int32]
@@ -79,6 +85,8 @@ class Tokens:
     after: list[int]
     places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     drawn: int = 0
+    opening: list[int] = field(default_factory=list)
+    special: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Without a draw, segments have the places of their order."""
@@ -114,12 +122,18 @@ def as_tokens(data: "xr.Dataset") -> Tokens:
     """Make ``Tokens`` of the dataset that ``tokenise`` returns."""
     index = data["segment_index"].values
     firsts = np.flatnonzero(np.diff(index, prepend=-1))
+    special = {
+        name: [int(token) for token in data.attrs[name]]
+        for name in ("before", "after", "opening", "special")
+    }
     return Tokens(
         **{name: data[name].values for name in ("token_id", "position", "end", "ends_prefix")},
         segment=index,
         segment_ids=[str(segment) for segment in data["segment"].values[firsts]],
-        before=[int(token) for token in data.attrs["before"]],
-        after=[int(token) for token in data.attrs["after"]],
+        before=special["before"],
+        after=special["after"],
+        opening=special["opening"],
+        special=special["special"],
         places=data["segment_place"].values[firsts].astype(np.int64),
         drawn=int(data.attrs["drawn"]),
     )
@@ -153,6 +167,7 @@ def tokenise(
     long_segments: Literal["truncate", "refuse"],
     places: Sequence[int] = (),
     drawn: int = 0,
+    chat: "Chat | None" = None,
 ) -> "xr.Dataset":
     """Tokenise segments and choose the rows to record.
 
@@ -170,12 +185,15 @@ def tokenise(
         long_segments: whether segments longer than the window are truncated or refused.
         places: as in ``Tokens``; by default the segments' order.
         drawn: as in ``Tokens``.
+        chat: segments are users' turns in this chat template, with which the tokens are those of
+            the rendered chat.
 
     Returns:
         ``token_id, position, end, ends_prefix [row]`` with the coordinates ``token`` (its text),
         ``segment`` (the segment's id), ``segment_index`` and ``segment_place``;
         ``counts [vocabulary]`` over the whole text, including truncated parts; ``attrs``: the
-        special tokens ``before`` and ``after``, ``prefix``, ``drawn``, the number of ``truncated``
+        special tokens ``before`` and ``after``, ``opening`` (none), ``special``, ``prefix``,
+        ``drawn``, the number of ``truncated``
         segments, and that of segments whose text is ``read_as_special`` tokens, because it spells
         them and the tokenizer cannot tell them apart.
 
@@ -185,9 +203,16 @@ def tokenise(
     """
     import xarray as xr
 
+    from neuroglot.models.chat_tokens import ChatTokens
+
     tokenizer.no_truncation()  # a tokenizer's file may set both
     tokenizer.no_padding()
-    encodings = tokenizer.encode_batch([text for _, text in segments])
+    in_chat = chat and ChatTokens(chat, tokenizer)
+    encodings: Sequence[Encoding | Encoded] = (
+        [in_chat.encode(text) for _, text in segments]
+        if in_chat
+        else tokenizer.encode_batch([text for _, text in segments])
+    )
     before, after = special_tokens(encodings[0])
     room = None if context_window is None else context_window - len(before) - len(after)
     counts = np.zeros(vocabulary, np.int64)
@@ -211,7 +236,9 @@ def tokenise(
                 f"segment {name}: token {ids.max()} is outside the model's vocabulary of "
                 f"{vocabulary}; the tokenizer belongs to another model"
             )
-        read_as_special += any(special.get(token, "\0") in text for token in set(ids.tolist()))
+        read_as_special += not chat and any(
+            special.get(token, "\0") in text for token in set(ids.tolist())
+        )
         counts += np.bincount(ids, minlength=vocabulary)
         if room is not None and len(ids) > room:
             if prefix == "last":
@@ -254,6 +281,8 @@ def tokenise(
         attrs={
             "before": before,
             "after": after,
+            "opening": [],
+            "special": in_chat.special if in_chat else [],
             "prefix": prefix,
             "drawn": drawn,
             "truncated": truncated,
@@ -272,7 +301,7 @@ def token_labels(tokenizer: "Tokenizer", ids: NDArray[np.int32]) -> NDArray[np.o
     return labels
 
 
-def special_tokens(encoding: "Encoding") -> tuple[list[int], list[int]]:
+def special_tokens(encoding: "Encoding | Encoded") -> tuple[list[int], list[int]]:
     """The special tokens that a tokenizer puts before and after a text."""
     plain = np.flatnonzero(~np.array(encoding.special_tokens_mask, bool))
     first, last = (plain[0], plain[-1]) if len(plain) else (len(encoding.ids), len(encoding.ids))

@@ -201,9 +201,10 @@ def of_decoder(
 ) -> np.ndarray:
     """Log-probabilities [time, token] of a whole pass over one prompt and one answer."""
     end = len(question.prompt) - question.after
+    opening = question.opening or [model.config.decoder_start_token_id]
     at = {
         "encoder": slice(end - 1 if positions == "last" else question.before, end),
-        "decoder": slice(0 if positions == "prompt" else None),
+        "decoder": slice(0, 0) if positions == "prompt" else slice(len(opening) - 1, None),
     }
 
     def hook_of(ffn: Any) -> Any:
@@ -221,29 +222,32 @@ def of_decoder(
         return hook
 
     handles = [ffn.w_out.register_forward_pre_hook(hook_of(ffn)) for ffn in ffns(model)]
-    start = model.config.decoder_start_token_id
     try:
         with torch.no_grad():
             read = model(
                 input_ids=torch.tensor([question.prompt]),
-                decoder_input_ids=torch.tensor([[start, *answer[:-1]]]),
+                decoder_input_ids=torch.tensor([[*opening, *answer[:-1]]]),
             )
     finally:
         for handle in handles:
             handle.remove()
-    return read.logits[0].double().log_softmax(-1).numpy()
+    return read.logits[0, len(opening) - 1 :].double().log_softmax(-1).numpy()
 
 
 @pytest.mark.parametrize("name", ENCODER_DECODERS)
 @pytest.mark.parametrize("at", ["last", "all", "prompt"])
-@pytest.mark.parametrize("scored", ["first", "whole"])
-def test_decoders_answer_from_their_start_token(name: str, at: Any, scored: Any):
+@pytest.mark.parametrize(("scored", "tags"), [("first", []), ("whole", []), ("whole", [7, 9, 7])])
+def test_decoders_answer_from_their_start_token_and_tag(
+    name: str, at: Any, scored: Any, tags: list[int]
+):
     """Every variant, question and answer against a whole pass of its own."""
     model = model_of(name)
     if hasattr(model, "final_logits_bias"):
         generator = torch.Generator().manual_seed(2)
         model.final_logits_bias.copy_(torch.randn(1, VOCABULARY, generator=generator))
     asked = special_around(questions(7, (3, 9, 4, 6)), 1, 1)
+    if tags:  # questions of several languages in one batch
+        asked = [replace(q, opening=[2, tags[i % 3]]) for i, q in enumerate(asked)]
     edits = edits_of(model, len(asked))
     found = judge(model, asked, variants_of(edits), scored, at)
     for v, chosen in enumerate(edits):

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -279,8 +279,12 @@ def treebanks(draw):
     return content, None if changes or b"\0" in content else kept
 
 
+SOUND = f"# sent_id = s0\n# text = Ein\n{WORD}\n\n#text= Zwei \n# sent_id = s1\n{WORD}\n".encode()
+
+
 @hostile.many(4)
-@given(st.one_of(treebanks(), BYTES.map(lambda content: (content, None))))
+@given(st.one_of(treebanks(), treebanks(), BYTES.map(lambda content: (content, None))))
+@example((SOUND, [("s0", "Ein"), ("s1", "Zwei")]))
 def test_treebanks_are_kept_or_refused_with_the_file(tmp_path_factory, made):
     content, sentences = made
     folder, kept = tmp_path_factory.mktemp("t"), []

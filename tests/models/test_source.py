@@ -138,7 +138,7 @@ def test_folder_becomes_a_model_with_a_card(llama, tmp_path):
     assert digest(llama) == before
     assert [p.name for p in model.parent.iterdir()] == ["m"]
     assert card.model_dump(exclude={"sha256", "files", "check", "source", "parameters"}) == {
-        "format": 3,
+        "format": 4,
         "reinitialised": None,
         "model_type": "llama",
         "architecture": architecture_digest("llama"),
@@ -153,6 +153,7 @@ def test_folder_becomes_a_model_with_a_card(llama, tmp_path):
         "context_window": 128,
         "dtype": "float32",
         "language_tags": {},
+        "decoder_start": None,
     }
     # Embeddings and output (400 x 16 each), the final norm, and per layer two norms, attention
     # (16 x 16 twice, 8 x 16 twice) and three FFN matrices.

@@ -5,7 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, processors
+import torch
+import transformers
+from tokenizers import Tokenizer
 
 from neuroglot.analyses.answers import encoded
 from neuroglot.capture.tokenise import tokenised
@@ -14,28 +16,17 @@ from neuroglot.digests import Digests
 from neuroglot.errors import NeuroglotError
 from neuroglot.keys import model_key
 from neuroglot.models.card import read_card, read_tokenizer
+from neuroglot.models.checkpoint import reading_sentencepiece
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
-from neuroglot.models.tags import with_own_tag
+from neuroglot.models.tags import opening, with_own_tag
 from neuroglot.packages import file_sha256
 from neuroglot.tasks.base import Item
+from neuroglot.tasks.edits import EditsTask
 from neuroglot.tokens import as_tokens
-from support.tiny_checkpoints import train_tokenizer, write_checkpoint
-
-NLLB = ("eng_Latn", "deu_Latn", "arb_Arab", "zho_Hans", "zho_Hant", "nob_Latn", "swh_Latn")
-MBART = ("en_XX", "de_DE", "ar_AR", "zh_CN", "pt_XX")
-M2M = ("__en__", "__de__", "__ar__", "__zh__", "__no__", "__ns__")
-
-
-def tagged(tags, template="{} $A </s>"):
-    """A tokenizer whose template has the first of the tags, which is English."""
-    tokenizer = train_tokenizer()
-    tokenizer.add_special_tokens(list(tags))
-    special = [(token, tokenizer.token_to_id(token)) for token in (tags[0], "</s>")]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=template.format(tags[0]), special_tokens=special
-    )
-    return tokenizer
+from support.tags import M2M, MBART, NLLB, tagged, write_tagged
+from support.tiny_checkpoints import train_tokenizer
+from support.tiny_tokenizers import write_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -71,10 +62,7 @@ def test_special_tokens_that_are_no_tags_stay():
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("source")
-    write_checkpoint(folder, "m2m_100", rows=410)
-    tagged(NLLB).save(str(folder / "tokenizer.json"))
-    return folder
+    return write_tagged(tmp_path_factory.mktemp("source"))
 
 
 def before_of(model, language):
@@ -166,3 +154,83 @@ def test_the_tags_that_are_chosen_are_on_the_card(source, tmp_path):
     normalise(settings, tmp_path / "m")
     kept = json.loads((tmp_path / "m" / "language_tags.json").read_text())
     assert read_card(tmp_path / "m").language_tags == kept == {"fr": "deu_Latn"}
+
+
+# What decoders begin with
+
+
+@pytest.mark.parametrize(
+    ("tags", "start", "expected"),
+    [
+        (NLLB, "</s>", ["</s>", "deu_Latn"]),
+        (M2M, "</s>", ["</s>", "__de__"]),
+        (MBART, "</s>", ["</s>", "de_DE"]),  # mBART-50
+        (MBART, "en_XX", ["de_DE"]),  # mBART, whose start token is a tag
+    ],
+)
+def test_a_decoder_begins_with_the_tag_of_its_language(tags, start, expected):
+    tokenizer = tagged(tags)
+    beside = [tokenizer.token_to_id(tags[0]), tokenizer.token_to_id("</s>")]
+    found = opening(tokenizer, tokenizer.token_to_id(start), beside, "de", {})
+    assert [tokenizer.id_to_token(token) for token in found] == expected
+    chosen = opening(tokenizer, tokenizer.token_to_id(start), beside, "fr", {"fr": tags[2]})
+    assert tokenizer.id_to_token(chosen[-1]) == tags[2]
+    with pytest.raises(NeuroglotError, match="no tag of 'fr' is recognised"):
+        opening(tokenizer, tokenizer.token_to_id(start), beside, "fr", {})
+
+
+def test_a_decoder_without_tags_begins_with_its_start_token_alone():
+    assert opening(train_tokenizer(), 2, [2], "de", {}) == [2]
+
+
+@pytest.mark.parametrize(
+    ("family", "english", "german", "start"),
+    [
+        ("m2m_100:nllb", "eng_Latn", "deu_Latn", "</s>"),
+        ("mbart:50", "en_XX", "de_DE", "</s>"),
+        ("mbart", "en_XX", "de_DE", "en_XX"),
+    ],
+)
+def test_decoders_read_what_they_are_trained_on_in_transformers(
+    tmp_path, family, english, german, start
+):
+    """Their classes make labels of a target text; their models shift them to the right."""
+    if family == "mbart":
+        from transformers.models.mbart.modeling_mbart import shift_tokens_right
+    else:
+        from transformers.models.m2m_100.modeling_m2m_100 import shift_tokens_right
+
+    write_tokenizer(tmp_path, family)
+    with reading_sentencepiece():
+        theirs = transformers.AutoTokenizer.from_pretrained(
+            tmp_path, src_lang=english, tgt_lang=german
+        )
+    theirs.add_tokens([english, german], special_tokens=True)  # which a tiny NLLB-200 lacks
+    theirs.src_lang = english
+    ours = Tokenizer.from_str(theirs.backend_tokenizer.to_str())
+    number = ours.token_to_id(start)
+    labels = theirs(text_target="frei und gleich", return_tensors="pt").input_ids
+    shifted = (
+        shift_tokens_right(labels, theirs.pad_token_id)
+        if family == "mbart"
+        else shift_tokens_right(labels, theirs.pad_token_id, number)
+    )
+    text = theirs("frei und gleich", add_special_tokens=False).input_ids
+    encoding = ours.encode("frei und gleich")
+    beside = [i for i, s in zip(encoding.ids, encoding.special_tokens_mask, strict=True) if s]
+    read = [*opening(ours, number, beside, "de", {}), *text]
+    assert read == shifted[0, : len(read)].tolist()
+    assert torch.isin(shifted[0, len(read) :], torch.tensor([theirs.eos_token_id])).all()
+
+
+def test_an_edit_that_is_asked_in_the_pivot_is_answered_with_its_tag(source, tmp_path):
+    normalise(ModelSettings(source=str(source)), tmp_path / "m")
+    tokenizer, task = (
+        read_tokenizer(tmp_path / "m"),
+        EditsTask(source="edits", direction="to_pivot"),
+    )
+    asked = {"de": task.read("de").items[:1], "en": task.read("en").items[:1]}
+    for language, [question] in encoded(tmp_path / "m", "edits", asked).items():
+        own = {"de": "deu_Latn", "en": "eng_Latn"}[language]
+        assert tokenizer.id_to_token(question.prompt[0]) == own
+        assert [tokenizer.id_to_token(token) for token in question.opening] == ["</s>", "eng_Latn"]

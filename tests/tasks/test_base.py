@@ -241,7 +241,8 @@ def test_items_are_written_in_equal_bytes_and_read_back(tmp_path):
     assert (tmp_path / "new/zh.parquet").read_bytes() == (tmp_path / "again.parquet").read_bytes()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["zh.parquet"]
     table = pq.read_table(tmp_path / "again.parquet")
-    assert table.column_names == ["item", "prompt", "gold", "candidates", "fact"]
+    columns = ["item", "prompt", "gold", "candidates", "fact", "chat", "answered_in"]
+    assert table.column_names == columns
 
 
 TEXTS = st.text(st.characters(blacklist_categories=["Cs"]))

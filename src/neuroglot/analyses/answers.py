@@ -14,10 +14,11 @@ from neuroglot.analyses.pieces import Piece
 from neuroglot.capture.answers import Variant, judge
 from neuroglot.capture.questions import Question, constant_scores, encode
 from neuroglot.capture.settings import EditedPositions
+from neuroglot.capture.tokenise import beside
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_card, read_tokenizer
+from neuroglot.models.chat import read_chat
 from neuroglot.models.load import load
-from neuroglot.models.tags import with_own_tag
 from neuroglot.progress import progress
 from neuroglot.tasks.base import Item, Scoring
 from neuroglot.tokens import special_tokens
@@ -104,22 +105,28 @@ def encoded(
 ) -> dict[str, list[Question]]:
     """Turn a task's items, by language, into the token ids of the model in a folder.
 
-    Where the tokenizer puts a language's tag beside each text, it is that of the items' language.
+    Where the tokenizer puts a language's tag beside each text, it is that of the items' language;
+    a decoder begins with that of the answers' language.
 
     Raises:
-        NeuroglotError: a prompt and its answer are too long for the model; a language has no tag.
+        NeuroglotError: a prompt and its answer are too long for the model; a language has no tag;
+            items are asked in a chat, and the model has no chat template.
     """
     tokenizer, card = _tokenizer(model), read_card(model)
-    beside = special_tokens(tokenizer.encode("a"))
+    usual = special_tokens(tokenizer.encode("a"))
     questions = {}
     for language, of_language in items.items():
         try:
-            before, after = (
-                with_own_tag(tokens, tokenizer, language, card.language_tags) for tokens in beside
-            )
-            of_encoder = after if "encoder" in card.stacks else None
+            answered_in = next((item.answered_in for item in of_language), "")
+            tokens = beside(card, tokenizer, usual, language, answered_in)
             questions[language] = encode(
-                tokenizer, before, of_language, card.context_window, of_encoder
+                tokenizer,
+                tokens["before"],
+                of_language,
+                card.context_window,
+                tokens["after"] if "encoder" in card.stacks else None,
+                tokens["opening"],
+                read_chat(model) if any(item.chat for item in of_language) else None,
             )
         except NeuroglotError as error:
             raise NeuroglotError(f"task {task!r}, language {language!r}: {error}") from error

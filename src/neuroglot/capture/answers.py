@@ -66,8 +66,8 @@ def judge(
     continues from their keys and values. Special tokens around a prompt are never edited.
 
     An encoder-decoder's encoder reads the prompt, with the special tokens after it, and its decoder
-    answers from its start token. Neurons of the encoder are edited at the prompt, those of the
-    decoder at the start token and at the answer's tokens.
+    answers from its start token or, if there is one, from the language tag after it. Neurons of the
+    encoder are edited at the prompt, those of the decoder at that token and at the answer's tokens.
 
     Args:
         model: a causal language model or an encoder-decoder, with its head.
@@ -143,8 +143,10 @@ def _check(model: Any, questions: Sequence[Question], scored: Scored) -> None:
         strings = [*question.gold, *(question.candidates if scored == "whole" else ())]
         prompt, answer = len(question.prompt), max(map(len, strings))
         length = (
-            # The decoder also reads its start token, and not the answer's last token.
-            max(prompt, answer) if model.config.is_encoder_decoder else prompt + answer - 1
+            # The decoder also reads its opening, and not the answer's last token.
+            max(prompt, answer + max(len(question.opening), 1) - 1)
+            if model.config.is_encoder_decoder
+            else prompt + answer - 1
         )
         if limit is not None and length > limit:
             raise NeuroglotError(
@@ -161,6 +163,7 @@ class _Batch:
         ids, real: ``[item, time]``, prompts padded on one side, and their mask (0 at padding).
         text: ``[item, time]``, true at the prompts' tokens, special tokens left out.
         last: ``[item, time]``, true at the last of them.
+        opening: ``[item, time]``, what a decoder behind an encoder reads before an answer.
         strings: pairs of an item and one of its distinct answers.
         gold: ``[item]``, indices of the right answers in ``strings``.
         golds: for each item, the indices of all its gold answers.
@@ -174,8 +177,12 @@ class _Batch:
         before, after = torch.tensor([[q.before, q.after] for q in together]).T[..., None]
         number = self.real.cumsum(1) * self.real  # of a prompt's tokens, from 1; 0 at padding
         end = self.real.sum(1, keepdim=True) - after
-        self.text = (number > before) & (number <= end)
+        special = torch.tensor([*{i for q in together for i in q.special}], dtype=torch.long)
         self.last = (number > before) & (number == end)
+        self.text = (
+            (number > before) & (number <= end) & (self.last | ~torch.isin(self.ids, special))
+        )
+        self.opening = torch.tensor([question.opening for question in together])
         self.strings = list(
             dict.fromkeys(
                 (item, tuple(answer))
@@ -259,14 +266,17 @@ class _Judging:
     def _encoder(
         self, batch: _Batch, _context: Context | None, edits: Sequence[Edit]
     ) -> tuple[Tensor, Context]:
-        """Let the encoder read prompts and the decoder its start token; return as ``_prompt``."""
+        """Let the encoder read prompts and the decoder its opening; return as ``_prompt``."""
         where = batch.last if self.positions == "last" else batch.text
         with intervened(self.model, edits, where):
             context = Context.encoded(self.model, batch.ids, batch.real)
-        start = torch.full((len(batch.ids), 1), self.model.config.decoder_start_token_id)
-        with intervened(self.model, edits if self.positions != "prompt" else []):
-            first, context = context.states(start, torch.ones_like(start))
-        return first[:, 0], context
+        opening = batch.opening
+        if not opening.shape[1]:
+            opening = torch.full((len(batch.ids), 1), self.model.config.decoder_start_token_id)
+        answers = torch.arange(opening.shape[1]).expand_as(opening) == opening.shape[1] - 1
+        with intervened(self.model, edits if self.positions != "prompt" else [], answers):
+            first, context = context.states(opening, torch.ones_like(opening))
+        return first[:, -1], context
 
     def _rest(
         self,

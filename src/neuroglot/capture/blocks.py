@@ -26,7 +26,8 @@ class Recording:
             ``peak`` and ``mean``. ``peak`` is the largest value of ``peak_of``, and ``mean`` the
             mean of ``state``, over the tokens of the row's segment without special tokens.
         over: the tokens that are recorded. With prompts, an encoder-decoder's decoder reads only
-            its start token, at which it begins to answer; it does not read the text again.
+            its start token and its language tag, at which it begins to answer; it does not read the
+            text again.
         collectors: statistics over the recorded rows.
         store_dtype: precision of raw rows.
         cross_layer: statistics over the recorded rows that compare layers.

@@ -359,18 +359,20 @@ class Engine:
         whole = [sequences[segment] for segment in group]
         ids, real = pad(whole)
         inputs = {"input_ids": ids, "attention_mask": real}
-        text = {"decoder": _without_specials(real, before, after)}
+        text = {"decoder": _without_specials(ids, real, tokens)}
         # By stack: the width of the padded batch, and what to add to a token's position to get its
-        # column. None: all rows are in the first column.
+        # column. None: all rows are in the column at which a decoder's answer begins.
         columns: dict[str, tuple[int, int | None]] = {"decoder": (ids.shape[1], 0)}
+        opening = tokens.opening
         if self.model.config.is_encoder_decoder:
-            start = self.model.config.decoder_start_token_id
+            opening = opening or [self.model.config.decoder_start_token_id]
             plain = [[] if prompts else ids[before : len(ids) - after] for ids in whole]
-            ids, read = pad([np.array([start, *ids]) for ids in plain])
+            ids, read = pad([np.array([*opening, *ids]) for ids in plain])
             inputs |= {"decoder_input_ids": ids, "decoder_attention_mask": read}
             text = {"encoder": text["decoder"], "decoder": read.bool()}
-            text["decoder"][:, 0] = prompts  # the start token counts as text only in prompts
-            shift = None if prompts else 1 - before
+            text["decoder"][:, : len(opening) - 1] = False
+            text["decoder"][:, len(opening) - 1] = prompts  # text only where an answer begins
+            shift = None if prompts else len(opening) - before
             columns = {"encoder": columns["decoder"], "decoder": (ids.shape[1], shift)}
 
         def pick(rows: NDArray[np.int64]) -> Picked | None:
@@ -383,7 +385,9 @@ class Engine:
                 return None
             positions = tokens.position[rows[places]]
             times = {
-                stack: torch.from_numpy(items * width + (0 if shift is None else positions + shift))
+                stack: torch.from_numpy(
+                    items * width + (len(opening) - 1 if shift is None else positions + shift)
+                )
                 for stack, (width, shift) in columns.items()
             }
             fold_of_row = tokens.folds[group[items]]
@@ -538,14 +542,16 @@ def _plane_offsets(networks: Sequence[FFN], site: str) -> dict[str, int]:
     return offsets
 
 
-def _without_specials(real: Tensor, before: int, after: int) -> Tensor:
+def _without_specials(ids: Tensor, real: Tensor, tokens: Tokens) -> Tensor:
     """True at tokens that are neither padding nor special, ``[segment, position]``.
 
-    ``real`` is 1 at all tokens but padding. A segment has ``before`` special tokens at its start
-    and ``after`` at its end.
+    ``real`` is 1 at all tokens but padding. The last token of a chat counts, special or not: there
+    the model answers.
     """
     column, length = torch.arange(real.shape[1]), real.sum(1, keepdim=True)
-    return (column >= before) & (column < length - after)
+    last = length - len(tokens.after) - 1
+    special = torch.isin(ids, torch.tensor(tokens.special, dtype=ids.dtype)) & (column != last)
+    return (column >= len(tokens.before)) & (column <= last) & ~special
 
 
 def _over_text(name: str, value: Tensor, batch: Batch, picked: Picked, stack: str) -> Tensor:

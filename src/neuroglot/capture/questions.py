@@ -2,11 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import mean
 from typing import TYPE_CHECKING
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.models.chat import Chat
+from neuroglot.models.chat_tokens import ChatTokens
 from neuroglot.tasks.base import Item, Scoring
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ class Question:
         gold: the right answer, then its other spellings.
         candidates: the answers to choose from, including the right answer.
         before, after: numbers of special tokens at the prompt's start and at its end.
+        opening: what a decoder behind an encoder reads before an answer; by default its start token
+            alone.
+        special: ids of special tokens within the prompt, which a chat template wrote.
     """
 
     prompt: list[int]
@@ -29,6 +34,8 @@ class Question:
     candidates: list[list[int]]
     before: int = 0
     after: int = 0
+    opening: list[int] = field(default_factory=list)
+    special: list[int] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -79,6 +86,8 @@ def encode(
     items: Sequence[Item],
     window: int | None,
     after: Sequence[int] | None = None,
+    opening: Sequence[int] = (),
+    chat: Chat | None = None,
 ) -> list[Question]:
     """Turn items into token ids.
 
@@ -87,12 +96,17 @@ def encode(
     encoder-decoder, the encoder reads the prompt with all special tokens around it, and the answer
     is a text of its own, without the blank before it. An answer may have no ids.
 
+    In a chat, a prompt is a user's turn as the model's template writes it, all its special tokens
+    included, and an answer is what follows, without the blank before it.
+
     Args:
         tokenizer: the model's tokenizer.
         before: special tokens that the tokenizer puts before a text, as ``Tokens.before``.
         items: items of one language.
         window: the most tokens that the model can read at once, special tokens included.
         after: for an encoder-decoder, special tokens that the tokenizer puts after a text.
+        opening: for an encoder-decoder, as in ``Question``.
+        chat: the model's chat template, if there are items that are asked in a chat.
 
     Raises:
         NeuroglotError: a prompt and its longest answer do not fit into the window; in an
@@ -100,16 +114,21 @@ def encode(
     """
     tokenizer.no_truncation()  # a tokenizer's file may set both
     tokenizer.no_padding()
+    turns = chat and ChatTokens(chat, tokenizer)
     questions = [
-        _question(tokenizer, before, item)
+        _in_chat(turns, item, opening)
+        if item.chat and turns
+        else _question(tokenizer, before, item)
         if after is None
-        else _separate(tokenizer, before, after, item)
+        else _separate(tokenizer, before, after, item, opening)
         for item in items
     ]
     for item, question in zip(items, questions, strict=True):
         length = len(question.prompt)
         longest = max(map(len, [*question.gold, *question.candidates]))
-        read = length + longest if after is None else max(length, longest)
+        read = (
+            length + longest if after is None else max(length, max(len(opening), 1) + longest - 1)
+        )
         if window is not None and read > window:
             raise NeuroglotError(
                 f"item {item.id!r}: its prompt has {length} tokens and its longest answer "
@@ -137,8 +156,31 @@ def _question(tokenizer: "Tokenizer", before: Sequence[int], item: Item) -> Ques
     )
 
 
+def _in_chat(turns: ChatTokens, item: Item, opening: Sequence[int]) -> Question:
+    """A user's turn, and what the assistant's turn begins with."""
+    prompt = turns.encode(item.prompt).ids
+    ids = {}
+    for answer in dict.fromkeys([*item.gold, *item.candidates]):
+        text = answer.lstrip()
+        ids[answer] = turns.tokenizer.encode(text, add_special_tokens=False).ids
+        together = turns.encode(item.prompt, text).ids
+        if not opening and together[: len(prompt)] == prompt:
+            ids[answer] = together[len(prompt) :]
+    return Question(
+        prompt,
+        [ids[answer] for answer in item.gold],
+        [ids[answer] for answer in item.candidates],
+        opening=list(opening),
+        special=turns.special,
+    )
+
+
 def _separate(
-    tokenizer: "Tokenizer", before: Sequence[int], after: Sequence[int], item: Item
+    tokenizer: "Tokenizer",
+    before: Sequence[int],
+    after: Sequence[int],
+    item: Item,
+    opening: Sequence[int],
 ) -> Question:
     """An encoder's prompt, and a decoder's answers."""
     answers = list(dict.fromkeys([*item.gold, *item.candidates]))
@@ -152,6 +194,7 @@ def _separate(
         [ids[answer] for answer in item.candidates],
         len(before),
         len(after),
+        list(opening),
     )
 
 

@@ -37,7 +37,9 @@ from neuroglot.corpora.base import Reading, Segment
 from neuroglot.errors import NeuroglotError
 from neuroglot.measures.folds import FOLDS
 from neuroglot.models.card import ModelCard, read_card
+from neuroglot.models.chat import read_chat
 from neuroglot.models.load import load
+from neuroglot.provenance import digest
 from neuroglot.tasks.base import read_items
 from neuroglot.tokens import ROW, Tokens, as_tokens, read_tokens, token_labels
 
@@ -136,17 +138,23 @@ def _text(model: Path, card: ModelCard, request: Wanted) -> _Text:
         origin = {label: tokens.origin[label] for label in LABELS}
         origin |= {"card": card.sha256, "tokens": tokens.fingerprint}
         return _Text(origin, lambda: read_tokens(source))
-    reading = Reading(tuple(Segment(item.id, item.prompt) for item in read_items(source).items))
+    items = read_items(source).items
+    reading = Reading(tuple(Segment(item.id, item.prompt) for item in items))
+    told = items[0].chat, items[0].answered_in  # the same in all items of a file
     origin = {
         "model": model.name,
         "corpus": source.parent.name,
         "language": source.stem,
         "card": card.sha256,
-        "tokens": reading.content,
+        "tokens": digest([reading.content, told]),
     }
 
     def read() -> Tokens:
-        return as_tokens(tokenised(card, tokenizer_of(model), source, reading, "refuse", "last"))
+        chat = read_chat(model) if told[0] else None
+        tokenizer, answered_in = tokenizer_of(model), told[1]
+        return as_tokens(
+            tokenised(card, tokenizer, source, reading, "refuse", "last", chat, answered_in)
+        )
 
     return _Text(origin, read)
 

@@ -1,5 +1,6 @@
 """Tokenises texts with a model's tokenizer."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -8,7 +9,8 @@ from neuroglot import store
 from neuroglot.corpora.base import Reading, read_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import ModelCard, read_card, read_tokenizer
-from neuroglot.models.tags import with_own_tag
+from neuroglot.models.chat import Chat
+from neuroglot.models.tags import opening, with_own_tag
 from neuroglot.provenance import fingerprint
 from neuroglot.tokens import Prefix, Tokenising, tokenise
 
@@ -68,10 +70,13 @@ def tokenised(
     reading: Reading,
     long_segments: Literal["truncate", "refuse"],
     prefix: Prefix = "subword",
+    chat: Chat | None = None,
+    answered_in: str = "",
 ) -> "xr.Dataset":
     """Tokenise a reading of ``source`` as ``tokens.tokenise``; warn if segments are truncated.
 
-    Where the tokenizer puts a language's tag beside each text, it is that of ``source``'s language.
+    Where the tokenizer puts a language's tag beside each text, it is that of ``source``'s language;
+    before what a decoder reads it is that of ``answered_in``, if that is given.
 
     Raises:
         NeuroglotError: as ``tokens.tokenise`` and ``models.tags.with_own_tag``; names ``source``.
@@ -87,16 +92,10 @@ def tokenised(
             long_segments,
             reading.places,
             reading.drawn,
+            chat,
         )
-        for place in ("before", "after"):
-            special = [int(token) for token in data.attrs[place]]
-            ids = with_own_tag(special, tokenizer, source.stem, card.language_tags)
-            if outside := [token for token in ids if token >= vocabulary]:
-                raise NeuroglotError(
-                    f"{tokenizer.id_to_token(outside[0])}, which is put beside each text, is token "
-                    f"{outside[0]}, outside the model's vocabulary of {vocabulary}"
-                )
-            data.attrs[place] = ids
+        of_text = data.attrs["before"], data.attrs["after"]
+        data.attrs.update(beside(card, tokenizer, of_text, source.stem, answered_in))
     except NeuroglotError as error:
         raise NeuroglotError(f"{source}: {error}") from error
     if data.attrs["truncated"]:
@@ -111,3 +110,39 @@ def tokenised(
             "the text"
         )
     return data
+
+
+def beside(
+    card: ModelCard,
+    tokenizer: "Tokenizer",
+    usual: tuple[Sequence[int], Sequence[int]],
+    language: str,
+    answered_in: str = "",
+) -> dict[str, list[int]]:
+    """The special tokens beside a language's texts, with the language's own tag.
+
+    Args:
+        card: the model's card.
+        tokenizer: its tokenizer.
+        usual: what the tokenizer puts before and after any text, see ``tokens.special_tokens``.
+        language: of the texts.
+        answered_in: language of what a decoder behind an encoder reads; the texts' if left out.
+
+    Returns:
+        ``before``, ``after`` and ``opening``, see ``tokens.Tokens``.
+
+    Raises:
+        NeuroglotError: a language has no tag, or the model's vocabulary lacks it.
+    """
+    tags, start = card.language_tags, card.decoder_start
+    before, after = (with_own_tag(ids, tokenizer, language, tags) for ids in usual)
+    opens: list[int] = []
+    if start is not None:
+        opens = opening(tokenizer, start, (*usual[0], *usual[1]), answered_in or language, tags)
+    for token in (*before, *after, *opens):
+        if token >= card.vocabulary:
+            raise NeuroglotError(
+                f"{tokenizer.id_to_token(token)}, which is put beside each text, is token {token}, "
+                f"outside the model's vocabulary of {card.vocabulary}"
+            )
+    return {"before": before, "after": after, "opening": opens}

@@ -49,6 +49,7 @@ class ModelCard(BaseModel):
         source: where the model is from.
         reinitialised: seed of the random weights that replace the trained ones; None if none do.
         language_tags: tags of languages that the configuration chooses, by language.
+        decoder_start: the token with which a decoder behind an encoder starts; None without one.
         files: ``checksums`` of all other files.
         sha256: ``digest`` of the folder.
         check: fingerprint of all other fields.
@@ -56,7 +57,7 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[3] = 3
+    format: Literal[4] = 4
     model_type: str
     architecture: str
     architectures: tuple[str, ...]
@@ -72,6 +73,7 @@ class ModelCard(BaseModel):
     parameters: int
     source: str
     language_tags: dict[str, str] = {}
+    decoder_start: int | None = None
     reinitialised: int | None = None
     files: dict[str, str]
     sha256: str

@@ -16,6 +16,7 @@ from typing import Any
 from neuroglot.errors import NeuroglotError
 from neuroglot.models import gguf, torch_files
 from neuroglot.models.card import LANGUAGE_TAGS, TOKENIZER
+from neuroglot.models.chat import chat_in, write_chat
 from neuroglot.models.describe import Description, check_supported, describe, language_config
 from neuroglot.models.load import decoder_start, model_class
 from neuroglot.models.source import (
@@ -115,13 +116,11 @@ def empty_model(folder: Path, work: Path) -> Any:
         _require_layers(config)
         with torch.device("meta"):
             model = model_class(config).from_config(config)
-        if (work / "generation_config.json").is_file():
-            model.generation_config = transformers.GenerationConfig.from_pretrained(work)
     except Exception as error:  # any value of the configuration can make building the model fail
         reason = " ".join(str(error).split())[:500]
         raise NeuroglotError(f"{folder}: no model can be made of config.json: {reason}") from error
     if config.is_encoder_decoder:
-        decoder_start(model, folder)
+        decoder_start(work, config, folder)
     return model
 
 
@@ -248,7 +247,7 @@ def check_headers(folder: Path, work: Path, files: Sequence[Path]) -> None:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
             raise NeuroglotError(f"{folder}: the weights {fault} {shown}")
     if config.is_encoder_decoder:
-        decoder_start(model, folder)
+        decoder_start(work, config, folder)
 
 
 def _check_header(named: Path, path: Path) -> int:
@@ -276,6 +275,7 @@ def ensure_tokenizer(work: Path, source: str) -> None:
 
     ``tokenizer_config.json`` can change what ``tokenizer.json`` says, such as whether a text begins
     with a special token. ``tokenizer.json`` alone is taken if its class exists only in Python.
+    What its chat template writes is written beside it.
     """
     import transformers
     from tokenizers import Tokenizer
@@ -305,6 +305,18 @@ def ensure_tokenizer(work: Path, source: str) -> None:
             f"the characters each token covers, and transformers cannot convert it; put a "
             f"{TOKENIZER} beside it"
         )
+    write_chat(work, tokenizer)
+
+
+def check_chat(work: Path, source: str) -> None:
+    """Refuse a model that is asked in a chat and has no chat template that can be used."""
+    try:
+        chat_in(work)
+    except NeuroglotError as error:
+        raise NeuroglotError(
+            f"{source}: a task has chat: true, and {error}; take chat out of the task, or leave "
+            "the model out of the analysis"
+        ) from None
 
 
 def _check_vocabulary(work: Path, config: Any, source: str) -> None:

@@ -51,7 +51,7 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
     if (folder / CARD).is_file():
         cut_head(model, read_card(folder).vocabulary)
     if config.is_encoder_decoder:
-        model.config.decoder_start_token_id = decoder_start(model, folder)
+        model.config.decoder_start_token_id = decoder_start(folder, config, folder)
     return model.eval().requires_grad_(False)  # type: ignore[no-any-return]
 
 
@@ -87,22 +87,34 @@ def cut_head(model: Any, vocabulary: int) -> None:
         model.final_logits_bias = bias[..., :vocabulary]
 
 
-def decoder_start(model: Any, folder: Path) -> int:
+def decoder_start(folder: Path, config: Any, named: object) -> int:
     """The token with which an encoder-decoder's decoder starts.
 
     It is the first that is given: ``decoder_start_token_id`` of the configuration or of
     ``generation_config.json``, or the ``forced_bos_token_id`` of either.
 
+    Args:
+        folder: of the model.
+        config: its configuration.
+        named: what an error names.
+
     Raises:
-        NeuroglotError: none is given; names ``folder``.
+        NeuroglotError: none is given.
     """
+    from transformers import GenerationConfig
+
+    generation: Any = (
+        GenerationConfig.from_pretrained(folder)
+        if (folder / "generation_config.json").is_file()
+        else GenerationConfig.from_model_config(config)
+    )
     for key in ("decoder_start_token_id", "forced_bos_token_id"):
-        for settings in (model.config, model.generation_config):
+        for settings in (config, generation):
             start = getattr(settings, key, None)
             if isinstance(start, int):
                 return start
     raise NeuroglotError(
-        f"{folder}: config.json and generation_config.json give no decoder_start_token_id and no "
+        f"{named}: config.json and generation_config.json give no decoder_start_token_id and no "
         "forced_bos_token_id, so the decoder has no token to start with; add to config.json the "
         "decoder_start_token_id with which the model was trained"
     )

@@ -18,6 +18,7 @@ from neuroglot.models.card import (
     write_card,
 )
 from neuroglot.models.checkpoint import (
+    check_chat,
     check_headers,
     check_weights,
     empty_model,
@@ -29,6 +30,7 @@ from neuroglot.models.checkpoint import (
     write_tags,
 )
 from neuroglot.models.describe import describe, language_config
+from neuroglot.models.load import decoder_start
 from neuroglot.models.random_weights import write_random_weights
 from neuroglot.models.source import (
     ADAPTER,
@@ -43,7 +45,7 @@ from neuroglot.models.source import (
 )
 
 
-def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
+def normalise(settings: ModelSettings, destination: Path, chat: bool = False) -> ModelCard:
     """Write the model of ``settings`` into ``destination``, its card last.
 
     Weights keep their published precision; a GGUF file's weights are dequantised to float32. A
@@ -53,9 +55,14 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
     The model is prepared in a hidden folder, which is then renamed to ``destination``. So an
     interrupted run leaves no incomplete model there.
 
+    Args:
+        settings: the model's entry in the configuration.
+        destination: where to.
+        chat: whether a task is asked through the model's chat template, so that it must have one.
+
     Raises:
         NeuroglotError: the source cannot be obtained, is unsafe, damaged or incomplete, or its
-            architecture's neurons cannot be located.
+            architecture's neurons cannot be located, or it lacks a chat template that is needed.
     """
     if settings.source_type == "folder" and settings.folder.resolve() == destination.resolve():
         raise NeuroglotError(f"{destination} cannot be both a model's source and its result")
@@ -64,7 +71,7 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
     work.mkdir(parents=True)
     try:
         with quiet():
-            source = _obtain(settings, work)
+            source = _obtain(settings, work, chat)
             card = _describe(work, source, settings.reinitialise)
         card = write_card(work, card)
         shutil.rmtree(destination, ignore_errors=True)
@@ -74,14 +81,14 @@ def normalise(settings: ModelSettings, destination: Path) -> ModelCard:
     return card
 
 
-def _obtain(settings: ModelSettings, work: Path) -> str:
+def _obtain(settings: ModelSettings, work: Path, chat: bool) -> str:
     """Fill ``work`` from the source and return the source's exact name."""
     if settings.source_type == "folder":
-        _take(settings, settings.folder, work, settings.source)
+        _take(settings, settings.folder, work, settings.source, chat)
         _take_weights(settings, settings.folder, work)
         return settings.source
     if settings.source_type == "hub":
-        return _take_from_hub(settings, work)
+        return _take_from_hub(settings, work, chat)
     downloads = work / "downloads"
     downloads.mkdir()
     try:
@@ -92,16 +99,18 @@ def _obtain(settings: ModelSettings, work: Path) -> str:
     shutil.rmtree(downloads)
     ensure_tokenizer(work, settings.source)
     write_tags(settings, work, settings.source)
+    if chat:
+        check_chat(work, settings.source)
     return settings.source
 
 
-def _take_from_hub(settings: ModelSettings, work: Path) -> str:
+def _take_from_hub(settings: ModelSettings, work: Path, chat: bool) -> str:
     revision = settings.revision or "main"
     named = f"{settings.hub_id} at revision {revision}"
     small = [*CHECKPOINT_SETTINGS, ADAPTER, *INDEXES]
     snapshot = _download(settings.hub_id, revision, small, named)
     try:
-        _take(settings, snapshot, work, named)  # refused, if so, before a gigabyte is fetched
+        _take(settings, snapshot, work, named, chat)  # refused, if so, before a gigabyte is fetched
         for place in PLACES_OF_WEIGHTS if settings.reinitialise is None else ():
             if place in INDEXES and not (snapshot / place).is_file():
                 continue
@@ -132,10 +141,12 @@ def _download(repository: str, revision: str, names: list[str], named: str) -> P
         ) from error
 
 
-def _take(settings: ModelSettings, folder: Path, work: Path, source: str) -> None:
+def _take(settings: ModelSettings, folder: Path, work: Path, source: str, chat: bool) -> None:
     """Check all of a checkpoint but its weights, and copy it; print warnings."""
     for warning in take_settings(settings, folder, work, source):
         print(warning)
+    if chat:
+        check_chat(work, source)
 
 
 def _take_weights(settings: ModelSettings, folder: Path, work: Path, link: bool = False) -> None:
@@ -190,6 +201,7 @@ def _describe(work: Path, source: str, seed: int | None) -> ModelCard:
         parameters=parameters,
         source=source,
         language_tags=json.loads(tags.read_bytes()) if tags.is_file() else {},
+        decoder_start=decoder_start(work, config, source) if config.is_encoder_decoder else None,
         reinitialised=seed,
         files=checksums(work),
         sha256=digest(work),

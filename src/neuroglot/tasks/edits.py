@@ -47,6 +47,9 @@ class PivotTask(Task):
         """Return the language of the question and the answer in a language's items."""
         return language if self.direction == "from_pivot" else self.pivot
 
+    def answered_in(self, language: str) -> str:
+        return self.question_language(language)
+
     def read_with(self, language: str) -> tuple[str, ...]:
         return (language, self.pivot)
 

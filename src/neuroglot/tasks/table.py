@@ -53,7 +53,8 @@ class TableTask(FileSource, Task):
         (path,) = self.inputs(language)
         rows = table_rows(path, list(COLUMNS), [FACT])
         items = [_item(f"{path}: row {number}", row) for number, row in enumerate(rows, start=1)]
-        return items, _unseparated(language, items)
+        # In a chat an answer begins a turn of its own; only examples continue their questions.
+        return items, [] if self.chat and not self.shots else _unseparated(language, items)
 
 
 def _unseparated(language: str, items: Sequence[Item]) -> list[str]:

@@ -49,8 +49,8 @@ class SharingSettings(AnalysisSettings):
         "last",
         description="Where neurons are changed: at the last token of the prompt and at every "
         "token of the answer, or at every token but special ones around the prompt. In an "
-        "encoder-decoder the prompt is the encoder's; the decoder's neurons are changed at its "
-        "start token and the answer.",
+        "encoder-decoder the prompt is the encoder's; the decoder's neurons are changed where its "
+        "answer begins (its start token, or the language tag after it) and at the answer.",
     )
     converted_to: Literal["just_above", "median_active"] = Field(
         "just_above",
