@@ -15,6 +15,7 @@ from neuroglot.models.chat_tokens import ChatTokens
 from neuroglot.models.normalise import normalise
 from neuroglot.models.rendering import TODAY
 from neuroglot.models.source import ModelSettings, has_template
+from neuroglot.packages import file_sha256
 from neuroglot.tasks.base import Item
 from neuroglot.tasks.facts import FactsTask
 from support.chats import ADDED, CLOSE, OPEN, PLAIN_ADDED, TEMPLATES, tuned, with_template
@@ -239,7 +240,7 @@ def test_a_packages_gguf_file_gives_its_template(tmp_path, monkeypatch):
 
 
 def test_the_templates_content_and_the_key_make_things_anew(tmp_path):
-    folder, digests = tuned(tmp_path / "source"), Digests(tmp_path / "digests.json")
+    folder, digests = tuned(tmp_path / "source"), Digests(tmp_path / "digests.json", file_sha256)
     settings = ModelSettings(source=str(folder))
     before, card = model_key(settings, digests), normalise(settings, tmp_path / "m")
     template = folder / "chat_template.jinja"
