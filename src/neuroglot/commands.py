@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from neuroglot import layout
-from neuroglot.analyses import ANALYSES
+from neuroglot.analyses import ANALYSES, wanted
 from neuroglot.analyses.base import Analysis, Scope, Step
 from neuroglot.capture.settings import Group
 from neuroglot.config import Config
@@ -197,7 +197,12 @@ def _scope(
     model: str | None,
     part: str | None,
 ) -> Scope:
-    models = config.models_of(analysis.name, step.causal)
+    models = wanted.models(config, analysis, [step])
+    if not models:
+        raise NeuroglotError(
+            f"{analysis.name} {step.name}: the configuration asks it of no model"
+            + (f"; it needs {step.beside} of the same model" if step.beside else "")
+        )
     parts = step.parts(config, config.section(analysis.name)) if step.parts else []
     for option, given, known in (
         ("model", model, [] if step.compares_models else models),

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from neuroglot import cli, commands, layout, store
-from neuroglot.analyses import ANALYSES
+from neuroglot.analyses import ANALYSES, wanted
 from neuroglot.analyses.base import Scope
 from neuroglot.capture import tokenise
 from neuroglot.config import Config, load_file
@@ -137,7 +137,7 @@ def _places(command: str, ids: list[str], config: Config) -> tuple[list[Path], l
             return list(dict.fromkeys(reads)), list(dict.fromkeys(writes))
         case "step", analysis, name, *_:
             step = ANALYSES[analysis].step(name)
-            models = config.models_of(analysis, step.causal)
+            models = wanted.models(config, ANALYSES[analysis], [step])
             scope = Scope(tuple(models) if model is None else (model,), part)
             inputs = step.inputs(config, config.section(analysis), scope)
             return inputs.paths(), [layout.reduction(analysis, name, model, part)]

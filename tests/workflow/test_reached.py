@@ -156,9 +156,8 @@ def _analyses(config: Config) -> None:
     waiting = [
         (name, step, model, part)
         for name in config.analyses
-        for step in ANALYSES[name].steps
-        if step.wanted(config, config.section(name))
-        for model in ([None] if step.compares_models else config.models_of(name, step.causal))
+        for step in wanted.steps(config, ANALYSES[name])
+        for model in wanted.scopes(config, ANALYSES[name], [step.name])
         for part in (step.parts(config, config.section(name)) if step.parts else [None])
     ]
     while waiting:
@@ -187,7 +186,7 @@ def _training(place: Workplace) -> None:
 
 
 def _is_ready(config: Config, name: str, step: Any, model: str | None, part: str | None) -> bool:
-    models = config.models_of(name, step.causal)
+    models = wanted.models(config, ANALYSES[name], [step])
     scope = Scope(tuple(models) if model is None else (model,), part)
     inputs = step.inputs(config, config.section(name), scope)
     return all(layout.done(path).is_file() for path in inputs.paths())

@@ -307,6 +307,12 @@ def test_an_analysis_that_is_taken_away_reruns_nothing(finished: Workplace) -> N
     assert configured(finished, without) == set()
 
 
+def test_an_analysis_does_without_lape_what_it_did_beside_it(finished: Workplace) -> None:
+    """Transfer stays, and so do all its steps but that for LAPE's neurons."""
+    taken = set(TAKEN_AWAY) - {"transfer"}
+    assert configured(finished, lambda _: dict.fromkeys(taken)) == set()
+
+
 def test_one_that_is_put_back_finds_its_recordings(finished: Workplace, tmp_path: Path) -> None:
     place = finished.copy(tmp_path / "place")
     whole = (place.folder / "config.yaml").read_text("utf-8")
@@ -316,6 +322,13 @@ def test_one_that_is_put_back_finds_its_recordings(finished: Workplace, tmp_path
     assert run.jobs <= ENDS
     (place.folder / "config.yaml").write_text(whole, "utf-8")
     assert wanted(place) == set()
+    shutil.rmtree(place.folder / "results" / "lape")
+    shutil.rmtree(place.folder / "results" / "transfer" / "one" / "lape.zarr")
+    jobs = wanted(place)
+    assert of_analysis(jobs, "transfer") == {
+        message_of("transfer", "lape"),
+        "transfer: figures of lape",
+    }
 
 
 def test_what_is_added_records_only_what_is_missing(tmp_path: Path) -> None:

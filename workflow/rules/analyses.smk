@@ -9,7 +9,7 @@ RESERVED = {*dir(list), *dir(dict)}
 
 def scope_of(analysis, step, wildcards):
     """The scope of a step's job: one model or all models, and a part if the step has parts."""
-    models = settings.models_of(analysis.name, step.causal)
+    models = wanted.models(settings, analysis, [step])
     of_model = (wildcards.m,) if hasattr(wildcards, "m") else tuple(models)
     return Scope(of_model, getattr(wildcards, "part", None))
 
@@ -71,8 +71,7 @@ def drawn_from_and_figures():
     for analysis in (ANALYSES[name] for name in settings.analyses):
         for figure_set in wanted.figure_sets(settings, analysis):
             steps = [analysis.step(name) for name in figure_set.steps]
-            causal = any(step.causal for step in steps)
-            for model in settings.models_of(analysis.name, causal):
+            for model in wanted.models(settings, analysis, steps):
                 read = [result_place(analysis, step, m=model) for step in steps]
                 figures = figure_paths(analysis, figure_set, model)
                 yield [*map(layout.done, read)], [*map(Path, figures)]
@@ -90,13 +89,13 @@ def results_of(name):
         analysis = ANALYSES[name]
         files = []
         for step in wanted.steps(settings, analysis):
-            for model in settings.models_of(name, step.causal):
+            for model in wanted.models(settings, analysis, [step]):
                 folder = result_place(analysis, step, m=model, part="").parent
                 tables = [f"{table}.csv" for table in step.tables]
                 files += [f"{folder}/{file}" for file in (*tables, *step.files)]
         for figure_set in wanted.figure_sets(settings, analysis):
-            causal = any(analysis.step(step).causal for step in figure_set.steps)
-            for model in settings.models_of(name, causal):
+            steps = [analysis.step(step) for step in figure_set.steps]
+            for model in wanted.models(settings, analysis, steps):
                 files += figure_paths(analysis, figure_set, model)
         return list(dict.fromkeys(files))
 
@@ -116,7 +115,7 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
         subject = "all models" if step.compares_models else "{m}"
         constraints = {}
         if not step.compares_models:
-            constraints["m"] = "|".join(settings.models_of(analysis.name, step.causal))
+            constraints["m"] = "|".join(wanted.models(settings, analysis, [step]))
         if step.parts:
             constraints["part"] = "|".join(step.parts(settings, section))
 
@@ -177,7 +176,6 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
     for figure_set in wanted.figure_sets(settings, analysis):
         steps = [analysis.step(name) for name in figure_set.steps]
         across = steps[0].compares_models
-        causal = any(step.causal for step in steps)
         figures = figure_paths(analysis, figure_set)
 
         rule:
@@ -205,7 +203,7 @@ for analysis in (ANALYSES[name] for name in settings.analyses):
                 **(
                     {}
                     if across
-                    else {"m": "|".join(settings.models_of(analysis.name, causal))}
+                    else {"m": "|".join(wanted.models(settings, analysis, steps))}
                 ),
             localrule: True
             params:

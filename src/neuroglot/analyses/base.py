@@ -203,6 +203,8 @@ class Step(Generic[Configured, In, Told]):
         compares_models: one job reads all models.
         causal: the step edits neurons in a way that needs causal models, so it runs on
             ``causal_models`` only.
+        beside: name of another analysis whose results the step reads, for a step that is wanted
+            only for the models of that analysis.
         runs_model: the step runs a model, on a GPU if there is one.
         passes: how often the step reads its texts.
         runtime: further minutes that the step takes.
@@ -220,6 +222,7 @@ class Step(Generic[Configured, In, Told]):
     wanted: Callable[[Run, Configured], bool] = lambda _run, _section: True
     compares_models: bool = False
     causal: bool = False
+    beside: str | None = None
     runs_model: Callable[[Configured], bool] | bool = False
     passes: Callable[[Run, Configured], int] | int = 1
     runtime: int = 60

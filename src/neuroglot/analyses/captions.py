@@ -27,7 +27,7 @@ from docutils.utils import SystemMessage
 from jinja2 import Environment, StrictUndefined, TemplateError
 
 from neuroglot import layout
-from neuroglot.analyses import ANALYSES
+from neuroglot.analyses import ANALYSES, wanted
 from neuroglot.analyses.base import Analysis, Run, Scope, Step
 from neuroglot.capture.settings import GROUPS
 from neuroglot.errors import NeuroglotError
@@ -172,7 +172,7 @@ def _job(
     match folders:
         case []:
             step = analysis.step(stem)
-            return analysis, step, Scope(tuple(run.models_of(analysis.name, step.causal)))
+            return analysis, step, Scope(tuple(wanted.models(run, analysis, [step])))
         case [model]:
             return analysis, analysis.step(stem), Scope((model,))
         case [model, step_name]:

@@ -118,7 +118,7 @@ def data_of(analysis: Analysis[Any], figure_set: FigureSet, scope: Scope) -> xr.
 
 
 def merged(parts: list[xr.Dataset]) -> xr.Dataset:
-    """Merge reductions into one dataset; the first reduction with a variable wins.
+    """Merge reductions into one dataset; of several values, that of the first reduction wins.
 
     Each dimension has the labels of the first reduction in their order, for example tasks or
     languages, and then the further labels of other reductions. Missing values are NaN.
@@ -130,7 +130,13 @@ def merged(parts: list[xr.Dataset]) -> xr.Dataset:
             if not known.equals(index):
                 order[str(name)] = known.append(index.difference(known, sort=False))
     aligned = [part.reindex({name: order[str(name)] for name in part.indexes}) for part in parts]
-    return xr.merge(aligned, compat="override", join="exact", combine_attrs="override")
+    whole, *others = aligned
+    for part in others:
+        filled = {name: whole[name].fillna(part[name]) for name in whole if name in part}
+        whole = xr.merge(
+            [whole.assign(filled), part], compat="override", join="exact", combine_attrs="override"
+        )
+    return whole
 
 
 def _identity(path: Path) -> str:

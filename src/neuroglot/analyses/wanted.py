@@ -1,6 +1,6 @@
 """What a configuration asks of an analysis: steps and figures, and on which models."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,19 @@ def steps(run: Run, analysis: Analysis[Any]) -> list[Step[Any, Any, Any]]:
     return [
         step
         for step in analysis.steps
-        if step.wanted(run, section) and run.models_of(analysis.name, step.causal)
+        if step.wanted(run, section) and models(run, analysis, [step])
+    ]
+
+
+def models(
+    run: Run, analysis: Analysis[Any], chosen: Sequence[Step[Any, Any, Any]]
+) -> list[str]:
+    """The models on which all of some steps of an analysis run."""
+    others = {step.beside for step in chosen if step.beside is not None}
+    return [
+        model
+        for model in run.models_of(analysis.name, any(step.causal for step in chosen))
+        if all(run.section(other) is not None and model in run.models_of(other) for other in others)
     ]
 
 
@@ -45,9 +57,9 @@ def captions(run: Run, analysis: Analysis[Any]) -> list[Path]:
 
 def jobs(run: Run, analysis: Analysis[Any], step: Step[Any, Any, Any]) -> Iterator[Scope]:
     """The jobs of a step."""
-    models = run.models_of(analysis.name, step.causal)
+    asked = models(run, analysis, [step])
     parts = step.parts(run, run.section(analysis.name)) if step.parts else [None]
-    for of_job in [tuple(models)] if step.compares_models else [(model,) for model in models]:
+    for of_job in [tuple(asked)] if step.compares_models else [(model,) for model in asked]:
         for part in parts:
             yield Scope(of_job, part)
 
@@ -58,7 +70,7 @@ def scopes(run: Run, analysis: Analysis[Any], names: Iterable[str]) -> dict[str 
     Either all of the named steps compare models, or none does.
     """
     chosen = [analysis.step(name) for name in names]
-    models = run.models_of(analysis.name, any(step.causal for step in chosen))
+    asked = models(run, analysis, chosen)
     if chosen[0].compares_models:
-        return {None: Scope(tuple(models))}
-    return {model: Scope((model,)) for model in models}
+        return {None: Scope(tuple(asked))}
+    return {model: Scope((model,)) for model in asked}

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import xarray as xr
 
+from neuroglot.analyses.run import merged
 from support.relatedness import related
 from support.training import in_training
 
@@ -150,7 +151,9 @@ def compared(values: np.ndarray, axis: int = 0) -> np.ndarray:
     return excess
 
 
-def deactivation_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> xr.Dataset:
+def deactivation_dataset(
+    languages: int = 10, stacks: dict[str, int] | None = None, of_lape: bool = False
+) -> xr.Dataset:
     rng = np.random.default_rng(3)
     stacks = stacks or {"decoder": 18}
     coords, others = along("state", stacks), ids_of(languages)[1:]
@@ -201,9 +204,10 @@ def deactivation_dataset(languages: int = 10, stacks: dict[str, int] | None = No
         "k": list(K),
         "language": others,
     }
-    return xr.Dataset(
+    every = xr.Dataset(
         variables, coords | more, attributes(languages, random_seeds=5, segments=SEGMENTS)
     )
+    return every.sel(variant=[name for name in VARIANTS if name.endswith("lape") == of_lape])
 
 
 def correlation_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> xr.Dataset:
@@ -222,39 +226,49 @@ def correlation_dataset(languages: int = 10, stacks: dict[str, int] | None = Non
             "mean_ratio": (dims, mean),
             "mean_ratio_control_low": (dims, np.where(random, mean - 0.02, np.nan)),
             "mean_ratio_control_high": (dims, np.where(random, mean + 0.02, np.nan)),
-            **lape_variables(len(others)),
         },
         {
             "type": list(LISTS),
             "grouping": ["language", "family"],
             "language": others,
             "top": list(TOPS),
-            "set": ["lape", *DONE[1:]],
         },
         attributes(languages, draws=10),
     )
 
 
-def lape_variables(languages: int) -> dict[str, object]:
-    """LAPE's neurons, of the two lists; NaN for their controls."""
+def lape_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> xr.Dataset:
+    """As the figures get it: merged with the deactivation of the two lists."""
     rng = np.random.default_rng(6)
+    others = ids_of(languages)[1:]
 
     def of_lists(low: float, high: float, *leading: int) -> np.ndarray:
-        values = np.full((*leading, len(LISTS), languages), np.nan)
-        values[..., [0, 5], :] = rng.uniform(low, high, (*leading, 2, languages))
-        return values
+        return rng.uniform(low, high, (*leading, 2, len(others)))
 
     by_list = ("type", "language")
-    score = of_lists(0.01, 0.02, 5) * np.array([3, 0.5, 1, 2, 1.5])[:, None, None]
-    return {
-        "lape_listed": (by_list, of_lists(0.05, 0.3)),
-        "lape_listed_chance": (by_list, of_lists(0.0034, 0.0036)),
-        "listed_lape": (by_list, of_lists(0.05, 0.3)),
-        "listed_lape_chance": (by_list, of_lists(0.004, 0.01)),
-        "lape_score": (("set", *by_list), score),
-        "lape_score_control_low": (("set", *by_list), score - 0.004),
-        "lape_score_control_high": (("set", *by_list), score + 0.004),
-    }
+    by_set = np.array([3, 0.5, 1, 2, 1.5])[:, None, None]
+    score, ratio = (of_lists(0.5, 1, 5) * by_set * size for size in (0.02, 0.1))
+    whisker = np.full(score.shape, 0.004)
+    whisker[2, 0, :1] = 0.5  # of the others as active: far beyond all points
+    of_lape = xr.Dataset(
+        {
+            "lape_listed": (by_list, of_lists(0.05, 0.3)),
+            "lape_listed_chance": (by_list, of_lists(0.0034, 0.0036)),
+            "listed_lape": (by_list, of_lists(0.05, 0.3)),
+            "listed_lape_chance": (by_list, of_lists(0.004, 0.01)),
+            "lape_score": (("set", *by_list), score),
+            "lape_score_control_low": (("set", *by_list), score - 0.004),
+            "lape_score_control_high": (("set", *by_list), score + whisker),
+            "lape_ratio": (("set", *by_list), ratio),
+            "lape_ratio_control_low": (("set", *by_list), ratio - 0.004),
+            "lape_ratio_control_high": (("set", *by_list), ratio + 0.004),
+        },
+        {"type": list(SETS[:2]), "language": others, "set": ["lape", *DONE[1:]]},
+        attributes(languages, draws=10, segments=SEGMENTS),
+    )
+    without = (deactivation_dataset(languages, stacks, lape) for lape in (True, False))
+    of_step = of_lape.merge(next(without), combine_attrs="override")
+    return merged([of_step, *without])
 
 
 def tasks_dataset(languages: int = 10, stacks: dict[str, int] | None = None) -> xr.Dataset:
@@ -311,6 +325,7 @@ DATASETS = {
     "alignment": space_dataset,
     "deactivation": deactivation_dataset,
     "correlation": correlation_dataset,
+    "lape": lape_dataset,
     "tasks": tasks_dataset,
 }
 
@@ -370,12 +385,15 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
             )
         case "lape_neurons":
             lists = ds.sel(type=list(SETS[:2]))
-            score = lists["lape_score"]
             pairs = [("lape", "active"), ("matched", "partner")]
             return np.stack(
                 [
                     lists["lape_listed"] - lists["lape_listed_chance"],
-                    *(score.sel(set=one) - score.sel(set=other) for one, other in pairs),
+                    *(
+                        lists[name].sel(set=one) - lists[name].sel(set=other)
+                        for name in ("lape_score", "lape_ratio")
+                        for one, other in pairs
+                    ),
                 ]
             )
         case "without_each_set":

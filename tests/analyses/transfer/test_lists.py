@@ -323,23 +323,24 @@ class TestSpecific:
         mask = np.zeros((3, 20), bool)
         by_score = np.argsort(-self.scores[:2], axis=None)
         mask[:2].flat[by_score[[0, 1, 2, 20, 30]]] = True
-        found = specificity(self.lists, {"de": mask}, 3)
+        names = {"language": ["de", "fr"]}
+        ratio = np.random.default_rng(7).random((2, 3, 20))
+        ratios = xr.DataArray(ratio, names, ("language", "layer", "neuron"))
+        found = specificity(self.lists, {"de": mask}, ratios, 3)
         of_german = found.sel(type="type1", language="de")
         assert [
             of_german[name].item()
             for name in ("lape_listed", "lape_listed_chance", "listed_lape", "listed_lape_chance")
         ] == [3 / 5, 4 / 40, 3 / 4, 5 / 40]
         assert of_german["lape_neurons"].item() == 5
-        score = of_german["lape_score"].sel(set="lape").item()
-        assert score == pytest.approx(self.scores[mask].mean())
         drawn = controlled({"all": mask}, self.lists, "de", 3).masks["active"]
-        means = [self.scores[draw[0]].mean() for draw in drawn]
         of_drawn = of_german.sel(set="active")
-        ends = [
-            of_drawn[f"lape_score{end}"].item() for end in ("_control_low", "", "_control_high")
-        ]
-        np.testing.assert_allclose(ends, [min(means), np.mean(means), max(means)])
-        assert of_german["lape_score_control_low"].sel(set="lape").isnull()
+        for name, values in (("lape_score", self.scores), ("lape_ratio", ratio[0])):
+            assert of_german[name].sel(set="lape").item() == pytest.approx(values[mask].mean())
+            means = [values[draw[0]].mean() for draw in drawn]
+            ends = [of_drawn[name + end].item() for end in ("_control_low", "", "_control_high")]
+            np.testing.assert_allclose(ends, [min(means), np.mean(means), max(means)])
+            assert of_german[f"{name}_control_low"].sel(set="lape").isnull()
         for nobody in (found.sel(language="fr"), found.sel(type="type2")):
             assert all(values.isnull().all() for values in nobody.values())
 

@@ -14,6 +14,7 @@ import yaml
 from tokenizers import Tokenizer
 
 from neuroglot import store
+from neuroglot.analyses import wanted
 from neuroglot.analyses.base import Inputs, Scope, StepSettings
 from neuroglot.analyses.run import run_step
 from neuroglot.analyses.transfer import TRANSFER, paired_languages
@@ -24,6 +25,7 @@ from neuroglot.analyses.transfer.settings import (
     CorrelationSettings,
     DeactivationInputs,
     DeactivationSettings,
+    LapeInputs,
     NeuronsInputs,
     NeuronsSettings,
     SpaceInputs,
@@ -37,6 +39,7 @@ from neuroglot.capture.questions import encode
 from neuroglot.capture.record import Wanted, record
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, StatesGroup
 from neuroglot.capture.tokenise import write_tokens
+from neuroglot.config import Config
 from neuroglot.config import load as load_config
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
@@ -92,6 +95,7 @@ TOLD: dict[str, type[StepSettings]] = {
     "space": SpaceSettings,
     "deactivation": DeactivationSettings,
     "correlation": CorrelationSettings,
+    "lape": DeactivationSettings,
     "tasks": TasksSettings,
 }
 QUESTIONS = {
@@ -140,7 +144,7 @@ class Place:
         name: str,
         output: str = "transfer",
         lists: Path | None = None,
-        lape: Path | None = None,
+        lape: str = "lape",
         **changes: Any,
     ) -> xr.Dataset:
         """Make one reduction in the folder ``output``, unless it is there already."""
@@ -155,9 +159,17 @@ class Place:
                 states=states, tokens={one: self.tokens(one) for one in told.languages}
             ),
             "deactivation": DeactivationInputs(
-                model=self.model, neurons=neurons, lape=lape, states=states, tokens=tokens
+                model=self.model, neurons=neurons, states=states, tokens=tokens
             ),
-            "correlation": CorrelationInputs(neurons=neurons, lape=lape, states=states),
+            "correlation": CorrelationInputs(neurons=neurons, states=states),
+            "lape": LapeInputs(
+                model=self.model,
+                neurons=neurons,
+                states=states,
+                tokens=tokens,
+                correlation=self.folder / "transfer" / "correlation.zarr",
+                lape=self.folder / lape / "neurons.zarr",
+            ),
             "tasks": TasksInputs(
                 model=self.model,
                 neurons=neurons,
@@ -661,11 +673,9 @@ def test_lapes_neurons_are_a_set_of_their_own(place: Place) -> None:
     own = np.zeros((4, 2, 24), bool)
     own[1] = listed(place.reduce("neurons"), "type2", "de")
     language_neuron = (("language", "layer", "neuron"), own)
-    lape = stored(
-        place, "lape", xr.Dataset({"language_neuron": language_neuron}, {"language": LANGUAGES})
-    )
-    lists = place.folder / "transfer" / "neurons.zarr"
-    data = place.reduce("deactivation", "with-lape", lists, lape)
+    stored(place, "lape", xr.Dataset({"language_neuron": language_neuron}, {"language": LANGUAGES}))
+    ratio = place.reduce("correlation")["correlation_ratio"].sel(grouping="language", language="de")
+    data = place.reduce("lape")
     german = data.sel(variant="without_lape", language="de")
     assert german["edited"] == 5
     pivot, without = place.rows("en", "state"), states_without(place, "de", own[1])
@@ -679,14 +689,31 @@ def test_lapes_neurons_are_a_set_of_their_own(place: Place) -> None:
     xr.testing.assert_allclose(
         data["similarity_excess_all"].sel(variant="without_lape"), alone.drop_vars("language")
     )
-    found = place.reduce("correlation", "with-lape", lists, lape).sel(type="type2", language="de")
+    unedited = {"variant": "baseline"}
+    xr.testing.assert_allclose(
+        data["similarity"].sel(unedited), place.reduce("deactivation")["similarity"].sel(unedited)
+    )
+    found = data.sel(type="type2", language="de")
     assert found["lape_listed"] == found["listed_lape"] == 1
-    table = place.table("lape", "with-lape")
+    np.testing.assert_allclose(found["lape_ratio"].sel(set="lape"), ratio.values[own[1]].mean())
+    table = place.table("lape")
     assert set(table["language"]) == {"de"}
     assert set(table["type"]) == {"type2"}
-    of_lists = place.table("correlation", "with-lape")
-    assert not {"set", "layer"} & {*of_lists}
-    assert not of_lists.duplicated(["type", "grouping", "language", "top"]).any()
+    assert {*place.table("lape_deactivation")["variant"]} == {*data["variant"].values}
+    assert not place.table("lape_deactivation_knn").duplicated(["variant", "language", "state", "k"]).any()
+
+
+def test_no_language_need_have_neurons_of_lape(place: Place) -> None:
+    """The model as it is remains, and nothing is said of LAPE's neurons."""
+    nothing = (("language", "layer", "neuron"), np.zeros((4, 2, 24), bool))
+    stored(place, "none", xr.Dataset({"language_neuron": nothing}, {"language": LANGUAGES}))
+    place.reduce("correlation")
+    lists = place.folder / "transfer" / "neurons.zarr"
+    data = place.reduce("lape", "without-lape", lists, "none")
+    assert data["similarity"].sel(variant="baseline").notnull().all()
+    of_lape = data.drop_sel(variant="baseline")[["similarity", "mutual_knn", "lape_score"]]
+    assert all(values.isnull().all() for values in of_lape.values())
+    assert place.table("lape", "without-lape").empty
 
 
 def test_the_last_position_is_another_experiment(place: Place) -> None:
@@ -854,14 +881,28 @@ def test_steps_are_given_the_languages_they_pair() -> None:
     assert told["tasks"].scorings == {"far": "rank", "facts": "rank"}
     assert tuple(told["space"].languages) == config.languages
     assert told["space"].pivot == "en"
-    assert found["deactivation"].lape == Path("results/lape/gemma-3-270m/neurons.zarr")
-    assert found["correlation"].lape == found["deactivation"].lape
-    alone = configured()
-    del alone["lape"], alone["boost"], alone["agreement"]
-    without = load_config(alone)
-    told_less = steps["correlation"].inputs(without, without.section("transfer"), scope)
-    assert told_less.lape is None
-    assert [step.name for step in TRANSFER.steps if not step.wanted(config, section)] == ["harness"]
+    assert found["lape"].lape == Path("results/lape/gemma-3-270m/neurons.zarr")
+    assert found["lape"].tokens == found["deactivation"].tokens
+
+
+def test_lapes_neurons_are_compared_where_both_analyses_run() -> None:
+    def jobs(config: Config) -> dict[str, list[str]]:
+        """The models of each step."""
+        return {
+            step.name: wanted.models(config, TRANSFER, [step])
+            for step in wanted.steps(config, TRANSFER)
+        }
+
+    config = load_config(configured(transfer={"corpus": "udhr", "k": [2], "tasks": ["facts"]}))
+    both = ["gemma-3-270m", "smollm2-135m"]
+    every = ("neurons", "space", "deactivation", "correlation", "lape", "tasks")
+    assert jobs(config) == dict.fromkeys(every, both)
+    changes = {"lape": {"corpus": "udhr", "models": both[:1]}, "boost": None, "agreement": None}
+    of_one = load_config(configured(transfer=config.section("transfer").model_dump(), **changes))
+    assert jobs(of_one) == jobs(config) | {"lape": both[:1]}
+    none = load_config(configured(lape=None, boost=None, agreement=None))
+    assert [*jobs(none)] == ["neurons", "space", "deactivation", "correlation"]
+    assert "lape" not in {figure_set.name for figure_set in wanted.figure_sets(none, TRANSFER)}
 
 
 @pytest.mark.parametrize(

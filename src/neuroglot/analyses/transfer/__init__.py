@@ -26,6 +26,7 @@ from neuroglot.analyses.transfer.settings import (
     DeactivationSettings,
     HarnessInputs,
     HarnessStepSettings,
+    LapeInputs,
     NeuronsInputs,
     NeuronsSettings,
     PairedSettings,
@@ -133,13 +134,6 @@ def _lists(scope: Scope) -> Path:
     return layout.reduction("transfer", "neurons", scope.model)
 
 
-def _lape(run: Run, scope: Scope) -> Path | None:
-    """Give LAPE's neurons of the model, if they are found in the same run."""
-    if run.section("lape") is None or scope.model not in run.models_of("lape"):
-        return None
-    return layout.reduction("lape", "neurons", scope.model)
-
-
 def _comparing(
     run: Run, section: TransferSettings, scope: Scope, told: type[PairedSettings]
 ) -> dict[str, Any]:
@@ -173,12 +167,8 @@ def _deactivation_inputs(run: Run, section: TransferSettings, scope: Scope) -> D
     return DeactivationInputs(
         model=layout.model(scope.model),
         neurons=_lists(scope),
-        lape=_lape(run, scope),
         states=_states(run, section, scope),
-        tokens={
-            language: layout.tokens(scope.model, section.corpus, language)
-            for language in _languages(run, section)
-        },
+        tokens=tokens(run, scope.model, section.corpus, _languages(run, section)),
     )
 
 
@@ -191,13 +181,22 @@ def _deactivation_settings(
 
 
 def _correlation_inputs(run: Run, section: TransferSettings, scope: Scope) -> CorrelationInputs:
-    return CorrelationInputs(
-        neurons=_lists(scope), lape=_lape(run, scope), states=_states(run, section, scope)
-    )
+    return CorrelationInputs(neurons=_lists(scope), states=_states(run, section, scope))
 
 
 def _correlation_settings(run: Run, section: TransferSettings, scope: Scope) -> CorrelationSettings:
     return CorrelationSettings(**_comparing(run, section, scope, CorrelationSettings))
+
+
+def _lape_inputs(run: Run, section: TransferSettings, scope: Scope) -> LapeInputs:
+    return LapeInputs(
+        model=layout.model(scope.model),
+        neurons=_lists(scope),
+        states=_states(run, section, scope),
+        tokens=tokens(run, scope.model, section.corpus, _languages(run, section)),
+        correlation=layout.reduction("transfer", "correlation", scope.model),
+        lape=layout.reduction("lape", "neurons", scope.model),
+    )
 
 
 def _tasks_inputs(run: Run, section: TransferSettings, scope: Scope) -> TasksInputs:
@@ -270,14 +269,24 @@ TRANSFER = Analysis(
             _deactivation_settings,
             tables=("deactivation", "deactivation_knn"),
             runs_model=True,
-            passes=lambda _run, section: 1 + 6 * (3 + 2 * section.random_seeds),
+            passes=lambda _run, section: 1 + 4 * (3 + 2 * section.random_seeds),
         ),
         Step(
             "correlation",
             "how specific to a language the transfer neurons of {model} are",
             _correlation_inputs,
             _correlation_settings,
-            tables=("correlation", "lape"),
+            tables=("correlation",),
+        ),
+        Step(
+            "lape",
+            "LAPE's neurons of {model} as transfer neurons",
+            _lape_inputs,
+            _deactivation_settings,
+            tables=("lape", "lape_deactivation", "lape_deactivation_knn"),
+            beside="lape",
+            runs_model=True,
+            passes=lambda _run, section: 1 + 2 * (3 + 2 * section.random_seeds),
         ),
         Step(
             "tasks",
@@ -319,15 +328,11 @@ TRANSFER = Analysis(
         FigureSet("alignment", ("mutual_knn", "parallel_similarity"), ("space",)),
         FigureSet(
             "deactivation",
-            (
-                "similarity_without_type1",
-                "mutual_knn_without_type1",
-                "effect_of_type1",
-                "without_each_set",
-            ),
+            ("similarity_without_type1", "mutual_knn_without_type1", "effect_of_type1"),
             ("deactivation",),
         ),
-        FigureSet("correlation", ("correlation_ratio", "lape_neurons"), ("correlation",)),
+        FigureSet("correlation", ("correlation_ratio",), ("correlation",)),
+        FigureSet("lape", ("without_each_set", "lape_neurons"), ("lape", "deactivation")),
         FigureSet("tasks", ("task_accuracy", "task_log_probability"), ("tasks",)),
         FigureSet("training", ("neighbours_in_training",), ("training",)),
     ),

@@ -145,24 +145,29 @@ class SpaceInputs(Inputs):
 class DeactivationInputs(Inputs):
     """The model, its neurons, its states by language, and the tokens it reads without the neurons.
 
-    ``tokens`` has every language except the pivot. ``lape`` has the neurons of LAPE, if it is
-    configured too.
+    ``tokens`` has every language except the pivot.
     """
 
     model: Path
     neurons: Path
-    lape: Path | None = None
     states: Mapping[str, Path]
     tokens: Mapping[str, Path]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorrelationInputs(Inputs):
-    """A model's neurons, its states by language, and LAPE's neurons, if it is configured too."""
+    """A model's neurons, and its states by language."""
 
     neurons: Path
-    lape: Path | None = None
     states: Mapping[str, Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LapeInputs(DeactivationInputs):
+    """LAPE's neurons and every neuron's correlation ratio, beside what a deactivation reads."""
+
+    correlation: Path
+    lape: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +216,7 @@ class SpaceSettings(PairedSettings):
 
 
 class DeactivationSettings(PairedSettings, RunningSettings):
-    """How closeness is measured without Type 1 neurons."""
+    """How closeness is measured without sets of neurons."""
 
     pool: Pool
     k: list[int]

@@ -5,18 +5,14 @@ import json
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
-from pandas import DataFrame
 from xarray import DataArray, Dataset
 
 from neuroglot.analyses.transfer.figures import looks
 from neuroglot.figures import points, series, sheets
 from neuroglot.figures.findings import span
-from neuroglot.figures.series import Look, Series
-from neuroglot.figures.style import Drawing, NothingToDraw, require
+from neuroglot.figures.series import Series
+from neuroglot.figures.style import Drawing, require
 from neuroglot.tables import valued
-
-PARTNERS = Look("with partners, minus partners", "#777777", filled=False)
-
 
 def excess(ds: Dataset, chosen: str, control: str) -> Dataset:
     """``value(type, language, top)``: correlation ratio less that of a control, with ends.
@@ -70,7 +66,7 @@ def correlation_ratio(ds: Dataset) -> Figure:
     languages = series.languages(filled).only(table["language"])
     marks = dict(looks.TYPES.looks)
     if table["hollow"].any():
-        marks["hollow"] = PARTNERS
+        marks["hollow"] = looks.PARTNERS
     figure = points.by_level(
         table,
         languages,
@@ -97,84 +93,6 @@ def finding(ds: Dataset) -> str:
     )
 
 
-LISTED, SCORE = "share in the list", "transfer score"
-
-
-def of_lape(ds: Dataset) -> DataFrame:
-    """LAPE's neurons against chance and controls: ``value`` by panel, type and language, hollow.
-
-    Args:
-        ds: ``lape_listed(type, language)`` and its ``…_chance``; ``lape_score(set, …)`` with
-            ``lape_score_control_low`` and ``…_high``.
-    """
-    ds = ds.sel(type=[*looks.TYPES])
-    score = ds["lape_score"]
-    active = {
-        "value": score.sel(set="active", drop=True),
-        "value_low": ds["lape_score_control_high"].sel(set="active", drop=True),
-        "value_high": ds["lape_score_control_low"].sel(set="active", drop=True),
-    }
-    parts = {
-        (LISTED, False): Dataset({"value": ds["lape_listed"] - ds["lape_listed_chance"]}),
-        (SCORE, False): score.sel(set="lape", drop=True) - Dataset(active),
-        (SCORE, True): Dataset(
-            {"value": score.sel(set="matched", drop=True) - score.sel(set="partner", drop=True)}
-        ),
-    }
-    tables = [
-        valued(part, "value").assign(panel=panel, hollow=hollow)
-        for (panel, hollow), part in parts.items()
-    ]
-    return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
-
-
-def lape_neurons(ds: Dataset) -> Figure:
-    """Draw ``of_lape``: how many of LAPE's neurons are listed, and how they score."""
-    table = of_lape(ds)
-    if table.empty:
-        raise NothingToDraw("no neurons of LAPE to compare with")
-    languages = series.languages(ds).only(table["language"])
-    panels = Series.of("panel", {LISTED: LISTED, SCORE: SCORE})
-    marks = dict(looks.TYPES.looks)
-    if table["hollow"].any():
-        marks["hollow"] = PARTNERS
-    figure = points.by_level(
-        table,
-        languages,
-        looks.TYPES,
-        "",
-        columns=panels.only(table["panel"]),
-        mean=True,
-        share_x=False,
-        hollow="hollow",
-        legend=Series("type", marks),
-    )
-    labels = {LISTED: "LAPE's neurons, minus chance", SCORE: "LAPE's, minus others as active"}
-    for ax, panel in zip(figure.axes, panels, strict=False):
-        ax.set_xlabel(labels[panel])
-        ax.locator_params(axis="x", nbins=5)
-        ax.xaxis.label.set_visible(True)
-    sheets.guide(figure.axes, 0, "x")
-    subject = "whether LAPE's neurons are transfer neurons"
-    return sheets.title(figure, ds, subject, "whiskers: range over draws")
-
-
-def lape_finding(ds: Dataset) -> str:
-    """Tell how many of LAPE's neurons are listed, beside chance."""
-    parts = []
-    for name in looks.TYPES:
-        of_type = ds.sel(type=name)
-        if of_type["lape_listed"].notnull().any():
-            parts.append(
-                f"{span(of_type['lape_listed'], '.0%')} of LAPE's neurons in the layers of "
-                f"{looks.TYPES.label(name)} are in its list (by chance "
-                f"{span(of_type['lape_listed_chance'], '.1%')}), and LAPE has "
-                f"{span(of_type['listed_lape'], '.0%')} of the list"
-            )
-    return f"By language, {'; '.join(parts)}." if parts else ""
-
-
 FIGURES = {
     "correlation_ratio": Drawing(correlation_ratio, finding),
-    "lape_neurons": Drawing(lape_neurons, lape_finding),
 }

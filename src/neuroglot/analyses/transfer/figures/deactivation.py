@@ -1,15 +1,13 @@
 """How close a language is to the pivot without its Type 1 neurons, and without controls."""
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 from xarray import Dataset
 
 from neuroglot.analyses.transfer.figures import looks
-from neuroglot.figures import lines, points, series, sheets
-from neuroglot.figures.findings import FEWEST, number, span
+from neuroglot.figures import points, series, sheets
+from neuroglot.figures.findings import span
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import Look, Series
 from neuroglot.figures.style import Drawing, NothingToDraw
@@ -29,9 +27,6 @@ CHANGES = Series(
     },
 )
 PAIRS = Series.of("pair", {"parallel": "parallel segments", "non_parallel": "other segments"})
-CONTROLS = Series.of(
-    "control", {"activity": "minus others as active", "contribution": "minus like contribution"}
-)
 
 
 def excess(ds: Dataset) -> tuple[Dataset, Series]:
@@ -56,10 +51,10 @@ def compared(ds: Dataset, name: str, levels: Series) -> tuple[Dataset, Series]:
     """One panel for each level and control that has any value: ``value(panel, …)``."""
     of_type1 = looks.bounded_value(ds, name).sel(variant="without_type1", drop=True)
     panels = {
-        f"{levels.label(level)}\n{CONTROLS.label(control)}": of_type1.sel(
+        f"{levels.label(level)}\n{looks.CONTROLS.label(control)}": of_type1.sel(
             {levels.column: level, "control": control}, drop=True
         )
-        for control in CONTROLS
+        for control in looks.CONTROLS
         for level in levels
     }
     drawn = {title: values for title, values in panels.items() if values["value"].notnull().any()}
@@ -108,7 +103,7 @@ def effect(ds: Dataset) -> Figure:
     )
     both = [
         changes.rename(variant="change"),
-        differences.sel(control=[*CONTROLS]).rename(control="change"),
+        differences.sel(control=[*looks.CONTROLS]).rename(control="change"),
     ]
     table = valued(xr.concat(both, "change"), "value")
     languages = series.languages(ds).only(table["language"])
@@ -143,76 +138,6 @@ def like_neurons(ds: Dataset) -> str:
     )
 
 
-SETS = Series(
-    "variant",
-    {
-        **{f"without_{name}": look for name, look in looks.TYPES.looks.items()},
-        "without_lape": Look("LAPE", "#009988", marker="^", linestyle=(0, (5, 1.5))),
-    },
-)
-SHOWN = ("similarity", "mutual_knn")
-
-
-def of_sets(ds: Dataset) -> Dataset:
-    """``value(panel, variant, state)``: what falls without each set, mean over languages.
-
-    Args:
-        ds: ``similarity_excess_all(control, variant, pair, state)`` and
-            ``mutual_knn_excess_all(control, variant, k, state)``, with ``_low`` and ``_high``.
-    """
-    named: dict[str, tuple[str, dict[str, Any]]] = {
-        "cosine of\nparallel segments": ("similarity_excess_all", {"pair": "parallel"}),
-        f"neighbours in\ncommon, k = {int(ds['k'][0])}": (
-            "mutual_knn_excess_all",
-            {"k": int(ds["k"][0])},
-        ),
-    }
-    panels = {
-        f"{title}\n{CONTROLS.label(control)}": looks.bounded_value(ds, name).sel(
-            {**level, "control": control}, drop=True
-        )
-        for control in CONTROLS
-        for title, (name, level) in named.items()
-    }
-    variants = [*SETS.only(ds["variant"].values)]
-    values = [panel.expand_dims(panel=[title]) for title, panel in panels.items()]
-    return xr.concat(values, "panel").sel(variant=variants).dropna("panel", how="all")
-
-
-def without_each_set(ds: Dataset) -> Figure:
-    """Lines of ``of_sets`` by state, a panel for each measure and control."""
-    values = of_sets(ds)
-    if not values["value"].notnull().any():
-        raise NothingToDraw("no effect of any set of neurons")
-    table, axis = valued(values, "value"), LayerAxis.of(ds, "state")
-    panels = Series.of("panel", values["panel"].values.tolist())
-    drawn = SETS.only(table["variant"])
-    figure = lines.by_layer(table, axis, drawn, "set minus control", columns=panels)
-    sheets.guide(figure.axes, 0)
-    note = looks.note(ds, "means of languages, bands: 95 % intervals")
-    return sheets.title(figure, ds, "what falls without each set of neurons", note)
-
-
-def sets_finding(ds: Dataset) -> str:
-    """Tell each set's largest mean effect, against neurons that are as active."""
-    values = of_sets(ds)
-    if looks.segments(ds) < FEWEST:
-        return f"Cannot be told at this size, of {looks.segments(ds):,} segments."
-    axis, parts = LayerAxis.of(ds, "state"), []
-    for title in values["panel"].values[: len(SHOWN)]:
-        for name in values["variant"].values:
-            line = values.sel(panel=title, variant=name).dropna("state", subset=["value"])
-            if not line.sizes["state"]:
-                continue
-            peak = line.isel(state=int(abs(line["value"]).argmax("state")))
-            ends = [number(peak[f"value{end}"]) for end in ("_low", "_high")]
-            parts.append(
-                f"{SETS.label(name)} {number(peak['value'])} ({' to '.join(ends)}) in "
-                f"{axis.name(int(peak['state']))} ({title.replace(chr(10), ' ')})"
-            )
-    return f"Largest difference: {'; '.join(parts)}." if parts else ""
-
-
 FIGURES = {
     "similarity_without_type1": looks.by_state(
         excess,
@@ -227,5 +152,4 @@ FIGURES = {
         "bands: 95 % intervals",
     ),
     "effect_of_type1": Drawing(effect, effect_finding),
-    "without_each_set": Drawing(without_each_set, sets_finding),
 }

@@ -15,6 +15,10 @@ from neuroglot.figures.style import Drawing, NothingToDraw
 TYPES = Series(
     "type", {"type1": Look("Type 1", "#0077BB"), "type2": Look("Type 2", "#EE7733", marker="s")}
 )
+CONTROLS = Series.of(
+    "control", {"activity": "minus others as active", "contribution": "minus like contribution"}
+)
+PARTNERS = Look("with partners, minus partners", "#777777", filled=False)
 ENDS = ("", "_low", "_high")
 
 Measure = Callable[[Dataset], tuple[Dataset, Series]]

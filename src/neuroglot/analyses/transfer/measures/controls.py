@@ -25,6 +25,10 @@ others that fire about as often; without the part of the set that has partners o
 and without these partners."""
 
 
+DRAWS = 10
+"""Draws of neurons for a comparison of what is known of them; they cost no run of the model."""
+
+
 def variants_of(sets: Iterable[str]) -> list[str]:
     """Name the unedited model, and those without each set and without its controls."""
     return [BASELINE, *(f"{done}_{name}" for name in sets for done in DONE)]

@@ -1,4 +1,4 @@
-"""How specific to a language its transfer neurons are: by η², and against LAPE's neurons.
+"""How specific to a language its transfer neurons are, by η².
 
 η² says how well neurons separate a language, or its family, from the other languages.
 
@@ -8,27 +8,44 @@ Neurons that were chosen on one half of the segments are judged on the other hal
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from neuroglot import store
 from neuroglot.analyses.transfer.measures.correlation import (
-    LISTS,
     group_ratios,
     language_groups,
     mean_ratios,
 )
-from neuroglot.analyses.transfer.measures.lists import HALVES, TYPES
-from neuroglot.analyses.transfer.measures.specific import specificity
+from neuroglot.analyses.transfer.measures.controls import DRAWS
+from neuroglot.analyses.transfer.measures.lists import HALVES
 from neuroglot.analyses.transfer.settings import CorrelationInputs, CorrelationSettings
-from neuroglot.analyses.transfer.specific import specific_neurons
 from neuroglot.analyses.transfer.states import open_states
 from neuroglot.measures.axes import layer_widths
 from neuroglot.progress import progress
-from neuroglot.tables import tidy
 
-DRAWS = 10
-"""Draws of neurons to compare with; they cost no run of the model."""
+TABLE = (
+    "mean_ratio",
+    "mean_ratio_control_low",
+    "mean_ratio_control_high",
+    "matched_share",
+    "matched_contribution",
+)
+
+VARIABLES: Mapping[str, str] = {
+    "type": "list of neurons: of Type 1 or of Type 2; as many random ones of the same layers "
+    "(random), or others that fire about as often (active); the part of the list that has partners "
+    "of like contribution (matched), or these (partner)",
+    "grouping": "what is told from all others: the language, or its family",
+    "top": "how many neurons of the list, from the highest score; a shorter list is taken whole",
+    "correlation_ratio": "share of the variance of the neuron's last-token activation, over all "
+    "segments of all languages, that the grouping explains",
+    "mean_ratio": "mean correlation ratio of the list's first neurons, in the half of the segments "
+    "that did not choose them, mean of both halves and of draws",
+    "mean_ratio_control_low": "least mean correlation ratio of any draw of a control",
+    "mean_ratio_control_high": "largest mean correlation ratio of any draw of a control",
+    "matched_share",
+    "matched_contribution",
+)
 
 VARIABLES: Mapping[str, str] = {
     "type": "list of neurons: of Type 1 or of Type 2; as many random ones of the same layers "
@@ -88,18 +105,6 @@ def compute(inputs: CorrelationInputs, settings: CorrelationSettings) -> xr.Data
     units = {"units": "share of variance"}
     return (
         means.assign(correlation_ratio=(by_neuron, ratio[0].astype(np.float32), units))
-        .merge(specificity(lists, specific_neurons(inputs.lape), DRAWS), join="outer")
-        .sel(type=list(LISTS))
         .assign_coords(lists["layer"].coords)
         .assign_attrs(draws=DRAWS, segments=len(segments))
     )
-
-
-def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Mean ratios of each list and its controls, with ranges; LAPE's neurons and the lists."""
-    of_lape = [name for name in data if "lape" in str(name)]
-    of_lists = [name for name in data if name not in [*of_lape, "correlation_ratio"]]
-    return {
-        "correlation": tidy(data[of_lists]),
-        "lape": tidy(data[of_lape].sel(type=list(TYPES))),
-    }
