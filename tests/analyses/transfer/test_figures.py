@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analyses.transfer import figure_data
-from neuroglot.analyses.transfer.figures import correlation, deactivation, latent_spaces
+from neuroglot.analyses.transfer.figures import correlation, deactivation, lape, latent_spaces
 from neuroglot.figures import style
 from support import reading
 
@@ -73,3 +73,33 @@ def test_centred_cosines_are_those_of_deviations_from_the_mean() -> None:
     expected = deviations @ deviations.T
     np.fill_diagonal(expected, np.nan)
     np.testing.assert_allclose(latent_spaces.centred(ds)[0], expected)
+
+
+def test_a_long_whisker_does_not_set_the_scale() -> None:
+    """One draw of German's control is 25 times as far from zero as any point."""
+    ds = figure_data.dataset("lape", 4, {"decoder": 3})
+
+    def reach() -> tuple[float, str]:
+        figure = lape.lape_neurons(ds)
+        [panel] = [ax for ax in figure.axes if ax.get_title() == "score, layers of Type 1"]
+        return float(np.abs(panel.get_xlim()).max()), figure.get_suptitle()
+
+    of_points = float(ds["lape_score"].max())
+    long, note = reach()
+    assert long < 2 * of_points
+    assert "cut at the edge" in note
+    ds["lape_score_control_high"] = ds["lape_score"] + 0.001
+    short, note = reach()
+    assert short <= long
+    assert "cut" not in note
+
+
+def test_each_set_and_measure_has_an_axis_of_its_own() -> None:
+    ds = figure_data.dataset("lape", 4, {"decoder": 3})
+    axes = lape.without_each_set(ds).axes
+    assert [ax.get_title() for ax in axes[:3]] == ["Type 1", "Type 2", "LAPE"]
+    for name in ("", "_low", "_high"):
+        ds[f"similarity_excess_all{name}"].loc[{"variant": "without_type1"}] *= 20
+    before, after = ([ax.get_ylim() for ax in of] for of in (axes, lape.without_each_set(ds).axes))
+    assert after[0] != before[0]
+    assert after[1:] == before[1:]
