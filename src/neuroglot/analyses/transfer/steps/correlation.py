@@ -11,12 +11,12 @@ import numpy as np
 import xarray as xr
 
 from neuroglot import store
+from neuroglot.analyses.transfer.measures.controls import DRAWS
 from neuroglot.analyses.transfer.measures.correlation import (
     group_ratios,
     language_groups,
     mean_ratios,
 )
-from neuroglot.analyses.transfer.measures.controls import DRAWS
 from neuroglot.analyses.transfer.measures.lists import HALVES
 from neuroglot.analyses.transfer.settings import CorrelationInputs, CorrelationSettings
 from neuroglot.analyses.transfer.states import open_states
@@ -43,33 +43,6 @@ VARIABLES: Mapping[str, str] = {
     "that did not choose them, mean of both halves and of draws",
     "mean_ratio_control_low": "least mean correlation ratio of any draw of a control",
     "mean_ratio_control_high": "largest mean correlation ratio of any draw of a control",
-    "matched_share",
-    "matched_contribution",
-)
-
-VARIABLES: Mapping[str, str] = {
-    "type": "list of neurons: of Type 1 or of Type 2; as many random ones of the same layers "
-    "(random), or others that fire about as often (active); the part of the list that has partners "
-    "of like contribution (matched), or these (partner)",
-    "grouping": "what is told from all others: the language, or its family",
-    "top": "how many neurons of the list, from the highest score; a shorter list is taken whole",
-    "correlation_ratio": "share of the variance of the neuron's last-token activation, over all "
-    "segments of all languages, that the grouping explains",
-    "mean_ratio": "mean correlation ratio of the list's first neurons, in the half of the segments "
-    "that did not choose them, mean of both halves and of draws",
-    "mean_ratio_control_low": "least mean correlation ratio of any draw of a control",
-    "mean_ratio_control_high": "largest mean correlation ratio of any draw of a control",
-    "set": "LAPE's neurons (lape), or controls: as many random ones of the same layers "
-    "(random), others that fire about as often (active); LAPE's neurons with partners of like "
-    "contribution (matched), or these (partner)",
-    "lape_neurons": "neurons that LAPE finds specific to the language, in the type's layers",
-    "lape_listed": "share of these neurons that is in the type's list",
-    "lape_listed_chance": "the same of neurons drawn at random from the type's layers, on average",
-    "listed_lape": "share of the type's list that LAPE finds specific to the language",
-    "listed_lape_chance": "the same of a list drawn at random from the type's layers, on average",
-    "lape_score": "mean transfer score of LAPE's neurons, or of a control, in the type's layers",
-    "lape_score_control_low": "least such mean of any draw of a control",
-    "lape_score_control_high": "largest such mean of any draw of a control",
     "matched_share": "share of the list's first neurons that have a partner of like contribution",
     "matched_contribution": "share of the contribution of the list's first neurons that comes from "
     "those with such a partner",
