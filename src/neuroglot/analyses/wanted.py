@@ -17,9 +17,7 @@ def steps(run: Run, analysis: Analysis[Any]) -> list[Step[Any, Any, Any]]:
     ]
 
 
-def models(
-    run: Run, analysis: Analysis[Any], chosen: Sequence[Step[Any, Any, Any]]
-) -> list[str]:
+def models(run: Run, analysis: Analysis[Any], chosen: Sequence[Step[Any, Any, Any]]) -> list[str]:
     """The models on which all of some steps of an analysis run."""
     others = {step.beside for step in chosen if step.beside is not None}
     return [

@@ -13,7 +13,7 @@ import xarray as xr
 import yaml
 from tokenizers import Tokenizer
 
-from neuroglot import store
+from neuroglot import commands, store
 from neuroglot.analyses import wanted
 from neuroglot.analyses.base import Inputs, Scope, StepSettings
 from neuroglot.analyses.run import run_step
@@ -700,7 +700,11 @@ def test_lapes_neurons_are_a_set_of_their_own(place: Place) -> None:
     assert set(table["language"]) == {"de"}
     assert set(table["type"]) == {"type2"}
     assert {*place.table("lape_deactivation")["variant"]} == {*data["variant"].values}
-    assert not place.table("lape_deactivation_knn").duplicated(["variant", "language", "state", "k"]).any()
+    assert (
+        not place.table("lape_deactivation_knn")
+        .duplicated(["variant", "language", "state", "k"])
+        .any()
+    )
 
 
 def test_no_language_need_have_neurons_of_lape(place: Place) -> None:
@@ -903,6 +907,8 @@ def test_lapes_neurons_are_compared_where_both_analyses_run() -> None:
     none = load_config(configured(lape=None, boost=None, agreement=None))
     assert [*jobs(none)] == ["neurons", "space", "deactivation", "correlation"]
     assert "lape" not in {figure_set.name for figure_set in wanted.figure_sets(none, TRANSFER)}
+    with pytest.raises(NeuroglotError, match="asks it of no model; it needs lape"):
+        commands.make_reduction(none, "transfer", "lape", both[0], None)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from neuroglot.figures.series import Series
 from neuroglot.figures.style import Drawing, require
 from neuroglot.tables import valued
 
+
 def excess(ds: Dataset, chosen: str, control: str) -> Dataset:
     """``value(type, language, top)``: correlation ratio less that of a control, with ends.
 
