@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from analyses.transfer import figure_data
 from neuroglot.analyses.transfer.figures import correlation, deactivation, lape, latent_spaces
@@ -103,3 +104,13 @@ def test_each_set_and_measure_has_an_axis_of_its_own() -> None:
     before, after = ([ax.get_ylim() for ax in of] for of in (axes, lape.without_each_set(ds).axes))
     assert after[0] != before[0]
     assert after[1:] == before[1:]
+
+
+def test_the_sets_of_both_steps_are_drawn_together() -> None:
+    """Variables that two steps have are whole, and not those of the first step alone."""
+    both = figure_data.dataset("lape", 4, {"decoder": 3})
+    for of_lape in (True, False):
+        of_step = figure_data.deactivation_dataset(4, {"decoder": 3}, of_lape)
+        for name, values in of_step[["similarity_excess_all", "mutual_knn_excess_all"]].items():
+            assert values.notnull().any()
+            xr.testing.assert_equal(both[name].sel(variant=of_step["variant"]), values)
