@@ -98,14 +98,17 @@ def report(runs: dict[str, list[dict[str, Any]]]) -> None:
     """Print the medians, and neuroglot's speed relative to each tool's, round by round."""
     mebibyte = 1 << 20
     print(
-        f"\n{'':18}{'tokens/s':>10}{'peak MiB':>10}{'growth':>8}{'written':>9}"
+        f"\n{'':18}{'tokens/s':>10}{'bare':>8}{'peak MiB':>10}{'growth':>8}{'written':>9}"
         "   neuroglot is times as fast (least to greatest), peak relative to it"
     )
     ours = runs["neuroglot"]
     for tool, lines in runs.items():
-        speed, peak, growth, written = (
+        speed, bare, peak, growth, written = (
             statistics.median(line[key] for line in lines)
-            for key in ("tokens_per_second", "peak_bytes", "growth_bytes", "bytes_written")
+            for key in (
+                *("tokens_per_second", "bare_tokens_per_second"),
+                *("peak_bytes", "growth_bytes", "bytes_written"),
+            )
         )
         ratios = [
             a["tokens_per_second"] / b["tokens_per_second"]
@@ -113,7 +116,7 @@ def report(runs: dict[str, list[dict[str, Any]]]) -> None:
         ]
         relative = peak / statistics.median(line["peak_bytes"] for line in ours)
         print(
-            f"{tool:18}{speed:10.1f}{peak / mebibyte:10.0f}{growth / mebibyte:8.0f}"
+            f"{tool:18}{speed:10.1f}{bare:8.1f}{peak / mebibyte:10.0f}{growth / mebibyte:8.0f}"
             f"{written / mebibyte:9.0f}   {statistics.median(ratios):.2f} "
             f"({min(ratios):.2f} to {max(ratios):.2f}), {relative:.2f}"
         )

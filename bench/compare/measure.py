@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Sequences = list[NDArray[np.int64]]
 Load = Callable[[Path], tuple[Any, Any]]
 Dump = Callable[[Any, Sequences, int, Path], None]
+Read = Callable[[Any, dict[str, Any]], None]
 
 
 def read_sequences(path: Path) -> Sequences:
@@ -53,8 +54,10 @@ def model_inputs(sequences: Sequences, group: Sequence[int]) -> dict[str, Any]:
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def run(tool: str, packages: Sequence[str], load: Load, dump: Dump) -> None:
+def run(tool: str, packages: Sequence[str], load: Load, dump: Dump, read: Read) -> None:
     """Load a model, dump a batch to warm up, time the dump of all, and print one line of JSON.
+
+    Then the tool only reads the same batches, and this is timed too.
 
     Args:
         tool: the tool's name.
@@ -62,6 +65,7 @@ def run(tool: str, packages: Sequence[str], load: Load, dump: Dump) -> None:
         load: takes the model's folder; returns the object that ``dump`` needs and its PyTorch
             module.
         dump: takes that object, the sequences, the tokens in a batch and an empty output folder.
+        read: takes that object and the inputs of one batch, and records nothing.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path, help="folder with safetensors and config.json")
@@ -91,6 +95,10 @@ def run(tool: str, packages: Sequence[str], load: Load, dump: Dump) -> None:
     dump(model, sequences, options.batch_tokens, options.folder)
     seconds = time.perf_counter() - start
     peak = _status("VmHWM")
+    start = time.perf_counter()
+    for group in batches(sequences, options.batch_tokens):
+        read(model, model_inputs(sequences, group))
+    bare_seconds = time.perf_counter() - start
     tokens = sum(map(len, sequences))
     line = {
         "tool": tool,
@@ -98,6 +106,7 @@ def run(tool: str, packages: Sequence[str], load: Load, dump: Dump) -> None:
         "tokens": tokens,
         "seconds": seconds,
         "tokens_per_second": tokens / seconds,
+        "bare_tokens_per_second": tokens / bare_seconds,
         "peak_bytes": peak,
         "growth_bytes": peak - loaded,
         "bytes_written": sum(

@@ -10,6 +10,7 @@ from neuroglot import store
 from neuroglot.capture.blocks import Recording
 from neuroglot.capture.engine import Engine
 from neuroglot.capture.settings import ExecutionSettings
+from neuroglot.models.ffn import backbone
 from neuroglot.models.load import load as load_model
 from neuroglot.tokens import Tokens
 
@@ -43,5 +44,12 @@ def dump(model: Any, sequences: measure.Sequences, batch_tokens: int, folder: Pa
     Engine(model, ExecutionSettings(batch_tokens=batch_tokens)).run(tokens, recording, place)
 
 
+def read(model: Any, inputs: dict[str, Any]) -> None:
+    import torch
+
+    with torch.inference_mode():
+        backbone(model)(**inputs, use_cache=False)
+
+
 if __name__ == "__main__":
-    measure.run("neuroglot", ("neuroglot", "torch", "transformers"), load, dump)
+    measure.run("neuroglot", ("neuroglot", "torch", "transformers"), load, dump, read)

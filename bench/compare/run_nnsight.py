@@ -31,5 +31,14 @@ def dump(model: Any, sequences: measure.Sequences, batch_tokens: int, folder: Pa
         torch.save({"act": act, "out": out}, folder / f"{number:05d}.pt")
 
 
+def read(model: Any, inputs: dict[str, Any]) -> None:
+    import nnsight
+    import torch
+
+    with torch.inference_mode(), model.trace(inputs) as tracer:
+        nnsight.save(model.model.layers[-1].mlp.output)  # else the trace would end at once
+        tracer.stop()
+
+
 if __name__ == "__main__":
-    measure.run("nnsight", ("nnsight", "torch", "transformers"), load, dump)
+    measure.run("nnsight", ("nnsight", "torch", "transformers"), load, dump, read)

@@ -34,5 +34,17 @@ def dump(bridge: Any, sequences: measure.Sequences, batch_tokens: int, folder: P
         torch.save(halves, folder / f"{number:05d}.pt")
 
 
+def read(bridge: Any, inputs: dict[str, Any]) -> None:
+    import torch
+
+    with torch.inference_mode():
+        bridge(
+            inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            return_type=None,
+            logits_to_keep=1,
+        )
+
+
 if __name__ == "__main__":
-    measure.run("transformer_lens", ("transformer-lens", "torch", "transformers"), load, dump)
+    measure.run("transformer_lens", ("transformer-lens", "torch", "transformers"), load, dump, read)

@@ -5,6 +5,7 @@ Of more segments than there are folds.
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -232,13 +233,13 @@ def test_sums_in_memory_do_not_grow_with_the_segments(
 ) -> None:
     blocks_of(monkeypatch, 16)
     held = []
-    merge = Totals.merge
+    collect = Totals.collect
 
-    def watched(self: Totals, other: Totals) -> None:
-        merge(self, other)
-        held.append(len(self.sums))
+    def watched(self: Totals, *sums: Any) -> None:
+        collect(self, *sums)
+        held.append(sum(values.numel() for values in self.sums.values()))
 
-    monkeypatch.setattr(Totals, "merge", watched)
+    monkeypatch.setattr(Totals, "collect", watched)
     most = []
     for repeats in (1, 4):
         held.clear()

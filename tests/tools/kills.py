@@ -53,7 +53,7 @@ BEGUN = (
     "                for block in stretch:\n",
 )
 DONE = (
-    "capture/engine.py",
+    "capture/saved.py",
     "    for other in folder.glob",
     '    _note("done", folder.parents[1], stop)\n    for other in folder.glob',
 )
@@ -95,7 +95,8 @@ def prepare(folder: Path, analyses: bool) -> Workplace:
         place.configure(roles={**place.config["roles"], "corpora": ["plain"]})
     for file, old, new in (SMALL_SHARDS, FEW_TOKENS, BEGUN, DONE):
         place.edit(f"src/neuroglot/{file}", old, new)
-    for file, code in {"capture/engine.py": NOTE, "store.py": SLOW_WRITES}.items():
+    appended = {"capture/engine.py": NOTE, "capture/saved.py": NOTE, "store.py": SLOW_WRITES}
+    for file, code in appended.items():
         with (place.folder / "src" / "neuroglot" / file).open("a") as module:
             module.write(code)
     return place

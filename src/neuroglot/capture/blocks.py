@@ -44,7 +44,7 @@ class Recording:
     peak_of: str = "act"
 
     def __post_init__(self) -> None:
-        """A block may write other segments' rows than those whose sums it writes."""
+        """What a block writes of a recording is a span of rows or of segments."""
         assert not (self.sites and self.sums), "one recording keeps rows or sums, not both"
 
     def rows(self, tokens: Tokens) -> NDArray[np.int64]:
@@ -82,10 +82,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Block:
-    """Successive tokens whose segments are run, summed and written together.
-
-    Raw rows are written with the block that their token is in, sums with the block in which their
-    segment begins. So a segment's sums are complete when its block is done.
+    """Successive segments that are run, summed and written together.
 
     Blocks and batches depend on the text and the model, not on what is recorded. So a recording
     has the same numbers whether it is made alone or together with others. Rows are in the order of
@@ -93,7 +90,6 @@ class Block:
 
     Attributes:
         stop: index of the token after the block's last token.
-        begun: the segments that begin in the block, among all segments.
         rows: indices of the recorded tokens, by name of the recording.
         spans: by name of the recording, what the block writes of all rows or, if it keeps sums,
             of all segments.
@@ -102,33 +98,32 @@ class Block:
     """
 
     stop: int
-    begun: slice
     rows: Mapping[str, NDArray[np.int64]]
     spans: Mapping[str, slice]
     segments: Sequence[NDArray[np.int64]]
 
 
 def cut_into_blocks(tokens: Tokens, recordings: Mapping[str, Recording], size: int) -> list[Block]:
-    """Cut a text into blocks of ``size`` tokens, or of ``size`` segments for last tokens.
+    """Cut a text into blocks of about ``size`` tokens, or of ``size`` segments for last tokens.
 
-    Blocks without rows are left out.
+    A segment is in the block in which its first token is. Blocks without rows are left out.
     """
     last = any(recording.of_last_tokens for recording in recordings.values())
     firsts = np.flatnonzero(np.diff(tokens.segment, prepend=-1))  # each segment's first token
-    cuts = firsts[::size] if last else np.arange(0, len(tokens.segment), size)
     borders = np.append(firsts, len(tokens.segment))
+    cuts = np.arange(0, len(firsts), size)
+    if not last:
+        cuts = np.unique(np.searchsorted(firsts, np.arange(0, len(tokens.segment), size)))
     with_prefix = segments_of(tokens, np.flatnonzero(tokens.ends_prefix))
     rows = {name: recording.rows(tokens) for name, recording in recordings.items()}
     blocks = []
-    for start, stop in pairwise([*cuts.tolist(), len(tokens.segment)]):
-        begun = slice(*np.searchsorted(firsts, (start, stop)).tolist())
+    for start, stop in pairwise(np.unique([*cuts, len(firsts)]).tolist()):
         inside, spans = {}, {}
         for name, recording in recordings.items():
-            ends = borders[[begun.start, begun.stop]] if recording.sums else (start, stop)
-            written = slice(*np.searchsorted(rows[name], ends).tolist())
+            written = slice(*np.searchsorted(rows[name], borders[[start, stop]]).tolist())
             inside[name] = rows[name][written]
-            spans[name] = begun if recording.sums else written
-        groups = [segments_of(tokens, np.arange(start, stop))]
+            spans[name] = slice(start, stop) if recording.sums else written
+        groups = [np.arange(start, stop)]
         if not last:
             groups = [
                 np.intersect1d(groups[0], with_prefix),
@@ -137,7 +132,7 @@ def cut_into_blocks(tokens: Tokens, recordings: Mapping[str, Recording], size: i
         recorded = segments_of(tokens, np.concatenate([*inside.values()]))
         groups = [group for group in groups if np.isin(group, recorded).any()]
         if groups:
-            blocks.append(Block(stop, begun, inside, spans, groups))
+            blocks.append(Block(int(borders[stop]), inside, spans, groups))
     return blocks
 
 

@@ -6,7 +6,7 @@ parallel text every segment is a fold of its own. Such sums are not added up, bu
 block, as ``_by_segment``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,6 @@ Partial = Mapping[str, "torch.Tensor"]
 
 BY_FOLD = "_by_fold"
 BY_SEGMENT = "_by_segment"
-FOLD_NUMBERS = "folds"
-ALL = -1
 
 
 @dataclass(frozen=True)
@@ -64,70 +62,45 @@ class CrossLayerCollector:
 
 @dataclass
 class Totals:
-    """Running sums by (name, layer, fold), added up over batches.
+    """Running sums by name and layer, added up over batches.
 
-    Only folds that have rows take memory. Sums over all rows have the fold ``ALL``.
+    Sums by fold are ``[FOLDS, ...]``, with 0 in folds without rows.
     """
 
-    sums: "dict[tuple[str, int, int], torch.Tensor]" = field(default_factory=dict)
+    sums: "dict[tuple[str, int], torch.Tensor]" = field(default_factory=dict)
 
-    def add(self, name: str, layer: int, sums: "torch.Tensor", fold: int = ALL) -> None:
-        key = (name, layer, fold)
-        self.sums[key] = self.sums[key] + sums if key in self.sums else sums
-
-    def collect(self, partial: Partial, layer: int, folds: Sequence[int]) -> None:
+    def collect(self, partial: Partial, layer: int, folds: "torch.Tensor") -> None:
         """Add a collector's partial sums; ``folds`` are the numbers of the folds along ``fold``."""
         for name, sums in partial.items():
-            if name.endswith(BY_FOLD):
-                for fold, of_fold in zip(folds, sums, strict=True):
-                    self.add(name, layer, of_fold, fold)
+            key, by_fold = (name, layer), name.endswith(BY_FOLD)
+            if key not in self.sums:
+                shape = (FOLDS, *sums.shape[1:]) if by_fold else sums.shape
+                self.sums[key] = sums.new_zeros(shape)
+            if by_fold:
+                self.sums[key].index_add_(0, folds.to(sums.device), sums)
             else:
-                self.add(name, layer, sums)
-
-    def merge(self, other: "Totals") -> None:
-        for (name, layer, fold), sums in other.sums.items():
-            self.add(name, layer, sums, fold)
+                self.sums[key] += sums
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The sums by ``name/layer``, and the numbers of their folds under ``folds/0``.
-
-        Sums by fold are ``[fold, ...]``. All of them have the same folds, because each batch adds
-        to every sum.
-        """
-        by_fold: dict[str, dict[int, NDArray[Any]]] = {}
-        for (name, layer, fold), sums in self.sums.items():
-            by_fold.setdefault(f"{name}/{layer}", {})[fold] = sums.cpu().numpy()
-        folds = sorted({fold for _, _, fold in self.sums} - {ALL})
-        arrays = {
-            key: of_key[ALL] if ALL in of_key else np.stack([of_key[fold] for fold in folds])
-            for key, of_key in by_fold.items()
-        }
-        return arrays | {f"{FOLD_NUMBERS}/0": np.array(folds, np.int64)}
+        """Copies of the sums by ``name/layer``."""
+        return {f"{name}/{layer}": np.array(sums.cpu()) for (name, layer), sums in self.sums.items()}
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "Totals":
         """Restore the totals from ``arrays``."""
         import torch
 
-        folds, totals = arrays[f"{FOLD_NUMBERS}/0"].tolist(), cls()
-        for key, sums in arrays.items():
+        sums = {}
+        for key, values in arrays.items():
             name, _, layer = key.rpartition("/")
-            if name != FOLD_NUMBERS:
-                totals.collect({name: torch.from_numpy(sums)}, int(layer), folds)
-        return totals
+            sums[name, int(layer)] = torch.from_numpy(values)
+        return cls(sums)
 
     def stacked(self) -> dict[str, NDArray[Any]]:
-        """Sums ``[layer, ...]`` or ``[layer, FOLDS, ...]``, with 0 in folds without rows."""
+        """Sums ``[layer, ...]`` or ``[layer, FOLDS, ...]``."""
         by_name: dict[str, dict[int, NDArray[Any]]] = {}
-        arrays = self.arrays()
-        folds = arrays.pop(f"{FOLD_NUMBERS}/0")
-        for key, sums in arrays.items():
-            name, _, layer = key.rpartition("/")
-            of_layer = sums
-            if name.endswith(BY_FOLD):
-                of_layer = np.zeros((FOLDS, *sums.shape[1:]), sums.dtype)
-                of_layer[folds] = sums
-            by_name.setdefault(name, {})[int(layer)] = of_layer
+        for (name, layer), sums in self.sums.items():
+            by_name.setdefault(name, {})[layer] = sums.cpu().numpy()
         return {
             name: stack_layers([layers[layer] for layer in sorted(layers)])
             for name, layers in sorted(by_name.items())

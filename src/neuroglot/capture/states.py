@@ -13,7 +13,8 @@ from torch import Tensor
 from neuroglot.capture.batches import batch_budget, in_batches
 from neuroglot.capture.blocks import Recording
 from neuroglot.capture.context import Context, pad
-from neuroglot.capture.engine import Batch, Engine
+from neuroglot.capture.engine import Engine
+from neuroglot.capture.inputs import Batch
 from neuroglot.capture.settings import ExecutionSettings, Pool
 from neuroglot.errors import NeuroglotError, not_finite, unknown_name
 from neuroglot.models.ffn import FFN, ffns, record

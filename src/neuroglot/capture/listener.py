@@ -1,0 +1,117 @@
+"""Takes activations from hooks in one forward pass: statistics are summed, raw rows handed on."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuroglot.capture.arrays import by_segment, plane_offsets
+from neuroglot.capture.blocks import Recording
+from neuroglot.capture.collectors import BY_FOLD, CrossLayerCollector, Partial, Totals
+from neuroglot.capture.copies import Copies
+from neuroglot.capture.inputs import Batch, Picked
+from neuroglot.capture.writer import Rows
+from neuroglot.models.ffn import FFN
+
+Keep = Callable[[Rows], None]
+
+
+class Listener:
+    """What one forward pass over a batch records.
+
+    Raw rows and sums by segment are handed on layer by layer, so that they need not wait in memory
+    for the end of the pass. If the pass fails, the same ones are handed on again later. Sums over
+    all rows are kept until ``add_to``.
+    """
+
+    def __init__(
+        self, networks: Sequence[FFN], batch: Batch, recordings: Mapping[str, Recording], keep: Keep
+    ) -> None:
+        """Prepare to listen.
+
+        Args:
+            networks: the model's FFNs.
+            batch: what the model reads.
+            recordings: by name. Those without rows in the batch play no part.
+            keep: takes raw rows and sums by segment.
+        """
+        self._batch, self._keep, self._copies = batch, keep, Copies()
+        self._wanted = {name: recordings[name] for name in batch.picked}
+        self.watched = set().union(*(recording.watched for recording in self._wanted.values()))
+        self._offsets = {site: plane_offsets(networks, site) for site in self.watched}
+        self._places = {name: self._placed(name) for name in self._wanted}
+        # Sums by recording, layer and statistic.
+        self._sums: list[tuple[str, int, Partial]] = []
+        # What cross-layer collectors keep of each layer, by recording and collector.
+        self._kept: dict[tuple[str, CrossLayerCollector], dict[int, Tensor]] = defaultdict(dict)
+
+    def _placed(self, name: str) -> NDArray[np.int64]:
+        """The places of a recording's rows among all rows, or of its sums among all segments."""
+        picked = self._batch.picked[name]
+        if self._wanted[name].sums:
+            return picked.folds
+        return self._batch.spans[name].start + picked.places
+
+    def sink(self, site: str, stack: str, layer: int, value: Tensor) -> None:
+        """Take one layer's activations ``[segment, position, width]``."""
+        plane = self._offsets[site][stack] + layer
+        # The batch's rows at this layer, by the id of their Picked, which recordings may share.
+        selected: dict[int, Tensor] = {}
+        stored: dict[tuple[str, str, int], Tensor] = {}
+        for name, recording in self._wanted.items():
+            if site not in recording.watched:
+                continue
+            picked = self._batch.picked[name]
+            if id(picked) not in selected:
+                times = picked.times[stack].to(value.device)
+                selected[id(picked)] = value.flatten(0, 1).index_select(0, times)
+            rows = selected[id(picked)]  # [row, width]
+            for collector in recording.collectors:
+                if collector.site == site:
+                    of_fold = picked.of_fold.to(rows.device)
+                    stored |= self._add(name, plane, collector.chunk(rows.float(), of_fold))
+            for comparer in recording.cross_layer:
+                if comparer.site == site:
+                    of_layer = comparer.layer(plane, rows.float()).to(picked.of_fold.device)
+                    self._kept[name, comparer][plane] = of_layer
+            dtype = getattr(torch, recording.store_dtype)
+            for target in recording.sites:
+                if recording.source(target) == site:
+                    pooled = target != site
+                    raw = self._batch.pooled(target, value, picked, stack) if pooled else rows
+                    stored[name, target, plane] = self._copies.to_host(raw.to(dtype))
+        self._hand_on(stored)
+
+    @torch.inference_mode()
+    def add_to(self, totals: Mapping[str, Totals]) -> None:
+        """Add the sums over all rows to the ``totals`` of each recording, after the pass."""
+        stored: dict[tuple[str, str, int], Tensor] = {}
+        for (name, comparer), layers in self._kept.items():
+            rows = torch.stack([layers[plane] for plane in sorted(layers)], dim=1)
+            for stat, by_layer in comparer.rows(rows, self._batch.picked[name].of_fold).items():
+                for plane, sums in enumerate(by_layer):
+                    stored |= self._add(name, plane, {stat: sums})
+        self._hand_on(stored)
+        for name, plane, sums in self._sums:
+            folds = torch.from_numpy(self._batch.picked[name].folds)
+            totals[name].collect(sums, plane, folds)
+
+    def _add(self, name: str, plane: int, partial: Partial) -> dict[tuple[str, str, int], Tensor]:
+        """Keep sums over all rows, and return those by segment, copied to the host."""
+        apart = {
+            statistic: sums
+            for statistic, sums in partial.items()
+            if self._batch.by_segment and statistic.endswith(BY_FOLD)
+        }
+        self._sums.append((name, plane, {k: v for k, v in partial.items() if k not in apart}))
+        return {
+            (name, by_segment(statistic), plane): self._copies.to_host(sums)
+            for statistic, sums in apart.items()
+        }
+
+    def _hand_on(self, stored: dict[tuple[str, str, int], Tensor]) -> None:
+        if stored:
+            self._keep(Rows(stored, self._places, self._batch.spans, self._copies.arrived()))
