@@ -1,4 +1,4 @@
-"""Peak memory of recording a text that is repeated 3, 9 and 30 times, each in a new process.
+"""Peak memory of recording a text that is repeated 5, 15 and 50 times, each in a new process.
 
 Run after `make`: python bench/memory.py. Linux only: ru_maxrss is in kilobytes.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-TIMES = (3, 9, 30)  # three repetitions fill a shard
+TIMES = (5, 15, 50)  # five repetitions fill a block
 
 
 def repeat(tokens, times: int):

@@ -229,5 +229,7 @@ def test_shard_rows(rows: int, row_bytes: int, shard_bytes: int, expected: int) 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("bad", [float("inf"), float("-inf"), float("nan"), 70000.0, 0.0, -1e-7])
 def test_non_finite_bits(dtype: store.StoreDtype, bad: float) -> None:
-    value = torch.tensor([1.0, bad, -65504.0]).to(getattr(torch, dtype))
-    assert finite(as_bits(value), dtype) == bool(torch.isfinite(value).all())
+    for others in ([1.0, -65504.0], [1.0], [-65504.0], []):
+        value = torch.tensor([*others, bad]).to(getattr(torch, dtype))
+        assert finite(as_bits(value), dtype) == bool(torch.isfinite(value).all())
+    assert finite(as_bits(value[:0]), dtype)

@@ -10,7 +10,7 @@ from neuroglot.config import Config
 
 MEGABYTE = 1e6
 STARTED_MB = 3000  # Python, torch, a batch's activations and the collectors' sums
-COPIES = 2  # times the rows at risk: two shards, and zarr's copies while it writes one
+COPIES = 2  # times the rows at risk: a block of bfloat16 rows, and zarr's copies while it writes it
 SPARE = 1.2  # factor for loading weights, which takes more memory than they have
 # Floating-point operations per second of a core and of a GPU: a third of usual values, so that jobs
 # on slower machines also finish in time.
@@ -43,7 +43,8 @@ class Needs:
 
     def model_memory(self, _wildcards: Any, input: Sequence[str], attempt: int) -> int:
         """Main memory, in MB, of a step that runs a model; weights for a GPU pass through it."""
-        rows = COPIES * self._execution.risk_megabytes
+        gathered = self._capture.store_dtype == "bfloat16"  # other rows are never in memory
+        rows = COPIES * self._execution.risk_megabytes if gathered else 0
         return attempt * ceil(STARTED_MB + rows + SPARE * self._weights(_card(input)))
 
     def model_time(self, beside: int = 10, passes: int = 1) -> Ask:

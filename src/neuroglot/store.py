@@ -29,6 +29,7 @@ ORIGIN = "origin.json"
 PROGRESS = "progress"
 CHUNK_BYTES = 1 << 20
 SHARD_BYTES = 1 << 25  # of sums by segment; shards of raw rows are sized by their writer
+COMPRESSED_BYTES = 1 << 27  # at most, of compressed raw rows: zarr holds a shard in memory
 
 
 class Site(NamedTuple):
@@ -391,15 +392,18 @@ def create_rows(
 
     A shard is one file and holds all layers of its rows. A chunk holds one layer of about 1 MB of
     rows, because analyses read layer by layer. Zarr has no bfloat16, so such values are stored as
-    float32; their lower halves are zeros, which compress to almost nothing.
+    float32, in smaller shards; their lower halves are zeros, which compress to almost nothing.
 
     ``name`` is one of ``SITES``, and ``over`` names the tokens that the rows cover.
     """
     import zarr
     from zarr.codecs import BloscCodec, Crc32cCodec
 
-    planes, _, width = shape
+    planes, rows, width = shape
     site, padded = SITES[name], dtype == "bfloat16"
+    if padded:
+        fitting = shard_rows(rows, planes * width * 4, COMPRESSED_BYTES)
+        rows_per_shard = min(rows_per_shard, fitting)
     fitting = max(1, CHUNK_BYTES // (width * itemsize(dtype)))
     of_zeros = [BloscCodec(cname="lz4", clevel=1, shuffle="shuffle")] if padded else []
     return zarr.create_array(

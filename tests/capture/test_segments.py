@@ -248,6 +248,19 @@ def test_sums_in_memory_do_not_grow_with_the_segments(
     assert most[0] == most[1]
 
 
+def test_sums_that_are_being_saved_do_not_change() -> None:
+    """A thread saves them while the next block adds to the totals."""
+    totals = Totals()
+    for expected in (1, 2):
+        totals.collect({"count_by_fold": torch.ones(1, 3), "count": torch.ones(3)}, 0, torch.ones(1).int())
+        if expected == 1:
+            saved = totals.arrays()
+        assert (totals.arrays()["count/0"] == expected).all()
+        assert totals.arrays()["count_by_fold/0"].tolist()[:2] == [[0] * 3, [expected] * 3]
+    assert (saved["count/0"] == 1).all()
+    assert saved["count_by_fold/0"].sum() == 3
+
+
 def test_one_shard_holds_several_blocks_and_a_chunk_one_layer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,6 +134,38 @@ def test_gelu(backend):
     np.testing.assert_array_equal(silent, expected, "the published combinators' zeros")
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gelu_is_zero_up_to_silent(backend):
+    silent = np.float32(kernels.SILENT)
+    x = np.array([[-6, np.nextafter(silent, np.float32(-9)), silent, np.nextafter(silent, 0)]])
+    found = back(kernels.gelu(on(backend, x.astype(np.float32))))
+    assert (found != 0).tolist() == [[False, False, False, True]]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize(
+    ("rule", "threshold"), [("nonzero", 0), ("positive", 0), ("above", -0.1), ("above", 0.4)]
+)
+def test_counts_by_fold_are_those_of_the_rows(backend, zeros, rule, threshold, monkeypatch):
+    monkeypatch.setattr(kernels, "CPU_BLOCK", 500)
+    x = normal(37, 50) * 4
+    if zeros:
+        x[3], x[:, 5], x[7, 1] = 0, 0, -0.0
+        silent = np.float32(kernels.SILENT)
+        x[:6, 9] = [silent, np.nextafter(silent, 0), 1.4e-45, -1.4e-45, 2.8e-45, -2.8e-45]
+    fold = np.arange(37) % 3
+    folds = on(backend, np.eye(3, dtype=np.float32)[:, fold])
+    for count, values in (
+        (kernels.fire_count_by_fold, x),
+        (kernels.gelu_count_by_fold, kernels.gelu(x)),
+    ):
+        found = back(count(on(backend, x), folds, rule, threshold))
+        fired = kernels.fires(values, rule, threshold)
+        assert found.dtype == np.int32
+        np.testing.assert_array_equal(found, [fired[fold == one].sum(0) for one in range(3)])
+
+
 def test_gelu_of_wider_and_narrower_types_is_float32s():
     x = np.array([[-8.0, -6.0, -5.0, 1.0]])
     for dtype in ("float16", "float32", "float64"):

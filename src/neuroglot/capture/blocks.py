@@ -14,7 +14,7 @@ from neuroglot.tokens import Tokens
 
 # Progress is saved with the sums so far. They can take more room than what a block writes, so where
 # blocks write nothing they are saved only after this many.
-BLOCKS_OF_SUMS = 16
+BLOCKS_OF_SUMS = 4
 
 
 @dataclass(frozen=True)

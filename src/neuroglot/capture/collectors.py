@@ -122,7 +122,7 @@ def role_collectors(rule: Rule, threshold: float) -> list[Collector]:
         return Collector(site, chunk)
 
     def gelu_count(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
-        by_fold = kernels.fire_count_by_fold(kernels.gelu(x), folds, rule, threshold)
+        by_fold = kernels.gelu_count_by_fold(x, folds, rule, threshold)
         return _with_total("out_gelu_count", by_fold)
 
     return [statistics("act"), statistics("out"), Collector("out", gelu_count)]

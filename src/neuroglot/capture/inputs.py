@@ -33,6 +33,14 @@ class Picked:
     of_fold: Tensor
     places: NDArray[np.int64]
 
+    def rows(self, value: Tensor, stack: str, dtype: torch.dtype | None = None) -> Tensor:
+        """Copy the rows of ``value`` ``[segment, position, width]``, as ``dtype`` if given."""
+        times, flat = self.times[stack].to(value.device), value.flatten(0, 1)
+        if dtype and 2 * len(times) > len(flat):  # if most are picked, narrower rows copy faster
+            return flat.to(dtype).index_select(0, times)
+        rows = flat.index_select(0, times)
+        return rows.to(dtype) if dtype else rows
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:

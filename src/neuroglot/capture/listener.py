@@ -40,13 +40,21 @@ class Listener:
         """
         self._batch, self._keep, self._copies = batch, keep, Copies()
         self._wanted = {name: recordings[name] for name in batch.picked}
-        self.watched = set().union(*(recording.watched for recording in self._wanted.values()))
-        self._offsets = {site: plane_offsets(networks, site) for site in self.watched}
+        self._by_site: dict[str, dict[str, Recording]] = defaultdict(dict)
+        for name, recording in self._wanted.items():
+            for site in recording.watched:
+                self._by_site[site][name] = recording
+        self._offsets = {site: plane_offsets(networks, site) for site in self._by_site}
         self._places = {name: self._placed(name) for name in self._wanted}
         # Sums by recording, layer and statistic.
         self._sums: list[tuple[str, int, Partial]] = []
         # What cross-layer collectors keep of each layer, by recording and collector.
         self._kept: dict[tuple[str, CrossLayerCollector], dict[int, Tensor]] = defaultdict(dict)
+
+    @property
+    def watched(self) -> set[str]:
+        """The sites that have to be read."""
+        return set(self._by_site)
 
     def _placed(self, name: str) -> NDArray[np.int64]:
         """The places of a recording's rows among all rows, or of its sums among all segments."""
@@ -61,28 +69,33 @@ class Listener:
         # The batch's rows at this layer, by the id of their Picked, which recordings may share.
         selected: dict[int, Tensor] = {}
         stored: dict[tuple[str, str, int], Tensor] = {}
-        for name, recording in self._wanted.items():
-            if site not in recording.watched:
+        for name, recording in self._by_site[site].items():
+            if not recording.sums:
                 continue
             picked = self._batch.picked[name]
             if id(picked) not in selected:
-                times = picked.times[stack].to(value.device)
-                selected[id(picked)] = value.flatten(0, 1).index_select(0, times)
+                selected[id(picked)] = picked.rows(value, stack).float()
             rows = selected[id(picked)]  # [row, width]
             for collector in recording.collectors:
                 if collector.site == site:
                     of_fold = picked.of_fold.to(rows.device)
-                    stored |= self._add(name, plane, collector.chunk(rows.float(), of_fold))
+                    stored |= self._add(name, plane, collector.chunk(rows, of_fold))
             for comparer in recording.cross_layer:
                 if comparer.site == site:
-                    of_layer = comparer.layer(plane, rows.float()).to(picked.of_fold.device)
+                    of_layer = comparer.layer(plane, rows).to(picked.of_fold.device)
                     self._kept[name, comparer][plane] = of_layer
-            dtype = getattr(torch, recording.store_dtype)
+        for name, recording in self._by_site[site].items():
+            picked, dtype = self._batch.picked[name], getattr(torch, recording.store_dtype)
             for target in recording.sites:
-                if recording.source(target) == site:
-                    pooled = target != site
-                    raw = self._batch.pooled(target, value, picked, stack) if pooled else rows
-                    stored[name, target, plane] = self._copies.to_host(raw.to(dtype))
+                if recording.source(target) != site:
+                    continue
+                if target != site:
+                    raw = self._batch.pooled(target, value, picked, stack).to(dtype)
+                elif id(picked) in selected:
+                    raw = selected[id(picked)].to(dtype)
+                else:
+                    raw = picked.rows(value, stack, dtype)
+                stored[name, target, plane] = self._copies.to_host(raw)
         self._hand_on(stored)
 
     @torch.inference_mode()

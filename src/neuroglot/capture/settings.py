@@ -45,10 +45,10 @@ class ExecutionSettings(Section):
         "GPU.",
     )
     risk_megabytes: int = Field(
-        256,
+        1024,
         ge=1,
         description="Raw rows that a killed run computes again, at most: two shards, of which one "
-        "is written while the other is computed.",
+        "is written while the other is computed. Larger shards need less padding.",
     )
     gpu_request: str = Field(
         "auto",

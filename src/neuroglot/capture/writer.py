@@ -2,9 +2,10 @@
 
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -180,9 +181,18 @@ class Writer:
                 self._shards[name, site].finish(span.start, span.stop)
             elif size:
                 values = self._buffers[name, site][:, :size]
-                array[:, span] = values if dtype is None else widened(values)
+                for part in _by_shard(span, array.shards[1]):
+                    of_part = values[:, part.start - span.start : part.stop - span.start]
+                    array[:, part] = of_part if dtype is None else widened(of_part)
                 if dtype is None:
                     values[:] = 0  # segments without rows put nothing
+
+
+def _by_shard(span: slice, rows: int) -> Iterator[slice]:
+    """Cut a span at the borders of shards of so many rows: zarr holds all that it is given."""
+    cuts = range(span.start - span.start % rows + rows, span.stop, rows)
+    for start, stop in pairwise([span.start, *cuts, span.stop]):
+        yield slice(start, stop)
 
 
 def widened(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
