@@ -252,7 +252,9 @@ def test_sums_that_are_being_saved_do_not_change() -> None:
     """A thread saves them while the next block adds to the totals."""
     totals = Totals()
     for expected in (1, 2):
-        totals.collect({"count_by_fold": torch.ones(1, 3), "count": torch.ones(3)}, 0, torch.ones(1).int())
+        totals.collect(
+            {"count_by_fold": torch.ones(1, 3), "count": torch.ones(3)}, 0, torch.ones(1).int()
+        )
         if expected == 1:
             saved = totals.arrays()
         assert (totals.arrays()["count/0"] == expected).all()

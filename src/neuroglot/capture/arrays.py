@@ -110,9 +110,7 @@ def _creators(
     return creators
 
 
-def _by_fold(
-    networks: Sequence[FFN], recording: Recording
-) -> dict[str, tuple[str, NDArray[Any]]]:
+def _by_fold(networks: Sequence[FFN], recording: Recording) -> dict[str, tuple[str, NDArray[Any]]]:
     """Ask a recording's collectors for their sums by fold, of one fold without rows.
 
     Returns:

@@ -83,7 +83,9 @@ class Totals:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Copies of the sums by ``name/layer``."""
-        return {f"{name}/{layer}": np.array(sums.cpu()) for (name, layer), sums in self.sums.items()}
+        return {
+            f"{name}/{layer}": np.array(sums.cpu()) for (name, layer), sums in self.sums.items()
+        }
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "Totals":

@@ -198,16 +198,12 @@ class Engine:
                 if update:
                     update(batch.tokens)
 
-            self._budget = in_batches(
-                batches.lengths(segments), self._budget, run, "one segment"
-            )
+            self._budget = in_batches(batches.lengths(segments), self._budget, run, "one segment")
 
         for group in block.segments:
             run_group(group)
 
-    def _forward(
-        self, batch: Batch, keep: Keep, recordings: Mapping[str, Recording]
-    ) -> Listener:
+    def _forward(self, batch: Batch, keep: Keep, recordings: Mapping[str, Recording]) -> Listener:
         """Run the model over a batch; its sums are in the listener that is returned."""
         listener = Listener(self.ffns, batch, recordings, keep)
         extra = {} if self.model.config.is_encoder_decoder else {"use_cache": False}

@@ -12,7 +12,7 @@ from neuroglot.capture.arrays import by_segment, plane_offsets
 from neuroglot.capture.blocks import Recording
 from neuroglot.capture.collectors import BY_FOLD, CrossLayerCollector, Partial, Totals
 from neuroglot.capture.copies import Copies
-from neuroglot.capture.inputs import Batch, Picked
+from neuroglot.capture.inputs import Batch
 from neuroglot.capture.writer import Rows
 from neuroglot.models.ffn import FFN
 
@@ -61,7 +61,8 @@ class Listener:
         picked = self._batch.picked[name]
         if self._wanted[name].sums:
             return picked.folds
-        return self._batch.spans[name].start + picked.places
+        first: int = self._batch.spans[name].start
+        return first + picked.places
 
     def sink(self, site: str, stack: str, layer: int, value: Tensor) -> None:
         """Take one layer's activations ``[segment, position, width]``."""

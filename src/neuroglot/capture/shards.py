@@ -1,6 +1,7 @@
 """Writes raw rows straight into their places in the shards of a Zarr array."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -58,25 +59,24 @@ class Shards:
             places: the rows' indices in the array, ``[row]``.
             rows: contiguous ``[row, width]``, of the array's width and precision.
         """
-        content = memoryview(rows.reshape(-1).view(np.uint8))
+        content = rows.reshape(-1).view(np.uint8).data
         breaks = (np.diff(places) != 1) | (places[1:] % self._chunk_rows == 0)
         starts = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(places)]
-        for start, stop in zip(starts, starts[1:], strict=False):
+        for start, stop in pairwise(starts):
             shard, place = self._place(plane, int(places[start]))
             run = content[start * self._row_bytes : stop * self._row_bytes]
             _write(self._file(shard), run, place)
 
     def finish(self, start: int, stop: int) -> None:
         """Write the checksums of the chunks whose last row is one of ``start`` to ``stop``."""
-        chunk = np.empty(self._chunk_rows * self._row_bytes, np.uint8)
+        size = self._chunk_rows * self._row_bytes
         last = -(-stop // self._chunk_rows) if stop == self._rows else stop // self._chunk_rows
-        for row in range(start - start % self._chunk_rows, last * self._chunk_rows, self._chunk_rows):
+        for chunk in range(start // self._chunk_rows, last):
             for plane in range(self._planes):
-                shard, place = self._place(plane, row)
-                file = self._file(shard)
-                assert os.preadv(file, [chunk], place) == len(chunk)
-                checksum = google_crc32c.value(chunk).to_bytes(CHECKSUM, "little")
-                _write(file, memoryview(checksum), place + len(chunk))
+                shard, place = self._place(plane, chunk * self._chunk_rows)
+                content = os.pread(self._file(shard), size, place)
+                assert len(content) == size
+                _write(self._file(shard), memoryview(_checksum(content)), place + size)
         for shard in [shard for shard in self._files if (shard + 1) * self._shard_rows <= stop]:
             os.close(self._files.pop(shard))
 
@@ -111,7 +111,12 @@ class Shards:
         index[:, :chunks, 0] = first * np.uint64(self._stored_bytes)
         index[:, :chunks, 1] = self._stored_bytes
         content = index.tobytes()
-        return content + google_crc32c.value(content).to_bytes(CHECKSUM, "little")
+        return content + _checksum(content)
+
+
+def _checksum(content: bytes) -> bytes:
+    checksum: int = google_crc32c.value(content)
+    return checksum.to_bytes(CHECKSUM, "little")
 
 
 def _write(file: int, content: memoryview, place: int) -> None:

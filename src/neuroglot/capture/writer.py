@@ -180,6 +180,7 @@ class Writer:
             if size and (name, site) in self._shards:
                 self._shards[name, site].finish(span.start, span.stop)
             elif size:
+                assert array.shards is not None
                 values = self._buffers[name, site][:, :size]
                 for part in _by_shard(span, array.shards[1]):
                     of_part = values[:, part.start - span.start : part.stop - span.start]
