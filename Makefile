@@ -6,7 +6,7 @@ TARGET ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run setup test test-cluster test-reliability check layout types tests bench docs clean
+.PHONY: run setup test test-models test-cluster test-reliability check layout types tests bench docs clean
 
 run: .venv/installed
 	@neuroglot config check --config $(CONFIG)
@@ -22,6 +22,10 @@ test: layout
 
 tests: .venv/installed
 	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# A tiny model of every architecture through every analysis; `make test` takes some of them.
+test-models: .venv/installed
+	pytest -n auto --maxprocesses 4 -m slow tests/workflow/test_models.py
 
 # On a real Slurm, which must be installed: cancelled jobs, lost nodes, the whole workflow.
 test-cluster: .venv/installed
@@ -49,6 +53,7 @@ bench: .venv/installed
 docs: .venv/installed
 	neuroglot config schema > docs/config.schema.json
 	neuroglot config reference > docs/config.md
+	neuroglot architectures > docs/models.md
 
 clean:
 	rm -rf .venv results .snakemake

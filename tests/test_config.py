@@ -70,6 +70,35 @@ def test_decoders_and_encoder_decoders_stand_side_by_side(tmp_path: Path) -> Non
     assert config.models_of("lape", causal=True) == causal
 
 
+@pytest.mark.parametrize(("model_type", "lexicon"), [("eurobert", True), ("bert", False)])
+def test_analyses_that_cannot_take_an_encoder_alone_say_so(
+    tmp_path: Path, model_type: str, lexicon: bool
+) -> None:
+    write_checkpoint(tmp_path / "b", model_type)
+    settings = valid()
+    settings["models"]["b"] = {"source": str(tmp_path / "b")}
+    message, others = refused(settings), "[gemma-3-270m, smollm2-135m]"
+    for analysis in ("sharing", "transfer", "agreement", "boost"):
+        expected = f"{analysis}.models: 'b' is an encoder alone ({model_type}), and {analysis}"
+        assert f"{expected} needs models that write text; set models: {others}" in message
+    for analysis in ("lape", "experts"):
+        assert f"{analysis}.causal_models: 'b' is an encoder ({model_type})" in message
+    assert ("lexicon.models: 'b' (bert) has layers of its own" in message) != lexicon
+    assert "roles" not in message
+    causal = [model for model in settings["models"] if model != "b"]
+    for analysis in (
+        "sharing",
+        "transfer",
+        "agreement",
+        "boost",
+        *(() if lexicon else ("lexicon",)),
+    ):
+        settings[analysis] = {**settings[analysis], "models": causal}
+    for analysis in ("lape", "experts"):
+        settings[analysis] = {**settings[analysis], "causal_models": causal}
+    assert load(settings).models_of("lape") == [*causal, "b"]
+
+
 def test_revisions_become_models_in_their_order() -> None:
     settings = valid()
     steps = ["step1000", "Step_5000", "v2.0"]

@@ -299,7 +299,7 @@ class TestArchitectureDigest:
     def test_entries_that_are_alike_share_it_and_others_do_not(self) -> None:
         assert architecture_digest("llama") == architecture_digest("qwen3")
         found = {architecture_digest(one) for one in ARCHITECTURES}
-        entries = {repr(entry) for entry in ARCHITECTURES.values()}
+        entries = {repr(replace(entry, refusals=())) for entry in ARCHITECTURES.values()}
         assert len(found) == len(entries)
 
     def test_another_entry_does_not_count(self, monkeypatch: pytest.MonkeyPatch) -> None:

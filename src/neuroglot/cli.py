@@ -138,6 +138,14 @@ def model(model: Model, config: Config = CONFIG) -> None:
 
 
 @app.command()
+def architectures() -> None:
+    """Print the page of supported models."""
+    from neuroglot.models.reference import markdown
+
+    print(markdown(), end="")
+
+
+@app.command()
 def corpus(corpus: Corpus, languages: Languages = None, config: Config = CONFIG) -> None:
     """Read a corpus into Parquet, a file for each language."""
     from neuroglot.commands import make_texts

@@ -25,6 +25,7 @@ from neuroglot.languages import Language, LanguageId, LanguageRow, find_language
 from neuroglot.models.architectures import ARCHITECTURES
 from neuroglot.models.card import read_card
 from neuroglot.models.chat import read_chat
+from neuroglot.models.entry import Architecture
 from neuroglot.models.revisions import training_steps
 from neuroglot.models.source import (
     NO_TEMPLATE,
@@ -128,10 +129,28 @@ class Config(Section):
                         )
 
     def not_causal(self) -> Iterator[str]:
-        """Messages for encoder-decoders on which analyses would run steps for causal models."""
+        """Messages for models on which analyses would run steps for other kinds of models."""
         for name, section in self._sections():
-            if isinstance(section, EditingSettings):
+            told = {model: self._entry(model) for model in self.models_of(name)}
+            encoders = [
+                model for model, (_, entry) in told.items() if entry and entry.encoder_alone
+            ]
+            if encoders and not ANALYSES[name].encoders:
+                others = [model for model in told if model not in encoders]
+                yield (
+                    f"{name}.models: {encoders[0]!r} is an encoder alone ({told[encoders[0]][0]}), "
+                    f"and {name} needs models that write text; set models: [{', '.join(others)}]"
+                )
+            elif isinstance(section, EditingSettings):
                 yield from self._not_causal(name, section)
+            deep = [model for model, (_, entry) in told.items() if entry and entry.deep_head]
+            if deep and name == "lexicon":
+                others = [model for model in told if model not in deep]
+                yield (
+                    f"lexicon.models: {deep[0]!r} ({told[deep[0]][0]}) has layers of its own "
+                    "between the last state and the unembedding, so no neuron has a weight on a "
+                    f"token; set models: [{', '.join(others)}]"
+                )
 
     def _not_causal(self, name: str, section: EditingSettings) -> Iterator[str]:
         steps = [
@@ -140,12 +159,13 @@ class Config(Section):
         if not steps:
             return
         models = self.models_of(name, causal=True)
-        told = {model: self._encoder_decoder(model) for model in models}
-        others = [model for model in models if not told[model]]
-        for model, model_type in told.items():
-            if model_type:
+        told = {model: self._entry(model) for model in models}
+        others = [model for model, (_, entry) in told.items() if not entry or entry.causal]
+        for model, (model_type, entry) in told.items():
+            if entry and not entry.causal:
+                kind = "an encoder" if entry.encoder_alone else "an encoder-decoder"
                 yield (
-                    f"{name}.causal_models: {model!r} is an encoder-decoder ({model_type}), and "
+                    f"{name}.causal_models: {model!r} is {kind} ({model_type}), and "
                     f"{', '.join(step.name for step in steps)} of {name} needs models that read "
                     f"from left to right; set causal_models: [{', '.join(others)}]"
                 )
@@ -186,8 +206,8 @@ class Config(Section):
             return str(error)
         return None
 
-    def _encoder_decoder(self, model: str) -> str | None:
-        """The type of a model that is known to be an encoder-decoder; None if it is not known."""
+    def _entry(self, model: str) -> tuple[str, Architecture | None]:
+        """A model's type and its entry in the table of architectures, as far as they are known."""
         settings = self.models[model]
         try:
             model_type = (
@@ -196,9 +216,8 @@ class Config(Section):
                 else read_card(layout.model(model)).model_type
             )
         except NeuroglotError:  # it is made later, and then its jobs say so
-            return None
-        entry = ARCHITECTURES.get(model_type)
-        return model_type if entry and len(entry.stacks) > 1 else None
+            return "", None
+        return model_type, ARCHITECTURES.get(model_type)
 
     def _sections(self) -> Iterator[tuple[str, AnalysisSettings]]:
         """Names and sections of the configured analyses."""

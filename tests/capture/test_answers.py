@@ -19,11 +19,10 @@ from neuroglot.models.ffn import ffns
 from neuroglot.models.intervene import Edit
 from neuroglot.models.slicing import sliced
 from neuroglot.tasks.base import Item
-from support.tiny_models import LAYERS, NAMES, VOCABULARY, tiny_model
+from support.tiny_models import CAUSAL, LAYERS, NAMES, VOCABULARY, own_neurons, tiny_model
 
 torch.set_num_threads(1)
 
-CAUSAL = [name for name in NAMES if not tiny_model(name).config.is_encoder_decoder]
 SLIDING = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 4}
 MODELS = {
     **{name: (name, {}) for name in CAUSAL},
@@ -58,8 +57,8 @@ def questions(seed: int = 0, lengths: Sequence[int] = (3, 9, 1, 6)) -> list[Ques
 
 def some_neurons(model: Any, items: int, share: float = 0.3, seed: int = 0) -> np.ndarray:
     """Neurons of their own for each item, [item, layer, neuron]."""
-    layers, width = len(ffns(model)), ffns(model)[0].neurons
-    return np.random.default_rng(seed).random((items, layers, width)) < share
+    own = own_neurons(model)
+    return (np.random.default_rng(seed).random((items, *own.shape)) < share) & own
 
 
 def edits_of(model: Any, items: int) -> list[list[Edit]]:

@@ -14,11 +14,10 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns
 from neuroglot.models.intervene import Edit, intervened
 from support.tiny_checkpoints import TEXTS, train_tokenizer
-from support.tiny_models import NAMES, VOCABULARY, tiny_model
+from support.tiny_models import CAUSAL, VOCABULARY, own_neurons, tiny_model
 
 torch.set_num_threads(1)
 
-CAUSAL = [name for name in NAMES if not tiny_model(name).config.is_encoder_decoder]
 SLIDING = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 4}
 MODELS = {
     **{name: (name, {}) for name in CAUSAL},
@@ -43,8 +42,8 @@ every_model = pytest.mark.parametrize("name", MODELS)
 
 def neurons_of(model: Any, seed: int = 3) -> np.ndarray:
     """A set of neurons for each prompt, [item, layer, neuron]."""
-    layers, width = len(ffns(model)), ffns(model)[0].neurons
-    return np.random.default_rng(seed).random((len(PROMPTS), layers, width)) < 0.4
+    own = own_neurons(model)
+    return (np.random.default_rng(seed).random((len(PROMPTS), *own.shape)) < 0.4) & own
 
 
 def scaled(neurons: np.ndarray, factors: Sequence[float] = FACTORS) -> Any:

@@ -16,11 +16,10 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns, record
 from neuroglot.models.intervene import Edit, deactivated, intervened
 from neuroglot.models.norms import value_norms
-from support.tiny_models import NAMES, VOCABULARY, tiny_model
+from support.tiny_models import CAUSAL, VOCABULARY, tiny_model
 
 torch.set_num_threads(1)
 
-CAUSAL = [name for name in NAMES if not tiny_model(name).config.is_encoder_decoder]
 BOS = [1]
 
 model_of = cache(tiny_model)  # tests leave the model as they found it

@@ -1,5 +1,6 @@
 """Every claim the architecture table makes, checked on a tiny model of every architecture."""
 
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.architectures import ARCHITECTURES
-from neuroglot.models.describe import check_supported, describe
+from neuroglot.models.describe import architecture, check_supported, describe
 from neuroglot.models.ffn import (
     FFN,
     GATED_SITES,
@@ -20,7 +21,7 @@ from neuroglot.models.ffn import (
     final_norms,
     record,
 )
-from support.tiny_models import NAMES, tiny_config, tiny_inputs, tiny_model
+from support.tiny_models import NAMES, tiny_config, tiny_inputs, tiny_model, written_scale
 
 torch.set_num_threads(1)
 
@@ -65,9 +66,18 @@ def inputs_of(ffn: FFN, model: Any) -> Tensor:
     return seen[0]
 
 
-def bias_of(module: nn.Module) -> Tensor | float:
+def input_bias(ffn: FFN, part: int) -> Tensor | float:
+    """The bias of the gate (part 0) or of the other input projection (part 1)."""
+    module = ffn.w_gate if part == 0 else ffn.w_in
     bias = getattr(module, "bias", None)
-    return 0.0 if bias is None else bias.detach()
+    if bias is None:
+        return 0.0
+    return bias.detach().chunk(2)[part] if ffn.architecture.fused else bias.detach()
+
+
+def gate_multiplier(model: Any) -> float:
+    """Falcon-H1's factor of the gate, before the activation function."""
+    return float(getattr(model.config, "mlp_multipliers", [1.0])[0])
 
 
 def hooks_of(model: nn.Module) -> int:
@@ -101,8 +111,42 @@ def test_configuration_alone_describes_the_model(name: str):
 def test_named_activation_is_the_modules(name: str):
     model = model_of(name)
     x = torch.linspace(-3, 3, 50)
-    named = transformers.activations.ACT2FN[describe(model.config)["activation"]]
-    torch.testing.assert_close(ffns(model)[0].activation(x), named(x))
+    activation = describe(model.config)["activation"]
+    for ffn in ffns(model):
+        expected = (
+            xielu(x, ffn.activation)
+            if activation == "xielu"
+            else transformers.activations.ACT2FN[activation](x)
+        )
+        torch.testing.assert_close(ffn.activation(x), expected)
+
+
+def xielu(x: Tensor, module: Any) -> Tensor:
+    """xIELU (arXiv 2411.13010) with the layer's own two parameters and beta = 1/2."""
+    positive, negative = (
+        torch.log1p(torch.exp(parameter.detach())) for parameter in (module.alpha_p, module.alpha_n)
+    )
+    below = (torch.exp(x.clamp(max=0)) - 1 - x) * (0.5 + negative) + x / 2
+    return torch.where(x > 0, positive * x**2 + x / 2, below)
+
+
+BARE = [name for name in NAMES if architecture(tiny_config(name)).bare]
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_a_bare_function_becomes_a_module_without_a_bit_of_difference(name: str):
+    """LFM2's layers call silu themselves; a copy of the model calls its own modules."""
+    plain, model = tiny_model(name), tiny_model(name)
+    with torch.no_grad():
+        expected = plain(**tiny_inputs(plain)).logits
+        activation = ffns(model)[0].activation
+        assert ffns(model)[0].activation is activation
+        twin = deepcopy(model)
+        assert torch.equal(model(**tiny_inputs(model)).logits, expected)
+        for parameter in model.parameters():
+            parameter.zero_()
+        assert torch.equal(twin(**tiny_inputs(twin)).logits, expected)
+    assert plain.state_dict().keys() == model.state_dict().keys()
 
 
 @every_architecture
@@ -140,10 +184,11 @@ def test_shapes(name: str):
         for layer in range(depth + (site == "state"))
     }
     assert set(values) == expected
-    for (site, stack, _), value in values.items():
+    for (site, stack, layer), value in values.items():
         tokens = inputs["decoder_input_ids" if two_stacks and stack == "decoder" else "input_ids"]
+        layers = {(ffn.stack, ffn.layer): ffn.neurons for ffn in ffns(model)}
         of_neurons = site not in ("out", "state", "mid")
-        [width] = set(described["neurons"]) if of_neurons else {described["hidden"]}
+        width = layers[stack, layer] if of_neurons else described["hidden"]
         assert value.shape == (*tokens.shape, width)
 
 
@@ -164,9 +209,10 @@ def test_input_and_gate_matrices_reproduce_act(name: str):
     for ffn in ffns(model):
         x = inputs_of(ffn, model)
         act = values["act", ffn.stack, ffn.layer]
-        inner = (x @ ffn.input_matrix().T + bias_of(ffn.w_in)).view_as(act)
+        inner = (x @ ffn.input_matrix().T + input_bias(ffn, 1)).view_as(act)
         if ffn.gated:
-            gate = ffn.activation(x @ ffn.gate_matrix().T + bias_of(ffn.w_gate))
+            before = x @ ffn.gate_matrix().T + input_bias(ffn, 0)
+            gate = ffn.activation(before * gate_multiplier(model))
             torch.testing.assert_close(gate, values["gate", ffn.stack, ffn.layer])
             torch.testing.assert_close(inner, values["up", ffn.stack, ffn.layer])
             torch.testing.assert_close(gate * inner, act)
@@ -264,13 +310,59 @@ def test_states_are_what_the_library_calls_hidden_states(name: str):
 def test_a_layer_adds_the_ffns_contribution_to_mid(name: str):
     model = model_of(name)
     values, _ = captured(name)
+    per_layer = per_layer_inputs(model)
     for ffn in ffns(model):
         mid, out = (values[site, ffn.stack, ffn.layer] for site in ("mid", "out"))
         with torch.no_grad():
-            contribution = ffn.norm_after(out) if ffn.norm_after else out
+            contribution = written_scale(name) * (ffn.norm_after(out) if ffn.norm_after else out)
             state = mid + contribution
             state = ffn.norm_sum(state) if ffn.norm_sum else state
+            state = behind(ffn.block, state, per_layer.get(ffn.index))
         torch.testing.assert_close(state, values["state", ffn.stack, ffn.layer + 1])
+        assert ffn.scale == written_scale(name)
+
+
+def per_layer_inputs(model: Any) -> dict[int, Tensor]:
+    """What Gemma 4 gives each layer beside the stream, by ``FFN.index``; else nothing."""
+    found: dict[int, Tensor] = {}
+
+    def keep(index: int) -> Any:
+        def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
+            if len(args) > 1 and isinstance(args[1], Tensor) and args[1].ndim == 3:
+                found[index] = args[1]
+
+        return hook
+
+    handles = [ffn.block.register_forward_pre_hook(keep(ffn.index)) for ffn in ffns(model)]
+    with torch.no_grad():
+        backbone(model)(**tiny_inputs(model))
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def behind(block: Any, stream: Tensor, per_layer: Tensor | None) -> Tensor:
+    """What Gemma 4 makes of the stream behind the FFN, as its paper's layers are described."""
+    if per_layer is not None and hasattr(block, "per_layer_input_gate"):
+        gate = nn.functional.gelu(block.per_layer_input_gate(stream), approximate="tanh")
+        added = block.per_layer_projection(gate * per_layer)
+        stream = stream + block.post_per_layer_input_norm(added)
+    return stream * getattr(block, "layer_scalar", 1.0)
+
+
+def test_gemma4s_per_layer_inputs_and_scalars_count():
+    for name in ("gemma4_text:per_layer", "gemma4_text:shared", "gemma4"):
+        model = model_of(name)
+        assert len(per_layer_inputs(model)) == len(ffns(model))
+        assert all(abs(ffn.block.layer_scalar - 1) > 1e-3 for ffn in ffns(model))
+    assert not per_layer_inputs(model_of("gemma4_text"))
+
+
+def test_gemma4s_layers_that_reuse_keys_are_twice_as_wide():
+    assert describe(tiny_config("gemma4_text:shared"))["neurons"] == (24, 24, 48, 48)
+    assert describe(tiny_config("gemma4"))["neurons"] == (24, 24, 48, 48)
+    narrow = tiny_config("gemma4_text:shared", use_double_wide_mlp=False)
+    assert describe(narrow)["neurons"] == (24,) * 4
 
 
 @every_architecture
@@ -434,8 +526,15 @@ def test_training_mode_is_refused():
 
 
 def test_unknown_architectures_are_refused_by_name():
-    with pytest.raises(NeuroglotError, match=r"unknown architecture 'bert'.*architectures\.py"):
-        check_supported(transformers.BertConfig())
+    with pytest.raises(NeuroglotError, match=r"unknown architecture 'albert'.*architectures\.py"):
+        check_supported(transformers.AlbertConfig())
+
+
+@pytest.mark.parametrize("changes", [{"is_decoder": True}, {"chunk_size_feed_forward": 4}])
+def test_berts_that_decode_or_cut_texts_are_refused(changes: dict[str, Any]):
+    [key] = changes
+    with pytest.raises(NeuroglotError, match=key):
+        check_supported(tiny_config("bert", **changes))
 
 
 @pytest.mark.parametrize(
@@ -463,9 +562,26 @@ def test_blooms_sliced_output_projection_is_refused():
     check_supported(tiny_config("bloom", slow_but_exact=True, pretraining_tp=1))
 
 
-def test_stacks_of_different_width_are_refused():
-    config = tiny_config("bart", decoder_ffn_dim=40)
-    with pytest.raises(NeuroglotError, match="encoder 24, decoder 40"):
+def test_stacks_of_different_width():
+    model = tiny_model("bart", decoder_ffn_dim=40)
+    assert describe(model.config)["neurons"] == (24, 24, 40, 40, 40)
+    values, _ = capture(model)
+    assert [values["act", ffn.stack, ffn.layer].shape[-1] for ffn in ffns(model)] == [
+        *(24, 24),
+        *(40, 40, 40),
+    ]
+
+
+@pytest.mark.parametrize("name", ["gemma3n", "gemma3n_text"])
+def test_several_residual_streams_are_refused_with_the_reason(name: str):
+    with pytest.raises(NeuroglotError, match=f"'{name}' .*several residual streams"):
+        check_supported(transformers.AutoConfig.for_model(name))
+
+
+def test_other_language_models_in_a_multimodal_model_are_refused():
+    config = tiny_config("mistral3")
+    config.text_config = transformers.GPT2Config()
+    with pytest.raises(NeuroglotError, match=r"'mistral3' .*must be mistral or ministral3"):
         check_supported(config)
 
 

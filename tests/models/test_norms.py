@@ -12,12 +12,16 @@ from neuroglot.analyses.sharing.measures.effective import effective_score
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import FFN, ffns
 from neuroglot.models.norms import norm_scale, output_scale, value_norms, value_vectors
-from support.tiny_models import HIDDEN, NEURONS, tiny_model
+from support.tiny_models import HIDDEN, NEURONS, tiny_model, written_gain, written_scale
 
 torch.set_num_threads(1)
 
-BEHIND_FFN = ["gemma2", "gemma3", "gemma3_text", "olmo2", "glm4"]
-WITHOUT = ["llama", "llama:biased", "gpt2", "bart", "t5:gated"]
+BEHIND_FFN = [
+    *("gemma2", "gemma3", "gemma3_text", "gemma4_text", "gemma4_text:per_layer"),
+    *("olmo2", "olmo3", "exaone4", "glm4"),
+]
+SCALED = ["granite", "granite:biased", "falcon_h1", "falcon_h1:biased"]
+WITHOUT = ["llama", "llama:biased", "gpt2", "bart", "t5:gated", *SCALED]
 
 
 def layer_norm(bias: bool) -> FFN:
@@ -52,7 +56,7 @@ def written(ffn: FFN, act: np.ndarray) -> np.ndarray:
         if ffn.norm_after is not None:
             out = ffn.norm_after.double()(out)
             ffn.norm_after.float()
-    return out.numpy()
+    return ffn.scale * out.numpy()
 
 
 def bias_terms(ffn: FFN, act: np.ndarray) -> np.ndarray:
@@ -62,7 +66,7 @@ def bias_terms(ffn: FFN, act: np.ndarray) -> np.ndarray:
         value = bias.double().numpy()
         if ffn.norm_after is not None:  # of the layers here, a LayerNorm
             value = ffn.norm_after.weight.detach().double().numpy() * (value - value.mean())
-        added += output_scale(ffn, act)[:, None] * value
+        added += ffn.scale * output_scale(ffn, act)[:, None] * value
     shift = getattr(ffn.norm_after, "bias", None)
     return added if shift is None else added + shift.detach().double().numpy()
 
@@ -98,6 +102,7 @@ def test_a_neurons_share_of_the_normed_output_is_its_own_part_of_it(ffn: FFN):
                 shift = getattr(ffn.norm_after, "bias", None)
                 normed = normed - (0 if shift is None else shift.detach().double().numpy())
                 part = normed / wide * (part - part.mean() if centre else part)
+            part = ffn.scale * part
             found = scale[row] * own[neuron] * values[:, neuron]
             np.testing.assert_allclose(found, part, rtol=2e-5, atol=1e-6)
 
@@ -105,12 +110,19 @@ def test_a_neurons_share_of_the_normed_output_is_its_own_part_of_it(ffn: FFN):
 @pytest.mark.parametrize("name", BEHIND_FFN)
 def test_lengths_are_those_behind_the_norm(name: str):
     ffn = ffns(tiny_model(name))[0]
-    weight = ffn.norm_after.weight.detach().double().numpy()
-    gain = 1 + weight if name.startswith("gemma") else weight
+    gain = written_gain(name, ffn.norm_after).numpy()
     plain = ffn.output_matrix().double().numpy()
     expected = [sqrt(sum(float(x) ** 2 for x in gain * column)) for column in plain.T]
     np.testing.assert_allclose(value_norms(ffn), expected, rtol=1e-6)
     assert np.abs(np.linalg.norm(plain, axis=0) / expected - 1).max() > 0.05
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_lengths_are_scaled_where_the_layer_scales(name: str):
+    ffn = ffns(tiny_model(name))[0]
+    plain = np.linalg.norm(ffn.output_matrix().double().numpy(), axis=0)
+    np.testing.assert_allclose(value_norms(ffn), written_scale(name) * plain, rtol=1e-6)
+    assert abs(written_scale(name) - 1) > 0.5
 
 
 def test_without_a_norm_value_vectors_are_the_columns():

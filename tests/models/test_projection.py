@@ -18,26 +18,33 @@ from neuroglot.analyses.lexicon.measures.lexicon import (
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns, final_norms
 from neuroglot.models.projection import extreme_products, final_norm_gain, top_tokens
-from support.tiny_models import HIDDEN, NAMES, NEURONS, VOCABULARY, tiny_model
+from support.tiny_models import (
+    DEEP_HEADS,
+    ENCODERS,
+    NAMES,
+    NEURONS,
+    VOCABULARY,
+    tiny_model,
+    written_gain,
+    written_scale,
+)
 
 torch.set_num_threads(1)
 
 WITHOUT_FINAL_NORM = {"bart", "marian", "opt:post_norm"}
-# What a reader of each norm's forward pass finds; all others multiply by their weight.
-GAIN_IS_ONE_PLUS_WEIGHT = {"gemma", "gemma2", "gemma3", "gemma3_text"}
-GAIN_IS_ONE = {"olmo"}
 
 
-def written_gain(name: str, norm: Any) -> np.ndarray:
-    if name in GAIN_IS_ONE:
-        return np.ones(HIDDEN)
-    weight = norm.weight.detach().double().numpy()
-    return 1 + weight if name in GAIN_IS_ONE_PLUS_WEIGHT else weight
+SHALLOW = [name for name in NAMES if name not in DEEP_HEADS]
+
+
+def found_stack(name: str) -> str:
+    return "encoder" if name.split(":")[0] in ENCODERS else "decoder"
 
 
 def gain_behind_ffn(name: str, model: Any) -> np.ndarray | float:
     norm = ffns(model)[-1].norm_after
-    return 1.0 if norm is None else written_gain(name, norm)
+    scale = written_scale(name)
+    return scale if norm is None else scale * written_gain(name, norm).numpy()
 
 
 def dense(model: Any, gain: np.ndarray | float = 1.0) -> np.ndarray:
@@ -67,7 +74,7 @@ def check(found: xr.Dataset, logit_weight: np.ndarray, k: int) -> None:
         assert all(len(set(row)) == k for row in token.tolist())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHALLOW)
 def test_top_tokens_of_every_architecture(name):
     model = tiny_model(name)
     found = top_tokens(model, 5, block_tokens=16)
@@ -76,16 +83,16 @@ def test_top_tokens_of_every_architecture(name):
     assert found["top_weight"].dtype == np.float32
     assert found["sign"].values.tolist() == ["positive", "negative"]
     assert found.attrs["vocabulary"] == model.get_output_embeddings().weight.shape[0]
-    last = [ffn for ffn in ffns(model) if ffn.stack == "decoder"][-1]
+    last = [ffn for ffn in ffns(model) if ffn.stack == found_stack(name)][-1]
     assert found.attrs["layer"] == last.layer
     assert last.index == len(ffns(model)) - 1
     check(found, dense(model, gain_behind_ffn(name, model)), 5)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in WITHOUT_FINAL_NORM])
+@pytest.mark.parametrize("name", [name for name in SHALLOW if name not in WITHOUT_FINAL_NORM])
 def test_folding_multiplies_the_gain_of_every_architecture(name):
     model = tiny_model(name)
-    gain = written_gain(name, final_norms(model)["decoder"])
+    gain = written_gain(name, final_norms(model)[found_stack(name)]).numpy()
     np.testing.assert_allclose(final_norm_gain(model).numpy(), gain, rtol=1e-6)
     both = gain * gain_behind_ffn(name, model)
     check(top_tokens(model, 5, fold_final_norm=True), dense(model, both), 5)
@@ -105,12 +112,13 @@ def test_gain_survives_half_precision_and_a_large_bias(name, dtype):
     if name == "gpt2":
         norm.bias.data.fill_(300.0)
     model = model.to(dtype)
-    np.testing.assert_allclose(final_norm_gain(model).numpy(), written_gain(name, norm), rtol=1e-6)
+    expected = written_gain(name, norm).numpy()
+    np.testing.assert_allclose(final_norm_gain(model).numpy(), expected, rtol=1e-6)
 
 
 def test_gain_of_an_odd_width():
     model = tiny_model("gpt2", n_embd=9, n_head=3)
-    gain = written_gain("gpt2", final_norms(model)["decoder"])
+    gain = written_gain("gpt2", final_norms(model)["decoder"]).numpy()
     np.testing.assert_allclose(final_norm_gain(model).numpy(), gain, rtol=1e-6)
 
 
@@ -123,6 +131,12 @@ def test_tied_and_untied(name, tied):
     same = model.get_output_embeddings().weight is model.get_input_embeddings().weight
     assert same == tied
     check(top_tokens(model, 7), dense(model, gain_behind_ffn(name, model)), 7)
+
+
+@pytest.mark.parametrize("name", DEEP_HEADS)
+def test_heads_with_layers_of_their_own_are_refused(name):
+    with pytest.raises(NeuroglotError, match=r"layers of their own .* lexicon\.models"):
+        top_tokens(tiny_model(name), 3)
 
 
 def test_project_out_of_a_narrow_unembedding():

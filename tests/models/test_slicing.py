@@ -13,7 +13,7 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns, record
 from neuroglot.models.intervene import deactivated
 from neuroglot.models.slicing import parameters_saved, sliced
-from support.tiny_models import HIDDEN, NAMES, NEURONS, tiny_inputs, tiny_model
+from support.tiny_models import CAUSAL, HIDDEN, NAMES, NEURONS, tiny_inputs, tiny_model
 
 torch.set_num_threads(1)
 
@@ -147,7 +147,7 @@ def test_parameters_saved_by_hand():
     assert saved.all == pytest.approx(6 * (2 * HIDDEN + 1) / everything)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if not tiny_model(n).config.is_encoder_decoder])
+@pytest.mark.parametrize("name", CAUSAL)
 def test_generates_with_a_cache_what_deactivation_generates(name: str):
     model = model_of(name)
     keep = parts(model)

@@ -14,7 +14,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from neuroglot.digests import Digests
 from neuroglot.errors import NeuroglotError
@@ -22,10 +22,12 @@ from neuroglot.keys import model_key
 from neuroglot.models import gguf, normalise
 from neuroglot.models.architectures import architecture_digest
 from neuroglot.models.card import context_window, digest, read_card
+from neuroglot.models.describe import describe
 from neuroglot.models.load import load
 from neuroglot.models.source import ModelSettings
 from neuroglot.packages import file_sha256
 from support.tiny_checkpoints import TEXTS, write_checkpoint, write_gguf
+from support.tiny_models import NAMES, loader_of, tiny_inputs
 
 torch.set_num_threads(1)
 ANY_SHA256 = "0" * 64
@@ -176,6 +178,34 @@ def test_other_architectures(tmp_path, model_type, stacks, gated):
     card = make(write_checkpoint(tmp_path / "source", model_type), tmp_path)
     assert (card.stacks, card.layers, card.gated) == (stacks, sum(stacks.values()), gated)
     assert card.context_window == 128
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_checkpoint_of_every_architecture_becomes_the_same_model(tmp_path, name):
+    sizes = {"decoder_start_token_id": 2} if name == "mbart" else {}
+    source = write_checkpoint(tmp_path / "source", name, **sizes)
+    card = make(source, tmp_path)
+    config = AutoConfig.from_pretrained(source)
+    assert card.neurons == describe(config)["neurons"]
+    assert (card.model_type, card.vocabulary) == (config.model_type, 400)
+    ours = load(tmp_path / "models" / "m")
+    theirs = loader_of(config).from_pretrained(source, dtype=torch.float32).eval()
+    with torch.no_grad():
+        expected = theirs(**tiny_inputs(theirs)).logits
+        assert torch.equal(ours(**tiny_inputs(ours)).logits, expected)
+
+
+@pytest.mark.parametrize("weight", ["bert.pooler.dense.bias", "cls.seq_relationship.weight"])
+def test_heads_for_other_tasks_are_left_aside(tmp_path, weight):
+    source = write_checkpoint(tmp_path / "source", "bert")
+    weights = load_file(source / "model.safetensors")
+    save_file({**weights, weight: torch.ones(2)}, source / "model.safetensors", {"format": "pt"})
+    assert make(source, tmp_path).stacks == {"encoder": 2}
+    save_file(
+        {**weights, "cls.other": torch.ones(2)}, source / "model.safetensors", {"format": "pt"}
+    )
+    with pytest.raises(NeuroglotError, match=r"cls\.other"):
+        make(source, tmp_path)
 
 
 def test_result_does_not_follow_later_changes_of_the_folder(checkpoint, tmp_path):
@@ -528,6 +558,9 @@ def test_digest_sees_names_and_contents(tmp_path):
         ({"model_type": "gpt2", "n_positions": 1024}, 1024),
         ({"model_type": "t5", "n_positions": 512}, None),
         ({"model_type": "bloom"}, None),
+        ({"model_type": "mpt", "max_seq_len": 2048}, 2048),
+        ({"model_type": "bert", "max_position_embeddings": 512, "pad_token_id": 0}, 512),
+        ({"model_type": "xlm-roberta", "max_position_embeddings": 514, "pad_token_id": 1}, 512),
     ],
 )
 def test_context_window(config, window):

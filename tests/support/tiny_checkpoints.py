@@ -91,7 +91,8 @@ def write_checkpoint(
 
     Args:
         folder: where to; made if it does not exist.
-        model_type: ``llama``, ``gemma3_text``, ``gpt2``, ``m2m_100``, ``mbart`` or ``mt5``.
+        model_type: ``llama``, ``gemma3_text``, ``gpt2``, ``m2m_100``, ``mbart``, ``mt5``, or any
+            other of ``tiny_models.NAMES``, which has the sizes that it has there.
         texts: what the tokenizer is trained on.
         seed: of the weights; the same seed writes the same bytes.
         max_shard_size: above it, weights are cut into shards with an index.
@@ -99,29 +100,32 @@ def write_checkpoint(
         sizes: entries of the configuration to change.
     """
     import torch
-    from transformers import (
-        AutoConfig,
-        AutoModelForCausalLM,
-        AutoModelForSeq2SeqLM,
-        PreTrainedTokenizerFast,
-    )
+    from transformers import AutoConfig, PreTrainedTokenizerFast
     from transformers.utils import logging
 
+    from support.tiny_models import checkpoint_config, loader_of
+
     logging.disable_progress_bar()
-    has_encoder = model_type in ("m2m_100", "mbart", "mt5")
+    if model_type in _SIZES:
+        has_encoder = model_type in ("m2m_100", "mbart", "mt5")
+    else:
+        has_encoder = checkpoint_config(model_type, VOCABULARY).is_encoder_decoder
     tokenizer = train_tokenizer(texts, "$A </s>" if has_encoder else "<s> $A")
-    config = AutoConfig.for_model(
-        model_type,
-        **{**_SIZES[model_type], **sizes},
-        vocab_size=rows or tokenizer.get_vocab_size(),
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
+    count = rows or tokenizer.get_vocab_size()
+    if model_type in _SIZES:
+        config = AutoConfig.for_model(
+            model_type,
+            **{**_SIZES[model_type], **sizes},
+            vocab_size=count,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+        )
+    else:
+        config = checkpoint_config(model_type, count)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        loader = AutoModelForSeq2SeqLM if has_encoder else AutoModelForCausalLM
-        model = loader.from_config(config)
+        model = loader_of(config).from_config(config)
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder, max_shard_size=max_shard_size)

@@ -8,45 +8,83 @@ from typing import Any
 
 import sentencepiece
 import transformers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from support.tiny_checkpoints import SPECIAL, TEXTS, train_tokenizer
 
 # By family: the class that tokenizer_config.json names, and the form of its files.
 CLASSES = {
+    "apertus": ("PreTrainedTokenizerFast", "tokenizer.json"),
+    "arcee": ("PreTrainedTokenizerFast", "tokenizer.json"),
+    "aya_vision": ("CohereTokenizerFast", "tokenizer.json"),
     "bart": ("BartTokenizer", "byte-level"),
+    "bert": ("BertTokenizer", "word pieces"),
     "bloom": ("BloomTokenizerFast", "tokenizer.json"),
     "cohere": ("CohereTokenizer", "tokenizer.json"),
     "cohere2": ("CohereTokenizerFast", "tokenizer.json"),
+    "cohere2_vision": ("CohereTokenizerFast", "tokenizer.json"),
+    "ernie4_5": ("LlamaTokenizer", "tokenizer.model"),
+    "eurobert": ("PreTrainedTokenizerFast", "tokenizer.json"),
+    "exaone4": ("GPT2Tokenizer", "byte-level"),
     "falcon": ("PreTrainedTokenizerFast", "tokenizer.json"),
+    "falcon_h1": ("PreTrainedTokenizerFast", "tokenizer.json"),
     "gemma": ("GemmaTokenizer", "tokenizer.model"),
     "gemma2": ("GemmaTokenizer", "tokenizer.model"),
     "gemma3": ("GemmaTokenizer", "tokenizer.model"),
     "gemma3_text": ("GemmaTokenizer", "tokenizer.model"),
+    "gemma4": ("GemmaTokenizer", "tokenizer.model"),
+    "gemma4_text": ("GemmaTokenizer", "tokenizer.model"),
     "glm": ("PreTrainedTokenizerFast", "tokenizer.json"),
     "glm4": ("PreTrainedTokenizerFast", "tokenizer.json"),
     "gpt2": ("GPT2Tokenizer", "byte-level"),
+    "gpt_bigcode": ("GPT2TokenizerFast", "tokenizer.json"),
+    "gpt_neo": ("GPT2Tokenizer", "byte-level"),
     "gpt_neox": ("GPTNeoXTokenizer", "tokenizer.json"),
     "gptj": ("GPT2Tokenizer", "byte-level"),
+    "granite": ("GPT2Tokenizer", "tokenizer.json"),
+    "hunyuan_v1_dense": ("PreTrainedTokenizerFast", "tokenizer.json"),
+    "jais2": ("GPT2Tokenizer", "byte-level"),
+    "lfm2": ("PreTrainedTokenizerFast", "tokenizer.json"),
     "llama": ("LlamaTokenizer", "tokenizer.model"),
     "llama:3": ("PreTrainedTokenizerFast", "tokenizer.json"),
     "m2m_100:nllb": ("NllbTokenizer", "sentencepiece.bpe.model"),
     "mbart": ("MBartTokenizer", "sentencepiece.bpe.model"),
     "mbart:50": ("MBart50Tokenizer", "sentencepiece.bpe.model"),
+    "ministral3": ("PreTrainedTokenizerFast", "tokenizer.json"),
     "mistral": ("LlamaTokenizer", "tokenizer.model"),
+    "mistral3": ("LlamaTokenizerFast", "tokenizer.json"),
+    "modernbert": ("PreTrainedTokenizerFast", "tokenizer.json"),
+    "mpt": ("GPTNeoXTokenizer", "tokenizer.json"),
     "mt5": ("T5Tokenizer", "spiece.model"),
+    "nemotron": ("PreTrainedTokenizerFast", "tokenizer.json"),
     "olmo": ("GPTNeoXTokenizer", "tokenizer.json"),
     "olmo2": ("GPT2Tokenizer", "tokenizer.json"),
+    "olmo3": ("GPT2Tokenizer", "tokenizer.json"),
     "opt": ("GPT2Tokenizer", "byte-level"),
     "phi": ("CodeGenTokenizer", "byte-level"),
     "phi3": ("LlamaTokenizer", "tokenizer.model"),
     "qwen2": ("Qwen2Tokenizer", "byte-level"),
+    "qwen2_5_vl": ("Qwen2Tokenizer", "byte-level"),
     "qwen3": ("Qwen2Tokenizer", "byte-level"),
+    "qwen3_5": ("Qwen2Tokenizer", "tokenizer.json"),
+    "qwen3_5_text": ("Qwen2Tokenizer", "tokenizer.json"),
+    "qwen3_vl": ("Qwen2Tokenizer", "byte-level"),
+    "seed_oss": ("PreTrainedTokenizerFast", "tokenizer.json"),
     "smollm3": ("PreTrainedTokenizerFast", "tokenizer.json"),
     "stablelm": ("GPTNeoXTokenizerFast", "tokenizer.json"),
     "starcoder2": ("GPT2Tokenizer", "byte-level"),
     "t5": ("T5Tokenizer", "spiece.model"),
     "umt5": ("T5Tokenizer", "unigram tokenizer.json"),
     "xglm": ("XGLMTokenizer", "unigram tokenizer.json"),
+    "xlm-roberta": ("XLMRobertaTokenizer", "unigram tokenizer.json"),
 }
 PYTHON_ALONE = {"m2m_100": "M2M100Tokenizer", "marian": "MarianTokenizer"}
 """Families whose own tokenizers exist only in Python."""
@@ -66,6 +104,10 @@ def write_tokenizer(folder: Path, family: str) -> Path:
     if form in _SENTENCEPIECE_TYPES:
         model_type = "bpe" if name == "NllbTokenizer" else _SENTENCEPIECE_TYPES[form]
         (folder / form).write_bytes(sentencepiece_model(model_type, form == "tokenizer.model"))
+    elif form == "word pieces":
+        _word_pieces().save(str(folder / "tokenizer.json"))
+        settings = {"tokenizer_class": name, "do_lower_case": False}  # its marks are the class's
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     elif form.startswith("unigram"):
         _unigram(name).save(str(folder / "tokenizer.json"))
     else:
@@ -112,6 +154,22 @@ def sentencepiece_model(
         minloglevel=2,
     )
     return written.getvalue()
+
+
+def _word_pieces() -> Any:
+    """A tokenizer of BERT's kind, which keeps case, as multilingual ones do."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    ends = [(token, special.index(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=ends
+    )
+    return tokenizer
 
 
 def _unigram(name: str) -> Any:

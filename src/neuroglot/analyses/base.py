@@ -338,6 +338,7 @@ class Analysis(Generic[Configured]):
             have, as such messages.
         naming: its methods that name a language's neurons.
         reads: function that gives the analyses whose results it reads.
+        encoders: it also runs on encoders without a decoder.
     """
 
     name: str
@@ -350,6 +351,7 @@ class Analysis(Generic[Configured]):
     too_small: Callable[[Run, Configured, Sizes], Iterable[str]] = nothing
     naming: tuple[Naming[Configured], ...] = ()
     reads: Callable[[Run, Configured], Iterable[str]] = nothing
+    encoders: bool = False
 
     @property
     def package(self) -> str:

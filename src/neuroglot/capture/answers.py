@@ -16,7 +16,7 @@ from neuroglot.capture.questions import Question
 from neuroglot.capture.settings import EditedPositions
 from neuroglot.errors import NeuroglotError, not_finite
 from neuroglot.models.card import context_window
-from neuroglot.models.describe import language_config
+from neuroglot.models.describe import language_config, recurrent
 from neuroglot.models.intervene import Edit, intervened
 
 # Takes the numbers of a batch's questions; returns the edits for these items in this order.
@@ -104,7 +104,8 @@ def judge(
         if update:
             update(len(group) * len(variants))
 
-    in_batches([len(question.prompt) for question in questions], budget, run, "question {}")
+    lengths, alike = [len(question.prompt) for question in questions], recurrent(model.config)
+    in_batches(lengths, budget, run, "question {}", alike=alike)
     right = np.zeros((len(questions), most), bool)
     for row, question in zip(right, questions, strict=True):
         row[: len(question.candidates)] = [

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ def in_batches(
     run: Callable[[NDArray[np.int64]], Any],
     text: str,
     remedy: str = "shorten it",
+    alike: bool = False,
 ) -> int:
     """Run every text once, in batches of similar length, the longest first.
 
@@ -35,6 +37,7 @@ def in_batches(
         text: what a text is, for the error message, such as ``one segment`` or ``question {}``,
             where {} stands for its number.
         remedy: what the user can do about a text that alone does not fit into memory.
+        alike: whether to run only texts of equal length together, so that none is padded.
 
     Returns:
         The final budget.
@@ -46,6 +49,9 @@ def in_batches(
     while waiting:
         longest = lengths[waiting[0]]
         size = min(len(waiting), max(1, budget // max(1, longest)))
+        if alike:
+            together = list(islice(waiting, size))
+            size = sum(lengths[number] == longest for number in together)
         group = [waiting.popleft() for _ in range(size)]
         try:
             run(np.array(group, np.int64))

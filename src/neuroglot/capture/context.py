@@ -16,9 +16,10 @@ from torch import Tensor
 class Context:
     """The texts that a causal language model, or an encoder-decoder's decoder, has read so far.
 
-    Reading more tokens returns a new context and does not change this one. The two share tensors,
-    because the layers of a dynamic cache replace their tensors and never write into them. (Cutting
-    a longer cache back instead would not work for sliding windows.)
+    Reading more tokens returns a new context and does not change this one. The two share keys and
+    values, because the layers of a dynamic cache replace these tensors and never write into them.
+    The states of recurrent layers are written into, so they are copied. (Cutting a longer cache
+    back instead would not work for sliding windows.)
 
     Attributes:
         model: the model with its head.
@@ -41,8 +42,12 @@ class Context:
     def empty(cls, model: Any, items: int) -> "Context":
         """The context of ``items`` texts of which nothing is read yet."""
         from transformers import DynamicCache
+        from transformers.cache_utils import DynamicLayer
 
         cache = DynamicCache(config=model.config)
+        if cache.layers and all(cache.is_linear):
+            # Models ask for the length of an attention layer's cache, even those that have none.
+            cache.layers.append(DynamicLayer())  # type: ignore[no-untyped-call]
         return cls(model, cache, torch.zeros(items, 0, dtype=torch.long))
 
     @classmethod
@@ -75,7 +80,7 @@ class Context:
     def rows(self, items: NDArray[np.int64]) -> "Context":
         """The context of these items; an item may be given several times."""
         cache, chosen = _copied(self.cache), torch.from_numpy(items)
-        cache.batch_select_indices(chosen)
+        cache.reorder_cache(chosen)  # batch_select_indices leaves recurrent states as they are
         if self.encoder is None or self.encoder_real is None:
             return Context(self.model, cache, self.real[chosen])
         there = chosen.to(self.encoder.device)
@@ -108,8 +113,21 @@ def _copied(cache: Any) -> Any:
         of_decoder, of_encoder = cache.self_attention_cache, cache.cross_attention_cache
         return EncoderDecoderCache(_copied(of_decoder), _copied(of_encoder))
     copied = copy(cache)
-    copied.layers = [copy(layer) for layer in cache.layers]
+    copied.layers = [_copied_layer(layer) for layer in cache.layers]
     return copied
+
+
+def _copied_layer(layer: Any) -> Any:
+    copied = copy(layer)
+    for name, value in vars(layer).items():
+        if isinstance(value, dict):  # of a recurrent layer, by number of its state
+            states = {key: _copied_state(state) for key, state in value.items()}
+            setattr(copied, name, states)
+    return copied
+
+
+def _copied_state(state: Any) -> Any:
+    return state.clone() if isinstance(state, Tensor) else state
 
 
 def pad(

@@ -22,6 +22,7 @@ from neuroglot.capture.listener import Keep, Listener
 from neuroglot.capture.saved import by_layer, refuse_nan, resumed, save
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.capture.writer import Done, Rows, Writer
+from neuroglot.models.describe import causal
 from neuroglot.models.ffn import backbone, ffns, record
 from neuroglot.progress import progress
 from neuroglot.store import PROGRESS, itemsize, shard_rows
@@ -117,7 +118,7 @@ class Engine:
             )
             for name in writing
         }
-        batches = Batches(self.model.config, self._device, tokens, recordings)
+        batches = self._batches(tokens, recordings)
         lengths = np.bincount(tokens.segment)
         to_read = [group for part in missing for block in part for group in block.segments]
         count = sum(int(lengths[group].sum()) for group in to_read)
@@ -156,9 +157,13 @@ class Engine:
         spans, segments = {"rows": slice(0, len(rows))}, [segments_of(tokens, rows)]
         whole = Block(len(tokens.segment), {"rows": rows}, spans, segments)
         recordings = {"rows": recording}
-        batches = Batches(self.model.config, self._device, tokens, recordings)
+        batches = self._batches(tokens, recordings)
         self._block(batches, whole, {}, recordings, keep)
         return by_site
+
+    def _batches(self, tokens: Tokens, recordings: Mapping[str, Recording]) -> Batches:
+        config, stack = self.model.config, self.ffns[0].stack
+        return Batches(config, stack, self._device, tokens, recordings)
 
     def _block_size(self, tokens: Tokens, recordings: Iterable[Recording]) -> int:
         """Tokens in a block or, if last tokens are recorded, segments in a block."""
@@ -206,7 +211,7 @@ class Engine:
     def _forward(self, batch: Batch, keep: Keep, recordings: Mapping[str, Recording]) -> Listener:
         """Run the model over a batch; its sums are in the listener that is returned."""
         listener = Listener(self.ffns, batch, recordings, keep)
-        extra = {} if self.model.config.is_encoder_decoder else {"use_cache": False}
+        extra = {"use_cache": False} if causal(self.model.config) else {}
         with (
             torch.inference_mode(),
             self._during(batch),

@@ -12,7 +12,7 @@ from neuroglot.capture.batches import EditsOf, batch_budget, in_batches
 from neuroglot.capture.context import Context, pad
 from neuroglot.capture.perplexity import check_readable
 from neuroglot.errors import NeuroglotError
-from neuroglot.models.describe import language_config
+from neuroglot.models.describe import language_config, recurrent
 from neuroglot.models.intervene import Edit, intervened
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def generate(
 ) -> list[list[int]]:
     """Continue every prompt by greedy decoding.
 
-    Penalties and sampling that a checkpoint asks for are ignored. Prompts are padded on the left.
+    Penalties and sampling that a checkpoint asks for are ignored. Prompts are padded on the left;
+    a model with recurrent layers reads only prompts of equal length together.
     Keys and values are kept, so that each token is read once. Prompts of one batch may have
     different edited neurons, because an edit can choose neurons for each item.
 
@@ -71,7 +72,8 @@ def generate(
             generated[number] = ids
 
     lengths = [len(prompt) + new_tokens for prompt in prompts]
-    in_batches(lengths, budget, run, "a prompt with its continuation", "shorten them")
+    alike = recurrent(model.config)
+    in_batches(lengths, budget, run, "a prompt with its continuation", "shorten them", alike)
     return generated
 
 

@@ -99,6 +99,8 @@ def _head(model: Any, states: Tensor) -> Iterator[Callable[[slice], Tensor]]:
             "the head's weights are not in memory; load the model without offloading"
         )
     given = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
+    for unread_too in ("shared_kv_states", "router_logits"):  # Gemma 4 hands them on
+        setattr(given, unread_too, None)
     unread = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
     inputs: dict[str, Any] = {"input_ids": unread}
     if model.config.is_encoder_decoder:

@@ -78,10 +78,18 @@ class Batches:
     """Makes batches of a text for a model and its recordings."""
 
     def __init__(
-        self, config: Any, device: torch.device, tokens: Tokens, recordings: Mapping[str, Recording]
+        self,
+        config: Any,
+        first: str,
+        device: torch.device,
+        tokens: Tokens,
+        recordings: Mapping[str, Recording],
     ) -> None:
-        """Take the model's configuration and device, the text, and what is recorded of it."""
-        self._config, self._device, self._tokens = config, device, tokens
+        """Take the model's configuration, its first stack and its device, the text and recordings.
+
+        The first stack is the encoder, if there is one.
+        """
+        self._config, self._first, self._device, self._tokens = config, first, device, tokens
         self._prompts = "last prompt token" in {one.over for one in recordings.values()}
         self._sequences = tokens.sequences()
         self._opening = tokens.opening
@@ -98,20 +106,20 @@ class Batches:
         whole = [self._sequences[segment] for segment in segments]
         ids, real = pad(whole)
         inputs = {"input_ids": ids, "attention_mask": real}
-        text = {"decoder": _without_specials(ids, real, self._tokens)}
+        text = {self._first: _without_specials(ids, real, self._tokens)}
         # By stack: the width of the padded batch, and what to add to a token's position to get its
         # column. None: all rows are in the column at which a decoder's answer begins.
-        columns: dict[str, tuple[int, int | None]] = {"decoder": (ids.shape[1], 0)}
+        columns: dict[str, tuple[int, int | None]] = {self._first: (ids.shape[1], 0)}
         if self._config.is_encoder_decoder:
             opening = self._opening
             plain = [[] if self._prompts else ids[before : len(ids) - after] for ids in whole]
             ids, read = pad([np.array([*opening, *ids]) for ids in plain])
             inputs |= {"decoder_input_ids": ids, "decoder_attention_mask": read}
-            text = {"encoder": text["decoder"], "decoder": read.bool()}
+            text["decoder"] = read.bool()
             text["decoder"][:, : len(opening) - 1] = False
             text["decoder"][:, len(opening) - 1] = self._prompts  # text only where an answer begins
             shift = None if self._prompts else len(opening) - before
-            columns = {"encoder": columns["decoder"], "decoder": (ids.shape[1], shift)}
+            columns["decoder"] = (ids.shape[1], shift)
         picked: dict[str, Picked] = {}
         for name, rows in block.rows.items():
             twins = (other for other in picked if np.array_equal(block.rows[other], rows))

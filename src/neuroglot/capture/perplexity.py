@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neuroglot.capture.batches import EditsOf, batch_budget, in_batches
 from neuroglot.errors import NeuroglotError, not_finite
 from neuroglot.models.card import context_window
-from neuroglot.models.describe import language_config
+from neuroglot.models.describe import causal, language_config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,12 +113,13 @@ def check_readable(model: Any, length: int, advice: str) -> None:
     """Refuse a text of ``length`` tokens that a model cannot read from left to right at once.
 
     Raises:
-        NeuroglotError: an encoder-decoder, or more tokens, special ones included, than its context
+        NeuroglotError: an encoder, or more tokens, special ones included, than its context
             window holds; suggests ``advice``.
     """
-    if model.config.is_encoder_decoder:
+    if not causal(model.config):
+        kind = "an encoder-decoder" if model.config.is_encoder_decoder else "an encoder"
         raise NeuroglotError(
-            f"{model.config.model_type!r} is an encoder-decoder, and perplexity and continuations "
+            f"{model.config.model_type!r} is {kind}, and perplexity and continuations "
             "are defined for causal language models; leave the perplexity section out of this "
             "model's configuration"
         )

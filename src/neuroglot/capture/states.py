@@ -17,6 +17,7 @@ from neuroglot.capture.engine import Engine
 from neuroglot.capture.inputs import Batch
 from neuroglot.capture.settings import ExecutionSettings, Pool
 from neuroglot.errors import NeuroglotError, not_finite, unknown_name
+from neuroglot.models.describe import causal, recurrent
 from neuroglot.models.ffn import FFN, ffns, record
 from neuroglot.models.intervene import Edit, intervened
 from neuroglot.tokens import Tokens
@@ -93,7 +94,7 @@ def represent_variants(
     last are read once, and every variant continues from their keys and values. ``variants`` holds
     the edits of each variant; other arguments and errors are those of ``represent``.
     """
-    if positions == "last" and pool == "last" and not model.config.is_encoder_decoder:
+    if positions == "last" and pool == "last" and causal(model.config):
         return _from_last_tokens(model, text, variants, batch_tokens)
     return np.stack(
         [represent(model, text, pool, edits, positions, batch_tokens) for edits in variants]
@@ -121,7 +122,7 @@ def _from_last_tokens(
                 start.states(ids[:, -1:], real[:, -1:])
 
     budget = batch_budget(model, 1024, batch_tokens)
-    in_batches([*map(len, sequences)], budget, run, "one segment")
+    in_batches([*map(len, sequences)], budget, run, "one segment", alike=recurrent(model.config))
     if not np.isfinite(states).all():
         raise not_finite("a state")
     return states

@@ -10,124 +10,35 @@ functions.
 import ast
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from operator import attrgetter
 from types import FunctionType
 from typing import Any
 
+from neuroglot.models import readings
+from neuroglot.models.entry import Architecture, Stack, Variant
 from neuroglot.provenance import digest
 
-
-@dataclass(frozen=True)
-class Stack:
-    """One stack of transformer layers, as seen from the base model.
-
-    Attributes:
-        name: ``encoder`` or ``decoder``.
-        module: path from the base model to the module that holds the layers; "" is the base model.
-        layers: that module's attribute that holds the list of layers.
-        final_norm: that module's attribute that holds the norm after the last layer, or None.
-        depth: number of layers, from the configuration.
-        width: neurons per layer, from the configuration.
-    """
-
-    name: str = "decoder"
-    module: str = ""
-    layers: str = "layers"
-    final_norm: str | None = "norm"
-    depth: Callable[[Any], int] = attrgetter("num_hidden_layers")
-    width: Callable[[Any], int] = attrgetter("intermediate_size")
+Refusal = tuple[Callable[[Any], bool], str]
 
 
-@dataclass(frozen=True)
-class Variant:
-    """Changes to an architecture's entry for models whose configuration satisfies ``when``."""
-
-    when: Callable[[Any], bool]
-    changes: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Where a layer keeps its FFN. Paths start at the layer; integers in them index lists.
-
-    Attributes:
-        w_in: input projection (plain FFN) or up projection (gated FFN).
-        w_out: output projection; neuron i is coordinate i of its input.
-        activation: the activation function's module.
-        w_gate: gate projection; None in plain FFNs. It equals ``w_in`` if one module computes both
-            projections, with the gate's outputs first.
-        norm_before: norm on the FFN's input, outside the residual stream.
-        norm_after: norm on the FFN's output before it is added to the residual stream.
-        norm_sum: norm on the residual stream after the FFN's output was added (post-norm layers).
-        parallel: attention and FFN read the same state, and both outputs are added to it.
-        conv1d: weights are stored [in, out] instead of [out, in].
-        out_overwritten: the layer adds to the FFN's output in place after computing it.
-        activation_name: the activation function's name, from the configuration.
-        text_config: in a multimodal configuration, the attribute that holds the language model's
-            configuration.
-        variants: applied in order to the entry.
-        refusals: (condition on the configuration, reason) for models that cannot be recorded.
-    """
-
-    w_in: str
-    w_out: str
-    activation: str
-    stacks: tuple[Stack, ...] = (Stack(),)
-    w_gate: str | None = None
-    norm_before: str | None = None
-    norm_after: str | None = None
-    norm_sum: str | None = None
-    parallel: bool = False
-    conv1d: bool = False
-    out_overwritten: bool = False
-    activation_name: Callable[[Any], str] = attrgetter("hidden_act")
-    text_config: str | None = None
-    variants: tuple[Variant, ...] = ()
-    refusals: tuple[tuple[Callable[[Any], bool], str], ...] = ()
-
-    @property
-    def gated(self) -> bool:
-        """Whether ``act = f(W_gate x) * (W_up x)``."""
-        return self.w_gate is not None
-
-    @property
-    def fused(self) -> bool:
-        """Whether one module computes gate and up projection."""
-        return self.gated and self.w_gate == self.w_in
+def _other_text(*model_types: str) -> Refusal:
+    """Refuse a multimodal model whose language model is of none of the given types."""
+    return (
+        lambda text: text.model_type not in model_types,
+        f"its language model (text_config) must be {' or '.join(model_types)}",
+    )
 
 
-def _inner_or_four_times(config: Any) -> int:
-    """Neurons of GPT-2 and GPT-J: ``n_inner``, or 4 x hidden if it is null."""
-    return int(config.n_inner or 4 * config.hidden_size)
-
-
-def _four_times(config: Any) -> int:
-    return int(4 * config.hidden_size)
-
-
-def _tanh_gelu(_config: Any) -> str:
-    return "gelu_pytorch_tanh"
-
-
-def _sliced(config: Any) -> bool:
-    """Whether BLOOM computes the output projection in slices, as in training."""
-    return bool(config.slow_but_exact and config.pretraining_tp > 1)
-
-
-def _sequential(config: Any) -> bool:
-    """Whether Falcon's FFN follows attention, as in its smallest models."""
-    return not config.parallel_attn and not config.new_decoder_architecture
-
-
-def _own_norm(config: Any) -> bool:
-    """Whether Falcon's attention and FFN have separate norms."""
-    return bool(config.new_decoder_architecture and config.num_ln_in_parallel_attn in (None, 2))
-
-
-def _norm_after(config: Any) -> bool:
-    """Whether OPT applies its norms after each addition, as in its 350M model."""
-    return not config.do_layer_norm_before
+def _within(entry: Architecture, *model_types: str) -> Architecture:
+    """The entry of a multimodal model around a language model with ``entry``."""
+    return replace(
+        entry,
+        stacks=tuple(replace(stack, module="language_model") for stack in entry.stacks),
+        text_config="text_config",
+        loader="AutoModelForImageTextToText",
+        refusals=(*entry.refusals, _other_text(*model_types)),
+    )
 
 
 def _encoder_decoder(final_norm: str | None) -> tuple[Stack, ...]:
@@ -166,19 +77,19 @@ _PHI3 = Architecture(
 )
 _COHERE = replace(_LLAMA, norm_before="input_layernorm", parallel=True)
 _BLOOM = Architecture(
-    stacks=(Stack(layers="h", final_norm="ln_f", width=_four_times),),
+    stacks=(Stack(layers="h", final_norm="ln_f", width=readings.four_times),),
     w_in="mlp.dense_h_to_4h",
     w_out="mlp.dense_4h_to_h",
     activation="mlp.gelu_impl",
     norm_before="post_attention_layernorm",
-    activation_name=_tanh_gelu,
+    activation_name=readings.tanh_gelu,
     variants=(
         # Here the norm's output is the residual stream.
         Variant(attrgetter("apply_residual_connection_post_layernorm"), {"norm_before": None}),
     ),
     refusals=(
         (
-            _sliced,
+            readings.sliced,
             "slow_but_exact with pretraining_tp > 1 computes the output projection in slices that "
             "cannot be recorded; set slow_but_exact to false in its config.json",
         ),
@@ -195,14 +106,14 @@ _FALCON = Architecture(
     activation_name=attrgetter("activation"),
     variants=(
         Variant(
-            _sequential,
+            readings.sequential,
             {
                 "norm_before": "post_attention_layernorm",
                 "parallel": False,
                 "out_overwritten": False,
             },
         ),
-        Variant(_own_norm, {"norm_before": "ln_mlp"}),
+        Variant(readings.own_norm, {"norm_before": "ln_mlp"}),
     ),
 )
 _M2M100 = Architecture(
@@ -219,7 +130,7 @@ _BART = replace(
 _OPT = replace(
     _M2M100,
     stacks=(Stack(module="decoder", final_norm="final_layer_norm", width=attrgetter("ffn_dim")),),
-    variants=(Variant(_norm_after, {"norm_before": None, "norm_sum": "final_layer_norm"}),),
+    variants=(Variant(readings.norm_after, {"norm_before": None, "norm_sum": "final_layer_norm"}),),
 )
 _T5 = Architecture(
     stacks=tuple(
@@ -246,7 +157,7 @@ _T5 = Architecture(
     ),
 )
 _GPT2 = Architecture(
-    stacks=(Stack(layers="h", final_norm="ln_f", width=_inner_or_four_times),),
+    stacks=(Stack(layers="h", final_norm="ln_f", width=readings.inner_or_four_times),),
     w_in="mlp.c_fc",
     w_out="mlp.c_proj",
     activation="mlp.act",
@@ -262,32 +173,121 @@ _GPT_NEOX = Architecture(
     norm_before="post_attention_layernorm",
     variants=(Variant(attrgetter("use_parallel_residual"), {"parallel": True}),),
 )
+_GEMMA4 = replace(_GEMMA2, stacks=(Stack(width=readings.double_where_shared),))
+_OLMO2 = replace(_LLAMA, norm_before=None, norm_after="post_feedforward_layernorm")
+_PLAIN = Architecture(
+    w_in="mlp.up_proj",
+    w_out="mlp.down_proj",
+    activation="mlp.act_fn",
+    norm_before="post_attention_layernorm",
+)
+_BERT = Architecture(
+    stacks=(Stack(name="encoder", module="encoder", layers="layer", final_norm=None),),
+    w_in="intermediate.dense",
+    w_out="output.dense",
+    activation="intermediate.intermediate_act_fn",
+    norm_sum="output.LayerNorm",
+    loader="AutoModelForMaskedLM",
+    deep_head=True,
+    unused=r"(^|\.)(pooler|cls\.seq_relationship)\.",
+    refusals=(
+        (attrgetter("is_decoder"), "is_decoder makes a decoder of it; set it to false"),
+        (
+            attrgetter("chunk_size_feed_forward"),
+            "chunk_size_feed_forward cuts texts into pieces before the FFN; set it to 0",
+        ),
+    ),
+)
+_QWEN3_5 = replace(_LLAMA, recurrent=True)
 
 ARCHITECTURES: Mapping[str, Architecture] = {
+    "apertus": replace(_PLAIN, norm_before="feedforward_layernorm"),
+    "arcee": _PLAIN,
+    "aya_vision": _within(_COHERE, "cohere", "cohere2"),
     "bart": _BART,
+    "bert": _BERT,
     "bloom": _BLOOM,
     "cohere": _COHERE,
     "cohere2": _COHERE,
+    "cohere2_vision": _within(_COHERE, "cohere", "cohere2"),
+    "ernie4_5": _LLAMA,
+    "eurobert": replace(_LLAMA, stacks=(Stack(name="encoder"),), loader="AutoModelForMaskedLM"),
+    "exaone4": _OLMO2,
     "falcon": _FALCON,
+    "falcon_h1": Architecture(
+        stacks=(Stack(final_norm="final_layernorm"),),
+        w_in="feed_forward.up_proj",
+        w_gate="feed_forward.gate_proj",
+        w_out="feed_forward.down_proj",
+        activation="feed_forward.act_fn",
+        norm_before="pre_ff_layernorm",
+        scale=readings.down_multiplier,
+        recurrent=True,
+    ),
     "gemma": _LLAMA,
     "gemma2": _GEMMA2,
     "gemma3": replace(_GEMMA2, stacks=(Stack(module="language_model"),), text_config="text_config"),
     "gemma3_text": _GEMMA2,
+    "gemma4": _within(_GEMMA4, "gemma4_text"),
+    "gemma4_text": _GEMMA4,
     "glm": _PHI3,
     "glm4": replace(_PHI3, norm_after="post_mlp_layernorm"),
     "gpt2": _GPT2,
+    "gpt_bigcode": replace(_GPT2, conv1d=False),
+    "gpt_neo": replace(
+        _GPT2,
+        stacks=(Stack(layers="h", final_norm="ln_f", width=readings.given_or_four_times),),
+        conv1d=False,
+    ),
     "gpt_neox": _GPT_NEOX,
     "gptj": replace(
         _GPT2, w_in="mlp.fc_in", w_out="mlp.fc_out", norm_before="ln_1", parallel=True, conv1d=False
+    ),
+    "granite": replace(_LLAMA, scale=readings.residual_multiplier),
+    "hunyuan_v1_dense": _LLAMA,
+    "jais2": _PLAIN,
+    "lfm2": Architecture(
+        stacks=(Stack(final_norm="embedding_norm", width=readings.adjusted),),
+        w_in="feed_forward.w3",
+        w_gate="feed_forward.w1",
+        w_out="feed_forward.w2",
+        activation="feed_forward.activation",
+        bare=True,
+        norm_before="ffn_norm",
+        activation_name=readings.silu,
+        recurrent=True,
     ),
     "llama": _LLAMA,
     "m2m_100": _M2M100,
     "marian": _BART,
     "mbart": _M2M100,
+    "ministral3": _LLAMA,
     "mistral": _LLAMA,
+    "mistral3": _within(_LLAMA, "mistral", "ministral3"),
+    "modernbert": Architecture(
+        stacks=(Stack(name="encoder", final_norm="final_norm"),),
+        w_in="mlp.Wi",
+        w_gate="mlp.Wi",
+        w_out="mlp.Wo",
+        activation="mlp.act",
+        norm_before="mlp_norm",
+        activation_name=attrgetter("hidden_activation"),
+        loader="AutoModelForMaskedLM",
+        deep_head=True,
+    ),
+    "mpt": Architecture(
+        stacks=(Stack(layers="blocks", final_norm="norm_f", width=readings.four_times),),
+        w_in="ffn.up_proj",
+        w_out="ffn.down_proj",
+        activation="ffn.act",
+        norm_before="norm_2",
+        activation_name=readings.exact_gelu,
+    ),
     "mt5": _T5,
+    "nemotron": _PLAIN,
     "olmo": _LLAMA,
-    "olmo2": replace(_LLAMA, norm_before=None, norm_after="post_feedforward_layernorm"),
+    "olmo2": _OLMO2,
+    "olmo3": _OLMO2,
     "opt": _OPT,
     "phi": Architecture(
         stacks=(Stack(final_norm="final_layernorm"),),
@@ -299,7 +299,12 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     ),
     "phi3": _PHI3,
     "qwen2": _LLAMA,
+    "qwen2_5_vl": _within(_LLAMA, "qwen2_5_vl_text"),
     "qwen3": _LLAMA,
+    "qwen3_5": _within(_QWEN3_5, "qwen3_5_text"),
+    "qwen3_5_text": _QWEN3_5,
+    "qwen3_vl": _within(_LLAMA, "qwen3_vl_text"),
+    "seed_oss": _LLAMA,
     "smollm3": _LLAMA,
     "stablelm": replace(
         _LLAMA,
@@ -319,6 +324,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "t5": _T5,
     "umt5": _T5,
     "xglm": replace(_M2M100, stacks=(Stack(final_norm="layer_norm", width=attrgetter("ffn_dim")),)),
+    "xlm-roberta": _BERT,
 }
 
 

@@ -30,6 +30,8 @@ _WINDOW_KEYS = (
 )
 # These models have relative position biases and no last position; n_positions is unused.
 _UNBOUNDED = frozenset({"t5", "mt5", "umt5"})
+# These models number positions from the padding token's id on, so their first ones are not used.
+_AFTER_PADDING = frozenset({"xlm-roberta"})
 
 
 class ModelCard(BaseModel):
@@ -198,4 +200,7 @@ def context_window(config: Mapping[str, Any]) -> int | None:
     """The number of positions that a transformers configuration allows; None without a bound."""
     if config.get("model_type") in _UNBOUNDED:
         return None
-    return next((int(config[key]) for key in _WINDOW_KEYS if config.get(key)), None)
+    window = next((int(config[key]) for key in _WINDOW_KEYS if config.get(key)), None)
+    if window and config.get("model_type") in _AFTER_PADDING:
+        return window - 1 - int(config["pad_token_id"])
+    return window

@@ -1,10 +1,12 @@
 """Reads from a model's configuration whether the model can be used, and its sizes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypedDict
 
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.models.architectures import ARCHITECTURES, Architecture
+from neuroglot.models.architectures import ARCHITECTURES
+from neuroglot.models.entry import Architecture, Stack
 
 EXPERT_KEYS = (
     "num_experts",
@@ -12,6 +14,12 @@ EXPERT_KEYS = (
     "n_routed_experts",
     "moe_num_experts",
     "num_routed_experts",
+)
+# Architectures of transformers that no entry can describe, and why.
+REFUSED = dict.fromkeys(
+    ("gemma3n", "gemma3n_text"),
+    "it keeps several residual streams, which its layers mix by what they read, so there is no one "
+    "stream that an FFN writes to, and what a neuron contributes is not defined",
 )
 # Keys of configurations by which a decoder reads both ways, and the values that say so.
 BOTH_WAYS: tuple[tuple[str, tuple[Any, ...]], ...] = (
@@ -55,6 +63,16 @@ def architecture(config: Any) -> Architecture:
     return entry
 
 
+def causal(config: Any) -> bool:
+    """Whether a model reads from left to right, without an encoder."""
+    return architecture(config).causal
+
+
+def recurrent(config: Any) -> bool:
+    """Whether a model has layers that padding before a text would change, see ``Architecture``."""
+    return architecture(config).recurrent
+
+
 def check_supported(config: Any) -> None:
     """Refuse a model whose neurons cannot be located.
 
@@ -62,9 +80,8 @@ def check_supported(config: Any) -> None:
         config: a Hugging Face model configuration; no weights are needed.
 
     Raises:
-        NeuroglotError: the model is a mixture of experts; the architecture is not in the table, or
-            its entry refuses the configuration; a decoder reads both ways; stacks have different
-            widths.
+        NeuroglotError: the model is a mixture of experts; the architecture is refused or not in the
+            table, or its entry refuses the configuration; a decoder reads both ways.
     """
     name = config.model_type
     if experts := _experts(config):
@@ -73,6 +90,8 @@ def check_supported(config: Any) -> None:
             "many FFNs, so a layer has no one set of neurons that every token activates. "
             "Choose a dense model."
         )
+    if name in REFUSED:
+        raise NeuroglotError(f"{name!r} models cannot be used: {REFUSED[name]}.")
     if name not in ARCHITECTURES:
         raise NeuroglotError(
             f"{unknown_name('architecture', name, ARCHITECTURES)}. "
@@ -88,18 +107,11 @@ def check_supported(config: Any) -> None:
             "embeddings do. What is recorded at a token, perplexity and generation are of the text "
             "up to that token, so a decoder must read from left to right."
         )
-    widths = {stack.name: stack.width(language) for stack in entry.stacks}
-    if len(set(widths.values())) > 1:
-        listed = ", ".join(f"{stack} {width}" for stack, width in widths.items())
-        raise NeuroglotError(
-            f"this {name!r} model cannot be used: its stacks have different numbers of neurons per "
-            f"layer ({listed}), and neurons are stored as one layer x neuron array."
-        )
 
 
 def _reads_both_ways(config: Any) -> str | None:
     """The key and value by which a decoder's configuration says so, or None."""
-    if config.is_encoder_decoder:
+    if not ARCHITECTURES[config.model_type].causal:
         return None
     for part in (config, language_config(config)):
         for key, values in BOTH_WAYS:
@@ -139,12 +151,18 @@ def describe(config: Any) -> Description:
     """
     entry, language = architecture(config), language_config(config)
     stacks = {stack.name: int(stack.depth(language)) for stack in entry.stacks}
-    widths = {stack.name: int(stack.width(language)) for stack in entry.stacks}
     return Description(
         stacks=stacks,
         layers=sum(stacks.values()),
-        neurons=tuple(widths[name] for name, depth in stacks.items() for _ in range(depth)),
+        neurons=tuple(width for stack in entry.stacks for width in _widths(stack, language)),
         hidden=int(language.hidden_size),
         activation=str(entry.activation_name(language)),
         gated=entry.gated,
     )
+
+
+def _widths(stack: Stack, language: Any) -> list[int]:
+    """Neurons of each layer of a stack."""
+    width = stack.width(language)
+    each = width if isinstance(width, Sequence) else [width] * int(stack.depth(language))
+    return [int(neurons) for neurons in each]

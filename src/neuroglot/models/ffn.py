@@ -4,14 +4,15 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.models.architectures import Architecture, Stack
-from neuroglot.models.describe import architecture, describe
+from neuroglot.models.describe import architecture, describe, language_config
+from neuroglot.models.entry import Architecture, Stack
 from neuroglot.models.recording import Recorder, Sink
 
 SITES = ("act", "gate", "up", "out", "state", "mid")
@@ -43,6 +44,7 @@ class FFN:
         norm_before: norm on the FFN's input, if any.
         norm_after: norm on the FFN's output before it is added to the residual stream, if any.
         norm_sum: norm on the residual stream after that addition (post-norm layers), if any.
+        scale: factor of the FFN's output, behind ``norm_after``, in what the layer adds.
         architecture: the table's entry for the model.
     """
 
@@ -59,6 +61,7 @@ class FFN:
     norm_before: nn.Module | None
     norm_after: nn.Module | None
     norm_sum: nn.Module | None
+    scale: float
     architecture: Architecture
 
     @property
@@ -124,6 +127,7 @@ def ffns(model: Any) -> list[FFN]:
             has another number of layers than its configuration.
     """
     entry, sizes = architecture(model.config), describe(model.config)
+    scale = entry.scale(language_config(model.config)) if entry.scale else 1.0
     blocks = [
         (stack.name, layer, block)
         for stack in entry.stacks
@@ -142,17 +146,42 @@ def ffns(model: Any) -> list[FFN]:
             neurons=_inputs(_descend(block, entry.w_out), sizes["neurons"][index]),
             hidden=sizes["hidden"],
             block=block,
+            scale=scale,
             architecture=entry,
-            **_modules(block, entry),
+            **_modules(block, entry, sizes["activation"]),
         )
         for index, (stack, layer, block) in enumerate(blocks)
     ]
 
 
-def _modules(block: nn.Module, entry: Architecture) -> dict[str, Any]:
+def _modules(block: nn.Module, entry: Architecture, activation: str) -> dict[str, Any]:
     """The modules that an entry names, of one layer; None where it names none."""
+    if entry.bare:
+        _call_module(block, entry, activation)
     paths = {name: getattr(entry, name) for name in MODULES}
     return {name: _descend(block, path) if path else None for name, path in paths.items()}
+
+
+def _call_module(block: nn.Module, entry: Architecture, activation: str) -> None:
+    """Let a gated FFN that calls a bare function call a module instead, on which hooks can be put.
+
+    It computes the same operations in the same order.
+    """
+    from transformers.activations import ACT2FN
+
+    parent, _, name = entry.activation.rpartition(".")
+    feed_forward = _descend(block, parent)
+    if hasattr(feed_forward, name):
+        return
+    paths = (entry.w_gate, entry.w_in, entry.w_out)
+    w_gate, w_in, w_out = (str(path).removeprefix(f"{parent}.") for path in paths)
+
+    def forward(self: Any, x: Tensor) -> Any:
+        function, gate, up, out = (getattr(self, part) for part in (name, w_gate, w_in, w_out))
+        return out(function(gate(x)) * up(x))
+
+    feed_forward.add_module(name, ACT2FN[activation])
+    feed_forward.forward = MethodType(forward, feed_forward)
 
 
 def _inputs(projection: nn.Module, described: int) -> int:
@@ -215,10 +244,12 @@ def record(
             of the stack's first layer, state l + 1 the output of layer l, before the final norm.
             State 0 is recorded with layer 0.
         mid: the residual stream after attention, just before the FFN's contribution is added
-            [hidden]. The contribution is ``norm_after(out)``, or ``out`` without such a norm.
-            ``state l + 1 = mid + contribution``; post-norm layers (BART, Marian, OPT 350M) then
-            apply ``norm_sum``. Layers that run attention and FFN in parallel have no such point;
-            there ``mid`` is the layer's output minus the contribution, a new tensor.
+            [hidden]. The contribution is ``scale * norm_after(out)``, where a layer without such
+            a norm or scale (Granite, Falcon-H1) has neither. ``state l + 1 = mid + contribution``;
+            post-norm layers (BART, BERT, OPT 350M) then apply ``norm_sum``, and Gemma 4 adds its
+            per-layer input and multiplies all by the layer's scalar. Layers that run attention and
+            FFN in parallel have no such point; there ``mid`` is the layer's output minus the
+            contribution, a new tensor.
 
     Args:
         model: a model in evaluation mode, with or without its head.

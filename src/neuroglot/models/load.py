@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.models.architectures import ARCHITECTURES
 from neuroglot.models.card import CARD, check_files, read_card
 
 if TYPE_CHECKING:
@@ -56,9 +57,12 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
 
 
 def model_class(config: Any) -> Any:
-    """The transformers class for a configuration: causal language model or encoder-decoder."""
+    """The transformers class that loads a configuration's model with its head."""
     import transformers
 
+    entry = ARCHITECTURES.get(config.model_type)
+    if entry and entry.loader:
+        return getattr(transformers, entry.loader)
     return (
         transformers.AutoModelForSeq2SeqLM
         if config.is_encoder_decoder

@@ -76,10 +76,11 @@ def _odd_part(norm: nn.Module, probe: Tensor) -> Tensor:
 def value_vectors(ffn: FFN) -> NDArray[np.float32]:
     """The value vectors of a layer's neurons as they reach the residual stream, up to a factor.
 
-    Where a norm follows the FFN (Gemma 2 and 3, OLMo 2, GLM-4), neuron i adds ``gain * v_i`` times
-    its activation, divided by a number that is the same for all neurons of a row: the root mean
-    square of the FFN's output. A LayerNorm also subtracts the mean of ``v_i``. Without a norm,
-    these are the columns of ``W_out``.
+    Where a norm follows the FFN (Gemma 2 to 4, OLMo 2 and 3, EXAONE 4, GLM-4), neuron i adds
+    ``gain * v_i`` times its activation, divided by a number that is the same for all neurons of a
+    row: the root mean square of the FFN's output. A LayerNorm also subtracts the mean of ``v_i``.
+    Without a norm, these are the columns of ``W_out``. Where the layer scales the FFN's output
+    (Granite, Falcon-H1), so are these.
 
     Returns:
         float32 [hidden, neuron].
@@ -88,6 +89,8 @@ def value_vectors(ffn: FFN) -> NDArray[np.float32]:
     if ffn.norm_after is not None:
         norm = norm_form(ffn.norm_after, ffn.hidden)
         values = norm.gain[:, None] * (values - values.mean(0) if norm.center else values)
+    if ffn.scale != 1:
+        values = ffn.scale * values
     array: NDArray[np.float32] = values.numpy()
     return array
 
@@ -100,7 +103,7 @@ def value_norms(ffn: FFN) -> NDArray[np.float64]:
 
 
 def output_scale(ffn: FFN, act: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The factor by which the norm behind a layer's FFN scales the FFN's output, row by row.
+    """The factor by which the norm behind a layer's FFN divides the FFN's output, row by row.
 
     The output, with its bias, is computed again from the activations. The norm is linearised at
     it: in row k, neuron i adds ``scale_k * act_ki * value_vectors_i`` to the residual stream. All

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.models.describe import architecture
 from neuroglot.models.ffn import ffns, final_norms
 from neuroglot.models.norms import norm_form, value_vectors
 
@@ -34,14 +35,17 @@ def top_tokens(
     """Find the k tokens whose logits each last-layer neuron raises and lowers most (section 3).
 
     ``logit_weight[neuron, token] = v_neuron · W_U[token]``, where ``v`` are the ``value_vectors``
-    of the decoder's last FFN and ``W_U`` is the unembedding, tied or not. OPT 350M's unembedding is
-    narrower than its layers; there ``project_out`` is applied between the two.
+    of the last FFN (a decoder's, if there is one) and ``W_U`` is the unembedding, tied or not. OPT
+    350M's unembedding is narrower than its layers; there ``project_out`` is applied between the
+    two.
 
-    So the gain of a norm on the FFN's output (Gemma 2 and 3, OLMo 2, GLM-4) counts. Its division is
-    ignored: it is the same for all neurons, but differs between texts. The projection also ignores
-    all biases, the scaling of logits (Cohere, T5), Gemma 2's cap on logits, and the norms after the
-    addition, of which the final one is the last. Folding multiplies the final norm's gain into
-    ``W_U``. It still ignores that norm's division and a LayerNorm's subtraction of the mean.
+    So the gain of a norm on the FFN's output (Gemma 2 to 4, OLMo 2 and 3, EXAONE 4, GLM-4) counts,
+    and so does a factor of it (Granite, Falcon-H1). The norm's division is ignored: it is the same
+    for all neurons, but differs between texts. The projection also ignores all biases, the scaling
+    of logits (Cohere, T5, Granite, Falcon-H1), caps on logits (Gemma 2 and 4), what Gemma 4 does to
+    the stream after the addition, and the norms after it, of which the final one is the last.
+    Folding multiplies the final norm's gain into ``W_U``. It still ignores that norm's division and
+    a LayerNorm's subtraction of the mean.
 
     Products are float32 whatever the weights' precision. Tokens of equal weight are ranked by id,
     lowest first, whatever the block. Weights that are equal only by rounding may differ with
@@ -56,15 +60,15 @@ def top_tokens(
     Returns:
         ``top_token(sign, neuron, rank)`` int32 and ``top_weight(sign, neuron, rank)`` float32, in
         logits per unit of activation before norms divide. Sign ``positive`` starts at the largest
-        weight, ``negative`` at the most negative. ``attrs``: the ``layer`` within the decoder,
+        weight, ``negative`` at the most negative. ``attrs``: the ``layer`` within its stack,
         ``vocabulary`` (its size) and ``fold_final_norm``.
 
     Raises:
-        NeuroglotError: the model has no head; its weights are not in memory, not floating-point or
-            not finite; there is no final norm to fold; k is not between 1 and the size of the
-            vocabulary.
+        NeuroglotError: the model has no head, or one with layers of its own; its weights are not in
+            memory, not floating-point or not finite; there is no final norm to fold; k is not
+            between 1 and the size of the vocabulary.
     """
-    last = [ffn for ffn in ffns(model) if ffn.stack == STACK][-1]
+    last = ffns(model)[-1]
     unembedding = _unembedding(model)
     vocabulary = len(unembedding)
     if not 1 <= k <= vocabulary:
@@ -136,12 +140,12 @@ def written_tokens(
 
 
 def final_norm_gain(model: Any) -> Tensor:
-    """The gain of the decoder's final norm, float32 [hidden].
+    """The gain of the last stack's final norm, float32 [hidden].
 
     Raises:
         NeuroglotError: there is no final norm.
     """
-    norm = final_norms(model)[STACK]
+    *_, norm = final_norms(model).values()
     if norm is None:
         raise NeuroglotError(
             f"fold_final_norm: this {model.config.model_type!r} model has no norm after its last "
@@ -152,6 +156,12 @@ def final_norm_gain(model: Any) -> Tensor:
 
 def _unembedding(model: Any) -> Tensor:
     """``W_U`` [token, hidden]. Shares the weights."""
+    if architecture(model.config).deep_head:
+        raise NeuroglotError(
+            f"{model.config.model_type!r} models have layers of their own between the last state "
+            "and the unembedding, so no neuron of the last layer has a weight on a token; leave "
+            "the model out of lexicon.models"
+        )
     head = model.get_output_embeddings()
     if not isinstance(head, nn.Module) or not isinstance(getattr(head, "weight", None), Tensor):
         raise NeuroglotError(

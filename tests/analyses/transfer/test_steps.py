@@ -52,7 +52,7 @@ from neuroglot.models.source import ModelSettings
 from neuroglot.tasks.base import Item, TaskReading, write_items
 from neuroglot.tokens import Tokenising
 from support import ROOT, tiny_checkpoints
-from support.tiny_models import tiny_model
+from support.tiny_models import tiny_model, written_scale
 
 SENTENCES = {
     "en": "a house|the old ship|we read books|a river begins|bread|nobody knows|in May|no|too far",
@@ -278,7 +278,22 @@ def test_a_half_sees_nothing_of_the_other(place: Place) -> None:
     assert table["halves_jaccard"].between(0, 1).all()
 
 
-@pytest.mark.parametrize("name", ["gemma2", "gemma3_text", "glm4", "olmo2"])
+@pytest.mark.parametrize("name", ["granite", "falcon_h1"])
+def test_a_factor_of_the_ffns_output_counts(name: str) -> None:
+    generator = np.random.default_rng(0)
+    for ffn in ffns(tiny_model(name)):
+        mid = generator.normal(size=(3, ffn.hidden)).astype(np.float32)
+        act = generator.normal(size=(3, ffn.neurons)).astype(np.float32)
+        towards = generator.normal(size=ffn.hidden)
+        value = written_scale(name) * ffn.output_matrix().double().numpy()
+        added = act[:, :, None].astype(np.float64) * value.T
+        found = layer_scores(ffn, mid, act, towards)
+        np.testing.assert_allclose(found, literal_scores(mid, added, towards), atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["gemma2", "gemma3_text", "gemma4_text", "glm4", "olmo2", "olmo3", "exaone4"]
+)
 def test_a_norm_after_the_ffn_is_linearised_at_the_row(name: str) -> None:
     model = tiny_model(name)
     generator = np.random.default_rng(0)

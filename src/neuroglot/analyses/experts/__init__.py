@@ -130,6 +130,7 @@ def _passes(_run: Run, section: ExpertsSettings) -> int:
 
 EXPERTS = Analysis(
     name="experts",
+    encoders=True,
     title="languages over clustered neurons",
     section=ExpertsSettings,
     recordings=_recordings,

@@ -59,6 +59,7 @@ def _association_settings(run: Run, section: LexiconSettings, scope: Scope) -> A
 
 LEXICON = Analysis(
     name="lexicon",
+    encoders=True,
     title="what the last layer writes",
     section=LexiconSettings,
     steps=(

@@ -153,6 +153,7 @@ def _rsa_told(run: Run, section: RolesSettings, scope: Scope) -> RsaSettings:
 
 ROLES = Analysis(
     name="roles",
+    encoders=True,
     title="detectors and combinators through the layers",
     section=RolesSettings,
     recordings=_recordings,

@@ -185,9 +185,10 @@ def layer_scores(
     """
     act, values = act[:, : ffn.neurons], ffn.output_matrix().float().numpy()
     if ffn.norm_after is None:
-        return transfer_score(mid, act, values, target)
+        return transfer_score(mid, act, ffn.scale * values, target)
     norm, scale = norm_form(ffn.norm_after, ffn.hidden), output_scale(ffn, act)
-    return transfer_score(mid, act, values, target, norm.gain.numpy(), scale, norm.center)
+    gain = ffn.scale * norm.gain.numpy()
+    return transfer_score(mid, act, values, target, gain, scale, norm.center)
 
 
 def _ranked(scored: Mapping[str, Piece], settings: NeuronsSettings) -> xr.Dataset:

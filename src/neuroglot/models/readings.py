@@ -1,0 +1,77 @@
+"""What entries of the table of architectures read from a configuration: widths, factors, names."""
+
+from typing import Any
+
+
+def inner_or_four_times(config: Any) -> int:
+    """Neurons of GPT-2 and GPT-J: ``n_inner``, or 4 x hidden if it is null."""
+    return int(config.n_inner or 4 * config.hidden_size)
+
+
+def given_or_four_times(config: Any) -> int:
+    """Neurons of GPT-Neo: ``intermediate_size``, or 4 x hidden if it is null."""
+    return int(config.intermediate_size or 4 * config.hidden_size)
+
+
+def four_times(config: Any) -> int:
+    return int(4 * config.hidden_size)
+
+
+def tanh_gelu(_config: Any) -> str:
+    return "gelu_pytorch_tanh"
+
+
+def sliced(config: Any) -> bool:
+    """Whether BLOOM computes the output projection in slices, as in training."""
+    return bool(config.slow_but_exact and config.pretraining_tp > 1)
+
+
+def sequential(config: Any) -> bool:
+    """Whether Falcon's FFN follows attention, as in its smallest models."""
+    return not config.parallel_attn and not config.new_decoder_architecture
+
+
+def own_norm(config: Any) -> bool:
+    """Whether Falcon's attention and FFN have separate norms."""
+    return bool(config.new_decoder_architecture and config.num_ln_in_parallel_attn in (None, 2))
+
+
+def norm_after(config: Any) -> bool:
+    """Whether OPT applies its norms after each addition, as in its 350M model."""
+    return not config.do_layer_norm_before
+
+
+def residual_multiplier(config: Any) -> float:
+    return float(config.residual_multiplier)
+
+
+def down_multiplier(config: Any) -> float:
+    """The second of Falcon-H1's two factors; the first is within the activation function."""
+    return float(config.mlp_multipliers[1])
+
+
+def double_where_shared(config: Any) -> list[int]:
+    """Neurons of Gemma 4: twice as many in layers that reuse keys and values, if it says so."""
+    width = config.intermediate_size
+    if not config.use_double_wide_mlp:
+        return [width] * config.num_hidden_layers
+    return [width * (1 + (mode == "reuse")) for mode in config.kv_sharing_modes]
+
+
+def adjusted(config: Any) -> int:
+    """Neurons of LFM2: two thirds of the configured number, times a factor, rounded up."""
+    width = config.intermediate_size
+    if config.block_auto_adjust_ff_dim:
+        width = int(2 * width / 3)
+        if config.block_ffn_dim_multiplier is not None:
+            width = int(config.block_ffn_dim_multiplier * width)
+            width = config.block_multiple_of * -(-width // config.block_multiple_of)
+    return int(width)
+
+
+def silu(_config: Any) -> str:
+    return "silu"
+
+
+def exact_gelu(_config: Any) -> str:
+    return "gelu"

@@ -1,0 +1,125 @@
+"""Tiny checkpoints of every architecture, from their folders through every analysis.
+
+`make test` takes one of them, another one each day; `make test-models` takes all.
+"""
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from neuroglot import layout
+from neuroglot.analyses import ANALYSES
+from neuroglot.models.card import read_card
+from neuroglot.models.describe import describe
+from support.tiny_checkpoints import write_checkpoint
+from support.tiny_models import CAUSAL, DEEP_HEADS, ENCODERS, NAMES, checkpoint_config
+from support.tiny_workflow import (
+    SENTENCES,
+    Finished,
+    Workplace,
+    add_analyses,
+    make_workplace,
+)
+
+torch.set_num_threads(1)
+
+TOGETHER = 8
+ALL = [NAMES[first : first + TOGETHER] for first in range(0, len(NAMES), TOGETHER)]
+TODAY = (NAMES[31 * date.today().toordinal() % len(NAMES)],)
+ONES = ("roles", "lape", "experts", "lexicon")  # the analyses of encoders alone
+EDITING = ("lape", "experts", "transfer", "boost")
+
+
+def id_of(name: str) -> str:
+    return name.replace(":", "-")
+
+
+def through(place: Workplace, names: tuple[str, ...]) -> Finished:
+    """Run every analysis on models with these names."""
+    texts = [sentence for sentences in SENTENCES.values() for sentence in sentences]
+    for name in names:
+        write_checkpoint(place.folder / "checkpoints" / id_of(name), name, texts)
+    add_analyses(place)
+    lighten(place)
+    config = place.config
+    causal = [id_of(name) for name in names if name in CAUSAL]
+    sections = {section: {**config[section], "causal_models": causal} for section in EDITING}
+    for analysis in ANALYSES:
+        chosen = [id_of(name) for name in names if applies(analysis, name)]
+        if chosen:
+            sections[analysis] = {**sections.get(analysis, config[analysis]), "models": chosen}
+        else:
+            sections[analysis] = None
+    place.configure(
+        models={id_of(name): {"source": f"./checkpoints/{id_of(name)}"} for name in names},
+        **sections,
+    )
+    return place.run("--keep-going")
+
+
+def lighten(place: Workplace) -> None:
+    """Leave out what repeats a step on a second text or task."""
+    config = place.config
+    sharing = {**config["sharing"], "tasks": ["facts"]}
+    del sharing["few_shot"]
+    place.configure(
+        roles={**config["roles"], "corpora": ["plain"]},
+        sharing=sharing,
+        tasks={"facts": config["tasks"]["facts"]},
+    )
+
+
+def applies(analysis: str, name: str) -> bool:
+    """Whether an analysis runs on a model, as docs/models.md says."""
+    if name.split(":")[0] in ENCODERS:
+        return analysis in ONES and not (analysis == "lexicon" and name in DEEP_HEADS)
+    return analysis != "boost" or name in CAUSAL
+
+
+def finite_somewhere(data: xr.Dataset) -> list[str]:
+    """Variables of numbers, of which at least one is finite."""
+    return [
+        str(name)
+        for name, values in data.data_vars.items()
+        if values.dtype.kind == "f" and np.isfinite(values.values).any()
+    ]
+
+
+def check(place: Workplace, names: tuple[str, ...]) -> None:
+    made = place.reductions()
+    for name in names:
+        card = read_card(place.folder / layout.model(id_of(name)))
+        described = describe(checkpoint_config(name, card.vocabulary))
+        assert card.neurons == described["neurons"]
+        for analysis in ANALYSES:
+            if not applies(analysis, name):
+                continue
+            found = [made[path] for path in made if path.startswith(f"{analysis}/{id_of(name)}/")]
+            assert any(map(finite_somewhere, found)), (name, analysis)
+
+
+@pytest.mark.parametrize(
+    "names", [TODAY, *(pytest.param(group, marks=pytest.mark.slow) for group in ALL)], ids="+".join
+)
+def test_every_analysis_of_tiny_models(names: tuple[str, ...], tmp_path: Path) -> None:
+    place = make_workplace(tmp_path / "place")
+    place.draw_nothing()
+    run = through(place, names)
+    assert run.status == 0, run.output[-8000:]
+    check(place, names)
+
+
+@pytest.mark.slow
+def test_layers_of_two_widths_in_every_figure(tmp_path: Path) -> None:
+    names = ("gemma4_text:shared",)
+    place = make_workplace(tmp_path / "place")
+    run = through(place, names)
+    assert run.status == 0, run.output[-8000:]
+    check(place, names)
+    for analysis in ANALYSES:
+        figures = place.folder / "results" / analysis / "gemma4_text-shared" / "figures"
+        assert list(figures.glob("*.png")), analysis
