@@ -38,6 +38,7 @@ TIMED = (
     "logs/*",  # what steps said, and how long they took
     "plan.json",  # what was still to be read and recorded when the last run began
     ".digests.json",  # when files were last changed
+    "models/.*.checked.json",  # the same of models
     ".code.json",  # the same of modules
 )
 

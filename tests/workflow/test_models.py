@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from transformers import AutoConfig
 
 from neuroglot import layout
 from neuroglot.analyses import ANALYSES
 from neuroglot.models.card import read_card
 from neuroglot.models.describe import describe
 from support.tiny_checkpoints import write_checkpoint
-from support.tiny_models import CAUSAL, DEEP_HEADS, ENCODERS, NAMES, checkpoint_config
+from support.tiny_models import CAUSAL, DEEP_HEADS, ENCODERS, NAMES
 from support.tiny_workflow import (
     SENTENCES,
     Finished,
@@ -93,8 +94,8 @@ def check(place: Workplace, names: tuple[str, ...]) -> None:
     made = place.reductions()
     for name in names:
         card = read_card(place.folder / layout.model(id_of(name)))
-        described = describe(checkpoint_config(name, card.vocabulary))
-        assert card.neurons == described["neurons"]
+        written = AutoConfig.from_pretrained(place.folder / "checkpoints" / id_of(name))
+        assert card.neurons == describe(written)["neurons"]
         for analysis in ANALYSES:
             if not applies(analysis, name):
                 continue
