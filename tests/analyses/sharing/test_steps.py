@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,6 +62,9 @@ class Configured:
     def facts(self, languages: Iterable[str]) -> dict[str, LanguageFacts]:
         facts = LanguageFacts(name="a", family="b", genus="c", script="Latn")
         return dict.fromkeys(languages, facts)
+
+    def families(self, _models: Sequence[str]) -> dict[str, dict[str, int | None]]:
+        return {}
 
 
 RUN = cast(Run, Configured())
