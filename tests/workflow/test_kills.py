@@ -30,7 +30,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(quiet: Workplace, tmp_path: Path
     assert len(killed.kills) == 3
     assert any(kill.inside for kill in killed.kills), "no kill was inside a Zarr write"
     assert kills.differences(place, quiet) == []
-    assert killed.shards >= 10, "of two recordings, five each"
+    assert killed.shards >= 8, "of two recordings, four each"
     assert killed.again == [], "shards that were done were computed again"
     assert max((n for one in killed.kills for n in one.lost.values()), default=0) <= 2
 
