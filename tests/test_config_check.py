@@ -17,6 +17,7 @@ from neuroglot.config import Config, load
 from neuroglot.config_check import check_inputs
 from neuroglot.errors import NeuroglotError
 from neuroglot.models import normalise
+from neuroglot.models.checkpoint import check_folder
 from neuroglot.models.source import ModelSettings
 from support.command import ok, refused
 from support.tiny_checkpoints import write_checkpoint
@@ -203,7 +204,7 @@ def test_a_model_that_was_made_of_the_folder_is_not_checked_again(
     checked: list[str] = []
     monkeypatch.setattr(
         "neuroglot.models.checkpoint.check_folder",
-        lambda settings: checked.append(settings.source) or ({"neurons": (24, 24)}, []),
+        lambda settings, _chat: checked.append(settings.source) or ({"neurons": (24, 24)}, []),
     )
     list(check_inputs(configured()))
     assert checked == []
@@ -303,3 +304,22 @@ def test_the_command_ends_with_one_message_and_writes_nothing(place: Path) -> No
     assert sorted(place.rglob("*")) == before
     edit(place / "llama", is_causal=True)
     assert "is valid: 1 models" in ok("config", "check", cwd=place)
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{{ messages[0].content | upper }}:", "writes a user's text 0 times"),
+        ("{{ raise_exception('no') }}", "cannot be rendered"),
+        ("", "no chat template"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_found_where_a_chat_is_asked(
+    tmp_path: Path, template: str, reason: str
+) -> None:
+    folder = write_checkpoint(tmp_path / "tuned")
+    (folder / "chat_template.jinja").write_text(template)
+    settings = ModelSettings(source=str(folder))
+    check_folder(settings, chat=False)
+    with pytest.raises(NeuroglotError, match=reason):
+        check_folder(settings, chat=True)

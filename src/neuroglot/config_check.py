@@ -51,7 +51,7 @@ def _check_models(
             from neuroglot.models.checkpoint import check_folder
 
             try:
-                sizes, warnings = check_folder(settings)
+                sizes, warnings = check_folder(settings, bool(config.chat_tasks(name)))
             except NeuroglotError as error:
                 raise NeuroglotError(f"models.{name}: {error}") from error
             yield from (f"models.{name}: {warning}" for warning in warnings)

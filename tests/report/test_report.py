@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from PIL import Image
 
 from analyses.roles.figure_data import datasets
@@ -26,7 +27,7 @@ from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.errors import NeuroglotError
 from neuroglot.figures.style import Drawing
 from neuroglot.models.card import CARD, ModelCard, write_card
-from neuroglot.report import write_report
+from neuroglot.report import results, write_report
 from neuroglot.report.results import SHOWN_ROWS, picture
 
 HOSTILE = '<script>alert("1")</script>&amp;\'"'
@@ -337,6 +338,14 @@ def test_a_picture_loses_nothing(tmp_path: Path) -> None:
     assert (shown.width, shown.height) == (30, 20)
     with Image.open(io.BytesIO(b64decode(shown.uri.partition(",")[2]))) as image:
         assert np.array_equal(np.asarray(image.convert("RGB")), pixels)
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n1,2,3\n", b"a\n\xff\n"])
+def test_a_damaged_table_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    with pytest.raises(NeuroglotError, match=r"a\.csv cannot be read as a table"):
+        results.table(path, xr.Dataset(), "")
 
 
 def test_a_damaged_picture_is_named(tmp_path: Path) -> None:

@@ -45,11 +45,11 @@ _COMPUTED = re.compile(r"(^|\.)(version|position_ids|masked_bias|inv_freq|h\.\d+
 _REAL = frozenset({"F64", "F32", "F16", "BF16"})
 
 
-def check_folder(settings: ModelSettings) -> tuple[Description, list[str]]:
+def check_folder(settings: ModelSettings, chat: bool) -> tuple[Description, list[str]]:
     """Check a local folder's model as ``normalise`` does, without reading or copying its weights.
 
-    Of ``.bin`` weights only the listing is checked, because their names and shapes are known after
-    they were converted.
+    With ``chat`` its chat template must be one that can be used. Of ``.bin`` weights only the
+    listing is checked, because their names and shapes are known after they were converted.
 
     Returns:
         The model's sizes, and warnings.
@@ -60,6 +60,8 @@ def check_folder(settings: ModelSettings) -> tuple[Description, list[str]]:
     with TemporaryDirectory() as made, quiet():
         work = Path(made)
         warnings = take_settings(settings, settings.folder, work, settings.source)
+        if chat:
+            check_chat(work, settings.source)
         check_weights(settings, settings.folder, work)
         return describe(read_config(work)), warnings
 

@@ -257,8 +257,17 @@ def picture(path: Path) -> Picture:
 
 
 def table(path: Path, data: xr.Dataset, link: str) -> Table:
-    """Read the first rows of a CSV file, with what the dataset says of the columns."""
-    read = pd.read_csv(path, dtype=str, keep_default_na=False)
+    """Read the first rows of a CSV file, with what the dataset says of the columns.
+
+    Raises:
+        NeuroglotError: the file is damaged.
+    """
+    try:
+        read = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:  # of pandas: its EmptyDataError and ParserError, and UTF-8
+        raise NeuroglotError(
+            f"{path} cannot be read as a table ({error}); delete it and run the same command again"
+        ) from error
     return Table(
         title=path.stem.replace("_", " "),
         columns=[column(data, str(label)) for label in read.columns],

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from analyses.sharing import figure_data
-from neuroglot.analyses.sharing.figures import comparison, interventions, kinds
+from neuroglot.analyses.sharing.figures import comparison, effective, interventions, kinds
 from neuroglot.figures import answers
 from support import reading
 
@@ -72,6 +72,17 @@ def test_no_bands_over_few_facts_however_many_items_ask_for_them() -> None:
     assert [count > 0 for count in bands] == [
         facts >= 20 for facts in (4, 12, 65, 120) for _ in range(4)
     ]
+
+
+@pytest.mark.parametrize("stem", effective.FIGURES)
+def test_scores_that_are_nowhere_positive_have_no_logarithm(stem: str) -> None:
+    data = figure_data.effective(languages=3)
+    name = "max" if stem == "tables_01_04_effective" else effective.HIGHEST
+    figure = effective.FIGURES[stem].draw(data.assign({name: -abs(data[name])}))
+    assert any(word.startswith("nothing to draw") for word in reading.words(figure))
+    some = data[name].where(data["task"] == data["task"][0], -1)
+    figure = effective.FIGURES[stem].draw(data.assign({name: some}))
+    assert len(reading.panels(figure)) == 1
 
 
 def test_random_languages_are_solid_with_a_band_and_the_first_are_dashed() -> None:

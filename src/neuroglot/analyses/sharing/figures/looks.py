@@ -57,11 +57,12 @@ def kinds(
         note: what bands are.
         **more: arguments of ``grid``.
     """
+    if log:
+        ds = ds.assign({log: ds[log].where(ds[log] > 0)})
     tasks = panels_of(ds, [*columns][-1], "task", f"no {subject}")
     parts = []
     for name in columns:
         part = valued(ds.sel(task=[*tasks]), name)
-        part = part[part["value"] > 0] if name == log else part
         part = part if "kind" in part else part.assign(kind=name)
         parts.append(part.assign(panel=name))
     table, panels = pd.concat(parts, ignore_index=True), Series.of("panel", columns)
