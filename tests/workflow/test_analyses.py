@@ -174,7 +174,7 @@ def test_adding_a_language_to_transfer_measures_that_language(
         path: path.stat().st_mtime_ns
         for path in (place.folder / "results/transfer/one").glob("*.pieces/*.npz")
     }
-    assert len(pieces) == 3  # neurons, deactivation and the task's, of German
+    assert len(pieces) == 4  # neurons, deactivation, the same of LAPE's and the task's, of German
     place.configure(languages=["en", "de", "fr"])
     run = place.run(*(f"results/transfer/one/{name}.csv" for name in ("deactivation", "tasks")))
     assert run.status == 0, run.output
