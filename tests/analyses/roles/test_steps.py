@@ -1,5 +1,6 @@
 """Roles: what each step reads and is told, how statistics are stacked, and how they are bounded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,7 +45,16 @@ class TestDeclaration:
         def corpus_languages(*names: str) -> list[str]:
             return [one for one in LANGUAGES if any(one in READ[name] for name in names)]
 
-        return SimpleNamespace(facts=facts, corpus_languages=corpus_languages, pivot="en")
+        def families(models: Sequence[str]) -> dict[str, dict[str, int]]:
+            return {"f": {model: step for step, model in enumerate(models)}}
+
+        return SimpleNamespace(
+            facts=facts,
+            corpus_languages=corpus_languages,
+            families=families,
+            models_of=lambda _: ["a", "b"],
+            pivot="en",
+        )
 
     section = RolesSettings(
         corpora=["one", "two"], rule="above", threshold=0.5, sample_segments=7, replicates=9
@@ -90,6 +100,9 @@ class TestDeclaration:
                     models / m / f"one/{one}.zarr/sample" for m in "ab" for one in READ["one"]
                 ]
             }
+        elif step == "training":
+            results = [Path(f"results/roles/{m}/rank_correlation.zarr") for m in "ab"]
+            expected = {"results": results}
         else:
             group = "sample" if step == "distance" else "roles"
             expected = {group: [activations / f"{one}.zarr/{group}" for one in place.values()]}

@@ -414,7 +414,7 @@ def test_where_few_have_partners_no_like_neurons_exist():
     assert enough["accuracy_excess"].values.tolist() == [[[1, 1]], [[1, 1]]]
 
 
-def test_merged_reductions_keep_the_first_ones_order():
+def test_merged_reductions_keep_the_first_ones_order_and_values():
     tasks, languages = ["nli", "facts", "edits"], ["zh", "en", "de"]
     contributions = xr.Dataset(
         {"top": (("task", "language"), np.arange(6.0).reshape(2, 3))},
@@ -430,7 +430,7 @@ def test_merged_reductions_keep_the_first_ones_order():
     assert data["task"].values.tolist() == tasks
     assert data["language"].values.tolist() == languages
     assert data["share"].values.tolist() == [1, 2, 3]
-    np.testing.assert_array_equal(data["top"], [[0, 1, 2], [3, 4, 5], [np.nan] * 3])
+    np.testing.assert_array_equal(data["top"], [[0, 1, 2], [3, 4, 5], [0, 0, 0]])
     assert data.attrs == {"model": "one"}
     assert merged([shares])["task"].values.tolist() == ["edits", "nli", "facts"]
     assert isinstance(data.indexes["task"], pd.Index)
