@@ -95,6 +95,17 @@ def test_a_long_whisker_does_not_set_the_scale() -> None:
     assert "cut" not in note
 
 
+def test_small_scores_have_their_power_of_ten_at_each_tick() -> None:
+    ds = figure_data.dataset("lape", 4, {"decoder": 3})
+    for name in [name for name in ds if str(name).startswith("lape_score")]:
+        ds[name] = ds[name] * 1e-4
+    figure = lape.lape_neurons(ds)
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        assert ax.xaxis.get_offset_text().get_text() == ""
+        assert len({label.get_text() for label in ax.get_xticklabels()}) > 1
+
+
 def test_each_set_and_measure_has_an_axis_of_its_own() -> None:
     ds = figure_data.dataset("lape", 4, {"decoder": 3})
     axes = lape.without_each_set(ds).axes

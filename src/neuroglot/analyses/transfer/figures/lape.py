@@ -158,6 +158,7 @@ def lape_neurons(ds: Dataset) -> Figure:
         ax.xaxis.label.set_visible(True)
         cut |= fitted(ax, table[table["panel"] == panel])
         ax.locator_params(axis="x", nbins=4)
+        ax.xaxis.set_major_formatter("{x:g}")  # a common power of ten would cover the label
     sheets.guide(figure.axes, 0, "x")
     note = "whiskers: range over draws" + (", cut at the edge of a panel" if cut else "")
     return sheets.title(figure, ds, "whether LAPE's neurons are transfer neurons", note)
