@@ -1,9 +1,11 @@
 """Draws quantities of the revisions of models by the steps that these were trained for."""
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from xarray import DataArray, Dataset
 
+from neuroglot.figures import languages, sheets
 from neuroglot.figures.findings import number
 from neuroglot.figures.layers import Indices, LayerAxis
 from neuroglot.figures.style import NothingToDraw
@@ -94,6 +96,24 @@ def change(ds: Dataset, values: DataArray, what: str, form: str = ".3g") -> str:
 def subject(ds: Dataset, words: str) -> str:
     """Name the families that a figure follows, and what it follows of them."""
     return f"{', '.join(dict.fromkeys(map(str, ds['model_family'].values)))}: {words}"
+
+
+def by_language(ds: Dataset, name: str, by_chance: str, label: str, words: str) -> Figure:
+    """Draw a number of each language, less that by chance, by training step.
+
+    Args:
+        ds: ``name`` and its interval's ends, ``(model, language)``; ``by_chance``, ``(model)`` or
+            ``(model, language)``; and as for ``placed``.
+        name: the number's name.
+        by_chance: the name of what chance gives on average.
+        label: label of the y axis.
+        words: what is counted, for the title.
+    """
+    values, axis = placed(beyond(ds, name, by_chance), name)
+    figure = languages.by_layer(values, name, label, signed=True, axis=axis)
+    corpora = ", ".join(ds.attrs["corpora"])
+    note = f"{corpora}; bands: 95 % intervals" if figure.legends else corpora
+    return sheets.title(figure, ds, subject(ds, words), note)
 
 
 def beyond(ds: Dataset, name: str, by_chance: str) -> Dataset:

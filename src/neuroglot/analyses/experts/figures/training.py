@@ -3,9 +3,8 @@
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from neuroglot.figures import languages, sheets
 from neuroglot.figures.style import Drawing
-from neuroglot.figures.training import beyond, change, placed, subject
+from neuroglot.figures.training import beyond, by_language, change
 
 
 def numbers(ds: Dataset) -> Figure:
@@ -15,12 +14,8 @@ def numbers(ds: Dataset) -> Figure:
         ds: ``specific(model, language)`` with ``_low`` and ``_high``; ``specific_null(model,
             language)``; ``model_family(model)`` and ``training_step(model)``.
     """
-    values, axis = placed(beyond(ds, "specific", "specific_null"), "specific")
-    label = "experts of one language beyond chance"
-    figure = languages.by_layer(values, "specific", label, signed=True, axis=axis)
-    corpora = ", ".join(ds.attrs["corpora"])
-    note = f"{corpora}; bands: 95 % intervals" if figure.legends else corpora
-    return sheets.title(figure, ds, subject(ds, "experts of one language alone"), note)
+    label, words = "experts of one language beyond chance", "experts of one language alone"
+    return by_language(ds, "specific", "specific_null", label, words)
 
 
 def finding(ds: Dataset) -> str:

@@ -3,9 +3,8 @@
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from neuroglot.figures import languages, sheets
 from neuroglot.figures.style import Drawing
-from neuroglot.figures.training import beyond, change, placed, subject
+from neuroglot.figures.training import beyond, by_language, change
 
 
 def numbers(ds: Dataset) -> Figure:
@@ -15,12 +14,8 @@ def numbers(ds: Dataset) -> Figure:
         ds: ``all_layers(model, language)`` with ``_low`` and ``_high``;
             ``chance_all_layers(model)``; ``model_family(model)`` and ``training_step(model)``.
     """
-    values, axis = placed(beyond(ds, "all_layers", "chance_all_layers"), "all_layers")
-    label = "neurons beyond chance"
-    figure = languages.by_layer(values, "all_layers", label, signed=True, axis=axis)
-    corpora = ", ".join(ds.attrs["corpora"])
-    note = f"{corpora}; bands: 95 % intervals" if figure.legends else corpora
-    return sheets.title(figure, ds, subject(ds, "language-specific neurons"), note)
+    label, words = "neurons beyond chance", "language-specific neurons"
+    return by_language(ds, "all_layers", "chance_all_layers", label, words)
 
 
 def finding(ds: Dataset) -> str:
