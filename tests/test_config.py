@@ -11,7 +11,6 @@ import yaml
 
 from neuroglot import config_reference, layout, ownership
 from neuroglot.analyses import ANALYSES
-from neuroglot.analyses.base import EditingSettings
 from neuroglot.analyses.training import compared_models
 from neuroglot.commands import make_model
 from neuroglot.config import load, load_file
@@ -25,7 +24,10 @@ from support.tiny_checkpoints import write_checkpoint
 
 
 def valid() -> dict:
-    return yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+    """The shipped configuration, with all of its models judged."""
+    settings = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+    del settings["judged_models"]
+    return settings
 
 
 def refused(settings: dict) -> str:
@@ -41,8 +43,8 @@ def test_the_default_is_valid() -> None:
     assert len(config.roles.corpora) >= 2
 
 
-EDITING = [
-    name for name, analysis in ANALYSES.items() if issubclass(analysis.section, EditingSettings)
+CAUSAL = [
+    name for name, analysis in ANALYSES.items() if any(step.causal for step in analysis.steps)
 ]
 
 
@@ -51,9 +53,9 @@ def test_an_analysis_that_cannot_take_an_encoder_decoder_says_so(tmp_path: Path)
     settings = valid()
     settings["models"]["nllb"] = {"source": str(tmp_path / "nllb")}
     message = refused(settings)
-    for analysis in EDITING:
-        assert f"{analysis}.causal_models: 'nllb' is an encoder-decoder (m2m_100)" in message
-    assert "set causal_models: [gemma-3-270m, smollm2-135m]" in message
+    for analysis in CAUSAL:
+        assert f"{analysis}.judged_models: 'nllb' is an encoder-decoder (m2m_100)" in message
+    assert "set judged_models: [gemma-3-270m, smollm2-135m]" in message
     assert "roles" not in message
     assert "lexicon" not in message
 
@@ -63,11 +65,11 @@ def test_decoders_and_encoder_decoders_stand_side_by_side(tmp_path: Path) -> Non
     settings = valid()
     causal = list(settings["models"])
     settings["models"]["nllb"] = {"source": str(tmp_path / "nllb")}
-    for analysis in EDITING:
-        settings[analysis] = {**settings[analysis], "causal_models": causal}
+    for analysis in CAUSAL:
+        settings[analysis] = {**settings[analysis], "judged_models": causal}
     config = load(settings)
     assert config.models_of("lape") == [*causal, "nllb"]
-    assert config.models_of("lape", causal=True) == causal
+    assert config.models_of("lape", judged=True) == causal
 
 
 @pytest.mark.parametrize(("model_type", "lexicon"), [("eurobert", True), ("bert", False)])
@@ -82,7 +84,7 @@ def test_analyses_that_cannot_take_an_encoder_alone_say_so(
         expected = f"{analysis}.models: 'b' is an encoder alone ({model_type}), and {analysis}"
         assert f"{expected} needs models that write text; set models: {others}" in message
     for analysis in ("lape", "experts"):
-        assert f"{analysis}.causal_models: 'b' is an encoder ({model_type})" in message
+        assert f"{analysis}.judged_models: 'b' is an encoder ({model_type})" in message
     assert ("lexicon.models: 'b' (bert) has layers of its own" in message) != lexicon
     assert "roles" not in message
     causal = [model for model in settings["models"] if model != "b"]
@@ -95,7 +97,7 @@ def test_analyses_that_cannot_take_an_encoder_alone_say_so(
     ):
         settings[analysis] = {**settings[analysis], "models": causal}
     for analysis in ("lape", "experts"):
-        settings[analysis] = {**settings[analysis], "causal_models": causal}
+        settings[analysis] = {**settings[analysis], "judged_models": causal}
     assert load(settings).models_of("lape") == [*causal, "b"]
 
 
@@ -214,7 +216,7 @@ def test_the_reference_names_every_key() -> None:
         (
             ["tasks", "edits", "reserve"],
             0,
-            "sharing.few_shot: 'edits' keeps 0 .* 'edits-2-shot' keeps 2, .* set reserve: 2 in",
+            "sharing.few_shot: 'edits' keeps 0 .* 'edits-2-shot' keeps 4, .* set reserve: 4 in",
         ),
         (["languages"], ["en", "deu-Latn-1996-xyzzy!"], "languages.1: unknown language tag"),
         (["languages"], ["en", "german"], "did you mean 'de'?"),
@@ -376,12 +378,22 @@ def test_an_analysis_runs_on_all_models_or_on_those_it_names() -> None:
     )
     settings = valid()
     settings["lape"] |= {"models": ["smollm2-135m"]}
-    settings["experts"] |= {"models": both[::-1], "causal_models": ["gemma-3-270m"]}
+    settings["experts"] |= {"models": both[::-1], "judged_models": ["gemma-3-270m"]}
     chosen = load(settings)
     assert chosen.models_of("lape") == ["smollm2-135m"]
     assert chosen.models_of("experts") == both  # in the configuration's order
-    assert chosen.models_of("experts", causal=True) == ["gemma-3-270m"]
-    assert chosen.models_of("transfer", causal=True) == both
+    assert chosen.models_of("experts", judged=True) == ["gemma-3-270m"]
+    assert chosen.models_of("transfer", judged=True) == both
+    # Where a section names none, the top level does; a section's own word counts more.
+    settings["judged_models"] = ["smollm2-135m"]
+    chosen = load(settings)
+    assert chosen.models_of("transfer") == both
+    assert chosen.models_of("transfer", judged=True) == ["smollm2-135m"]
+    assert chosen.models_of("experts", judged=True) == ["gemma-3-270m"]
+    settings["judged_models"] = ["gemma-3-270m"]
+    assert load(settings).models_of("lape", judged=True) == []
+    settings["judged_models"] = ["gemma"]
+    assert "judged_models[0]: unknown model 'gemma'; did you mean" in refused(settings)
     # What reads another analysis' results runs where these are.
     assert chosen.models_of("boost") == chosen.models_of("agreement") == ["smollm2-135m"]
 
@@ -393,11 +405,11 @@ def test_an_analysis_runs_on_all_models_or_on_those_it_names() -> None:
         ("lape", {"models": []}, "lape.models"),
         (
             "lape",
-            {"models": ["gemma-3-270m"], "causal_models": ["smollm2-135m"]},
-            r"lape.causal_models\[0\]: 'smollm2-135m' is not among .* lape: gemma-3-270m",
+            {"models": ["gemma-3-270m"], "judged_models": ["smollm2-135m"]},
+            r"lape.judged_models\[0\]: 'smollm2-135m' is not among .* lape: gemma-3-270m",
         ),
-        ("roles", {"causal_models": ["gemma-3-270m"]}, "roles.causal_models: unknown key"),
-        ("sharing", {"causal_models": ["gemma-3-270m"]}, "sharing.causal_models: unknown key"),
+        ("roles", {"judged_models": ["gemma-3-270m"]}, "roles.judged_models: unknown key"),
+        ("lexicon", {"judged_models": ["gemma-3-270m"]}, "lexicon.judged_models: unknown key"),
     ],
 )
 def test_models_that_do_not_fit_are_refused(section: str, changes: dict, message: str) -> None:
@@ -423,7 +435,7 @@ def test_a_model_without_chat_template_is_named_before_any_job(tmp_path: Path, m
         message
     )
     assert "'tuned'" not in message
-    settings["transfer"]["causal_models"] = ["tuned"]
+    settings["transfer"]["judged_models"] = ["tuned"]
     config = load(settings)
     assert config.chat_tasks("tuned") == ["asked"]
     assert not config.chat_tasks("plain")
@@ -431,6 +443,9 @@ def test_a_model_without_chat_template_is_named_before_any_job(tmp_path: Path, m
     assert "may differ in shots only" in refused(settings)
     settings["sharing"] = {"tasks": ["asked"], "models": ["tuned"]}
     assert load(settings).chat_tasks("tuned") == ["asked"]
+    # Prompts of sharing are recorded of every model, whoever answers them.
+    settings["sharing"] = {"tasks": ["asked"], "judged_models": ["tuned"]}
+    assert "tasks.asked: chat: true asks model 'plain'" in refused(settings)
 
 
 def test_a_model_that_was_made_is_asked_for_its_template(tmp_path: Path, monkeypatch) -> None:

@@ -16,7 +16,7 @@ from pydantic import (
 
 from neuroglot import layout, ownership
 from neuroglot.analyses import ANALYSES
-from neuroglot.analyses.base import AnalysisSettings, EditingSettings, LanguageFacts
+from neuroglot.analyses.base import AnalysisSettings, JudgingSettings, LanguageFacts
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings
 from neuroglot.config_file import read_yaml
 from neuroglot.corpora import CorpusSettings
@@ -33,7 +33,7 @@ from neuroglot.models.source import (
     RevisionSettings,
     has_template,
 )
-from neuroglot.settings import Id, PerplexitySettings, Section, named
+from neuroglot.settings import Id, ModelId, PerplexitySettings, Section, named
 from neuroglot.sources import Languages
 from neuroglot.tasks import TaskSettings
 from neuroglot.tokens import Tokenising
@@ -57,6 +57,11 @@ class Config(Section):
         [], description="Rows for languages the built-in table lacks, or to correct it."
     )
     models: dict[Id, ModelSettings] = Field(min_length=1, description="Models by id.")
+    judged_models: list[ModelId] | None = Field(
+        None,
+        description="Those of `models` that are judged with edited neurons, where an analysis does "
+        "not name its own. Left out: all.",
+    )
     corpora: dict[Id, CorpusSettings] = Field({}, description="Texts by id.")
     tasks: dict[Id, TaskSettings] = Field({}, description="Tasks by id.")
     capture: CaptureSettings = CaptureSettings()
@@ -87,6 +92,10 @@ class Config(Section):
             raise ValueError(f"pivot: {unknown_name('language', self.pivot, self.languages)}")
         if not self.analyses:
             raise ValueError(f"no analysis is configured; add one of {', '.join(ANALYSES)}")
+        for place, model in enumerate(self.judged_models or ()):
+            if model not in self.models:
+                message = unknown_name(ENTRIES["models"], model, self.models)
+                raise ValueError(f"judged_models[{place}]: {message}")
         sections = [("perplexity", self.perplexity), *self._sections()]
         for name, section in sections:
             for key, names, entry in named(section) if section else ():
@@ -120,11 +129,11 @@ class Config(Section):
                         )
             if not self.models_of(name):
                 yield f"{name}.models: no model has all of the analyses that {name} reads"
-            if isinstance(section, EditingSettings):
-                for place, model in enumerate(section.causal_models or ()):
+            if isinstance(section, JudgingSettings):
+                for place, model in enumerate(section.judged_models or ()):
                     if model not in self.models_of(name):
                         yield (
-                            f"{name}.causal_models[{place}]: {model!r} is not among the models of "
+                            f"{name}.judged_models[{place}]: {model!r} is not among the models of "
                             f"{name}: {', '.join(self.models_of(name))}"
                         )
 
@@ -141,7 +150,7 @@ class Config(Section):
                     f"{name}.models: {encoders[0]!r} is an encoder alone ({told[encoders[0]][0]}), "
                     f"and {name} needs models that write text; set models: [{', '.join(others)}]"
                 )
-            elif isinstance(section, EditingSettings):
+            elif isinstance(section, JudgingSettings):
                 yield from self._not_causal(name, section)
             deep = [model for model, (_, entry) in told.items() if entry and entry.deep_head]
             if deep and name == "lexicon":
@@ -152,32 +161,34 @@ class Config(Section):
                     f"token; set models: [{', '.join(others)}]"
                 )
 
-    def _not_causal(self, name: str, section: EditingSettings) -> Iterator[str]:
+    def _not_causal(self, name: str, section: JudgingSettings) -> Iterator[str]:
         steps = [
             step for step in ANALYSES[name].steps if step.causal and step.wanted(self, section)
         ]
         if not steps:
             return
-        models = self.models_of(name, causal=True)
+        models = self.models_of(name, judged=True)
         told = {model: self._entry(model) for model in models}
         others = [model for model, (_, entry) in told.items() if not entry or entry.causal]
         for model, (model_type, entry) in told.items():
             if entry and not entry.causal:
                 kind = "an encoder" if entry.encoder_alone else "an encoder-decoder"
                 yield (
-                    f"{name}.causal_models: {model!r} is {kind} ({model_type}), and "
+                    f"{name}.judged_models: {model!r} is {kind} ({model_type}), and "
                     f"{', '.join(step.name for step in steps)} of {name} needs models that read "
-                    f"from left to right; set causal_models: [{', '.join(others)}]"
+                    f"from left to right; set judged_models: [{', '.join(others)}]"
                 )
 
     def chat_tasks(self, model: str) -> list[str]:
         """The tasks that are asked of a model through its chat template."""
         asked: dict[str, None] = {}
         for name, section in self._sections():
-            # Where only some models' neurons are edited, only these answer.
-            if model in self.models_of(name, causal=isinstance(section, EditingSettings)):
-                tasks = [entry for _, of, entry in named(section) if of.section == "tasks"]
-                asked.update(dict.fromkeys(task for task in tasks if self.tasks[task].chat))
+            recorded = {wish.source for wish in ANALYSES[name].recordings(self, section)}
+            for task in (entry for _, of, entry in named(section) if of.section == "tasks"):
+                # A task that is not recorded is only answered.
+                judged = task not in recorded and isinstance(section, JudgingSettings)
+                if self.tasks[task].chat and model in self.models_of(name, judged=judged):
+                    asked[task] = None
         return list(asked)
 
     def without_chat(self) -> Iterator[str]:
@@ -234,8 +245,8 @@ class Config(Section):
         """Names of the configured analyses."""
         return [name for name, _ in self._sections()]
 
-    def models_of(self, analysis: str, causal: bool = False) -> list[str]:
-        """The models on which an analysis runs, or with ``causal`` its steps that edit neurons.
+    def models_of(self, analysis: str, judged: bool = False) -> list[str]:
+        """The models on which an analysis runs, or with ``judged`` its steps that judge models.
 
         An analysis that names no models runs on all configured models. If it reads other analyses'
         results, it runs on the models that all of these analyses have.
@@ -245,9 +256,14 @@ class Config(Section):
         if chosen is None:
             read = list(map(self.models_of, ANALYSES[analysis].reads(self, section)))
             chosen = [model for model in self.models if all(model in models for models in read)]
-        if causal and section.causal_models is not None:
-            chosen = section.causal_models
-        return [model for model in self.models if model in chosen]
+        judges = section.judged_models if judged else None
+        if judged and judges is None:
+            judges = self.judged_models
+        return [
+            model
+            for model in self.models
+            if model in chosen and (judges is None or model in judges)
+        ]
 
     def families(self, models: Sequence[str]) -> dict[str, dict[str, int | None]]:
         """Those of some models that are revisions of one, by the id of its entry.

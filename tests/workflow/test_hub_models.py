@@ -105,11 +105,11 @@ def finished(place: Workplace) -> Workplace:
     refused = check(place)
     assert refused.status == 1
     for analysis in ("lape", "experts"):
-        assert f"{analysis}.causal_models: 'nllb' is an encoder-decoder (m2m_100)" in refused.output
+        assert f"{analysis}.judged_models: 'nllb' is an encoder-decoder (m2m_100)" in refused.output
     config = place.config
     place.configure(
-        lape={**config["lape"], "causal_models": ["xglm"]},
-        experts={**config["experts"], "causal_models": ["xglm"]},
+        lape={**config["lape"], "judged_models": ["xglm"]},
+        experts={**config["experts"], "judged_models": ["xglm"]},
     )
     assert check(place).status == 0
     analyses = ("roles", "lexicon", "lape", "experts")

@@ -48,7 +48,7 @@ def through(place: Workplace, names: tuple[str, ...]) -> Finished:
     lighten(place)
     config = place.config
     causal = [id_of(name) for name in names if name in CAUSAL]
-    sections = {section: {**config[section], "causal_models": causal} for section in EDITING}
+    sections = {section: {**config[section], "judged_models": causal} for section in EDITING}
     for analysis in ANALYSES:
         chosen = [id_of(name) for name in names if applies(analysis, name)]
         if chosen:

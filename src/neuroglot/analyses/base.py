@@ -27,13 +27,14 @@ class AnalysisSettings(Section):
     )
 
 
-class EditingSettings(AnalysisSettings):
-    """The section of an analysis that has steps which edit neurons and need causal models."""
+class JudgingSettings(AnalysisSettings):
+    """The section of an analysis that judges models while some of their neurons are edited."""
 
-    causal_models: list[ModelId] | None = Field(
+    judged_models: list[ModelId] | None = Field(
         None,
-        description="Those of `models` on which the steps run that need a causal model: they edit "
-        "neurons and take perplexity, answers or generated text. Left out: all of `models`.",
+        description="Those of `models` that are judged with edited neurons: by their perplexity, "
+        "answers or generated text. Left out: those of `models` that the top level's "
+        "`judged_models` names, or all. Except in `sharing`, they have to be causal models.",
     )
 
 
@@ -147,8 +148,8 @@ class Run(Protocol):
     def section(self, analysis: str) -> Any:
         """The section of an analysis; None if it is not configured."""
 
-    def models_of(self, analysis: str, causal: bool = False) -> list[str]:
-        """The models of an analysis or, with ``causal``, of its steps that edit neurons."""
+    def models_of(self, analysis: str, judged: bool = False) -> list[str]:
+        """The models of an analysis or, with ``judged``, of its steps that judge edited models."""
 
     def families(self, models: Sequence[str]) -> dict[str, dict[str, int | None]]:
         """Those of some models that are revisions of one, by family, with their training steps."""
@@ -201,8 +202,8 @@ class Step(Generic[Configured, In, Told]):
         parts: function that gives the names of a step's several jobs: languages, tasks or numbers.
         wanted: function that says whether a configuration asks for the step.
         compares_models: one job reads all models.
-        causal: the step edits neurons in a way that needs causal models, so it runs on
-            ``causal_models`` only.
+        judges: the step judges models with edited neurons, so it runs on ``judged_models`` only.
+        causal: the step needs causal models.
         beside: name of another analysis whose results the step reads, for a step that is wanted
             only for the models of that analysis.
         runs_model: the step runs a model, on a GPU if there is one.
@@ -221,6 +222,7 @@ class Step(Generic[Configured, In, Told]):
     parts: Callable[[Run, Configured], Sequence[str]] | None = None
     wanted: Callable[[Run, Configured], bool] = lambda _run, _section: True
     compares_models: bool = False
+    judges: bool = False
     causal: bool = False
     beside: str | None = None
     runs_model: Callable[[Configured], bool] | bool = False

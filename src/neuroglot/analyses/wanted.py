@@ -22,7 +22,7 @@ def models(run: Run, analysis: Analysis[Any], chosen: Sequence[Step[Any, Any, An
     others = {step.beside for step in chosen if step.beside is not None}
     return [
         model
-        for model in run.models_of(analysis.name, any(step.causal for step in chosen))
+        for model in run.models_of(analysis.name, any(step.judges for step in chosen))
         if all(run.section(other) is not None and model in run.models_of(other) for other in others)
     ]
 

@@ -90,10 +90,10 @@ NOTES = """
 - *All* analyses: `roles`, `lexicon`, `lape`, `experts`, `sharing`, `transfer`, `agreement` and
   `boost`.
 - *Encoders* without a decoder write no text: `roles`, `lape` and `experts`, and `lexicon` where the
-  masked-LM head is nothing but the unembedding. Set `causal_models` in `lape` and `experts` to
+  masked-LM head is nothing but the unembedding. Set `judged_models` in `lape` and `experts` to
   other models, or to `[]`.
 - *Encoder–decoders*: the steps that take perplexity, generated text or `transfer`'s answers need a
-  causal model; name others in `causal_models`.
+  causal model; name others in `judged_models`.
 - *Multimodal* models read text alone; neurons are those of the language model.
 - In plain FFNs a neuron fires where `act > 0`. With xIELU (Apertus) this is not only where its
   input is positive: far below zero xIELU is positive too.

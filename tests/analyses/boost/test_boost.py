@@ -54,7 +54,7 @@ FACTS = {
 def settings_of(**changed: Any) -> BoostStepSettings:
     section = BoostSettings(factors=[4, 1, 0.5], prompts=2, prompt_tokens=5, new_tokens=6)
     told = {
-        **section.model_dump(exclude={"models", "causal_models"}),
+        **section.model_dump(exclude={"models", "judged_models"}),
         "method": Method(name="lape", analysis="lape"),
         "random_seeds": 2,
         "languages": LANGUAGES,

@@ -368,3 +368,7 @@ def test_answers_of_tasks_stand_beside_each_other(tmp_path: Path):
 
 def test_every_step_runs_on_encoder_decoders_too():
     assert not any(step.causal for step in SHARING.steps)
+
+
+def test_only_answers_are_of_the_judged_models():
+    assert [step.name for step in SHARING.steps if step.judges] == ["answers", "interventions"]

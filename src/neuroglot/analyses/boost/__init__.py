@@ -123,6 +123,7 @@ BOOST = Analysis(
             _inputs,
             _settings,
             tables=("boost", "contrasts", "continuations"),
+            judges=True,
             causal=True,
             runs_model=True,
             passes=_passes,

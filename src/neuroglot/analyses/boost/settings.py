@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from neuroglot.analyses.base import EditingSettings, Inputs, NamingInputs, RunningSettings
+from neuroglot.analyses.base import Inputs, JudgingSettings, NamingInputs, RunningSettings
 from neuroglot.analyses.named import Method, known_methods
 from neuroglot.settings import PerplexitySettings, Share, distinct
 
@@ -17,7 +17,7 @@ def _one_of_the_methods(schema: dict[str, Any]) -> None:
     schema["enum"] = list(known_methods())
 
 
-class BoostSettings(EditingSettings):
+class BoostSettings(JudgingSettings):
     """What multiplying a language's neurons does to text that a model writes, and reads."""
 
     method: str = Field(

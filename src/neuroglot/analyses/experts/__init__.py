@@ -174,6 +174,7 @@ EXPERTS = Analysis(
             _inference_settings,
             tables=("perplexity", "controls", "speed", "continuations"),
             wanted=has_held_out,
+            judges=True,
             causal=True,
             runs_model=True,
             passes=_passes,

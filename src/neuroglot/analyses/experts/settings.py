@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from neuroglot.analyses.base import EditingSettings, Inputs, RunningSettings, StepSettings
+from neuroglot.analyses.base import Inputs, JudgingSettings, RunningSettings, StepSettings
 from neuroglot.settings import CorpusId, PerplexitySettings, Share
 
 Score = Literal["signed", "absolute", "positive"]
 
 
-class ExpertsSettings(EditingSettings):
+class ExpertsSettings(JudgingSettings):
     """Languages over experts that are clusters of neurons (Liu et al.)."""
 
     corpus: CorpusId = Field(description="The corpus on which activation frequencies are counted.")

@@ -93,6 +93,7 @@ LAPE = Analysis(
             _perplexity_settings,
             tables=("perplexity", "controls", "contrasts"),
             wanted=has_held_out,
+            judges=True,
             causal=True,
             runs_model=True,
             passes=_passes,

@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from neuroglot.analyses.base import EditingSettings, Inputs, RunningSettings, StepSettings
+from neuroglot.analyses.base import Inputs, JudgingSettings, RunningSettings, StepSettings
 from neuroglot.settings import CorpusId, PerplexitySettings, Share
 
 Site = Literal["auto", "act", "gate"]
 
 
-class LapeSettings(EditingSettings):
+class LapeSettings(JudgingSettings):
     """Language-specific neurons by activation-probability entropy (Tang et al.)."""
 
     corpus: CorpusId = Field(

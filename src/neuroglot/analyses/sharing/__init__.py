@@ -214,6 +214,7 @@ SHARING = Analysis(
             _answers_inputs,
             _answers_settings,
             parts=lambda _run, section: section.tasks,
+            judges=True,
             runs_model=True,
             passes=_passes,
         ),
@@ -223,6 +224,7 @@ SHARING = Analysis(
             _interventions_inputs,
             _interventions_settings,
             tables=("accuracy", "log_probability"),
+            judges=True,
         ),
         Step(
             "comparison",

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from neuroglot.analyses.base import AnalysisSettings, Inputs, RunningSettings, StepSettings
+from neuroglot.analyses.base import Inputs, JudgingSettings, RunningSettings, StepSettings
 from neuroglot.settings import Share, TaskId, distinct
 from neuroglot.tasks.base import Scoring
 
 
-class SharingSettings(AnalysisSettings):
+class SharingSettings(JudgingSettings):
     """Which languages share active neurons in a task; what breaks without them (Wang et al.)."""
 
     tasks: Annotated[list[TaskId], AfterValidator(distinct), Field(min_length=1)] = Field(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from neuroglot.analyses.base import EditingSettings, Inputs, RunningSettings, StepSettings
+from neuroglot.analyses.base import Inputs, JudgingSettings, RunningSettings, StepSettings
 from neuroglot.capture.settings import EditedPositions, Pool
 from neuroglot.languages import LanguageId
 from neuroglot.settings import CorpusId, Section, Share, TaskId, distinct
@@ -28,7 +28,7 @@ class HarnessSettings(Section):
     )
 
 
-class TransferSettings(EditingSettings):
+class TransferSettings(JudgingSettings):
     """Neurons that move representations between latent spaces (type 1 in, type 2 out)."""
 
     corpus: CorpusId = Field(
