@@ -24,6 +24,9 @@ LONG = (
     "test_reached",
     "test_new_analysis",
     "test_hub_models",
+    "test_models",
+    "test_training",
+    "test_lint",
 )
 
 

@@ -713,6 +713,17 @@ def remembered(package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return package
 
 
+def test_what_a_module_takes_of_itself_in_a_job_is_remembered(
+    remembered: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembered.write(three="def h():\n    return fingerprint(__name__)")
+    expected = remembered.fingerprint("three")
+    monkeypatch.setattr(provenance, "_taken", {})
+    provenance.remember()
+    monkeypatch.setattr(provenance, "_closure", None)
+    assert remembered.fingerprint("three") == expected
+
+
 def test_a_module_that_is_written_while_others_are_read_is_not_remembered(
     package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

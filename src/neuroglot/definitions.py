@@ -175,9 +175,13 @@ def files(root: Path) -> list[Path]:
 @cache
 def modules() -> tuple[str, ...]:
     """Name all modules of this package."""
-    stems = (path.relative_to(ROOT).with_suffix("") for path in files(ROOT))
-    parts = ((*stem.parts[:-1], *({stem.name} - {"__init__"})) for stem in stems)
-    return tuple(sorted(".".join((PACKAGE, *part)) for part in parts))
+    return tuple(sorted(map(name_of, files(ROOT))))
+
+
+def name_of(file: Path) -> str:
+    """The name of the module that is in a file of this package."""
+    stem = file.relative_to(ROOT).with_suffix("")
+    return ".".join((PACKAGE, *stem.parts[:-1], *({stem.name} - {"__init__"})))
 
 
 def _survey(here: Module, body: Iterable[ast.stmt]) -> None:
