@@ -207,7 +207,7 @@ def test_a_gpu_that_is_not_there_is_refused(fresh: Path) -> None:
     ok("record", "one", "fr", "plain/tokens", cwd=fresh)
     configure(fresh, capture={"device": "cuda"})
     message = refused(*record("fr"), cwd=fresh)
-    assert "capture.device: cuda, but torch finds no GPU" in message
+    assert "one is run on a GPU, and torch finds none on this machine" in message
     assert not list((fresh / "results/activations/one/plain").glob("fr.zarr/*/complete.json"))
 
 

@@ -24,7 +24,7 @@ def results(tmp_path: Path, monkeypatch):
     Path(TEXT).write_bytes(b"x" * 1_000_000)
 
 
-def resources(gpu_here: bool = False, capture=None, **execution) -> Needs:
+def resources(capture=None, **execution) -> Needs:
     return Needs(
         Configuration.model_validate(
             {
@@ -35,8 +35,7 @@ def resources(gpu_here: bool = False, capture=None, **execution) -> Needs:
                 "capture": capture or {},
                 "execution": execution,
             }
-        ),
-        gpu_here,
+        )
     )
 
 
@@ -69,9 +68,7 @@ def test_time_grows_with_tokens_passes_and_attempts_up_to_a_limit() -> None:
     ("settings", "gpus", "gres"),
     [
         ({}, 0, ""),
-        ({"gpu_here": True}, 1, ""),
-        ({"gpu_here": True, "capture": {"device": "cpu"}}, 0, ""),
-        ({"gpu_here": True, "gpu_request": "none"}, 0, ""),
+        ({"gpu_request": "none", "capture": {"device": "cuda"}}, 0, ""),
         ({"capture": {"device": "cuda"}}, 1, ""),
         ({"gpu_request": "gpu"}, 1, ""),
         ({"gpu_request": "gpu", "gpu_gigabytes": 80}, 1, ""),
@@ -85,6 +82,14 @@ def test_gpus_are_asked_for_in_the_cluster_s_style(settings, gpus: int, gres: st
     needs = resources(**settings)
     assert needs.gpus(None, [CARD]) == gpus
     assert needs.gres(None, [CARD]) == gres
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_gpu_of_this_machine_is_asked_for(there: bool, monkeypatch) -> None:
+    monkeypatch.setattr("neuroglot.running._gpu_here", lambda: there)
+    assert resources().gpus(None, [CARD]) == there
+    assert resources(gpu_request="none").gpus(None, [CARD]) == 0
+    assert resources(capture={"device": "cpu"}).gpus(None, [CARD]) == 0
 
 
 def test_files_that_are_still_to_be_made_are_named() -> None:

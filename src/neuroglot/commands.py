@@ -35,10 +35,11 @@ def make_model(config: Config, model: str) -> None:
     card = normalise(settings, to_write(layout.model(model)), chat)
     width = "–".join(map(str, sorted({min(card.neurons), card.widest})))
     seed = card.reinitialised
+    random = "" if seed is None else f", random (seed {seed})"
     print(
         f"{model}: {card.model_type}, {card.layers} layers of {width} "
         f"{'gated ' if card.gated else ''}{card.activation} neurons, {card.parameters:,} "
-        f"{'' if seed is None else 'random '}parameters{'' if seed is None else f' (seed {seed})'}"
+        f"parameters{random}, run in {config.running(model)}"
     )
 
 
@@ -135,7 +136,9 @@ def make_recordings(config: Config, model: str, language: str, targets: Sequence
         if reads == "tokens":
             read = layout.tokens(model, source, language)
         wanted.append(Wanted(read, reads, to_write(store), groups))
-    record(layout.model(model), wanted, config.capture, config.execution)
+    running = config.running(model).model_dump(include={"device", "dtype"})
+    capture = config.capture.model_copy(update=running)
+    record(layout.model(model), wanted, capture, config.execution)
 
 
 def _make_tokens(config: Config, model: str, corpus: str, language: str, key: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,8 @@ from neuroglot.models.card import read_card
 from neuroglot.models.chat import read_chat
 from neuroglot.models.entry import Architecture
 from neuroglot.models.revisions import training_steps
-from neuroglot.models.source import (
-    NO_TEMPLATE,
-    ModelSettings,
-    RevisionSettings,
-    has_template,
-)
+from neuroglot.models.source import NO_TEMPLATE, ModelSettings, RevisionSettings, has_template
+from neuroglot.running import Running, resolve
 from neuroglot.settings import Id, ModelId, PerplexitySettings, Section, named
 from neuroglot.sources import Languages
 from neuroglot.tasks import TaskSettings
@@ -323,6 +320,15 @@ class Config(Section):
         if prefix == "auto":  # scripts without spaces have no word boundaries
             prefix = "word" if self.language(language).spaced else "subword"
         return Tokenising(prefix=prefix, long_segments=settings.long_segments)
+
+    def running(self, model: str) -> Running:
+        """How a model is run, on which device and in which precision."""
+        return self._running[model]
+
+    @cached_property
+    def _running(self) -> dict[str, Running]:
+        """Found together and once, so that it stays the same while jobs are planned."""
+        return {model: resolve(model, self.capture, self.execution) for model in self.models}
 
     def language(self, language: str) -> Language:
         """Look up a configured language."""

@@ -19,6 +19,11 @@ def model(m: str) -> Path:
     return RESULTS / "models" / m
 
 
+def running(m: str) -> Path:
+    """How a model is run, beside its folder, which is replaced when the model is made again."""
+    return RESULTS / "models" / f"{m}.running.json"
+
+
 def package(ref: PackageRef) -> Path:
     """The archive of a package that holds text."""
     name = f"{ref.registry}-{ref.name}-{ref.version}".replace("/", "_")

@@ -91,7 +91,7 @@ class Recordings:
         if target.group == TOKENS:
             return digest([*text, of_tokens, fingerprint(TOKENISE)])
         group = self.groups[model][target]
-        capture = config.capture.model_dump(include={"device", "dtype"})
+        capture = config.running(model).model_dump()
         if group.sites and not group.store_dtype:  # the precision of their rows is a setting
             capture["store_dtype"] = config.capture.store_dtype
         return digest([*text, of_tokens, capture, code_of(group)])

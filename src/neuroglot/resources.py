@@ -6,7 +6,9 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from neuroglot.capture.settings import RISK_MEGABYTES
 from neuroglot.config import Config
+from neuroglot.running import Running
 
 MEGABYTE = 1e6
 STARTED_MB = 3000  # Python, torch, a batch's activations and the collectors' sums
@@ -28,10 +30,9 @@ class Needs:
     does not exist yet; Snakemake then asks again later. Each further ``attempt`` requests more.
     """
 
-    def __init__(self, settings: Config, gpu_here: bool) -> None:
-        """Take the configuration, and whether the machine that runs Snakemake has a GPU."""
-        self._capture, self._execution = settings.capture, settings.execution
-        self._gpu_here = gpu_here
+    def __init__(self, settings: Config) -> None:
+        """Take the configuration, which says how each model is run."""
+        self._settings, self._execution = settings, settings.execution
 
     def memory(self, megabytes: int) -> Ask:
         """Megabytes of a step that runs no model."""
@@ -43,9 +44,12 @@ class Needs:
 
     def model_memory(self, _wildcards: Any, input: Sequence[str], attempt: int) -> int:
         """Main memory, in MB, of a step that runs a model; weights for a GPU pass through it."""
-        gathered = self._capture.store_dtype == "bfloat16"  # other rows are never in memory
-        rows = COPIES * self._execution.risk_megabytes if gathered else 0
-        return attempt * ceil(STARTED_MB + rows + SPARE * self._weights(_card(input)))
+        gathered = (
+            self._settings.capture.store_dtype == "bfloat16"
+        )  # other rows are never in memory
+        # In half precision blocks have the length of the default.
+        rows = COPIES * max(self._execution.risk_megabytes, RISK_MEGABYTES) if gathered else 0
+        return attempt * ceil(STARTED_MB + rows + SPARE * self._weights(input))
 
     def model_time(self, beside: int = 10, passes: int = 1) -> Ask:
         """Minutes of a step that runs its texts through a model ``passes`` times.
@@ -55,7 +59,7 @@ class Needs:
 
         def minutes(_wildcards: Any, input: Sequence[str], attempt: int) -> int:
             operations: int = 2 * _card(input)["parameters"] * _tokens(input) * passes
-            seconds = operations / (GPU_SPEED if self._on_gpu else CPU_SPEED)
+            seconds = operations / (GPU_SPEED if self._on_gpu(input) else CPU_SPEED)
             return min(LONGEST, attempt * ceil(beside + seconds / 60))
 
         return minutes
@@ -63,38 +67,46 @@ class Needs:
     def gpus(self, _wildcards: Any, input: Sequence[str]) -> int:
         """GPUs of a step that runs a model, if requested by number; 0 if requested by name."""
         by_name = self._execution.gpu_request.startswith("gres:")
-        return self._needed(input) if self._on_gpu and not by_name else 0
+        return self._needed(input) if self._on_gpu(input) and not by_name else 0
 
     def gres(self, _wildcards: Any, input: Sequence[str]) -> str:
         """GPUs as a generic resource of Slurm, such as ``gpu:a100:2``; "" in other cases."""
         style, _, name = self._execution.gpu_request.partition(":")
         return f"{name}:{self._needed(input)}" if style == "gres" else ""
 
-    @property
-    def _on_gpu(self) -> bool:
+    def _on_gpu(self, input: Sequence[str]) -> bool:
+        """Whether a job asks for a GPU."""
         if self._execution.gpu_request != "auto":
             return self._execution.gpu_request != "none"
-        device = self._capture.device
-        return device == "cuda" or (device == "auto" and self._gpu_here)
+        return self._running(input).device == "cuda"
+
+    def _running(self, input: Sequence[str]) -> Running:
+        """How a job's model is run."""
+        return self._settings.running(_card_of(input).parent.name)
 
     def _needed(self, input: Sequence[str]) -> int:
         """Number of GPUs whose memory holds the model; 1 if their memory is not configured."""
         gigabytes = self._execution.gpu_gigabytes
-        return ceil(SPARE * self._weights(_card(input)) / 1000 / gigabytes) if gigabytes else 1
+        return ceil(SPARE * self._weights(input) / 1000 / gigabytes) if gigabytes else 1
 
-    def _weights(self, card: dict[str, Any]) -> float:
+    def _weights(self, input: Sequence[str]) -> float:
         """Megabytes of a model's weights in the precision in which they are loaded."""
-        dtype = self._capture.dtype
+        card, dtype = _card(input), self._running(input).dtype
         if dtype == "auto":
-            dtype = card["dtype"] if self._on_gpu else "float32"
+            dtype = card["dtype"]
         return float(card["parameters"]) * (4 if dtype == "float32" else 2) / MEGABYTE
 
 
 def _card(input: Sequence[str]) -> dict[str, Any]:
     """The card of a job's model, not validated; the step validates it."""
-    [path] = [path for path in input if path.endswith("/card.json")]
-    card: dict[str, Any] = json.loads(Path(path).read_bytes())
+    card: dict[str, Any] = json.loads(_card_of(input).read_bytes())
     return card
+
+
+def _card_of(input: Sequence[str]) -> Path:
+    """The path of the card of a job's model, which is in the model's folder."""
+    [path] = [path for path in input if path.endswith("/card.json")]
+    return Path(path)
 
 
 def _tokens(input: Sequence[str]) -> int:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from neuroglot.capture.batches import in_batches
+from neuroglot.capture.batches import Budget, batch_budget, in_batches
 from neuroglot.capture.context import Context, pad
+from neuroglot.errors import NeuroglotError
 from neuroglot.models.describe import recurrent
 from support.tiny_models import CAUSAL, tiny_inputs, tiny_model
 
@@ -20,7 +21,8 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 def grouped(lengths: list[int], budget: int, alike: bool) -> list[list[int]]:
     groups: list[list[int]] = []
-    in_batches(lengths, budget, lambda group: groups.append(group.tolist()), "one", alike=alike)
+    tokens = Budget(budget)
+    in_batches(lengths, tokens, lambda group: groups.append(group.tolist()), "one", alike=alike)
     return groups
 
 
@@ -32,6 +34,43 @@ def test_texts_of_similar_length_are_run_together():
 def test_or_only_those_of_equal_length():
     assert grouped([3, 5, 3, 4], 20, alike=True) == [[1], [3], [0, 2]]
     assert grouped([3, 5, 3, 4, 3], 6, alike=True) == [[1], [3], [0, 2], [4]]
+
+
+def scarce(limit: int, groups: list[list[int]]) -> Any:
+    """Runs batches of at most ``limit`` texts, and has no memory for more."""
+
+    def run(group: np.ndarray) -> None:
+        groups.append(group.tolist())
+        if len(group) > limit:
+            raise torch.OutOfMemoryError("out of memory")
+
+    return run
+
+
+def test_a_batch_is_halved_when_memory_runs_out():
+    groups: list[list[int]] = []
+    assert in_batches([4] * 5, Budget(16), scarce(2, groups), "one") == Budget(8)
+    assert groups == [[0, 1, 2, 3], [0, 1], [2, 3], [4]]
+
+
+def test_but_not_in_half_precision_where_it_would_change_numbers():
+    groups: list[list[int]] = []
+    smaller = r"batch of 16 tokens; set execution\.batch_tokens to 8, .*computed again"
+    with pytest.raises(NeuroglotError, match=smaller):
+        in_batches([4] * 5, Budget(16, fixed=True), scarce(2, groups), "one")
+    assert groups == [[0, 1, 2, 3]]
+    in_batches([4] * 5, Budget(8, fixed=True), scarce(2, groups), "one")
+    with pytest.raises(NeuroglotError, match="not enough memory for one .4 tokens."):
+        in_batches([4], Budget(8, fixed=True), scarce(0, groups), "one")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fixed"), [(torch.float32, False), (torch.bfloat16, True), (torch.float16, True)]
+)
+def test_half_precision_is_that_of_the_weights(dtype: torch.dtype, fixed: bool):
+    model = tiny_model("llama").to(dtype)
+    assert batch_budget(model, 256, None) == Budget(256, fixed)
+    assert batch_budget(model, 256, 7) == Budget(7, fixed)
 
 
 @pytest.mark.parametrize("name", CAUSAL)

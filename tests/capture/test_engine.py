@@ -20,6 +20,7 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
 from neuroglot.measures.folds import FOLDS
 from neuroglot.models.ffn import ffns, record
+from neuroglot.store import shard_rows
 from neuroglot.tokens import Tokens
 from support import tiny_models
 from support.calls import Killed, count_calls
@@ -237,6 +238,40 @@ def test_out_of_memory_halves_the_batch_and_counts_nothing_twice(
         np.testing.assert_allclose(rows[site], expected[site], rtol=1e-4, atol=1e-4)
     for name, value in sums.items():
         np.testing.assert_allclose(value, expected_sums[name], rtol=1e-4, atol=1e-4)
+
+
+def batched(model, over: str, folder: Path, risk: int, dtype: str) -> tuple[list, np.ndarray]:
+    """The sizes of the batches of a recording, and its rows."""
+    read: list[tuple[int, ...]] = []
+    first = ffns(model)[0].block
+    engine = Engine(model, ExecutionSettings(batch_tokens=24, risk_megabytes=risk))
+    recording = Recording(("act",), over, store_dtype=dtype)
+    with first.register_forward_pre_hook(lambda _, x: read.append(tuple(x[0].shape[:2]))):
+        engine.run(text(LENGTHS * 3), recording, folder / "rows")
+    return read, store.read_rows(folder / "rows", "act").astype(np.float16)
+
+
+@pytest.mark.parametrize("over", ["every token", "last token of each segment"])
+def test_in_half_precision_no_batch_depends_on_shards(
+    over: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not on how many rows may be lost, nor on how wide they are stored: the bits are the same."""
+    really = shard_rows
+    monkeypatch.setattr(  # for tiny rows, tiny shards
+        "neuroglot.capture.engine.shard_rows",
+        lambda rows, row_bytes, shard_bytes: really(rows, row_bytes, shard_bytes >> 17),
+    )
+    single, half = (
+        tiny_models.tiny_model("llama").to(one) for one in (torch.float32, torch.bfloat16)
+    )
+    how = {"a": (1, "float16"), "b": (1 << 20, "float16"), "c": (1 << 10, "float32")}
+    in_single = {name: batched(single, over, tmp_path / name, *how[name]) for name in how}
+    in_half = {name: batched(half, over, tmp_path / f"half {name}", *how[name]) for name in how}
+    assert in_single["a"][0] != in_single["b"][0], "here they do"
+    for batches, rows in in_half.values():
+        assert batches == in_half["a"][0]
+        np.testing.assert_array_equal(rows, in_half["a"][1])
+    assert len({batches for batches, _ in in_half["a"][0]}) > 1
 
 
 def test_not_even_one_segment_fits(tmp_path: Path) -> None:

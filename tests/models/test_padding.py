@@ -102,7 +102,7 @@ def test_an_answer_is_written_if_no_token_is_likelier(folder, whole):
 
 def test_rows_without_token_are_not_ranked(folder):
     settings = ProjectionSettings(
-        model="m", top_tokens=VOCABULARY, fold_final_norm=False, device="cpu", dtype="float32"
+        model="m", top_tokens=VOCABULARY, fold_final_norm=False, device="cpu"
     )
     top = projection.compute(ProjectionInputs(model=folder), settings)
     assert top.attrs["vocabulary"] == VOCABULARY

@@ -208,6 +208,31 @@ def test_how_rows_are_stored_touches_no_statistic(finished: Workplace) -> None:
     assert "lape: language-specific neurons of one" not in jobs
 
 
+def test_precision_reruns_what_ran_the_model_and_what_follows(finished: Workplace) -> None:
+    jobs = configured(finished, lambda _: {"capture": {"dtype": "bfloat16"}})
+    assert len(records(jobs)) == RECORDS
+    assert not {job for job in jobs if job.startswith(("corpus ", "task ", "model "))}
+    assert "tokens" not in " ".join(records(jobs))
+    for step in ("roles/flatness", "lape/perplexity", "sharing/kinds", "transfer/lape"):
+        assert message_of(*step.split("/")) in jobs
+    assert not of_analysis(jobs, "lexicon"), "it reads weights"
+    assert "clustered" not in " ".join(of_analysis(jobs, "experts"))
+    as_found = {"capture": {"dtype": "float32", "device": "cpu"}}
+    assert configured(finished, lambda _: as_found) == set()
+
+
+def test_a_precision_that_another_machine_found_is_gone_on_with(finished: Workplace) -> None:
+    told = "results/models/one.running.json"
+    half = configured(finished, lambda _: {"capture": {"dtype": "bfloat16"}})
+    with changed(finished, "config.yaml", told):
+        finished.configure(capture={"dtype": "half_if_faster"})
+        asked = {"device": "auto", "dtype": "half_if_faster"}
+        for dtype, expected in (("bfloat16", half), ("float32", set())):
+            found = {"asked": asked, "device": "cpu", "dtype": dtype}
+            (finished.folder / told).write_text(json.dumps(found))
+            assert wanted(finished) == expected
+
+
 def test_code_that_records_records_everything_again(finished: Workplace) -> None:
     jobs = after(
         finished,

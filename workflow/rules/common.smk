@@ -6,7 +6,15 @@ import time
 from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 
-from neuroglot import layout, ownership, plan, provenance, readings, summary
+from neuroglot import (
+    layout,
+    ownership,
+    plan,
+    provenance,
+    readings,
+    running,
+    summary,
+)
 from neuroglot.analyses import ANALYSES, wanted
 from neuroglot.analyses.base import Scope
 from neuroglot.analyses.run import code_of, code_of_figures
@@ -64,11 +72,13 @@ onstart:
     # Jobs read these files, here or on another machine. They also document the results.
     ownership.remember(layout.RESULTS, config, files, by_id)
     plan.remember(due)
+    for model in settings.models:
+        running.remember(model, settings.capture, settings.execution)
     provenance.remember()
 
 
 GPUS_HERE = len(visible())
-needs = Needs(settings, gpu_here=GPUS_HERE > 0)
+needs = Needs(settings)
 
 # On this machine, jobs together use no more GPUs than there are; Slurm assigns its own.
 if not workflow.non_local_exec and "gpu" not in workflow.global_resources:

@@ -8,12 +8,13 @@ analysis' folder, ``steps/{name}.py`` and ``figures/{name}.py``, which are impor
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import Field
 
-from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, Group
+from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, Group, Precision
 from neuroglot.corpora.base import Corpus
+from neuroglot.running import Device, Running
 from neuroglot.settings import ModelId, PerplexitySettings, Section, Strict
 from neuroglot.tasks.base import Task
 from neuroglot.tokens import Tokenising
@@ -63,11 +64,21 @@ class StepSettings(Strict):
     language_table: dict[str, LanguageFacts] = Field(default_factory=dict)
 
 
-class RunningSettings(StepSettings):
-    """Settings that every step has that runs a model."""
+class WeightsSettings(StepSettings):
+    """Settings of a step that reads a model's weights and runs no text through it."""
 
-    device: str
-    dtype: Literal["auto", "float32", "bfloat16", "float16"]
+    device: Device
+
+
+class RunningSettings(WeightsSettings):
+    """Settings that every step has that runs a model; see ``running.Running``."""
+
+    dtype: Precision
+    batch_tokens: int | None = None
+
+
+RUNNING = set(RunningSettings.model_fields) - set(StepSettings.model_fields)
+"""Settings that all numbers depend on that come from running a model."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +149,9 @@ class Run(Protocol):
 
     def held_out_languages(self, corpus: str) -> list[str]:
         """The languages of a corpus that have held-out text."""
+
+    def running(self, model: str) -> Running:
+        """How a model is run, on which device and in which precision."""
 
     def tokenising(self, corpus: str, language: str) -> Tokenising:
         """How one language of a corpus is tokenised."""

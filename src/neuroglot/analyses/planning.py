@@ -23,9 +23,9 @@ def picked(section: BaseModel, told: type[StepSettings]) -> dict[str, Any]:
     return {name: getattr(section, name) for name in type(section).model_fields if name in wanted}
 
 
-def running(run: Run) -> dict[str, Any]:
-    """Give ``device`` and ``dtype`` of a step that runs a model."""
-    return {"device": run.capture.device, "dtype": run.capture.dtype}
+def running(run: Run, model: str) -> dict[str, Any]:
+    """Give ``device``, ``dtype`` and ``batch_tokens`` of a step that runs a model."""
+    return run.running(model).model_dump()
 
 
 def step_settings(
@@ -34,7 +34,7 @@ def step_settings(
     """Fill in a step's settings: the section's fields of the same name, and what the run says.
 
     Args:
-        settings: class of the step's settings. Where it has ``device`` and ``dtype``, or
+        settings: class of the step's settings. Where it says how the model is run, or has
             ``perplexity``, these come from the run.
         run: the run.
         section: the analysis' section.
@@ -43,7 +43,7 @@ def step_settings(
     """
     told = picked(section, settings) | labels(run, languages)
     if issubclass(settings, RunningSettings):
-        told |= running(run)
+        told |= running(run, others["model"])
     if "perplexity" in settings.model_fields:
         told["perplexity"] = held_out_settings(run)
     return settings(**told | others)

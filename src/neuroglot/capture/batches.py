@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,25 +14,40 @@ if TYPE_CHECKING:
     from neuroglot.models.intervene import Edit
 
 GPU_TOKENS = 8192
+
+
+class Budget(NamedTuple):
+    """How many tokens are run at once.
+
+    Attributes:
+        tokens: padding included.
+        fixed: never to be lowered, because in half precision batches change numbers by rounding.
+    """
+
+    tokens: int
+    fixed: bool = False
+
+
 EditsOf = Callable[[NDArray[np.int64]], Sequence["Edit"]]
 """Takes the numbers of a batch's texts; returns the edits for these texts in this order."""
 
 
 def in_batches(
     lengths: Sequence[int],
-    budget: int,
+    budget: Budget,
     run: Callable[[NDArray[np.int64]], Any],
     text: str,
     remedy: str = "shorten it",
     alike: bool = False,
-) -> int:
+) -> Budget:
     """Run every text once, in batches of similar length, the longest first.
 
-    Batches are halved when memory runs out, so ``run`` must change nothing before it is done.
+    Batches are halved when memory runs out, so ``run`` must change nothing before it is done. With
+    a fixed budget they are not, and which texts are run together depends on lengths alone.
 
     Args:
         lengths: tokens of each text.
-        budget: tokens run at once, padding included; a longer text is run alone.
+        budget: tokens run at once; a longer text is run alone.
         run: runs a batch, given the numbers of its texts.
         text: what a text is, for the error message, such as ``one segment`` or ``question {}``,
             where {} stands for its number.
@@ -43,12 +58,12 @@ def in_batches(
         The final budget.
 
     Raises:
-        NeuroglotError: not enough memory for one text.
+        NeuroglotError: not enough memory for one text, or for a batch if the budget is fixed.
     """
     waiting = deque(sorted(range(len(lengths)), key=lambda number: -lengths[number]))
     while waiting:
         longest = lengths[waiting[0]]
-        size = min(len(waiting), max(1, budget // max(1, longest)))
+        size = min(len(waiting), max(1, budget.tokens // max(1, longest)))
         if alike:
             together = list(islice(waiting, size))
             size = sum(lengths[number] == longest for number in together)
@@ -63,8 +78,16 @@ def in_batches(
                     f"not enough memory for {text.format(group[0])} ({longest} tokens); {remedy}, "
                     "or use a device with more memory"
                 ) from error
+            less = max(1, longest * size // 2)
+            if budget.fixed:
+                raise NeuroglotError(
+                    f"not enough memory for a batch of {longest * size} tokens; set "
+                    f"execution.batch_tokens to {less}, or use a device with more memory. In half "
+                    "precision a batch is not made smaller by itself: it changes numbers by "
+                    "rounding, so what was computed with this model is then computed again"
+                ) from error
             waiting.extendleft(reversed(group))
-            budget = max(1, longest * size // 2)
+            budget = Budget(less)
     return budget
 
 
@@ -78,7 +101,11 @@ def _out_of_memory(error: Exception) -> bool:
     return full
 
 
-def batch_budget(model: Any, on_cpu: int, wanted: int | None) -> int:
-    """Tokens to run at once, padding included: as ``wanted``, or the default for the device."""
-    usual = on_cpu if next(model.parameters()).device.type == "cpu" else GPU_TOKENS
-    return wanted or usual
+def batch_budget(model: Any, on_cpu: int, wanted: int | None) -> Budget:
+    """Tokens to run at once: as ``wanted``, or the default for the device; fixed in half precision.
+
+    Its weights tell a model's precision.
+    """
+    weights = next(model.parameters())
+    usual = on_cpu if weights.device.type == "cpu" else GPU_TOKENS
+    return Budget(wanted or usual, fixed=weights.element_size() < 4)

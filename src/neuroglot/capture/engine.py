@@ -20,7 +20,7 @@ from neuroglot.capture.collectors import Totals
 from neuroglot.capture.inputs import Batch, Batches
 from neuroglot.capture.listener import Keep, Listener
 from neuroglot.capture.saved import by_layer, refuse_nan, resumed, save
-from neuroglot.capture.settings import ExecutionSettings
+from neuroglot.capture.settings import RISK_MEGABYTES, ExecutionSettings
 from neuroglot.capture.writer import Done, Rows, Writer
 from neuroglot.models.describe import causal
 from neuroglot.models.ffn import backbone, ffns, record
@@ -167,12 +167,16 @@ class Engine:
 
     def _block_size(self, tokens: Tokens, recordings: Iterable[Recording]) -> int:
         """Tokens in a block or, if last tokens are recorded, segments in a block."""
-        # Half: a killed run loses the block that is written and the one that is computed.
-        block_bytes = self.execution.risk_megabytes << 19
+        # In half precision, what is batched together, and so cut into one block, must not depend
+        # on settings of memory and storage.
+        fixed = self._budget.fixed
+        risk = RISK_MEGABYTES if fixed else self.execution.risk_megabytes
+        block_bytes = risk << 19  # half: a killed run loses two blocks, one of them being written
         last = [recording for recording in recordings if recording.of_last_tokens]
         if last:
             row_bytes = sum(
-                itemsize(recording.store_dtype) * math.prod(planes(self.ffns, site))
+                itemsize("float32" if fixed else recording.store_dtype)
+                * math.prod(planes(self.ffns, site))
                 for recording in last
                 for site in recording.sites
             )

@@ -40,6 +40,7 @@ from neuroglot.models.card import ModelCard, read_card
 from neuroglot.models.chat import read_chat
 from neuroglot.models.load import load
 from neuroglot.provenance import digest
+from neuroglot.running import batches
 from neuroglot.tasks.base import read_items
 from neuroglot.tokens import ROW, Tokens, as_tokens, read_tokens, token_labels
 
@@ -104,11 +105,12 @@ def record(
             model; the model lacks a site; activations cannot be stored.
     """
     card = read_card(model)
+    batch_tokens = batches(settings.device, settings.dtype, execution)
     engine: Engine | None = None
     for request in wanted:
         text = _text(model, card, request)
         parts = [
-            _Part.of(group, key, text.origin, settings, card)
+            _Part.of(group, key, text.origin, settings, batch_tokens, card)
             for group, key in request.groups.items()
         ]
         _clear(request.store)
@@ -182,6 +184,7 @@ class _Part:
         key: str,
         text: Mapping[str, Any],
         settings: CaptureSettings,
+        batch_tokens: int | None,
         card: ModelCard,
     ) -> "_Part":
         """Prepare a group of the text with the origin ``text``."""
@@ -208,7 +211,7 @@ class _Part:
             "name": group.name,
             "group": group.model_dump(),
             "gated": card.gated,
-            "settings": settings.model_dump(exclude=exclude),
+            "settings": settings.model_dump(exclude=exclude) | {"batch_tokens": batch_tokens},
         }
         return cls(group, key, origin, recording)
 

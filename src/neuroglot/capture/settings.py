@@ -11,6 +11,8 @@ Pool = Literal["last", "mean"]
 GroupName = Literal["roles", "firing", "sample", "rows", "prompts", "states"]
 Over = Literal["prefixes", "every token", "last token of each segment", "last prompt token"]
 EditedPositions = Literal["last", "all", "prompt"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+RISK_MEGABYTES = 1024
 
 
 class CaptureSettings(Section):
@@ -20,12 +22,16 @@ class CaptureSettings(Section):
         "auto",
         pattern=r"^(auto|cpu|cuda)$",
         description="Where models run. `cuda` takes one GPU if the model fits it, several if it "
-        "does not; `auto` does so where there is one. `CUDA_VISIBLE_DEVICES` says which.",
+        "does not; `auto` does so where there is one in the machine that starts the run, or where "
+        "`execution.gpu_request` asks for one. `CUDA_VISIBLE_DEVICES` says which.",
     )
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    dtype: Precision | Literal["half_if_faster"] = Field(
         "auto",
         description="Precision of the forward pass. `auto` is float32 on a CPU and the precision "
-        "of the checkpoint on a GPU.",
+        "of the checkpoint on a GPU. `half_if_faster` is bfloat16 on a GPU and on a CPU with AMX, "
+        "else float32; docs/precision.md says what that changes. The machine that starts a run "
+        "decides, once for each model, and keeps the answer in `results/models/MODEL.running.json` "
+        "for jobs and runs on other machines.",
     )
     store_dtype: StoreDtype = Field(
         "float16",
@@ -35,20 +41,26 @@ class CaptureSettings(Section):
 
 
 class ExecutionSettings(Section):
-    """How much is done at a time. It changes speed and memory, no number, and so reruns nothing."""
+    """How much is done at a time: speed and memory.
+
+    It changes no number, and so reruns nothing, except ``batch_tokens`` in half precision.
+    """
 
     batch_tokens: int | None = Field(
         None,
         ge=1,
         description="Tokens in a batch, padding included; halved when memory runs out. Left out: "
         "256 on a CPU (512 for perplexity), whose caches larger batches overflow, and 8192 on a "
-        "GPU.",
+        "GPU. In half precision batches change numbers by rounding. So there a run that lacks "
+        "memory fails and names a smaller number, and a change repeats what ran the model.",
     )
     risk_megabytes: int = Field(
-        1024,
+        RISK_MEGABYTES,
         ge=1,
         description="Raw rows that a killed run computes again, at most: two shards, of which one "
-        "is written while the other is computed. Larger shards need less padding.",
+        "is written while the other is computed. Larger shards need less padding. In half "
+        "precision the length of shards, and with it what is batched together, is always that of "
+        "the default.",
     )
     gpu_request: str = Field(
         "auto",

@@ -132,7 +132,9 @@ def _place(folder: Path, device: str) -> str:
         return "cpu"
     if not torch.cuda.is_available():
         raise NeuroglotError(
-            "capture.device: cuda, but torch finds no GPU on this machine; set auto or cpu"
+            f"{folder.name} is run on a GPU, and torch finds none on this machine; go on where "
+            "there is one, or set capture.device to cpu, which computes again what was computed "
+            "with this model"
         )
     weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     free, _ = torch.cuda.mem_get_info(0)

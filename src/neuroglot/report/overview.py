@@ -25,6 +25,7 @@ class Model(NamedTuple):
     layers: str
     neurons: str
     parameters: str
+    running: str
 
 
 class Text(NamedTuple):
@@ -77,6 +78,7 @@ def _model(config: Config, model: str) -> Model:
         layers=f"{card.layers} ({stacks})" if len(card.stacks) > 1 else str(card.layers),
         neurons=" to ".join(map(number, dict.fromkeys([widths[0], widths[-1]]))),
         parameters=number(card.parameters),
+        running=str(config.running(model)),
     )
 
 

@@ -447,7 +447,6 @@ def run(tmp_path: Path, model: Path) -> Callable[..., tuple[xr.Dataset, dict[str
             languages=LANGUAGES,
             language_table={one: LanguageFacts(name=one.upper(), **facts) for one in LANGUAGES},
             device="cpu",
-            dtype="auto",
             model="tiny",
         )
         output = tmp_path / "out" / "agreement.zarr"

@@ -21,7 +21,7 @@ from neuroglot.analyses.named import (
     modules_of,
     reductions_of,
 )
-from neuroglot.analyses.planning import labels, picked, running
+from neuroglot.analyses.planning import labels, picked
 
 
 def compared_languages(run: Run) -> list[str]:
@@ -74,7 +74,7 @@ def _settings(run: Run, section: AgreementSettings, scope: Scope) -> AgreementSt
         model=scope.model,
         methods=configured_methods(run),
         **labels(run, compared_languages(run)),
-        **running(run),
+        device=run.running(scope.model).device,
         **picked(section, AgreementStepSettings),
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from neuroglot.analyses.base import AnalysisSettings, Inputs, NamingInputs, RunningSettings
+from neuroglot.analyses.base import AnalysisSettings, Inputs, NamingInputs, WeightsSettings
 from neuroglot.analyses.named import Method
 from neuroglot.settings import Share
 
@@ -39,7 +39,7 @@ class AgreementInputs(Inputs):
         return NamingInputs(self.model, self.reductions[analysis])
 
 
-class AgreementStepSettings(RunningSettings):
+class AgreementStepSettings(WeightsSettings):
     """How methods are compared.
 
     Attributes:

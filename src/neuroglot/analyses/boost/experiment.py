@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglot.analyses.base import RUNNING
 from neuroglot.analyses.boost.settings import BoostInputs, BoostStepSettings
 from neuroglot.analyses.held_out import HeldOut, read_held_out
 from neuroglot.analyses.pieces import Piece, piece, pieces
@@ -25,7 +26,7 @@ from neuroglot.models.load import load
 from neuroglot.provenance import digest, fingerprint
 
 PLAIN = 1.0  # the factor that changes nothing
-MEASURED = {"perplexity", "device", "dtype", "new_tokens"}
+MEASURED = {"perplexity", "new_tokens", *RUNNING}
 """Settings that all measurements depend on."""
 
 

@@ -59,7 +59,7 @@ def _perplexity_settings(run: Run, section: LapeSettings, scope: Scope) -> Perpl
         model=scope.model,
         perplexity=held_out_settings(run),
         **labels(run, run.held_out_languages(section.corpus)),
-        **running(run),
+        **running(run, scope.model),
         **picked(section, PerplexityStepSettings),
     )
 

@@ -14,7 +14,7 @@ from neuroglot.analyses.lexicon.settings import (
     ProjectionInputs,
     ProjectionSettings,
 )
-from neuroglot.analyses.planning import labels, picked, running
+from neuroglot.analyses.planning import labels, picked
 from neuroglot.analyses.training import training_step
 
 
@@ -38,7 +38,9 @@ def _projection_inputs(_run: Run, _section: LexiconSettings, scope: Scope) -> Pr
 
 def _projection_settings(run: Run, section: LexiconSettings, scope: Scope) -> ProjectionSettings:
     return ProjectionSettings(
-        model=scope.model, **running(run), **picked(section, ProjectionSettings)
+        model=scope.model,
+        device=run.running(scope.model).device,
+        **picked(section, ProjectionSettings),
     )
 
 

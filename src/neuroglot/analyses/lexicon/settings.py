@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from neuroglot.analyses.base import AnalysisSettings, Inputs, RunningSettings, StepSettings
+from neuroglot.analyses.base import AnalysisSettings, Inputs, StepSettings, WeightsSettings
 from neuroglot.settings import CorpusId
 
 
@@ -55,7 +55,7 @@ class ProjectionInputs(Inputs):
     model: Path
 
 
-class ProjectionSettings(RunningSettings):
+class ProjectionSettings(WeightsSettings):
     """Which tokens of a neuron are kept."""
 
     top_tokens: int

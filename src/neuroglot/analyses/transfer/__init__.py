@@ -176,7 +176,7 @@ def _deactivation_settings(
     run: Run, section: TransferSettings, scope: Scope
 ) -> DeactivationSettings:
     return DeactivationSettings(
-        **_comparing(run, section, scope, DeactivationSettings), **running(run)
+        **_comparing(run, section, scope, DeactivationSettings), **running(run, scope.model)
     )
 
 
@@ -218,7 +218,7 @@ def _tasks_settings(run: Run, section: TransferSettings, scope: Scope) -> TasksS
         model=scope.model,
         scorings={task: run.tasks[task].scoring for task in section.tasks},
         **labels(run, paired_languages(run, section, *section.tasks)),
-        **running(run),
+        **running(run, scope.model),
         **picked(section, TasksSettings),
     )
 
@@ -229,7 +229,7 @@ def _harness_inputs(_run: Run, _section: TransferSettings, scope: Scope) -> Harn
 
 def _harness_settings(run: Run, section: TransferSettings, scope: Scope) -> HarnessStepSettings:
     return HarnessStepSettings(
-        model=scope.model, **running(run), **picked(section, HarnessStepSettings)
+        model=scope.model, **running(run, scope.model), **picked(section, HarnessStepSettings)
     )
 
 

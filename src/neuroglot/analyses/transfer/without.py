@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from neuroglot.analyses.base import RUNNING
 from neuroglot.analyses.pieces import Piece, piece
 from neuroglot.analyses.transfer.measures.controls import (
     BASELINE,
@@ -161,7 +162,7 @@ class _Experiment:
 
     def piece(self, other: States, sets: Mapping[str, Controlled]) -> Piece:
         """Measure one language, or read earlier results."""
-        read = {"pool", "positions", "k", "random_seeds", "device", "dtype"}
+        read = {"pool", "positions", "k", "random_seeds", *RUNNING}
         edits = {
             f"{done}_{name}": draws
             for name, of_set in sets.items()

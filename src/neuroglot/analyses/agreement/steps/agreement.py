@@ -168,7 +168,7 @@ def _tokens(
     if not len(layer):
         return np.empty((0, TOKENS), np.int32), np.empty((0, TOKENS), "U1")
     pairs, entry = np.unique(np.stack([layer, neuron]), axis=1, return_inverse=True)
-    model = load(inputs.model, settings.device, settings.dtype)
+    model = load(inputs.model, settings.device, read_card(inputs.model).dtype)
     neurons = {int(place): pairs[1, pairs[0] == place] for place in np.unique(pairs[0])}
     tokens = written_tokens(model, neurons, TOKENS)[entry.ravel()]
     tokenizer = read_tokenizer(inputs.model)

@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from neuroglot.analyses.base import RUNNING
 from neuroglot.analyses.experts.measures.experts import (
     as_many_of,
     expert_frequency,
@@ -45,9 +46,8 @@ MEASURED = {
     "speed_rounds",
     "prompt_tokens",
     "continuation_tokens",
-    "device",
-    "dtype",
     "perplexity",
+    *RUNNING,
 }
 """Settings that a language's measurements depend on."""
 

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot import store
+from neuroglot.analyses.base import RUNNING
 from neuroglot.analyses.held_out import HeldOut, read_held_out
 from neuroglot.analyses.lape.measures.perplexity import perplexity_statistics
 from neuroglot.analyses.lape.settings import PerplexityInputs, PerplexityStepSettings
@@ -167,7 +168,7 @@ class _Measured:
             [
                 read_card(self._inputs.model).sha256,
                 [text.fingerprint for text in self._texts],
-                self._settings.model_dump(include={"perplexity", "device", "dtype"}),
+                self._settings.model_dump(include={"perplexity", *RUNNING}),
                 fingerprint(__name__),
                 what,
             ]

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from neuroglot.analyses.lexicon.settings import ProjectionInputs, ProjectionSettings
-from neuroglot.models.card import read_tokenizer
+from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.models.projection import top_tokens
 from neuroglot.models.vocabulary import token_texts
@@ -25,7 +25,7 @@ VARIABLES: Mapping[str, str] = {
 
 def compute(inputs: ProjectionInputs, settings: ProjectionSettings) -> xr.Dataset:
     """Project every neuron to the vocabulary; give the first tokens also as text."""
-    model = load(inputs.model, settings.device, settings.dtype)
+    model = load(inputs.model, settings.device, read_card(inputs.model).dtype)
     top = top_tokens(model, settings.top_tokens, settings.fold_final_norm)
     tokenizer = read_tokenizer(inputs.model)
     shown = top["top_token"].isel(rank=slice(SHOWN)).rename(rank="shown")

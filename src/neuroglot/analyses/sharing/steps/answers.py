@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.analyses.answers import Asked, Examiner, encoded
+from neuroglot.analyses.base import RUNNING
 from neuroglot.analyses.pieces import Piece, piece
 from neuroglot.analyses.sharing.measures.kinds import (
     ACTIVE_KINDS,
@@ -181,7 +182,7 @@ class _Asked(Asked):
 
 def _answers(inputs: AnswersInputs, settings: AnswersSettings, asked: _Asked) -> Piece:
     """Judge one task's answers, or read earlier judgements."""
-    measured = {"positions", "random_seeds", "device", "dtype"}
+    measured = {"positions", "random_seeds", *RUNNING}
     origin = digest(
         [
             read_card(inputs.model).sha256,

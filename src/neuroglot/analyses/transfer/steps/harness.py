@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from neuroglot import store
+from neuroglot.analyses.base import RUNNING
 from neuroglot.analyses.pieces import Piece, piece
 from neuroglot.analyses.transfer.measures.controls import BASELINE, controlled, variants_of
 from neuroglot.analyses.transfer.measures.lists import ALL, TYPES, listed
@@ -143,7 +144,7 @@ class _Examiner:
                     [name, [] if mask is None else np.argwhere(mask).tolist()]
                     for name, mask in masks
                 ],
-                self.settings.model_dump(include={"device", "dtype"}),
+                self.settings.model_dump(include=RUNNING),
                 [task, harness.limit, version("lm_eval"), _contents(harness.folder)],
                 fingerprint(__name__),
             ]

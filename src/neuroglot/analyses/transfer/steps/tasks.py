@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neuroglot import store
 from neuroglot.analyses.answers import PER_QUESTION, Asked, Examiner, encoded
+from neuroglot.analyses.base import RUNNING
 from neuroglot.analyses.pieces import Piece, pieces
 from neuroglot.analyses.transfer.measures.controls import (
     BASELINE,
@@ -110,7 +111,7 @@ def _answers(
     sets: Mapping[str, Sets],
 ) -> Piece:
     """Judge the answers of languages without earlier results, with batches across languages."""
-    read = {"task_positions", "task_random_seeds", "device", "dtype"}
+    read = {"task_positions", "task_random_seeds", *RUNNING}
     languages, fingerprints = {}, {}
     for language in asked.questions:
         path = inputs.work.pieces / f"{asked.task}-{language}.npz"
