@@ -10,7 +10,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from neuroglot import layout
-from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, Precision
+from neuroglot.capture.settings import (
+    AskedPrecision,
+    CaptureSettings,
+    ExecutionSettings,
+    Precision,
+)
 from neuroglot.devices import visible
 from neuroglot.files import write_whole
 
@@ -46,7 +51,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: str
-    dtype: Precision | Literal["half_if_faster"]
+    dtype: AskedPrecision
 
 
 class Decided(BaseModel):
@@ -127,8 +132,8 @@ def _gpu_here() -> bool:
 def has_amx() -> bool:
     """Whether this machine's processors have AMX, which multiplies matrices of bfloat16.
 
-    Without it, bfloat16 is no faster than float32: AVX-512 has instructions for it, but only
-    float32 has enough of them to keep them busy (docs/performance.md).
+    AVX-512 has instructions for it too, with which it may be slower than float32: 0.63 times as
+    fast on an Intel Xeon without AMX (docs/performance.md).
     """
     try:
         return "amx_bf16" in PROCESSORS.read_text("utf-8", "replace").split()

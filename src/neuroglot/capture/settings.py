@@ -12,6 +12,7 @@ GroupName = Literal["roles", "firing", "sample", "rows", "prompts", "states"]
 Over = Literal["prefixes", "every token", "last token of each segment", "last prompt token"]
 EditedPositions = Literal["last", "all", "prompt"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+AskedPrecision = Literal["auto", "half_if_faster", "float32", "bfloat16", "float16"]
 RISK_MEGABYTES = 1024
 
 
@@ -25,7 +26,7 @@ class CaptureSettings(Section):
         "does not; `auto` does so where there is one in the machine that starts the run, or where "
         "`execution.gpu_request` asks for one. `CUDA_VISIBLE_DEVICES` says which.",
     )
-    dtype: Precision | Literal["half_if_faster"] = Field(
+    dtype: AskedPrecision = Field(
         "auto",
         description="Precision of the forward pass. `auto` is float32 on a CPU and the precision "
         "of the checkpoint on a GPU. `half_if_faster` is bfloat16 on a GPU and on a CPU with AMX, "
