@@ -323,7 +323,13 @@ def test_gates_are_edited_in_both_stacks():
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 7, 24, 10_000])
-@pytest.mark.parametrize("name", ["llama", "gemma3_text sliding", "gpt2", "bloom", "gpt_neox"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("llama", "gemma3_text sliding", "gpt2", "bloom", "gpt_neox", "gemma4_text"),
+        *("lfm2", "falcon_h1", "qwen3_5_text"),
+    ],
+)
 def test_independent_of_the_batch(name: str, batch_tokens: int, monkeypatch: pytest.MonkeyPatch):
     model, asked = model_of(name), questions(2, (5, 1, 8, 8, 2, 7))
     variants = variants_of(edits_of(model, len(asked)))
@@ -380,8 +386,8 @@ def test_each_variant_starts_afresh():
     together = judge(model, asked, [first, second, first], "whole")
     alone = judge(model, asked, [second], "whole")
     gold = together.gold_log_probability
-    np.testing.assert_array_equal(gold[0], gold[2])
-    np.testing.assert_array_equal(gold[1], alone.gold_log_probability[0])
+    np.testing.assert_allclose(gold[0], gold[2], atol=1e-5)
+    np.testing.assert_allclose(gold[1], alone.gold_log_probability[0], atol=1e-5)
 
 
 def test_the_greedy_continuation_is_an_exact_match():
@@ -475,7 +481,7 @@ def test_halves_the_batch_when_memory_runs_out():
     with ffns(model)[0].block.register_forward_pre_hook(scarce):
         limit = 2
         same_answers(judge(model, asked, [None], "first"), expected)
-        assert [size for size, _ in groupby(sizes)][:4] == [5, 2, 3, 1]
+        assert [size for size, _ in groupby(sizes)][:4] == [5, 2, 1, 3]
         limit = 0
         with pytest.raises(NeuroglotError, match="memory for question 0 .4 tokens."):
             judge(model, asked, [None], "first")

@@ -73,6 +73,12 @@ def test_half_precision_is_that_of_the_weights(dtype: torch.dtype, fixed: bool):
     assert batch_budget(model, 256, 7) == Budget(7, fixed)
 
 
+def test_texts_that_are_run_several_times():
+    groups: list[list[int]] = []
+    in_batches([3, 5], Budget(10), lambda group: groups.append(group.tolist()), "one", times=3)
+    assert groups == [[3, 4], [5, 0], [1, 2]], "runs of the longer text, then of the other"
+
+
 @pytest.mark.parametrize("name", CAUSAL)
 def test_recurrent_are_the_models_whose_caches_hold_states(name: str):
     config = tiny_model(name).config
@@ -94,16 +100,16 @@ def test_a_context_is_as_it_was_after_others_went_on_from_it(name: str, more: in
     ids = tiny_inputs(model, time=9)["input_ids"]
     real = torch.ones_like(ids)
     start = Context.empty(model, 2).read(ids[:, :5], real[:, :5])
-    first, _ = start.predict(ids[:, 5 : 5 + more], real[:, 5 : 5 + more])
-    start.predict(ids[:, 6 : 6 + more], real[:, 5 : 5 + more])
+    first, _ = start.states(ids[:, 5 : 5 + more], real[:, 5 : 5 + more])
+    start.states(ids[:, 6 : 6 + more], real[:, 5 : 5 + more])
     picked = start.rows(np.array([1, 1, 0]))
-    picked.predict(ids[[0, 1, 0], 4 : 4 + more], real[[0, 1, 0], 5 : 5 + more])
-    again, _ = start.predict(ids[:, 5 : 5 + more], real[:, 5 : 5 + more])
+    picked.states(ids[[0, 1, 0], 4 : 4 + more], real[[0, 1, 0], 5 : 5 + more])
+    again, _ = start.states(ids[:, 5 : 5 + more], real[:, 5 : 5 + more])
     assert torch.equal(first, again)
     with torch.no_grad():
-        whole = model(input_ids=ids[:, : 5 + more]).logits[:, 5:]
+        whole = model.base_model(input_ids=ids[:, : 5 + more]).last_hidden_state[:, 5:]
     torch.testing.assert_close(first, whole, **CLOSE)
-    chosen, _ = picked.predict(ids[[1, 1, 0], 5 : 5 + more], real[[1, 1, 0], 5 : 5 + more])
+    chosen, _ = picked.states(ids[[1, 1, 0], 5 : 5 + more], real[[1, 1, 0], 5 : 5 + more])
     torch.testing.assert_close(chosen, whole[[1, 1, 0]], **CLOSE)
 
 
@@ -113,18 +119,18 @@ def test_a_model_without_attention_goes_on_from_what_it_has_read():
     ids = tiny_inputs(model, time=7)["input_ids"]
     real = torch.ones_like(ids)
     start = Context.empty(model, 2).read(ids[:, :4], real[:, :4])
-    second, more = start.predict(ids[:, 4:5], real[:, 4:5])
-    third, _ = more.predict(ids[:, 5:], real[:, 5:])
+    second, more = start.states(ids[:, 4:5], real[:, 4:5])
+    third, _ = more.states(ids[:, 5:], real[:, 5:])
     with torch.no_grad():
-        whole = model(input_ids=ids, use_cache=False).logits
+        whole = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
     torch.testing.assert_close(torch.cat([second, third], 1), whole[:, 4:], **CLOSE)
 
 
 def left_padded(model: Any, texts: list[list[int]], cut: int) -> torch.Tensor:
-    """Logits of the last tokens, read together in two goes, the first of ``cut`` columns."""
+    """States of the last tokens, read together in two goes, the first of ``cut`` columns."""
     ids, real = pad(texts, left=True)
     context = Context.empty(model, len(texts)).read(ids[:, :cut], real[:, :cut])
-    return context.predict(ids[:, cut:], real[:, cut:])[0][:, -1]
+    return context.states(ids[:, cut:], real[:, cut:])[0][:, -1]
 
 
 @pytest.mark.parametrize("name", [name for name in CAUSAL if name not in RECURRENT])
@@ -137,7 +143,7 @@ def test_padding_before_a_text_changes_nothing_in_models_that_are_not_recurrent(
     together = left_padded(model, texts, cut)
     for text, found in zip(texts, together, strict=True):
         with torch.no_grad():
-            alone = model(input_ids=torch.tensor([text])).logits[0, -1]
+            alone = model.base_model(input_ids=torch.tensor([text])).last_hidden_state[0, -1]
         torch.testing.assert_close(found, alone, **CLOSE)
 
 
@@ -146,5 +152,5 @@ def test_padding_before_a_text_does_change_a_recurrent_model():
     model = tiny_model("lfm2:adjusted")
     together = left_padded(model, [[5, 6, 7, 8, 9, 10, 11], [12, 13]], 1)
     with torch.no_grad():
-        alone = model(input_ids=torch.tensor([[12, 13]])).logits[0, -1]
+        alone = model.base_model(input_ids=torch.tensor([[12, 13]])).last_hidden_state[0, -1]
     assert (together[1] - alone).abs().max() > 1e-3

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import ffns, record
-from neuroglot.models.intervene import Edit, changed, deactivated, intervened
+from neuroglot.models.intervene import (
+    Edit,
+    changed,
+    deactivated,
+    edited_rows,
+    intervened,
+    side_by_side,
+)
 from support.tiny_models import (
     CAUSAL,
     LAYERS,
@@ -259,6 +266,61 @@ def test_rows_repeat_items_and_leave_common_sets_alone():
     assert (picked.operation, picked.value) == ("scale", 2.0)
     common = Edit(neurons[0])
     assert common.rows(np.array([2, 0, 2])) is common
+
+
+def test_parts_of_a_batch_have_edits_of_their_own():
+    """Against each part by itself, with operations in several orders and values of every kind."""
+    model: Any = tiny_model("llama")
+    ids = tiny_inputs(model, batch=5)["input_ids"]
+    own, generator = own_neurons(model), np.random.default_rng(0)
+    values = generator.normal(size=(2, len(own))).astype(np.float32)
+
+    def some(*items: int) -> np.ndarray:
+        return (generator.random((*items, *own.shape)) < 0.5) & own
+
+    parts = [
+        (np.array([4, 1]), [Edit(some(2), "add", 0.5), Edit(some(2), "set", 0.7)]),
+        (np.array([0]), [Edit(some(), "set", 0.7)]),
+        (np.array([3, 2]), [Edit(some(2), "set", values), Edit(some(), "set", 0.7, "gate")]),
+    ]
+    more = [*parts[:2], (parts[2][0], [*parts[2][1], Edit(some(2), "add", 0.5)])]
+    for of in (parts, more, more[::-1]):
+        with torch.no_grad(), intervened(model, side_by_side(of, 5)):
+            together = model(input_ids=ids).logits
+        for here, edits in of:
+            with torch.no_grad(), intervened(model, edits):
+                alone = model(input_ids=ids[here]).logits
+            torch.testing.assert_close(together[here], alone, rtol=1e-5, atol=1e-5)
+
+
+def test_an_order_that_no_two_parts_share():
+    """Of two edits that do not commute, the second part has only the later one."""
+    model: Any = tiny_model("llama")
+    ids, own = tiny_inputs(model, batch=3)["input_ids"], own_neurons(model)
+    twice, seven = Edit(own, "scale", 2.0), Edit(own, "set", 0.7)
+    parts = [
+        (np.array([0]), [twice, seven]),
+        (np.array([1]), [Edit(own, "add", 0.1)]),
+        (np.array([2]), [Edit(own, "add", 0.1), seven]),
+    ]
+    with torch.no_grad(), intervened(model, side_by_side(parts, 3)):
+        together = model(input_ids=ids).logits
+    with torch.no_grad(), intervened(model, [seven]):
+        torch.testing.assert_close(together[[0, 2]], model(input_ids=ids[[0, 2]]).logits)
+
+
+def test_which_items_are_edited():
+    none, one = np.zeros((3, 2, 4), bool), np.zeros((3, 2, 4), bool)
+    one[2, 1, 3] = True
+    assert edited_rows([], 3).tolist() == [False] * 3
+    assert edited_rows([Edit(none), Edit(one)], 3).tolist() == [False, False, True]
+    assert edited_rows([Edit(none), Edit(one[2])], 3).all()
+
+
+def test_parts_with_neurons_for_other_items_are_refused():
+    neurons = np.zeros((3, 2, 4), bool)
+    with pytest.raises(NeuroglotError, match="neurons for 3 items, and the batch has 2"):
+        side_by_side([(np.array([0, 1]), [Edit(neurons)])], 4)
 
 
 def test_edits_of_a_layer_are_made_in_their_order():

@@ -1,10 +1,10 @@
 """Stands in for the commands `neuroglot` and `snakemake`, which tests run hundreds of times.
 
-A job of a tiny workflow spends nearly all of its time on imports. Here one process imports libraries
-once. For each neuroglot that a PYTHONPATH names, a fork of it imports that neuroglot once, until one
-of its files changes, and each command is a fork of that. Run as a script, this is the first process.
-What tests and jobs start is a small script that hands over its arguments, folder, environment and
-output, and ends as the command did.
+A job of a tiny workflow spends nearly all of its time on imports. Here one process imports
+libraries once. For each neuroglot that a PYTHONPATH names, a fork of it imports that neuroglot
+once, until one of its files changes, and each command is a fork of that. Run as a script, this is
+the first process. What tests and jobs start is a small script that hands over its arguments,
+folder, environment and output, and ends as the command did.
 """
 
 import atexit
@@ -126,7 +126,8 @@ def state_of(path: str) -> list[tuple[str, int, int]]:
     """The files of the neuroglot that a PYTHONPATH finds first, with times and sizes."""
     folders = [Path(folder) / "neuroglot" for folder in path.split(os.pathsep) if folder]
     installed = find_spec("neuroglot")
-    assert installed and installed.origin
+    assert installed
+    assert installed.origin
     folder = next((each for each in folders if each.is_dir()), Path(installed.origin).parent)
     states = []
     for file in folder.rglob("*"):

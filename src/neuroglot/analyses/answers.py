@@ -18,6 +18,7 @@ from neuroglot.capture.tokenise import beside
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.chat import read_chat
+from neuroglot.models.intervene import Edit
 from neuroglot.models.load import load
 from neuroglot.progress import progress
 from neuroglot.tasks.base import Item, Scoring
@@ -183,19 +184,20 @@ class Examiner:
             )
         drawn, edits = zip(*variants, strict=True)
         label = f"{self.model.name} {asked.task}"
-        with progress(len(questions) * len(edits), "answers", label) as bar:
+        counts = np.zeros((len(edits), len(questions)), np.int64)
+        counted = [_counting(edit, of_edit) for edit, of_edit in zip(edits, counts, strict=True)]
+        with progress(counts.size, "answers", label) as bar:
             answers = judge(
                 self._loaded,
                 questions,
-                edits,
+                counted,
                 "whole" if asked.scoring == "string" else "first",
                 self.positions,
                 self.batch_tokens,
                 bar.update,
             )
         right = answers.written if asked.scoring == "exact" else answers.chosen
-        edited = np.stack([_changed(variant, len(questions)) for variant in edits])
-        by_draw = (right, answers.written, answers.gold_log_probability, edited)
+        by_draw = (right, answers.written, answers.gold_log_probability, counts)
         variant_of_draw = np.array(drawn)
         missing = np.full(len(questions), np.nan)
         return {
@@ -209,13 +211,17 @@ class Examiner:
         }
 
 
-def _changed(variant: Variant | None, questions: int) -> NDArray[np.int64]:
-    """Count the neurons that a variant edits, ``[question]``, one question in memory at a time."""
+def _counting(variant: Variant | None, counts: NDArray[np.int64]) -> Variant | None:
+    """The same variant, which also writes the number of neurons it edits to ``counts [question]``.
+
+    Controls are drawn where they are used, so counting them by themselves would draw them twice.
+    """
     if variant is None:
-        return np.zeros(questions, np.int64)
-    return np.array(
-        [
-            sum(int(edit.neurons.sum(dtype=int)) for edit in variant(np.array([question])))
-            for question in range(questions)
-        ]
-    )
+        return None
+
+    def counting(questions: NDArray[np.int64]) -> Sequence[Edit]:
+        edits = variant(questions)
+        counts[questions] = sum(edit.neurons.sum((-2, -1)) for edit in edits)
+        return edits
+
+    return counting

@@ -1,31 +1,24 @@
 """Judges a model's answers while its neurons are edited, without reading prompts again."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from neuroglot.capture.batches import batch_budget, in_batches
-from neuroglot.capture.context import Context, pad
-from neuroglot.capture.head import predict
 from neuroglot.capture.questions import Question
+from neuroglot.capture.scoring import Prompts, Scores, String, score
 from neuroglot.capture.settings import EditedPositions
 from neuroglot.errors import NeuroglotError, not_finite
 from neuroglot.models.card import context_window
 from neuroglot.models.describe import language_config, recurrent
-from neuroglot.models.intervene import Edit, intervened
+from neuroglot.models.intervene import Edit, edited_rows, side_by_side
 
 # Takes the numbers of a batch's questions; returns the edits for these items in this order.
 Variant = Callable[[NDArray[np.int64]], Sequence[Edit]]
 Scored = Literal["first", "whole"]
-
-# For each string of a batch under a variant: ln p of its first token; ln p of the whole string, NaN
-# if not computed; and whether each of its tokens is the likeliest.
-Judged = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +55,10 @@ def judge(
 
     Answers are teacher-forced. The log-softmax of their tokens comes from ``capture.head.predict``
     and is summed in float64. With ``positions="last"`` neurons are edited at the prompt's last
-    token and at the answer's tokens. The tokens before the last are read once, and every variant
-    continues from their keys and values. Special tokens around a prompt are never edited.
+    token and at the answer's tokens, and the tokens before the last are read once for all variants
+    of a batch. Special tokens around a prompt are never edited. A batch holds questions under
+    several variants; a variant that edits nothing of a question gives what another one gave that
+    edited nothing.
 
     An encoder-decoder's encoder reads the prompt, with the special tokens after it, and its decoder
     answers from its start token or, if there is one, from the language tag after it. Neurons of the
@@ -78,8 +73,9 @@ def judge(
         positions: ``last``; ``all`` edits the whole prompt and the answer; ``prompt`` edits the
             whole prompt but not the answer, and nothing in a decoder behind an encoder. With
             ``all`` and ``prompt`` each variant reads the prompt again.
-        batch_tokens: prompt tokens run at once, padding included, halved when memory runs out; by
-            default 2048 on a CPU and 8192 on a GPU. It changes the result by rounding only.
+        batch_tokens: prompt tokens in memory at once, padding included, those of a prompt once for
+            each variant; halved when memory runs out. By default 8192, but 2048 on a CPU where
+            prompts are read for each variant. It changes the result by rounding only.
         update: called with the number of judged answers, questions times variants.
 
     Raises:
@@ -87,25 +83,41 @@ def judge(
             not a number; not enough memory for one question.
     """
     _check(model, questions, scored)
-    judging = _Judging(model, variants, scored, positions)
     shape = len(variants), len(questions)
     most = max((len(question.candidates) for question in questions), default=0)
     gold, scores = np.zeros(shape), np.full((*shape, most), np.nan)
     written = np.zeros(shape, bool)
-    budget = batch_budget(model, 2048, batch_tokens)
+    unedited: dict[int, int] = {}  # for a question, a judged variant that edits nothing of it
+    encodes = model.config.is_encoder_decoder
 
     def run(group: NDArray[np.int64]) -> None:
-        batch = _Batch(questions, group, left=not model.config.is_encoder_decoder)
-        for row, (first, whole, likeliest) in enumerate(list(judging.batch(batch))):
-            candidates = np.append(first if scored == "first" else whole, np.nan)[batch.candidates]
-            gold[row, group] = whole[batch.gold]
-            scores[row, group, : candidates.shape[1]] = candidates
-            written[row, group] = [likeliest[strings].any() for strings in batch.golds]
+        numbers, places = np.divmod(group, len(variants))
+        edits = _edits(variants, numbers, places)
+        source, plain = places.copy(), dict[int, int]()
+        for row in np.flatnonzero(~edited_rows(edits, len(group))):
+            number, place = int(numbers[row]), int(places[row])
+            source[row] = unedited.get(number, plain.setdefault(number, place))
+        if len(rows := np.flatnonzero(source == places)):
+            batch = _Batch([questions[number] for number in numbers[rows]], scored)
+            prompts = Prompts(batch.questions, numbers[rows], left=not encodes)
+            of_rows = [edit.rows(rows) for edit in edits]
+            found = score(model, prompts, batch.strings, of_rows, positions)
+            batch.check(found, numbers[rows])
+            candidates = np.append(found.log_probability, np.nan)[batch.candidates]
+            judged = places[rows], numbers[rows]
+            gold[judged] = found.log_probability[[golds[0] for golds in batch.golds]]
+            scores[*judged, : candidates.shape[1]] = candidates
+            written[judged] = [found.likeliest[golds].any() for golds in batch.golds]
+        for values in (gold, scores, written):
+            values[places, numbers] = values[source, numbers]
+        unedited.update(plain)
         if update:
-            update(len(group) * len(variants))
+            update(len(group))
 
     lengths, alike = [len(question.prompt) for question in questions], recurrent(model.config)
-    in_batches(lengths, budget, run, "question {}", alike=alike)
+    again = encodes or positions != "last"  # whether prompts are read for each variant
+    budget = batch_budget(model, 2048 if again else 8192, batch_tokens)
+    in_batches(lengths, budget, run, "question {}", alike=alike, times=len(variants))
     right = np.zeros((len(questions), most), bool)
     for row, question in zip(right, questions, strict=True):
         row[: len(question.candidates)] = [
@@ -156,176 +168,48 @@ def _check(model: Any, questions: Sequence[Question], scored: Scored) -> None:
             )
 
 
+def _edits(
+    variants: Sequence[Variant | None], numbers: NDArray[np.int64], places: NDArray[np.int64]
+) -> list[Edit]:
+    """The edits of a batch of questions, each under the variant at its place, both ``[row]``."""
+    parts = []
+    for place in np.unique(places):
+        if variant := variants[place]:
+            rows = np.flatnonzero(places == place)
+            parts.append((rows, variant(numbers[rows])))
+    return side_by_side(parts, len(places))
+
+
 class _Batch:
-    """Questions that are judged together.
+    """The answers of questions that are judged together, each of a question's answers once.
 
     Attributes:
-        group: the questions' numbers, ``[item]``.
-        ids, real: ``[item, time]``, prompts padded on one side, and their mask (0 at padding).
-        text: ``[item, time]``, true at the prompts' tokens, special tokens left out.
-        last: ``[item, time]``, true at the last of them.
-        opening: ``[item, time]``, what a decoder behind an encoder reads before an answer.
-        strings: pairs of an item and one of its distinct answers.
-        gold: ``[item]``, indices of the right answers in ``strings``.
-        golds: for each item, the indices of all its gold answers.
-        candidates: ``[item, candidate]``, indices in ``strings``; -1 if there is no candidate.
+        questions: the question of each row; several rows may have the same.
+        strings: each answer's row and tokens: all of a right answer's, and of a candidate those
+            that are scored.
+        golds: for each row, the indices of its right answers in ``strings``.
+        candidates: ``[row, candidate]``, indices in ``strings``; -1 if there is no candidate.
     """
 
-    def __init__(self, questions: Sequence[Question], group: NDArray[np.int64], left: bool) -> None:
-        together = [questions[number] for number in group]
-        self.group = group
-        self.ids, self.real = pad([question.prompt for question in together], left=left)
-        before, after = torch.tensor([[q.before, q.after] for q in together]).T[..., None]
-        number = self.real.cumsum(1) * self.real  # of a prompt's tokens, from 1; 0 at padding
-        end = self.real.sum(1, keepdim=True) - after
-        special = torch.tensor([*{i for q in together for i in q.special}], dtype=torch.long)
-        self.last = (number > before) & (number == end)
-        self.text = (
-            (number > before) & (number <= end) & (self.last | ~torch.isin(self.ids, special))
-        )
-        self.opening = torch.tensor([question.opening for question in together])
-        self.strings = list(
-            dict.fromkeys(
-                (item, tuple(answer))
-                for item, question in enumerate(together)
-                for answer in (*question.gold, *question.candidates)
-            )
-        )
-        index = {string: place for place, string in enumerate(self.strings)}
-        self.items = np.array([item for item, _ in self.strings])
-        self.golds = [
-            np.array([index[item, tuple(answer)] for answer in question.gold])
-            for item, question in enumerate(together)
-        ]
-        self.gold = np.array([strings[0] for strings in self.golds])
-        most = max(len(question.candidates) for question in together)
-        self.candidates = np.full((len(together), most), -1)
-        for item, question in enumerate(together):
-            for place, answer in enumerate(question.candidates):
-                self.candidates[item, place] = index[item, tuple(answer)]
+    def __init__(self, questions: Sequence[Question], scored: Scored) -> None:
+        self.questions = questions
+        end = 1 if scored == "first" else None
+        index: dict[tuple[int, String], int] = {}
 
+        def indices(row: int, answers: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+            return np.array([index.setdefault((row, tuple(a)), len(index)) for a in answers])
 
-@dataclass(frozen=True, eq=False)
-class _Judging:
-    """Judges batches with the arguments of one call of ``judge``."""
+        self.golds = [indices(row, question.gold) for row, question in enumerate(questions)]
+        most = max(len(question.candidates) for question in questions)
+        self.candidates = np.full((len(questions), most), -1)
+        for row, question in enumerate(questions):
+            scored_of = [answer[:end] for answer in question.candidates]
+            self.candidates[row, : len(scored_of)] = indices(row, scored_of)
+        self.strings = [*index]
 
-    model: Any
-    variants: Sequence[Variant | None]
-    scored: Scored
-    positions: EditedPositions
-
-    def batch(self, batch: _Batch) -> Iterator[Judged]:
-        """Judge a batch under every variant."""
-        continued = self.positions == "last" and not self.model.config.is_encoder_decoder
-        context = self._prefix(batch) if continued else None
-        for variant in self.variants:
-            judged = self._variant(batch, context, variant(batch.group) if variant else [])
-            bad = ~np.isfinite(judged[0]) | ~np.isfinite(judged[1][batch.gold][batch.items])
-            if bad.any():
-                question = batch.group[batch.items[bad][0]]
-                raise not_finite(f"question {question}: the probability of an answer", "logits")
-            yield judged
-
-    def _prefix(self, batch: _Batch) -> Context:
-        """Read prompts up to their last token."""
-        context = Context.empty(self.model, len(batch.ids))
-        return context.read(batch.ids[:, :-1], batch.real[:, :-1])
-
-    def _variant(self, batch: _Batch, context: Context | None, edits: Sequence[Edit]) -> Judged:
-        """``ln p(string | prompt) = sum over t of ln p(token t | prompt, tokens before it)``."""
-        begin = self._encoder if self.model.config.is_encoder_decoder else self._prompt
-        first, context = begin(batch, context, edits)
-        whole = self.scored == "whole"
-        asked = np.arange(len(batch.strings)) if whole else np.unique(np.concatenate(batch.golds))
-        portions = list(_portions(batch, asked))
-        at_answer = edits if self.positions != "prompt" else []
-        states = [first, *(self._rest(batch, context, part, at_answer) for part in portions)]
-        # First the strings' first tokens, then their other tokens, portion after portion.
-        tokens = [answer[0] for _, answer in batch.strings]
-        tokens += [token for part in portions for i in part for token in batch.strings[i][1][1:]]
-        after = len(tokens) - len(batch.strings)
-        rows = np.append(batch.items, len(batch.ids) + np.arange(after))
-        predictions = predict(
-            self.model, torch.cat(states), torch.from_numpy(rows), torch.tensor(tokens)
-        )
-        total = predictions.total.cpu().numpy()[rows]
-        likeliest = predictions.likeliest.cpu().numpy()[rows]
-        log_probability = predictions.chosen.cpu().numpy().astype(np.float64) - total
-        return _by_string(batch, asked, portions, log_probability, likeliest == tokens)
-
-    def _prompt(
-        self, batch: _Batch, context: Context | None, edits: Sequence[Edit]
-    ) -> tuple[Tensor, Context]:
-        """Read prompts; return the states that predict the answers' first tokens."""
-        if context is None:
-            with intervened(self.model, edits, batch.text[:, :-1]):
-                context = self._prefix(batch)
-        with intervened(self.model, edits):
-            last, context = context.states(batch.ids[:, -1:], batch.real[:, -1:])
-        return last[:, 0], context
-
-    def _encoder(
-        self, batch: _Batch, _context: Context | None, edits: Sequence[Edit]
-    ) -> tuple[Tensor, Context]:
-        """Let the encoder read prompts and the decoder its opening; return as ``_prompt``."""
-        where = batch.last if self.positions == "last" else batch.text
-        with intervened(self.model, edits, where):
-            context = Context.encoded(self.model, batch.ids, batch.real)
-        opening = batch.opening
-        if not opening.shape[1]:
-            opening = torch.full((len(batch.ids), 1), self.model.config.decoder_start_token_id)
-        answers = torch.arange(opening.shape[1]).expand_as(opening) == opening.shape[1] - 1
-        with intervened(self.model, edits if self.positions != "prompt" else [], answers):
-            first, context = context.states(opening, torch.ones_like(opening))
-        return first[:, -1], context
-
-    def _rest(
-        self,
-        batch: _Batch,
-        context: Context,
-        places: NDArray[np.int64],
-        edits: Sequence[Edit],
-    ) -> Tensor:
-        """Read strings up to their last token; return the states that predict all but the first."""
-        items = batch.items[places]
-        ids, real = pad([batch.strings[place][1][:-1] for place in places])
-        with intervened(self.model, [edit.rows(items) for edit in edits]):
-            states, _ = context.rows(items).states(ids, real)
-        return states[real.bool().to(states.device)]
-
-
-def _portions(batch: _Batch, asked: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Cut the strings of more than one token into portions of similar length, read one at a time.
-
-    Every string needs a copy of its prompt's cache, so a portion has at most four times as many
-    strings as the batch has questions.
-    """
-    lengths = np.array([len(answer) for _, answer in batch.strings])
-    waiting = asked[lengths[asked] > 1]
-    waiting = waiting[np.argsort(lengths[waiting], kind="stable")]
-    while len(waiting):
-        longest = 1.25 * lengths[waiting[0]] + 1
-        size = min(np.searchsorted(lengths[waiting], longest, "right"), 4 * len(batch.group))
-        yield waiting[:size]
-        waiting = waiting[size:]
-
-
-def _by_string(
-    batch: _Batch,
-    asked: NDArray[np.int64],
-    portions: Sequence[NDArray[np.int64]],
-    log_probability: NDArray[np.float64],
-    likeliest: NDArray[np.bool_],
-) -> Judged:
-    """Collect the tokens' results, which are in the order of ``_variant``, by string."""
-    strings = len(batch.strings)
-    first, greedy = log_probability[:strings], likeliest[:strings].copy()
-    whole = np.full_like(first, np.nan)
-    whole[asked] = first[asked]
-    start = strings
-    for place in np.concatenate([*portions, np.zeros(0, np.int64)]):
-        others = slice(start, start + len(batch.strings[place][1]) - 1)
-        whole[place] += log_probability[others].sum()
-        greedy[place] &= likeliest[others].all()
-        start = others.stop
-    return first, whole, greedy
+    def check(self, found: Scores, numbers: NDArray[np.int64]) -> None:
+        """Refuse what is not finite; ``numbers`` are the questions', ``[row]``."""
+        bad = ~np.isfinite(found.log_probability)
+        if bad.any():
+            number = numbers[self.strings[bad.argmax()][0]]
+            raise not_finite(f"question {number}: the probability of an answer", "logits")

@@ -39,8 +39,9 @@ def in_batches(
     text: str,
     remedy: str = "shorten it",
     alike: bool = False,
+    times: int = 1,
 ) -> Budget:
-    """Run every text once, in batches of similar length, the longest first.
+    """Run every text once, or several ``times``, in batches of similar length, the longest first.
 
     Batches are halved when memory runs out, so ``run`` must change nothing before it is done. With
     a fixed budget they are not, and which texts are run together depends on lengths alone.
@@ -53,6 +54,8 @@ def in_batches(
             where {} stands for its number.
         remedy: what the user can do about a text that alone does not fit into memory.
         alike: whether to run only texts of equal length together, so that none is padded.
+        times: how often each text is run; if not once, ``run`` is given numbers of runs, those of
+            the first text before those of the second.
 
     Returns:
         The final budget.
@@ -60,6 +63,7 @@ def in_batches(
     Raises:
         NeuroglotError: not enough memory for one text, or for a batch if the budget is fixed.
     """
+    lengths = [length for length in lengths for _ in range(times)]
     waiting = deque(sorted(range(len(lengths)), key=lambda number: -lengths[number]))
     while waiting:
         longest = lengths[waiting[0]]
@@ -74,9 +78,10 @@ def in_batches(
             if not _out_of_memory(error):
                 raise
             if size == 1:
+                alone = text.format(group[0] // times)
                 raise NeuroglotError(
-                    f"not enough memory for {text.format(group[0])} ({longest} tokens); {remedy}, "
-                    "or use a device with more memory"
+                    f"not enough memory for {alone} ({longest} tokens); {remedy}, or use a device "
+                    "with more memory"
                 ) from error
             less = max(1, longest * size // 2)
             if budget.fixed:

@@ -72,11 +72,6 @@ class Context:
         output, context = self._run(decoder, ids, real)
         return output.last_hidden_state, context
 
-    def predict(self, ids: Tensor, real: Tensor) -> tuple[Tensor, "Context"]:
-        """Read tokens; also return the logits at each column, float32 ``[item, time, token]``."""
-        output, context = self._run(self.model, ids, real)
-        return output.logits.float(), context
-
     def rows(self, items: NDArray[np.int64]) -> "Context":
         """The context of these items; an item may be given several times."""
         cache, chosen = _copied(self.cache), torch.from_numpy(items)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from neuroglot.capture.batches import EditsOf, batch_budget, in_batches
 from neuroglot.capture.context import Context, pad
+from neuroglot.capture.head import predict
 from neuroglot.capture.perplexity import check_readable
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.describe import language_config, recurrent
@@ -96,23 +97,24 @@ def _batch(
     last, last_real = ids[:, -1:], real[:, -1:]
     while len(columns) < new_tokens and not ended.all():
         with intervened(model, edits if positions == "all" or not columns else (), edited[:, -1:]):
-            logits, context = context.predict(last, last_real)
-        best = _likeliest(logits[:, -1]).cpu()
+            states, context = context.states(last, last_real)
+        best = _likeliest(model, states[:, -1])
         ended |= torch.isin(best, ends)
         columns.append(best)
         last, edited = best[:, None], torch.ones(len(prompts), 1, dtype=torch.bool)
     return [_until(row, ends) for row in (torch.stack(columns, 1) if columns else ids[:, :0])]
 
 
-def _likeliest(logits: Tensor) -> Tensor:
-    """The token with the highest logit, [item]."""
-    highest, tokens = logits.max(-1)
-    if not torch.isfinite(highest).all():
+def _likeliest(model: Any, states: Tensor) -> Tensor:
+    """The token with the highest logit after each of the states ``[item, hidden]``, ``[item]``."""
+    nothing = torch.zeros(0, dtype=torch.long)
+    predictions = predict(model, states, nothing, nothing)
+    if not torch.isfinite(predictions.total).all():
         raise NeuroglotError(
             "the model's logits hold NaN or infinity, so no next token is the likeliest; set "
             "capture.dtype to float32 or bfloat16, or edit neurons less strongly"
         )
-    return tokens
+    return predictions.likeliest.cpu()
 
 
 def _until(row: Tensor, ends: Tensor) -> list[int]:

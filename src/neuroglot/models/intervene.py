@@ -49,6 +49,47 @@ class Edit:
         return replace(self, neurons=self.neurons[items], value=value)
 
 
+def edited_rows(edits: Sequence[Edit], items: int) -> NDArray[np.bool_]:
+    """Whether a neuron is chosen in each of a batch's items, ``[item]``."""
+    edited = np.zeros(items, bool)
+    for edit in edits:
+        edited |= edit.neurons.any((-2, -1))
+    return edited
+
+
+def side_by_side(
+    parts: Sequence[tuple[NDArray[np.integer[Any]], Sequence[Edit]]], items: int
+) -> list[Edit]:
+    """The edits of a batch whose parts have edits of their own, each applied in its part's order.
+
+    Args:
+        parts: of each part, its items' numbers in the batch, and the edits for these items in this
+            order. No item is in two parts; nothing is edited in an item that is in none.
+        items: number of items in the batch.
+
+    Raises:
+        NeuroglotError: an edit has neurons for another number of items than its part has.
+    """
+    joined: dict[tuple[Any, ...], Edit] = {}
+    for here, edits in parts:
+        for place, edit in enumerate(edits):
+            neurons, value = edit.neurons, edit.value
+            if neurons.ndim == 3 and len(neurons) != len(here):
+                raise NeuroglotError(
+                    f"an edit has neurons for {len(neurons)} items, and the batch has {len(here)}."
+                )
+            of_items = isinstance(value, np.ndarray)
+            key = place, edit.operation, edit.site, None if of_items else value
+            if key not in joined:
+                none = np.zeros((items, *neurons.shape[-2:]), bool)
+                begun = np.zeros((items, neurons.shape[-2]), np.float32) if of_items else value
+                joined[key] = replace(edit, neurons=none, value=begun)
+            joined[key].neurons[here] = neurons
+            if isinstance(begun := joined[key].value, np.ndarray):
+                begun[here] = value
+    return [joined[key] for key in sorted(joined, key=lambda key: int(key[0]))]
+
+
 @contextmanager
 def intervened(model: Any, edits: Sequence[Edit], positions: Positions = "all") -> Iterator[None]:
     """Edit neurons in every forward pass inside the block.
