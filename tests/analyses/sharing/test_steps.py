@@ -30,10 +30,11 @@ from neuroglot.analyses.sharing.settings import (
 from neuroglot.analyses.sharing.steps import answers, comparison, interventions
 from neuroglot.analyses.sharing.steps import kinds as kinds_step
 from neuroglot.analyses.sharing.steps.answers import VARIANTS
-from neuroglot.capture.settings import CaptureSettings, PromptsGroup
+from neuroglot.capture.settings import PromptsGroup
 from neuroglot.measures.bootstrap import with_bounds
 from neuroglot.models.ffn import ffns, record
 from neuroglot.models.intervene import Edit, intervened
+from neuroglot.running import Running
 from neuroglot.tasks.facts import FactsTask
 from neuroglot.tasks.nli import NliTask
 from support.tiny_models import NEURONS, tiny_inputs, tiny_model
@@ -54,7 +55,9 @@ class Configured:
     """As much of a run as the analysis looks at."""
 
     tasks = TASKS
-    capture = CaptureSettings(device="cpu", dtype="float32")
+
+    def running(self, _model: str) -> Running:
+        return Running(device="cpu", dtype="float32")
 
     def corpus_languages(self, *names: str) -> list[str]:
         return [one for one in ("en", "de", "fr") if any(one in ASKED[name] for name in names)]
