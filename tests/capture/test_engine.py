@@ -274,6 +274,23 @@ def test_in_half_precision_no_batch_depends_on_shards(
     assert len({batches for batches, _ in in_half["a"][0]}) > 1
 
 
+def test_in_half_precision_an_interrupted_recording_has_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokens = tiny_models.tiny_model("llama").bfloat16(), text(LENGTHS * 3)
+    monkeypatch.setattr("neuroglot.capture.engine.shard_rows", lambda *_: 16)
+    expected_sums, expected = run(model, tokens, tmp_path / "a.zarr")
+    with monkeypatch.context() as killed:
+        count_calls(killed, Engine, "_forward", kill_at=5)
+        with pytest.raises(Killed):
+            run(model, tokens, tmp_path / "b.zarr")
+    sums, rows = run(model, tokens, tmp_path / "b.zarr")
+    for site in SITES:
+        np.testing.assert_array_equal(rows[site], expected[site])
+    for name, value in sums.items():
+        np.testing.assert_array_equal(value, expected_sums[name])
+
+
 def test_not_even_one_segment_fits(tmp_path: Path) -> None:
     model = tiny_models.tiny_model("llama")
 
