@@ -19,7 +19,7 @@ from neuroglot.capture.settings import ExecutionSettings, Pool
 from neuroglot.errors import NeuroglotError, not_finite, unknown_name
 from neuroglot.models.describe import causal, recurrent
 from neuroglot.models.ffn import FFN, ffns, record
-from neuroglot.models.intervene import Edit, intervened
+from neuroglot.models.intervene import Edit, intervened, side_by_side
 from neuroglot.tokens import Tokens
 
 
@@ -91,8 +91,9 @@ def represent_variants(
     """Run ``represent`` under several sets of edits: ``[variant, state, segment, hidden]``.
 
     If ``positions`` and ``pool`` are both ``last`` and the model is causal, the tokens before the
-    last are read once, and every variant continues from their keys and values. ``variants`` holds
-    the edits of each variant; other arguments and errors are those of ``represent``.
+    last are read once in a batch, whose rows, segments under their variants, continue from their
+    keys and values. ``variants`` holds the edits of each variant; other arguments and errors are
+    those of ``represent``.
     """
     if positions == "last" and pool == "last" and causal(model.config):
         return _from_last_tokens(model, text, variants, batch_tokens)
@@ -110,19 +111,25 @@ def _from_last_tokens(
     states = np.empty((len(variants), layers + 1, len(sequences), hidden), np.float32)
 
     def run(group: NDArray[np.int64]) -> None:
-        ids, real = pad([sequences[number] for number in group], left=True)
-        start = Context.empty(model, len(group)).read(ids[:, :-1], real[:, :-1])
-        for variant, edits in enumerate(variants):
+        numbers, places = np.divmod(group, len(variants))
+        read, row = np.unique(numbers, return_inverse=True)
+        ids, real = pad([sequences[number] for number in read], left=True)
+        start = Context.empty(model, len(read)).read(ids[:, :-1], real[:, :-1])
+        parts = []
+        for place in np.unique(places):
+            rows = np.flatnonzero(places == place)
+            parts.append((rows, [edit.rows(numbers[rows]) for edit in variants[place]]))
 
-            def keep(_: str, __: str, state: int, value: Tensor, variant: int = variant) -> None:
-                states[variant, state, group] = value[:, 0].float().cpu().numpy()
+        def keep(_: str, __: str, state: int, value: Tensor) -> None:
+            states[places, state, numbers] = value[:, 0].float().cpu().numpy()
 
-            of_group = [edit.rows(group) for edit in edits]
-            with intervened(model, of_group), record(model, {"state"}, keep):
-                start.states(ids[:, -1:], real[:, -1:])
+        with intervened(model, side_by_side(parts, len(group))), record(model, {"state"}, keep):
+            start.rows(row).states(ids[row, -1:], real[row, -1:])
 
-    budget = batch_budget(model, 1024, batch_tokens)
-    in_batches([*map(len, sequences)], budget, run, "one segment", alike=recurrent(model.config))
+    # Products of many last tokens are far faster than of few, so a batch has many rows.
+    budget = batch_budget(model, 8192, batch_tokens)
+    lengths, alike = [*map(len, sequences)], recurrent(model.config)
+    in_batches(lengths, budget, run, "one segment", alike=alike, times=len(variants))
     if not np.isfinite(states).all():
         raise not_finite("a state")
     return states
