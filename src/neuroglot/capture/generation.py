@@ -47,8 +47,7 @@ def generate(
         positions: ``all`` edits neurons at prompt and generated tokens; ``prompt`` only at prompt
             tokens.
         batch_tokens: tokens in a batch, with padding and the tokens to generate, halved when memory
-            runs out; by default 1024 on a CPU and 8192 on a GPU. It changes logits by rounding
-            only.
+            runs out; by default 8192. It changes logits by rounding only.
         special: number of special tokens at the start of each prompt, which are never edited.
 
     Returns:
@@ -62,7 +61,8 @@ def generate(
         raise NeuroglotError("there is no text to go on from; give a prompt of at least one token")
     for prompt in prompts:
         check_readable(model, len(prompt) + new_tokens, "shorten the prompt or its continuation")
-    budget = batch_budget(model, 1024, batch_tokens)
+    # A step computes one token of each prompt: products are fast only with hundreds of prompts.
+    budget = batch_budget(model, 8192, batch_tokens)
     generated: list[list[int]] = [[] for _ in prompts]
 
     def run(group: NDArray[np.int64]) -> None:

@@ -60,8 +60,8 @@ class ExecutionSettings(Section):
         None,
         ge=1,
         description="Tokens in a batch, padding included; halved when memory runs out. Left out: "
-        "256 on a CPU (512 for perplexity), whose caches larger batches overflow, and 8192 on a "
-        "GPU. In half precision batches change numbers by rounding. So there a run that lacks "
+        "8192; on a CPU, whose caches larger batches overflow, 256 in recordings and 512 for "
+        "perplexity, where batches are whole texts. In half precision batches change numbers by rounding. So there a run that lacks "
         "memory fails and names a smaller number, and a change repeats what ran the model.",
     )
     risk_megabytes: int = Field(
