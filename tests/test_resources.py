@@ -48,6 +48,8 @@ def test_memory_holds_the_weights_and_grows_with_each_attempt() -> None:
     assert resources(risk_megabytes=2000).model_memory(None, [CARD], 1) == on_cpu
     gathered = resources(capture={"store_dtype": "bfloat16"}, risk_megabytes=2000)
     assert gathered.model_memory(None, [CARD], 1) > on_cpu + 3000
+    rounded = resources(capture={"keep_bits": 6}, risk_megabytes=2000)
+    assert rounded.model_memory(None, [CARD], 1) > on_cpu + 3000
     assert resources().memory(8000)(None, 3) == 24_000
 
 

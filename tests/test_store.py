@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+import zarr
+from numcodecs.bitround import BitRound
 
 from neuroglot import store
-from neuroglot.capture.writer import as_bits, finite, widened
+from neuroglot.capture.writer import EXPONENT, UNSIGNED, as_bits, finite, widened
 from neuroglot.errors import NeuroglotError
 
 ORIGIN = {"model": "m", "settings": {"dtype": "float16"}}
@@ -200,6 +202,47 @@ def test_raw_rows_round_trip(tmp_path: Path, dtype: store.StoreDtype) -> None:
         array[:, start : start + 4] = values.view(array.dtype)
     assert torch.equal(torch.from_numpy(store.read_rows(tmp_path, "act")), stored.float())
     assert np.array_equal(store.read_rows(tmp_path, "act", 1), stored[1].float().numpy())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "keep_bits"), [("float16", 4), ("bfloat16", 4), ("float32", 10), ("float32", 1)]
+)
+def test_rounded_rows_are_the_nearest_with_so_many_bits(
+    tmp_path: Path, dtype: store.StoreDtype, keep_bits: int
+) -> None:
+    """Compared with the nearest of all values that have no more bits, ties to even."""
+    values = torch.randn(2, 30, 512, generator=torch.Generator().manual_seed(1))
+    values[values.abs() < 1e-3] = 1e-3  # float16 has fewer bits near zero
+    exact = values.to(getattr(torch, dtype)).float().numpy()
+    array = store.create_rows(tmp_path, "act", exact.shape, 8, dtype, "every token", keep_bits)
+    array[:] = exact
+    fraction, exponent = np.frexp(exact.astype(np.float64))  # np.rint rounds ties to even
+    nearest = np.ldexp(np.rint(fraction * 2 ** (keep_bits + 1)) / 2 ** (keep_bits + 1), exponent)
+    found = store.read_rows(tmp_path, "act")
+    np.testing.assert_array_equal(found, nearest.astype(np.float32))
+    assert (found != exact).any()
+    assert zarr.open_array(tmp_path / "act", mode="r").attrs["keep_bits"] == keep_bits
+    size = sum(f.stat().st_size for f in (tmp_path / "act" / "c").rglob("*") if f.is_file())
+    assert size < exact.size * store.itemsize(dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "keep_bits"), [("float16", 4), ("float16", 9), ("bfloat16", 1), ("float32", 10)]
+)
+def test_values_that_rounding_makes_infinite_are_not_finite(
+    dtype: store.StoreDtype, keep_bits: int
+) -> None:
+    """The last values before infinity, each compared with what the codec makes of it."""
+    bits, unsigned = EXPONENT[dtype], UNSIGNED[dtype]
+    stored = np.float32 if dtype == "float32" else np.float16
+    half = 1 << (store.MANTISSA[dtype] - keep_bits - 1)
+    for number in [*range(bits - 2, bits - 2 - 3 * half, -max(1, half // 7)), bits - half]:
+        for sign in (0, 1 << (8 * np.dtype(unsigned).itemsize - 1)):
+            value = np.array([number | sign], unsigned)
+            held = widened(value) if dtype == "bfloat16" else value.view(stored)
+            rounded = BitRound(keepbits=keep_bits).encode(held).view(held.dtype)
+            assert finite(value, dtype, keep_bits) == bool(np.isfinite(rounded).all())
+            assert finite(value, dtype)
 
 
 def test_damaged_rows_are_found(tmp_path: Path) -> None:

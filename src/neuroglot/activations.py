@@ -21,7 +21,8 @@ def open_activations(
     ``sample`` (tokens that end a prefix of the first segments) or ``prompts`` (the last token of
     each prompt); of several, the first in this order is opened. Each row has the coordinates
     ``token`` (its text, with a space as ``␣``), ``token_id``, ``segment`` and ``position``. Layers
-    and neurons count from 0. Values are read when they are used.
+    and neurons count from 0. Values are read when they are used. If they were rounded
+    (``capture.keep_bits``), ``act.attrs["keep_bits"]`` says to how many bits.
 
     ``corpus`` is the id of a corpus or a task, ``results`` the folder of the results.
 
@@ -48,5 +49,6 @@ def open_activations(
             f"{path} holds no raw rows, only statistics ({', '.join(groups)}); set "
             "experts.scores_from: rows or configure roles, which record some, and run again"
         )
-    rows: xr.Dataset = xr.open_zarr(path / raw[0], chunks=None)
+    with store.quiet():
+        rows: xr.Dataset = xr.open_zarr(path / raw[0], chunks=None)
     return rows

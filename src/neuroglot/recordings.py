@@ -94,6 +94,8 @@ class Recordings:
         capture = config.running(model).model_dump()
         if group.sites and not group.store_dtype:  # the precision of their rows is a setting
             capture["store_dtype"] = config.capture.store_dtype
+        if bits := group.kept_bits(config.capture):
+            capture["keep_bits"] = bits
         return digest([*text, of_tokens, capture, code_of(group)])
 
     def reads(self, source: str) -> Literal["tokens", "items"]:

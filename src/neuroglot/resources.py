@@ -12,7 +12,9 @@ from neuroglot.running import Running
 
 MEGABYTE = 1e6
 STARTED_MB = 3000  # Python, torch, a batch's activations and the collectors' sums
-COPIES = 2  # times the rows at risk: a block of bfloat16 rows, and zarr's copies while it writes it
+COPIES = (
+    2  # times the rows at risk: a block of compressed rows, and zarr's copies while it writes it
+)
 SPARE = 1.2  # factor for loading weights, which takes more memory than they have
 # Floating-point operations per second of a core and of a GPU: a third of usual values, so that jobs
 # on slower machines also finish in time.
@@ -44,9 +46,8 @@ class Needs:
 
     def model_memory(self, _wildcards: Any, input: Sequence[str], attempt: int) -> int:
         """Main memory, in MB, of a step that runs a model; weights for a GPU pass through it."""
-        gathered = (
-            self._settings.capture.store_dtype == "bfloat16"
-        )  # other rows are never in memory
+        capture = self._settings.capture  # rows that are not compressed are never in memory
+        gathered = capture.store_dtype == "bfloat16" or capture.keep_bits is not None
         # In half precision blocks have the length of the default.
         rows = COPIES * max(self._execution.risk_megabytes, RISK_MEGABYTES) if gathered else 0
         return attempt * ceil(STARTED_MB + rows + SPARE * self._weights(input))

@@ -5,7 +5,8 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -30,6 +31,7 @@ PROGRESS = "progress"
 CHUNK_BYTES = 1 << 20
 SHARD_BYTES = 1 << 25  # of sums by segment; shards of raw rows are sized by their writer
 COMPRESSED_BYTES = 1 << 27  # at most, of compressed raw rows: zarr holds a shard in memory
+MANTISSA = {"float16": 10, "bfloat16": 7, "float32": 23}  # bits of a value after its leading 1
 
 
 class Site(NamedTuple):
@@ -314,7 +316,6 @@ def write_dataset(store: Path, dataset: "xr.Dataset", by_layer: Collection[str] 
         by_layer: names of arrays that are read layer by layer, along their first dimension.
     """
     from zarr.codecs import Crc32cCodec, ZstdCodec
-    from zarr.errors import ZarrUserWarning
 
     dataset, encoding = dataset.copy(), {}
     for name, variable in dataset.variables.items():
@@ -330,9 +331,7 @@ def write_dataset(store: Path, dataset: "xr.Dataset", by_layer: Collection[str] 
     for name in dataset.variables:  # a partly written array cannot be continued
         shutil.rmtree(store / str(name), ignore_errors=True)
     (store / "zarr.json").unlink(missing_ok=True)
-    with warnings.catch_warnings():
-        # zarr warns about our own files, and that consolidated metadata is an extension.
-        warnings.simplefilter("ignore", ZarrUserWarning)
+    with quiet():  # about our own files, and that consolidated metadata is an extension
         dataset.to_zarr(store, mode="a", encoding=encoding, zarr_format=3, consolidated=True)
 
 
@@ -351,7 +350,8 @@ def open_dataset(store: Path, content: Content, without: Collection[str] = ()) -
             "again"
         )
     try:
-        data: xr.Dataset = xr.open_zarr(store, chunks=None, drop_variables=list(without)).load()
+        with quiet():
+            data: xr.Dataset = xr.open_zarr(store, chunks=None, drop_variables=list(without)).load()
     except Exception as error:
         raise damaged(store, error) from error
     for name, variable in data.variables.items():
@@ -359,6 +359,16 @@ def open_dataset(store: Path, content: Content, without: Collection[str] = ()) -
             text = np.array(variable.values.tolist(), dtype=str)
             data[name] = (variable.dims, text, variable.attrs)
     return data
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hide what zarr warns of: extensions that we use on purpose, such as ``BitRound``."""
+    from zarr.errors import ZarrUserWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        yield
 
 
 def damaged(store: Path, error: Exception) -> NeuroglotError:
@@ -387,37 +397,52 @@ def create_rows(
     rows_per_shard: int,
     dtype: StoreDtype,
     over: str,
+    keep_bits: int | None = None,
 ) -> "zarr.Array[Any]":
     """Create the array of one site's raw rows, ``[layer or depth, row, width]``.
 
     A shard is one file and holds all layers of its rows. A chunk holds one layer of about 1 MB of
     rows, because analyses read layer by layer. Zarr has no bfloat16, so such values are stored as
-    float32, in smaller shards; their lower halves are zeros, which compress to almost nothing.
+    float32; their lower halves are zeros, which compress to almost nothing. Values with fewer than
+    all bits are rounded by numcodecs' ``BitRound`` as they are written, and compressed. The shards
+    of compressed rows are smaller.
 
-    ``name`` is one of ``SITES``, and ``over`` names the tokens that the rows cover.
+    ``name`` is one of ``SITES``, ``over`` names the tokens that the rows cover, and ``keep_bits``
+    is the number of bits of the mantissa that are kept, less than ``dtype`` has; None keeps all.
     """
     import zarr
     from zarr.codecs import BloscCodec, Crc32cCodec
+    from zarr.codecs.numcodecs import BitRound
 
     planes, rows, width = shape
-    site, padded = SITES[name], dtype == "bfloat16"
-    if padded:
-        fitting = shard_rows(rows, planes * width * 4, COMPRESSED_BYTES)
-        rows_per_shard = min(rows_per_shard, fitting)
-    fitting = max(1, CHUNK_BYTES // (width * itemsize(dtype)))
-    of_zeros = [BloscCodec(cname="lz4", clevel=1, shuffle="shuffle")] if padded else []
-    return zarr.create_array(
-        store / name,
-        shape=shape,
-        chunks=(1, min(rows_per_shard, 2 ** math.floor(math.log2(fitting))), width),
-        shards=(planes, rows_per_shard, width),
-        dtype="float32" if padded else dtype,
-        compressors=[*of_zeros, Crc32cCodec()],
-        fill_value=0,
-        dimension_names=(site.planes, "row", site.width),
-        attributes={"dtype": dtype, "units": "1", "long_name": site.long_name, "over": over},
-        overwrite=True,
-    )
+    site, stored = SITES[name], "float32" if dtype == "bfloat16" else dtype
+    filters: list[Any] = []
+    packed: list[Any] = []
+    attributes: dict[str, Any] = {"dtype": dtype, "units": "1", "long_name": site.long_name}
+    attributes["over"] = over
+    with quiet():
+        if keep_bits is not None:
+            filters, attributes["keep_bits"] = [BitRound(keepbits=keep_bits)], keep_bits
+            packed = [BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")]
+        elif dtype == "bfloat16":
+            packed = [BloscCodec(cname="lz4", clevel=1, shuffle="shuffle")]
+        if packed:
+            row_bytes = planes * width * np.dtype(stored).itemsize
+            rows_per_shard = min(rows_per_shard, shard_rows(rows, row_bytes, COMPRESSED_BYTES))
+        fitting = max(1, CHUNK_BYTES // (width * itemsize(dtype)))
+        return zarr.create_array(
+            store / name,
+            shape=shape,
+            chunks=(1, min(rows_per_shard, 2 ** math.floor(math.log2(fitting))), width),
+            shards=(planes, rows_per_shard, width),
+            dtype=stored,
+            filters=filters,
+            compressors=[*packed, Crc32cCodec()],
+            fill_value=0,
+            dimension_names=(site.planes, "row", site.width),
+            attributes=attributes,
+            overwrite=True,
+        )
 
 
 def create_sums(
@@ -497,6 +522,7 @@ def _read_array(store: Path, name: str, missing: str, chosen: Any) -> NDArray[An
     if not (path / "zarr.json").is_file():
         raise NeuroglotError(f"{store} holds no {missing}")
     try:
-        return np.asarray(zarr.open_array(path, mode="r")[chosen])
+        with quiet():
+            return np.asarray(zarr.open_array(path, mode="r")[chosen])
     except Exception as error:
         raise damaged(store, error) from error

@@ -288,6 +288,38 @@ def test_texts_are_named_with_source_and_size() -> None:
     assert captions.texts_sentence(run, {}, counted) == ""
 
 
+def test_rounded_rows_are_said_where_they_are_read() -> None:
+    """States are float32, which has more than 10 bits, and other rows float16, which has not."""
+    steps = [("roles", "distance"), ("roles", "flatness"), ("sharing", "kinds")]
+    steps += [("transfer", "neurons"), ("agreement", "agreement"), ("lape", "neurons")]
+    said = {
+        bits: {
+            name: captions.rounding(run, read_by(run, *step))
+            for step in [(name, (each,)) for name, each in steps]
+            for name in ["/".join([step[0], *step[1]])]
+        }
+        for bits in (None, 10, 6)
+        for run in [configured(capture={"keep_bits": bits})]
+    }
+    assert set(said[None].values()) == {""}
+    assert {name for name, one in said[10].items() if one} == {
+        "transfer/neurons",
+        "agreement/agreement",
+    }
+    assert {name for name, one in said[6].items() if not one} == {"roles/flatness", "lape/neurons"}
+    assert said[6]["roles/distance"] == (
+        "<p>Recorded values of udhr and django were rounded to 6 bits after the leading 1.</p>\n"
+    )
+
+
+def test_figures_and_tables_say_that_rows_were_rounded() -> None:
+    run, data = configured(capture={"keep_bits": 6}), xr.Dataset()
+    assert written(run, "transfer", "alignment", "table", data).endswith(
+        "Recorded values of sentences were rounded to 6 bits after the leading 1."
+    )
+    assert "rounded" not in written(configured(), "transfer", "alignment", "table", data)
+
+
 def test_what_other_analyses_read_counts() -> None:
     run = RUNS["punctuation removed"]
     assert {

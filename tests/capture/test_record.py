@@ -11,6 +11,7 @@ import pytest
 import torch
 import xarray as xr
 import zarr
+from numcodecs.bitround import BitRound
 
 import neuroglot
 from neuroglot import store
@@ -380,9 +381,15 @@ def widen(model, layer: int, neurons: int) -> None:
         setattr(mlp, name, linear)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize(
+    ("dtype", "keep_bits"),
+    [("float16", None), ("float16", 7), ("bfloat16", None), ("bfloat16", 6), ("float32", None)],
+)
 def test_layers_may_differ_in_width(
-    dtype: store.StoreDtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dtype: store.StoreDtype,
+    keep_bits: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, tokens = tiny_models.tiny_model("llama"), random_text((5, 9, 3, 12))
     narrow, wide = tiny_models.NEURONS, tiny_models.NEURONS + 7
@@ -393,7 +400,7 @@ def test_layers_may_differ_in_width(
     recordings = {
         "roles": Recording((), "prefixes", tuple(role_collectors("positive", 0.0))),
         "firing": Recording((), "every token", tuple(firing_collectors(gated=True))),
-        "rows": Recording(("act", "out"), "every token", (), dtype),
+        "rows": Recording(("act", "out"), "every token", (), dtype, keep_bits=keep_bits),
     }
     with monkeypatch.context() as patch:
         count_calls(patch, Engine, "_forward", kill_at=3)
@@ -549,6 +556,62 @@ def test_values_of_bfloat16_are_read_by_everybody_and_take_two_bytes(place: Plac
     stored = sum(file.stat().st_size for file in (path.parent / "act" / "c").rglob("*"))
     assert stored < 2.1 * values.numel()
     assert zarr.open_array(path.parent / "act", mode="r").dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("keep_bits", "store_dtype"), [(4, "float16"), (4, "bfloat16"), (10, "float32")]
+)
+def test_rounded_rows_open_rounded_and_say_so(
+    place: Place, keep_bits: int, store_dtype: str
+) -> None:
+    """As whoever opens them with xarray alone sees them; sums are of the exact values."""
+    name = f"{store_dtype}-{keep_bits}"
+    exact = place.record(f"exact-{name}", *ALL, store_dtype=store_dtype)
+    path = place.record(name, *ALL, store_dtype=store_dtype, keep_bits=keep_bits)
+    for group in (SAMPLE.name, ROWS.name):
+        found, whole = (xr.open_zarr(folder / group) for folder in (path, exact))
+        assert found["act"].attrs["keep_bits"] == keep_bits
+        assert "keep_bits" not in whole["act"].attrs
+        rounded = BitRound(keepbits=keep_bits).encode(whole["act"].values)
+        assert np.array_equal(found["act"].values, rounded.view(whole["act"].dtype))
+        assert not np.array_equal(found["act"].values, whole["act"].values)
+        assert np.array_equal(store.read_rows(path / group, "act"), found["act"].values)
+    for group in (ROLES.name, FIRING.name):
+        assert content(path / group) == content(exact / group)
+    act = xr.open_datatree(path, engine="zarr")["rows"]["act"]
+    assert np.array_equal(act.values, xr.open_zarr(path / "rows")["act"].values)
+
+
+def test_bits_that_a_precision_lacks_are_all_kept(place: Place) -> None:
+    path = place.record("all-bits", ROWS, store_dtype="float16", keep_bits=10)
+    assert content(path) == content(place.record("float16", ROWS, store_dtype="float16"))
+
+
+def test_how_rows_are_rounded_counts_where_rows_are() -> None:
+    coarse = CaptureSettings(keep_bits=10, store_dtype="float16")
+    fine = CaptureSettings(keep_bits=10, store_dtype="float32")
+    groups = (*ALL, PromptsGroup(), StatesGroup())
+    assert {group.name: group.kept_bits(coarse) for group in groups} == {
+        **dict.fromkeys(("roles", "firing", "sample", "rows", "prompts")),
+        "states": 10,
+    }
+    assert [group.kept_bits(fine) for group in groups] == [None, None, 10, 10, 10, 10]
+    assert {group.kept_bits(CaptureSettings()) for group in groups} == {None}
+
+
+def test_a_killed_recording_of_rounded_rows_goes_on_to_the_same_bytes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = place.record("rounded", *ALL, keep_bits=6)
+    with monkeypatch.context() as patch:
+        count_calls(patch, Engine, "_forward", kill_at=5)
+        with pytest.raises(Killed):
+            place.record("rounded-killed", *ALL, keep_bits=6)
+    passes = count_calls(monkeypatch, Engine, "_forward")
+    assert content(place.record("rounded-killed", *ALL, keep_bits=6)) == content(quiet)
+    every = len(passes)
+    place.record("rounded-whole", *ALL, keep_bits=6)
+    assert every < len(passes) - every, "nothing was gone on with"
 
 
 def test_which_token_fires_a_neuron_most_is_three_lines(

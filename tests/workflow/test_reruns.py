@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -197,8 +198,11 @@ def test_a_setting_reruns_the_steps_that_read_it(finished: Workplace) -> None:
     assert jobs == {message_of("roles", "heatmap"), "roles: figures of heatmap"}
 
 
-def test_how_rows_are_stored_touches_no_statistic(finished: Workplace) -> None:
-    jobs = configured(finished, lambda _: {"capture": {"store_dtype": "float32"}})
+@pytest.mark.parametrize("capture", [{"store_dtype": "float32"}, {"keep_bits": 6}])
+def test_how_rows_are_stored_touches_no_statistic(
+    capture: dict[str, Any], finished: Workplace
+) -> None:
+    jobs = configured(finished, lambda _: {"capture": capture})
     assert records(jobs) == {
         f"recordings of one in {language}: other/sample, plain/sample, {PROMPTS}"
         for language in ("en", "de")

@@ -42,6 +42,7 @@ Counted = Callable[[str, str], int]
 # What a step may read of a text: the tokens of a recording, or, without one, these parts of it.
 RECORDED = ("prefixes", "last token of each segment", "last prompt token", "every token")
 JUDGED, TEXT, ITEMS = "held-out segments", "text", "items"
+ROUNDED = "rounded rows"  # read beside the tokens of a recording
 COUNTED = {
     "last token of each segment": "Counted are last tokens of segments of {}.",
     "last prompt token": "Counted are last tokens of prompts of {}.",
@@ -56,10 +57,12 @@ class Usage:
     Attributes:
         languages: ids, in drawing order.
         over: what counts of it: tokens, as ``RECORDED`` names them, or ``JUDGED``.
+        rounded: whether recorded values are read that were rounded to ``capture.keep_bits``.
     """
 
     languages: tuple[str, ...]
     over: tuple[str, ...]
+    rounded: bool
 
 
 def caption(
@@ -89,7 +92,7 @@ def caption(
         NeuroglotError: the template is missing, uses a name that is not there, or is not proper
             reStructuredText.
     """
-    return rendered(
+    told = rendered(
         analysis.caption(stem),
         {
             "model": model or "",
@@ -101,6 +104,19 @@ def caption(
             "capture": run.capture,
             "perplexity": run.perplexity,
         },
+    )
+    return told + rounding(run, usages)
+
+
+def rounding(run: Run, usages: Mapping[str, Usage]) -> str:
+    """Say, as HTML, of which texts rounded values were read; "" if all values were exact."""
+    texts = [text for text, usage in usages.items() if usage.rounded]
+    bits = run.capture.keep_bits
+    return (
+        f"<p>Recorded values of {listed(texts)} were rounded to {bits} bits after the leading 1."
+        "</p>\n"
+        if texts
+        else ""
     )
 
 
@@ -125,6 +141,7 @@ def usages_of(
         text: Usage(
             languages=tuple(each for each in run.all_languages if each in languages[text]),
             over=_over(parts[text]),
+            rounded=ROUNDED in parts[text],
         )
         for text in (*run.corpora, *run.tasks)
         if text in parts
@@ -145,7 +162,7 @@ def _read_by(
 ) -> Iterator[tuple[str, str, str]]:
     """The texts, the languages and the parts of them that a job of a step reads, directly or not.
 
-    A part is one of ``RECORDED``, or JUDGED, TEXT or ITEMS.
+    A part is one of ``RECORDED``, or JUDGED, TEXT, ITEMS or ROUNDED.
     """
     inputs = step.inputs(run, run.section(analysis.name), scope)
     for path in dict.fromkeys(inputs.paths()):
@@ -161,6 +178,8 @@ def _read_by(
                 yield text, Path(store).stem, JUDGED if judged else TEXT
             case ["activations" | "states", _, text, store, group]:
                 yield text, Path(store).stem, GROUPS[group].over
+                if GROUPS[group].kept_bits(run.capture):
+                    yield text, Path(store).stem, ROUNDED
             case [name, *folders, store]:
                 yield from _read_by(run, *_job(run, ANALYSES[name], folders, Path(store).stem))
 

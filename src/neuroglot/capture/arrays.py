@@ -15,7 +15,7 @@ from neuroglot.capture.blocks import Recording
 from neuroglot.capture.collectors import BY_FOLD, BY_SEGMENT
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.ffn import FFN
-from neuroglot.store import SITES, create_rows, create_sums
+from neuroglot.store import SITES, create_rows, create_sums, quiet
 from neuroglot.tokens import Tokens
 
 
@@ -50,11 +50,12 @@ def open_arrays(
         if not any_rows:
             raise NeuroglotError(f"{store}: no segment has a prefix of two subwords to record")
         for array, create in _creators(networks, tokens, recording, size).items():
-            arrays[name, array] = (
-                zarr.open_array(store / name / array, mode="r+")
-                if resumed
-                else create(store / name, array)
-            )
+            with quiet():
+                arrays[name, array] = (
+                    zarr.open_array(store / name / array, mode="r+")
+                    if resumed
+                    else create(store / name, array)
+                )
     return arrays
 
 
@@ -94,9 +95,13 @@ def _creators(
     rows, longest = len(recording.rows(tokens)), int(np.bincount(tokens.segment).max())
     for site in recording.sites if rows else ():
         layers, width = planes(networks, site)
-        shape, dtype = (layers, rows, width), recording.store_dtype
         creators[site] = partial(
-            create_rows, shape=shape, rows_per_shard=size, dtype=dtype, over=recording.over
+            create_rows,
+            shape=(layers, rows, width),
+            rows_per_shard=size,
+            dtype=recording.store_dtype,
+            over=recording.over,
+            keep_bits=recording.keep_bits,
         )
     for statistic, (width_name, sums) in _by_fold(networks, recording).items():
         if tokens.drawn:

@@ -33,6 +33,8 @@ class Recording:
         cross_layer: statistics over the recorded rows that compare layers.
         segments: how many of the drawn segments are recorded, from the first; None records all.
         peak_of: ``act`` or ``gate``.
+        keep_bits: how many bits of a raw value's mantissa are kept, fewer than ``store_dtype`` has;
+            None keeps all.
     """
 
     sites: tuple[str, ...] = ()
@@ -42,6 +44,7 @@ class Recording:
     cross_layer: tuple[CrossLayerCollector, ...] = ()
     segments: int | None = None
     peak_of: str = "act"
+    keep_bits: int | None = None
 
     def __post_init__(self) -> None:
         """What a block writes of a recording is a span of rows or of segments."""

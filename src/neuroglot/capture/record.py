@@ -194,8 +194,10 @@ class _Part:
                     f"{text['model']} has no gates; set sharing.site to auto or act"
                 )
             group = group.of(card.gated)
+        kept: dict[str, Any] = {"keep_bits": group.kept_bits(settings)}
         if group.store_dtype:
-            settings = settings.model_copy(update={"store_dtype": group.store_dtype})
+            kept["store_dtype"] = group.store_dtype
+        settings = settings.model_copy(update=kept)
         recording = Recording(
             sites=group.sites,
             over=group.over,
@@ -203,6 +205,7 @@ class _Part:
             store_dtype=settings.store_dtype,
             segments=group.first_segments,
             peak_of=group.site if isinstance(group, PromptsGroup) else "act",
+            keep_bits=settings.keep_bits,
         )
         # Statistics do not depend on how rows are stored.
         exclude = set() if recording.sites else {"store_dtype"}

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglot.settings import Rule, Section
-from neuroglot.store import Completion, StoreDtype
+from neuroglot.store import MANTISSA, Completion, StoreDtype
 
 Pool = Literal["last", "mean"]
 GroupName = Literal["roles", "firing", "sample", "rows", "prompts", "states"]
@@ -38,6 +38,15 @@ class CaptureSettings(Section):
         "float16",
         description="Precision of raw rows on disk. A value too large for float16 stops the run "
         "with a message; it is never stored as infinity.",
+    )
+    keep_bits: int | None = Field(
+        None,
+        ge=1,
+        le=22,
+        description="Raw rows are rounded to this many bits after the leading 1 and compressed: "
+        "smaller, slower to write, and no longer exact (docs/performance.md says what that "
+        "changes). float16 has 10 such bits, bfloat16 7, and float32, in which states are stored, "
+        "23; rows with no more bits than this stay as they are. Left out: all bits.",
     )
 
 
@@ -97,6 +106,12 @@ class Group(BaseModel):
     over: ClassVar[Over]
     stored: ClassVar[tuple[str, ...]] = ()
     store_dtype: ClassVar[StoreDtype | None] = None
+
+    @classmethod
+    def kept_bits(cls, capture: CaptureSettings) -> int | None:
+        """Bits to which raw values are rounded; None if they are exact, or there are none."""
+        bits, dtype = capture.keep_bits, cls.store_dtype or capture.store_dtype
+        return bits if cls.stored and bits is not None and bits < MANTISSA[dtype] else None
 
     @property
     def sites(self) -> tuple[str, ...]:

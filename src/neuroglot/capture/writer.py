@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neuroglot.capture.shards import Shards
 from neuroglot.errors import NeuroglotError
-from neuroglot.store import SITES, StoreDtype
+from neuroglot.store import MANTISSA, SITES, StoreDtype
 
 if TYPE_CHECKING:
     import torch
@@ -93,6 +93,9 @@ class Writer:
             for key, array in arrays.items()
             if key[1] in SITES
         }
+        self._kept_bits = {
+            key: cast("int | None", array.attrs.get("keep_bits")) for key, array in arrays.items()
+        }
         self._shards: dict[tuple[str, str], Shards] = {}
         self._buffers: dict[tuple[str, str], NDArray[Any]] = {}
         for key, array in arrays.items():
@@ -100,7 +103,7 @@ class Writer:
             dtype = self._dtypes.get(key)
             if dtype is None:
                 self._buffers[key] = np.zeros(shape, array.dtype)
-            elif dtype == "bfloat16":
+            elif dtype == "bfloat16" or self._kept_bits[key]:
                 # NaN stays beyond the width of narrower layers.
                 self._buffers[key] = np.full(shape, NAN[dtype], UNSIGNED[dtype])
             else:
@@ -160,7 +163,7 @@ class Writer:
             key, places = (name, site), rows.places[name]
             dtype = self._dtypes.get(key)
             placed = values.numpy() if dtype is None else as_bits(values)
-            if dtype is not None and not finite(placed, dtype):
+            if dtype is not None and not finite(placed, dtype, self._kept_bits[key]):
                 raise NeuroglotError(
                     f"{self._store}: {site} of layer {layer + 1} holds NaN, infinity or values too "
                     f"large for {dtype}; set capture.store_dtype to bfloat16 or float32, and "
@@ -184,7 +187,7 @@ class Writer:
                 values = self._buffers[name, site][:, :size]
                 for part in _by_shard(span, array.shards[1]):
                     of_part = values[:, part.start - span.start : part.stop - span.start]
-                    array[:, part] = of_part if dtype is None else widened(of_part)
+                    array[:, part] = of_part if dtype is None else as_values(of_part, dtype)
                 if dtype is None:
                     values[:] = 0  # segments without rows put nothing
 
@@ -194,6 +197,11 @@ def _by_shard(span: slice, rows: int) -> Iterator[slice]:
     cuts = range(span.start - span.start % rows + rows, span.stop, rows)
     for start, stop in pairwise([span.start, *cuts, span.stop]):
         yield slice(start, stop)
+
+
+def as_values(bits: NDArray[Any], dtype: StoreDtype) -> NDArray[Any]:
+    """Turn bits into the values that the store holds: bfloat16 ones become float32."""
+    return widened(bits) if dtype == "bfloat16" else bits.view(dtype)
 
 
 def widened(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -210,18 +218,19 @@ def as_bits(values: "torch.Tensor") -> NDArray[Any]:
     return values.view(torch.int32).numpy().view(np.uint32)
 
 
-def finite(bits: NDArray[Any], dtype: StoreDtype) -> bool:
+def finite(bits: NDArray[Any], dtype: StoreDtype, keep_bits: int | None = None) -> bool:
     """Whether no value is infinite or NaN, whose exponent bits are all set.
 
     Among the positive values these have the largest bits, and so they have among the negative ones,
     whose bits are above those of all positive values. Two maxima take no memory and a sixth of
-    the time of a mask.
+    the time of a mask. With ``keep_bits``, fewer than ``dtype`` has, values that would be rounded
+    up to infinity are not finite either: those from half a step below it.
     """
     positive, negative = bits.view(SIGNED[dtype]), bits
-    exponent, sign = EXPONENT[dtype], 1 << (8 * bits.itemsize - 1)
-    return not bits.size or (
-        int(positive.max()) < exponent and int(negative.max()) < exponent | sign
-    )
+    least, sign = EXPONENT[dtype], 1 << (8 * bits.itemsize - 1)
+    if keep_bits is not None:
+        least -= 1 << (MANTISSA[dtype] - keep_bits - 1)
+    return not bits.size or (int(positive.max()) < least and int(negative.max()) < least | sign)
 
 
 def _widened_to(width: int, rows: NDArray[Any], filled: int) -> NDArray[Any]:
