@@ -3,9 +3,9 @@
 Run after `make`: python bench/growth.py --out DIR. It runs the workflow itself, in a temporary
 folder, on a small model (SmolLM2 135M, or the folder of `--model`) and few segments of the UDHR,
 again and again with more languages, models and tasks. What is there is kept, as in any run. So the
-cost of a configuration is the sum over its jobs, of each as it last ran, and of those that make only
-what is missing, all that they ran. Costs are processor seconds of the jobs (user and system), which
-depend little on what else the machine does.
+cost of a configuration is the sum over its jobs, of each as it last ran, and of those that make
+only what is missing, all that they ran. Costs are processor seconds of the jobs (user and system),
+which depend little on what else the machine does.
 """
 
 import argparse
