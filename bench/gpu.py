@@ -1,126 +1,156 @@
-"""Compares recordings, losses and generated tokens of a GPU and the CPU: `python bench/gpu.py`.
+"""What a GPU does, in one command: python bench/gpu.py --out DIR; on an H100, under six minutes.
 
-Tiny random models of three types run in float32. Sums and rows must agree to 1e-4. Counts may
-differ by 1, because a value next to zero may change its sign. Losses with and without neurons and
-generated tokens must agree too. Prints a line for each comparison and exits with status 1 if one
-fails.
+It needs no network and no results. First the tests marked `gpu` compare a GPU with the CPU. Then a
+Llama of 7 billion random parameters in bfloat16 is recorded, dumped by plain hooks, asked and
+edited; a batch is halved; two processes share the GPU (`gpu_parts.py`). Writes gpu.json and gpu.md,
+and exits with status 1 if a test or a check fails. `--small` rehearses everything at a small size,
+on any machine.
 """
 
+import argparse
+import json
+import os
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-import xarray as xr
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from neuroglot import store
-from neuroglot.capture.generation import generate
-from neuroglot.capture.perplexity import negative_log_likelihood
-from neuroglot.capture.record import Wanted, record
-from neuroglot.capture.settings import (
-    CaptureSettings,
-    ExecutionSettings,
-    FiringGroup,
-    RolesGroup,
-    RowsGroup,
-    SampleGroup,
-    StatesGroup,
-)
-from neuroglot.capture.tokenise import write_tokens
-from neuroglot.corpora.base import Reading, Segment, write_parquet
-from neuroglot.models.card import read_card
-from neuroglot.models.intervene import deactivated
-from neuroglot.models.load import load
-from neuroglot.models.normalise import normalise
-from neuroglot.models.source import ModelSettings
-from neuroglot.tokens import Tokenising
-from support.tiny_checkpoints import TEXTS, write_checkpoint
-
-MODELS = ("llama", "gemma3_text", "m2m_100")
-GROUPS = (
-    RolesGroup(rule="positive", threshold=0.0),
-    FiringGroup(),
-    SampleGroup(segments=3),
-    RowsGroup(),
-)
-CLOSE = {"rtol": 1e-4, "atol": 1e-4}
-Compared = Iterator[tuple[str, bool, float]]
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+WANTED = 0.90  # of the bare pass's speed, with all collectors
+BOUND = 0.7  # of the bus's speed: rows that reach it are bound by the bus
 
 
-def recorded(folder: Path, model: Path, tokens: Path, device: str) -> dict[str, Path]:
-    """Record every group on a device; return the groups' folders by name."""
-    place = folder / device
-    settings = CaptureSettings(device=device, dtype="float32", store_dtype="float32")
-    wanted = [
-        Wanted(tokens, "tokens", place / "text.zarr", dict.fromkeys(GROUPS, "key")),
-        Wanted(tokens, "tokens", place / "states.zarr", {StatesGroup(): "key"}),
+def tests(small: bool) -> dict[str, Any]:
+    """Run the tests marked ``gpu``."""
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-n0", "tests/capture/test_gpu.py"]
+    environment = os.environ | ({"NEUROGLOT_REHEARSE": "1"} if small else {})
+    done = subprocess.run(
+        command, cwd=HERE.parent, env=environment, capture_output=True, text=True, check=False
+    )
+    lines = done.stdout.strip().splitlines() or [done.stderr.strip()]
+    skipped = " skipped" in lines[-1]
+    return {
+        "result": lines[-1],
+        "ok": not done.returncode and not skipped,
+        **({"output": done.stdout[-4000:]} if done.returncode else {}),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures as a Markdown table."""
+    record, rows, bus = found["recording"], found["rows"], found["bus"]["gigabytes_per_second"]
+    speed = rows["rows"]["gigabytes_per_second"]
+    bound = "bound by the bus" if speed >= BOUND * bus else "not bound by the bus"
+    answers, transfer = found["answers"], found["transfer"]
+    halved, shared = found["halved_batch"], found["two_jobs"]
+    lines = [
+        ("tests marked `gpu`", found["tests"]["result"]),
+        ("bare pass", f"{record['bare']['tokens_per_second']:,.0f} tokens/s"),
+        ("all collectors", f"{_share(record, 'collectors')} of it; wanted {WANTED}"),
+        (
+            "raw rows of `act` and `out`, every token",
+            f"{_share(rows, 'rows')} of it: {speed:.2f} GB/s, {bound} ({bus:.1f} GB/s)",
+        ),
+        ("both", f"{_share(rows, 'both')} of it"),
+        ("the same rows by plain hooks", f"{_share(rows, 'plain_hooks')} of it"),
+        *(
+            (
+                f"peak memory, {name.replace('_', ' ')}",
+                f"{one['device_gigabytes']:.1f} GB on the GPU, {one['host_gigabytes']:.1f} GB of "
+                "main memory",
+            )
+            for name, one in {**record, **rows}.items()
+        ),
+        (
+            "answers, in ten variants",
+            f"{answers['answers_per_second']:,.0f}/s; {answers['against_whole_passes']:.2f} times "
+            "whole passes",
+        ),
+        ("a pass with edited neurons", f"{answers['edited_pass']:.2f} of the plain pass"),
+        (
+            "states under edits of last tokens",
+            f"{transfer['states_per_second']:,.0f} segments and variants/s",
+        ),
+        *(
+            (
+                f"{what}, numpy on the CPU, and the same products on the GPU",
+                f"{transfer[key]:.2f} s, {transfer[f'{key}_on_device']:.3f} s",
+            )
+            for key, what in (
+                ("scores", "transfer scores of a layer"),
+                ("neighbours", "nearest neighbours of a language"),
+            )
+        ),
+        (
+            "a batch that does not fit",
+            f"float32: {halved['tokens']:,} tokens of {halved['wanted']:,}, "
+            f"{halved['changed']:.2%} of firings differ; half precision: "
+            + ("refused" if halved["refused_in_half_precision"] else "not refused"),
+        ),
+        (
+            "two processes on one GPU",
+            f"{shared['together']:.2f} of one process's tokens/s, together",
+        ),
+        ("in all", f"{found['seconds']:.0f} s"),
     ]
-    record(model, wanted, settings, ExecutionSettings())
-    return {name: want.store / name for want in wanted for name in store.held(want.store)}
+    head = [f"{found['device']}, {found['cores']} cores, torch {found['torch']}.", "", "| | |"]
+    return "\n".join([*head, "| --- | --- |", *(f"| {a} | {b} |" for a, b in lines)]) + "\n"
 
 
-def compare_recordings(folder: Path, model: Path, tokens: Path) -> Compared:
-    """Compare every array of every group."""
-    cpu, gpu = (recorded(folder, model, tokens, device) for device in ("cpu", "cuda"))
-    for group, path in cpu.items():
-        a, b = (xr.open_zarr(place, chunks=None).load() for place in (path, gpu[group]))
-        for name in a.data_vars:
-            if a[name].dtype.kind not in "fiu":
-                continue
-            x, y = (data[name].values.astype(np.float64) for data in (a, b))
-            off = float(np.abs(x - y).max(initial=0.0))
-            counts = a[name].dtype.kind in "iu" or "count" in name or "positive" in name
-            same = off <= 1 if counts else np.allclose(x, y, **CLOSE)
-            yield f"{group}/{name}", bool(same), off
-
-
-def compare_models(model: Path) -> Compared:
-    """Compare losses with and without a layer's first neurons, and greedy decoding."""
-    segments = list(np.random.default_rng(0).integers(5, 300, (4, 12)))
-    off = {0: np.arange(3), 1: np.arange(2)}
-    by_device = {}
-    for device in ("cpu", "cuda"):
-        loaded = load(model, device, "float32")
-        plain = negative_log_likelihood(loaded, segments, [1], None)
-        with deactivated(loaded, off):
-            without = negative_log_likelihood(loaded, segments, [1], None)
-        written = generate(loaded, [[1, *row[:4].tolist()] for row in segments], 6)
-        by_device[device] = plain, without, written
-    *losses, written = zip(*by_device.values(), strict=True)
-    for name, (x, y) in zip(("loss", "loss without neurons"), losses, strict=True):
-        yield name, bool(np.allclose(x, y, **CLOSE)), float(np.abs(x - y).max())
-    same = sum(x == y for x, y in zip(*written, strict=True))
-    yield f"texts written alike, {same} of {len(segments)}", same == len(segments), 0.0
-
-
-def compare(folder: Path, model_type: str) -> Compared:
-    """Make all comparisons for one model type."""
-    write_checkpoint(folder / "checkpoint", model_type)
-    model, text = folder / "models" / "one", folder / "texts" / "en.parquet"
-    normalise(ModelSettings(source=str(folder / "checkpoint")), model)
-    segments = tuple(Segment(f"s{i}", line) for i, line in enumerate(TEXTS))
-    parallel = Reading(segments, (), tuple(range(len(TEXTS))), len(TEXTS))
-    write_parquet(parallel, text)
-    tokens = folder / "tokens" / "texts" / "en.zarr"
-    write_tokens(model, text, tokens, Tokenising(prefix="word", long_segments="truncate"))
-    yield from compare_recordings(folder, model, tokens)
-    if "encoder" not in read_card(model).stacks:
-        yield from compare_models(model)
+def _share(part: dict[str, Any], name: str) -> str:
+    return f"{part[name]['tokens_per_second'] / part['bare']['tokens_per_second']:.2f}"
 
 
 def main() -> None:
-    """Compare models of all MODELS' types."""
-    print(torch.cuda.get_device_name())
-    failed = 0
-    for model_type in MODELS:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, same, off in compare(Path(folder), model_type):
-                failed += not same
-                print(f"{'ok' if same else 'DIFFERS'} {model_type} {name} (largest {off:.2g})")
-    sys.exit(1 if failed else 0)
+    """Measure everything, and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for gpu.json and gpu.md")
+    parser.add_argument("--small", action="store_true", help="a small model, on any machine")
+    parser.add_argument("--scratch", type=Path, help="where rows are dumped: 16 GB")
+    parser.add_argument("--process", type=Path, help=argparse.SUPPRESS)  # one of two that share
+    options = parser.parse_args()
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import torch
+
+    import gpu_parts as parts
+
+    if not options.small and not torch.cuda.is_available():
+        sys.exit("torch finds no GPU here; --small rehearses without one")
+    if options.process:
+        parts.Bench(options.small, Path()).process(options.process)
+        return
+    start, found = time.perf_counter(), {}
+    found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    found |= {"cores": os.cpu_count(), "torch": version("torch"), "small": options.small}
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
+        bench = parts.Bench(options.small, Path(scratch))
+        sections: dict[str, Callable[[], dict[str, Any]]] = {
+            "tests": lambda: tests(options.small),
+            "recording": bench.recording,
+            "rows": bench.rows,
+            "bus": bench.bus,
+            "answers": bench.answers,
+            "transfer": bench.transfer,
+            "halved_batch": bench.halved_batch,
+            "two_jobs": lambda: bench.two_jobs(Path(__file__)),
+        }
+        for name, measure in sections.items():
+            before = time.perf_counter()
+            found[name] = measure()
+            took = time.perf_counter() - before
+            print(f"{name} ({took:.0f} s): {json.dumps(found[name])}", flush=True)
+            found["seconds"] = time.perf_counter() - start
+            (options.out / "gpu.json").write_text(json.dumps(found, indent=1) + "\n")
+    (options.out / "gpu.md").write_text(table(found))
+    print(table(found))
+    failed = [name for name in sections if found[name].get("ok") is False]
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
 if __name__ == "__main__":

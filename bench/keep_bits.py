@@ -1,7 +1,8 @@
 """What `capture.keep_bits` saves of raw rows, how fast, and what rounding does to every measure.
 
-Run after `make`: OMP_NUM_THREADS=1 python bench/keep_bits.py [FOLDER WITH results]. The raw rows are
-copied and rounded; then every step that reads them, directly or not, and runs no model is repeated.
+Run after `make`: OMP_NUM_THREADS=1 python bench/keep_bits.py [FOLDER WITH results]. The raw rows
+are copied and rounded; then every step that reads them, directly or not, and runs no model is
+repeated.
 """
 
 import os
@@ -72,8 +73,8 @@ def measure(groups: Sequence[Path], site: str, bits: int | None) -> str:
     megabytes = values.nbytes / 1e6
     return (
         f"{bits or 'all'} bits of {dtype}, {groups[0].name}/{site}, {megabytes:.0f} MB: "
-        f"{stored / values.nbytes:.3f} of them, written at {megabytes / (middle - start):.0f} MB/s, "
-        f"read at {megabytes / (end - middle):.0f} MB/s"
+        f"{stored / values.nbytes:.3f} of them, written at "
+        f"{megabytes / (middle - start):.0f} MB/s, read at {megabytes / (end - middle):.0f} MB/s"
     )
 
 
@@ -156,13 +157,16 @@ def changes(exact: xr.Dataset, coarse: xr.Dataset) -> Iterator[tuple[str, str]]:
 
 
 def main(folder: Path) -> None:
-    """Print the sizes and speeds, and then the changes of each variable with each number of bits."""
-    kept = Path(tempfile.mkdtemp(dir=folder, prefix=".keep-bits-"))
+    """Print sizes and speeds, and then the changes of each variable with each number of bits."""
+    kept = Path(tempfile.mkdtemp())
     try:
         results = folder / "results"
         ignored = shutil.ignore_patterns("models")
         shutil.copytree(results, kept / "results", ignore=ignored)
         (kept / "results" / "models").symlink_to(results / "models")
+        for path in folder.iterdir():  # local models and texts, which the configuration names
+            if path.name != "results" and not path.name.startswith("."):
+                (kept / path.name).symlink_to(path)
         os.chdir(kept)
         for line in sizes(layout.RESULTS):
             print(line, flush=True)

@@ -1,6 +1,7 @@
 """The command line: one command per rule of the workflow, each importing only what it uses."""
 
 import errno
+import gc
 import re
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ app.add_typer(config_app, name="config")
 
 Config = Annotated[Path, typer.Option("--config", help="The configuration file.")]
 CONFIG = Path("config.yaml")
+NEW_OBJECTS = 50_000  # between collections of garbage; Python's 700 cost a job half a second
 Model = Annotated[str, typer.Argument(help="Id of the model.")]
 Corpus = Annotated[str, typer.Argument(help="Id of the corpus.")]
 Language = Annotated[str, typer.Argument(help="Id of the language.")]
@@ -37,6 +39,7 @@ Analysis = Annotated[str, typer.Argument(help="The analysis, such as roles.")]
 
 def main() -> None:
     """Run a command; for bad input or a full disk, print one message and exit with status 1."""
+    gc.set_threshold(NEW_OBJECTS)  # importing torch and others makes a million objects that stay
     try:
         app()
     except Exception as error:

@@ -12,7 +12,7 @@ from neuroglot.running import Running
 
 MEGABYTE = 1e6
 STARTED_MB = 3000  # Python, torch, a batch's activations and the collectors' sums
-COPIES = 2  # times the rows at risk: a block of compressed rows, and zarr's copies while it writes it
+COPIES = 2  # times the rows at risk: a block of compressed rows, and zarr's copies as it writes it
 SPARE = 1.2  # factor for loading weights, which takes more memory than they have
 # Floating-point operations per second of a core and of a GPU: a third of usual values, so that jobs
 # on slower machines also finish in time.

@@ -20,7 +20,12 @@ Items = TypeVar("Items", bound=Sequence[object])
 class Strict(BaseModel):
     """Settings that are not changed; a key that they do not know is refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        defer_build=True,  # most of a job's settings are never made
+    )
 
 
 class Section(Strict):
