@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,7 +127,8 @@ class Runs:
                 a, b = first[variable], second[variable]
                 if a.shape == b.shape:
                     bounds = [f"{variable}{end}" for end in ENDS]
-                    ends = tuple(first[bound] for bound in bounds if bound in first)
+                    there = all(bound in first for bound in bounds)
+                    ends = tuple(first[bound] for bound in bounds) if there else ()
                     yield variable, Compared(a, b, ends)
 
     def groups(self, model: str, group: str) -> Iterator[tuple[Path, Path]]:
@@ -219,12 +221,11 @@ def transfer_lists(runs: Runs, model: str) -> str:
     if reduction not in runs.reductions:
         return "–"
     for folder in runs:
-        data = store.open_dataset(folder / reduction, "reduction")
-        data = data.sel(part="all").stack(list=["type", "language"])
+        data = store.open_dataset(folder / reduction, "reduction").sel(part="all")
         of_lists = []
-        for number in range(data.sizes["list"]):
-            one = data.isel(list=number)
-            mask = np.zeros((one.sizes["layer"], one.sizes["neuron"]), bool)
+        for type_, language in product(data["type"].values, data["language"].values):
+            one = data[["rank_layer", "rank_neuron"]].sel(type=type_, language=language)
+            mask = np.zeros((data.sizes["layer"], data.sizes["neuron"]), bool)
             there = one["rank_layer"].values >= 0
             mask[one["rank_layer"].values[there], one["rank_neuron"].values[there]] = True
             of_lists.append(mask)
