@@ -11,6 +11,7 @@ import torch
 from neuroglot import devices
 from neuroglot.errors import NeuroglotError
 from neuroglot.models import load
+from support.tiny_checkpoints import write_checkpoint
 
 CLAIM = """
 import sys
@@ -96,7 +97,7 @@ def test_too_few_gpus_are_an_error_at_once(monkeypatch, visible: str) -> None:
 @pytest.mark.parametrize(
     ("device", "gpus", "free", "place"),
     [
-        ("cpu", 2, 5000, "cpu"),
+        ("cpu", 2, 100, "cpu"),
         ("auto", 0, 0, "cpu"),
         ("auto", 1, 5000, "cuda"),
         ("cuda", 2, 1201, "cuda"),
@@ -114,3 +115,16 @@ def test_a_model_spreads_over_the_gpus_of_its_job_where_one_is_too_small(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 10_000))
     assert load._place(tmp_path, device) == place
+    if place != "cpu":
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (999 / gpus, 10_000))
+        with pytest.raises(NeuroglotError, match="weights do not fit the free memory of the GPUs"):
+            load._place(tmp_path, device)
+
+
+def test_a_model_of_which_a_part_would_stay_outside_the_gpus_is_refused(
+    monkeypatch, tmp_path: Path
+) -> None:
+    folder = write_checkpoint(tmp_path / "one")
+    monkeypatch.setattr(load, "_place", lambda *_: {"": "cpu"})
+    with pytest.raises(NeuroglotError, match="weights do not fit the free memory of the GPUs"):
+        load.load(folder, "auto")

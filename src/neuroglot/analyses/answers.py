@@ -56,6 +56,20 @@ class Asked:
         by_language = list(self.questions.values())
         return [by_language[language][item] for language, item in self.judged]
 
+    def obstacles(self, model: Path) -> str:
+        """Say why questions cannot be judged, in how many items, with the first as an example."""
+        asked = [question for each in self.questions.values() for question in each]
+        empty = sum(not question.complete for question in asked)
+        alike = [q for q in asked if q.complete and not q.judgeable(self.scoring)]
+        reasons = [f"in {empty} of {len(asked)} the prompt or an answer has no token"] * (empty > 0)
+        if alike:
+            shown = _tokenizer(model).id_to_token(alike[0].candidates[0][0])
+            reasons.append(
+                f"in {len(alike)} of {len(asked)} all candidates begin with the same token (in the "
+                f"first of them {shown!r}), so that ranking first tokens tells nothing"
+            )
+        return " and ".join(reasons)
+
     def identity(self) -> list[Any]:
         """Everything the answers depend on, except the model and its edits."""
         return [[astuple(question) for question in self.all_judged()], self.scoring]
@@ -178,9 +192,8 @@ class Examiner:
         if not questions:
             raise NeuroglotError(
                 f"task {asked.task!r}: no item can be judged with the tokenizer of "
-                f"{self.model.name}: a prompt or an answer has no token, or all candidates of an "
-                "item begin with the same token, so that ranking first tokens tells nothing; "
-                "leave the task or the model out, or give the task's table scoring: string"
+                f"{self.model.name}: {asked.obstacles(self.model)}; leave the task or the model "
+                "out, or give the task's table scoring: string"
             )
         drawn, edits = zip(*variants, strict=True)
         label = f"{self.model.name} {asked.task}"

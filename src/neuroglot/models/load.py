@@ -20,12 +20,14 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
     Args:
         folder: a folder with safetensors and ``config.json``.
         device: ``cpu``, ``cuda``, or ``auto``, which means ``cuda`` if there is a GPU. With several
-            GPUs, one is used if 1.2 times the weights fit its free memory, else all.
+            GPUs, one is used if 1.2 times the weights fit its free memory, else all. Weights go to
+            their place tensor by tensor, so more than main memory holds can be loaded onto GPUs.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``. ``auto`` is float32 on a CPU and
             the checkpoint's precision elsewhere.
 
     Raises:
-        NeuroglotError: the device does not exist here, or the model cannot be read or is damaged.
+        NeuroglotError: the device does not exist here, the GPUs are too small, or the model cannot
+            be read or is damaged.
     """
     import torch
     import transformers
@@ -49,6 +51,8 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
         )
     except (OSError, ValueError) as error:
         raise NeuroglotError(f"{folder}: the model cannot be loaded: {error}") from error
+    if not on_cpu and any(weight.device.type != "cuda" for weight in model.parameters()):
+        raise _too_large(folder)
     if (folder / CARD).is_file():
         cut_head(model, read_card(folder).vocabulary)
     if config.is_encoder_decoder:
@@ -137,5 +141,14 @@ def _place(folder: Path, device: str) -> str:
             "with this model"
         )
     weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    free, _ = torch.cuda.mem_get_info(0)
-    return "auto" if torch.cuda.device_count() > 1 and weights * 1.2 > free else "cuda"
+    free = [torch.cuda.mem_get_info(number)[0] for number in range(torch.cuda.device_count())]
+    if weights > sum(free):
+        raise _too_large(folder)
+    return "auto" if len(free) > 1 and weights * 1.2 > free[0] else "cuda"
+
+
+def _too_large(folder: Path) -> NeuroglotError:
+    return NeuroglotError(
+        f"{folder}: the weights do not fit the free memory of the GPUs that this job has; request "
+        "more of them (execution.gpu_gigabytes says how large one is), or set capture.device: cpu"
+    )
