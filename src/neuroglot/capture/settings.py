@@ -61,8 +61,9 @@ class ExecutionSettings(Section):
         ge=1,
         description="Tokens in a batch, padding included; halved when memory runs out. Left out: "
         "8192; on a CPU, whose caches larger batches overflow, 256 in recordings and 512 for "
-        "perplexity, where batches are whole texts. In half precision batches change numbers by rounding. So there a run that lacks "
-        "memory fails and names a smaller number, and a change repeats what ran the model.",
+        "perplexity, where batches are whole texts. In half precision batches change numbers by "
+        "rounding. So there a run that lacks memory fails and names a smaller number, and a change "
+        "repeats what ran the model.",
     )
     risk_megabytes: int = Field(
         RISK_MEGABYTES,
