@@ -1,17 +1,21 @@
 # make: set up and run the workflow on config.yaml; make CONFIG=mine.yaml TARGET=lape: a part of it on
-# another configuration. make setup: set up only. make test: set up and run every check.
+# another configuration; make first-look: one model, four languages, in minutes. make setup: set up
+# only. make test: set up and run every check.
 PYTHON ?= python3
 CONFIG ?= config.yaml
 TARGET ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run setup test test-models test-cluster test-reliability check layout types tests bench docs clean
+.PHONY: run first-look setup test test-models test-cluster test-reliability check layout types tests bench docs clean
 
 run: .venv/installed
 	@neuroglot config check --config $(CONFIG)
 	snakemake $(TARGET) --cores all --configfile $(CONFIG)
 	@neuroglot summary --config $(CONFIG)
+
+first-look:
+	$(MAKE) --no-print-directory run CONFIG=workflow/first-look.yaml
 
 setup: .venv/installed
 	@echo "To use it: . .venv/bin/activate"
