@@ -72,6 +72,17 @@ def test_decoders_and_encoder_decoders_stand_side_by_side(tmp_path: Path) -> Non
     assert config.models_of("lape", judged=True) == causal
 
 
+def test_analyses_that_cannot_take_a_mixture_of_experts_say_so(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "m", "olmoe")
+    settings = valid()
+    settings["models"]["m"] = {"source": str(tmp_path / "m")}
+    message = refused(settings)
+    for name, analysis in ANALYSES.items():
+        expected = f"{name}.models: 'm' is a mixture of experts (olmoe), and {name} needs"
+        assert (expected in message) != analysis.mixtures
+    assert "set models: [gemma-3-270m, smollm2-135m]" in message
+
+
 @pytest.mark.parametrize(("model_type", "lexicon"), [("eurobert", True), ("bert", False)])
 def test_analyses_that_cannot_take_an_encoder_alone_say_so(
     tmp_path: Path, model_type: str, lexicon: bool

@@ -352,7 +352,7 @@ class TestArchitectureDigest:
         assert architecture_digest("opt") == before
 
     def test_an_unknown_type_has_none(self) -> None:
-        assert architecture_digest("mixtral") == ""
+        assert architecture_digest("jamba") == ""
 
 
 class TestIsCurrent:

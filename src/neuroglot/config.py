@@ -149,6 +149,7 @@ class Config(Section):
                 )
             elif isinstance(section, JudgingSettings):
                 yield from self._not_causal(name, section)
+            yield from self._mixtures(name, told)
             deep = [model for model, (_, entry) in told.items() if entry and entry.deep_head]
             if deep and name == "lexicon":
                 others = [model for model in told if model not in deep]
@@ -157,6 +158,19 @@ class Config(Section):
                     "between the last state and the unembedding, so no neuron has a weight on a "
                     f"token; set models: [{', '.join(others)}]"
                 )
+
+    def _mixtures(
+        self, name: str, told: Mapping[str, tuple[str, Architecture | None]]
+    ) -> Iterator[str]:
+        found = [model for model, (_, entry) in told.items() if entry and entry.mixture]
+        if found and not ANALYSES[name].mixtures:
+            others = [model for model in told if model not in found]
+            able = ", ".join(other for other in ANALYSES if ANALYSES[other].mixtures) or "none"
+            yield (
+                f"{name}.models: {found[0]!r} is a mixture of experts ({told[found[0]][0]}), and "
+                f"{name} needs models whose neurons all read every token (analyses of mixtures: "
+                f"{able}); set models: [{', '.join(others)}]"
+            )
 
     def _not_causal(self, name: str, section: JudgingSettings) -> Iterator[str]:
         steps = [

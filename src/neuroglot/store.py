@@ -35,7 +35,10 @@ MANTISSA = {"float16": 10, "bfloat16": 7, "float32": 23}  # bits of a value afte
 
 
 class Site(NamedTuple):
-    """Dimensions and description of a site's raw rows, ``[planes, row, width]``."""
+    """Dimensions and description of a site's raw rows, ``[planes, row, width]``.
+
+    Sites of experts have only statistics; their planes are the layers with routed experts.
+    """
 
     planes: str
     width: str
@@ -49,6 +52,9 @@ SITES = {
     "out": Site("layer", "hidden", "output of the FFN's output matrix"),
     "mid": Site("layer", "hidden", "residual stream before the FFN adds to it"),
     "state": Site("depth", "hidden", "residual stream: what enters a stack and leaves its layers"),
+    "chosen": Site("layer", "expert", "1 where a token is routed to the expert, else 0"),
+    "weight": Site("layer", "expert", "the router's weight of the expert, 0 where not routed"),
+    "router": Site("layer", "expert", "the router's probability of the expert"),
     "mean": Site("depth", "hidden", "mean of the residual stream over the tokens of the segment"),
 }
 

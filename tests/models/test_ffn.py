@@ -21,6 +21,7 @@ from neuroglot.models.ffn import (
     final_norms,
     record,
 )
+from support.tiny_mixtures import MIXTURES
 from support.tiny_models import NAMES, tiny_config, tiny_inputs, tiny_model, written_scale
 
 torch.set_num_threads(1)
@@ -85,7 +86,10 @@ def hooks_of(model: nn.Module) -> int:
 
 
 def test_every_architecture_in_the_table_is_tested():
-    assert {name.split(":")[0] for name in NAMES} == set(ARCHITECTURES)
+    tested = {name.split(":")[0] for name in (*NAMES, *MIXTURES)}
+    assert tested == set(ARCHITECTURES)
+    mixtures = {name for name, entry in ARCHITECTURES.items() if entry.mixture}
+    assert mixtures == {name.split(":")[0] for name in MIXTURES}
 
 
 @every_architecture
@@ -540,8 +544,7 @@ def test_berts_that_decode_or_cut_texts_are_refused(changes: dict[str, Any]):
 @pytest.mark.parametrize(
     "config",
     [
-        transformers.MixtralConfig(),
-        transformers.Qwen3MoeConfig(),
+        transformers.JambaConfig(),
         transformers.DeepseekV3Config(),
         transformers.NllbMoeConfig(),
         transformers.DbrxConfig(),

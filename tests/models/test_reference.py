@@ -7,6 +7,7 @@ from neuroglot.models.describe import REFUSED, architecture
 from neuroglot.models.ffn import ffns
 from neuroglot.models.reference import EXAMPLES, markdown, place
 from support import ROOT
+from support.tiny_mixtures import MIXTURES, mixture_of
 from support.tiny_models import NAMES, tiny_model
 
 
@@ -35,3 +36,14 @@ def test_neurons_are_where_the_page_says(name: str):
         for part in path.split("."):
             inner = inner[int(part)] if part.lstrip("-").isdigit() else getattr(inner, part)
         assert inner is ffn.w_out
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_experts_are_where_the_page_says(name: str):
+    model = mixture_of(name)
+    entry = architecture(model.config)
+    for ffn in ffns(model):
+        if ffn.experts:
+            path = place(entry.stacks[0], entry).format(l=ffn.layer)
+            found = model.base_model.get_parameter(path)
+            assert found is ffn.experts.module.down_proj

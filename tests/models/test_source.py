@@ -140,7 +140,7 @@ def test_folder_becomes_a_model_with_a_card(llama, tmp_path):
     assert digest(llama) == before
     assert [p.name for p in model.parent.iterdir()] == ["m"]
     assert card.model_dump(exclude={"sha256", "files", "check", "source", "parameters"}) == {
-        "format": 4,
+        "format": 5,
         "reinitialised": None,
         "model_type": "llama",
         "architecture": architecture_digest("llama"),
@@ -155,6 +155,9 @@ def test_folder_becomes_a_model_with_a_card(llama, tmp_path):
         "context_window": 128,
         "dtype": "float32",
         "language_tags": {},
+        "experts": (),
+        "expert_neurons": 0,
+        "slots": 0,
         "decoder_start": None,
     }
     # Embeddings and output (400 x 16 each), the final norm, and per layer two norms, attention
@@ -265,7 +268,7 @@ def test_an_architecture_that_needs_authors_code_is_refused(checkpoint, tmp_path
     ("changes", "message"),
     [
         ({"model_type": "mamba"}, "architecture 'mamba'"),
-        ({"model_type": "mixtral", "num_local_experts": 8}, "mixture of experts"),
+        ({"num_local_experts": 8}, "'llama' is a mixture of experts"),
         ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantised .gptq."),
     ],
 )

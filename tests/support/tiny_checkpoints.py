@@ -35,10 +35,13 @@ _TRANSLATES = {
     "decoder_attention_heads": 2,
     "max_position_embeddings": 128,
 }
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2}
 _SIZES: dict[str, dict[str, Any]] = {
     "llama": _ATTENTION,
     "gemma3_text": {**_ATTENTION, "sliding_window": 16},
     "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 128},
+    "olmoe": {**_ATTENTION, "intermediate_size": 12, **_EXPERTS},
+    "qwen3_moe": {**_ATTENTION, "moe_intermediate_size": 12, "mlp_only_layers": [0], **_EXPERTS},
     "m2m_100": _TRANSLATES | {"decoder_start_token_id": 2},
     "mbart": _TRANSLATES,
     "mt5": {
@@ -91,8 +94,9 @@ def write_checkpoint(
 
     Args:
         folder: where to; made if it does not exist.
-        model_type: ``llama``, ``gemma3_text``, ``gpt2``, ``m2m_100``, ``mbart``, ``mt5``, or any
-            other of ``tiny_models.NAMES``, which has the sizes that it has there.
+        model_type: ``llama``, ``gemma3_text``, ``gpt2``, ``olmoe``, ``qwen3_moe``, ``m2m_100``,
+            ``mbart``, ``mt5``, or any other of ``tiny_models.NAMES``, which has the sizes that it
+            has there.
         texts: what the tokenizer is trained on.
         seed: of the weights; the same seed writes the same bytes.
         max_shard_size: above it, weights are cut into shards with an index.

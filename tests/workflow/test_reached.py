@@ -196,7 +196,7 @@ def _is_ready(config: Config, name: str, step: Any, model: str | None, part: str
     "job",
     [
         *("model", "source text", "source facts", "source edits", "tokens"),
-        *(f"recording of {group}" for group in GROUPS),
+        *(f"recording of {group}" for group in GROUPS if group != "routing"),  # no mixtures
         *(one for one in [*STEPS, *FAMILIES] if one not in NOT_RUN),
     ],
 )

@@ -355,6 +355,7 @@ class Analysis(Generic[Configured]):
         naming: its methods that name a language's neurons.
         reads: function that gives the analyses whose results it reads.
         encoders: it also runs on encoders without a decoder.
+        mixtures: it also runs on mixtures of experts.
     """
 
     name: str
@@ -368,6 +369,7 @@ class Analysis(Generic[Configured]):
     naming: tuple[Naming[Configured], ...] = ()
     reads: Callable[[Run, Configured], Iterable[str]] = nothing
     encoders: bool = False
+    mixtures: bool = False
 
     @property
     def package(self) -> str:

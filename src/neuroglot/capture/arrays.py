@@ -60,22 +60,24 @@ def open_arrays(
 
 
 def planes(networks: Sequence[FFN], site: str) -> tuple[int, int]:
-    """Count a site's planes, and give the width of the widest one.
+    """Count a site's planes, see ``plane_numbers``, and give the width of the widest one."""
+    return len(plane_numbers(networks, site)), max(_width(ffn, site) for ffn in networks)
 
-    A plane is a layer of a stack or, for ``state`` and ``mean``, one of its states: a stack has one
-    more state than layers.
+
+def plane_numbers(networks: Sequence[FFN], site: str) -> dict[tuple[str, int], int]:
+    """Number the planes of a site, by stack and layer.
+
+    A plane is a layer of a stack; of sites of experts a layer with routed experts; or, for
+    ``state`` and ``mean``, one of a stack's states, of which it has one more than layers.
     """
-    states = len({ffn.stack for ffn in networks}) if site in ("state", "mean") else 0
-    return len(networks) + states, max(_width(ffn, site) for ffn in networks)
-
-
-def plane_offsets(networks: Sequence[FFN], site: str) -> dict[str, int]:
-    """Give the index of each stack's first plane, see ``planes``, for a site that is read."""
-    offsets: dict[str, int] = {}
+    there: list[tuple[str, int]] = []
     for ffn in networks:
-        states_before = len(offsets) if site == "state" else 0
-        offsets.setdefault(ffn.stack, ffn.index + states_before)
-    return offsets
+        if SITES[site].width == "expert" and ffn.experts is None:
+            continue
+        if SITES[site].planes == "depth" and ffn.layer == 0:
+            there.append((ffn.stack, 0))
+        there.append((ffn.stack, ffn.layer + (SITES[site].planes == "depth")))
+    return {place: number for number, place in enumerate(there)}
 
 
 def by_segment(statistic: str) -> str:
@@ -84,7 +86,10 @@ def by_segment(statistic: str) -> str:
 
 
 def _width(ffn: FFN, site: str) -> int:
-    return ffn.neurons if SITES[site].width == "neuron" else ffn.hidden
+    width = SITES[site].width
+    if width == "expert":
+        return ffn.experts.count if ffn.experts else 0
+    return ffn.neurons if width == "neuron" else ffn.hidden
 
 
 def _creators(
@@ -103,38 +108,40 @@ def _creators(
             over=recording.over,
             keep_bits=recording.keep_bits,
         )
-    for statistic, (width_name, sums) in _by_fold(networks, recording).items():
+    for statistic, (layers, width_name, sums) in _by_fold(networks, recording).items():
         if tokens.drawn:
             counts = np.min_scalar_type(longest)
             creators[by_segment(statistic)] = partial(
                 create_sums,
-                shape=(len(networks), len(tokens.segment_ids), *sums.shape[1:]),
+                shape=(layers, len(tokens.segment_ids), *sums.shape[1:]),
                 width=width_name,
                 dtype=counts if sums.dtype.kind == "i" else sums.dtype,
             )
     return creators
 
 
-def _by_fold(networks: Sequence[FFN], recording: Recording) -> dict[str, tuple[str, NDArray[Any]]]:
+def _by_fold(
+    networks: Sequence[FFN], recording: Recording
+) -> dict[str, tuple[int, str, NDArray[Any]]]:
     """Ask a recording's collectors for their sums by fold, of one fold without rows.
 
     Returns:
-        By statistic, the name of its width and the sums ``[fold, width]`` in the widest layer;
-        ``[fold]`` for a statistic with one number a layer.
+        By statistic, the number of layers, the name of its width and the sums ``[fold, width]`` in
+        the widest layer; ``[fold]`` for a statistic with one number a layer.
     """
     none = torch.zeros(1, 0)
-    kept_sums: dict[str, tuple[str, Tensor]] = {}
+    kept_sums: dict[str, tuple[int, str, Tensor]] = {}
     for collector in recording.collectors:
-        rows = torch.zeros(0, planes(networks, collector.site)[1])
-        for statistic, sums in collector.chunk(rows, none).items():
-            kept_sums[statistic] = SITES[collector.site].width, sums
+        layers, width = planes(networks, collector.site)
+        for statistic, sums in collector.chunk(torch.zeros(0, width), none).items():
+            kept_sums[statistic] = layers, SITES[collector.site].width, sums
     for comparer in recording.cross_layer:
         widths = [_width(ffn, comparer.site) for ffn in networks]
         kept = [comparer.layer(i, torch.zeros(0, width)) for i, width in enumerate(widths)]
         for statistic, by_layer in comparer.rows(torch.stack(kept, dim=1), none).items():
-            kept_sums[statistic] = "kept", by_layer[0]
+            kept_sums[statistic] = len(networks), "kept", by_layer[0]
     return {
-        statistic: (width, sums.numpy())
-        for statistic, (width, sums) in kept_sums.items()
+        statistic: (layers, width, sums.numpy())
+        for statistic, (layers, width, sums) in kept_sums.items()
         if statistic.endswith(BY_FOLD)
     }

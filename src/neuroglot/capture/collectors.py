@@ -21,6 +21,8 @@ from neuroglot.settings import Rule
 if TYPE_CHECKING:
     import torch
 
+    from neuroglot.models.experts import Routed
+
 Partial = Mapping[str, "torch.Tensor"]
 
 BY_FOLD = "_by_fold"
@@ -37,10 +39,13 @@ class Collector:
             fold, else 0). Returns partial sums by name: ``[width]`` or a scalar, with a first
             dimension ``fold`` if the name ends in ``_by_fold``. Whole numbers are counts of rows.
             The sums of two disjoint sets of rows add up to the sums of their union.
+        routed: gives the same for the neurons of routed experts, which are 0 in rows that are not
+            routed to their expert; None if that takes a row's neurons together.
     """
 
     site: str
     chunk: Callable[["torch.Tensor", "torch.Tensor"], Partial]
+    routed: "Callable[[Routed, torch.Tensor], Partial] | None" = None
 
 
 @dataclass(frozen=True)
@@ -137,9 +142,52 @@ def firing_collectors(gated: bool) -> list[Collector]:
         def chunk(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
             return _with_total(f"{site}_positive", kernels.fire_count_by_fold(x, folds, "positive"))
 
-        return Collector(site, chunk)
+        def routed(x: "Routed", folds: "torch.Tensor") -> Partial:
+            return _with_total(f"{site}_positive", x.positive_by_fold(folds))
+
+        return Collector(site, chunk, routed)
 
     return [positive("act"), *([positive("gate")] if gated else [])]
+
+
+def routing_collectors(slots: int) -> list[Collector]:
+    """How a mixture of experts routes tokens, a layer at a time.
+
+    ``chosen_count`` and ``weight_sum`` are by expert: tokens that are routed to it, and the sum of
+    the router's weights. Of the router's probabilities there are sums over tokens by expert, of
+    their entropy in bits, of the largest, and of how far the last that a token passes through is
+    above the next (``slots`` of them are passed).
+    """
+
+    def chosen(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
+        return _with_total("chosen_count", (folds @ x).int())
+
+    def weight(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
+        return _with_sum("weight_sum", folds.double() @ x.double())
+
+    def router(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
+        x, folds = x.double(), folds.double()
+        likeliest = x.topk(min(slots + 1, x.shape[1])).values
+        by_row = {
+            "router_entropy_sum": -(x * x.clamp_min(1e-300).log2()).sum(1),
+            "router_top_sum": likeliest[:, 0],
+            "router_margin_sum": likeliest[:, slots - 1] - likeliest[:, -1],
+        }
+        sums = _with_sum("router_sum", folds @ x)
+        for name, values in by_row.items():
+            sums |= _with_sum(name, folds @ values)
+        return sums
+
+    return [
+        Collector("chosen", chosen),
+        Collector("weight", weight),
+        Collector("router", router),
+    ]
+
+
+def _with_sum(name: str, by_fold: "torch.Tensor") -> dict[str, "torch.Tensor"]:
+    """Float64 sums ``[fold, ...]``, and their sum over folds."""
+    return {name: by_fold.sum(0), f"{name}{BY_FOLD}": by_fold}
 
 
 def _with_total(name: str, by_fold: "torch.Tensor") -> Partial:

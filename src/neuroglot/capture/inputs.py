@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neuroglot.capture.blocks import Block, Recording
 from neuroglot.capture.context import pad
+from neuroglot.models.experts import Routed
 from neuroglot.tokens import Tokens
 
 
@@ -40,6 +41,11 @@ class Picked:
             return flat.to(dtype).index_select(0, times)
         rows = flat.index_select(0, times)
         return rows.to(dtype) if dtype else rows
+
+    def routed(self, value: Routed) -> Routed:
+        """The rows in what the experts of a mixture, which is a decoder alone, did with tokens."""
+        [times] = self.times.values()
+        return value.at(times.to(value.token.device))
 
 
 @dataclass(frozen=True, eq=False)

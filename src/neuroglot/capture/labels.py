@@ -11,7 +11,7 @@ from neuroglot.measures.axes import LAYERS, width_axis
 from neuroglot.models.ffn import FFN
 from neuroglot.store import SITES
 
-# By statistic: its unit, and its description for a site ``{site}``.
+# By statistic, or by statistic of one site: its unit, and its description for a site ``{site}``.
 STATISTICS = {
     "count": ("tokens", "tokens at which {site} fires"),
     "gelu_count": ("tokens", "tokens at which GELU of {site} fires"),
@@ -19,6 +19,16 @@ STATISTICS = {
     "sum": ("1", "sum of {site} over the tokens"),
     "sum_of_squares": ("1", "sum of the squares of {site} over the tokens"),
     "argmax_count": ("tokens", "tokens at which {site} is the largest of its layer"),
+    "chosen_count": ("tokens", "tokens that are routed to the expert"),
+    "weight_sum": ("1", "sum over the tokens of the router's weight of the expert"),
+    "router_sum": ("1", "sum over the tokens of the router's probability of the expert"),
+    "router_entropy_sum": ("bits", "sum over the tokens of the entropy of the probabilities"),
+    "router_top_sum": ("1", "sum over the tokens of the largest probability"),
+    "router_margin_sum": (
+        "1",
+        "sum over the tokens of how far the smallest probability among as many as a token passes "
+        "through is above the next",
+    ),
     "flatness_sum": ("bits per neuron", "sum of the flatness of {site} over the tokens"),
 }
 
@@ -29,8 +39,9 @@ def statistic(name: str, ndim: int, over: Over) -> tuple[tuple[str, ...], dict[s
     Sums ``{site}_{statistic}_by_segment`` have these attributes too.
     """
     by_fold, by_segment = name.endswith(BY_FOLD), name.endswith(BY_SEGMENT)
-    site, _, quantity = name.removesuffix(BY_FOLD).removesuffix(BY_SEGMENT).partition("_")
-    units, description = STATISTICS[quantity]
+    name = name.removesuffix(BY_FOLD).removesuffix(BY_SEGMENT)
+    site, _, quantity = name.partition("_")
+    units, description = STATISTICS[name if name in STATISTICS else quantity]
     dims = ("layer", *(["fold"] if by_fold else []), SITES[site].width)[:ndim]
     of_each = ", of each fold of segments" if by_fold else ", of each segment" if by_segment else ""
     return dims, {
@@ -46,7 +57,7 @@ def layer_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
     If layers differ in width, also ``layer_neurons(layer)``.
     """
     values: dict[str, Any] = {
-        "layer": np.arange(len(blocks)),
+        "layer": [block.index for block in blocks],
         "stack": [block.stack for block in blocks],
         "stack_layer": [block.layer for block in blocks],
     }
@@ -55,6 +66,13 @@ def layer_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
         for name, labels in values.items()
     }
     return axis | width_axis([block.neurons for block in blocks])
+
+
+def expert_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
+    """Coordinate ``expert`` of layers with routed experts, of which each has as many."""
+    count = max(block.experts.count for block in blocks if block.experts)
+    about = {"units": "1", "long_name": "routed expert of a layer, counted from 0"}
+    return {"expert": ("expert", np.arange(count), about)}
 
 
 def depth_axis(blocks: Sequence[FFN]) -> dict[str, Any]:

@@ -8,12 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroglot.capture.arrays import by_segment, plane_offsets
+from neuroglot.capture.arrays import by_segment, plane_numbers
 from neuroglot.capture.blocks import Recording
 from neuroglot.capture.collectors import BY_FOLD, CrossLayerCollector, Partial, Totals
 from neuroglot.capture.copies import Copies
 from neuroglot.capture.inputs import Batch
 from neuroglot.capture.writer import Rows
+from neuroglot.models.experts import Routed
 from neuroglot.models.ffn import FFN
 
 Keep = Callable[[Rows], None]
@@ -44,7 +45,7 @@ class Listener:
         for name, recording in self._wanted.items():
             for site in recording.watched:
                 self._by_site[site][name] = recording
-        self._offsets = {site: plane_offsets(networks, site) for site in self._by_site}
+        self._planes = {site: plane_numbers(networks, site) for site in self._by_site}
         self._places = {name: self._placed(name) for name in self._wanted}
         # Sums by recording, layer and statistic.
         self._sums: list[tuple[str, int, Partial]] = []
@@ -64,9 +65,12 @@ class Listener:
         first: int = self._batch.spans[name].start
         return first + picked.places
 
-    def sink(self, site: str, stack: str, layer: int, value: Tensor) -> None:
-        """Take one layer's activations ``[segment, position, width]``."""
-        plane = self._offsets[site][stack] + layer
+    def sink(self, site: str, stack: str, layer: int, value: Tensor | Routed) -> None:
+        """Take one layer's activations ``[segment, position, width]``, or those of experts."""
+        plane = self._planes[site][stack, layer]
+        if isinstance(value, Routed):
+            self._count_routed(site, plane, value)
+            return
         # The batch's rows at this layer, by the id of their Picked, which recordings may share.
         selected: dict[int, Tensor] = {}
         stored: dict[tuple[str, str, int], Tensor] = {}
@@ -97,6 +101,20 @@ class Listener:
                 else:
                     raw = picked.rows(value, stack, dtype)
                 stored[name, target, plane] = self._copies.to_host(raw)
+        self._hand_on(stored)
+
+    def _count_routed(self, site: str, plane: int, value: Routed) -> None:
+        """Take the activations of a layer's routed experts."""
+        stored: dict[tuple[str, str, int], Tensor] = {}
+        for name, recording in self._by_site[site].items():
+            picked = self._batch.picked[name]
+            rows = picked.routed(value)
+            for collector in recording.collectors:
+                if collector.site == site:
+                    assert collector.routed, f"statistics of {site} need rows of all neurons"
+                    of_fold = picked.of_fold.to(rows.values.device)
+                    stored |= self._add(name, plane, collector.routed(rows, of_fold))
+            assert not recording.sites, f"rows of {site} are of all neurons"
         self._hand_on(stored)
 
     @torch.inference_mode()

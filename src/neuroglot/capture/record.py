@@ -21,6 +21,7 @@ from neuroglot.capture.collectors import (
     Collector,
     firing_collectors,
     role_collectors,
+    routing_collectors,
 )
 from neuroglot.capture.engine import Engine
 from neuroglot.capture.settings import (
@@ -31,6 +32,7 @@ from neuroglot.capture.settings import (
     Group,
     PromptsGroup,
     RolesGroup,
+    RoutingGroup,
 )
 from neuroglot.capture.tokenise import tokenised, tokenizer_of
 from neuroglot.corpora.base import Reading, Segment
@@ -38,6 +40,7 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.measures.folds import FOLDS
 from neuroglot.models.card import ModelCard, read_card
 from neuroglot.models.chat import read_chat
+from neuroglot.models.ffn import FFN
 from neuroglot.models.load import load
 from neuroglot.provenance import digest
 from neuroglot.running import batches
@@ -195,13 +198,20 @@ class _Part:
                 )
             group = group.of(card.gated)
         kept: dict[str, Any] = {"keep_bits": group.kept_bits(settings)}
+        if isinstance(group, RoutingGroup) and not card.routed:
+            raise NeuroglotError(f"{text['model']} is no mixture of experts: it has no routing")
+        if card.routed and not isinstance(group, RoutingGroup | FiringGroup):
+            raise NeuroglotError(
+                f"{text['model']} is a mixture of experts, of which {group.name} of "
+                f"{text['corpus']} cannot be recorded; leave it out of the analyses that need them"
+            )
         if group.store_dtype:
             kept["store_dtype"] = group.store_dtype
         settings = settings.model_copy(update=kept)
         recording = Recording(
             sites=group.sites,
             over=group.over,
-            collectors=tuple(_collectors(group, card.gated)),
+            collectors=tuple(_collectors(group, card)),
             store_dtype=settings.store_dtype,
             segments=group.first_segments,
             peak_of=group.site if isinstance(group, PromptsGroup) else "act",
@@ -224,10 +234,12 @@ class _Part:
         return store.Completion(content="activations", origin=self.origin, key=self.key).fingerprint
 
 
-def _collectors(group: Group, gated: bool) -> list[Collector]:
+def _collectors(group: Group, card: ModelCard) -> list[Collector]:
     if isinstance(group, RolesGroup):
         return role_collectors(group.rule, group.threshold)
-    return firing_collectors(gated) if isinstance(group, FiringGroup) else []
+    if isinstance(group, RoutingGroup):
+        return routing_collectors(card.slots)
+    return firing_collectors(card.gated) if isinstance(group, FiringGroup) else []
 
 
 def _clear(path: Path) -> None:
@@ -315,7 +327,10 @@ def _dataset(
     for name, value in sums.items():
         dims, attrs = labels.statistic(name, value.ndim, over)
         data[name] = (dims, value[:, :folds] if "fold" in dims else value, attrs)
-    coords = labels.layer_axis(engine.ffns)
+    layers = _layers(engine, part)
+    coords = labels.layer_axis(layers)
+    if isinstance(part.group, RoutingGroup):
+        coords |= labels.expert_axis(layers)
     if "state" in part.recording.sites:
         coords |= labels.depth_axis(engine.ffns)
     if part.recording.sites:
@@ -342,6 +357,12 @@ def _dataset(
             about = {"units": "1", "long_name": f"segment i of the text is in fold i mod {FOLDS}"}
             coords["fold"] = ("fold", np.arange(folds), about)
     return xr.Dataset(data, coords, {**_attributes(part.origin), "group": part.group.name})
+
+
+def _layers(engine: Engine, part: _Part) -> list[FFN]:
+    """The layers of which a group has statistics or rows."""
+    of_experts = isinstance(part.group, RoutingGroup)
+    return [ffn for ffn in engine.ffns if ffn.experts or not of_experts]
 
 
 def _attributes(origin: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from neuroglot.settings import Rule, Section
 from neuroglot.store import MANTISSA, Completion, StoreDtype
 
 Pool = Literal["last", "mean"]
-GroupName = Literal["roles", "firing", "sample", "rows", "prompts", "states"]
+GroupName = Literal["roles", "firing", "routing", "sample", "rows", "prompts", "states"]
 Over = Literal["prefixes", "every token", "last token of each segment", "last prompt token"]
 EditedPositions = Literal["last", "all", "prompt"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -150,6 +150,13 @@ class FiringGroup(Group):
     over: ClassVar[Over] = "every token"
 
 
+class RoutingGroup(Group):
+    """How a mixture of experts routes every token: counts of choices, and the routers' weights."""
+
+    name: ClassVar[GroupName] = "routing"
+    over: ClassVar[Over] = "every token"
+
+
 class SampleGroup(Group):
     """Raw rows of ``act`` and ``out`` of the prefixes of the first segments.
 
@@ -237,5 +244,8 @@ class StatesGroup(FiringSiteGroup):
 
 GROUPS: dict[str, type[Group]] = {
     group.name: group
-    for group in (RolesGroup, FiringGroup, SampleGroup, RowsGroup, PromptsGroup, StatesGroup)
+    for group in (
+        *(RolesGroup, FiringGroup, RoutingGroup),
+        *(SampleGroup, RowsGroup, PromptsGroup, StatesGroup),
+    )
 }

@@ -16,7 +16,7 @@ from types import FunctionType
 from typing import Any
 
 from neuroglot.models import readings
-from neuroglot.models.entry import Architecture, Stack, Variant
+from neuroglot.models.entry import Architecture, Mixture, Stack, Variant
 from neuroglot.provenance import digest
 
 Refusal = tuple[Callable[[Any], bool], str]
@@ -264,6 +264,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "ministral3": _LLAMA,
     "mistral": _LLAMA,
     "mistral3": _within(_LLAMA, "mistral", "ministral3"),
+    "mixtral": replace(_LLAMA, mixture=Mixture(neurons=attrgetter("intermediate_size"))),
     "modernbert": Architecture(
         stacks=(Stack(name="encoder", final_norm="final_norm"),),
         w_in="mlp.Wi",
@@ -288,6 +289,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "olmo": _LLAMA,
     "olmo2": _OLMO2,
     "olmo3": _OLMO2,
+    "olmoe": replace(_LLAMA, mixture=Mixture(neurons=attrgetter("intermediate_size"))),
     "opt": _OPT,
     "phi": Architecture(
         stacks=(Stack(final_norm="final_layernorm"),),
@@ -303,6 +305,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "qwen3": _LLAMA,
     "qwen3_5": _within(_QWEN3_5, "qwen3_5_text"),
     "qwen3_5_text": _QWEN3_5,
+    "qwen3_moe": replace(_LLAMA, mixture=Mixture(routed=readings.sparse_steps)),
     "qwen3_vl": _within(_LLAMA, "qwen3_vl_text"),
     "seed_oss": _LLAMA,
     "smollm3": _LLAMA,

@@ -48,6 +48,10 @@ class ModelCard(BaseModel):
         context_window: number of positions; None without a bound.
         dtype: the precision in which most parameters are stored.
         parameters: number of parameters.
+        experts: number of routed experts of each layer, 0 where a layer is dense; () in a dense
+            model.
+        expert_neurons: neurons of a routed expert, which count in ``neurons``.
+        slots: how many of a layer's experts a token passes through.
         source: where the model is from.
         reinitialised: seed of the random weights that replace the trained ones; None if none do.
         language_tags: tags of languages that the configuration chooses, by language.
@@ -59,7 +63,7 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[4] = 4
+    format: Literal[5] = 5
     model_type: str
     architecture: str
     architectures: tuple[str, ...]
@@ -74,6 +78,9 @@ class ModelCard(BaseModel):
     dtype: str
     parameters: int
     source: str
+    experts: tuple[int, ...] = ()
+    expert_neurons: int = 0
+    slots: int = 0
     language_tags: dict[str, str] = {}
     decoder_start: int | None = None
     reinitialised: int | None = None
@@ -85,6 +92,11 @@ class ModelCard(BaseModel):
     def widest(self) -> int:
         """Neurons of the widest layer, which is the width of arrays ``[layer, neuron]``."""
         return max(self.neurons)
+
+    @property
+    def routed(self) -> tuple[int, ...]:
+        """The layers with routed experts, numbered over all stacks."""
+        return tuple(layer for layer, count in enumerate(self.experts) if count)
 
 
 def write_card(folder: Path, card: ModelCard) -> ModelCard:

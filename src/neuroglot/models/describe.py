@@ -29,7 +29,11 @@ BOTH_WAYS: tuple[tuple[str, tuple[Any, ...]], ...] = (
 
 
 class Description(TypedDict):
-    """A model's sizes: ``layers`` over all stacks, and ``neurons`` of each layer."""
+    """A model's sizes: ``layers`` over all stacks, and ``neurons`` of each layer.
+
+    ``experts`` are the routed experts of each layer, () in a dense model; each has
+    ``expert_neurons``, which count in ``neurons``, and a token passes through ``slots`` of them.
+    """
 
     stacks: dict[str, int]
     layers: int
@@ -37,6 +41,9 @@ class Description(TypedDict):
     hidden: int
     activation: str
     gated: bool
+    experts: tuple[int, ...]
+    expert_neurons: int
+    slots: int
 
 
 def language_config(config: Any) -> Any:
@@ -80,15 +87,16 @@ def check_supported(config: Any) -> None:
         config: a Hugging Face model configuration; no weights are needed.
 
     Raises:
-        NeuroglotError: the model is a mixture of experts; the architecture is refused or not in the
-            table, or its entry refuses the configuration; a decoder reads both ways.
+        NeuroglotError: the model is a mixture of experts and the table does not say where it keeps
+            them; the architecture is refused or not in the table, or its entry refuses the
+            configuration; a decoder reads both ways.
     """
     name = config.model_type
-    if experts := _experts(config):
+    mixture = name in ARCHITECTURES and ARCHITECTURES[name].mixture
+    if not mixture and (experts := _experts(config)):
         raise NeuroglotError(
-            f"{name!r} is a mixture of experts ({experts}): each token passes through a few of "
-            "many FFNs, so a layer has no one set of neurons that every token activates. "
-            "Choose a dense model."
+            f"{name!r} is a mixture of experts ({experts}), and no entry says where it keeps them "
+            "and how it chooses among them. Choose another model."
         )
     if name in REFUSED:
         raise NeuroglotError(f"{name!r} models cannot be used: {REFUSED[name]}.")
@@ -139,7 +147,8 @@ def describe(config: Any) -> Description:
 
     Returns:
         ``stacks`` (name to number of layers, encoder first), ``layers`` (their sum), ``neurons``
-        of each layer, ``hidden`` size, ``activation`` (the function's name) and ``gated``.
+        of each layer, ``hidden`` size, ``activation`` (the function's name) and ``gated``; and of
+        a mixture of experts what ``Description`` says.
 
     Raises:
         NeuroglotError: as ``check_supported``.
@@ -151,13 +160,21 @@ def describe(config: Any) -> Description:
     """
     entry, language = architecture(config), language_config(config)
     stacks = {stack.name: int(stack.depth(language)) for stack in entry.stacks}
+    neurons = [width for stack in entry.stacks for width in _widths(stack, language)]
+    experts, expert_neurons, slots = _routed(entry, language)
+    for layer, count in enumerate(experts):
+        if count:
+            neurons[layer] = count * expert_neurons
     return Description(
         stacks=stacks,
         layers=sum(stacks.values()),
-        neurons=tuple(width for stack in entry.stacks for width in _widths(stack, language)),
+        neurons=tuple(neurons),
         hidden=int(language.hidden_size),
         activation=str(entry.activation_name(language)),
         gated=entry.gated,
+        experts=experts,
+        expert_neurons=expert_neurons,
+        slots=slots,
     )
 
 
@@ -166,3 +183,12 @@ def _widths(stack: Stack, language: Any) -> list[int]:
     width = stack.width(language)
     each = width if isinstance(width, Sequence) else [width] * int(stack.depth(language))
     return [int(neurons) for neurons in each]
+
+
+def _routed(entry: Architecture, language: Any) -> tuple[tuple[int, ...], int, int]:
+    """Routed experts of each layer, the neurons of one, and how many a token passes through."""
+    if (mixture := entry.mixture) is None:
+        return (), 0, 0
+    count = int(mixture.count(language))
+    experts = tuple(count * bool(routed) for routed in mixture.routed(language))
+    return experts, int(mixture.neurons(language)), int(mixture.slots(language))

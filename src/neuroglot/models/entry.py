@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
+
+from neuroglot.models import readings
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,37 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Mixture:
+    """Where the layers of a mixture of experts keep their routed experts. Paths start at the layer.
+
+    Attributes:
+        experts: the module with the experts' weights, which computes them through transformers'
+            interface for experts.
+        router: the module that chooses experts. It returns scores [token, expert], and the weights
+            and numbers of the chosen experts [token, slot].
+        outputs: the modules whose outputs, added up, are the FFN's output.
+        scores: what the router's scores are: logits of a softmax, logits of a sigmoid, or
+            probabilities.
+        gating: how experts make gate and up of what their input matrix gives; see
+            ``experts.GATINGS``.
+        routed: whether each layer has routed experts, from the configuration.
+        count: routed experts of such a layer.
+        slots: how many of them a token passes through.
+        neurons: neurons of one of them.
+    """
+
+    experts: str = "mlp.experts"
+    router: str = "mlp.gate"
+    outputs: tuple[str, ...] = ("mlp",)
+    scores: Literal["softmax", "sigmoid", "probabilities"] = "softmax"
+    gating: Literal["halves"] = "halves"
+    routed: Callable[[Any], Sequence[bool]] = readings.every_layer
+    count: Callable[[Any], int] = attrgetter("num_experts")
+    slots: Callable[[Any], int] = attrgetter("num_experts_per_tok")
+    neurons: Callable[[Any], int] = attrgetter("moe_intermediate_size")
+
+
+@dataclass(frozen=True)
 class Architecture:
     """Where a layer keeps its FFN. Paths start at the layer; integers in them index lists.
 
@@ -63,6 +96,8 @@ class Architecture:
         loader: transformers' class that loads the model with its head; None: that for causal
             language models or for encoder-decoders.
         deep_head: the head has layers of its own between the last state and the unembedding.
+        mixture: where layers with routed experts keep them; the other paths are those of the
+            model's dense layers. None in dense models.
         unused: pattern of the names of weights that belong to heads for other tasks.
         variants: applied in order to the entry.
         refusals: (condition on the configuration, reason) for models that cannot be recorded.
@@ -86,6 +121,7 @@ class Architecture:
     text_config: str | None = None
     loader: str | None = None
     deep_head: bool = False
+    mixture: Mixture | None = None
     unused: str | None = None
     variants: tuple[Variant, ...] = ()
     refusals: tuple[tuple[Callable[[Any], bool], str], ...] = ()

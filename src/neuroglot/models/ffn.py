@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from neuroglot.errors import NeuroglotError, unknown_name
-from neuroglot.models.describe import architecture, describe, language_config
+from neuroglot.models.describe import Description, architecture, describe, language_config
 from neuroglot.models.entry import Architecture, Stack
+from neuroglot.models.experts import Experts
 from neuroglot.models.recording import Recorder, Sink
 
 SITES = ("act", "gate", "up", "out", "state", "mid")
 GATED_SITES = ("gate", "up")
+ROUTED_SITES = ("chosen", "weight", "router")
 # The modules of a layer's FFN whose paths the table gives.
-MODULES = (
-    *("w_in", "w_gate", "w_out", "activation"),
-    *("norm_before", "norm_after", "norm_sum"),
-)
+PROJECTIONS = ("w_in", "w_gate", "w_out", "activation")
+NORMS = ("norm_before", "norm_after", "norm_sum")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,17 +30,22 @@ class FFN:
 
     Plain: ``act = f(W_in x + b)``. Gated: ``act = f(W_gate x) * (W_up x)``.
 
+    A layer of a mixture of experts has the neurons of all its experts, expert by expert. Its output
+    is the sum of the outputs of the experts that a token is routed to, each times the router's
+    weight. It has no projections and no activation function of its own.
+
     Attributes:
         stack: ``encoder`` or ``decoder``.
         layer: number of the layer within its stack.
         index: number of the layer over all stacks, encoder first.
-        neurons: width of ``act``.
+        neurons: width of ``act``; all experts together.
         hidden: width of the residual stream.
         block: the transformer layer.
         w_in: module of the input (plain) or up (gated) projection.
         w_gate: module of the gate projection (``w_in`` if the two are fused); None in plain FFNs.
         w_out: module of the output projection.
         activation: module of the activation function.
+        experts: the layer's routed experts; None in a dense layer.
         norm_before: norm on the FFN's input, if any.
         norm_after: norm on the FFN's output before it is added to the residual stream, if any.
         norm_sum: norm on the residual stream after that addition (post-norm layers), if any.
@@ -54,10 +59,11 @@ class FFN:
     neurons: int
     hidden: int
     block: nn.Module
-    w_in: nn.Module
-    w_gate: nn.Module | None
-    w_out: nn.Module
-    activation: nn.Module
+    w_in: Any
+    w_gate: Any
+    w_out: Any
+    activation: Any
+    experts: Experts | None
     norm_before: nn.Module | None
     norm_after: nn.Module | None
     norm_sum: nn.Module | None
@@ -70,24 +76,33 @@ class FFN:
         return self.architecture.gated
 
     def output_matrix(self) -> Tensor:
-        """``W_out`` [hidden, neuron]; column i is neuron i's value vector. Shares the weights."""
+        """``W_out`` [hidden, neuron]; column i is neuron i's value vector.
+
+        A dense layer's shares the weights.
+        """
+        if self.experts:
+            return self._checked(self.experts.output_matrices()).transpose(0, 1).flatten(1)
         return self._matrix(self.w_out, self.hidden, self.neurons)
 
     def output_bias(self) -> Tensor | None:
-        """The output projection's bias [hidden], or None."""
+        """The output projection's bias [hidden], or None; None if it depends on the experts."""
         bias = getattr(self.w_out, "bias", None)
         return None if bias is None else bias.detach()
 
     def input_matrix(self) -> Tensor:
-        """``W_up`` (gated) or ``W_in`` (plain) [neuron, hidden]. Shares the weights."""
+        """``W_up`` (gated) or ``W_in`` (plain) [neuron, hidden]; a dense layer's shares weights."""
+        if self.experts:
+            return self._checked(self.experts.input_matrices()).flatten(0, 1)
         return self._input_rows(self.w_in, part=1)
 
     def gate_matrix(self) -> Tensor:
-        """``W_gate`` [neuron, hidden] of a gated FFN. Shares the weights.
+        """``W_gate`` [neuron, hidden] of a gated FFN; a dense layer's shares the weights.
 
         Raises:
             NeuroglotError: if the FFN is not gated.
         """
+        if self.experts:
+            return self._checked(self.experts.gate_matrices()).flatten(0, 1)
         if self.w_gate is None:
             raise NeuroglotError(f"{self._name} is not gated: it has no gate matrix.")
         return self._input_rows(self.w_gate, part=0)
@@ -104,14 +119,18 @@ class FFN:
     def _matrix(self, module: nn.Module, rows: int, columns: int) -> Tensor:
         stored: Tensor = module.weight  # type: ignore[assignment]
         weight = stored.detach().T if self.architecture.conv1d else stored.detach()
+        return self._checked(weight, rows, columns)
+
+    def _checked(self, weight: Tensor, *shape: int) -> Tensor:
+        """Refuse a matrix that is not in memory, quantised or not of this shape, if it is given."""
         if weight.is_meta:
             raise NeuroglotError(
                 f"{self._name}: its weights are not in memory. Load the model without offloading."
             )
-        if weight.shape != (rows, columns) or not weight.is_floating_point():
+        if not weight.is_floating_point() or (shape and weight.shape != shape):
             raise NeuroglotError(
-                f"{self._name}: expected a floating-point matrix [{rows}, {columns}], found "
-                f"{weight.dtype} {list(weight.shape)}. Load the model without quantisation."
+                f"{self._name}: expected a floating-point matrix {list(shape or weight.shape)}, "
+                f"found {weight.dtype} {list(weight.shape)}. Load the model without quantisation."
             )
         return weight
 
@@ -143,23 +162,57 @@ def ffns(model: Any) -> list[FFN]:
             stack=stack,
             layer=layer,
             index=index,
-            neurons=_inputs(_descend(block, entry.w_out), sizes["neurons"][index]),
+            neurons=_neurons(block, entry, sizes, index),
             hidden=sizes["hidden"],
             block=block,
             scale=scale,
             architecture=entry,
-            **_modules(block, entry, sizes["activation"]),
+            experts=_experts(block, entry, sizes, index),
+            **_modules(block, entry, sizes, index),
         )
         for index, (stack, layer, block) in enumerate(blocks)
     ]
 
 
-def _modules(block: nn.Module, entry: Architecture, activation: str) -> dict[str, Any]:
+def _modules(
+    block: nn.Module, entry: Architecture, sizes: Description, index: int
+) -> dict[str, Any]:
     """The modules that an entry names, of one layer; None where it names none."""
     if entry.bare:
-        _call_module(block, entry, activation)
-    paths = {name: getattr(entry, name) for name in MODULES}
+        _call_module(block, entry, sizes["activation"])
+    routed = _is_routed(sizes, index)
+    paths = {name: None if routed else getattr(entry, name) for name in PROJECTIONS}
+    paths |= {name: getattr(entry, name) for name in NORMS}
     return {name: _descend(block, path) if path else None for name, path in paths.items()}
+
+
+def _is_routed(sizes: Description, index: int) -> bool:
+    return bool(sizes["experts"] and sizes["experts"][index])
+
+
+def _experts(
+    block: nn.Module, entry: Architecture, sizes: Description, index: int
+) -> Experts | None:
+    """The routed experts of one layer, or None."""
+    if entry.mixture is None or not _is_routed(sizes, index):
+        return None
+    return Experts(
+        module=_descend(block, entry.mixture.experts),
+        router=_descend(block, entry.mixture.router),
+        outputs=tuple(_descend(block, path) for path in entry.mixture.outputs),
+        count=sizes["experts"][index],
+        slots=sizes["slots"],
+        neurons=sizes["expert_neurons"],
+        mixture=entry.mixture,
+    )
+
+
+def _neurons(block: nn.Module, entry: Architecture, sizes: Description, index: int) -> int:
+    """Neurons of one layer: as wide as its modules, or as described if they do not state it."""
+    described = sizes["neurons"][index]
+    if _is_routed(sizes, index):
+        return described
+    return _inputs(_descend(block, entry.w_out), described)
 
 
 def _call_module(block: nn.Module, entry: Architecture, activation: str) -> None:
@@ -232,7 +285,7 @@ def record(
     ``sink(site, stack, layer, value)`` receives the model's own tensors [batch, time, width]. It
     must copy the tensors that it keeps, and must not write into them. Recording does not change the
     output, bit for bit. Hooks that were registered earlier run first, so their changes are
-    recorded.
+    recorded. Of routed experts ``act``, ``gate`` and ``up`` come as ``Routed``.
 
     Sites:
         act: input of the output projection [neuron].
@@ -250,6 +303,12 @@ def record(
             per-layer input and multiplies all by the layer's scalar. Layers that run attention and
             FFN in parallel have no such point; there ``mid`` is the layer's output minus the
             contribution, a new tensor.
+        chosen: 1 where a token is routed to an expert, else 0 [expert]. This and the next two are
+            float32, new tensors, of layers with routed experts alone.
+        weight: the router's weight of each expert, 0 where a token is not routed to it [expert].
+        router: the router's probabilities, which add up to 1 [expert]. Softmax of its logits, or
+            their sigmoids divided by the sum of these. Biases and groups that only decide which
+            experts are chosen have no part in them.
 
     Args:
         model: a model in evaluation mode, with or without its head.
@@ -288,11 +347,16 @@ def _choose(networks: list[FFN], layers: Iterable[int] | None) -> list[FFN]:
 
 
 def _check_sites(model: Any, sites: Collection[str]) -> None:
-    gated = architecture(model.config).gated
+    entry = architecture(model.config)
     for site in sites:
-        if site not in SITES:
-            raise NeuroglotError(unknown_name("site", site, SITES))
-        if site in GATED_SITES and not gated:
+        if site not in (*SITES, *ROUTED_SITES):
+            raise NeuroglotError(unknown_name("site", site, (*SITES, *ROUTED_SITES)))
+        if site in ROUTED_SITES and not entry.mixture:
+            raise NeuroglotError(
+                f"site {site!r} exists in mixtures of experts only, and "
+                f"{model.config.model_type!r} models are dense."
+            )
+        if site in GATED_SITES and not entry.gated:
             raise NeuroglotError(
                 f"site {site!r} exists in gated models only, and {model.config.model_type!r} is "
                 "not gated here; use 'act' instead."

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from neuroglot.errors import NeuroglotError, unknown_name
+from neuroglot.models.experts import Looking, Routed
 from neuroglot.models.ffn import FFN, ffns, record
+from neuroglot.models.recording import Handle
 
-Change = Callable[[Tensor], Tensor]
+Change = Callable[[Any], Tensor]
+"""Takes a layer's values and gives those that replace them; see ``changed``."""
 Operation = Literal["set", "scale", "add"]
 EditedSite = Literal["act", "gate"]
 Positions = Tensor | Literal["all", "last"]
@@ -34,6 +36,10 @@ class Edit:
             ``[item, layer]``.
         site: whose values are edited: ``act``; or in gated models ``gate``, ``f(W_gate x)``, from
             which the model computes ``act = gate * up``.
+
+    In a mixture of experts, neurons are edited where a token is routed to their expert. Where it is
+    not, the expert is not computed, so there is nothing to edit. ``act`` is before the router's
+    weight.
     """
 
     neurons: NDArray[np.bool_]
@@ -146,7 +152,8 @@ def changed(model: Any, changes: Mapping[int, Change], site: EditedSite = "act")
 
     A change takes a layer's values [item, time, neuron] and returns the tensor that the output
     projection reads instead of ``act``, or that ``up`` is multiplied by instead of ``gate``. It
-    must not write into its argument, which other modules may still use.
+    must not write into its argument, which other modules may still use. A change of routed experts
+    takes a ``Routed`` and returns what replaces its ``values``.
     Weights are neither copied nor changed. Blocks can be nested: the outer change comes first.
     ``record`` gets the changed values if it is entered inside the block, and the original values
     if it is entered outside. Without changes the model is not touched.
@@ -163,7 +170,7 @@ def changed(model: Any, changes: Mapping[int, Change], site: EditedSite = "act")
     if not changes:
         yield
         return
-    handles: list[RemovableHandle] = []
+    handles: list[Handle] = []
     try:
         # ``record`` checks the layers' numbers, and whether the forward passes reached them.
         with record(model, {site}, lambda *_: None, changes):
@@ -242,12 +249,15 @@ def check_neurons(ffn: FFN, indices: NDArray[Any]) -> None:
         )
 
 
-def _hooks(ffn: FFN, change: Change, site: EditedSite) -> list[RemovableHandle]:
-    shape: tuple[int, ...] = ()
+def _hooks(ffn: FFN, change: Change, site: EditedSite) -> list[Handle]:
+    shape: tuple[int, int] = (0, 0)
 
     def enter(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         nonlocal shape
         shape = (args[0] if args else kwargs["hidden_states"]).shape[:2]
+
+    def of_experts(routed: Routed) -> Tensor:
+        return change(replace(routed, shape=shape))
 
     def of_layer(values: Tensor) -> Tensor:
         if values.ndim == 3:
@@ -261,8 +271,11 @@ def _hooks(ffn: FFN, change: Change, site: EditedSite) -> list[RemovableHandle]:
     def of_gate(_module: nn.Module, _args: tuple[Any, ...], gate: Tensor) -> Tensor:
         return of_layer(gate)
 
+    entered = ffn.block.register_forward_pre_hook(enter, with_kwargs=True)
+    if ffn.experts:
+        return [entered, Looking.at(ffn.experts, site, of_experts)]
     return [
-        ffn.block.register_forward_pre_hook(enter, with_kwargs=True),
+        entered,
         ffn.w_out.register_forward_pre_hook(of_act)
         if site == "act"
         else ffn.activation.register_forward_hook(of_gate),
@@ -273,22 +286,26 @@ def _edited(ffn: FFN, edits: Sequence[Edit], positions: Positions) -> Change:
     """Make the change of a layer that applies ``edits`` in order."""
     chosen = [torch.tensor(edit.neurons[..., ffn.index, : ffn.neurons]) for edit in edits]
     values = [
-        torch.tensor(edit.value[:, ffn.index, None, None])
-        if isinstance(edit.value, np.ndarray)
-        else edit.value
+        torch.tensor(edit.value[:, ffn.index]) if isinstance(edit.value, np.ndarray) else edit.value
         for edit in edits
     ]
 
-    def change(act: Tensor) -> Tensor:
-        columns = _columns(act, positions)
+    def change(act: Tensor | Routed) -> Tensor:
+        places: _Places
+        if isinstance(act, Routed):
+            places, edited = _RoutedPlaces(ffn.index, act), act.values
+        else:
+            places, edited = _Places(ffn.index, act.shape), act
+        columns = places.columns(positions, edited.device)
         for i, edit in enumerate(edits):
             # The device is known only now: weights may be spread over several.
-            chosen[i] = chosen[i].to(act.device)
+            chosen[i] = chosen[i].to(edited.device)
             of_edit = values[i]
-            value = of_edit.to(act) if isinstance(of_edit, Tensor) else of_edit
-            places = _places(ffn.index, act, chosen[i], columns)
-            act = torch.where(places, _OPERATIONS[edit.operation](act, value), act)
-        return act
+            value = places.of_items(of_edit.to(edited)) if isinstance(of_edit, Tensor) else of_edit
+            neurons = places.neurons(chosen[i])
+            where = neurons if columns is None else neurons & columns
+            edited = torch.where(where, _OPERATIONS[edit.operation](edited, value), edited)
+        return edited
 
     return change
 
@@ -300,31 +317,63 @@ _OPERATIONS: Mapping[Operation, Callable[[Tensor, Any], Any]] = {
 }
 
 
-def _columns(act: Tensor, positions: Positions) -> Tensor | None:
-    """Mask of the edited columns, broadcastable to [item, time, neuron]; None for all."""
-    items, time = act.shape[:2]
-    if isinstance(positions, str):
-        if positions == "all" or time == 1:
-            return None
-        return torch.arange(time, device=act.device)[:, None] == time - 1
-    if positions.shape != (items, time):
-        raise NeuroglotError(
-            f"the mask of positions is for passes of {list(positions.shape)} [item, time]; this "
-            f"one is of {[items, time]}."
-        )
-    return positions.to(act.device)[..., None]
+class _Places:
+    """Where a dense layer's values [item, time, neuron] are edited; all broadcast to these."""
 
+    def __init__(self, layer: int, shape: Sequence[int]) -> None:
+        self._layer, self._items, self._time = layer, shape[0], shape[1]
 
-def _places(layer: int, act: Tensor, neurons: Tensor, columns: Tensor | None) -> Tensor:
-    """Mask of the edited values, broadcastable to [item, time, neuron]."""
-    if neurons.ndim == 2:
-        if len(neurons) != len(act):
+    def columns(self, positions: Positions, device: torch.device) -> Tensor | None:
+        """Mask of the edited columns; None for all."""
+        items, time = self._items, self._time
+        if isinstance(positions, str):
+            if positions == "all" or time == 1:
+                return None
+            return self._at(torch.arange(time, device=device).expand(items, -1) == time - 1)
+        if positions.shape != (items, time):
             raise NeuroglotError(
-                f"an edit of layer {layer} has neurons for {len(neurons)} items, and the batch "
-                f"has {len(act)}."
+                f"the mask of positions is for passes of {list(positions.shape)} [item, time]; "
+                f"this one is of {[items, time]}."
             )
-        neurons = neurons[:, None]
-    return neurons if columns is None else neurons & columns
+        return self._at(positions.to(device))
+
+    def neurons(self, chosen: Tensor) -> Tensor:
+        """Mask of the edited neurons, from those of a layer, [neuron] or [item, neuron]."""
+        if chosen.ndim == 2 and len(chosen) != self._items:
+            raise NeuroglotError(
+                f"an edit of layer {self._layer} has neurons for {len(chosen)} items, and the "
+                f"batch has {self._items}."
+            )
+        return self._of(chosen)
+
+    def of_items(self, value: Tensor) -> Tensor:
+        """An edit's values, from [item]."""
+        return value[:, None, None]
+
+    def _at(self, positions: Tensor) -> Tensor:
+        return positions[..., None]
+
+    def _of(self, chosen: Tensor) -> Tensor:
+        return chosen[:, None] if chosen.ndim == 2 else chosen
+
+
+class _RoutedPlaces(_Places):
+    """Where the values [row, neuron] of routed experts are edited."""
+
+    def __init__(self, layer: int, routed: Routed) -> None:
+        super().__init__(layer, routed.shape)
+        self._routed, self._item = routed, routed.token // routed.shape[1]
+
+    def of_items(self, value: Tensor) -> Tensor:
+        return value[self._item][:, None]
+
+    def _at(self, positions: Tensor) -> Tensor:
+        return positions.flatten()[self._routed.token][:, None]
+
+    def _of(self, chosen: Tensor) -> Tensor:
+        by_expert = chosen.view(*chosen.shape[:-1], len(self._routed.counts), -1)
+        expert = self._routed.expert
+        return by_expert[self._item, expert] if chosen.ndim == 2 else by_expert[expert]
 
 
 def _check_edit(edit: Edit, networks: list[FFN]) -> None:

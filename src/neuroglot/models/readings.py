@@ -75,3 +75,15 @@ def silu(_config: Any) -> str:
 
 def exact_gelu(_config: Any) -> str:
     return "gelu"
+
+
+def every_layer(config: Any) -> list[bool]:
+    return [True] * config.num_hidden_layers
+
+
+def sparse_steps(config: Any) -> list[bool]:
+    """Layers of Qwen 3 MoE with routed experts: every so many, but for those that are listed."""
+    return [
+        layer not in config.mlp_only_layers and (layer + 1) % config.decoder_sparse_step == 0
+        for layer in range(config.num_hidden_layers)
+    ]

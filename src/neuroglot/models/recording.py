@@ -1,18 +1,27 @@
 """Hooks that pass the activations of feed-forward networks to a sink."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
+import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from neuroglot.errors import NeuroglotError
+from neuroglot.models.experts import Experts, Looking, NeuronSite, Routed
 
 if TYPE_CHECKING:
     from neuroglot.models.ffn import FFN
 
-Sink = Callable[[str, str, int, Tensor], None]
+Sink = Callable[[str, str, int, Any], None]
+"""Takes a site, a stack, a layer and a Tensor; ``Routed`` of the neurons of routed experts."""
+
+
+class Handle(Protocol):
+    """A hook, or a look at experts."""
+
+    def remove(self) -> None:
+        """Take it away."""
 
 
 @dataclass
@@ -21,7 +30,7 @@ class Recorder:
 
     sites: frozenset[str]
     sink: Sink
-    handles: list[RemovableHandle] = field(default_factory=list)
+    handles: list[Handle] = field(default_factory=list)
     ran: set[str] = field(default_factory=set)
     expected: set[tuple[str, str, int]] = field(default_factory=set)
     seen: set[tuple[str, str, int]] = field(default_factory=set)
@@ -35,6 +44,18 @@ class Recorder:
     def attach(self, ffn: "FFN") -> None:
         """Hook every requested site of one layer."""
         self._before(ffn.block, self._set_shape)
+        if ffn.experts:
+            self._attach_experts(ffn, ffn.experts)
+        else:
+            self._attach_projections(ffn)
+        if "mid" in self.sites:
+            self._attach_mid(ffn)
+        if "state" in self.sites:
+            if ffn.layer == 0:
+                self._before(ffn.block, self._emitter("state", ffn))
+            self._after(ffn.block, self._emitter("state", ffn, offset=1))
+
+    def _attach_projections(self, ffn: "FFN") -> None:
         if "act" in self.sites:
             self._before(ffn.w_out, self._emitter("act", ffn))
         if "gate" in self.sites:
@@ -46,12 +67,37 @@ class Recorder:
         if "out" in self.sites:
             emit_out = self._emitter("out", ffn)
             self._after(ffn.w_out, lambda out: emit_out(_kept(out, ffn)))
-        if "mid" in self.sites:
-            self._attach_mid(ffn)
-        if "state" in self.sites:
-            if ffn.layer == 0:
-                self._before(ffn.block, self._emitter("state", ffn))
-            self._after(ffn.block, self._emitter("state", ffn, offset=1))
+
+    def _attach_experts(self, ffn: "FFN", experts: Experts) -> None:
+        for site in get_args(NeuronSite):
+            if site in self.sites:
+                emit = self._emitter(site, ffn)
+
+                def look(routed: Routed, emit: Callable[[Any], None] = emit) -> None:
+                    emit(replace(routed, shape=self.shape))
+
+                self.handles.append(Looking.at(experts, site, look))
+        if "out" in self.sites:
+            self._after_all(experts.outputs, self._emitter("out", ffn))
+        emitters = {
+            site: self._emitter(site, ffn)
+            for site in ("chosen", "weight", "router")
+            if site in self.sites
+        }
+
+        def of_router(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+            scores, weights, chosen = output
+            none = torch.zeros_like(scores, dtype=torch.float32)
+            made = {
+                "chosen": lambda: none.scatter(1, chosen, 1.0),
+                "weight": lambda: none.scatter(1, chosen, weights.float()),
+                "router": lambda: experts.probabilities(scores),
+            }
+            for site, emit in emitters.items():
+                emit(made[site]())
+
+        if emitters:
+            self.handles.append(experts.router.register_forward_hook(of_router))
 
     def _attach_mid(self, ffn: "FFN") -> None:
         emit = self._emitter("mid", ffn)
@@ -67,7 +113,10 @@ class Recorder:
             if contribution is not None:
                 emit(state - contribution.view_as(state))
 
-        self._after(ffn.w_out, keep)
+        if ffn.experts:
+            self._after_all(ffn.experts.outputs, keep)
+        else:
+            self._after(ffn.w_out, keep)
         self._after(ffn.block, subtract)
 
     def check(self, name: str) -> None:
@@ -86,14 +135,16 @@ class Recorder:
                 "model without replaced (fused) kernels."
             )
 
-    def _emitter(self, site: str, ffn: "FFN", offset: int = 0) -> Callable[[Tensor], None]:
+    def _emitter(self, site: str, ffn: "FFN", offset: int = 0) -> Callable[[Any], None]:
         key = (site, ffn.stack, ffn.layer + offset)
         self.expected.add(key)
 
-        def emit(value: Tensor) -> None:
+        def emit(value: Tensor | Routed) -> None:
             self.seen.add(key)
-            # OPT flattens batch and time inside its layers.
-            self.sink(*key, value.view(*self.shape, -1) if value.ndim == 2 else value)
+            # OPT and mixtures of experts flatten batch and time inside their layers.
+            if isinstance(value, Tensor) and value.ndim == 2:
+                value = value.view(*self.shape, -1)
+            self.sink(*key, value)
 
         return emit
 
@@ -111,6 +162,20 @@ class Recorder:
             see(output[0] if isinstance(output, tuple) else output)
 
         self.handles.append(module.register_forward_hook(hook))
+
+    def _after_all(self, modules: tuple[nn.Module, ...], see: Callable[[Tensor], object]) -> None:
+        """See the sum of what modules put out, when the last of them has run."""
+        parts: list[Tensor] = []
+
+        def collect(part: Tensor) -> None:
+            parts.append(part)
+            if len(parts) == len(modules):
+                whole = sum(parts[1:], parts[0])
+                parts.clear()
+                see(whole)
+
+        for module in modules:
+            self._after(module, collect)
 
 
 def _kept(out: Tensor, ffn: "FFN") -> Tensor:

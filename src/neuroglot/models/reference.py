@@ -46,6 +46,7 @@ EXAMPLES = {
     "ministral3": "the language models of Ministral 3",
     "mistral": "Mistral 7B, Mistral Nemo, Ministral 8B of 2024",
     "mistral3": "Ministral 3 3B to 14B, Mistral Small 3.1 and 3.2",
+    "mixtral": "Mixtral 8x7B, 8x22B",
     "modernbert": "ModernBERT, mmBERT",
     "mpt": "MPT 7B, 30B",
     "mt5": "mT5, Aya 101",
@@ -53,6 +54,7 @@ EXAMPLES = {
     "olmo": "OLMo",
     "olmo2": "OLMo 2",
     "olmo3": "OLMo 3 7B, 32B",
+    "olmoe": "OLMoE 1B-7B",
     "opt": "OPT",
     "phi": "Phi-1, Phi-1.5, Phi-2",
     "phi3": "Phi-3, Phi-4",
@@ -61,6 +63,7 @@ EXAMPLES = {
     "qwen3": "Qwen 3",
     "qwen3_5": "Qwen 3.5 0.8B to 27B",
     "qwen3_5_text": "the language models of Qwen 3.5",
+    "qwen3_moe": "Qwen 3 30B-A3B, 235B-A22B",
     "qwen3_vl": "Qwen 3 VL 2B to 32B",
     "seed_oss": "Seed-OSS 36B",
     "smollm3": "SmolLM3",
@@ -101,6 +104,10 @@ NOTES = """
   layer's scalar. Both act on the stream as a whole, so a neuron's contribution is that before them.
   Layers that reuse earlier keys and values may have twice as many neurons; narrower layers end in
   missing values.
+- *Mixtures of experts*: a layer's neurons are those of all its experts, and a neuron is computed
+  where a token is routed to its expert. Elsewhere it does not fire. No analysis reads them yet;
+  from Python, `models.ffn.record` records neurons and routes, `models.intervene` edits neurons, and
+  `models.routers` forbids experts.
 - *Recurrent* layers (linear attention, Mamba, convolutions) may read padding as if it were text.
   Recording pads behind a text, which changes nothing before it; prompts, which would be padded in
   front, are read together only if they have equally many tokens.
@@ -111,7 +118,8 @@ REFUSALS = """
 
 | model | why |
 | --- | --- |
-| mixtures of experts | each token passes through a few of many FFNs; choose a dense model |
+| mixtures of experts that are not listed | no entry says where they keep their experts and how \
+they choose among them |
 | quantised weights | a matrix of other numbers was trained; give the unquantised checkpoint |
 | decoders with `is_causal: false` or `use_bidirectional_attention` | they read both ways, and \
 what is recorded at a token is of the text up to it |
@@ -140,11 +148,14 @@ def _row(name: str, entry: Architecture) -> str:
 
 
 def place(stack: Stack, entry: Architecture) -> str:
-    """The path from the base model to a layer's output projection, with ``{l}`` for the layer."""
-    return ".".join(part for part in (stack.module, stack.layers, "{l}", entry.w_out) if part)
+    """The path from the base model to a layer's output matrix, with ``{l}`` for the layer."""
+    within = f"{entry.mixture.experts}.down_proj" if entry.mixture else entry.w_out
+    return ".".join(part for part in (stack.module, stack.layers, "{l}", within) if part)
 
 
 def _analyses(entry: Architecture) -> str:
+    if entry.mixture:
+        return "none yet"
     if entry.encoder_alone:
         return "`roles`, `lape`, `experts`" + ("" if entry.deep_head else ", `lexicon`")
     return "all" if entry.causal else "all; causal steps not"
@@ -153,6 +164,8 @@ def _analyses(entry: Architecture) -> str:
 def _notes(entry: Architecture) -> Iterator[str]:
     if entry.text_config:
         yield "multimodal"
+    if entry.mixture:
+        yield "mixture of experts"
     if not entry.causal:
         yield "encoder" if entry.encoder_alone else "encoder–decoder"
     if entry.norm_after:

@@ -1,0 +1,257 @@
+"""Statistics of mixtures of experts: equal to those of every segment read alone, token by token."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from neuroglot import store
+from neuroglot.capture.blocks import Recording
+from neuroglot.capture.collectors import firing_collectors, routing_collectors
+from neuroglot.capture.engine import Engine
+from neuroglot.capture.record import Wanted
+from neuroglot.capture.record import record as record_text
+from neuroglot.capture.recorded import open_recorded
+from neuroglot.capture.settings import (
+    CaptureSettings,
+    ExecutionSettings,
+    FiringGroup,
+    Group,
+    RolesGroup,
+    RoutingGroup,
+    RowsGroup,
+)
+from neuroglot.capture.tokenise import write_tokens
+from neuroglot.corpora.base import Reading, Segment, write_parquet
+from neuroglot.errors import NeuroglotError
+from neuroglot.models.card import read_card
+from neuroglot.models.experts import Routed
+from neuroglot.models.ffn import backbone, ffns, record
+from neuroglot.models.load import load
+from neuroglot.models.normalise import normalise
+from neuroglot.models.source import ModelSettings
+from neuroglot.tokens import Tokenising, Tokens, read_tokens
+from support.tiny_checkpoints import TEXTS, write_checkpoint
+from support.tiny_mixtures import EXPERTS, MIXTURES, NEURONS, SLOTS, mixture, mixture_of
+
+LENGTHS = (5, 9, 3, 12, 7, 4)
+RECORDINGS = {
+    "firing": Recording((), "every token", tuple(firing_collectors(gated=True))),
+    "routing": Recording((), "every token", tuple(routing_collectors(SLOTS))),
+}
+
+Found = dict[str, dict[str, np.ndarray]]
+
+
+def text(drawn: int = 0) -> Tokens:
+    """Random tokens between two special ones."""
+    generator = np.random.default_rng(3)
+    place = np.concatenate([np.arange(n) for n in LENGTHS])
+    return Tokens(
+        token_id=generator.integers(3, 30, sum(LENGTHS)).astype(np.int32),
+        segment=np.repeat(np.arange(len(LENGTHS)), LENGTHS).astype(np.int32),
+        position=(place + 1).astype(np.int32),
+        end=(place + 1).astype(np.int32),
+        ends_prefix=place % 2 == 1,
+        segment_ids=[f"s{i}" for i in range(len(LENGTHS))],
+        before=[1],
+        after=[2],
+        places=np.arange(len(LENGTHS)),
+        drawn=drawn,
+    )
+
+
+def streamed(model: Any, tokens: Tokens, folder: Path, tokens_per_batch: int = 64) -> Found:
+    for name in RECORDINGS:
+        store.begin(folder / name, "activations", {"test": 1}, resume=True)
+    engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch))
+    return engine.run_together(tokens, RECORDINGS, folder)
+
+
+def literal(model: Any, tokens: Tokens) -> list[dict[tuple[str, int], np.ndarray]]:
+    """By segment, which is read alone: values of each site and layer, [token, width]."""
+    by_segment = []
+    for sequence in tokens.sequences():
+        seen: dict[tuple[str, int], np.ndarray] = {}
+
+        def sink(site: str, _stack: str, layer: int, value: Any, seen: Any = seen) -> None:
+            whole = value.whole() if isinstance(value, Routed) else value
+            seen[site, layer] = whole[0, 1:-1].numpy().copy()  # without special tokens
+
+        sites = ("act", "gate", "chosen", "weight", "router")
+        with torch.inference_mode(), record(model, sites, sink):
+            backbone(model)(torch.from_numpy(sequence)[None])
+        by_segment.append(seen)
+    return by_segment
+
+
+def of_router(router: np.ndarray) -> dict[str, np.ndarray]:
+    """Entropy in bits, largest probability and margin of the last choice, [token]."""
+    ranked = -np.sort(-router.astype(np.float64), axis=1)
+    return {
+        "router_entropy_sum": -(ranked * np.log2(ranked)).sum(1),
+        "router_top_sum": ranked[:, 0],
+        "router_margin_sum": ranked[:, SLOTS - 1] - ranked[:, SLOTS],
+    }
+
+
+def expected(model: Any, tokens: Tokens) -> dict[str, list[list[np.ndarray]]]:
+    """Sums of every statistic by layer and segment."""
+    by_segment = literal(model, tokens)
+    sums: dict[str, list[list[np.ndarray]]] = {}
+    for ffn in ffns(model):
+        of_layer: dict[str, list[np.ndarray]] = {
+            f"{site}_positive": [(seen[site, ffn.layer] > 0).sum(0) for seen in by_segment]
+            for site in ("act", "gate")
+        }
+        if ffn.experts:
+            for name, site in (("chosen_count", "chosen"), ("weight_sum", "weight")):
+                of_layer[name] = [seen[site, ffn.layer].sum(0) for seen in by_segment]
+            routers = [seen["router", ffn.layer] for seen in by_segment]
+            of_layer["router_sum"] = [router.sum(0) for router in routers]
+            for name in of_router(routers[0]):
+                of_layer[name] = [of_router(router)[name].sum(0) for router in routers]
+        for name, values in of_layer.items():
+            sums.setdefault(name, []).append(values)
+    return sums
+
+
+def within(values: np.ndarray, width: tuple[int, ...]) -> np.ndarray:
+    return values[: width[0]] if width else values
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("tokens_per_batch", [1, 24, 64])
+def test_streamed_sums_are_those_of_segments_read_alone(
+    name: str, tokens_per_batch: int, tmp_path: Path
+):
+    model, tokens = mixture_of(name), text()
+    found = streamed(model, tokens, tmp_path / "s.zarr", tokens_per_batch)
+    together = found["firing"] | found["routing"]
+    sums = expected(model, tokens)
+    assert {key.removesuffix("_by_fold") for key in together} == set(sums)
+    for statistic, layers in sums.items():
+        for layer, by_segment in enumerate(layers):
+            width = by_segment[0].shape
+            total = within(together[statistic][layer], width)
+            np.testing.assert_allclose(total, sum(by_segment), rtol=1e-5, atol=1e-6)
+            for fold, of_fold in enumerate(by_segment):  # six segments, each a fold of its own
+                by_fold = within(together[f"{statistic}_by_fold"][layer, fold], width)
+                np.testing.assert_allclose(by_fold, of_fold, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["olmoe", "qwen3_moe:listed"])
+def test_sums_by_segment_of_a_parallel_text_are_written(name: str, tmp_path: Path):
+    model, tokens = mixture_of(name), text(drawn=len(LENGTHS))
+    streamed(model, tokens, tmp_path / "s.zarr", 24)
+    for statistic, layers in expected(model, tokens).items():
+        group = "firing" if statistic.endswith("positive") else "routing"
+        found = store.read_sums(tmp_path / "s.zarr" / group, f"{statistic}_by_segment")
+        assert found.shape[:2] == (len(layers), len(LENGTHS))
+        for layer, by_segment in enumerate(layers):
+            for segment, of_segment in enumerate(by_segment):
+                values = within(found[layer, segment], of_segment.shape)
+                np.testing.assert_allclose(values, of_segment, rtol=1e-5, atol=1e-6)
+
+
+def test_choices_add_up_to_the_slots_of_every_token(tmp_path: Path):
+    tokens = text()
+    found = streamed(mixture_of("olmoe"), tokens, tmp_path / "s.zarr")["routing"]
+    assert (found["chosen_count"].sum(1) == SLOTS * len(tokens.token_id)).all()
+    np.testing.assert_allclose(found["router_sum"].sum(1), len(tokens.token_id), rtol=1e-5)
+    assert found["chosen_count"].shape == (2, EXPERTS)
+
+
+def test_a_neuron_fires_only_where_its_expert_is_chosen(tmp_path: Path):
+    found = streamed(mixture_of("mixtral"), text(), tmp_path / "s.zarr")
+    fired = found["firing"]["act_positive"].reshape(2, EXPERTS, NEURONS)
+    assert (fired <= found["routing"]["chosen_count"][..., None]).all()
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path: Path):
+    """What is kept between batches are sums; no tensor in them has a dimension of tokens."""
+    model, tokens = mixture("olmoe"), text()
+    longer = replace(
+        tokens,
+        **{
+            name: np.tile(getattr(tokens, name), 3)
+            for name in ("token_id", "position", "end", "ends_prefix")
+        },
+        segment=np.concatenate([tokens.segment + 6 * i for i in range(3)]),
+        segment_ids=[f"s{i}" for i in range(18)],
+    )
+    short = streamed(model, tokens, tmp_path / "a.zarr")
+    long = streamed(model, longer, tmp_path / "b.zarr")
+    for group, sums in short.items():
+        for name, values in sums.items():
+            assert long[group][name].shape == values.shape
+            if not name.endswith("_by_fold"):
+                np.testing.assert_allclose(long[group][name], 3 * values, rtol=1e-5)
+
+
+# --- a checkpoint, its text and the store ---------------------------------------------------
+
+
+class Place:
+    """A checkpoint of a mixture and a parallel text."""
+
+    def __init__(self, folder: Path, model_type: str) -> None:
+        self.folder, self.model = folder, folder / "models" / "one"
+        write_checkpoint(folder / "checkpoint", model_type)
+        normalise(ModelSettings(source=str(folder / "checkpoint")), self.model)
+        segments = [Segment(f"s{i}", text) for i, text in enumerate(TEXTS)]
+        text_file = folder / "corpora" / "plain" / "en.parquet"
+        write_parquet(Reading(tuple(segments), (), tuple(range(7)), 7), text_file)
+        self.tokens = folder / "tokens" / "one" / "plain" / "en.zarr"
+        chosen = Tokenising(prefix="word", long_segments="truncate")
+        write_tokens(self.model, text_file, self.tokens, chosen)
+
+    def record(self, *groups: Group) -> Path:
+        path = self.folder / "results" / "activations" / "one" / "plain" / "en.zarr"
+        wanted = [Wanted(self.tokens, "tokens", path, dict.fromkeys(groups, "1"))]
+        record_text(self.model, wanted, CaptureSettings(device="cpu"), ExecutionSettings())
+        return path
+
+
+@pytest.mark.parametrize("model_type", ["olmoe", "qwen3_moe"])
+def test_a_mixtures_groups_are_recorded_and_opened(model_type: str, tmp_path: Path):
+    place = Place(tmp_path, model_type)
+    card, model = read_card(place.model), load(place.model, "cpu")
+    assert card.experts == {"olmoe": (4, 4), "qwen3_moe": (0, 4)}[model_type]
+    assert (card.expert_neurons, card.slots) == (12, 2)
+    assert card.routed == {"olmoe": (0, 1), "qwen3_moe": (1,)}[model_type]
+    path = place.record(FiringGroup(), RoutingGroup())
+    tokens = read_tokens(place.tokens)
+    sums = expected(model, tokens)
+    firing, routing = (open_recorded([path / name])[0] for name in ("firing", "routing"))
+    assert routing.data["layer"].values.tolist() == [*card.routed]
+    assert routing.data["chosen_count"].dims == ("layer", "expert")
+    assert routing.data["expert"].values.tolist() == [0, 1, 2, 3]
+    assert routing.data["router_top_sum"].dims == ("layer",)
+    assert routing.summed_rows() == len(tokens.token_id)
+    for statistic, layers in sums.items():
+        recorded = firing if statistic.endswith("positive") else routing
+        with xr.open_zarr(recorded.path) as stored:
+            assert stored[f"{statistic}_by_segment"].attrs["long_name"].endswith("of each segment")
+        for layer, by_segment in enumerate(layers):
+            total = within(recorded.total(statistic).values[layer], by_segment[0].shape)
+            np.testing.assert_allclose(total, sum(by_segment), rtol=1e-4)
+            by_fold = recorded.by_fold(statistic, layer)
+            np.testing.assert_allclose(by_fold, np.stack(by_segment), rtol=1e-4)
+
+
+def test_rows_of_mixtures_are_refused(tmp_path: Path):
+    place = Place(tmp_path, "olmoe")
+    for group in (RowsGroup(), RolesGroup(rule="nonzero", threshold=0.0)):
+        message = f"one is a mixture of experts, of which {group.name} of plain cannot be recorded"
+        with pytest.raises(NeuroglotError, match=message):
+            place.record(group)
+
+
+def test_routing_of_dense_models_is_refused(tmp_path: Path):
+    with pytest.raises(NeuroglotError, match="one is no mixture of experts"):
+        Place(tmp_path, "llama").record(RoutingGroup())
