@@ -75,12 +75,13 @@ def streamed(model: Any, tokens: Tokens, folder: Path, tokens_per_batch: int = 6
 def literal(model: Any, tokens: Tokens) -> list[dict[tuple[str, int], np.ndarray]]:
     """By segment, which is read alone: values of each site and layer, [token, width]."""
     by_segment = []
+    text_of = slice(len(tokens.before), -len(tokens.after) or None)  # without special tokens
     for sequence in tokens.sequences():
         seen: dict[tuple[str, int], np.ndarray] = {}
 
         def sink(site: str, _stack: str, layer: int, value: Any, seen: Any = seen) -> None:
             whole = value.whole() if isinstance(value, Routed) else value
-            seen[site, layer] = whole[0, 1:-1].numpy().copy()  # without special tokens
+            seen[site, layer] = whole[0, text_of].numpy().copy()
 
         sites = ("act", "gate", "chosen", "weight", "router")
         with torch.inference_mode(), record(model, sites, sink):
