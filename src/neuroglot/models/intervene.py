@@ -152,8 +152,9 @@ def changed(model: Any, changes: Mapping[int, Change], site: EditedSite = "act")
 
     A change takes a layer's values [item, time, neuron] and returns the tensor that the output
     projection reads instead of ``act``, or that ``up`` is multiplied by instead of ``gate``. It
-    must not write into its argument, which other modules may still use. A change of routed experts
-    takes a ``Routed`` and returns what replaces its ``values``.
+    must not write into its argument, which other modules may still use. Of a layer with routed
+    experts a change takes the values of shared neurons, and apart from them a ``Routed`` of the
+    experts, and returns what replaces its ``values``.
     Weights are neither copied nor changed. Blocks can be nested: the outer change comes first.
     ``record`` gets the changed values if it is entered inside the block, and the original values
     if it is entered outside. Without changes the model is not touched.
@@ -271,11 +272,13 @@ def _hooks(ffn: FFN, change: Change, site: EditedSite) -> list[Handle]:
     def of_gate(_module: nn.Module, _args: tuple[Any, ...], gate: Tensor) -> Tensor:
         return of_layer(gate)
 
-    entered = ffn.block.register_forward_pre_hook(enter, with_kwargs=True)
+    handles: list[Handle] = [ffn.block.register_forward_pre_hook(enter, with_kwargs=True)]
     if ffn.experts:
-        return [entered, Looking.at(ffn.experts, site, of_experts)]
+        handles.append(Looking.at(ffn.experts, site, of_experts))
+    if ffn.w_out is None:
+        return handles
     return [
-        entered,
+        *handles,
         ffn.w_out.register_forward_pre_hook(of_act)
         if site == "act"
         else ffn.activation.register_forward_hook(of_gate),
@@ -295,7 +298,7 @@ def _edited(ffn: FFN, edits: Sequence[Edit], positions: Positions) -> Change:
         if isinstance(act, Routed):
             places, edited = _RoutedPlaces(ffn.index, act), act.values
         else:
-            places, edited = _Places(ffn.index, act.shape), act
+            places, edited = _Places(ffn.index, *act.shape), act
         columns = places.columns(positions, edited.device)
         for i, edit in enumerate(edits):
             # The device is known only now: weights may be spread over several.
@@ -318,10 +321,13 @@ _OPERATIONS: Mapping[Operation, Callable[[Tensor, Any], Any]] = {
 
 
 class _Places:
-    """Where a dense layer's values [item, time, neuron] are edited; all broadcast to these."""
+    """Where values [item, time, neuron] of a layer's first neurons are edited.
 
-    def __init__(self, layer: int, shape: Sequence[int]) -> None:
-        self._layer, self._items, self._time = layer, shape[0], shape[1]
+    All that it gives broadcasts to these.
+    """
+
+    def __init__(self, layer: int, items: int, time: int, width: int) -> None:
+        self._layer, self._items, self._time, self._width = layer, items, time, width
 
     def columns(self, positions: Positions, device: torch.device) -> Tensor | None:
         """Mask of the edited columns; None for all."""
@@ -354,6 +360,7 @@ class _Places:
         return positions[..., None]
 
     def _of(self, chosen: Tensor) -> Tensor:
+        chosen = chosen[..., : self._width]
         return chosen[:, None] if chosen.ndim == 2 else chosen
 
 
@@ -361,7 +368,7 @@ class _RoutedPlaces(_Places):
     """Where the values [row, neuron] of routed experts are edited."""
 
     def __init__(self, layer: int, routed: Routed) -> None:
-        super().__init__(layer, routed.shape)
+        super().__init__(layer, *routed.shape, len(routed.counts) * routed.values.shape[1])
         self._routed, self._item = routed, routed.token // routed.shape[1]
 
     def of_items(self, value: Tensor) -> Tensor:
@@ -371,7 +378,8 @@ class _RoutedPlaces(_Places):
         return positions.flatten()[self._routed.token][:, None]
 
     def _of(self, chosen: Tensor) -> Tensor:
-        by_expert = chosen.view(*chosen.shape[:-1], len(self._routed.counts), -1)
+        of_experts = chosen[..., -self._width :]  # behind shared neurons
+        by_expert = of_experts.reshape(*chosen.shape[:-1], len(self._routed.counts), -1)
         expert = self._routed.expert
         return by_expert[self._item, expert] if chosen.ndim == 2 else by_expert[expert]
 
