@@ -98,7 +98,7 @@ def called(neuron: Dataset) -> str:
         return f"neuron {int(neuron['neuron'])}"
     expert = int(neuron["expert"])
     within = f"expert {expert}" if expert >= 0 else "the shared experts"
-    return f"neuron {int(neuron['number'])} of {within}"
+    return f"neuron {int(neuron['expert_neuron'])} of {within}"
 
 
 def described(neuron: Dataset) -> str:

@@ -34,9 +34,6 @@ VARIABLES: Mapping[str, str] = {
     "tokens": "tokens of the language's text, all of which are counted",
     "linkage": "clusters of languages by association, as SciPy's linkage: the two merged, their "
     "distance, the languages in both",
-    "expert": "routed expert that the neuron is in; -1 if every token passes through it",
-    "number": "number of the neuron within its expert, or among those that every token passes "
-    "through",
     "drawn": "neurons of lowest entropy that are well enough covered, counted from 0; -1 none",
     "drawn_highest": "neuron of highest entropy that is well enough covered, counted from 0",
 }
@@ -134,7 +131,7 @@ def _neurons(data: xr.Dataset) -> pd.DataFrame:
 def _named(data: xr.Dataset, neuron: Any) -> dict[str, Any]:
     """Give neurons' numbers as columns; of a mixture of experts within their experts."""
     if "expert" in data.coords:
-        return {"expert": data["expert"].values, "neuron": data["number"].values}
+        return {"expert": data["expert"].values, "neuron": data["expert_neuron"].values}
     return {"neuron": neuron}
 
 

@@ -20,9 +20,6 @@ VARIABLES: Mapping[str, str] = {
     "the first the most",
     "top_weight": "product of the neuron's value vector (with the gain of a norm on the FFN's "
     "output, if there is one) and the token's unembedding; the norms' divisions are left out",
-    "expert": "routed expert that the neuron is in; -1 if every token passes through it",
-    "number": "number of the neuron within its expert, or among those that every token passes "
-    "through",
     "top_text": "text of the first of these tokens, unseen characters named",
 }
 
@@ -39,5 +36,5 @@ def compute(inputs: ProjectionInputs, settings: ProjectionSettings) -> xr.Datase
     if card.experts and (experts := card.experts[-1]):
         neurons, each = card.neurons[-1], card.expert_neurons
         expert, number = in_experts(np.arange(neurons), neurons - experts * each, each)
-        top = top.assign_coords(expert=("neuron", expert), number=("neuron", number))
+        top = top.assign_coords(expert=("neuron", expert), expert_neuron=("neuron", number))
     return top
