@@ -162,7 +162,15 @@ class Config(Section):
     def _mixtures(
         self, name: str, told: Mapping[str, tuple[str, Architecture | None]]
     ) -> Iterator[str]:
-        found = [model for model, (_, entry) in told.items() if entry and entry.mixture]
+        known = [model for model, (_, entry) in told.items() if entry]
+        found = [model for model in known if self._is_mixture(model)]
+        dense = [model for model in known if model not in found]
+        if dense and not ANALYSES[name].dense:
+            others = [model for model in told if model not in dense]
+            yield (
+                f"{name}.models: {dense[0]!r} is dense ({told[dense[0]][0]}), and {name} is of "
+                f"mixtures of experts; set models: [{', '.join(others)}]"
+            )
         if found and not ANALYSES[name].mixtures:
             others = [model for model in told if model not in found]
             able = ", ".join(other for other in ANALYSES if ANALYSES[other].mixtures) or "none"
@@ -171,6 +179,13 @@ class Config(Section):
                 f"{name} needs models whose neurons all read every token (analyses of mixtures: "
                 f"{able}); set models: [{', '.join(others)}]"
             )
+
+    def _is_mixture(self, model: str) -> bool:
+        """Whether a model, whose entry is known, is a mixture of experts."""
+        settings = self.models[model]
+        if settings.source_type == "folder":
+            return settings.mixture
+        return bool(read_card(layout.model(model)).routed)
 
     def _not_causal(self, name: str, section: JudgingSettings) -> Iterator[str]:
         steps = [

@@ -344,10 +344,14 @@ def write_dataset(store: Path, dataset: "xr.Dataset", by_layer: Collection[str] 
 def open_dataset(store: Path, content: Content, without: Collection[str] = ()) -> "xr.Dataset":
     """Read a complete store into memory, ``without`` some of its variables.
 
+    Results of mixtures of experts are given by layer, see ``axes.by_layer``.
+
     Raises:
         NeuroglotError: the store is missing, incomplete, damaged or holds something else.
     """
     import xarray as xr
+
+    from neuroglot.measures.axes import by_layer
 
     completion = read_completion(store, content)
     if completion.checksum != _checksum(store, completion.counts):
@@ -364,7 +368,7 @@ def open_dataset(store: Path, content: Content, without: Collection[str] = ()) -
         if variable.dtype.kind in "OT":  # labels become fixed-width text, whatever zarr returns
             text = np.array(variable.values.tolist(), dtype=str)
             data[name] = (variable.dims, text, variable.attrs)
-    return data
+    return by_layer(data)
 
 
 @contextmanager

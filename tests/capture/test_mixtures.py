@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 
 from neuroglot import store
+from neuroglot.capture.activity import Activity
 from neuroglot.capture.blocks import Recording
 from neuroglot.capture.collectors import firing_collectors, routing_collectors
 from neuroglot.capture.engine import Engine
@@ -218,13 +219,14 @@ class Place:
         return path
 
 
-@pytest.mark.parametrize("model_type", ["olmoe", "qwen3_moe"])
+@pytest.mark.parametrize("model_type", ["deepseek_v3", "gpt_oss", "mixtral", "olmoe", "qwen3_moe"])
 def test_a_mixtures_groups_are_recorded_and_opened(model_type: str, tmp_path: Path):
     place = Place(tmp_path, model_type)
     card, model = read_card(place.model), load(place.model, "cpu")
-    assert card.experts == {"olmoe": (4, 4), "qwen3_moe": (0, 4)}[model_type]
+    dense = model_type in ("deepseek_v3", "qwen3_moe")  # their first layer
+    assert card.experts == ((0, 4) if dense else (4, 4))
     assert (card.expert_neurons, card.slots) == (12, 2)
-    assert card.routed == {"olmoe": (0, 1), "qwen3_moe": (1,)}[model_type]
+    assert card.routed == ((1,) if dense else (0, 1))
     path = place.record(FiringGroup(), RoutingGroup())
     tokens = read_tokens(place.tokens)
     sums = expected(model, tokens)
@@ -256,3 +258,43 @@ def test_rows_of_mixtures_are_refused(tmp_path: Path):
 def test_routing_of_dense_models_is_refused(tmp_path: Path):
     with pytest.raises(NeuroglotError, match="one is no mixture of experts"):
         Place(tmp_path, "llama").record(RoutingGroup())
+
+
+@pytest.mark.parametrize("name", ["qwen3_moe:some_dense", "qwen3_next", "deepseek_v3"])
+@pytest.mark.parametrize("site", ["act", "gate"])
+def test_activity_is_that_of_every_token(name: str, site: Any):
+    """Firing, and |act| times what multiplies the output, token by token of texts of two groups."""
+    model = mixture_of(name)
+    ids = torch.randint(3, 39, (3, 6), generator=torch.Generator().manual_seed(0))
+    real = torch.arange(6) < torch.tensor([[6], [3], [5]])
+    real[:, 0] = False  # a special token
+    values: dict[tuple[str, int], Any] = {}
+
+    def sink(of_site: str, _stack: str, layer: int, value: Any) -> None:
+        values[of_site, layer] = value
+
+    activity = Activity(model, site, np.array([1, 0, 1, 1]))
+    with torch.inference_mode(), record(model, ("act", "gate", "weight"), sink):
+        model(ids)
+    with torch.inference_mode(), activity.reading(model, np.array([0, 1, 3]), real):
+        model(ids)
+    assert activity.tokens.tolist() == [2, 9]
+    fired, contribution = np.zeros_like(activity.magnitude), np.zeros_like(activity.magnitude)
+    for ffn in ffns(model):
+        act, of_site = values["act", ffn.layer], values[site, ffn.layer]
+        share = torch.ones(3, 6, ffn.neurons)
+        if ffn.experts:
+            weight = values["weight", ffn.layer].repeat_interleave(NEURONS, -1)
+            of_shared = 1.0 if act.shared_weight is None else act.shared_weight
+            share = torch.cat([of_shared * torch.ones(3, 6, ffn.shared), weight], -1)
+            act, of_site = act.whole(), of_site.whole()
+        norms = torch.linalg.vector_norm(ffn.output_matrix().double(), dim=0).numpy()
+        for text, group in enumerate((1, 0, 1)):
+            for token in np.flatnonzero(real[text]):
+                place = group, ffn.index, slice(ffn.neurons)
+                fired[place] += (of_site[text, token] > 0).numpy()
+                size = (act[text, token].abs() * share[text, token]).double().numpy()
+                contribution[place] += size * norms
+    tokens = activity.tokens[:, None, None]
+    np.testing.assert_allclose(activity.frequency(), fired / tokens)
+    np.testing.assert_allclose(activity.contribution(), contribution / tokens, rtol=1e-5)

@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+import transformers
+from torch import Tensor
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models.describe import describe
 from neuroglot.models.experts import Routed
 from neuroglot.models.ffn import FFN, ROUTED_SITES, SITES, backbone, ffns, record
 from neuroglot.models.intervene import Edit, changed, deactivated, intervened
+from neuroglot.models.norms import value_vectors
 from neuroglot.models.routers import forbidden
 from support.tiny_mixtures import (
     EXPERTS,
@@ -32,15 +34,15 @@ every_mixture = pytest.mark.parametrize("name", MIXTURES)
 ALL_SITES = (*SITES, *ROUTED_SITES)
 
 
-def recorded(model: Any, inputs: dict[str, Tensor] | None = None) -> dict[tuple[str, int], Any]:
+def recorded(model: Any, sites: tuple[str, ...] = ALL_SITES) -> dict[tuple[str, int], Any]:
     values: dict[tuple[str, int], Any] = {}
 
     def sink(site: str, _stack: str, layer: int, value: Any) -> None:
         assert (site, layer) not in values
         values[site, layer] = value
 
-    with torch.no_grad(), record(model, ALL_SITES, sink):
-        backbone(model)(**(inputs or tiny_inputs(model)))
+    with torch.no_grad(), record(model, sites, sink):
+        backbone(model)(**tiny_inputs(model))
     return values
 
 
@@ -53,8 +55,8 @@ def literal_of(
 ) -> Literal:
     """The layer, computed from what was recorded before it."""
     assert ffn.norm_before is not None
-    x = ffn.norm_before(values["mid", ffn.layer]).flatten(0, 1)
-    return literal(name, ffn.block, x, off)
+    raw = values["state" if ffn.architecture.parallel else "mid", ffn.layer].flatten(0, 1)
+    return literal(name, ffn.block, ffn.norm_before(raw), raw, mixture_of(name).config, off)
 
 
 def close(found: Tensor, expected: Tensor) -> None:
@@ -77,7 +79,7 @@ def test_configuration_alone_describes_the_model(name: str):
     for ffn in found:
         assert ffn.output_matrix().shape == (HIDDEN, ffn.neurons)
         assert ffn.input_matrix().shape == ffn.gate_matrix().shape == (ffn.neurons, HIDDEN)
-        assert (ffn.w_out is None) == (ffn.experts is not None)
+        assert (ffn.w_out is None) == (ffn.shared == 0)
 
 
 def test_which_layers_are_routed():
@@ -85,6 +87,35 @@ def test_which_layers_are_routed():
     assert experts["qwen3_moe"] == (EXPERTS, EXPERTS)
     assert experts["qwen3_moe:some_dense"] == (0, EXPERTS, 0, EXPERTS)
     assert experts["qwen3_moe:listed"] == (0, EXPERTS, EXPERTS)
+    assert experts["deepseek_v3"] == (0, EXPERTS, EXPERTS)
+    assert experts["cohere2_moe:averaged"] == (0, EXPERTS)
+
+
+def test_shared_neurons_are_a_layers_first():
+    shared = {name: ffns(mixture_of(name))[-1].shared for name in MIXTURES}
+    assert {name: count for name, count in shared.items() if count} == {
+        "cohere2_moe:averaged": 2 * NEURONS,
+        "cohere2_moe:sigmoid": NEURONS,
+        "deepseek_v2": 2 * NEURONS,
+        "deepseek_v2:groups": 2 * NEURONS,
+        "deepseek_v3": 2 * NEURONS,
+        "gemma4_text:experts": 24,
+        "glm4_moe": 2 * NEURONS,
+        "granitemoehybrid": 10,
+        "qwen3_5_moe": 10,
+        "qwen3_5_moe_text": 10,
+        "qwen3_next": 10,
+    }
+
+
+def test_a_granite_hybrid_without_experts_is_dense():
+    model = mixture("granitemoehybrid", num_local_experts=0)
+    assert describe(model.config)["neurons"] == (10, 10)
+    assert not routed(model)
+    values = recorded(model, sites=SITES)
+    for ffn in ffns(model):
+        contribution = 0.3 * values["act", ffn.layer] @ ffn.output_matrix().T
+        close(values["mid", ffn.layer] + contribution, values["state", ffn.layer + 1])
 
 
 @every_mixture
@@ -96,58 +127,126 @@ def test_routes_are_those_of_a_literal_router(name: str):
         close(values["router", ffn.layer].flatten(0, 1), expected.probabilities)
         close(values["weight", ffn.layer].flatten(0, 1), expected.weights)
         chosen = values["chosen", ffn.layer]
-        assert torch.equal(chosen.flatten(0, 1) > 0, expected.weights > 0)
+        assert torch.equal(chosen.flatten(0, 1) > 0, expected.weights != 0)
         assert bool((chosen.sum(-1) == SLOTS).all())
         assert chosen.shape == (2, 5, EXPERTS)
 
 
 @every_mixture
-def test_neurons_of_chosen_experts_are_those_of_literal_experts(name: str):
+def test_neurons_are_those_of_literal_experts(name: str):
     model = mixture_of(name)
     values = recorded(model)
     for ffn in routed(model):
         expected = literal_of(name, ffn, values)
-        for site, of_literal in (
-            ("gate", expected.gate),
-            ("up", expected.up),
-            ("act", expected.act),
-        ):
-            found: Routed = values[site, ffn.layer]
-            whole = torch.zeros(10, EXPERTS, NEURONS, dtype=torch.float64)
-            for (token, expert), neurons in of_literal.items():
-                whole[token, expert] = neurons
-            close(found.whole().flatten(0, 1), whole.flatten(1))
-            assert found.shape == (2, 5)
-            for row in range(len(found.values)):
-                token, expert = int(found.token[row]), int(found.expert[row])
-                close(found.values[row], of_literal[token, expert])
-                close(found.weight[row], expected.weights[token, expert])
+        close(values["act", ffn.layer].whole().flatten(0, 1), expected.act)
+        close(values["gate", ffn.layer].whole().flatten(0, 1), expected.gate)
+        close(values["up", ffn.layer].whole().flatten(0, 1), expected.up)
+        act: Routed = values["act", ffn.layer]
+        assert act.shape == (2, 5)
+        assert len(act.values) == SLOTS * 10
+        by_expert = expected.act[:, ffn.shared :].view(10, EXPERTS, NEURONS)
+        close(act.values, by_expert[act.token, act.expert])
+        close(act.weight, expected.weights[act.token, act.expert])
+        assert torch.equal(act.counts, torch.bincount(act.expert, minlength=EXPERTS))
+
+
+def shares(ffn: FFN, values: dict[tuple[str, int], Any]) -> Tensor:
+    """What multiplies each neuron's output, [item, time, neuron]."""
+    of_experts = values["weight", ffn.layer].repeat_interleave(NEURONS, -1)
+    one = torch.ones(2, 5, 1)
+    weight = values["act", ffn.layer].shared_weight
+    of_shared = (one if weight is None else weight).expand(2, 5, ffn.shared)
+    return torch.cat([of_shared, of_experts], -1)
 
 
 @every_mixture
-def test_act_times_weight_through_the_output_matrix_is_out(name: str):
+def test_act_times_share_through_the_output_matrix_is_out(name: str):
     model = mixture_of(name)
     values = recorded(model)
     for ffn in routed(model):
-        act = values["act", ffn.layer].whole()
-        weight = values["weight", ffn.layer].repeat_interleave(NEURONS, -1)
-        out = values["out", ffn.layer]
-        close((act * weight) @ ffn.output_matrix().T, out)
-        close(out.flatten(0, 1), literal_of(name, ffn, values).out)
-        close(values["mid", ffn.layer] + out, values["state", ffn.layer + 1])
+        expected = literal_of(name, ffn, values)
+        act, out = values["act", ffn.layer].whole(), values["out", ffn.layer]
+        close(shares(ffn, values).flatten(0, 1), expected.share + 0 * expected.act)
+        size, matrix = act * shares(ffn, values), ffn.output_matrix()
+        if ffn.experts.norms:
+            parts = (slice(ffn.shared), slice(ffn.shared, None))
+            both = zip(ffn.experts.norms, parts, strict=True)
+            through = sum(norm(size[..., part] @ matrix[:, part].T) for norm, part in both)
+        else:
+            through = size @ matrix.T
+        if name == "gpt_oss":
+            through = through + values["weight", ffn.layer] @ ffn.experts.module.down_proj_bias
+        close(through, out)
+        close(out.flatten(0, 1), expected.out)
+        added = ffn.norm_after(out) if ffn.norm_after else out
+        state = values["mid", ffn.layer] + written_scale(name) * added
+        state = state * getattr(ffn.block, "layer_scalar", 1.0)
+        close(state, values["state", ffn.layer + 1])
+        assert ffn.scale == written_scale(name)
+
+
+def written_scale(name: str) -> float:
+    """The factor of a layer's output in the model's file."""
+    return {"granitemoehybrid": 0.3, "cohere2_moe:averaged": 0.5}.get(name, 1.0)
 
 
 @every_mixture
 def test_input_and_gate_matrices_reproduce_gate_and_up(name: str):
     model = mixture_of(name)
+    if name == "gpt_oss":  # it has biases and clamps: see the literal experts
+        return
     values = recorded(model)
     for ffn in routed(model):
         assert ffn.norm_before is not None
-        x = ffn.norm_before(values["mid", ffn.layer])
-        there = values["chosen", ffn.layer].repeat_interleave(NEURONS, -1)
-        close(values["up", ffn.layer].whole(), (x @ ffn.input_matrix().T) * there)
-        gate = nn.functional.silu(x @ ffn.gate_matrix().T)
-        close(values["gate", ffn.layer].whole(), gate * there)
+        raw = values["state" if ffn.architecture.parallel else "mid", ffn.layer]
+        x = of_experts = ffn.norm_before(raw)
+        if "gemma4" in name:
+            of_experts = ffn.block.pre_feedforward_layernorm_2(raw)
+        there, parts = shares(ffn, values) != 0, (slice(ffn.shared), slice(ffn.shared, None))
+
+        def through(
+            matrix: Tensor, x: Tensor = x, of: Tensor = of_experts, at: Any = parts
+        ) -> Tensor:
+            return torch.cat([x @ matrix[at[0]].T, of @ matrix[at[1]].T], -1)
+
+        close(values["up", ffn.layer].whole(), through(ffn.input_matrix()) * there)
+        f = transformers.activations.ACT2FN[describe(model.config)["activation"]]
+        close(values["gate", ffn.layer].whole(), f(through(ffn.gate_matrix())) * there)
+
+
+def test_value_vectors_of_gemma4_have_the_gains_of_both_norms():
+    model = mixture_of("gemma4_text:experts")
+    for ffn in ffns(model):
+        gains = [norm.weight.detach() for norm in (*ffn.experts.norms, ffn.norm_after)]
+        each = torch.cat(
+            [
+                gains[0][:, None].expand(-1, ffn.shared),
+                gains[1][:, None].expand(-1, ffn.neurons - ffn.shared),
+            ],
+            1,
+        )
+        expected = gains[2][:, None] * each * ffn.output_matrix()
+        close(torch.from_numpy(value_vectors(ffn)), expected)
+
+
+@every_mixture
+def test_mid_is_the_stream_with_attention_added(name: str):
+    """Where a layer adds attention's output as it is."""
+    model = mixture_of(name)
+    values: dict[tuple[str, int], Any] = {}
+    for ffn in routed(model):
+        attention = getattr(ffn.block, "linear_attn", None) or getattr(ffn.block, "self_attn", None)
+        if name == "granitemoehybrid" or "gemma4" in name:  # Gemma's has a norm
+            continue
+        added: list[Tensor] = []
+
+        def keep(_m: Any, _a: Any, out: Any, to: list[Tensor] = added) -> None:
+            to.append(out[0] if isinstance(out, tuple) else out)
+
+        handle = attention.register_forward_hook(keep)
+        values = recorded(model)
+        handle.remove()
+        close(values["mid", ffn.layer], values["state", ffn.layer] + added[0])
 
 
 @every_mixture
@@ -178,13 +277,28 @@ def test_rows_of_some_tokens(name: str):
     for ffn in routed(model):
         act: Routed = values["act", ffn.layer]
         some = act.at(tokens)
+        if act.shared_weight is not None:
+            expected = act.shared_weight.flatten(0, 1)[tokens]
+            assert torch.equal(some.shared_weight[0], expected)
         assert torch.equal(some.whole()[0], act.whole().flatten(0, 1)[tokens])
         assert some.counts.sum() == len(some.token) == SLOTS * len(tokens)
         assert torch.equal(some.counts, torch.bincount(some.expert, minlength=EXPERTS))
 
 
-def strongest(values: dict[tuple[str, int], Any], layer: int) -> int:
-    return int(values["act", layer].whole().abs().sum((0, 1)).argmax())
+def strongest(values: dict[tuple[str, int], Any], ffn: FFN) -> list[int]:
+    """The neuron of an expert that is most active, and the shared one, if there are any."""
+    size = values["act", ffn.layer].whole().abs().sum((0, 1))
+    of_expert = ffn.shared + int(size[ffn.shared :].argmax())
+    return [of_expert, *([int(size[: ffn.shared].argmax())] if ffn.shared else [])]
+
+
+def value_vector(ffn: FFN, neuron: int) -> Tensor:
+    """A neuron's column in the parameters themselves."""
+    if neuron < ffn.shared:
+        return ffn.w_out.weight[:, neuron]
+    expert, within = divmod(neuron - ffn.shared, NEURONS)
+    stored: Tensor = ffn.experts.module.down_proj[expert]
+    return stored[within] if ffn.experts.module.is_transposed else stored[:, within]
 
 
 @every_mixture
@@ -192,29 +306,31 @@ def test_zeroing_a_neuron_is_zeroing_its_value_vector(name: str):
     model = mixture(name)
     values, plain = recorded(model), logits(model)
     for ffn in routed(model):
-        neuron = strongest(values, ffn.layer)
-        with deactivated(model, {ffn.index: np.array([neuron])}):
-            without = logits(model)
-        column = ffn.experts.module.down_proj[neuron // NEURONS, :, neuron % NEURONS]
-        kept = column.detach().clone()
-        with torch.no_grad():
-            column.zero_()
-            close(without, logits(model))
-            column.copy_(kept)
-        assert not torch.allclose(without, plain, atol=1e-6)
+        for neuron in strongest(values, ffn):
+            with deactivated(model, {ffn.index: np.array([neuron])}):
+                without = logits(model)
+            column = value_vector(ffn, neuron)
+            kept = column.detach().clone()
+            assert torch.equal(ffn.output_matrix()[:, neuron], kept)
+            with torch.no_grad():
+                column.zero_()
+                close(without, logits(model))
+                column.copy_(kept)
+            assert not torch.allclose(without, plain, atol=1e-6)
 
 
 @pytest.mark.parametrize("site", ["act", "gate"])
 @pytest.mark.parametrize("operation", ["set", "scale", "add"])
 @pytest.mark.parametrize("positions", ["all", "last", "mask"])
+@pytest.mark.parametrize("name", ["qwen3_moe", "qwen3_next", "cohere2_moe:sigmoid"])
 def test_edits_reach_the_chosen_neurons_where_they_are_routed(
-    site: Any, operation: Any, positions: Any
+    name: str, site: Any, operation: Any, positions: Any
 ):
     """By items, with a value for each: as an edit of values that are written out whole."""
-    model = mixture_of("qwen3_moe")
-    values = recorded(model)
+    model = mixture_of(name)
+    values, ffn = recorded(model), ffns(model)[0]
     generator = np.random.default_rng(0)
-    neurons = generator.random((2, 2, EXPERTS * NEURONS)) < 0.3
+    neurons = generator.random((2, 2, ffn.neurons)) < 0.3
     neurons[:, 1] = False
     value = generator.normal(size=(2, 2)).astype(np.float32)
     mask = torch.tensor([[True, False, False, True, True], [False, True, True, False, False]])
@@ -223,16 +339,16 @@ def test_edits_reach_the_chosen_neurons_where_they_are_routed(
         "last": torch.arange(5).expand(2, 5) == 4,
         "mask": mask,
     }[positions]
-    before: Routed = values[site, 0]
+    before = values[site, 0].whole()
     by_item = torch.from_numpy(value[:, 0])[:, None, None]
     edited = {
-        "set": by_item.expand(2, 5, EXPERTS * NEURONS),
-        "scale": before.whole() * by_item,
-        "add": before.whole() + by_item,
+        "set": by_item.expand(before.shape),
+        "scale": before * by_item,
+        "add": before + by_item,
     }[operation]
-    there = values["chosen", 0].repeat_interleave(NEURONS, -1) > 0
+    there = shares(ffn, values) != 0
     at = there & where[..., None] & torch.from_numpy(neurons[:, 0])[:, None]
-    expected = torch.where(at, edited, before.whole())
+    expected = torch.where(at, edited, before)
     with intervened(
         model, [Edit(neurons, operation, value, site)], mask if positions == "mask" else positions
     ):
@@ -243,8 +359,8 @@ def test_edits_reach_the_chosen_neurons_where_they_are_routed(
         assert torch.equal(found[other, 0].values, values[other, 0].values)
     if site == "gate":
         close(found["act", 0].whole(), expected * values["up", 0].whole())
-    weight = values["weight", 0].repeat_interleave(NEURONS, -1)
-    close((found["act", 0].whole() * weight) @ ffns(model)[0].output_matrix().T, found["out", 0])
+    through = (found["act", 0].whole() * shares(ffn, values)) @ ffn.output_matrix().T
+    close(through, found["out", 0])
 
 
 def test_edits_of_all_items_alike_and_of_none():
@@ -308,7 +424,7 @@ def test_looks_are_taken_away_when_a_pass_fails():
 
 
 @every_mixture
-@pytest.mark.parametrize("off", [(1, 3), (0, 2, 4)])
+@pytest.mark.parametrize("off", [(1, 4), (0, 3, 4)])
 def test_forbidden_experts_are_replaced_by_the_next(name: str, off: tuple[int, ...]):
     model = mixture_of(name)
     before = recorded(model)
@@ -347,10 +463,10 @@ def test_nested_blocks_forbid_both():
 @pytest.mark.parametrize(
     ("experts", "message"),
     [
-        (np.zeros((2, EXPERTS)), r"bool \[layer, expert\] with 4 layers of 5 experts"),
-        (np.zeros((4, EXPERTS + 1), bool), r"found bool \[4, 6\]"),
-        (np.arange(20).reshape(4, 5) == 0, "layer 0 is dense"),
-        (np.arange(20).reshape(4, 5) // 5 == 1, "through 2 experts, and 0 of 5 would be left"),
+        (np.zeros((2, EXPERTS)), r"bool \[layer, expert\] with 4 layers of 6 experts"),
+        (np.zeros((4, EXPERTS + 1), bool), r"found bool \[4, 7\]"),
+        (np.arange(24).reshape(4, 6) == 0, "layer 0 is dense"),
+        (np.arange(24).reshape(4, 6) // 6 == 1, "through 2 experts, and 0 of 6 would be left"),
     ],
 )
 def test_wrong_experts_to_forbid_are_refused(experts: Any, message: str):

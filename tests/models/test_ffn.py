@@ -89,7 +89,7 @@ def test_every_architecture_in_the_table_is_tested():
     tested = {name.split(":")[0] for name in (*NAMES, *MIXTURES)}
     assert tested == set(ARCHITECTURES)
     mixtures = {name for name, entry in ARCHITECTURES.items() if entry.mixture}
-    assert mixtures == {name.split(":")[0] for name in MIXTURES}
+    assert mixtures <= {name.split(":")[0] for name in MIXTURES}
 
 
 @every_architecture

@@ -36,10 +36,28 @@ _TRANSLATES = {
     "max_position_embeddings": 128,
 }
 _EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2}
+_LOCAL_EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 _SIZES: dict[str, dict[str, Any]] = {
     "llama": _ATTENTION,
     "gemma3_text": {**_ATTENTION, "sliding_window": 16},
     "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 128},
+    "deepseek_v3": {
+        **_ATTENTION,
+        "num_key_value_heads": 2,
+        "moe_intermediate_size": 12,
+        "n_routed_experts": 4,
+        "num_experts_per_tok": 2,
+        "first_k_dense_replace": 1,
+        "n_group": 1,
+        "topk_group": 1,
+        "kv_lora_rank": 8,
+        "q_lora_rank": None,
+        "qk_nope_head_dim": 8,
+        "qk_rope_head_dim": 8,
+        "v_head_dim": 8,
+    },
+    "gpt_oss": {**_ATTENTION, "intermediate_size": 12, **_LOCAL_EXPERTS},
+    "mixtral": {**_ATTENTION, "intermediate_size": 12, **_LOCAL_EXPERTS},
     "olmoe": {**_ATTENTION, "intermediate_size": 12, **_EXPERTS},
     "qwen3_moe": {**_ATTENTION, "moe_intermediate_size": 12, "mlp_only_layers": [0], **_EXPERTS},
     "m2m_100": _TRANSLATES | {"decoder_start_token_id": 2},
@@ -94,9 +112,8 @@ def write_checkpoint(
 
     Args:
         folder: where to; made if it does not exist.
-        model_type: ``llama``, ``gemma3_text``, ``gpt2``, ``olmoe``, ``qwen3_moe``, ``m2m_100``,
-            ``mbart``, ``mt5``, or any other of ``tiny_models.NAMES``, which has the sizes that it
-            has there.
+        model_type: one of ``_SIZES``, or any other of ``tiny_models.NAMES``, which has the sizes
+            that it has there.
         texts: what the tokenizer is trained on.
         seed: of the weights; the same seed writes the same bytes.
         max_shard_size: above it, weights are cut into shards with an index.

@@ -20,6 +20,9 @@ AXES: Mapping[str, str] = {
     "layer_b": f"{LAYERS['layer']}: of the second model",
     "state": "state of the residual stream, counted from 0 over all stacks",
     "stack_state": "layers of its stack that the state has passed: 0 enters the first",
+    "expert": "routed expert that the neuron is in; -1 if every token passes through it",
+    "expert_neuron": "number of the neuron within its expert, or among those that every token "
+    "passes through",
     "language": "BCP 47 tag of the language",
     "language_a": "BCP 47 tag of the first language",
     "language_b": "BCP 47 tag of the second language",

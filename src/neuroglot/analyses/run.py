@@ -17,6 +17,7 @@ from neuroglot.analyses.described import described, made_from
 from neuroglot.capture.settings import ExecutionSettings
 from neuroglot.errors import NeuroglotError
 from neuroglot.files import write_whole
+from neuroglot.measures.axes import as_units
 from neuroglot.models.card import CARD, read_card
 from neuroglot.packages import file_sha256
 from neuroglot.provenance import digest, fingerprint
@@ -81,7 +82,7 @@ def run_step(
         **_labels(settings),
         **{section: ids for section, ids in sources.items() if ids},
     )
-    store.write_dataset(output, data)
+    store.write_dataset(output, as_units(data))
     for stem, table in _tables(module, step, data).items():
         _write_table(table, output.with_name(f"{stem}.csv"))
     if step.files:

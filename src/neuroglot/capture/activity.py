@@ -1,6 +1,6 @@
 """Sums of what neurons do while a model reads texts: how often they fire, and how strongly."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroglot.models.experts import Routed
 from neuroglot.models.ffn import FFN, ffns, record
 from neuroglot.models.norms import value_norms
 
@@ -24,7 +25,8 @@ class Activity:
         tokens: tokens read, int64 ``[group]``.
         fired: tokens at which ``site`` is above zero, int64 ``[group, layer, neuron]``; 0 beyond a
             layer's width.
-        magnitude: sum of |act_i|, float64 ``[group, layer, neuron]``.
+        magnitude: sum of |act_i|, float64 ``[group, layer, neuron]``; of an expert's neurons,
+            times the router's weight of the expert.
     """
 
     def __init__(self, model: Any, site: Site, group: NDArray[np.int64]) -> None:
@@ -54,14 +56,12 @@ class Activity:
         """
         kept: list[tuple[NDArray[Any], FFN, NDArray[Any]]] = []
 
-        def sink(site: str, stack: str, layer: int, value: Tensor) -> None:
-            ffn, there = self._layers[stack, layer], real.to(value.device)[..., None]
+        def sink(site: str, stack: str, layer: int, value: Tensor | Routed) -> None:
+            ffn = self._layers[stack, layer]
             if site == self._site:
-                fired = ((value > 0) & there).sum(1)
-                kept.append((self.fired, ffn, fired.cpu().numpy()))
+                kept.append((self.fired, ffn, _fired(value, real).cpu().numpy()))
             if site == "act":
-                size = (value.abs() * there).sum(1, dtype=torch.float64)
-                kept.append((self.magnitude, ffn, size.cpu().numpy()))
+                kept.append((self.magnitude, ffn, _size(value, real).cpu().numpy()))
 
         with record(model, {"act", self._site}, sink):
             yield
@@ -77,9 +77,33 @@ class Activity:
     def contribution(self) -> NDArray[np.float64]:
         """Mean of |act_i| ‖v_i‖ over a group's tokens, ``[group, layer, neuron]``.
 
+        An expert's neurons contribute times the router's weight of the expert, and 0 at a token
+        that is not routed to it.
+
         If a norm follows a layer's FFN, these are known up to a factor: see ``value_norms``.
         """
         norms = np.zeros(self.magnitude.shape[1:])
         for ffn in self._networks:
             norms[ffn.index, : ffn.neurons] = value_norms(ffn)
         return self.magnitude * norms / self.tokens[:, None, None]
+
+
+def _fired(value: Tensor | Routed, real: Tensor) -> Tensor:
+    """Real tokens of each text at which a neuron fires, [text, neuron]."""
+    if isinstance(value, Routed):
+        return _by_text(value, real, lambda values, _weight: (values > 0).float()).long()
+    return ((value > 0) & real.to(value.device)[..., None]).sum(1)
+
+
+def _size(value: Tensor | Routed, real: Tensor) -> Tensor:
+    """Sum of |act| over the real tokens of each text, float64 [text, neuron]."""
+    if isinstance(value, Routed):
+        return _by_text(value, real, lambda values, weight: values.abs().double() * weight)
+    return (value.abs() * real.to(value.device)[..., None]).sum(1, dtype=torch.float64)
+
+
+def _by_text(value: Routed, real: Tensor, of: Callable[[Tensor, Tensor | float], Tensor]) -> Tensor:
+    text, column = real.to(value.token.device).nonzero(as_tuple=True)
+    in_text = torch.arange(len(real), device=text.device)[:, None] == text
+    tokens = value.at(text * real.shape[1] + column)
+    return tokens.map(of).sum_by_fold(in_text.float())

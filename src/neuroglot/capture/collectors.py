@@ -143,7 +143,8 @@ def firing_collectors(gated: bool) -> list[Collector]:
             return _with_total(f"{site}_positive", kernels.fire_count_by_fold(x, folds, "positive"))
 
         def routed(x: "Routed", folds: "torch.Tensor") -> Partial:
-            return _with_total(f"{site}_positive", x.positive_by_fold(folds))
+            fires = x.map(lambda values, _weight: (values > 0).float())
+            return _with_total(f"{site}_positive", fires.sum_by_fold(folds).int())
 
         return Collector(site, chunk, routed)
 

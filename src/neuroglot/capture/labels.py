@@ -7,7 +7,7 @@ import numpy as np
 
 from neuroglot.capture.collectors import BY_FOLD, BY_SEGMENT
 from neuroglot.capture.settings import Over
-from neuroglot.measures.axes import LAYERS, width_axis
+from neuroglot.measures.axes import LAYERS, experts_axis, width_axis
 from neuroglot.models.ffn import FFN
 from neuroglot.store import SITES
 
@@ -54,7 +54,8 @@ def statistic(name: str, ndim: int, over: Over) -> tuple[tuple[str, ...], dict[s
 def layer_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
     """Coordinates ``layer``, ``stack(layer)`` and ``stack_layer(layer)``.
 
-    If layers differ in width, also ``layer_neurons(layer)``.
+    If layers differ in width, also ``layer_neurons(layer)``; of mixtures of experts also
+    ``layer_shared(layer)`` and ``layer_experts(layer)``.
     """
     values: dict[str, Any] = {
         "layer": [block.index for block in blocks],
@@ -65,7 +66,12 @@ def layer_axis(blocks: Sequence[FFN]) -> dict[str, Any]:
         name: ("layer", labels, {"units": "1", "long_name": LAYERS[name]})
         for name, labels in values.items()
     }
-    return axis | width_axis([block.neurons for block in blocks])
+    counts = [block.experts.count if block.experts else 0 for block in blocks]
+    return (
+        axis
+        | width_axis([block.neurons for block in blocks])
+        | experts_axis([block.shared for block in blocks], counts)
+    )
 
 
 def expert_axis(blocks: Sequence[FFN]) -> dict[str, Any]:

@@ -20,6 +20,19 @@ LAYERS = {
 LAYER_NEURONS = "layer_neurons"
 """The coordinate ``[layer]`` with each layer's number of neurons, if layers differ in width."""
 
+LAYER_SHARED = "layer_shared"
+LAYER_EXPERTS = "layer_experts"
+"""Coordinates ``[layer]`` of mixtures of experts: each layer's number of neurons that every token
+passes through, which are its first, and its number of routed experts, whose neurons follow."""
+UNIT = "unit"
+UNITS = {
+    "unit_layer": "layer of the neuron, counted from 0 over all stacks",
+    "unit_expert": "routed expert that the neuron is in; -1 if every token passes through it",
+    "unit_neuron": "number of the neuron within its expert, or among those that every token "
+    "passes through",
+}
+"""Coordinates along ``unit``, and what they are."""
+
 Measured = TypeVar("Measured", xr.DataArray, xr.Dataset)
 
 
@@ -56,6 +69,112 @@ def width_axis(widths: Sequence[int]) -> dict[str, Any]:
         return {}
     about = "neurons of the layer; what lies beyond them is NaN"
     return {LAYER_NEURONS: ("layer", list(widths), {"units": "1", "long_name": about})}
+
+
+def experts_axis(shared: Sequence[int], experts: Sequence[int]) -> dict[str, Any]:
+    """Give ``layer_shared(layer)`` and ``layer_experts(layer)``; nothing of a dense model."""
+    if not any(experts):
+        return {}
+    about = "neurons of the layer that every token passes through; they are its first"
+    of_experts = "routed experts of the layer, whose neurons follow, expert by expert"
+    return {
+        LAYER_SHARED: ("layer", list(shared), {"units": "neurons", "long_name": about}),
+        LAYER_EXPERTS: ("layer", list(experts), {"units": "experts", "long_name": of_experts}),
+    }
+
+
+def neuron_names(
+    data: xr.Dataset, layer: NDArray[np.intp], neuron: NDArray[np.intp]
+) -> dict[str, NDArray[np.intp]]:
+    """Name neurons as tables do: by their number in the layer or, of mixtures, by their expert.
+
+    Args:
+        data: of a mixture it has the coordinates of ``experts_axis``.
+        layer: index of each neuron's layer.
+        neuron: its number in the layer.
+
+    Returns:
+        ``neuron``; of mixtures ``expert``, -1 for neurons that every token passes through, and
+        ``neuron``, the number within the expert or among these.
+    """
+    if LAYER_EXPERTS not in data.coords:
+        return {"neuron": neuron}
+    shared, experts = data[LAYER_SHARED].values[layer], data[LAYER_EXPERTS].values[layer]
+    of_experts = np.array(_widths(data))[layer] - shared
+    each = np.where(experts > 0, of_experts // np.maximum(experts, 1), 1)
+    return dict(zip(("expert", "neuron"), in_experts(neuron, shared, each), strict=True))
+
+
+def in_experts(
+    neuron: NDArray[np.intp], shared: NDArray[np.intp] | int, each: NDArray[np.intp] | int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Give the expert of neurons and their number in it, from their number in the layer.
+
+    Args:
+        neuron: numbers in the layer.
+        shared: how many neurons every token passes through; they are the layer's first, and have
+            expert -1.
+        each: neurons of an expert.
+    """
+    place = neuron - shared
+    within = np.where(place < 0, neuron, place % each)
+    return np.where(place < 0, -1, place // each), within
+
+
+def _widths(data: xr.Dataset) -> list[int]:
+    if LAYER_NEURONS in data.coords:
+        return [int(neurons) for neurons in data[LAYER_NEURONS].values]
+    return [data.sizes["neuron"]] * data.sizes["layer"]
+
+
+def as_units(data: xr.Dataset) -> xr.Dataset:
+    """Put the neurons of a mixture of experts one after another, as its results are stored.
+
+    Args:
+        data: of a mixture it has the coordinates of ``experts_axis``; others are not changed.
+
+    Returns:
+        Variables ``[…, layer, neuron]`` become ``[…, unit]``, without what lies beyond a layer's
+        neurons. The coordinates along ``unit`` are ``UNITS``.
+    """
+    both = [name for name in data if {"layer", "neuron"} <= set(data[name].dims)]
+    if LAYER_EXPERTS not in data.coords or not both:
+        return data
+    widths = _widths(data)
+    layer = np.repeat(np.arange(len(widths)), widths)
+    neuron = np.concatenate([np.arange(width) for width in widths])
+    at = {"layer": xr.DataArray(layer, dims=UNIT), "neuron": xr.DataArray(neuron, dims=UNIT)}
+    units = data[both].isel(at).drop_vars([LAYER_SHARED, LAYER_EXPERTS]).reset_coords(drop=True)
+    names = neuron_names(data, layer, neuron)
+    values = data["layer"].values[layer], names["expert"], names["neuron"]
+    types = (np.int32, np.int16, np.int32)
+    axis = {
+        name: (UNIT, of_unit.astype(dtype), {"units": "1", "long_name": about})
+        for (name, about), of_unit, dtype in zip(UNITS.items(), values, types, strict=True)
+    }
+    return data.drop_vars(both).assign(units.data_vars).assign_coords(axis)
+
+
+def by_layer(data: xr.Dataset) -> xr.Dataset:
+    """Undo ``as_units``; data without units are not changed."""
+    if UNIT not in data.dims:
+        return data
+    layers = np.searchsorted(data["layer"].values, data["unit_layer"].values)
+    ends = np.cumsum(np.bincount(layers, minlength=data.sizes["layer"]))[:-1]
+    of_units = {name: data[name] for name in data if UNIT in data[name].dims}
+    restored = {}
+    for name, variable in of_units.items():
+        parts = np.split(variable.transpose(..., UNIT).values, ends, axis=-1)
+        stacked = stack_layers(parts)
+        if variable.dtype == bool and stacked.dtype != bool:
+            stacked = np.nan_to_num(stacked).astype(bool)
+        dims = [dim for dim in variable.dims if dim != UNIT]
+        ordered = [
+            n for dim in variable.dims for n in (("layer", "neuron") if dim == UNIT else (dim,))
+        ]
+        whole = xr.DataArray(stacked, dims=("layer", *dims, "neuron"), attrs=variable.attrs)
+        restored[name] = whole.transpose(*ordered)
+    return data.drop_vars([*of_units, *UNITS]).assign(restored)
 
 
 def within(widths: Sequence[int]) -> NDArray[np.bool_]:

@@ -15,8 +15,8 @@ from operator import attrgetter
 from types import FunctionType
 from typing import Any
 
-from neuroglot.models import readings
-from neuroglot.models.entry import Architecture, Mixture, Stack, Variant
+from neuroglot.models import mixtures, readings
+from neuroglot.models.entry import Architecture, Stack, Variant
 from neuroglot.provenance import digest
 
 Refusal = tuple[Callable[[Any], bool], str]
@@ -173,7 +173,11 @@ _GPT_NEOX = Architecture(
     norm_before="post_attention_layernorm",
     variants=(Variant(attrgetter("use_parallel_residual"), {"parallel": True}),),
 )
-_GEMMA4 = replace(_GEMMA2, stacks=(Stack(width=readings.double_where_shared),))
+_GEMMA4 = replace(
+    _GEMMA2,
+    stacks=(Stack(width=readings.double_where_shared),),
+    variants=(Variant(attrgetter("enable_moe_block"), {"mixture": mixtures.GEMMA4}),),
+)
 _OLMO2 = replace(_LLAMA, norm_before=None, norm_after="post_feedforward_layernorm")
 _PLAIN = Architecture(
     w_in="mlp.up_proj",
@@ -199,6 +203,8 @@ _BERT = Architecture(
     ),
 )
 _QWEN3_5 = replace(_LLAMA, recurrent=True)
+_QWEN3_5_MOE = replace(_QWEN3_5, mixture=mixtures.QWEN3_NEXT, stacks=(Stack(width=readings.none),))
+
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "apertus": replace(_PLAIN, norm_before="feedforward_layernorm"),
@@ -209,7 +215,19 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "bloom": _BLOOM,
     "cohere": _COHERE,
     "cohere2": _COHERE,
+    "cohere2_moe": replace(
+        _COHERE,
+        stacks=(Stack(width=readings.prefix_width),),
+        mixture=mixtures.COHERE2,
+        variants=(
+            Variant(attrgetter("num_shared_experts"), {"mixture": mixtures.COHERE2_SHARED}),
+            Variant(readings.by_sigmoid, {"mixture": mixtures.COHERE2_SIGMOID}),
+            Variant(readings.shared_by_sigmoid, {"mixture": mixtures.COHERE2_SHARED_SIGMOID}),
+        ),
+    ),
     "cohere2_vision": _within(_COHERE, "cohere", "cohere2"),
+    "deepseek_v2": replace(_LLAMA, mixture=mixtures.DEEPSEEK_V2),
+    "deepseek_v3": replace(_LLAMA, mixture=mixtures.DEEPSEEK_V3),
     "ernie4_5": _LLAMA,
     "eurobert": replace(_LLAMA, stacks=(Stack(name="encoder"),), loader="AutoModelForMaskedLM"),
     "exaone4": _OLMO2,
@@ -232,6 +250,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "gemma4_text": _GEMMA4,
     "glm": _PHI3,
     "glm4": replace(_PHI3, norm_after="post_mlp_layernorm"),
+    "glm4_moe": replace(_LLAMA, mixture=mixtures.DEEPSEEK_V3),
     "gpt2": _GPT2,
     "gpt_bigcode": replace(_GPT2, conv1d=False),
     "gpt_neo": replace(
@@ -240,10 +259,23 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         conv1d=False,
     ),
     "gpt_neox": _GPT_NEOX,
+    "gpt_oss": replace(_LLAMA, mixture=mixtures.GPT_OSS),
     "gptj": replace(
         _GPT2, w_in="mlp.fc_in", w_out="mlp.fc_out", norm_before="ln_1", parallel=True, conv1d=False
     ),
     "granite": replace(_LLAMA, scale=readings.residual_multiplier),
+    "granitemoehybrid": Architecture(
+        stacks=(Stack(width=attrgetter("shared_intermediate_size")),),
+        w_in=mixtures.GRANITE_SHARED["w_in"],
+        w_gate=mixtures.GRANITE_SHARED["w_gate"],
+        w_out=mixtures.GRANITE_SHARED["w_out"],
+        activation=mixtures.GRANITE_SHARED["activation"],
+        norm_before="post_attention_layernorm",
+        scale=readings.residual_multiplier,
+        recurrent=True,
+        mixture=mixtures.GRANITE,
+        variants=(Variant(readings.no_experts, {"mixture": None}),),
+    ),
     "hunyuan_v1_dense": _LLAMA,
     "jais2": _PLAIN,
     "lfm2": Architecture(
@@ -264,7 +296,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "ministral3": _LLAMA,
     "mistral": _LLAMA,
     "mistral3": _within(_LLAMA, "mistral", "ministral3"),
-    "mixtral": replace(_LLAMA, mixture=Mixture(neurons=attrgetter("intermediate_size"))),
+    "mixtral": replace(_LLAMA, mixture=mixtures.MIXTRAL),
     "modernbert": Architecture(
         stacks=(Stack(name="encoder", final_norm="final_norm"),),
         w_in="mlp.Wi",
@@ -289,7 +321,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "olmo": _LLAMA,
     "olmo2": _OLMO2,
     "olmo3": _OLMO2,
-    "olmoe": replace(_LLAMA, mixture=Mixture(neurons=attrgetter("intermediate_size"))),
+    "olmoe": replace(_LLAMA, mixture=mixtures.MIXTRAL),
     "opt": _OPT,
     "phi": Architecture(
         stacks=(Stack(final_norm="final_layernorm"),),
@@ -300,12 +332,18 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         parallel=True,
     ),
     "phi3": _PHI3,
+    "phimoe": replace(_LLAMA, mixture=mixtures.PHIMOE),
     "qwen2": _LLAMA,
     "qwen2_5_vl": _within(_LLAMA, "qwen2_5_vl_text"),
     "qwen3": _LLAMA,
     "qwen3_5": _within(_QWEN3_5, "qwen3_5_text"),
+    "qwen3_5_moe": _within(_QWEN3_5_MOE, "qwen3_5_moe_text"),
+    "qwen3_5_moe_text": _QWEN3_5_MOE,
     "qwen3_5_text": _QWEN3_5,
-    "qwen3_moe": replace(_LLAMA, mixture=Mixture(routed=readings.sparse_steps)),
+    "qwen3_moe": replace(_LLAMA, mixture=mixtures.QWEN3),
+    "qwen3_next": replace(
+        _QWEN3_5, mixture=replace(mixtures.QWEN3_NEXT, routed=readings.sparse_steps)
+    ),
     "qwen3_vl": _within(_LLAMA, "qwen3_vl_text"),
     "seed_oss": _LLAMA,
     "smollm3": _LLAMA,

@@ -62,7 +62,10 @@ def architecture(config: Any) -> Architecture:
         NeuroglotError: as ``check_supported``.
     """
     check_supported(config)
-    entry = ARCHITECTURES[config.model_type]
+    return _with_variants(ARCHITECTURES[config.model_type], config)
+
+
+def _with_variants(entry: Architecture, config: Any) -> Architecture:
     language = language_config(config)
     for variant in entry.variants:
         if variant.when(language):
@@ -92,7 +95,8 @@ def check_supported(config: Any) -> None:
             configuration; a decoder reads both ways.
     """
     name = config.model_type
-    mixture = name in ARCHITECTURES and ARCHITECTURES[name].mixture
+    known = ARCHITECTURES.get(name)
+    mixture = known and _with_variants(known, config).mixture
     if not mixture and (experts := _experts(config)):
         raise NeuroglotError(
             f"{name!r} is a mixture of experts ({experts}), and no entry says where it keeps them "
@@ -127,6 +131,13 @@ def _reads_both_ways(config: Any) -> str | None:
             if isinstance(value, bool | str) and value in values:
                 return f"{key}: {str(value).lower()} in its config.json"
     return None
+
+
+def has_experts(written: Any) -> bool:
+    """Whether a part of ``config.json`` says that the model is a mixture of experts."""
+    if not isinstance(written, dict):
+        return False
+    return any(isinstance(count := written.get(key), int) and count > 1 for key in EXPERT_KEYS)
 
 
 def _experts(config: Any) -> str | None:
@@ -164,7 +175,12 @@ def describe(config: Any) -> Description:
     experts, expert_neurons, slots = _routed(entry, language)
     for layer, count in enumerate(experts):
         if count:
-            neurons[layer] = count * expert_neurons
+            assert entry.mixture
+            if entry.mixture.shared is None:
+                neurons[layer] = 0
+            elif entry.mixture.shared_neurons:
+                neurons[layer] = int(entry.mixture.shared_neurons(language))
+            neurons[layer] += count * expert_neurons
     return Description(
         stacks=stacks,
         layers=sum(stacks.values()),

@@ -41,6 +41,9 @@ class Variant:
 class Mixture:
     """Where the layers of a mixture of experts keep their routed experts. Paths start at the layer.
 
+    Beside its routed experts a layer may have neurons that every token passes through: shared
+    experts, or an FFN of its own.
+
     Attributes:
         experts: the module with the experts' weights, which computes them through transformers'
             interface for experts.
@@ -55,17 +58,32 @@ class Mixture:
         count: routed experts of such a layer.
         slots: how many of them a token passes through.
         neurons: neurons of one of them.
+        shared: the paths ``w_in``, ``w_gate``, ``w_out`` and ``activation`` of what every token
+            passes through, by field of ``Architecture``; None if there is none.
+        shared_neurons: its neurons; None: as many as a dense layer has.
+        norms: norms on the outputs of shared neurons and of routed experts, before these are added
+            up; None without.
+        shared_gate: the module whose output's sigmoid multiplies its output; None: 1.
+        choice_bias: the router's attribute with a bias of scores that only decides which experts
+            are chosen.
+        scale: as in ``Architecture``, of layers with routed experts.
     """
 
     experts: str = "mlp.experts"
     router: str = "mlp.gate"
     outputs: tuple[str, ...] = ("mlp",)
     scores: Literal["softmax", "sigmoid", "probabilities"] = "softmax"
-    gating: Literal["halves"] = "halves"
+    gating: Literal["halves", "clamped"] = "halves"
     routed: Callable[[Any], Sequence[bool]] = readings.every_layer
     count: Callable[[Any], int] = attrgetter("num_experts")
     slots: Callable[[Any], int] = attrgetter("num_experts_per_tok")
     neurons: Callable[[Any], int] = attrgetter("moe_intermediate_size")
+    shared: Mapping[str, str] | None = None
+    shared_neurons: Callable[[Any], int] | None = None
+    norms: tuple[str, str] | None = None
+    shared_gate: str | None = None
+    choice_bias: str | None = None
+    scale: Callable[[Any], float] | None = None
 
 
 @dataclass(frozen=True)

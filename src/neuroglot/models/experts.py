@@ -23,9 +23,10 @@ _NAME = "neuroglot"
 
 @dataclass(frozen=True, eq=False)
 class Routed:
-    """Values of the neurons of a layer's routed experts in one pass: a row for each token and slot.
+    """Values of the neurons of a layer with routed experts in one pass.
 
-    Rows are sorted by expert, and those of one expert by token.
+    Those of routed experts have a row for each token and slot. Rows are sorted by expert, and those
+    of one expert by token.
 
     Attributes:
         values: [row, neuron of the expert].
@@ -34,6 +35,9 @@ class Routed:
         weight: the router's weight of the expert at the token [row].
         counts: rows of each expert, int64 [expert].
         shape: items and tokens of each in the pass; ``token`` counts through both.
+        shared: values of the neurons that every token passes through [item, time, neuron]; None
+            without such neurons.
+        shared_weight: what multiplies the output of these [item, time, 1]; None: 1.
     """
 
     values: Tensor
@@ -42,6 +46,8 @@ class Routed:
     weight: Tensor
     counts: Tensor
     shape: tuple[int, int]
+    shared: Tensor | None = None
+    shared_weight: Tensor | None = None
 
     def at(self, tokens: Tensor) -> "Routed":
         """The rows of these tokens, each given once; they are tokens 0, 1, … of one item there."""
@@ -57,35 +63,55 @@ class Routed:
             self.weight[kept],
             torch.bincount(expert, minlength=len(self.counts)),
             (1, len(tokens)),
+            _at(self.shared, tokens),
+            _at(self.shared_weight, tokens),
         )
 
     def whole(self) -> Tensor:
-        """Values of all neurons of all experts at all tokens [item, time, expert x neuron].
+        """Values of all neurons at all tokens [item, time, neuron]: shared ones, then by expert.
 
         They are 0 where a token was not routed to the expert.
         """
         tokens, experts, neurons = self.shape[0] * self.shape[1], len(self.counts), self._neurons
         whole = self.values.new_zeros(tokens, experts, neurons)
         whole[self.token, self.expert] = self.values
-        return whole.view(*self.shape, experts * neurons)
+        of_experts = whole.view(*self.shape, experts * neurons)
+        return of_experts if self.shared is None else torch.cat([self.shared, of_experts], -1)
 
-    def positive_by_fold(self, folds: Tensor) -> Tensor:
-        """Count the tokens of each fold at which each neuron is positive.
+    def map(self, change: Callable[[Tensor, Tensor | float], Tensor]) -> "Routed":
+        """Change values, given them and what multiplies their output, which broadcasts to them."""
+        shared, weight = self.shared, self.shared_weight
+        return replace(
+            self,
+            values=change(self.values, self.weight[:, None]),
+            shared=None if shared is None else change(shared, 1.0 if weight is None else weight),
+        )
+
+    def sum_by_fold(self, folds: Tensor) -> Tensor:
+        """Sum values over the tokens of each fold, in their own precision.
 
         ``folds`` are ``[fold, token]``, 1 if the token is in the fold, else 0; a token is in one.
 
         Returns:
-            int32 ``[fold, expert x neuron]``, exact up to 16,777,216 tokens.
+            ``[fold, neuron]``, in the order of ``whole``.
         """
         experts = len(self.counts)
         group = folds.argmax(0)[self.token] * experts + self.expert
-        counts = self.values.new_zeros(len(folds) * experts, self._neurons, dtype=torch.float32)
-        counts.index_add_(0, group, (self.values > 0).float())
-        return counts.view(len(folds), experts * self._neurons).int()
+        sums = self.values.new_zeros(len(folds) * experts, self._neurons)
+        sums.index_add_(0, group, self.values)
+        of_experts = sums.view(len(folds), experts * self._neurons)
+        if self.shared is None:
+            return of_experts
+        of_shared = folds.to(self.shared.dtype) @ self.shared.flatten(0, 1)
+        return torch.cat([of_shared, of_experts], -1)
 
     @property
     def _neurons(self) -> int:
         return self.values.shape[1]
+
+
+def _at(values: Tensor | None, tokens: Tensor) -> Tensor | None:
+    return None if values is None else values.flatten(0, 1)[tokens][None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +125,8 @@ class Experts:
         count: number of experts.
         slots: how many a token passes through.
         neurons: neurons of one expert.
+        norms: of the outputs of shared neurons and of routed experts, before these are added up.
+        shared_gate: gives the logit of what multiplies the shared neurons' output, or None.
         mixture: the table's entry.
     """
 
@@ -108,6 +136,8 @@ class Experts:
     count: int
     slots: int
     neurons: int
+    norms: tuple[nn.Module, ...]
+    shared_gate: nn.Module | None
     mixture: Mixture
 
     def output_matrices(self) -> Tensor:
@@ -149,7 +179,16 @@ def _halves(module: Any, inner: Tensor) -> tuple[Tensor, Tensor]:
     return module.act_fn(gate), up
 
 
-GATINGS: Mapping[str, Callable[[Any, Tensor], tuple[Tensor, Tensor]]] = {"halves": _halves}
+def _clamped(module: Any, inner: Tensor) -> tuple[Tensor, Tensor]:
+    """gpt-oss: the parts are interleaved and clamped, and 1 is added to up."""
+    gate, up = inner[..., ::2].clamp(max=module.limit), inner[..., 1::2]
+    return gate * torch.sigmoid(gate * module.alpha), up.clamp(-module.limit, module.limit) + 1
+
+
+GATINGS: Mapping[str, Callable[[Any, Tensor], tuple[Tensor, Tensor]]] = {
+    "halves": _halves,
+    "clamped": _clamped,
+}
 """How experts make gate and up, whose product is act, of what their input matrix gives."""
 
 

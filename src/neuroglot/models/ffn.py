@@ -30,9 +30,10 @@ class FFN:
 
     Plain: ``act = f(W_in x + b)``. Gated: ``act = f(W_gate x) * (W_up x)``.
 
-    A layer of a mixture of experts has the neurons of all its experts, expert by expert. Its output
-    is the sum of the outputs of the experts that a token is routed to, each times the router's
-    weight. It has no projections and no activation function of its own.
+    A layer of a mixture of experts has the neurons that every token passes through, if any, and
+    then those of all its experts, expert by expert. Its output is the sum of what the former write
+    and of the outputs of the experts that a token is routed to, each times the router's weight.
+    Its projections and activation function are those of the former; they are None without them.
 
     Attributes:
         stack: ``encoder`` or ``decoder``.
@@ -80,9 +81,11 @@ class FFN:
 
         A dense layer's shares the weights.
         """
-        if self.experts:
-            return self._checked(self.experts.output_matrices()).transpose(0, 1).flatten(1)
-        return self._matrix(self.w_out, self.hidden, self.neurons)
+        if self.experts is None:
+            return self._matrix(self.w_out, self.hidden, self.neurons)
+        shared = self._matrix(self.w_out, self.hidden, self.shared) if self.w_out else None
+        matrices = self._checked(self.experts.output_matrices()).transpose(0, 1).flatten(1)
+        return matrices if shared is None else torch.cat([shared, matrices], 1)
 
     def output_bias(self) -> Tensor | None:
         """The output projection's bias [hidden], or None; None if it depends on the experts."""
@@ -91,9 +94,9 @@ class FFN:
 
     def input_matrix(self) -> Tensor:
         """``W_up`` (gated) or ``W_in`` (plain) [neuron, hidden]; a dense layer's shares weights."""
-        if self.experts:
-            return self._checked(self.experts.input_matrices()).flatten(0, 1)
-        return self._input_rows(self.w_in, part=1)
+        if self.experts is None:
+            return self._input_rows(self.w_in, part=1)
+        return self._with_shared(self.experts.input_matrices(), self.w_in, part=1)
 
     def gate_matrix(self) -> Tensor:
         """``W_gate`` [neuron, hidden] of a gated FFN; a dense layer's shares the weights.
@@ -102,7 +105,7 @@ class FFN:
             NeuroglotError: if the FFN is not gated.
         """
         if self.experts:
-            return self._checked(self.experts.gate_matrices()).flatten(0, 1)
+            return self._with_shared(self.experts.gate_matrices(), self.w_gate, part=0)
         if self.w_gate is None:
             raise NeuroglotError(f"{self._name} is not gated: it has no gate matrix.")
         return self._input_rows(self.w_gate, part=0)
@@ -111,10 +114,19 @@ class FFN:
     def _name(self) -> str:
         return f"the FFN of {self.stack} layer {self.layer}"
 
+    @property
+    def shared(self) -> int:
+        """Neurons that every token passes through; they are the layer's first."""
+        return self.neurons - (self.experts.count * self.experts.neurons if self.experts else 0)
+
     def _input_rows(self, module: nn.Module, part: int) -> Tensor:
         if not self.architecture.fused:
-            return self._matrix(module, self.neurons, self.hidden)
-        return self._matrix(module, 2 * self.neurons, self.hidden).chunk(2)[part]
+            return self._matrix(module, self.shared, self.hidden)
+        return self._matrix(module, 2 * self.shared, self.hidden).chunk(2)[part]
+
+    def _with_shared(self, matrices: Tensor, module: nn.Module | None, part: int) -> Tensor:
+        rows = self._checked(matrices).flatten(0, 1)
+        return rows if module is None else torch.cat([self._input_rows(module, part), rows])
 
     def _matrix(self, module: nn.Module, rows: int, columns: int) -> Tensor:
         stored: Tensor = module.weight  # type: ignore[assignment]
@@ -146,7 +158,7 @@ def ffns(model: Any) -> list[FFN]:
             has another number of layers than its configuration.
     """
     entry, sizes = architecture(model.config), describe(model.config)
-    scale = entry.scale(language_config(model.config)) if entry.scale else 1.0
+    scales = _scales(entry, language_config(model.config))
     blocks = [
         (stack.name, layer, block)
         for stack in entry.stacks
@@ -165,7 +177,7 @@ def ffns(model: Any) -> list[FFN]:
             neurons=_neurons(block, entry, sizes, index),
             hidden=sizes["hidden"],
             block=block,
-            scale=scale,
+            scale=scales[_is_routed(sizes, index)],
             architecture=entry,
             experts=_experts(block, entry, sizes, index),
             **_modules(block, entry, sizes, index),
@@ -180,10 +192,16 @@ def _modules(
     """The modules that an entry names, of one layer; None where it names none."""
     if entry.bare:
         _call_module(block, entry, sizes["activation"])
-    routed = _is_routed(sizes, index)
-    paths = {name: None if routed else getattr(entry, name) for name in PROJECTIONS}
-    paths |= {name: getattr(entry, name) for name in NORMS}
+    paths = {name: getattr(entry, name) for name in (*PROJECTIONS, *NORMS)}
+    if entry.mixture and _is_routed(sizes, index):
+        paths |= entry.mixture.shared or dict.fromkeys(PROJECTIONS)
     return {name: _descend(block, path) if path else None for name, path in paths.items()}
+
+
+def _scales(entry: Architecture, language: Any) -> dict[bool, float]:
+    """The factors of dense layers (False) and of those with routed experts (True)."""
+    scales = {False: entry.scale, True: entry.mixture and entry.mixture.scale}
+    return {routed: scale(language) if scale else 1.0 for routed, scale in scales.items()}
 
 
 def _is_routed(sizes: Description, index: int) -> bool:
@@ -196,6 +214,7 @@ def _experts(
     """The routed experts of one layer, or None."""
     if entry.mixture is None or not _is_routed(sizes, index):
         return None
+    gate = entry.mixture.shared_gate
     return Experts(
         module=_descend(block, entry.mixture.experts),
         router=_descend(block, entry.mixture.router),
@@ -203,6 +222,8 @@ def _experts(
         count=sizes["experts"][index],
         slots=sizes["slots"],
         neurons=sizes["expert_neurons"],
+        norms=tuple(_descend(block, path) for path in entry.mixture.norms or ()),
+        shared_gate=_descend(block, gate) if gate else None,
         mixture=entry.mixture,
     )
 
@@ -292,7 +313,8 @@ def record(
         gate: ``f(W_gate x)`` [neuron], gated models only.
         up: ``W_up x`` [neuron], gated models only.
         out: output of the output projection, with bias, before any norm and before it is added to
-            the residual stream [hidden]. (A copy in Falcon, whose layers overwrite it.)
+            the residual stream [hidden]. (A copy in Falcon, whose layers overwrite it.) Of a layer
+            with routed experts the sum of what its parts put out, in Gemma 4 behind a norm of each.
         state: the residual stream [hidden]. ``layer`` is the state's number: state 0 is the input
             of the stack's first layer, state l + 1 the output of layer l, before the final norm.
             State 0 is recorded with layer 0.

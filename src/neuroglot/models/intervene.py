@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.models.experts import Looking, Routed
 from neuroglot.models.ffn import FFN, ffns, record
+from neuroglot.models.places import Places, Positions, RoutedPlaces
 from neuroglot.models.recording import Handle
 
 Change = Callable[[Any], Tensor]
 """Takes a layer's values and gives those that replace them; see ``changed``."""
 Operation = Literal["set", "scale", "add"]
 EditedSite = Literal["act", "gate"]
-Positions = Tensor | Literal["all", "last"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +152,9 @@ def changed(model: Any, changes: Mapping[int, Change], site: EditedSite = "act")
 
     A change takes a layer's values [item, time, neuron] and returns the tensor that the output
     projection reads instead of ``act``, or that ``up`` is multiplied by instead of ``gate``. It
-    must not write into its argument, which other modules may still use. A change of routed experts
-    takes a ``Routed`` and returns what replaces its ``values``.
+    must not write into its argument, which other modules may still use. Of a layer with routed
+    experts a change takes the values of shared neurons, and apart from them a ``Routed`` of the
+    experts, and returns what replaces its ``values``.
     Weights are neither copied nor changed. Blocks can be nested: the outer change comes first.
     ``record`` gets the changed values if it is entered inside the block, and the original values
     if it is entered outside. Without changes the model is not touched.
@@ -271,11 +272,13 @@ def _hooks(ffn: FFN, change: Change, site: EditedSite) -> list[Handle]:
     def of_gate(_module: nn.Module, _args: tuple[Any, ...], gate: Tensor) -> Tensor:
         return of_layer(gate)
 
-    entered = ffn.block.register_forward_pre_hook(enter, with_kwargs=True)
+    handles: list[Handle] = [ffn.block.register_forward_pre_hook(enter, with_kwargs=True)]
     if ffn.experts:
-        return [entered, Looking.at(ffn.experts, site, of_experts)]
+        handles.append(Looking.at(ffn.experts, site, of_experts))
+    if ffn.w_out is None:
+        return handles
     return [
-        entered,
+        *handles,
         ffn.w_out.register_forward_pre_hook(of_act)
         if site == "act"
         else ffn.activation.register_forward_hook(of_gate),
@@ -291,11 +294,11 @@ def _edited(ffn: FFN, edits: Sequence[Edit], positions: Positions) -> Change:
     ]
 
     def change(act: Tensor | Routed) -> Tensor:
-        places: _Places
+        places: Places
         if isinstance(act, Routed):
-            places, edited = _RoutedPlaces(ffn.index, act), act.values
+            places, edited = RoutedPlaces(ffn.index, act), act.values
         else:
-            places, edited = _Places(ffn.index, act.shape), act
+            places, edited = Places(ffn.index, *act.shape), act
         columns = places.columns(positions, edited.device)
         for i, edit in enumerate(edits):
             # The device is known only now: weights may be spread over several.
@@ -315,65 +318,6 @@ _OPERATIONS: Mapping[Operation, Callable[[Tensor, Any], Any]] = {
     "scale": mul,
     "add": add,
 }
-
-
-class _Places:
-    """Where a dense layer's values [item, time, neuron] are edited; all broadcast to these."""
-
-    def __init__(self, layer: int, shape: Sequence[int]) -> None:
-        self._layer, self._items, self._time = layer, shape[0], shape[1]
-
-    def columns(self, positions: Positions, device: torch.device) -> Tensor | None:
-        """Mask of the edited columns; None for all."""
-        items, time = self._items, self._time
-        if isinstance(positions, str):
-            if positions == "all" or time == 1:
-                return None
-            return self._at(torch.arange(time, device=device).expand(items, -1) == time - 1)
-        if positions.shape != (items, time):
-            raise NeuroglotError(
-                f"the mask of positions is for passes of {list(positions.shape)} [item, time]; "
-                f"this one is of {[items, time]}."
-            )
-        return self._at(positions.to(device))
-
-    def neurons(self, chosen: Tensor) -> Tensor:
-        """Mask of the edited neurons, from those of a layer, [neuron] or [item, neuron]."""
-        if chosen.ndim == 2 and len(chosen) != self._items:
-            raise NeuroglotError(
-                f"an edit of layer {self._layer} has neurons for {len(chosen)} items, and the "
-                f"batch has {self._items}."
-            )
-        return self._of(chosen)
-
-    def of_items(self, value: Tensor) -> Tensor:
-        """An edit's values, from [item]."""
-        return value[:, None, None]
-
-    def _at(self, positions: Tensor) -> Tensor:
-        return positions[..., None]
-
-    def _of(self, chosen: Tensor) -> Tensor:
-        return chosen[:, None] if chosen.ndim == 2 else chosen
-
-
-class _RoutedPlaces(_Places):
-    """Where the values [row, neuron] of routed experts are edited."""
-
-    def __init__(self, layer: int, routed: Routed) -> None:
-        super().__init__(layer, routed.shape)
-        self._routed, self._item = routed, routed.token // routed.shape[1]
-
-    def of_items(self, value: Tensor) -> Tensor:
-        return value[self._item][:, None]
-
-    def _at(self, positions: Tensor) -> Tensor:
-        return positions.flatten()[self._routed.token][:, None]
-
-    def _of(self, chosen: Tensor) -> Tensor:
-        by_expert = chosen.view(*chosen.shape[:-1], len(self._routed.counts), -1)
-        expert = self._routed.expert
-        return by_expert[self._item, expert] if chosen.ndim == 2 else by_expert[expert]
 
 
 def _check_edit(edit: Edit, networks: list[FFN]) -> None:

@@ -79,6 +79,8 @@ def value_vectors(ffn: FFN) -> NDArray[np.float32]:
     Where a norm follows the FFN (Gemma 2 to 4, OLMo 2 and 3, EXAONE 4, GLM-4), neuron i adds
     ``gain * v_i`` times its activation, divided by a number that is the same for all neurons of a
     row: the root mean square of the FFN's output. A LayerNorm also subtracts the mean of ``v_i``.
+    Gemma 4's shared neurons and its routed experts have a norm each before, so neurons of these two
+    parts are not divided by the same number.
     Without a norm, these are the columns of ``W_out``. Where the layer scales the FFN's output
     (Granite, Falcon-H1), so are these.
 
@@ -86,13 +88,22 @@ def value_vectors(ffn: FFN) -> NDArray[np.float32]:
         float32 [hidden, neuron].
     """
     values = ffn.output_matrix().float().cpu()
+    if ffn.experts and ffn.experts.norms:
+        parts = values[:, : ffn.shared], values[:, ffn.shared :]
+        both = zip(ffn.experts.norms, parts, strict=True)
+        values = torch.cat([_behind(norm, part) for norm, part in both], 1)
     if ffn.norm_after is not None:
-        norm = norm_form(ffn.norm_after, ffn.hidden)
-        values = norm.gain[:, None] * (values - values.mean(0) if norm.center else values)
+        values = _behind(ffn.norm_after, values)
     if ffn.scale != 1:
         values = ffn.scale * values
     array: NDArray[np.float32] = values.numpy()
     return array
+
+
+def _behind(norm: nn.Module, values: Tensor) -> Tensor:
+    """Value vectors [hidden, neuron] behind a norm, before it divides."""
+    form = norm_form(norm, len(values))
+    return form.gain[:, None] * (values - values.mean(0) if form.center else values)
 
 
 def value_norms(ffn: FFN) -> NDArray[np.float64]:

@@ -77,6 +77,53 @@ def exact_gelu(_config: Any) -> str:
     return "gelu"
 
 
+def none(_config: Any) -> int:
+    return 0
+
+
+def shared_experts(config: Any) -> int:
+    """Neurons of the shared experts of DeepSeek and GLM-4.5, which are one FFN."""
+    return int(config.moe_intermediate_size * config.n_shared_experts)
+
+
+def averaged_experts(config: Any) -> int:
+    """Neurons of the shared experts of Command A MoE, which are one FFN."""
+    return int(config.intermediate_size * config.num_shared_experts)
+
+
+def halved_where_averaged(config: Any) -> float:
+    """Command A MoE adds up shared and routed experts, or takes the mean of both."""
+    return 0.5 if config.shared_expert_combination_strategy == "average" else 1.0
+
+
+def by_sigmoid(config: Any) -> bool:
+    """Whether weights of Command A MoE's experts are sigmoids."""
+    return bool(config.expert_selection_fn == "sigmoid")
+
+
+def shared_by_sigmoid(config: Any) -> bool:
+    return by_sigmoid(config) and bool(config.num_shared_experts)
+
+
+def no_experts(config: Any) -> bool:
+    """Whether a Granite 4 hybrid is dense."""
+    return not config.num_local_experts
+
+
+def sparse_layers(config: Any) -> list[bool]:
+    return [kind == "sparse" for kind in config.mlp_layer_types]
+
+
+def after_dense_layers(config: Any) -> list[bool]:
+    """Layers of DeepSeek and GLM-4.5 with routed experts: all but the first few."""
+    return [layer >= config.first_k_dense_replace for layer in range(config.num_hidden_layers)]
+
+
+def prefix_width(config: Any) -> int:
+    """Neurons of Command A MoE's dense layers."""
+    return int(config.prefix_dense_intermediate_size or config.intermediate_size)
+
+
 def every_layer(config: Any) -> list[bool]:
     return [True] * config.num_hidden_layers
 

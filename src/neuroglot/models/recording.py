@@ -56,27 +56,28 @@ class Recorder:
             self._after(ffn.block, self._emitter("state", ffn, offset=1))
 
     def _attach_projections(self, ffn: "FFN") -> None:
-        if "act" in self.sites:
-            self._before(ffn.w_out, self._emitter("act", ffn))
-        if "gate" in self.sites:
-            self._after(ffn.activation, self._emitter("gate", ffn))
-        if "up" in self.sites:
-            emit = self._emitter("up", ffn)
-            fused = ffn.architecture.fused
-            self._after(ffn.w_in, lambda out: emit(out.chunk(2, dim=-1)[1] if fused else out))
+        for site in get_args(NeuronSite):
+            if site in self.sites:
+                self._watch_projections(site, ffn, self._emitter(site, ffn))
         if "out" in self.sites:
             emit_out = self._emitter("out", ffn)
             self._after(ffn.w_out, lambda out: emit_out(_kept(out, ffn)))
 
+    def _watch_projections(
+        self, site: NeuronSite, ffn: "FFN", see: Callable[[Tensor], object]
+    ) -> None:
+        if site == "act":
+            self._before(ffn.w_out, see)
+        elif site == "gate":
+            self._after(ffn.activation, see)
+        else:
+            fused = ffn.architecture.fused
+            self._after(ffn.w_in, lambda out: see(out.chunk(2, dim=-1)[1] if fused else out))
+
     def _attach_experts(self, ffn: "FFN", experts: Experts) -> None:
         for site in get_args(NeuronSite):
             if site in self.sites:
-                emit = self._emitter(site, ffn)
-
-                def look(routed: Routed, emit: Callable[[Any], None] = emit) -> None:
-                    emit(replace(routed, shape=self.shape))
-
-                self.handles.append(Looking.at(experts, site, look))
+                self._attach_neurons(site, ffn, experts)
         if "out" in self.sites:
             self._after_all(experts.outputs, self._emitter("out", ffn))
         emitters = {
@@ -99,6 +100,29 @@ class Recorder:
         if emitters:
             self.handles.append(experts.router.register_forward_hook(of_router))
 
+    def _attach_neurons(self, site: NeuronSite, ffn: "FFN", experts: Experts) -> None:
+        """Join what routed experts and shared neurons of a layer do, whichever comes first."""
+        emit, parts = self._emitter(site, ffn), dict[str, Any]()
+        wanted = 1 + bool(ffn.w_out) + bool(experts.shared_gate)
+
+        def join(**part: Any) -> None:
+            parts.update(part)
+            if len(parts) == wanted:
+                emit(replace(parts.pop("routed"), shape=self.shape, **parts))
+                parts.clear()
+
+        def keep_shared(values: Tensor) -> None:
+            join(shared=values.view(*self.shape, -1))
+
+        self.handles.append(Looking.at(experts, site, lambda routed: join(routed=routed)))
+        if ffn.w_out:
+            self._watch_projections(site, ffn, keep_shared)
+        if experts.shared_gate:
+            self._after(
+                experts.shared_gate,
+                lambda logit: join(shared_weight=logit.view(*self.shape, 1).sigmoid()),
+            )
+
     def _attach_mid(self, ffn: "FFN") -> None:
         emit = self._emitter("mid", ffn)
         if not ffn.architecture.parallel:
@@ -111,7 +135,7 @@ class Recorder:
         def subtract(state: Tensor) -> None:
             contribution, self.contribution = self.contribution, None
             if contribution is not None:
-                emit(state - contribution.view_as(state))
+                emit(state - ffn.scale * contribution.view_as(state))
 
         if ffn.experts:
             self._after_all(ffn.experts.outputs, keep)

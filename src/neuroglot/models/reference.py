@@ -16,7 +16,10 @@ EXAMPLES = {
     "bloom": "BLOOM, BLOOMZ",
     "cohere": "Command R, Aya 23, Aya Expanse 32B",
     "cohere2": "Command R7B, Command A",
+    "cohere2_moe": "Command A MoE",
     "cohere2_vision": "Command A Vision",
+    "deepseek_v2": "DeepSeek V2, V2 Lite, Coder V2",
+    "deepseek_v3": "DeepSeek V3, R1",
     "ernie4_5": "ERNIE 4.5 0.3B",
     "eurobert": "EuroBERT 210M, 610M, 2.1B",
     "exaone4": "EXAONE 4.0 1.2B, 32B",
@@ -26,16 +29,19 @@ EXAMPLES = {
     "gemma2": "Gemma 2",
     "gemma3": "Gemma 3 4B, 12B, 27B",
     "gemma3_text": "Gemma 3 270M, 1B",
-    "gemma4": "Gemma 4 E2B, E4B, 31B",
+    "gemma4": "Gemma 4 E2B, E4B, 26B-A4B, 31B",
     "gemma4_text": "the language models of Gemma 4",
     "glm": "GLM-4 9B of 2024, GLM-Edge",
     "glm4": "GLM-4-0414 9B, 32B",
+    "glm4_moe": "GLM-4.5, 4.6",
     "gpt2": "GPT-2, mGPT",
     "gpt_bigcode": "StarCoder, SantaCoder, Granite Code 20B, 34B",
     "gpt_neo": "GPT-Neo, TinyStories",
     "gpt_neox": "Pythia, GPT-NeoX, Polyglot-Ko",
+    "gpt_oss": "gpt-oss 20B, 120B",
     "gptj": "GPT-J",
     "granite": "Granite 3.0 to 3.3 2B, 8B",
+    "granitemoehybrid": "Granite 4.0 H 350M to Small",
     "hunyuan_v1_dense": "Hunyuan 0.5B to 7B, Hunyuan-MT 7B",
     "jais2": "Jais 2 8B, 70B",
     "lfm2": "LFM2 350M to 2.6B",
@@ -58,12 +64,16 @@ EXAMPLES = {
     "opt": "OPT",
     "phi": "Phi-1, Phi-1.5, Phi-2",
     "phi3": "Phi-3, Phi-4",
+    "phimoe": "Phi-3.5 MoE, Phi-tiny-MoE",
     "qwen2": "Qwen 1.5, Qwen 2, Qwen 2.5",
     "qwen2_5_vl": "Qwen 2.5 VL",
     "qwen3": "Qwen 3",
     "qwen3_5": "Qwen 3.5 0.8B to 27B",
+    "qwen3_5_moe": "Qwen 3.5 35B-A3B to 397B-A17B",
+    "qwen3_5_moe_text": "the language models of Qwen 3.5 MoE",
     "qwen3_5_text": "the language models of Qwen 3.5",
     "qwen3_moe": "Qwen 3 30B-A3B, 235B-A22B",
+    "qwen3_next": "Qwen 3 Next 80B-A3B, Qwen 3 Coder Next",
     "qwen3_vl": "Qwen 3 VL 2B to 32B",
     "seed_oss": "Seed-OSS 36B",
     "smollm3": "SmolLM3",
@@ -104,9 +114,11 @@ NOTES = """
   layer's scalar. Both act on the stream as a whole, so a neuron's contribution is that before them.
   Layers that reuse earlier keys and values may have twice as many neurons; narrower layers end in
   missing values.
-- *Mixtures of experts*: a layer's neurons are those of all its experts, and a neuron is computed
-  where a token is routed to its expert. Elsewhere it does not fire. No analysis reads them yet;
-  from Python, `models.ffn.record` records neurons and routes, `models.intervene` edits neurons, and
+- *Mixtures of experts*, some Gemma 4 and Granite 4 among them: `lexicon` and `lape`. A layer's
+  neurons are those of all its experts. A neuron is computed where a token is routed to its expert;
+  elsewhere it does not fire. Neurons of shared experts, which every token passes through, are the
+  layer's first. Values are recorded and edited before the router's weight. From Python,
+  `models.ffn.record` records neurons and routes, `models.intervene` edits neurons, and
   `models.routers` forbids experts.
 - *Recurrent* layers (linear attention, Mamba, convolutions) may read padding as if it were text.
   Recording pads behind a text, which changes nothing before it; prompts, which would be padded in
@@ -154,18 +166,25 @@ def place(stack: Stack, entry: Architecture) -> str:
 
 
 def _analyses(entry: Architecture) -> str:
-    if entry.mixture:
-        return "none yet"
+    if all(_mixtures(entry)):
+        return "`lexicon`, `lape`"
     if entry.encoder_alone:
         return "`roles`, `lape`, `experts`" + ("" if entry.deep_head else ", `lexicon`")
     return "all" if entry.causal else "all; causal steps not"
 
 
+def _mixtures(entry: Architecture) -> list[bool]:
+    """Whether the entry, and it with each variant that says so, is of mixtures of experts."""
+    changes = [variant.changes for variant in entry.variants]
+    found = [change["mixture"] for change in changes if "mixture" in change]
+    return [mixture is not None for mixture in (entry.mixture, *found)]
+
+
 def _notes(entry: Architecture) -> Iterator[str]:
     if entry.text_config:
         yield "multimodal"
-    if entry.mixture:
-        yield "mixture of experts"
+    if any(mixtures := _mixtures(entry)):
+        yield "mixture of experts" + ("" if all(mixtures) else " in some")
     if not entry.causal:
         yield "encoder" if entry.encoder_alone else "encoder–decoder"
     if entry.norm_after:

@@ -1,7 +1,7 @@
 """Forbids experts to routers: the next best ones take their place."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -67,10 +67,11 @@ class _WithoutLogits(TorchFunctionMode):
 
 def _choosing(experts: Experts, off: Tensor, layer: int) -> Callable[..., Any]:
     """A router's forward pass in which some experts cannot be chosen."""
-    choose: Callable[..., Any] = experts.router.forward
+    router: Any = experts.router
+    choose, name = router.forward, experts.mixture.choice_bias
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        with _WithoutLogits(off):
+        with _WithoutLogits(off), _biased(router, name, off) if name else nullcontext():
             scores, weights, chosen = choose(*args, **kwargs)
         if off.to(chosen.device)[chosen].any():
             raise NeuroglotError(
@@ -80,6 +81,17 @@ def _choosing(experts: Experts, off: Tensor, layer: int) -> Callable[..., Any]:
         return scores, weights, chosen
 
     return forward
+
+
+@contextmanager
+def _biased(router: Any, name: str, off: Tensor) -> Iterator[None]:
+    """Set the biases of experts in a router's choice to -inf inside the block."""
+    bias: Tensor = getattr(router, name)
+    setattr(router, name, bias.masked_fill(off.to(bias.device), -torch.inf))
+    try:
+        yield
+    finally:
+        setattr(router, name, bias)
 
 
 def _check(experts: NDArray[np.bool_], networks: list[FFN]) -> None:

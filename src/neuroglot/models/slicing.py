@@ -112,6 +112,11 @@ def parameters_saved(model: Any, keep: Keep) -> Savings:
 def _cuts(model: Any, keep: Keep) -> list[_Cut]:
     """Every parameter to slice, once per module that has it."""
     networks = ffns(model)
+    if any(ffn.experts for ffn in networks):
+        raise NeuroglotError(
+            f"{model.config.model_type!r} is a mixture of experts; neurons of experts are not cut "
+            "out of it. Forbid experts instead (models.routers)."
+        )
     if len(keep) != len(networks):
         raise NeuroglotError(
             f"the model has {len(networks)} layers, but neurons to keep were given for {len(keep)}."

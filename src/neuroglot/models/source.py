@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.languages import LanguageId
+from neuroglot.models.describe import has_experts
 from neuroglot.packages import PackageRef
 from neuroglot.settings import Section, distinct
 
@@ -140,6 +141,15 @@ class ModelSettings(Section):
             return str(json.loads((self.folder / "config.json").read_text("utf-8"))["model_type"])
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return ""  # making the model reports the error
+
+    @property
+    def mixture(self) -> bool:
+        """Whether a folder's ``config.json`` says that the model is a mixture of experts."""
+        try:
+            written = json.loads((self.folder / "config.json").read_text("utf-8"))
+            return any(has_experts(part) for part in (written, written.get("text_config")))
+        except (OSError, ValueError, AttributeError, RecursionError):
+            return False  # making the model reports the error
 
     @property
     def hub_id(self) -> str:

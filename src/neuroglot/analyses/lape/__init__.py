@@ -73,6 +73,7 @@ def _passes(run: Run, section: LapeSettings) -> int:
 LAPE = Analysis(
     name="lape",
     encoders=True,
+    mixtures=True,
     title="the neurons that are a language's own",
     section=LapeSettings,
     recordings=_recordings,

@@ -62,6 +62,7 @@ def _association_settings(run: Run, section: LexiconSettings, scope: Scope) -> A
 LEXICON = Analysis(
     name="lexicon",
     encoders=True,
+    mixtures=True,
     title="what the last layer writes",
     section=LexiconSettings,
     steps=(

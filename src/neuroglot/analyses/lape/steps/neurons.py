@@ -14,7 +14,7 @@ from neuroglot.analyses.lape.measures import lape as measure
 from neuroglot.analyses.lape.measures.uncertainty import chance_selection, selection_interval
 from neuroglot.analyses.lape.settings import NeuronsInputs, NeuronsSettings
 from neuroglot.capture.recorded import open_recorded, with_common_segments
-from neuroglot.measures.axes import layer_widths
+from neuroglot.measures.axes import layer_widths, neuron_names
 from neuroglot.measures.bootstrap import bounded, with_bounds
 from neuroglot.tables import tidy
 
@@ -111,7 +111,7 @@ def _language_neurons(data: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "layer": data["layer"].values[layer] + 1,
-            "neuron": neuron,
+            **neuron_names(data, layer, neuron),
             "language": data["language"].values[language],
             "entropy": data["activation_probability_entropy"].isel(place).values,
             "probability": probability.values[line],

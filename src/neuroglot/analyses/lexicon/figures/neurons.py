@@ -92,6 +92,15 @@ def largest(neuron: Dataset) -> tuple[list[str], NDArray[np.float64]]:
     return names + rest, groups
 
 
+def called(neuron: Dataset) -> str:
+    """Name a neuron by its number; of a mixture of experts by its number within its expert."""
+    if "expert" not in neuron.coords:
+        return f"neuron {int(neuron['neuron'])}"
+    expert = int(neuron["expert"])
+    within = f"expert {expert}" if expert >= 0 else "the shared experts"
+    return f"neuron {int(neuron['expert_neuron'])} of {within}"
+
+
 def described(neuron: Dataset) -> str:
     """Head a neuron's row: its entropy, its coverage, and its first tokens, strongest first."""
 
@@ -102,7 +111,7 @@ def described(neuron: Dataset) -> str:
     sign, most = str(neuron["sign"].values), np.log2(neuron.sizes["language"])
     bits, seen = bounded("entropy", "z.2f"), bounded("coverage", ".0%")
     lines = [
-        f"neuron {int(neuron['neuron'])}, {SIGNS.label(sign)}: entropy {bits} of {most:.2f} bits",
+        f"{called(neuron)}, {SIGNS.label(sign)}: entropy {bits} of {most:.2f} bits",
         f"{seen} of its top tokens are in the text:",
     ]
     texts = map(str, neuron["top_text"].values)
@@ -116,7 +125,7 @@ def finding(ds: Dataset, sign: str) -> str:
     names, values = largest(first)
     told = f"Its association is largest with {names[0]} ({values[0, 0]:.0%})."
     return (
-        f"Neuron {int(first['neuron'])} has the {'lowest' if sign else 'highest'} entropy, "
+        f"{called(first).capitalize()} has the {'lowest' if sign else 'highest'} entropy, "
         f"{float(first['entropy']):z.2f} of {most:.2f} bits, on the {seen} of its {tokens} top "
         f"tokens that are in the text. {told if seen >= FEWEST else TOO_FEW}"
     )

@@ -115,7 +115,7 @@ def _neurons(data: xr.Dataset) -> pd.DataFrame:
             pd.DataFrame(
                 {
                     "sign": sign,
-                    "neuron": of_sign["neuron"].values,
+                    **_named(of_sign, of_sign["neuron"].values),
                     **_bounded(uniform, "entropy", "entropy_bits"),
                     **_bounded(corpus, "entropy", "entropy_corpus_prior_bits"),
                     **_bounded(of_sign, "coverage", "coverage"),
@@ -126,6 +126,13 @@ def _neurons(data: xr.Dataset) -> pd.DataFrame:
             )
         )
     return pd.concat(pieces).sort_values("entropy_bits", kind="stable")
+
+
+def _named(data: xr.Dataset, neuron: Any) -> dict[str, Any]:
+    """Give neurons' numbers as columns; of a mixture of experts within their experts."""
+    if "expert" in data.coords:
+        return {"expert": data["expert"].values, "neuron": data["expert_neuron"].values}
+    return {"neuron": neuron}
 
 
 def _bounded(data: xr.Dataset, name: str, column: str) -> dict[str, Any]:
@@ -157,7 +164,7 @@ def _top_tokens(data: xr.Dataset) -> pd.DataFrame:
                 pd.DataFrame(
                     {
                         "sign": sign,
-                        "neuron": neuron,
+                        **_named(drawn, neuron),
                         "chosen_for": why,
                         **_bounded(drawn.sel(prior="uniform"), "entropy", "entropy_bits"),
                         "rank": np.arange(1, shown + 1),
@@ -167,7 +174,7 @@ def _top_tokens(data: xr.Dataset) -> pd.DataFrame:
                     }
                 )
             )
-    columns = ["sign", "neuron", "chosen_for", *with_bounds("entropy_bits")]
+    columns = ["sign", *_named(data, 0), "chosen_for", *with_bounds("entropy_bits")]
     columns += ["rank", "token", "token_id", "weight"]
     return pd.concat(pieces) if pieces else pd.DataFrame(columns=columns)
 

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from neuroglot.analyses.lexicon.settings import ProjectionInputs, ProjectionSettings
+from neuroglot.measures.axes import in_experts
 from neuroglot.models.card import read_card, read_tokenizer
 from neuroglot.models.load import load
 from neuroglot.models.projection import top_tokens
@@ -31,4 +32,9 @@ def compute(inputs: ProjectionInputs, settings: ProjectionSettings) -> xr.Datase
     shown = top["top_token"].isel(rank=slice(SHOWN)).rename(rank="shown")
     texts = np.array(token_texts(tokenizer, shown.values.ravel()))
     top["top_text"] = shown.copy(data=texts.reshape(shown.shape)).assign_attrs(units="text")
+    card = read_card(inputs.model)
+    if card.experts and (experts := card.experts[-1]):
+        neurons, each = card.neurons[-1], card.expert_neurons
+        expert, number = in_experts(np.arange(neurons), neurons - experts * each, each)
+        top = top.assign_coords(expert=("neuron", expert), expert_neuron=("neuron", number))
     return top

@@ -1,0 +1,101 @@
+"""LAPE on a mixture of experts that was built to have experts of one language."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from neuroglot import store
+from neuroglot.analyses import ANALYSES
+from neuroglot.analyses.lape.settings import NeuronsInputs, NeuronsSettings
+from neuroglot.analyses.run import run_step
+from neuroglot.capture.record import Wanted, record
+from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, FiringGroup
+from neuroglot.capture.tokenise import write_tokens
+from neuroglot.corpora.base import Reading, Segment, write_parquet
+from neuroglot.models.normalise import normalise
+from neuroglot.models.source import ModelSettings
+from neuroglot.tokens import Tokenising
+from support.planted_mixture import EACH, LAYERS, OUTER, write_planted
+
+ALPHABETS = {"de": "abcdefgh", "en": "ijklmnop", "fr": "qrstuvwx"}
+SEGMENTS = 12
+EXPERTS, NEURONS = EACH * len(ALPHABETS), 12  # of a layer; of an expert
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A step's dataset and its tables, of the planted model's recordings."""
+    folder = tmp_path_factory.mktemp("planted")
+    model = folder / "models" / "one"
+    write_planted(folder / "checkpoint", ALPHABETS)
+    normalise(ModelSettings(source=str(folder / "checkpoint")), model)
+    generator = np.random.default_rng(0)
+    firing = {}
+    for language, letters in ALPHABETS.items():
+        segments = tuple(
+            Segment(f"s{place}", "".join(generator.choice([*letters], 40)))
+            for place in range(SEGMENTS)
+        )
+        text = folder / "corpora" / "plain" / f"{language}.parquet"
+        write_parquet(Reading(segments, (), tuple(range(SEGMENTS)), SEGMENTS), text)
+        tokens = folder / "tokens" / "one" / "plain" / f"{language}.zarr"
+        write_tokens(model, text, tokens, Tokenising(prefix="word", long_segments="truncate"))
+        path = folder / "activations" / "one" / "plain" / f"{language}.zarr"
+        wanted = Wanted(tokens, "tokens", path, {FiringGroup(): "1"})
+        record(model, [wanted], CaptureSettings(device="cpu"), ExecutionSettings())
+        firing[language] = path / "firing"
+    settings = NeuronsSettings(
+        model="one",
+        languages=[*ALPHABETS],
+        site="auto",
+        percentile=0.5,
+        top_fraction=0.6,
+        replicates=10,
+        permutations=5,
+    )
+    lape = ANALYSES["lape"]
+    output = folder / "lape" / "neurons.zarr"
+    inputs: Any = NeuronsInputs(firing=firing)
+    run_step(lape, lape.step("neurons"), inputs, settings, output, ExecutionSettings())
+    return output
+
+
+def test_neurons_of_a_language_are_in_its_experts(results: Path) -> None:
+    with xr.open_zarr(results) as data:
+        named = data["language_neuron"].load()
+    assert named.dims == ("language", "unit")
+    assert named.sizes["unit"] == LAYERS * EXPERTS * NEURONS
+    for place, language in enumerate(ALPHABETS):
+        found = named.isel(unit=named.sel(language=language).values)
+        assert found.sizes["unit"] > 5
+        assert set(found["unit_layer"].values) <= set(OUTER)
+        assert set(found["unit_expert"].values) == {EACH * place, EACH * place + 1}
+
+
+def test_an_unrouted_neuron_does_not_fire(results: Path) -> None:
+    with xr.open_zarr(results) as data:
+        data = data.load()
+    outer = data.isel(unit=np.isin(data["unit_layer"].values, OUTER))
+    for place, language in enumerate(ALPHABETS):
+        own = np.isin(outer["unit_expert"].values, (EACH * place, EACH * place + 1))
+        probability = outer["activation_probability"].sel(language=language).values
+        assert not probability[~own].any()
+        assert probability[own].mean() > 0.3
+    middle = data["activation_probability"].isel(unit=data["unit_layer"].values == 1)
+    fires = (middle > 0).all("language").values
+    assert fires.mean() > 0.5
+
+
+def test_tables_name_the_expert(results: Path) -> None:
+    rows = results.with_name("language_neurons.csv").read_text("utf-8").splitlines()
+    assert rows[0].startswith("layer,expert,neuron,language,")
+    data = store.open_dataset(results, "reduction")
+    assert data["language_neuron"].dims == ("language", "layer", "neuron")
+    assert len(rows) - 1 == int(data["language_neuron"].sum())
+    for row in rows[1:]:
+        layer, expert, neuron, language, *_ = row.split(",")
+        place = {"layer": int(layer) - 1, "neuron": int(expert) * NEURONS + int(neuron)}
+        assert data["language_neuron"].sel(language=language).isel(place)
