@@ -147,7 +147,8 @@ def _experts(config: Any) -> str | None:
             count = getattr(part, key, None)
             if isinstance(count, int) and count > 1:
                 return f"{key} = {count}"
-    return "by its name" if "moe" in config.model_type else None
+    named = "moe" in config.model_type and config.model_type not in ARCHITECTURES
+    return "by its name" if named else None
 
 
 def describe(config: Any) -> Description:

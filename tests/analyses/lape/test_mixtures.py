@@ -52,7 +52,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         languages=[*ALPHABETS],
         site="auto",
         percentile=0.5,
-        top_fraction=0.6,
+        top_fraction=0.4,
         replicates=10,
         permutations=5,
     )
@@ -71,8 +71,11 @@ def test_neurons_of_a_language_are_in_its_experts(results: Path) -> None:
     for place, language in enumerate(ALPHABETS):
         found = named.isel(unit=named.sel(language=language).values)
         assert found.sizes["unit"] > 5
-        assert set(found["unit_layer"].values) <= set(OUTER)
-        assert set(found["unit_expert"].values) == {EACH * place, EACH * place + 1}
+        experts = found["unit_expert"].values
+        own = np.isin(experts, (EACH * place, EACH * place + 1))
+        # In the shared middle a few neurons respond to the alphabet of one language all the same.
+        assert (np.isin(found["unit_layer"].values, OUTER) & own).mean() > 0.9
+        assert {EACH * place, EACH * place + 1} <= set(experts.tolist())
 
 
 def test_an_unrouted_neuron_does_not_fire(results: Path) -> None:
