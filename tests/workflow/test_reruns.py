@@ -198,13 +198,15 @@ def test_a_setting_reruns_the_steps_that_read_it(finished: Workplace) -> None:
     assert jobs == {message_of("roles", "heatmap"), "roles: figures of heatmap"}
 
 
-@pytest.mark.parametrize("capture", [{"store_dtype": "float32"}, {"keep_bits": 6}])
+@pytest.mark.parametrize(
+    ("capture", "further"), [({"store_dtype": "float32"}, ""), ({"keep_bits": 6}, "plain/states, ")]
+)
 def test_how_rows_are_stored_touches_no_statistic(
-    capture: dict[str, Any], finished: Workplace
+    capture: dict[str, Any], further: str, finished: Workplace
 ) -> None:
     jobs = configured(finished, lambda _: {"capture": capture})
     assert records(jobs) == {
-        f"recordings of one in {language}: other/sample, plain/sample, {PROMPTS}"
+        f"recordings of one in {language}: other/sample, plain/sample, {further}{PROMPTS}"
         for language in ("en", "de")
     }
     assert message_of("roles", "distance") in jobs
