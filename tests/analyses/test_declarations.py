@@ -12,7 +12,14 @@ from typing import Any, get_type_hints
 import xarray as xr
 
 from neuroglot.analyses import ANALYSES
-from neuroglot.analyses.base import Analysis, FigureSet, Inputs, RunningSettings, StepSettings
+from neuroglot.analyses.base import (
+    Analysis,
+    FigureSet,
+    Inputs,
+    RunningSettings,
+    StepSettings,
+    WeightsSettings,
+)
 from neuroglot.analyses.roles.settings import ResampledSettings
 from support.declared import every_analysis, every_family, every_step, step_module
 
@@ -93,7 +100,7 @@ class TestSteps:
     @every_step
     def test_one_that_runs_a_model_is_told_where(self, analysis, step) -> None:
         if not callable(step.runs_model):  # else it depends on the configuration
-            told = issubclass(given(step.settings), RunningSettings)
+            told = issubclass(given(step.settings), WeightsSettings)
             assert told == step.runs_model, analysis.name
 
     @every_step
