@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer
 from neuroglot import store
 from neuroglot.analyses.base import LanguageFacts, Work
 from neuroglot.analyses.boost import boosted_languages
+from neuroglot.analyses.boost.experiment import read_texts
 from neuroglot.analyses.boost.identification import identify
 from neuroglot.analyses.boost.settings import BoostInputs, BoostSettings, BoostStepSettings
 from neuroglot.analyses.boost.steps import boost as module
@@ -305,8 +307,22 @@ def test_tables(data: xr.Dataset) -> None:
 
 
 def test_too_few_long_segments(place: Path, tmp_path: Path) -> None:
-    with pytest.raises(NeuroglotError, match=r"de\.zarr: 2 segments have 5 tokens or more, and 3"):
+    with pytest.raises(
+        NeuroglotError, match=r"de\.zarr: 2 segments have 5 tokens .* and 3 prompts"
+    ):
         compute(inputs_of(place, tmp_path), settings_of(prompts=3, languages=["de", "en"]))
+
+
+def test_segments_that_begin_alike_give_one_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [np.array(ids) for ids in ([5, 6, 7], [5, 6, 8], [6, 6, 7], [9])]
+    held_out = SimpleNamespace(language="en", whole=whole)
+    monkeypatch.setattr("neuroglot.analyses.boost.experiment.read_held_out", lambda *_: [held_out])
+    inputs: Any = SimpleNamespace(model=None, held_out={"en": "en.zarr"}, chosen_on={})
+    texts = read_texts(inputs, settings_of(prompts=2, prompt_tokens=2), ["en"])
+    assert texts["en"].prompts.tolist() == [[5, 6], [6, 6]]
+    few = r"en\.zarr: 3 segments .* 2 of them with a beginning of their own, and 3 prompts"
+    with pytest.raises(NeuroglotError, match=few):
+        read_texts(inputs, settings_of(prompts=3, prompt_tokens=2), ["en"])
 
 
 def test_which_languages_are_known() -> None:

@@ -49,7 +49,8 @@ def read_texts(
     """Read held-out text and its prompts, by language in the order of ``languages``.
 
     Prompts are the first ``prompt_tokens`` tokens of the first ``prompts`` segments with at least
-    ``prompt_tokens`` tokens, in the order of ``read_held_out``.
+    ``prompt_tokens`` tokens, in the order of ``read_held_out``. A segment that begins like an
+    earlier one gives none, because equal prompts are continued equally.
 
     Raises:
         NeuroglotError: too few segments are long enough, or as ``read_held_out``.
@@ -59,14 +60,16 @@ def read_texts(
     for held_out in read_held_out(
         inputs.model, inputs.held_out, inputs.chosen_on, settings.perplexity, languages
     ):
-        long = [ids[:length] for ids in held_out.whole if len(ids) >= length]
-        if len(long) < count:
+        long = [ids[:length].tolist() for ids in held_out.whole if len(ids) >= length]
+        prompts = [*dict.fromkeys(map(tuple, long))]
+        if len(prompts) < count:
             raise NeuroglotError(
                 f"{inputs.held_out[held_out.language]}: {len(long)} segments have {length} tokens "
-                f"or more, and {count} prompts are asked for; lower boost.prompts or "
-                "boost.prompt_tokens, or give more held-out text"
+                f"or more, {len(prompts)} of them with a beginning of their own, and {count} "
+                "prompts are asked for; lower boost.prompts, change boost.prompt_tokens, or give "
+                "more held-out text"
             )
-        texts[held_out.language] = Text(held_out, np.stack(long[:count]))
+        texts[held_out.language] = Text(held_out, np.array(prompts[:count], np.int64))
     return texts
 
 

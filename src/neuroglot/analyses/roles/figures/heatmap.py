@@ -103,7 +103,7 @@ def activations(ds: Dataset, site: str) -> Figure:
 def sample(ds: Dataset, rows: dict[str, Values]) -> str:
     """Name the text and its numbers of prefixes."""
     prefixes = counted(np.array([*map(len, rows.values())]), "prefixes")
-    return f"{ds.attrs['corpus']}, {prefixes} of a language"
+    return f"{ds.attrs['corpus']}, the first {prefixes} of a language"
 
 
 def finding(ds: Dataset, site: str) -> str:

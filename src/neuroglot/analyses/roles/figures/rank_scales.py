@@ -27,7 +27,7 @@ HALVES = {
     "within_language": "same language, other content",
     "same_content": "other language, same content",
     "other_content": "other language, other content",
-    "corrected": "the same, corrected for attenuation",
+    "corrected": "other language, same content, corrected for attenuation",
 }
 SAMPLED = "sample_correlation"
 UNSHARED = {
