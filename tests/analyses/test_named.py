@@ -26,7 +26,7 @@ from neuroglot.analyses.named import (
     named_neurons,
     reductions_of,
 )
-from neuroglot.capture.settings import CaptureSettings
+from neuroglot.running import Running
 from neuroglot.settings import PerplexitySettings
 
 LANGUAGES = ["en", "de", "th"]
@@ -37,7 +37,6 @@ class Run(SimpleNamespace):
 
     languages = all_languages = LANGUAGES
     pivot = "en"
-    capture = CaptureSettings()
     perplexity = PerplexitySettings(corpus="held-out")
     texts: ClassVar = {"read": ["en", "de"], "odd": ["de", "th"], "held-out": LANGUAGES}
 
@@ -46,6 +45,9 @@ class Run(SimpleNamespace):
 
     def corpus_languages(self, *names: str) -> list[str]:
         return [one for one in LANGUAGES if any(one in self.texts[name] for name in names)]
+
+    def running(self, _model: str) -> Running:
+        return Running(device="cpu", dtype="float32")
 
     def facts(self, languages: list[str]) -> dict[str, Any]:
         return {
