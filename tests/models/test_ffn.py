@@ -545,7 +545,6 @@ def test_berts_that_decode_or_cut_texts_are_refused(changes: dict[str, Any]):
     "config",
     [
         transformers.JambaConfig(),
-        transformers.DeepseekV3Config(),
         transformers.NllbMoeConfig(),
         transformers.DbrxConfig(),
         transformers.Llama4Config(),
