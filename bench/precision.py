@@ -62,10 +62,14 @@ def distances(first: Values, second: Values) -> Values:
     return np.abs(first[there].astype(np.float64) - second[there])
 
 
-def outside(second: Values, low: Values, high: Values) -> tuple[int, int]:
-    """Entries of the second run that lie outside the first run's interval, and all with one."""
-    there = np.isfinite(second) & np.isfinite(low) & np.isfinite(high)
-    return int(((second < low) | (second > high))[there].sum()), int(there.sum())
+def outside(second: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> tuple[int, int]:
+    """Entries of the second run that lie outside the first run's interval, and all with one.
+
+    The interval may be that of several entries, such as of a mean of several draws.
+    """
+    values, lows, highs = (one.values for one in xr.broadcast(second, low, high))
+    there = np.isfinite(values) & np.isfinite(lows) & np.isfinite(highs)
+    return int(((values < lows) | (values > highs))[there].sum()), int(there.sum())
 
 
 def stars(first: Values, second: Values) -> tuple[int, int]:
@@ -173,7 +177,7 @@ def in_words(compared: Sequence[Compared]) -> str:
     if first.dtype.kind in "iu":
         told.append(f"{share(differ(first, second), first.size)} differ")
     if all(one.ends for one in compared):
-        counts = [outside(one.second.values, *(end.values for end in one.ends)) for one in compared]
+        counts = [outside(one.second, *one.ends) for one in compared]
         told.append(f"{share(*map(sum, zip(*counts, strict=True)))} outside the interval")
     return "; ".join(told)
 
@@ -366,8 +370,7 @@ def every_variable(runs: Runs) -> pd.DataFrame:
                 line["spearman"] = spearman(np.ravel(first), np.ravel(second))
                 line["largest"], line["median"] = off.max(), np.median(off)
             if compared.ends:
-                ends = [end.values for end in compared.ends]
-                line["outside"], line["with_interval"] = outside(second, *ends)
+                line["outside"], line["with_interval"] = outside(compared.second, *compared.ends)
             if "p_value" in name:
                 line["stars_changed"], line["tested"] = stars(first, second)
             lines.append(line)

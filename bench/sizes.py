@@ -11,7 +11,7 @@ from neuroglot.measures.significance import STAR, step_down_p_value
 
 LANGUAGES = 8
 UNITS = (6, 8, 12, 24, 36, 64, 200, 500)
-DRAWS = 300
+DRAWS = 200
 POWERS = (0.5, 0.8)
 CHANGED = 0.1  # share of answers that change in a language without effect
 
@@ -30,7 +30,7 @@ def fewest_changes(units: int) -> int | None:
     )
     for changes in range(1, units + 1):
         others[:, 0] = np.arange(units) < changes
-        if np.mean([starred(draw) for draw in others[: DRAWS // 10]]) >= 0.5:
+        if np.mean([starred(draw) for draw in others[: DRAWS // 8]]) >= 0.5:
             return changes
     return None
 
