@@ -10,7 +10,7 @@ import xarray as xr
 from neuroglot.measures.significance import STAR, step_down_p_value
 
 LANGUAGES = 8
-UNITS = (6, 8, 12, 24, 36, 64, 200, 500)
+UNITS = (6, 8, 12, 24, 36, 64, 200)
 DRAWS = 200
 POWERS = (0.5, 0.8)
 CHANGED = 0.1  # share of answers that change in a language without effect
