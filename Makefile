@@ -53,6 +53,7 @@ types: .venv/installed
 	mypy
 
 bench: .venv/installed
+	pytest -m slow tests/test_bench.py
 	pytest bench --benchmark-only -p no:cacheprovider
 
 docs: .venv/installed

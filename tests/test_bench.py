@@ -37,6 +37,7 @@ def test_runs(command: list[str], printed: str, finished: Workplace) -> None:
     assert printed in run(command, finished)
 
 
+@pytest.mark.slow
 def test_what_a_gpu_does_is_rehearsed(finished: Workplace, tmp_path: Path) -> None:
     printed = run(["bench/gpu.py", "--small", "--out", str(tmp_path)], finished)
     table = (tmp_path / "gpu.md").read_text("utf-8")
@@ -45,6 +46,7 @@ def test_what_a_gpu_does_is_rehearsed(finished: Workplace, tmp_path: Path) -> No
     assert " passed" in table
 
 
+@pytest.mark.slow
 def test_growth_is_measured(finished: Workplace, tmp_path: Path) -> None:
     model = str(finished.folder / "results/models/one")
     command = ["bench/growth.py", "--out", str(tmp_path), "--model", model, "--smoke"]
