@@ -44,7 +44,7 @@ TIMED = (
 
 # In the copy of the library: blocks of 2 KiB of rows, not 128 MiB, and of however few tokens, so
 # that a tiny text has several.
-SMALL_SHARDS = ("capture/engine.py", "risk_megabytes << 19", "risk_megabytes << 3")
+SMALL_SHARDS = ("capture/engine.py", "risk << 19", "risk << 3")
 FEW_TOKENS = ("capture/engine.py", "LEAST_TOKENS = 1024", "LEAST_TOKENS = 1")
 # A log of every shard that is begun, and of every one that is done.
 BEGUN = (
