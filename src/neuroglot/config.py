@@ -23,12 +23,9 @@ from neuroglot.config_file import read_yaml
 from neuroglot.corpora import CorpusSettings
 from neuroglot.errors import NeuroglotError, unknown_name
 from neuroglot.languages import Language, LanguageId, LanguageRow, find_language
-from neuroglot.models.architectures import ARCHITECTURES
-from neuroglot.models.card import read_card
-from neuroglot.models.chat import read_chat
-from neuroglot.models.entry import Architecture
 from neuroglot.models.revisions import training_steps
-from neuroglot.models.source import NO_TEMPLATE, ModelSettings, RevisionSettings, has_template
+from neuroglot.models.source import ModelSettings, RevisionSettings
+from neuroglot.models_check import unfit_models
 from neuroglot.running import Running, resolve
 from neuroglot.settings import Id, ModelId, PerplexitySettings, Section, named
 from neuroglot.sources import Languages
@@ -134,77 +131,6 @@ class Config(Section):
                             f"{name}: {', '.join(self.models_of(name))}"
                         )
 
-    def not_causal(self) -> Iterator[str]:
-        """Messages for models on which analyses would run steps for other kinds of models."""
-        for name, section in self._sections():
-            told = {model: self._entry(model) for model in self.models_of(name)}
-            encoders = [
-                model for model, (_, entry) in told.items() if entry and entry.encoder_alone
-            ]
-            if encoders and not ANALYSES[name].encoders:
-                others = [model for model in told if model not in encoders]
-                yield (
-                    f"{name}.models: {encoders[0]!r} is an encoder alone ({told[encoders[0]][0]}), "
-                    f"and {name} needs models that write text; set models: [{', '.join(others)}]"
-                )
-            elif isinstance(section, JudgingSettings):
-                yield from self._not_causal(name, section)
-            yield from self._mixtures(name, told)
-            deep = [model for model, (_, entry) in told.items() if entry and entry.deep_head]
-            if deep and name == "lexicon":
-                others = [model for model in told if model not in deep]
-                yield (
-                    f"lexicon.models: {deep[0]!r} ({told[deep[0]][0]}) has layers of its own "
-                    "between the last state and the unembedding, so no neuron has a weight on a "
-                    f"token; set models: [{', '.join(others)}]"
-                )
-
-    def _mixtures(
-        self, name: str, told: Mapping[str, tuple[str, Architecture | None]]
-    ) -> Iterator[str]:
-        known = [model for model, (_, entry) in told.items() if entry]
-        found = [model for model in known if self._is_mixture(model)]
-        dense = [model for model in known if model not in found]
-        if dense and not ANALYSES[name].dense:
-            others = [model for model in told if model not in dense]
-            yield (
-                f"{name}.models: {dense[0]!r} is dense ({told[dense[0]][0]}), and {name} is of "
-                f"mixtures of experts; set models: [{', '.join(others)}]"
-            )
-        if found and not ANALYSES[name].mixtures:
-            others = [model for model in told if model not in found]
-            able = ", ".join(other for other in ANALYSES if ANALYSES[other].mixtures) or "none"
-            yield (
-                f"{name}.models: {found[0]!r} is a mixture of experts ({told[found[0]][0]}), and "
-                f"{name} needs models whose neurons all read every token (analyses of mixtures: "
-                f"{able}); set models: [{', '.join(others)}]"
-            )
-
-    def _is_mixture(self, model: str) -> bool:
-        """Whether a model, whose entry is known, is a mixture of experts."""
-        settings = self.models[model]
-        if settings.source_type == "folder":
-            return settings.mixture
-        return bool(read_card(layout.model(model)).routed)
-
-    def _not_causal(self, name: str, section: JudgingSettings) -> Iterator[str]:
-        steps = [
-            step for step in ANALYSES[name].steps if step.causal and step.wanted(self, section)
-        ]
-        if not steps:
-            return
-        models = self.models_of(name, judged=True)
-        told = {model: self._entry(model) for model in models}
-        others = [model for model, (_, entry) in told.items() if not entry or entry.causal]
-        for model, (model_type, entry) in told.items():
-            if entry and not entry.causal:
-                kind = "an encoder" if entry.encoder_alone else "an encoder-decoder"
-                yield (
-                    f"{name}.judged_models: {model!r} is {kind} ({model_type}), and "
-                    f"{', '.join(step.name for step in steps)} of {name} needs models that read "
-                    f"from left to right; set judged_models: [{', '.join(others)}]"
-                )
-
     def chat_tasks(self, model: str) -> list[str]:
         """The tasks that are asked of a model through its chat template."""
         asked: dict[str, None] = {}
@@ -216,45 +142,6 @@ class Config(Section):
                 if self.tasks[task].chat and model in self.models_of(name, judged=judged):
                     asked[task] = None
         return list(asked)
-
-    def without_chat(self) -> Iterator[str]:
-        """Messages for models that are known to lack the chat template that a task needs."""
-        for model in self.models:
-            for task in self.chat_tasks(model):
-                if reason := self._no_chat(model):
-                    yield (
-                        f"tasks.{task}: chat: true asks model {model!r} through its chat template, "
-                        f"and {reason}; take chat out of the task, or leave the model out of the "
-                        "analysis"
-                    )
-
-    def _no_chat(self, model: str) -> str | None:
-        """Why a model cannot be asked in a chat; None if it can, or if that is not known yet."""
-        settings, folder = self.models[model], layout.model(model)
-        if settings.source_type == "folder" and not has_template(settings.folder):
-            return NO_TEMPLATE
-        try:
-            read_card(folder)
-        except NeuroglotError:  # it is made later, and then its job says so
-            return None
-        try:
-            read_chat(folder)
-        except NeuroglotError as error:
-            return str(error)
-        return None
-
-    def _entry(self, model: str) -> tuple[str, Architecture | None]:
-        """A model's type and its entry in the table of architectures, as far as they are known."""
-        settings = self.models[model]
-        try:
-            model_type = (
-                settings.model_type
-                if settings.source_type == "folder"
-                else read_card(layout.model(model)).model_type
-            )
-        except NeuroglotError:  # it is made later, and then its jobs say so
-            return "", None
-        return model_type, ARCHITECTURES.get(model_type)
 
     def _sections(self) -> Iterator[tuple[str, AnalysisSettings]]:
         """Names and sections of the configured analyses."""
@@ -282,14 +169,11 @@ class Config(Section):
         if chosen is None:
             read = list(map(self.models_of, ANALYSES[analysis].reads(self, section)))
             chosen = [model for model in self.models if all(model in models for models in read)]
-        judges = section.judged_models if judged else None
-        if judged and judges is None:
-            judges = self.judged_models
-        return [
-            model
-            for model in self.models
-            if model in chosen and (judges is None or model in judges)
-        ]
+        if judged:
+            named_here = section.judged_models
+            judges = self.judged_models if named_here is None else named_here
+            chosen = [model for model in chosen if judges is None or model in judges]
+        return [model for model in self.models if model in chosen]
 
     def families(self, models: Sequence[str]) -> dict[str, dict[str, int | None]]:
         """Those of some models that are revisions of one, by the id of its entry.
@@ -432,8 +316,7 @@ def _missing(config: Config) -> Iterator[str]:
         for name, source in sources.items():
             for problem in source.problems(config.corpus_languages(name)):
                 yield f"{section}.{name}: {problem}"
-    yield from config.not_causal()
-    yield from config.without_chat()
+    yield from unfit_models(config)
     for name in config.tasks:
         if len(read := config.corpus_languages(name)) < 2:
             yield (

@@ -22,26 +22,10 @@ from neuroglot.errors import NeuroglotError
 from neuroglot.measures import kernels
 from neuroglot.measures.bootstrap import centred_percentiles, expanded_level, fold_weights
 from neuroglot.measures.folds import FOLDS
-from neuroglot.tokens import Tokens
 from support import tiny_models
+from support.random_tokens import random_tokens
 
 REPLICATES = 40
-
-
-def text(lengths: tuple[int, ...]) -> Tokens:
-    """Random tokens; every second one ends a recorded prefix."""
-    segment = np.repeat(np.arange(len(lengths)), lengths)
-    place = np.concatenate([np.arange(n) for n in lengths])
-    return Tokens(
-        token_id=np.random.default_rng(3).integers(3, 30, sum(lengths)).astype(np.int32),
-        segment=segment.astype(np.int32),
-        position=(place + 1).astype(np.int32),
-        end=(place + 1).astype(np.int32),
-        ends_prefix=place % 2 == 1,
-        segment_ids=[f"s{i}" for i in range(len(lengths))],
-        before=[1],
-        after=[],
-    )
 
 
 def bounds(values: np.ndarray, folds: int) -> np.ndarray:
@@ -79,7 +63,7 @@ class TestCapture:
         self, lengths, tokens_per_batch, raw, shard, tmp_path: Path, monkeypatch
     ) -> None:
         monkeypatch.setattr("neuroglot.capture.engine.shard_rows", lambda *_: shard)
-        model, tokens = tiny_models.tiny_model("gemma3_text"), text(lengths)
+        model, tokens = tiny_models.tiny_model("gemma3_text"), random_tokens(lengths)
         sites = ("act", "out", "gate")
         engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch))
         recordings = {

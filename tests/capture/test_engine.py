@@ -24,6 +24,7 @@ from neuroglot.store import shard_rows
 from neuroglot.tokens import Tokens
 from support import tiny_models
 from support.calls import Killed, count_calls
+from support.random_tokens import random_tokens
 
 LENGTHS = (5, 9, 3, 12, 7, 4)
 SITES = ("act", "out")
@@ -31,20 +32,7 @@ COLLECTORS = tuple(role_collectors("nonzero", 0.0))
 
 
 def text(lengths: tuple[int, ...] = LENGTHS, before: int = 1, after: int = 0) -> Tokens:
-    """Random tokens; every second one ends a recorded prefix."""
-    generator = np.random.default_rng(3)
-    segment = np.repeat(np.arange(len(lengths)), lengths)
-    place = np.concatenate([np.arange(n) for n in lengths])
-    return Tokens(
-        token_id=generator.integers(3, 30, sum(lengths)).astype(np.int32),
-        segment=segment.astype(np.int32),
-        position=(place + before).astype(np.int32),
-        end=(place + 1).astype(np.int32),
-        ends_prefix=place % 2 == 1,
-        segment_ids=[f"s{i}" for i in range(len(lengths))],
-        before=[1] * before,
-        after=[2] * after,
-    )
+    return random_tokens(lengths, before, after)
 
 
 def run(model, tokens, folder: Path, sites=SITES, segments=None, tokens_per_batch=64):

@@ -36,6 +36,7 @@ from neuroglot.models.load import load
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
 from neuroglot.tokens import Tokenising, Tokens, read_tokens
+from support.random_tokens import random_tokens
 from support.tiny_checkpoints import TEXTS, write_checkpoint
 from support.tiny_mixtures import EXPERTS, MIXTURES, NEURONS, SLOTS, mixture, mixture_of
 
@@ -49,21 +50,7 @@ Found = dict[str, dict[str, np.ndarray]]
 
 
 def text(drawn: int = 0) -> Tokens:
-    """Random tokens between two special ones."""
-    generator = np.random.default_rng(3)
-    place = np.concatenate([np.arange(n) for n in LENGTHS])
-    return Tokens(
-        token_id=generator.integers(3, 30, sum(LENGTHS)).astype(np.int32),
-        segment=np.repeat(np.arange(len(LENGTHS)), LENGTHS).astype(np.int32),
-        position=(place + 1).astype(np.int32),
-        end=(place + 1).astype(np.int32),
-        ends_prefix=place % 2 == 1,
-        segment_ids=[f"s{i}" for i in range(len(LENGTHS))],
-        before=[1],
-        after=[2],
-        places=np.arange(len(LENGTHS)),
-        drawn=drawn,
-    )
+    return random_tokens(LENGTHS, after=1, places=np.arange(len(LENGTHS)), drawn=drawn)
 
 
 def streamed(model: Any, tokens: Tokens, folder: Path, tokens_per_batch: int = 64) -> Found:

@@ -39,9 +39,10 @@ from neuroglot.models.ffn import ffns
 from neuroglot.models.normalise import normalise
 from neuroglot.models.source import ModelSettings
 from neuroglot.tasks.base import Item, TaskReading, write_items
-from neuroglot.tokens import Tokenising, Tokens, read_tokens
+from neuroglot.tokens import Tokenising, read_tokens
 from support import tiny_models
 from support.calls import Killed, count_calls
+from support.random_tokens import random_tokens
 from support.tiny_checkpoints import TEXTS, write_checkpoint
 
 ROLES = RolesGroup(rule="nonzero", threshold=0.0)
@@ -324,21 +325,6 @@ def test_a_recording_of_an_earlier_version_is_replaced(place: Place) -> None:
 # --- numbers --------------------------------------------------------------------------------
 
 
-def random_text(lengths: tuple[int, ...]) -> Tokens:
-    generator = np.random.default_rng(0)
-    place = np.concatenate([np.arange(n) for n in lengths])
-    return Tokens(
-        token_id=generator.integers(3, 30, sum(lengths)).astype(np.int32),
-        segment=np.repeat(np.arange(len(lengths)), lengths).astype(np.int32),
-        position=(place + 1).astype(np.int32),
-        end=(place + 1).astype(np.int32),
-        ends_prefix=place % 3 == 1,
-        segment_ids=[f"s{i}" for i in range(len(lengths))],
-        before=[1],
-        after=[],
-    )
-
-
 @pytest.mark.parametrize("size", [4, 7, 64])
 @pytest.mark.parametrize("tokens_per_batch", [9, 40])
 def test_numbers_do_not_depend_on_what_else_is_recorded(
@@ -346,7 +332,10 @@ def test_numbers_do_not_depend_on_what_else_is_recorded(
 ) -> None:
     """Of texts whose segments straddle blocks, and of which some have no prefix."""
     monkeypatch.setattr("neuroglot.capture.engine.shard_rows", lambda *_: size)
-    model, tokens = tiny_models.tiny_model("gemma3_text"), random_text((5, 1, 9, 3, 1, 1, 12, 7, 4))
+    model, tokens = (
+        tiny_models.tiny_model("gemma3_text"),
+        random_tokens((5, 1, 9, 3, 1, 1, 12, 7, 4), every=3, seed=0),
+    )
     engine = Engine(model, ExecutionSettings(batch_tokens=tokens_per_batch))
     recordings = {
         "roles": Recording((), "prefixes", tuple(role_collectors("nonzero", 0.0))),
@@ -391,7 +380,7 @@ def test_layers_may_differ_in_width(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model, tokens = tiny_models.tiny_model("llama"), random_text((5, 9, 3, 12))
+    model, tokens = tiny_models.tiny_model("llama"), random_tokens((5, 9, 3, 12), every=3, seed=0)
     narrow, wide = tiny_models.NEURONS, tiny_models.NEURONS + 7
     widen(model, 1, wide)
     assert [ffn.neurons for ffn in ffns(model)] == [narrow, wide]

@@ -28,26 +28,16 @@ from neuroglot.models.ffn import ffns
 from neuroglot.tokens import Tokens
 from support import tiny_models
 from support.calls import Killed, count_calls
+from support.random_tokens import random_tokens
 
 LENGTHS = (5, 1, 9, 3, 12) * 8
 NEAR = {"rtol": 1e-4, "atol": 1e-5}
 
 
 def text(lengths: tuple[int, ...] = LENGTHS) -> Tokens:
-    """Random tokens of a parallel text that lacks its first segment; every second ends a prefix."""
-    place = np.concatenate([np.arange(n) for n in lengths])
-    return Tokens(
-        token_id=np.random.default_rng(3).integers(3, 30, sum(lengths)).astype(np.int32),
-        segment=np.repeat(np.arange(len(lengths)), lengths).astype(np.int32),
-        position=(place + 1).astype(np.int32),
-        end=(place + 1).astype(np.int32),
-        ends_prefix=place % 2 == 1,
-        segment_ids=[f"s{i}" for i in range(len(lengths))],
-        before=[1],
-        after=[],
-        places=np.arange(1, len(lengths) + 1),
-        drawn=len(lengths) + 1,
-    )
+    """A parallel text that lacks its first segment."""
+    places = np.arange(1, len(lengths) + 1)
+    return random_tokens(lengths, places=places, drawn=len(lengths) + 1)
 
 
 def strongest(largest: torch.Tensor, folds: torch.Tensor) -> dict[str, torch.Tensor]:

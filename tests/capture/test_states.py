@@ -25,6 +25,7 @@ from neuroglot.models.source import ModelSettings
 from neuroglot.tokens import Tokenising, Tokens
 from support import tiny_models
 from support.calls import Killed, count_calls
+from support.random_tokens import random_tokens
 from support.tiny_checkpoints import write_checkpoint
 
 LENGTHS = (5, 1, 9, 3)
@@ -33,19 +34,9 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
 def text(before: int = 1, after: int = 0, lengths: tuple[int, ...] = LENGTHS) -> Tokens:
-    """Random tokens of segments of these lengths, none of which ends a prefix."""
-    generator = np.random.default_rng(3)
-    place = np.concatenate([np.arange(n) for n in lengths])
-    return Tokens(
-        token_id=generator.integers(5, 30, sum(lengths)).astype(np.int32),
-        segment=np.repeat(np.arange(len(lengths)), lengths).astype(np.int32),
-        position=(place + before).astype(np.int32),
-        end=(place + 1).astype(np.int32),
-        ends_prefix=np.zeros(sum(lengths), bool),
-        segment_ids=[f"s{i}" for i in range(len(lengths))],
-        before=[1] * before,
-        after=[2] * after,
-    )
+    """Segments of which no token ends a prefix."""
+    tokens = random_tokens(lengths, before, after, least=5)
+    return replace(tokens, ends_prefix=np.zeros(sum(lengths), bool))
 
 
 def recorded(model, tokens, folder: Path, tokens_per_batch: int = 64) -> dict[str, np.ndarray]:

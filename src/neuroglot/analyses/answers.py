@@ -11,7 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot.analyses.pieces import Piece
-from neuroglot.capture.answers import Variant, judge
+from neuroglot.capture.answers import judge
+from neuroglot.capture.batches import EditsOf
 from neuroglot.capture.questions import Question, constant_scores, encode
 from neuroglot.capture.settings import EditedPositions
 from neuroglot.capture.tokenise import beside
@@ -170,7 +171,7 @@ class Examiner:
         return load(self.model, self.device, self.dtype)
 
     def ask(
-        self, asked: Asked, names: Sequence[str], variants: Iterable[tuple[str, Variant | None]]
+        self, asked: Asked, names: Sequence[str], variants: Iterable[tuple[str, EditsOf | None]]
     ) -> Piece:
         """Judge the answers to all questions that can be judged, under each variant.
 
@@ -224,7 +225,7 @@ class Examiner:
         }
 
 
-def _counting(variant: Variant | None, counts: NDArray[np.int64]) -> Variant | None:
+def _counting(variant: EditsOf | None, counts: NDArray[np.int64]) -> EditsOf | None:
     """The same variant, which also writes the number of neurons it edits to ``counts [question]``.
 
     Controls are drawn where they are used, so counting them by themselves would draw them twice.

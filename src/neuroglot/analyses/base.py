@@ -356,7 +356,6 @@ class Analysis(Generic[Configured]):
         reads: function that gives the analyses whose results it reads.
         encoders: it also runs on encoders without a decoder.
         mixtures: it also runs on mixtures of experts.
-        dense: it also runs on models that are no mixtures of experts.
     """
 
     name: str
@@ -371,7 +370,6 @@ class Analysis(Generic[Configured]):
     reads: Callable[[Run, Configured], Iterable[str]] = nothing
     encoders: bool = False
     mixtures: bool = False
-    dense: bool = True
 
     @property
     def package(self) -> str:

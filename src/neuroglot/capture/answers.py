@@ -7,17 +7,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglot.capture.batches import batch_budget, in_batches
+from neuroglot.capture.batches import EditsOf, batch_budget, edits_of_runs, in_batches
 from neuroglot.capture.questions import Question
 from neuroglot.capture.scoring import Prompts, Scores, String, score
 from neuroglot.capture.settings import EditedPositions
 from neuroglot.errors import NeuroglotError, not_finite
 from neuroglot.models.card import context_window
 from neuroglot.models.describe import language_config, recurrent
-from neuroglot.models.intervene import Edit, edited_rows, side_by_side
+from neuroglot.models.intervene import edited_rows
 
-# Takes the numbers of a batch's questions; returns the edits for these items in this order.
-Variant = Callable[[NDArray[np.int64]], Sequence[Edit]]
 Scored = Literal["first", "whole"]
 
 
@@ -45,7 +43,7 @@ class Answers:
 def judge(
     model: Any,
     questions: Sequence[Question],
-    variants: Sequence[Variant | None],
+    variants: Sequence[EditsOf | None],
     scored: Scored,
     positions: EditedPositions = "last",
     batch_tokens: int | None = None,
@@ -92,7 +90,7 @@ def judge(
 
     def run(group: NDArray[np.int64]) -> None:
         numbers, places = np.divmod(group, len(variants))
-        edits = _edits(variants, numbers, places)
+        edits = edits_of_runs(variants, numbers, places)
         source, plain = places.copy(), dict[int, int]()
         for row in np.flatnonzero(~edited_rows(edits, len(group))):
             number, place = int(numbers[row]), int(places[row])
@@ -166,18 +164,6 @@ def _check(model: Any, questions: Sequence[Question], scored: Scored) -> None:
                 f"question {number}: {length} tokens are to be read at once, answer included, and "
                 f"the model's context window holds {limit}; shorten the prompt"
             )
-
-
-def _edits(
-    variants: Sequence[Variant | None], numbers: NDArray[np.int64], places: NDArray[np.int64]
-) -> list[Edit]:
-    """The edits of a batch of questions, each under the variant at its place, both ``[row]``."""
-    parts = []
-    for place in np.unique(places):
-        if variant := variants[place]:
-            rows = np.flatnonzero(places == place)
-            parts.append((rows, variant(numbers[rows])))
-    return side_by_side(parts, len(places))
 
 
 class _Batch:

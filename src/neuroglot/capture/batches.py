@@ -96,6 +96,26 @@ def in_batches(
     return budget
 
 
+def edits_of_runs(
+    variants: Sequence[EditsOf | None], texts: NDArray[np.int64], places: NDArray[np.int64]
+) -> "list[Edit]":
+    """The edits of a batch in which texts are run under variants with edits of their own.
+
+    Args:
+        variants: each gives the edits for some texts; None edits nothing.
+        texts: number of each run's text, ``[run]``.
+        places: place of each run's variant in ``variants``, ``[run]``.
+    """
+    from neuroglot.models.intervene import side_by_side
+
+    parts = []
+    for place in np.unique(places):
+        if variant := variants[place]:
+            runs = np.flatnonzero(places == place)
+            parts.append((runs, variant(texts[runs])))
+    return side_by_side(parts, len(places))
+
+
 def _out_of_memory(error: Exception) -> bool:
     """Whether a batch did not fit into memory; then free what it left in the GPU's cache."""
     import torch

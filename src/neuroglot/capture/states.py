@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroglot.capture.batches import batch_budget, in_batches
+from neuroglot.capture.batches import batch_budget, edits_of_runs, in_batches
 from neuroglot.capture.blocks import Recording
 from neuroglot.capture.context import Context, pad
 from neuroglot.capture.engine import Engine
@@ -19,7 +20,7 @@ from neuroglot.capture.settings import ExecutionSettings, Pool
 from neuroglot.errors import NeuroglotError, not_finite, unknown_name
 from neuroglot.models.describe import causal, recurrent
 from neuroglot.models.ffn import FFN, ffns, record
-from neuroglot.models.intervene import Edit, intervened, side_by_side
+from neuroglot.models.intervene import Edit, intervened
 from neuroglot.tokens import Tokens
 
 
@@ -91,9 +92,9 @@ def represent_variants(
     """Run ``represent`` under several sets of edits: ``[variant, state, segment, hidden]``.
 
     If ``positions`` and ``pool`` are both ``last`` and the model is causal, the tokens before the
-    last are read once in a batch, whose rows, segments under their variants, continue from their
-    keys and values. ``variants`` holds the edits of each variant; other arguments and errors are
-    those of ``represent``.
+    last are read once in each batch. A batch's rows are segments under a variant each, and all go
+    on from these keys and values. ``variants`` holds the edits of each variant; other arguments and
+    errors are those of ``represent``.
     """
     if positions == "last" and pool == "last" and causal(model.config):
         return _from_last_tokens(model, text, variants, batch_tokens)
@@ -109,21 +110,19 @@ def _from_last_tokens(
     sequences = [ids[: len(ids) - after] for ids in text.sequences()]
     layers, hidden = len(ffns(model)), ffns(model)[0].hidden
     states = np.empty((len(variants), layers + 1, len(sequences), hidden), np.float32)
+    of_variants = [partial(_of_texts, edits) for edits in variants]
 
     def run(group: NDArray[np.int64]) -> None:
         numbers, places = np.divmod(group, len(variants))
         read, row = np.unique(numbers, return_inverse=True)
         ids, real = pad([sequences[number] for number in read], left=True)
         start = Context.empty(model, len(read)).read(ids[:, :-1], real[:, :-1])
-        parts = []
-        for place in np.unique(places):
-            rows = np.flatnonzero(places == place)
-            parts.append((rows, [edit.rows(numbers[rows]) for edit in variants[place]]))
+        edits = edits_of_runs(of_variants, numbers, places)
 
         def keep(_: str, __: str, state: int, value: Tensor) -> None:
             states[places, state, numbers] = value[:, 0].float().cpu().numpy()
 
-        with intervened(model, side_by_side(parts, len(group))), record(model, {"state"}, keep):
+        with intervened(model, edits), record(model, {"state"}, keep):
             start.rows(row).states(ids[row, -1:], real[row, -1:])
 
     # Products of many last tokens are far faster than of few, so a batch has many rows.
@@ -133,6 +132,10 @@ def _from_last_tokens(
     if not np.isfinite(states).all():
         raise not_finite("a state")
     return states
+
+
+def _of_texts(edits: Sequence[Edit], texts: NDArray[np.int64]) -> list[Edit]:
+    return [edit.rows(texts) for edit in edits]
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from neuroglot.analyses.sharing.measures.kinds import (
 from neuroglot.analyses.sharing.pairs import KindPairs, layer_value_norms, matched_shares, pairs_of
 from neuroglot.analyses.sharing.prompts import Prompts, open_prompts, recorded_items
 from neuroglot.analyses.sharing.settings import AnswersInputs, AnswersSettings
-from neuroglot.capture.answers import Variant
+from neuroglot.capture.batches import EditsOf
 from neuroglot.measures.answers import (
     ANSWERS,
     BASELINE,
@@ -137,7 +137,7 @@ class _Asked(Asked):
         yield from (bits for kind in ACTIVE_KINDS for bits in self.pairs[kind].bits)
         yield self.converted_to
 
-    def variants(self, seeds: int) -> Iterator[tuple[str, Variant | None]]:
+    def variants(self, seeds: int) -> Iterator[tuple[str, EditsOf | None]]:
         """Give every variant of VARIANTS for the judged questions, random ones once per seed.
 
         Variants in ``OF_CONVERTED`` set neurons to ``converted_to``; other variants set them to 0.

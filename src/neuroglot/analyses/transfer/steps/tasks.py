@@ -24,7 +24,7 @@ from neuroglot.analyses.transfer.measures.controls import (
 )
 from neuroglot.analyses.transfer.measures.lists import ALL, TYPES, listed
 from neuroglot.analyses.transfer.settings import TasksInputs, TasksSettings
-from neuroglot.capture.answers import Variant
+from neuroglot.capture.batches import EditsOf
 from neuroglot.measures.answers import (
     ANSWERS,
     answer_statistics,
@@ -150,7 +150,7 @@ def _of_languages(asked: Asked, languages: Sequence[str]) -> Asked:
     return replace(asked, questions={language: asked.questions[language] for language in languages})
 
 
-def _variants(asked: Asked, sets: Mapping[str, Sets]) -> Iterator[tuple[str, Variant | None]]:
+def _variants(asked: Asked, sets: Mapping[str, Sets]) -> Iterator[tuple[str, EditsOf | None]]:
     """Give every variant of VARIANTS, once per draw.
 
     A language without a draw, because too few of its neurons have partners, is left as it is; a
