@@ -156,6 +156,9 @@ def check_files(folder: Path, *names: str) -> None:
         path = folder / name
         if not path.is_file() or read.of(path) != files.get(name):
             state = "damaged" if path.is_file() else "missing"
+            if path.is_symlink():
+                changed = "has changed" if path.is_file() else "is gone"
+                state = f"a link to {path.resolve()}, which {changed}"
             raise NeuroglotError(f"{path} is {state}; remove {folder} and make the model again")
 
 

@@ -112,7 +112,7 @@ class Architecture:
         text_config: in a multimodal configuration, the attribute that holds the language model's
             configuration.
         loader: transformers' class that loads the model with its head; None: that for causal
-            language models or for encoder-decoders.
+            language models or for encoder-decoders. An encoder may be saved without a head.
         deep_head: the head has layers of its own between the last state and the unembedding.
         mixture: where layers with routed experts keep them; the other paths are those of the
             model's dense layers. None in dense models.

@@ -61,10 +61,12 @@ def load(folder: Path, device: str = "auto", dtype: str = "auto") -> "nn.Module"
 
 
 def model_class(config: Any) -> Any:
-    """The transformers class that loads a configuration's model with its head."""
+    """The transformers class that loads a configuration's model, with its head if it has one."""
     import transformers
 
     entry = ARCHITECTURES.get(config.model_type)
+    if entry and entry.encoder_alone and headless(config):
+        return transformers.AutoModel
     if entry and entry.loader:
         return getattr(transformers, entry.loader)
     return (
@@ -72,6 +74,12 @@ def model_class(config: Any) -> Any:
         if config.is_encoder_decoder
         else transformers.AutoModelForCausalLM
     )
+
+
+def headless(config: Any) -> bool:
+    """Whether weights were saved without a head, as those of models of embeddings are."""
+    names = config.architectures or []
+    return bool(names) and all(name.endswith("Model") for name in names)
 
 
 def cut_head(model: Any, vocabulary: int) -> None:

@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from neuroglot.errors import NeuroglotError
 from neuroglot.models import gguf, torch_files
@@ -44,15 +46,17 @@ from neuroglot.models.source import (
     shards,
 )
 
+_Link: TypeAlias = Callable[[Path, Path], None]
+
 
 def normalise(settings: ModelSettings, destination: Path, chat: bool = False) -> ModelCard:
     """Write the model of ``settings`` into ``destination``, its card last.
 
-    Weights keep their published precision; a GGUF file's weights are dequantised to float32. A
-    folder's weights are copied, so that later changes to the folder do not matter. The Hub's
-    weights are hard-linked from its cache, whose files never change, if the file system allows it.
-    Of a model that is reinitialised, trained weights are neither read nor fetched from the Hub.
-    The model is prepared in a hidden folder, which is then renamed to ``destination``. So an
+    Weights keep their published precision; a GGUF file's weights are dequantised to float32.
+    Safetensors are linked if the file system allows it: a folder's by name, the Hub's as hard links
+    into its cache. ``load`` compares them with the card, so it refuses a folder that was changed
+    since. Of a model that is reinitialised, trained weights are neither read nor fetched from the
+    Hub. The model is prepared in a hidden folder, which is then renamed to ``destination``. So an
     interrupted run leaves no incomplete model there.
 
     Args:
@@ -85,7 +89,7 @@ def _obtain(settings: ModelSettings, work: Path, chat: bool) -> str:
     """Fill ``work`` from the source and return the source's exact name."""
     if settings.source_type == "folder":
         _take(settings, settings.folder, work, settings.source, chat)
-        _take_weights(settings, settings.folder, work)
+        _take_weights(settings, settings.folder, work, _link_by_name)
         return settings.source
     if settings.source_type == "hub":
         return _take_from_hub(settings, work, chat)
@@ -118,7 +122,7 @@ def _take_from_hub(settings: ModelSettings, work: Path, chat: bool) -> str:
             _download(settings.hub_id, snapshot.name, names, named)
             if (snapshot / place).is_file():
                 break
-        _take_weights(settings, snapshot, work, link=True)
+        _take_weights(settings, snapshot, work, os.link)
     except NeuroglotError as error:
         raise NeuroglotError(f"{named}: {error}") from error
     return f"hub:{settings.hub_id}@{snapshot.name}"
@@ -149,8 +153,8 @@ def _take(settings: ModelSettings, folder: Path, work: Path, source: str, chat: 
         check_chat(work, source)
 
 
-def _take_weights(settings: ModelSettings, folder: Path, work: Path, link: bool = False) -> None:
-    """Check that a checkpoint's weights are the model's, and copy them, or convert them.
+def _take_weights(settings: ModelSettings, folder: Path, work: Path, link: _Link) -> None:
+    """Check that a checkpoint's weights are the model's, and link them, or convert them.
 
     With a seed, random weights are written in their place.
     """
@@ -163,7 +167,7 @@ def _take_weights(settings: ModelSettings, folder: Path, work: Path, link: bool 
         if place in INDEXES:
             shutil.copyfile(folder / place, work / place)
         for file in files:
-            _copy_weights(file, work / file.name, link)
+            _link_weights(file.resolve(), work / file.name, link)
     else:
         torch_files.convert(files, work, _tied(folder, work))
         check_headers(folder, work, checkpoint_weights(work))
@@ -175,14 +179,18 @@ def _tied(folder: Path, work: Path) -> set[str]:
     return {*ties, *ties.values()}
 
 
-def _copy_weights(source: Path, target: Path, link: bool) -> None:
-    if link:
-        try:
-            os.link(source.resolve(), target)
-            return
-        except OSError:
-            pass  # another file system, or one without hard links
-    shutil.copyfile(source, target)
+def _link_weights(source: Path, target: Path, link: _Link) -> None:
+    try:
+        link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def _link_by_name(source: Path, target: Path) -> None:
+    """Link within the working folder relatively, so that the folder can be moved as a whole."""
+    place, here = target.parent.resolve(), Path.cwd()
+    inside = source.is_relative_to(here) and place.is_relative_to(here)
+    target.symlink_to(os.path.relpath(source, place) if inside else source)
 
 
 def _describe(work: Path, source: str, seed: int | None) -> ModelCard:

@@ -165,7 +165,9 @@ def _unembedding(model: Any) -> Tensor:
     head = model.get_output_embeddings()
     if not isinstance(head, nn.Module) or not isinstance(getattr(head, "weight", None), Tensor):
         raise NeuroglotError(
-            f"{type(model).__name__} has no unembedding; load it with its language-modelling head"
+            f"{type(model).__name__} has no unembedding, so no neuron has a weight on a token; "
+            "leave the model out of lexicon.models, or give a checkpoint with its "
+            "language-modelling head"
         )
     weight: Tensor = head.weight.detach()  # type: ignore[operator,union-attr]
     if weight.is_meta or weight.ndim != 2 or not weight.is_floating_point():

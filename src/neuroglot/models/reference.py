@@ -12,7 +12,7 @@ EXAMPLES = {
     "arcee": "AFM 4.5B",
     "aya_vision": "Aya Vision 8B, 32B",
     "bart": "BART",
-    "bert": "BERT, mBERT",
+    "bert": "BERT, mBERT, LaBSE, multilingual E5 small",
     "bloom": "BLOOM, BLOOMZ",
     "cohere": "Command R, Aya 23, Aya Expanse 32B",
     "cohere2": "Command R7B, Command A",
@@ -82,7 +82,7 @@ EXAMPLES = {
     "t5": "T5, T5 1.1, Flan-T5",
     "umt5": "UMT5",
     "xglm": "XGLM",
-    "xlm-roberta": "XLM-R",
+    "xlm-roberta": "XLM-R, BGE-M3, multilingual E5",
 }
 
 INTRODUCTION = """\
@@ -104,7 +104,8 @@ NOTES = """
   `boost`.
 - *Encoders* without a decoder write no text: `roles`, `lape` and `experts`, and `lexicon` where the
   masked-LM head is nothing but the unembedding. Set `judged_models` in `lape` and `experts` to
-  other models, or to `[]`.
+  other models, or to `[]`. One that was saved without a head, as models of embeddings are, is
+  taken too, but for `lexicon`.
 - *Encoder–decoders*: the steps that take perplexity, generated text or `transfer`'s answers need a
   causal model; name others in `judged_models`.
 - *Multimodal* models read text alone; neurons are those of the language model.
