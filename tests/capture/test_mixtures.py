@@ -234,7 +234,36 @@ def test_a_mixtures_groups_are_recorded_and_opened(model_type: str, tmp_path: Pa
             np.testing.assert_allclose(by_fold, np.stack(by_segment), rtol=1e-4)
 
 
-def test_rows_of_mixtures_are_refused(tmp_path: Path):
+@pytest.mark.parametrize("name", MIXTURES)
+def test_rows_at_last_tokens_are_those_of_segments_read_alone(name: str):
+    """Rows of act are what multiplies value vectors; peaks are over all tokens of a segment."""
+    model, tokens = mixture_of(name), text()
+    last = "last token of each segment"
+    recording = Recording(("act", "gate", "peak"), last, (), "float32", peak_of="gate")
+    found = Engine(model, ExecutionSettings(batch_tokens=24)).rows(tokens, recording)
+    for row, sequence in enumerate(tokens.sequences()):
+        seen: dict[tuple[str, int], Any] = {}
+
+        def sink(site: str, _stack: str, layer: int, value: Any, seen: Any = seen) -> None:
+            seen[site, layer] = value
+
+        with torch.inference_mode(), record(model, ("act", "gate", "weight"), sink):
+            backbone(model)(torch.from_numpy(sequence)[None])
+        for ffn in ffns(model):
+            act, gate = (seen[site, ffn.layer] for site in ("act", "gate"))
+            if ffn.experts:
+                of_shared = 1.0 if act.shared_weight is None else act.shared_weight
+                weight = seen["weight", ffn.layer].repeat_interleave(NEURONS, -1)
+                share = torch.cat([of_shared * torch.ones(*act.shape, ffn.shared), weight], -1)
+                act, gate = act.whole() * share, gate.whole()
+            width = slice(ffn.neurons)
+            expected = {"act": act[0, -2], "gate": gate[0, -2], "peak": gate[0, 1:-1].amax(0)}
+            for site, values in expected.items():
+                of_row = found[site][ffn.index, row, width]
+                np.testing.assert_allclose(of_row, values, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_of_every_token_of_mixtures_are_refused(tmp_path: Path):
     place = Place(tmp_path, "olmoe")
     for group in (RowsGroup(), RolesGroup(rule="nonzero", threshold=0.0)):
         message = f"one is a mixture of experts, of which {group.name} of plain cannot be recorded"

@@ -438,9 +438,21 @@ def test_forbidden_experts_are_replaced_by_the_next(name: str, off: tuple[int, .
         close(found["weight", ffn.layer].flatten(0, 1), expected.weights)
         close(found["out", ffn.layer].flatten(0, 1), expected.out)
         assert not found["chosen", ffn.layer][..., list(off)].any()
-    first = routed(model)[0].layer
-    assert before["chosen", first][..., list(off)].any()
-    assert torch.equal(recorded(model)["out", first], before["out", first])
+    layers = [ffn.layer for ffn in routed(model)]
+    assert any(before["chosen", layer][..., list(off)].any() for layer in layers)
+    assert torch.equal(recorded(model)["out", layers[0]], before["out", layers[0]])
+
+
+def test_groups_that_are_left_too_few_experts_are_an_error():
+    """Of the one group that is chosen, one expert is left, and a token passes through two."""
+    model = mixture("deepseek_v2:groups", n_group=2, topk_group=1)
+    experts = np.zeros((3, EXPERTS), bool)
+    experts[1, [1, 2, 4, 5]] = True
+    with (
+        pytest.raises(NeuroglotError, match="router of layer 1 chooses within groups"),
+        forbidden(model, experts),
+    ):
+        logits(model)
 
 
 def test_nothing_forbidden_changes_no_bit():

@@ -102,7 +102,7 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     },
     "deepseek_v2": {**_DEEPSEEK, "topk_method": "greedy"},
     "deepseek_v2:groups": {**_DEEPSEEK, "topk_method": "group_limited_greedy"},
-    "deepseek_v3": _DEEPSEEK,
+    "deepseek_v3": {**_DEEPSEEK, "n_group": 2, "topk_group": 1},
     "gemma4_text:experts": _GEMMA4,
     "glm4_moe": {**_GLM, "n_group": 1, "topk_group": 1},
     "gpt_oss": {**_LOCAL, "swiglu_limit": 0.6},

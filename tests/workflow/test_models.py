@@ -31,6 +31,7 @@ torch.set_num_threads(1)
 TOGETHER = 8
 ALL = [NAMES[first : first + TOGETHER] for first in range(0, len(NAMES), TOGETHER)]
 TODAY = (NAMES[31 * date.today().toordinal() % len(NAMES)],)
+MIXTURES = ("qwen3_moe", "mixtral", "gpt_oss", "deepseek_v3")
 ONES = ("roles", "lape", "experts", "lexicon")  # the analyses of encoders alone
 EDITING = ("lape", "experts", "transfer", "boost")
 
@@ -112,6 +113,33 @@ def test_every_analysis_of_tiny_models(names: tuple[str, ...], tmp_path: Path) -
     run = through(place, names)
     assert run.status == 0, run.output[-8000:]
     check(place, names)
+
+
+@pytest.mark.parametrize(
+    "name", ["olmoe", *(pytest.param(name, marks=pytest.mark.slow) for name in MIXTURES)]
+)
+def test_a_mixture_of_experts_goes_through_every_analysis_that_takes_one(
+    name: str, tmp_path: Path
+) -> None:
+    place = make_workplace(tmp_path / "place")
+    texts = [sentence for sentences in SENTENCES.values() for sentence in sentences]
+    folder = place.folder / "checkpoints" / name
+    write_checkpoint(folder, name, texts, max_position_embeddings=512)
+    add_analyses(place)
+    lighten(place)
+    takes = [analysis for analysis in ANALYSES if ANALYSES[analysis].mixtures]
+    place.configure(
+        models={name: {"source": f"./checkpoints/{name}"}},
+        **{analysis: None for analysis in ANALYSES if analysis not in takes},
+    )
+    run = place.run("--keep-going")
+    assert run.status == 0, run.output[-8000:]
+    made = place.reductions()
+    for analysis in takes:
+        found = [made[path] for path in made if path.startswith(f"{analysis}/{name}/")]
+        assert any(map(finite_somewhere, found)), analysis
+        figures = place.folder / "results" / analysis / name / "figures"
+        assert list(figures.glob("*.png")), analysis
 
 
 @pytest.mark.slow

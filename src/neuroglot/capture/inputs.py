@@ -79,6 +79,13 @@ class Batch:
             by_segment = torch.where(inside, value, 0).sum(1, dtype=torch.float64) / inside.sum(1)
         return by_segment.index_select(0, picked.items.to(value.device))
 
+    def peak(self, value: Routed, picked: Picked) -> Tensor:
+        """``peak`` of neurons of which some are in experts, ``[row, neuron]``."""
+        [text] = self.text.values()
+        segment, position = text.to(value.token.device).nonzero(as_tuple=True)
+        inside = value.at(segment * text.shape[1] + position)
+        return inside.largest(segment, len(text))[picked.items.to(segment.device)]
+
 
 class Batches:
     """Makes batches of a text for a model and its recordings."""

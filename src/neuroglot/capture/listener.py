@@ -69,7 +69,7 @@ class Listener:
         """Take one layer's activations ``[segment, position, width]``, or those of experts."""
         plane = self._planes[site][stack, layer]
         if isinstance(value, Routed):
-            self._count_routed(site, plane, value)
+            self._take_routed(site, plane, value)
             return
         # The batch's rows at this layer, by the id of their Picked, which recordings may share.
         selected: dict[int, Tensor] = {}
@@ -103,18 +103,31 @@ class Listener:
                 stored[name, target, plane] = self._copies.to_host(raw)
         self._hand_on(stored)
 
-    def _count_routed(self, site: str, plane: int, value: Routed) -> None:
-        """Take the activations of a layer's routed experts."""
+    def _take_routed(self, site: str, plane: int, value: Routed) -> None:
+        """Take the activations of a layer with routed experts.
+
+        Rows of ``act`` are what multiplies a neuron's value vector: with the router's weight.
+        """
         stored: dict[tuple[str, str, int], Tensor] = {}
         for name, recording in self._by_site[site].items():
             picked = self._batch.picked[name]
             rows = picked.routed(value)
             for collector in recording.collectors:
                 if collector.site == site:
-                    assert collector.routed, f"statistics of {site} need rows of all neurons"
+                    assert collector.routed, f"statistics of {site} take all neurons together"
                     of_fold = picked.of_fold.to(rows.values.device)
                     stored |= self._add(name, plane, collector.routed(rows, of_fold))
-            assert not recording.sites, f"rows of {site} are of all neurons"
+            for target in recording.sites:
+                if recording.source(target) != site:
+                    continue
+                if target == "peak":
+                    raw = self._batch.peak(value, picked)
+                elif site == "act":
+                    raw = rows.map(lambda values, weight: values * weight).whole()[0]
+                else:
+                    raw = rows.whole()[0]
+                raw = raw.to(getattr(torch, recording.store_dtype))
+                stored[name, target, plane] = self._copies.to_host(raw)
         self._hand_on(stored)
 
     @torch.inference_mode()

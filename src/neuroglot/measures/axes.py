@@ -83,6 +83,15 @@ def experts_axis(shared: Sequence[int], experts: Sequence[int]) -> dict[str, Any
     }
 
 
+def model_axis(
+    neurons: Sequence[int], experts: Sequence[int], expert_neurons: int
+) -> dict[str, Any]:
+    """Give the coordinates of ``width_axis`` and ``experts_axis``, from a model's card."""
+    counts = list(experts) or [0] * len(neurons)
+    shared = [n - count * expert_neurons for n, count in zip(neurons, counts, strict=True)]
+    return width_axis(neurons) | experts_axis(shared, counts)
+
+
 def neuron_names(
     data: xr.Dataset, layer: NDArray[np.intp], neuron: NDArray[np.intp]
 ) -> dict[str, NDArray[np.intp]]:

@@ -105,9 +105,37 @@ class Routed:
         of_shared = folds.to(self.shared.dtype) @ self.shared.flatten(0, 1)
         return torch.cat([of_shared, of_experts], -1)
 
+    def largest(self, items: Tensor, count: int) -> Tensor:
+        """Find each neuron's largest value among the tokens of each item.
+
+        Args:
+            items: each token's item, int64 ``[token]``; the tokens are those of ``at``.
+            count: number of items.
+
+        Returns:
+            ``[item, neuron]``, in the order of ``whole``; a neuron is 0 at a token that is not
+            routed to its expert.
+        """
+        experts = len(self.counts)
+        group = items[self.token] * experts + self.expert
+        best = _largest(self.values, group, count * experts)
+        routed = torch.bincount(group, minlength=count * experts)
+        tokens = torch.bincount(items, minlength=count).repeat_interleave(experts)
+        best = torch.where((routed == tokens)[:, None], best, best.clamp_min(0))
+        of_experts = best.view(count, experts * self._neurons)
+        if self.shared is None:
+            return of_experts
+        return torch.cat([_largest(self.shared.flatten(0, 1), items, count), of_experts], -1)
+
     @property
     def _neurons(self) -> int:
         return self.values.shape[1]
+
+
+def _largest(values: Tensor, group: Tensor, groups: int) -> Tensor:
+    """The largest of the values [row, width] of each group of rows, [group, width]; else -inf."""
+    none = values.new_full((groups, values.shape[1]), -torch.inf)
+    return none.index_reduce_(0, group, values, "amax")
 
 
 def _at(values: Tensor | None, tokens: Tensor) -> Tensor | None:

@@ -128,10 +128,16 @@ def output_scale(ffn: FFN, act: NDArray[np.floating]) -> NDArray[np.float64]:
         float64 [row]; 1 if no norm follows the FFN.
 
     Raises:
-        NeuroglotError: as ``norm_scale``.
+        NeuroglotError: as ``norm_scale``; or the FFN has parts with norms of their own.
     """
     if ffn.norm_after is None:
         return np.ones(len(act))
+    if ffn.experts and ffn.experts.norms:
+        raise NeuroglotError(
+            f"layer {ffn.index}: shared and routed experts have a norm each before they are added "
+            "up, so no one factor says what a neuron adds to the residual stream; leave the model "
+            "out of sharing and transfer"
+        )
     out = act.astype(np.float64) @ ffn.output_matrix().double().cpu().numpy().T
     if (bias := ffn.output_bias()) is not None:
         out += bias.double().cpu().numpy()

@@ -115,8 +115,9 @@ NOTES = """
   layer's scalar. Both act on the stream as a whole, so a neuron's contribution is that before them.
   Layers that reuse earlier keys and values may have twice as many neurons; narrower layers end in
   missing values.
-- *Mixtures of experts*, some Gemma 4 and Granite 4 among them: `lexicon` and `lape`. A layer's
-  neurons are those of all its experts. A neuron is computed where a token is routed to its expert;
+- *Mixtures of experts*, some Gemma 4 and Granite 4 among them: `lexicon`, `lape`, `sharing`,
+  `transfer` and `boost`; not `roles`, whose ranks and flatness are of all neurons at every token.
+  A layer's neurons are those of all its experts. A neuron is computed where a token is routed to its expert;
   elsewhere it does not fire. Neurons of shared experts, which every token passes through, are the
   layer's first. Values are recorded and edited before the router's weight. From Python,
   `models.ffn.record` records neurons and routes, `models.intervene` edits neurons, and
@@ -168,7 +169,7 @@ def place(stack: Stack, entry: Architecture) -> str:
 
 def _analyses(entry: Architecture) -> str:
     if all(_mixtures(entry)):
-        return "`lexicon`, `lape`"
+        return "`lexicon`, `lape`, `sharing`, `transfer`, `boost`"
     if entry.encoder_alone:
         return "`roles`, `lape`, `experts`" + ("" if entry.deep_head else ", `lexicon`")
     return "all" if entry.causal else "all; causal steps not"

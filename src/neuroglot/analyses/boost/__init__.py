@@ -111,6 +111,7 @@ def _passes(run: Run, section: BoostSettings) -> int:
 
 BOOST = Analysis(
     name="boost",
+    mixtures=True,
     title="text that is written with a language's neurons multiplied",
     section=BoostSettings,
     problems=_problems,

@@ -175,6 +175,7 @@ def _passes(_run: Run, section: SharingSettings) -> int:
 
 SHARING = Analysis(
     name="sharing",
+    mixtures=True,
     title="neurons that languages share when a model answers the same question",
     section=SharingSettings,
     recordings=_recordings,

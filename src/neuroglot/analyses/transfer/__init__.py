@@ -235,6 +235,7 @@ def _harness_settings(run: Run, section: TransferSettings, scope: Scope) -> Harn
 
 TRANSFER = Analysis(
     name="transfer",
+    mixtures=True,
     title="neurons that move representations between latent spaces",
     section=TransferSettings,
     recordings=_recordings,

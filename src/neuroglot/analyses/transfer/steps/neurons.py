@@ -28,7 +28,7 @@ from neuroglot.analyses.transfer.settings import NeuronsInputs, NeuronsSettings
 from neuroglot.analyses.transfer.states import States, halves, open_states, states_after
 from neuroglot.errors import NeuroglotError
 from neuroglot.files import write_whole
-from neuroglot.measures.axes import stack_layers, width_axis
+from neuroglot.measures.axes import model_axis, neuron_names, stack_layers
 from neuroglot.models.card import read_card
 from neuroglot.models.ffn import FFN, ffns
 from neuroglot.models.load import load
@@ -79,6 +79,7 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
         for language in others:
             scored[language] = scoring.piece(states[language])
             bar.update()
+    card = read_card(inputs.model)
     return (
         _ranked(scored, settings)
         .assign(_described(scored))
@@ -93,7 +94,7 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
             half=("segment", halves(pivot.segments)),
             stack=("layer", pivot.stack),
             stack_layer=("layer", pivot.stack_layer),
-            **width_axis(read_card(inputs.model).neurons),
+            **model_axis(card.neurons, card.experts, card.expert_neurons),
         )
     )
 
@@ -221,10 +222,11 @@ def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     chosen_on_all = data[list(of_ranks)].sel(part=ALL, drop=True)
     lists = chosen_on_all.to_dataframe().reset_index().rename(columns=of_ranks)
     lists = lists.dropna(subset="score")
-    lists["layer"] += 1
+    names = neuron_names(data, lists["layer"].to_numpy(), lists["neuron"].to_numpy())
+    lists = lists.assign(layer=lists["layer"] + 1, **names)
     halves_compared = data[["list_length", "halves_jaccard", "halves_jaccard_chance"]]
     return {
-        "neurons": lists[["type", "language", "rank", "layer", "neuron", "score"]],
+        "neurons": lists[["type", "language", "rank", "layer", *names, "score"]],
         "halves": tidy(halves_compared),
     }
 
