@@ -149,7 +149,7 @@ class Config(Section):
                 )
             elif isinstance(section, JudgingSettings):
                 yield from self._not_causal(name, section)
-            yield from self._mixtures(name, told)
+            yield from self._mixtures(name, section, told)
             deep = [model for model, (_, entry) in told.items() if entry and entry.deep_head]
             if deep and name == "lexicon":
                 others = [model for model in told if model not in deep]
@@ -160,18 +160,22 @@ class Config(Section):
                 )
 
     def _mixtures(
-        self, name: str, told: Mapping[str, tuple[str, Architecture | None]]
+        self,
+        name: str,
+        section: AnalysisSettings,
+        told: Mapping[str, tuple[str, Architecture | None]],
     ) -> Iterator[str]:
+        takes_mixtures, takes_dense = ANALYSES[name].takes(section)
         known = [model for model, (_, entry) in told.items() if entry]
         found = [model for model in known if self._is_mixture(model)]
         dense = [model for model in known if model not in found]
-        if dense and not ANALYSES[name].dense:
+        if dense and not takes_dense:
             others = [model for model in told if model not in dense]
             yield (
                 f"{name}.models: {dense[0]!r} is dense ({told[dense[0]][0]}), and {name} is of "
                 f"mixtures of experts; set models: [{', '.join(others)}]"
             )
-        if found and not ANALYSES[name].mixtures:
+        if found and not takes_mixtures:
             others = [model for model in told if model not in found]
             able = ", ".join(other for other in ANALYSES if ANALYSES[other].mixtures) or "none"
             yield (
