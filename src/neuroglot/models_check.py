@@ -43,8 +43,15 @@ def unfit_models(config: "Config") -> Iterator[str]:
             )
         else:
             yield from _not_causal(config, name)
+        takes_mixtures, takes_dense = analysis.takes(config.section(name))
+        dense = [model for model, told in known.items() if not told.mixture]
+        if dense and not takes_dense:
+            yield (
+                f"{name}.models: {dense[0]!r} is dense ({known[dense[0]].model_type}), and {name} "
+                f"is of mixtures of experts; set models: {_without(models, dense)}"
+            )
         mixtures = [model for model, told in known.items() if told.mixture]
-        if mixtures and not analysis.mixtures:
+        if mixtures and not takes_mixtures:
             able = ", ".join(other for other in ANALYSES if ANALYSES[other].mixtures)
             yield (
                 f"{name}.models: {mixtures[0]!r} is a mixture of experts "

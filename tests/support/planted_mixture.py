@@ -1,13 +1,24 @@
 """Writes a mixture of experts in which some experts were built to serve one language each."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from neuroglot.capture.tokenise import write_tokens
+from neuroglot.corpora.base import Reading, Segment, write_parquet
+from neuroglot.models.normalise import normalise
+from neuroglot.models.source import ModelSettings
+from neuroglot.tokens import Tokenising
 from support.tiny_checkpoints import write_checkpoint
+
+ALPHABETS = {"de": "abcdefgh", "en": "ijklmnop", "fr": "qrstuvwx"}
+SEGMENTS = 12
+NEURONS = 12  # of an expert
 
 LAYERS = 3
 EACH = 2  # experts of a language, and experts that a token passes through
@@ -56,3 +67,38 @@ def write_planted(folder: Path, alphabets: Mapping[str, str]) -> Path:
                     router[EACH * place : EACH * (place + 1), place] = 5.0
     model.save_pretrained(folder)
     return folder
+
+
+@dataclass(frozen=True)
+class Planted:
+    """The planted model and its texts.
+
+    Attributes:
+        folder: where results go.
+        model: the model's folder.
+        tokens: by language, the tokens of a parallel text.
+    """
+
+    folder: Path
+    model: Path
+    tokens: Mapping[str, Path]
+
+
+def planted(folder: Path) -> Planted:
+    """Make the planted model of the languages of ``ALPHABETS``, and texts of their letters."""
+    model = folder / "models" / "one"
+    write_planted(folder / "checkpoint", ALPHABETS)
+    normalise(ModelSettings(source=str(folder / "checkpoint")), model)
+    generator = np.random.default_rng(0)
+    tokens = {}
+    for language, letters in ALPHABETS.items():
+        segments = tuple(
+            Segment(f"s{place}", "".join(generator.choice([*letters], 40)))
+            for place in range(SEGMENTS)
+        )
+        text = folder / "corpora" / "plain" / f"{language}.parquet"
+        write_parquet(Reading(segments, (), tuple(range(SEGMENTS)), SEGMENTS), text)
+        tokens[language] = folder / "tokens" / "one" / "plain" / f"{language}.zarr"
+        chosen = Tokenising(prefix="word", long_segments="truncate")
+        write_tokens(model, text, tokens[language], chosen)
+    return Planted(folder, model, tokens)

@@ -130,6 +130,7 @@ def test_a_mixture_of_experts_goes_through_every_analysis_that_takes_one(
     takes = [analysis for analysis in ANALYSES if ANALYSES[analysis].mixtures]
     place.configure(
         models={name: {"source": f"./checkpoints/{name}"}},
+        experts={**place.config["experts"], "experts_per_layer": "real"},
         **{analysis: None for analysis in ANALYSES if analysis not in takes},
     )
     run = place.run("--keep-going")

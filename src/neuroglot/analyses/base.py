@@ -355,7 +355,8 @@ class Analysis(Generic[Configured]):
         naming: its methods that name a language's neurons.
         reads: function that gives the analyses whose results it reads.
         encoders: it also runs on encoders without a decoder.
-        mixtures: it also runs on mixtures of experts.
+        mixtures: it also runs on mixtures of experts, or does with some settings.
+        dense: it also runs on models that are no mixtures of experts, or does with some settings.
     """
 
     name: str
@@ -369,7 +370,16 @@ class Analysis(Generic[Configured]):
     naming: tuple[Naming[Configured], ...] = ()
     reads: Callable[[Run, Configured], Iterable[str]] = nothing
     encoders: bool = False
-    mixtures: bool = False
+    mixtures: Callable[[Configured], bool] | bool = False
+    dense: Callable[[Configured], bool] | bool = True
+
+    def takes(self, section: Configured) -> tuple[bool, bool]:
+        """Whether it runs on mixtures of experts, and whether on other models."""
+        mixtures, dense = self.mixtures, self.dense
+        return (
+            mixtures(section) if callable(mixtures) else mixtures,
+            dense(section) if callable(dense) else dense,
+        )
 
     @property
     def package(self) -> str:

@@ -151,6 +151,15 @@ def firing_collectors(gated: bool) -> list[Collector]:
     return [positive("act"), *([positive("gate")] if gated else [])]
 
 
+def chosen_collector() -> Collector:
+    """Tokens that are routed to each expert, ``chosen_count``."""
+
+    def chosen(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
+        return _with_total("chosen_count", (folds @ x).int())
+
+    return Collector("chosen", chosen)
+
+
 def routing_collectors(slots: int) -> list[Collector]:
     """How a mixture of experts routes tokens, a layer at a time.
 
@@ -159,9 +168,6 @@ def routing_collectors(slots: int) -> list[Collector]:
     their entropy in bits, of the largest, and of how far the last that a token passes through is
     above the next (``slots`` of them are passed).
     """
-
-    def chosen(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
-        return _with_total("chosen_count", (folds @ x).int())
 
     def weight(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
         return _with_sum("weight_sum", folds.double() @ x.double())
@@ -180,7 +186,7 @@ def routing_collectors(slots: int) -> list[Collector]:
         return sums
 
     return [
-        Collector("chosen", chosen),
+        chosen_collector(),
         Collector("weight", weight),
         Collector("router", router),
     ]

@@ -116,11 +116,12 @@ NOTES = """
   Layers that reuse earlier keys and values may have twice as many neurons; narrower layers end in
   missing values.
 - *Mixtures of experts*, some Gemma 4 and Granite 4 among them: `lexicon`, `lape`, `sharing`,
-  `transfer` and `boost`; not `roles`, whose ranks and flatness are of all neurons at every token.
-  A layer's neurons are those of all its experts. A neuron is computed where a token is routed to its expert;
-  elsewhere it does not fire. Neurons of shared experts, which every token passes through, are the
-  layer's first. Values are recorded and edited before the router's weight. From Python,
-  `models.ffn.record` records neurons and routes, `models.intervene` edits neurons, and
+  `transfer`, `boost`, and `experts` with `experts_per_layer: real`. Not `roles`, whose ranks and
+  flatness are of all neurons at every token, nor `agreement`, which compares with clusters.
+  A layer's neurons are those of all its experts. A neuron is computed where a token is routed to
+  its expert; elsewhere it does not fire. Neurons of shared experts, which every token passes
+  through, are the layer's first. Values are recorded and edited before the router's weight. From
+  Python, `models.ffn.record` records neurons and routes, `models.intervene` edits neurons, and
   `models.routers` forbids experts.
 - *Recurrent* layers (linear attention, Mamba, convolutions) may read padding as if it were text.
   Recording pads behind a text, which changes nothing before it; prompts, which would be padded in

@@ -13,39 +13,20 @@ from neuroglot.analyses.lape.settings import NeuronsInputs, NeuronsSettings
 from neuroglot.analyses.run import run_step
 from neuroglot.capture.record import Wanted, record
 from neuroglot.capture.settings import CaptureSettings, ExecutionSettings, FiringGroup
-from neuroglot.capture.tokenise import write_tokens
-from neuroglot.corpora.base import Reading, Segment, write_parquet
-from neuroglot.models.normalise import normalise
-from neuroglot.models.source import ModelSettings
-from neuroglot.tokens import Tokenising
-from support.planted_mixture import EACH, LAYERS, OUTER, write_planted
+from support.planted_mixture import ALPHABETS, EACH, LAYERS, NEURONS, OUTER, planted
 
-ALPHABETS = {"de": "abcdefgh", "en": "ijklmnop", "fr": "qrstuvwx"}
-SEGMENTS = 12
-EXPERTS, NEURONS = EACH * len(ALPHABETS), 12  # of a layer; of an expert
+EXPERTS = EACH * len(ALPHABETS)  # of a layer
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A step's dataset and its tables, of the planted model's recordings."""
-    folder = tmp_path_factory.mktemp("planted")
-    model = folder / "models" / "one"
-    write_planted(folder / "checkpoint", ALPHABETS)
-    normalise(ModelSettings(source=str(folder / "checkpoint")), model)
-    generator = np.random.default_rng(0)
+    place = planted(tmp_path_factory.mktemp("planted"))
     firing = {}
-    for language, letters in ALPHABETS.items():
-        segments = tuple(
-            Segment(f"s{place}", "".join(generator.choice([*letters], 40)))
-            for place in range(SEGMENTS)
-        )
-        text = folder / "corpora" / "plain" / f"{language}.parquet"
-        write_parquet(Reading(segments, (), tuple(range(SEGMENTS)), SEGMENTS), text)
-        tokens = folder / "tokens" / "one" / "plain" / f"{language}.zarr"
-        write_tokens(model, text, tokens, Tokenising(prefix="word", long_segments="truncate"))
-        path = folder / "activations" / "one" / "plain" / f"{language}.zarr"
+    for language, tokens in place.tokens.items():
+        path = place.folder / "activations" / "one" / "plain" / f"{language}.zarr"
         wanted = Wanted(tokens, "tokens", path, {FiringGroup(): "1"})
-        record(model, [wanted], CaptureSettings(device="cpu"), ExecutionSettings())
+        record(place.model, [wanted], CaptureSettings(device="cpu"), ExecutionSettings())
         firing[language] = path / "firing"
     settings = NeuronsSettings(
         model="one",
@@ -57,7 +38,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         permutations=5,
     )
     lape = ANALYSES["lape"]
-    output = folder / "lape" / "neurons.zarr"
+    output = place.folder / "lape" / "neurons.zarr"
     inputs: Any = NeuronsInputs(firing=firing)
     run_step(lape, lape.step("neurons"), inputs, settings, output, ExecutionSettings())
     return output

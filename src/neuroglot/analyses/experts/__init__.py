@@ -10,6 +10,7 @@ from pathlib import Path
 from neuroglot import layout
 from neuroglot.analyses.base import Analysis, FigureSet, Naming, Run, Scope, Sizes, Step, Wish
 from neuroglot.analyses.experts.settings import (
+    REAL,
     ExpertsSettings,
     FrequencyInputs,
     FrequencySettings,
@@ -119,9 +120,30 @@ def _inference_settings(run: Run, section: ExpertsSettings, scope: Scope) -> Inf
 
 
 def _too_small(run: Run, section: ExpertsSettings, sizes: Sizes) -> Iterator[str]:
+    if section.experts_per_layer == REAL:
+        return
     for model, neurons in known_neurons(run, "experts", sizes):
         if section.experts_per_layer > min(neurons):
             yield too_many(section.experts_per_layer, min(neurons), model)
+
+
+def _problems(run: Run, section: ExpertsSettings) -> Iterator[str]:
+    yield from held_out_problems(run, "experts", section.corpus)
+    if _real(section) and section.scores_from == "rows":
+        yield "experts.scores_from: real experts are counted during a forward pass; set forward"
+
+
+def _real(section: ExpertsSettings) -> bool:
+    return section.experts_per_layer == REAL
+
+
+def _clustered(section: ExpertsSettings) -> bool:
+    return not _real(section)
+
+
+def _sliced(run: Run, section: ExpertsSettings) -> bool:
+    """Whether models are cut to some experts, which can be done with clusters alone."""
+    return has_held_out(run, section) and _clustered(section)
 
 
 def _passes(_run: Run, section: ExpertsSettings) -> int:
@@ -131,10 +153,12 @@ def _passes(_run: Run, section: ExpertsSettings) -> int:
 EXPERTS = Analysis(
     name="experts",
     encoders=True,
+    mixtures=_real,
+    dense=_clustered,
     title="languages over clustered neurons",
     section=ExpertsSettings,
     recordings=_recordings,
-    problems=lambda run, section: held_out_problems(run, "experts", section.corpus),
+    problems=_problems,
     too_small=_too_small,
     steps=(
         Step(
@@ -173,7 +197,7 @@ EXPERTS = Analysis(
             _inference_inputs,
             _inference_settings,
             tables=("perplexity", "controls", "speed", "continuations"),
-            wanted=has_held_out,
+            wanted=_sliced,
             judges=True,
             causal=True,
             runs_model=True,

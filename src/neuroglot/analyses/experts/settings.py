@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from neuroglot.analyses.base import Inputs, JudgingSettings, RunningSettings, StepSettings
 from neuroglot.settings import CorpusId, PerplexitySettings, Share
 
+REAL: Final = "real"
+ExpertsPerLayer = Annotated[int, Field(ge=1)] | Literal["real"]
 Score = Literal["signed", "absolute", "positive"]
 
 
@@ -17,7 +19,11 @@ class ExpertsSettings(JudgingSettings):
     """Languages over experts that are clusters of neurons (Liu et al.)."""
 
     corpus: CorpusId = Field(description="The corpus on which activation frequencies are counted.")
-    experts_per_layer: int = Field(256, ge=1, description="Clusters of equal size in each layer.")
+    experts_per_layer: ExpertsPerLayer = Field(
+        256,
+        description="Clusters of equal size in each layer; or `real`: the experts of models that "
+        "are mixtures of experts, each active at the tokens that are routed to it.",
+    )
     score: Score = Field(
         "signed",
         description="An expert's score is the sum of its neurons' activations, of their "
@@ -78,7 +84,7 @@ def too_many(experts: int, narrowest: int, model: str) -> str:
 class PartitionSettings(StepSettings):
     """How neurons are clustered, and which of ``blocks`` blocks of layers the job clusters."""
 
-    experts_per_layer: int
+    experts_per_layer: ExpertsPerLayer
     seed: int
     block: int
     blocks: int
@@ -104,7 +110,7 @@ class RoutingInputs(Inputs):
 class RoutingSettings(RunningSettings):
     """When an expert is active."""
 
-    experts_per_layer: int
+    experts_per_layer: ExpertsPerLayer
     score: Score
     active_fraction: float
 

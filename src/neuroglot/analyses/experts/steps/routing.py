@@ -15,8 +15,8 @@ from neuroglot import store
 from neuroglot.analyses.base import Work
 from neuroglot.analyses.experts.measures import experts as measure
 from neuroglot.analyses.experts.partitions import read_partition
-from neuroglot.analyses.experts.settings import RoutingInputs, RoutingSettings
-from neuroglot.capture.collectors import BY_SEGMENT
+from neuroglot.analyses.experts.settings import REAL, RoutingInputs, RoutingSettings
+from neuroglot.capture.collectors import BY_FOLD, BY_SEGMENT
 from neuroglot.capture.recorded import open_recorded
 from neuroglot.measures.folds import FOLDS
 from neuroglot.tokens import read_tokens
@@ -24,6 +24,7 @@ from neuroglot.tokens import read_tokens
 if TYPE_CHECKING:
     import torch
 
+    from neuroglot.capture.blocks import Recording
     from neuroglot.capture.collectors import CrossLayerCollector
 
 ROWS = 512  # rows of stored activations per chunk
@@ -58,16 +59,16 @@ VARIABLES: Mapping[str, str] = {
 
 def compute(inputs: RoutingInputs, settings: RoutingSettings) -> xr.Dataset:
     """Count on recorded rows or, if there are none, during a forward pass."""
-    partition = read_partition(inputs.partition)
-    members = [
-        measure.members(expert[expert != measure.NO_EXPERT], settings.experts_per_layer)
-        for expert in partition.values
-    ]
+    partition, count = read_partition(inputs.partition), settings.experts_per_layer
+    members = [] if count == REAL else _members(partition, count)
     match inputs.rows, inputs.model, inputs.tokens:
         case Path() as rows, None, None:
             counted = _from_rows(rows, members, settings)
         case None, Path() as model, Path() as text:
-            counted = _from_forward(model, text, inputs.work, members, settings)
+            recording = _chosen() if count == REAL else _most_active(members, settings)
+            counted = _from_forward(model, text, inputs.work, recording, settings)
+            if count == REAL:
+                counted = counted._replace(active=_of_all_layers(counted.active, partition))
         case _:
             raise TypeError("routing reads either rows, or tokens and the model that reads them")
     kept_by = next(iter(counted.axis))
@@ -87,6 +88,20 @@ def compute(inputs: RoutingInputs, settings: RoutingSettings) -> xr.Dataset:
     ).transpose(kept_by, ...)
 
 
+def _members(partition: xr.DataArray, experts: int) -> Members:
+    return [
+        measure.members(expert[expert != measure.NO_EXPERT], experts) for expert in partition.values
+    ]
+
+
+def _of_all_layers(active: NDArray[np.integer], partition: xr.DataArray) -> NDArray[np.integer]:
+    """Put counts of layers with real experts among all layers; others have none."""
+    routed = (partition != measure.NO_EXPERT).any("neuron").values
+    whole = np.zeros((len(routed), *active.shape[1:]), active.dtype)
+    whole[routed] = active
+    return whole
+
+
 def _axis(segments: Sequence[str], places: NDArray[np.int64], drawn: int) -> dict[str, Any]:
     """Name what counts are kept by: the segments of a parallel corpus, or folds of segments."""
     if drawn:
@@ -103,7 +118,7 @@ def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Count
     axis = _axis(firsts["segment"].values.tolist(), firsts["segment_place"].values, drawn)
     fold = segment if drawn else segment % FOLDS
     tokens = np.bincount(fold)
-    total = np.zeros((len(members), len(tokens), settings.experts_per_layer), np.int32)
+    total = np.zeros((len(members), len(tokens), len(members[0])), np.int32)
     for start in range(0, count, ROWS):
         chunk = slice(start, min(start + ROWS, count))
         z = [
@@ -122,29 +137,41 @@ def _from_rows(rows: Path, members: Members, settings: RoutingSettings) -> Count
 
 
 def _from_forward(
-    model: Path, text: Path, work: Work, members: Members, settings: RoutingSettings
+    model: Path, text: Path, work: Work, recording: "Recording", settings: RoutingSettings
 ) -> Counted:
-    from neuroglot.capture.blocks import Recording
     from neuroglot.capture.engine import Engine
     from neuroglot.models.load import load
 
     tokens = read_tokens(text)
     engine = Engine(load(model, settings.device, settings.dtype), work.execution)
     by_fold = np.bincount(tokens.folds[tokens.segment])
-    counter = _collector(members, settings)
-    recording = Recording(over="every token", cross_layer=(counter,))
+    statistic = "active" if recording.cross_layer else "chosen_count"
     origin = store.read_completion(text).origin
     label = f"{origin['model']} experts {origin['language']}"
     # An interrupted pass stores its counts under the fingerprint of the recording.
     sums = engine.run(tokens, recording, work.progress, label)
     active = (
-        store.read_sums(work.progress, f"active{BY_SEGMENT}")
+        store.read_sums(work.progress, f"{statistic}{BY_SEGMENT}")
         if tokens.drawn
-        else sums["active_by_fold"][:, : len(by_fold)]
+        else sums[f"{statistic}{BY_FOLD}"][:, : len(by_fold)]
     )
     labels = {name: origin[name] for name in ("language", "corpus")}
     axis = _axis(tokens.segment_ids, tokens.places, tokens.drawn)
     return Counted(active, by_fold, axis, labels)
+
+
+def _chosen() -> "Recording":
+    """Count how often each expert of a mixture is chosen."""
+    from neuroglot.capture.blocks import Recording
+    from neuroglot.capture.collectors import chosen_collector
+
+    return Recording(over="every token", collectors=(chosen_collector(),))
+
+
+def _most_active(members: Members, settings: RoutingSettings) -> "Recording":
+    from neuroglot.capture.blocks import Recording
+
+    return Recording(over="every token", cross_layer=(_collector(members, settings),))
 
 
 def _collector(members: Members, settings: RoutingSettings) -> "CrossLayerCollector":
