@@ -44,7 +44,9 @@ def test_the_default_is_valid() -> None:
 
 
 CAUSAL = [
-    name for name, analysis in ANALYSES.items() if any(step.causal for step in analysis.steps)
+    name
+    for name, analysis in ANALYSES.items()
+    if any(step.causal for step in analysis.steps) and analysis.dense
 ]
 
 
@@ -81,6 +83,34 @@ def test_analyses_that_cannot_take_a_mixture_of_experts_say_so(tmp_path: Path) -
         expected = f"{name}.models: 'm' is a mixture of experts (olmoe), and {name} needs"
         assert (expected in message) != (analysis.mixtures is True)
     assert "set models: [gemma-3-270m, smollm2-135m]" in message
+
+
+def test_an_analysis_of_routers_says_so_to_other_models(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "m", "olmoe")
+    settings = {**dict.fromkeys(ANALYSES), "languages": ["en", "de"]}
+    settings["corpora"] = {"udhr": {"source": "udhr"}}
+    settings["routing"] = {"corpus": "udhr"}
+    mixture = {"m": {"source": str(tmp_path / "m")}}
+    assert load({**settings, "models": mixture}).models_of("routing") == ["m"]
+    write_checkpoint(tmp_path / "d", "llama")
+    dense = {"d": {"source": str(tmp_path / "d")}}
+    refusal = "routing.models: 'd' is dense (llama), and routing is of mixtures of experts"
+    for models, instead in ((mixture | dense, "set models: [m]"), (dense, "leave routing out")):
+        message = refused({**settings, "models": models})
+        assert f"{refusal}; {instead}" in message
+
+
+def test_routing_needs_a_parallel_text_with_the_pivot(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "m", "olmoe")
+    settings = {**dict.fromkeys(ANALYSES), "languages": ["en", "de", "fr"]}
+    settings["models"] = {"m": {"source": str(tmp_path / "m")}}
+    settings["routing"] = {"corpus": "udhr"}
+    for changed, expected in (
+        ({"parallel": False}, "'udhr' is not parallel, and routing compares the same segments"),
+        ({"languages": ["de", "fr"]}, "'udhr' lacks the pivot 'en', with which the other"),
+    ):
+        message = refused({**settings, "corpora": {"udhr": {"source": "udhr", **changed}}})
+        assert f"routing.corpus: {expected}" in message
 
 
 @pytest.mark.parametrize(("model_type", "lexicon"), [("eurobert", True), ("bert", False)])

@@ -46,9 +46,11 @@ def unfit_models(config: "Config") -> Iterator[str]:
         takes_mixtures, takes_dense = analysis.takes(config.section(name))
         dense = [model for model, told in known.items() if not told.mixture]
         if dense and not takes_dense:
+            fit = _without(models, dense)
+            instead = f"leave {name} out" if fit == "[]" else f"set models: {fit}"
             yield (
                 f"{name}.models: {dense[0]!r} is dense ({known[dense[0]].model_type}), and {name} "
-                f"is of mixtures of experts; set models: {_without(models, dense)}"
+                f"is of mixtures of experts; {instead}"
             )
         mixtures = [model for model, told in known.items() if told.mixture]
         if mixtures and not takes_mixtures:

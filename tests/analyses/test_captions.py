@@ -43,6 +43,7 @@ CONFIGURATION: dict[str, Any] = {
     "experts": {"corpus": "udhr"},
     "transfer": {"corpus": "sentences", "tasks": ["facts"], "k": [5]},
     "lape": {"corpus": "udhr"},
+    "routing": {"corpus": "udhr"},
     "agreement": {},
     "boost": {},
 }

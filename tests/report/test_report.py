@@ -373,6 +373,7 @@ def test_figures_of_the_first_section_are_declared() -> None:
         "sharing",
         "experts",
         "lape",
+        "routing",
     }
     assert all(
         stem in family.stems

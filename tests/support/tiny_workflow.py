@@ -15,7 +15,7 @@ import yaml
 
 from neuroglot.analyses import ANALYSES
 from neuroglot.measures.bootstrap import ENDS
-from support import ROOT, tiny_checkpoints, warm
+from support import ROOT, planted_routes, tiny_checkpoints, warm
 
 INSTALLED = Path(sys.executable).parent  # where the commands are
 
@@ -220,6 +220,34 @@ def add_analyses(place: Workplace) -> None:
         },
         agreement={"top_fraction": 0.2, "minimum_methods": 1},
         boost={"prompts": 2, "prompt_tokens": 4, "new_tokens": 4, "factors": [2]},
+    )
+
+
+def take_mixture(place: Workplace) -> None:
+    """Configure routing alone, of a mixture with planted experts and of texts in its languages."""
+    planted_routes.write_planted(place.folder / "checkpoints" / "planted")
+    for seed, (corpus, segments) in enumerate({"shared": 9, "judged": 6}.items(), start=1):
+        folder = place.folder / "texts" / corpus
+        folder.mkdir()
+        for language, texts in planted_routes.texts(segments, seed=seed).items():
+            lines = [f"{corpus}{at}\t{text}" for at, text in enumerate(texts)]
+            (folder / f"{language}.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+    place.configure(
+        languages=[*planted_routes.ALPHABETS],
+        models={"planted": {"source": "./checkpoints/planted"}},
+        corpora={
+            corpus: {"source": "text", "path": f"texts/{corpus}/{{language}}.tsv"}
+            for corpus in ("shared", "judged")
+        },
+        perplexity={"corpus": "judged", "segments": 6, "tokens_per_segment": 12},
+        routing={
+            "corpus": "shared",
+            "top_fraction": 0.25,
+            "forbidden_fraction": 0.0625,
+            "replicates": 20,
+            "permutations": 20,
+        },
+        **{name: None for name in ANALYSES if name != "routing"},
     )
 
 

@@ -21,7 +21,7 @@ from neuroglot.keys import MODELS, Keys
 from neuroglot.recordings import RECORD, TOKENISE
 from neuroglot.sources import Source
 from neuroglot.tasks.base import write_items
-from support.tiny_workflow import Workplace, add_analyses, make_workplace
+from support.tiny_workflow import Workplace, add_analyses, make_workplace, take_mixture
 from support.tracing import executed, unreached
 
 LLAMA = "neuroglot.models.architectures:ARCHITECTURES[llama]"
@@ -117,6 +117,14 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Jobs:
             shutil.rmtree(layout.reduction("experts", "routing", "one", language))
             commands.make_reduction(config, "experts", "routing", "one", language)
         _training(place)
+        mixture = make_workplace(place.folder.parent / "mixture")
+        take_mixture(mixture)
+    with contextlib.chdir(mixture.folder), watched(found):
+        config = load_file(Path("config.yaml"))
+        _sources(config, found)
+        _recordings(config)
+        _analyses(config)
+        _training(mixture)
     return found
 
 
@@ -144,11 +152,12 @@ def _read(source: Source, language: str, write: Callable[..., None], path: Path)
 
 def _recordings(config: Config, *groups: str) -> None:
     """Everything that is recorded, or these groups, each alone."""
+    [model] = config.models
     needed = recordings.Recordings(config, Keys(config))
-    for target in needed.groups["one"]:
+    for target in needed.groups[model]:
         for language in config.languages:
             if not groups or target.group in groups:
-                commands.make_recordings(config, "one", language, [str(target)])
+                commands.make_recordings(config, model, language, [str(target)])
 
 
 def _analyses(config: Config) -> None:
@@ -169,17 +178,18 @@ def _analyses(config: Config) -> None:
     for name in config.analyses:
         for family in wanted.figure_sets(config, ANALYSES[name]):
             if f"figures of {name} {family.name}" not in NOT_RUN:
-                commands.make_figures(config, name, family.name, "one")
+                commands.make_figures(config, name, family.name, *config.models)
 
 
 def _training(place: Workplace) -> None:
     """Follow the results through two revisions of a model, whose results are those of another."""
+    [made] = place.config["models"]
     revisions = {"source": "owner/olmo", "revisions": ["step1", "step20"]}
     place.configure(models={"olmo": revisions})
     config = load_file(Path("config.yaml"))
     for name in config.analyses:
         for model in config.models:
-            shutil.copytree(layout.RESULTS / name / "one", layout.RESULTS / name / model)
+            shutil.copytree(layout.RESULTS / name / made, layout.RESULTS / name / model)
         if any(step.name == "training" for step in ANALYSES[name].steps):
             commands.make_reduction(config, name, "training", None, None)
             commands.make_figures(config, name, "training", None)
@@ -196,7 +206,7 @@ def _is_ready(config: Config, name: str, step: Any, model: str | None, part: str
     "job",
     [
         *("model", "source text", "source facts", "source edits", "tokens"),
-        *(f"recording of {group}" for group in GROUPS if group != "routing"),  # no mixtures
+        *(f"recording of {group}" for group in GROUPS),
         *(one for one in [*STEPS, *FAMILIES] if one not in NOT_RUN),
     ],
 )

@@ -9,6 +9,7 @@ from neuroglot.analyses.experts import EXPERTS
 from neuroglot.analyses.lape import LAPE
 from neuroglot.analyses.lexicon import LEXICON
 from neuroglot.analyses.roles import ROLES
+from neuroglot.analyses.routing import ROUTING
 from neuroglot.analyses.sharing import SHARING
 from neuroglot.analyses.transfer import TRANSFER
 
@@ -21,6 +22,7 @@ ANALYSES: dict[str, Analysis[Any]] = {
         EXPERTS,
         TRANSFER,
         LAPE,
+        ROUTING,
         AGREEMENT,
         BOOST,
     )

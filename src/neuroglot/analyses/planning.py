@@ -1,14 +1,36 @@
 """Helpers for the declarations of several analyses: texts, settings and problems."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from neuroglot import layout
-from neuroglot.analyses.base import Run, RunningSettings, Sizes, StepSettings, Told
+from neuroglot.analyses.base import Inputs, Run, RunningSettings, Sizes, StepSettings, Told
 from neuroglot.settings import PerplexitySettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutInputs(Inputs):
+    """The model, and by language the tokens of held-out text and of recorded text.
+
+    ``chosen_on``, the text that neurons or experts were selected on, must share no segment with the
+    held-out text.
+    """
+
+    model: Path
+    held_out: Mapping[str, Path]
+    chosen_on: Mapping[str, Path]
+
+
+class HeldOutSettings(RunningSettings):
+    """How a model is judged by held-out text without neurons or experts."""
+
+    random_seeds: int
+    replicates: int
+    perplexity: PerplexitySettings
 
 
 def labels(run: Run, languages: Iterable[str]) -> dict[str, Any]:

@@ -31,17 +31,21 @@ class LayerAxis:
         names: name of the stack of each layer.
         numbers: number of each layer in its stack.
         word: ``layer`` or ``state``.
+        labels: number of each layer over all stacks, from 0, as datasets have it; None if no layer
+            is left out.
     """
 
     names: Sequence[str]
     numbers: Sequence[int]
     word: str = "layer"
+    labels: Sequence[int] | None = None
 
     @classmethod
     def of(cls, ds: Dataset, word: str = "layer") -> "LayerAxis":
         """Read the coordinates ``stack`` and ``stack_layer`` or ``stack_state`` of ``ds``."""
         numbers = ds[f"stack_{word}"].values + (word == "layer")
-        return cls([*map(str, ds["stack"].values)], numbers.tolist(), word)
+        labels = ds[word].values.tolist() if word in ds.coords else None
+        return cls([*map(str, ds["stack"].values)], numbers.tolist(), word, labels)
 
     @property
     def size(self) -> int:
@@ -67,6 +71,8 @@ class LayerAxis:
             table: has ``layer``, counted from 1, or ``state``, counted from 0.
         """
         flat = table[self.word].to_numpy() - (self.word == "layer")
+        if self.labels is not None:
+            flat = np.searchsorted(self.labels, flat)
         stack = np.array(self.names, dtype=object)[flat]
         return table.assign(x=self.x[flat], stack=stack).sort_values("x", kind="stable")
 

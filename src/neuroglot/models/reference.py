@@ -101,7 +101,7 @@ else differs from a plain decoder.
 
 NOTES = """
 - *All* analyses: `roles`, `lexicon`, `lape`, `experts`, `sharing`, `transfer`, `agreement` and
-  `boost`.
+  `boost`. `routing` is for mixtures of experts alone.
 - *Encoders* without a decoder write no text: `roles`, `lape` and `experts`, and `lexicon` where the
   masked-LM head is nothing but the unembedding. Set `judged_models` in `lape` and `experts` to
   other models, or to `[]`. One that was saved without a head, as models of embeddings are, is
@@ -116,8 +116,8 @@ NOTES = """
   Layers that reuse earlier keys and values may have twice as many neurons; narrower layers end in
   missing values.
 - *Mixtures of experts*, some Gemma 4 and Granite 4 among them: `lexicon`, `lape`, `sharing`,
-  `transfer`, `boost`, and `experts` with `experts_per_layer: real`. Not `roles`, whose ranks and
-  flatness are of all neurons at every token, nor `agreement`, which compares with clusters.
+  `transfer`, `boost`, `routing`, and `experts` with `experts_per_layer: real`. Not `roles`, whose
+  ranks and flatness are of all neurons at every token, nor `agreement`, which compares clusters.
   A layer's neurons are those of all its experts. A neuron is computed where a token is routed to
   its expert; elsewhere it does not fire. Neurons of shared experts, which every token passes
   through, are the layer's first. Values are recorded and edited before the router's weight. From
@@ -170,7 +170,7 @@ def place(stack: Stack, entry: Architecture) -> str:
 
 def _analyses(entry: Architecture) -> str:
     if all(_mixtures(entry)):
-        return "`lexicon`, `lape`, `sharing`, `transfer`, `boost`"
+        return "`lexicon`, `lape`, `experts`, `sharing`, `transfer`, `boost`, `routing`"
     if entry.encoder_alone:
         return "`roles`, `lape`, `experts`" + ("" if entry.deep_head else ", `lexicon`")
     return "all" if entry.causal else "all; causal steps not"

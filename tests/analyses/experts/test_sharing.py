@@ -6,7 +6,6 @@ import xarray as xr
 
 from neuroglot.analyses.experts.measures import experts
 from neuroglot.analyses.experts.measures.sharing import sharing
-from neuroglot.analyses.experts.measures.similarity import equal_tokens
 from neuroglot.measures.bootstrap import (
     centred_percentiles,
     expanded_level,
@@ -14,6 +13,7 @@ from neuroglot.measures.bootstrap import (
     ratio_interval,
     resample_weights,
 )
+from neuroglot.measures.halves import equal_tokens
 
 IDS = ["en", "fr", "hi", "zh"]
 

@@ -11,13 +11,12 @@ from scipy.stats import entropy, pearsonr
 from neuroglot.analyses.experts.measures import similarity as measure
 from neuroglot.analyses.experts.measures.similarity import (
     METRICS,
-    SPLITS,
     closeness,
-    equal_tokens,
-    random_halves,
     similarity,
 )
+from neuroglot.measures import halves as halved
 from neuroglot.measures.bootstrap import centred_percentiles, fold_weights
+from neuroglot.measures.halves import SPLITS, equal_tokens, random_halves
 
 IDS = ["en", "fr", "hi", "zh"]
 
@@ -283,7 +282,7 @@ def test_the_order_and_the_memory_do_not_matter(monkeypatch):
     active, tokens = counts()
     result = similarity(active, tokens, replicates=40)
     turned = similarity(active.isel(expert=[3, 1, 5, 0, 4, 2]), tokens, replicates=40)
-    monkeypatch.setattr(measure, "CELLS", 1)
+    monkeypatch.setattr(halved, "CELLS", 1)
     in_blocks = similarity(active, tokens, replicates=40)
     for a, b, c in zip(result, turned, in_blocks, strict=True):
         xr.testing.assert_allclose(a, b, rtol=1e-9)

@@ -9,6 +9,8 @@ from analyses.lape import figure_data
 from neuroglot.analyses.lape.figures import neurons, perplexity
 from support import reading
 
+DRAWN = perplexity.FIGURES["perplexity_without"]
+
 
 def test_shared_neurons_by_hand() -> None:
     belongs = np.zeros((3, 2, 3), dtype=bool)
@@ -42,7 +44,7 @@ def test_colours_end_at_two_nats_and_points_do_not(largest: float, end: float) -
     ds = figure_data.perplexity(4)
     ds["change"] = ds["change"].clip(-0.1, 0.1)
     ds["change"][1, 1] = ds["own_change"][0, 1] = largest
-    figure = perplexity.perplexity_without(ds)
+    figure = DRAWN.draw(ds)
     matrix, own, _ = reading.panels(figure)
     mesh = matrix.collections[0]
     assert mesh.get_clim() == (-end, end)
@@ -53,7 +55,7 @@ def test_rows_are_deactivated_and_columns_are_read() -> None:
     ds = figure_data.perplexity(4).isel(deactivated=[2, 1])
     ds["change"].loc[{"language": "fr", "deactivated": "de"}] = 1.5
     ds["change"].loc[{"language": "es"}] = np.nan
-    ax = reading.panels(perplexity.perplexity_without(ds))[0]
+    ax = reading.panels(DRAWN.draw(ds))[0]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["English", "German", "French"]
     cells = np.reshape(np.asarray(ax.collections[0].get_array(), float), (2, 3))
     assert cells[1, 2] == 1.5
@@ -63,7 +65,7 @@ def test_rows_are_deactivated_and_columns_are_read() -> None:
 
 def stars(ds: xr.Dataset) -> int:
     """Number of stars in the figure."""
-    lines = [line for ax in reading.panels(perplexity.perplexity_without(ds)) for line in ax.lines]
+    lines = [line for ax in reading.panels(DRAWN.draw(ds)) for line in ax.lines]
     drawn = [np.isfinite(np.asarray(line.get_xdata(), float)).sum() for line in lines]
     return int(sum(n for n, line in zip(drawn, lines, strict=True) if line.get_marker() == "*"))
 
@@ -80,9 +82,9 @@ def test_a_star_is_an_adjusted_p_below_five_per_cent_and_nothing_else() -> None:
 def test_too_few_segments_have_no_stars_and_the_figure_says_so() -> None:
     ds = figure_data.perplexity(3)
     ds["segments"][1] = 5
-    words = reading.words(perplexity.perplexity_without(ds))
+    words = reading.words(DRAWN.draw(ds))
     assert any("too few for intervals and stars (from 6)" in word for word in words)
-    told = perplexity.finding(ds)
+    told = DRAWN.finding(ds)
     assert told == "With 5 segments of held-out text, effects cannot be told: a star takes 6."
 
 
@@ -91,6 +93,6 @@ def test_the_finding_counts_languages_with_like_neurons_only() -> None:
     ds["excess_p_value"][:] = 0.3
     ds["excess_p_value"].loc[{"contrast": "contribution", "language": "en"}] = 0.01
     ds["excess"].loc[{"contrast": "contribution", "language": "en"}] = 0.2
-    told = perplexity.finding(ds)
+    told = DRAWN.finding(ds)
     assert "in 1 of 3 than without partners that contribute as much" in told
     assert "in 0 of 4 than without others that fire as often" in told

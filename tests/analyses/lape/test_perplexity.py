@@ -12,16 +12,12 @@ from tokenizers import Tokenizer
 
 from neuroglot import store
 from neuroglot.analyses.base import Work
-from neuroglot.analyses.lape.measures.perplexity import (
-    of_own_text,
-    others_mean,
-    perplexity_statistics,
-)
 from neuroglot.analyses.lape.settings import PerplexityInputs, PerplexityStepSettings
 from neuroglot.analyses.lape.steps.perplexity import compute, tables
 from neuroglot.capture.tokenise import write_tokens
 from neuroglot.corpora.base import Reading, Segment, write_parquet
 from neuroglot.measures.controls import SETS, SHARES, controlled_sets
+from neuroglot.measures.judged import of_own_text, others_mean, perplexity_statistics
 from neuroglot.measures.significance import difference_interval, step_down_p_value
 from neuroglot.models.ffn import ffns, record
 from neuroglot.models.intervene import Edit, intervened
@@ -299,7 +295,7 @@ class TestStep:
         self, place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         first = self.compute(place, tmp_path)
-        monkeypatch.setattr("neuroglot.analyses.lape.steps.perplexity.load", None)
+        monkeypatch.setattr("neuroglot.analyses.judged.load", None)
         xr.testing.assert_identical(first, self.compute(place, tmp_path))
         cut = PerplexitySettings(corpus="held-out", segments=2, tokens_per_segment=LENGTH)
         with pytest.raises(TypeError):

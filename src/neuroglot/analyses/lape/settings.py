@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from neuroglot.analyses.base import Inputs, JudgingSettings, RunningSettings, StepSettings
-from neuroglot.settings import CorpusId, PerplexitySettings, Share
+from neuroglot.analyses.base import Inputs, JudgingSettings, StepSettings
+from neuroglot.analyses.planning import HeldOutInputs, HeldOutSettings
+from neuroglot.settings import CorpusId, Share
 
 Site = Literal["auto", "act", "gate"]
 
@@ -67,22 +68,11 @@ class NeuronsSettings(StepSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerplexityInputs(Inputs):
-    """The model, its neurons, and by language the tokens of held-out text and of recorded text.
+class PerplexityInputs(HeldOutInputs):
+    """What a model is judged by, and its neurons."""
 
-    ``chosen_on``, the text that neurons were selected on, must share no segment with the held-out
-    text.
-    """
-
-    model: Path
     neurons: Path
-    held_out: Mapping[str, Path]
-    chosen_on: Mapping[str, Path]
 
 
-class PerplexityStepSettings(RunningSettings):
+class PerplexityStepSettings(HeldOutSettings):
     """How the model is judged without neurons."""
-
-    random_seeds: int
-    replicates: int
-    perplexity: PerplexitySettings

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from xarray import DataArray, Dataset
 
 from neuroglot.figures import heat, series, sheets
-from neuroglot.figures.findings import number
+from neuroglot.figures import pairs as of_pairs
 from neuroglot.figures.style import Drawing, require
 from neuroglot.figures.texts import counted, held
 
@@ -18,9 +18,6 @@ MEASURES = {
 }
 DIVERGENCES = ("kl_divergence", "jensen_shannon")
 """Measures whose values are told apart by their ratios."""
-RELATIONS = ("different families", "same family", "same genus", "same language")
-FEWEST_PAIRS = 3
-"""Pairs of a relation whose median is told."""
 
 
 def similarity(ds: Dataset, metric: str) -> Figure:
@@ -37,27 +34,10 @@ def similarity(ds: Dataset, metric: str) -> Figure:
     """
     values, tree = pairs(ds, metric)
     names = [series.languages(ds).label(language) for language in values["language_a"].values]
-    measure, log, side = MEASURES[metric], metric in DIVERGENCES, heat.side(len(names))
-    figure = sheets.sheet(side + 2, 2)
-    grid = figure.add_gridspec(2, 2, width_ratios=(side, 5 - side), height_ratios=(heat.TREE, side))
-    above, below, ax = (figure.add_subplot(grid[place]) for place in ((0, 0), (1, 0), (1, 1)))
+    measure, log = MEASURES[metric], metric in DIVERGENCES
     scale = heat.Scale.of(values.values, measure, log=log, dark_is_low=metric == "pearson")
-    heat.draw_tree(above, tree)
     form = {"jensen_shannon": ".3f", "pearson": ".2f"}.get(metric, ".3g")
-    heat.matrix(below, values.values, names, names, scale, form, blank=True)
-    scale.bar(figure, [below])
-    for place, related in enumerate(by_relation(ds, values)):
-        heights = place + np.linspace(-0.3, 0.3, related.size)
-        ax.plot(related, heights, "o", color=sheets.GUIDE, markerfacecolor="none")
-        if related.size:
-            ax.plot(np.median(related), place, "k|", markersize=14)
-    ax.set_yticks(range(len(RELATIONS)), RELATIONS)
-    ax.set_ylim(-0.5, len(RELATIONS) - 0.5)
-    ax.set_xlabel(measure)
-    if log:
-        ax.set_xscale("log")
-        sheets.plain_log(ax.xaxis)
-        sheets.plain_log(figure.axes[-1].yaxis)
+    figure = of_pairs.matrix_and_relations(ds, values, names, tree, scale, form, log)
     note = (
         f"halves of {counted(ds['tokens'].values, 'tokens')} a language, in {ds.attrs['folds']} "
         "folds of segments; right: all pairs and their median"
@@ -83,46 +63,10 @@ def pairs(ds: Dataset, metric: str) -> tuple[DataArray, NDArray[np.float64] | No
     return every.sel(metric=metric)[order, order].where(kept), tree
 
 
-def by_relation(ds: Dataset, values: DataArray) -> list[NDArray[np.float64]]:
-    """The values of ``pairs`` for each of ``RELATIONS`` between two languages."""
-    languages = values["language_a"].values
-    facts = [ds[rank].sel(language=languages).values for rank in ("family", "genus")]
-    shared = [languages[:, None] == languages, *(fact[:, None] == fact for fact in facts)]
-    common = np.sum(shared, axis=0)
-    return [values.values[(common == i) & values.notnull().values] for i in range(len(RELATIONS))]
-
-
 def finding(ds: Dataset, metric: str) -> str:
     """Say the median of the pairs of each relation, and which pairs are told from the floor."""
     values, _ = pairs(ds, metric)
-    *groups, within = by_relation(ds, values)
-    told = [
-        f"{number(np.median(group))} ({name}, {group.size} pairs)"
-        for name, group in zip(RELATIONS, groups, strict=False)
-        if group.size >= FEWEST_PAIRS
-    ]
-    apart, among = told_apart(values, metric)
-    floor = (
-        f"Two halves of one language give {number(np.median(within))}, and {apart} of {among} "
-        "pairs of languages are further apart than the halves of either."
-    )
-    if len(told) < 2:
-        return f"{floor} Whether related languages are more similar cannot be told from so few."
-    return f"{MEASURES[metric]}, medians of pairs: {', '.join(told)}. {floor}"
-
-
-def told_apart(values: DataArray, metric: str) -> tuple[int, int]:
-    """Count the pairs of languages that are less similar than the halves of either, and all pairs.
-
-    Args:
-        values: result of ``pairs``.
-        metric: their metric.
-    """
-    distance = -values.values if metric == "pearson" else values.values
-    between_halves = np.diagonal(distance)
-    different = np.isfinite(distance) & ~np.eye(len(between_halves), dtype=bool)
-    beyond = distance > np.maximum.outer(between_halves, between_halves)
-    return int((beyond & different).sum()), int(different.sum())
+    return of_pairs.finding(ds, values, MEASURES[metric], metric != "pearson")
 
 
 FIGURES = {

@@ -3,7 +3,7 @@
 All functions take counts by fold of segments: ``active`` [language, fold, layer, expert], the
 number of tokens that activate each expert, and ``tokens`` [language, fold]. Fold f has the same
 segments of a parallel text in every language, so all languages use the same draw of folds. Both are
-results of ``similarity.equal_tokens``: with unequal tokens, the language with the fewest would have
+results of ``halves.equal_tokens``: with unequal tokens, the language with the fewest would have
 more experts of its own by chance than exchanged labels have.
 """
 

@@ -1,19 +1,12 @@
-"""Similarity of languages by their use of experts, beside that of two halves of one language.
+"""Similarity of languages by their use of experts, beside that of two halves of one language."""
 
-A divergence of two estimated distributions is above zero even if they are the same distribution,
-and the more so, the fewer tokens they are estimated from. Two things make such numbers readable.
-All languages have equally many tokens (``equal_tokens``), and every comparison is between two
-halves of the text: language a on one half of the segments, b on the other. The same comparison of
-a language with itself, on the diagonal, is then a floor. Like the numbers beside it, it contains
-the difference between other segments, and the noise of as many tokens. A divergence at the floor
-says nothing.
-"""
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neuroglot.measures.bootstrap import centred_percentiles, fold_weights
+from neuroglot.measures.halves import across_halves
 
 Values = NDArray[np.float64]
 
@@ -34,54 +27,6 @@ RANGES = {
 """The smallest and the largest value of each metric."""
 
 JEFFREYS = 0.5
-SPLITS = 10
-CELLS = 1 << 20  # counts per block: 8 MB
-
-
-def equal_tokens(
-    active: xr.DataArray, tokens: xr.DataArray, seed: int = 0
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Draw as many tokens of every language in each fold as the language with the fewest has there.
-
-    Tokenizers write some languages with many more tokens than others. More tokens give smaller
-    divergences, and fewer experts that reach a threshold by chance. Common segments do not mend
-    this, and whole segments cannot be left out without comparing other contents. So tokens are left
-    out within each fold. They are drawn without replacement, so the tokens that activate an expert
-    are hypergeometric: of ``tokens``, ``active`` activate it, and ``fewest`` are drawn.
-
-    Counts do not tell which experts are active at the same token, so experts are drawn one by one.
-    Each expert's number is distributed exactly as if tokens were drawn; only the dependence between
-    experts is lost. A divergence depends on that through the sum of a layer's counts alone, which
-    is 1 part in the number of experts of its noise. One draw is taken, not the mean of several,
-    which would leave languages with many tokens less noise than the one with the fewest.
-
-    Args:
-        active: tokens that activate each expert, [language, fold, layer, expert].
-        tokens: all tokens, [language, fold], with the coordinate ``language``.
-        seed: seed of the draw. A language's draw does not depend on the order of languages.
-
-    Returns:
-        ``active`` and ``tokens`` of the tokens drawn, int64 [language, fold, layer, expert] and
-        [language, fold], of the folds that all languages have. Languages without any token stay so,
-        and are not counted as those with the fewest.
-    """
-    present = tokens.sum("fold") > 0
-    fewest = tokens.where(present).min("language").fillna(0).astype(np.int64)
-    common = fewest > 0
-    equal = (present * fewest).isel(fold=common)
-    tokens = tokens.isel(fold=common)
-    counts = active.isel(fold=common).transpose("language", "fold", "layer", "expert")
-    drawn = counts.astype(np.int64)
-    for language in counts["language"].values:
-        generator = np.random.default_rng([seed, *str(language).encode()])
-        here = {"language": language}
-        chosen = generator.hypergeometric(
-            counts.sel(here).to_numpy(),
-            (tokens.sel(here) - counts.sel(here)).transpose("fold", ...).to_numpy(),
-            equal.sel(here).to_numpy()[:, None, None],
-        )
-        drawn.loc[here] = chosen
-    return drawn, equal
 
 
 def similarity(
@@ -89,18 +34,13 @@ def similarity(
 ) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
     """Compare every two languages by each of ``METRICS`` (experts, section 4.2).
 
-    The folds are split into two halves at random, ``SPLITS`` times; of an odd number, one is left
-    out. The similarity of a and b is the mean over splits, and over a on the first half with b on
-    the second and the reverse. On the diagonal a language's own halves are compared.
-
-    Intervals are by the bootstrap over folds. A resample draws folds within each half, so that no
-    fold is on both sides, and the same folds for all languages. It adds noise, which raises
-    distances, so the bounds are ``bootstrap.centred_percentiles``, with the folds of a half as
-    units.
+    Languages are compared by ``halves.across_halves``: the similarity of a and b is the mean over
+    splits, and over a on the first half with b on the second and the reverse. On the diagonal a
+    language's own halves are compared.
 
     Args:
         active: tokens that activate each expert, [language, fold, layer, expert], from
-            ``equal_tokens``.
+            ``halves.equal_tokens``.
         tokens: all tokens, [language, fold], likewise.
         replicates: number of resamples; rounded up to a multiple of ``SPLITS``.
         seed: seed of splits and resamples.
@@ -114,24 +54,7 @@ def similarity(
     counts = active.transpose("language", "fold", "layer", "expert").to_numpy().astype(np.float64)
     read = tokens.transpose("language", "fold").to_numpy().astype(np.float64)
     counts[read.sum(axis=1) == 0] = np.nan
-    languages, folds, half = *read.shape, read.shape[1] // 2
-    drawn = -(-replicates // SPLITS)
-    values = np.full((SPLITS, drawn, len(METRICS), languages, languages), np.nan)
-    estimate = np.full(values.shape[2:], np.nan)
-    if half:
-        splits = random_halves(folds, seed)
-        whole = np.concatenate([_compared(counts, read, halves) for halves in splits])
-        estimate = whole.mean(axis=0)
-        size = max(1, CELLS // counts[:, 0].size)
-        for split, halves in enumerate(splits):
-            weights = np.split(fold_weights(half, 2 * drawn, seed + split), 2)
-            for start in range(0, drawn, size):
-                some = slice(start, start + size)
-                values[split, some] = _compared(counts, read, halves, *(w[some] for w in weights))
-        values += estimate - whole[:, None]
-    flat = values.reshape(SPLITS * drawn, -1)
-    bounds = centred_percentiles(flat.T, estimate.ravel(), half)
-    low, high = bounds.reshape(2, *estimate.shape)
+    estimate, (low, high) = across_halves([counts, read], _compared, replicates, seed)
     for place, (least, most) in enumerate(RANGES.values()):
         low[place], high[place] = np.clip((low[place], high[place]), least, most)
     ids = active["language"].to_numpy()
@@ -144,13 +67,6 @@ def similarity(
         xr.DataArray(array, coords, [*coords], attrs=attrs) for array in (estimate, low, high)
     )
     return compared, lowest, highest
-
-
-def random_halves(folds: int, seed: int = 0) -> NDArray[np.intp]:
-    """Draw ``SPLITS`` pairs of disjoint halves of the folds, [split, half, fold of the half]."""
-    generator = np.random.default_rng(seed)
-    orders = np.stack([generator.permutation(folds) for _ in range(SPLITS)])
-    return orders[:, : folds // 2 * 2].reshape(SPLITS, 2, -1)
 
 
 def closeness(similarity: xr.DataArray) -> xr.DataArray:
@@ -233,30 +149,24 @@ def pearson(first: Values, second: Values) -> Values:
     return mean
 
 
-def _compared(counts: Values, tokens: Values, halves: NDArray[np.intp], *weights: Values) -> Values:
+def _compared(first: Sequence[Values], second: Sequence[Values]) -> Values:
     """Compare languages across two halves by all metrics, [replicate, metric, a, b].
 
     Args:
-        counts: [language, fold, layer, expert].
-        tokens: [language, fold].
-        halves: the folds of each half, [half, fold of the half].
-        weights: for each half, how often its folds are drawn, [replicate, fold of the half]; left
-            out: once.
+        first: of the first half, counts [replicate, language, layer, expert] and tokens
+            [replicate, language].
+        second: likewise.
     """
-    flat = counts.reshape(*counts.shape[:2], -1)
-    sums = []
-    for half, drawn in zip(halves, weights or [np.ones((1, halves.shape[1]))] * 2, strict=True):
-        active = (drawn @ flat[:, half]).swapaxes(0, 1)  # [replicate, language, cell]
-        of_half = active.reshape(*active.shape[:2], *counts.shape[2:])
-        sums.append((of_half, of_half / (tokens[:, half] @ drawn.T).T[:, :, None, None]))
-    (first, first_share), (second, second_share) = sums
+    first_share, second_share = (
+        counts / tokens[..., None, None] for counts, tokens in (first, second)
+    )
     symmetric = [
         euclidean(first_share, second_share),
-        jensen_shannon(first, second),
-        pearson(first, second),
+        jensen_shannon(first[0], second[0]),
+        pearson(first[0], second[0]),
     ]
     distance, divergence, r = (0.5 * (there + there.swapaxes(1, 2)) for there in symmetric)
-    kl = 0.5 * (kl_divergence(first, second) + kl_divergence(second, first))
+    kl = 0.5 * (kl_divergence(first[0], second[0]) + kl_divergence(second[0], first[0]))
     return np.stack([distance, kl, divergence, r], axis=1)
 
 

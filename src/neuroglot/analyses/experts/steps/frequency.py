@@ -7,10 +7,11 @@ import xarray as xr
 
 from neuroglot.analyses.experts.measures import experts as measure
 from neuroglot.analyses.experts.measures.sharing import sharing
-from neuroglot.analyses.experts.measures.similarity import closeness, equal_tokens, similarity
+from neuroglot.analyses.experts.measures.similarity import closeness, similarity
 from neuroglot.analyses.experts.partitions import read_routing
 from neuroglot.analyses.experts.settings import FrequencyInputs, FrequencySettings
 from neuroglot.measures.bootstrap import bounded, ratio_interval, with_bounds
+from neuroglot.measures.halves import equal_tokens
 from neuroglot.measures.matrix_regression import REGRESSED, UNITS, matrix_regression, relations
 from neuroglot.measures.overlap import token_overlap
 from neuroglot.tables import tidy

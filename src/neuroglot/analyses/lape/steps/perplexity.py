@@ -1,8 +1,6 @@
 """Perplexity of every language without one language's neurons, and without neurons like them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,27 +8,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neuroglot import store
-from neuroglot.analyses.base import RUNNING
 from neuroglot.analyses.held_out import HeldOut, read_held_out
-from neuroglot.analyses.lape.measures.perplexity import perplexity_statistics
+from neuroglot.analyses.judged import Judged
 from neuroglot.analyses.lape.settings import PerplexityInputs, PerplexityStepSettings
-from neuroglot.analyses.pieces import Piece, piece
+from neuroglot.analyses.pieces import Piece
 from neuroglot.capture.activity import Activity, Site
-from neuroglot.capture.perplexity import negative_log_likelihood
 from neuroglot.measures.bootstrap import with_bounds
-from neuroglot.measures.controls import (
-    SETS,
-    SHARES,
-    ControlledSets,
-    controlled_sets,
-    described,
-)
-from neuroglot.measures.perplexity import CONTROLLED, by_segment, read_sizes
+from neuroglot.measures.controls import SHARES
+from neuroglot.measures.perplexity import CONTROLLED
 from neuroglot.models.card import read_card
 from neuroglot.models.intervene import Edit
-from neuroglot.models.load import load
-from neuroglot.progress import progress
-from neuroglot.provenance import digest, fingerprint
+from neuroglot.provenance import fingerprint
 from neuroglot.tables import tidy
 
 VARIABLES: Mapping[str, str] = {
@@ -59,55 +47,23 @@ def compute(inputs: PerplexityInputs, settings: PerplexityStepSettings) -> xr.Da
     Every language's text is read without the neurons of each language, but only the language's own
     text without their controls.
     """
-    languages, widths = settings.languages, read_card(inputs.model).neurons
     reduction = store.open_dataset(inputs.neurons, "reduction")
-    chosen = reduction["language_neuron"].sel(language=languages)
+    chosen = reduction["language_neuron"].sel(language=settings.languages)
     masks = chosen.transpose("language", "layer", "neuron").to_numpy()
     texts = read_held_out(
-        inputs.model, inputs.held_out, inputs.chosen_on, settings.perplexity, languages
+        inputs.model,
+        inputs.held_out,
+        inputs.chosen_on,
+        settings.perplexity,
+        settings.languages,
     )
-    measured = _Measured(inputs, settings, texts, reduction.attrs["site"])
-    runs = 1 + len(texts) + len(SETS) - 2 + settings.random_seeds
-    with progress(runs, "sets", f"{inputs.model.name} LAPE") as bar:
-        plain = measured.plain()
-        bar.update()
-        sets = [
-            controlled_sets(mask, frequency, contribution, settings.random_seeds, widths)
-            for mask, frequency, contribution in zip(
-                masks, plain["frequency"], plain["contribution"], strict=True
-            )
-        ]
-        without = []
-        for mask in masks:
-            without.append(measured.without(mask))
-            bar.update()
-        controls = []
-        for draws in _controls(sets):
-            controls.append(np.mean([measured.without(of_draw) for of_draw in draws], axis=0))
-            bar.update(len(draws))
-    losses = {
-        "plain": (("language", "item"), plain["nll"]),
-        "without": (("deactivated", "language", "item"), np.stack(without)),
-        "controls": (("variant", "language", "item"), np.stack(controls)),
-        "tokens": (("language", "item"), np.concatenate([text.predicted for text in texts])),
-    }
-    coords = {"language": languages, "deactivated": languages, "variant": list(SETS[1:])}
-    about = described(sets, plain["frequency"], languages)
-    segments = by_segment(losses, [text.labels for text in texts], coords)
-    statistics = perplexity_statistics(
-        segments, about[[*SHARES]], all(text.parallel for text in texts), settings.replicates
-    )
-    return xr.Dataset({**statistics, **about, **read_sizes(segments["tokens"])})
+    judged = _WithoutNeurons(inputs, settings, texts, reduction.attrs["site"])
+    widths = read_card(inputs.model).neurons
+    return judged.judge(masks, widths, settings.random_seeds, settings.replicates, "LAPE")
 
 
-def _controls(sets: Sequence[ControlledSets]) -> Iterator[list[NDArray[np.bool_]]]:
-    """For each of ``SETS`` but the chosen neurons, give its draws, [language, layer, neuron]."""
-    for name in SETS[1:]:
-        yield [np.stack(masks) for masks in zip(*(of.draws[name] for of in sets), strict=True)]
-
-
-class _Measured:
-    """Losses of all segments under sets of deactivated neurons; earlier results are kept."""
+class _WithoutNeurons(Judged):
+    """Losses of all segments under sets of deactivated neurons."""
 
     def __init__(
         self,
@@ -116,64 +72,33 @@ class _Measured:
         texts: Sequence[HeldOut],
         site: Site,
     ) -> None:
-        self._inputs, self._settings, self._texts, self._site = inputs, settings, texts, site
-        # All languages in one call: fewer batches read the head's weights less often.
-        self._segments = [segment for text in texts for segment in text.segments]
-        self._language = np.repeat(np.arange(len(texts)), [len(text.segments) for text in texts])
-
-    @cached_property
-    def _model(self) -> Any:
-        return load(self._inputs.model, self._settings.device, self._settings.dtype)
+        """Begin with nothing read; ``site`` is what fires if it is above zero."""
+        super().__init__(inputs, settings, texts, fingerprint(__name__))
+        self._site = site
 
     def plain(self) -> Piece:
-        """Read all texts with the model as it is.
-
-        Returns:
-            ``nll [segment]``, and of each language's text ``frequency`` and ``contribution
-            [language, layer, neuron]``, as in ``Activity``.
-        """
+        """Read all texts with the model as it is; see ``Activity``."""
 
         def measure() -> Piece:
             activity = Activity(self._model, self._site, self._language)
             return {
-                "nll": self._likelihood(activity=activity),
+                "nll": self._likelihood(self._segments, activity=activity),
                 "frequency": activity.frequency(),
                 "contribution": activity.contribution(),
             }
 
         return self._piece(self._site, measure)
 
-    def without(self, neurons: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Give each segment's loss, [segment], with neurons deactivated.
-
-        Args:
-            neurons: for all texts [layer, neuron], or for each language's text [language, layer,
-                neuron].
-        """
+    def without(self, units: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Give each segment's loss, ``[segment]``, with neurons set to zero."""
 
         def edits(segments: NDArray[np.int64]) -> list[Edit]:
-            return [Edit(neurons).rows(self._language[segments])]
+            return [Edit(units).rows(self._language[segments])]
 
         def measure() -> Piece:
-            return {"nll": self._likelihood(edits=edits)}
+            return {"nll": self._likelihood(self._segments, edits=edits)}
 
-        return self._piece([neurons.shape, np.flatnonzero(neurons).tolist()], measure)["nll"]
-
-    def _likelihood(self, **how: Any) -> NDArray[np.float64]:
-        before, budget = self._texts[0].before, self._inputs.work.execution.batch_tokens
-        return negative_log_likelihood(self._model, self._segments, before, budget, **how)
-
-    def _piece(self, what: Any, measure: Any) -> Piece:
-        name = digest(
-            [
-                read_card(self._inputs.model).sha256,
-                [text.fingerprint for text in self._texts],
-                self._settings.model_dump(include={"perplexity", *RUNNING}),
-                fingerprint(__name__),
-                what,
-            ]
-        )
-        return piece(self._inputs.work.pieces / f"{name}.npz", name, measure)
+        return self._piece([units.shape, np.flatnonzero(units).tolist()], measure)["nll"]
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:

@@ -1,4 +1,4 @@
-"""What a language's neurons do to held-out text: to its own, to others', and beside controls."""
+"""What the units of a language do to held-out text: to its own, to others', and beside controls."""
 
 import numpy as np
 import xarray as xr

@@ -1,0 +1,1 @@
+"""The steps of the routing analysis, one module per step."""
