@@ -1,6 +1,5 @@
 """How figures show that edits of chosen neurons do more than the same edits of controls."""
 
-import numpy as np
 from xarray import Dataset
 
 from neuroglot.figures.series import Look, Series
@@ -16,18 +15,6 @@ DIFFERENCES = {
 STARRED = Series(
     "star", {"star": Look(f"p < {STAR}, adjusted for all languages", "#000000", marker="*")}
 )
-
-
-def stars(ds: Dataset, **chosen: str) -> np.ndarray:
-    """Places of stars: beyond the interval of each significant difference; NaN for the others.
-
-    Args:
-        ds: ``excess`` with ``_low`` and ``_high``, and ``excess_p_value``.
-        chosen: labels to select, such as ``contrast="activity"``.
-    """
-    of = ds.sel(chosen)
-    far = of["excess_high"].where(of["excess_p_value"] < STAR)
-    return np.asarray(far.values, float)
 
 
 def units_note(ds: Dataset) -> str:

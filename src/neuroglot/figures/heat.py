@@ -150,29 +150,31 @@ def by_layer(
     Returns:
         The figure. Its axes are the panels' stacks, row by row, and the colour bar.
     """
-    count, stacks = len(panels) if panels else 1, axis.stacks
-    across = min(abreast, count)
-    down = -(-count // across)
-    figure = sheets.sheet(0.8 + down * (HEAD + max(4 * CELL, cell * len(levels))), 2)
-    widths = [len(layers) for layers in stacks.values()] * across
-    grid = figure.subplots(down, len(widths), squeeze=False, width_ratios=widths)
-    by_panel = grid.reshape(down * across, len(stacks))
-    for ax in by_panel[count:].flat:
-        ax.remove()
+    stacks = axis.stacks
     values = values.sel({levels.column: [*levels]}).transpose(levels.column, axis.word, ...)
-    for place, axes in enumerate(by_panel[:count]):
-        panel = values
+    shown = [values.sel({panels.column: panel}) for panel in panels] if panels else [values]
+    shown = [panel.dropna(levels.column, how="all") for panel in shown]
+    across = min(abreast, len(shown))
+    lines = [shown[first : first + across] for first in range(0, len(shown), across)]
+    high = [max(1, *(panel.sizes[levels.column] for panel in line)) for line in lines]
+    figure = sheets.sheet(0.8 + sum(HEAD + max(4 * CELL, cell * rows) for rows in high), 2)
+    widths = [len(layers) for layers in stacks.values()] * across
+    grid = figure.subplots(
+        len(lines), len(widths), squeeze=False, width_ratios=widths, height_ratios=high
+    )
+    by_panel = grid.reshape(len(lines) * across, len(stacks))
+    for ax in by_panel[len(shown) :].flat:
+        ax.remove()
+    for place, (panel, axes) in enumerate(zip(shown, by_panel, strict=False)):
         if panels:
-            panel = values.sel({panels.column: [*panels][place]})
             axes[0].set_title(panels.labels[place], loc="left")
-        panel = panel.dropna(levels.column, how="all")
         names = [levels.label(level) for level in panel[levels.column].values]
         for ax, (stack, layers) in zip(axes, stacks.items(), strict=True):
             cells(ax, panel.values[:, layers].astype(np.float64), scale)
             ax.set_facecolor("none")
-            ax.set_ylim(len(levels), 0)
+            ax.set_ylim(high[place // across], 0)
             axis.number(ax, stack)
-            ax.set_xlabel(axis.label(stack) if place + across >= count else "")
+            ax.set_xlabel(axis.label(stack) if place + across >= len(shown) else "")
         if cell < CELL:
             names[1:-1] = [""] * len(names[1:-1])
         first = by_panel[place - place % across, 0]

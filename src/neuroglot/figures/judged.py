@@ -11,14 +11,17 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from neuroglot.figures import heat, series, sheets
-from neuroglot.figures.controls import STARRED, significant, stars, units_note
+from neuroglot.figures.controls import STARRED, significant, units_note
 from neuroglot.figures.findings import number
 from neuroglot.figures.series import Look, Series
 from neuroglot.figures.style import NothingToDraw
 from neuroglot.figures.texts import counted, held
+from neuroglot.measures.significance import STAR
 
 MOST = 2.0
 """Ends of the colours, in nats per token; points are drawn beyond."""
+AT_EDGE, ROOM = 0.96, 0.08
+"""Place of stars, and the room that is made for them, as shares of a panel's width."""
 APART = 0.25
 """Height between two points of a language; a language has a height of 1."""
 
@@ -45,9 +48,11 @@ class Words:
         return Series(
             "change",
             {
-                "chosen": Look(f"own text without {self.own}", "#0072B2"),
-                "others": Look("others' texts without them, mean", "#D55E00", marker="D"),
-                "random": Look("own text without as many random ones", sheets.GUIDE, filled=False),
+                "chosen": Look(f"change: own text without {self.own}", "#0072B2"),
+                "others": Look("change: others' texts without them, mean", "#D55E00", marker="D"),
+                "random": Look(
+                    "change: own text without as many random ones", sheets.GUIDE, filled=False
+                ),
             },
         )
 
@@ -98,7 +103,10 @@ def perplexity_without(ds: xr.Dataset, words: Words) -> Figure:
         points(of_own, by_change[name], place, look)
     for place, (name, look) in enumerate(words.contrasts.looks.items()):
         middle = points(compared, ends(of_off, contrast=name), place, look)
-        compared.plot(stars(of_off, contrast=name), middle, **STARRED.looks["star"].point)
+        starred = middle[(of_off["excess_p_value"].sel(contrast=name) < STAR).values]
+        at_edge = {"color": look.color, "transform": compared.get_yaxis_transform()}
+        compared.plot([AT_EDGE] * len(starred), starred, "*", **at_edge)
+    compared.set_xlim(right=compared.get_xlim()[1] + ROOM * np.ptp(compared.get_xlim()))
     of_own.set(title="change", xlabel="nats per token")
     compared.set(title="change of own text, compared", xlabel="nats per token")
     sheets.guide([of_own, compared], 0, "x")

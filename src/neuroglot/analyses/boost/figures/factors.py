@@ -15,7 +15,7 @@ from neuroglot.measures.proportions import FEW
 from neuroglot.measures.significance import STAR
 from neuroglot.tables import tidy, valued
 
-PLAIN = Look("model as it is", "black", marker="X")
+PLAIN = Look("model as it is", "black", marker="|")
 MULTIPLIED = Series(
     "variant",
     {
@@ -129,7 +129,8 @@ def by_factor(ds: Dataset, values: Dataset, rows: Series, label: str, note: str)
     legend = Series("variant", {"plain": PLAIN, **MULTIPLIED.looks})
     figure = points.by_level(table, languages, MULTIPLIED, label, rows, columns, legend=legend)
     for row, ax in zip(np.repeat([*rows], len(columns)), figure.axes, strict=True):
-        ax.plot(plain.sel(prompted=row), range(len(languages)), **PLAIN.point)
+        middle = np.arange(len(languages))
+        ax.vlines(plain.sel(prompted=row), middle - 0.4, middle + 0.4, color=PLAIN.color, zorder=1)
     note = f"{note}; in brackets: neurons"
     return sheets.title(figure, ds, f"neurons of {ds.attrs['method']} multiplied", note)
 

@@ -14,7 +14,7 @@ from neuroglot.figures import sheets
 from neuroglot.figures.layers import LayerAxis
 from neuroglot.figures.series import DASHES, Look, Series
 from neuroglot.figures.style import Drawing, require
-from neuroglot.figures.texts import held
+from neuroglot.figures.texts import counted, held, panels_of
 from neuroglot.tables import tidy, valued
 
 HUES = ("#4477AA", "#EE6677", "#228833", "#AA3377")
@@ -43,8 +43,8 @@ def models(ds: Dataset) -> Figure:
 
     Args:
         ds: ``kind_share(model, task, layer, kind)`` with ``kind_share_low`` and
-            ``kind_share_high``, NaN beyond a model's depth; ``layers(model)``; coordinate
-            ``shots(task)``; ``attrs["few_shot"]``.
+            ``kind_share_high``, NaN beyond a model's depth; ``items(model, task)``;
+            ``layers(model)``; coordinate ``shots(task)``; ``attrs["few_shot"]``.
     """
     ds = ds.drop_sel(task=[task for task, shots in examples(ds).items() if shots])
     require(ds["kind_share"], "no kinds of neurons to compare models by")
@@ -53,7 +53,7 @@ def models(ds: Dataset) -> Figure:
         for i, model in enumerate(held(ds, "kind_share", "model"))
     }
     table = valued(ds, "kind_share").merge(tidy(ds[["layers"]]))
-    tasks = Series.of("task", held(ds, "kind_share", "task"))
+    tasks = panels_of(ds, "kind_share", "task", "no kinds of neurons to compare models by")
     figure = looks.grid(table, Depth((), ()), Series("model", model_looks), tasks, KINDS)
     sheets.as_shares(figure.axes)
     return sheets.title(figure, ds, "kinds by model", "bands: 95 % intervals over facts")
@@ -63,9 +63,9 @@ def few_shot(ds: Dataset) -> Figure:
     """Change of each kind's share (columns) in each model (rows) with examples, by their number.
 
     Args:
-        ds: ``kind_share(model, task, layer, kind)``, NaN beyond a model's depth; ``layers(model)``;
-            coordinate ``shots(task)``; ``attrs["few_shot"]``, the tasks of the sweep, of which the
-            first is what the others are compared with.
+        ds: ``kind_share(model, task, layer, kind)``, NaN beyond a model's depth; ``items(model,
+            task)``; ``layers(model)``; coordinate ``shots(task)``; ``attrs["few_shot"]``, the tasks
+            of the sweep, of which the first is what the others are compared with.
     """
     change = changes(ds)
     table = valued(change, "change").merge(tidy(ds[["layers"]]))
@@ -75,7 +75,8 @@ def few_shot(ds: Dataset) -> Figure:
     figure = looks.grid(table, Depth((), ()), shots, models, KINDS, label=label)
     sheets.guide(figure.axes, 0)
     sheets.as_shares(figure.axes, whole=False)
-    return sheets.title(figure, ds, "kinds with examples less those without")
+    note = counted(ds["items"].sel(task=[*examples(ds)]).values, "items each")
+    return sheets.title(figure, ds, "kinds with examples less those without", note)
 
 
 def examples(ds: Dataset) -> dict[str, int]:

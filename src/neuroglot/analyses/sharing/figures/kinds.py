@@ -95,17 +95,22 @@ def language_counts(ds: Dataset, most: int) -> Figure:
     Args:
         ds: ``random_languages_share(task, languages, layer, kind)``, the mean over random sets of
             languages, with ``_lowest`` and ``_highest`` of them; ``language_count_share`` of the
-            same dimensions, among the first languages; ``items(task)``, ``facts(task)``.
+            same dimensions, among the first languages; ``items(task)``, ``facts(task)``. Of all
+            languages there is one set, and one line.
         most: number of tasks, from the first, that are drawn.
     """
     ds = ds.isel(task=slice(most))
     ends = {f"{RANDOM}_lowest": f"{RANDOM}_low", f"{RANDOM}_highest": f"{RANDOM}_high"}
     random, first = valued(ds.rename(ends), RANDOM), valued(ds[[FIRST]], FIRST)
-    random["languages"] = random["languages"].map("{} random languages".format)
-    first["languages"] = first["languages"].map("the first {}".format)
-    shades = looks.steps("languages", ds["languages"].values.tolist(), "").values("color")
-    solid = {f"{n} random languages": Look(f"{n} random languages", shades[n]) for n in shades}
-    dashed = {f"the first {n}": Look(f"the first {n}", shades[n], DASHES[1]) for n in shades}
+    counts, languages = ds["languages"].values.tolist(), ds.sizes["language"]
+    first = first[first["languages"] < languages]
+    shades = looks.steps("languages", counts, "").values("color")
+    of_random = {n: f"{n} random languages" if n < languages else f"all {n}" for n in counts}
+    of_first = {n: f"the first {n}" for n in counts if n < languages}
+    random["languages"] = random["languages"].map(of_random)
+    first["languages"] = first["languages"].map(of_first)
+    solid = {label: Look(label, shades[n]) for n, label in of_random.items()}
+    dashed = {label: Look(label, shades[n], DASHES[1]) for n, label in of_first.items()}
     both, table = Series("languages", solid | dashed), pd.concat([random, first], ignore_index=True)
     note = "bands: lowest and highest of the random sets; columns differ in scale"
     return sweep(ds, table, both, "number of languages", note)

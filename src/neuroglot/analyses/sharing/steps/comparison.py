@@ -10,10 +10,11 @@ from neuroglot.analyses.sharing.settings import ComparisonInputs, ComparisonSett
 from neuroglot.measures.axes import LAYER_NEURONS, along
 from neuroglot.measures.bootstrap import with_bounds
 
-SHARE = with_bounds("kind_share")
-TABLE = tuple(SHARE)
+SHARE, ITEMS = with_bounds("kind_share"), "items"
+TABLE = (*SHARE, ITEMS)
 
 VARIABLES: Mapping[str, str] = {
+    ITEMS: "items of the task, all of which are counted",
     "shots": "worked examples before the question",
     "layers": "layers of the model; what lies beyond them is NaN",
 }
@@ -28,7 +29,7 @@ def compute(inputs: ComparisonInputs, settings: ComparisonSettings) -> xr.Datase
     shares = along(
         "model",
         {
-            model: data[SHARE].drop_vars(of_layers, errors="ignore")
+            model: data[[*SHARE, ITEMS]].drop_vars(of_layers, errors="ignore")
             for model, data in models.items()
         },
     )

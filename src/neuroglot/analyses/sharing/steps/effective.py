@@ -45,6 +45,7 @@ VARIABLES: Mapping[str, str] = {
     "max_by_layer": f"highest {SCORE}, over all items and the layer's neurons of the kind",
     "max_by_layer_of_languages": f"highest {SCORE}, over all items and the layer's neurons of the "
     "kind, mean over languages",
+    "items": "items whose gold answer has a token",
 }
 
 
@@ -65,6 +66,10 @@ def compute(inputs: EffectiveInputs, settings: EffectiveSettings) -> xr.Dataset:
         gold = {language: _first_tokens(asked) for language, asked in questions.items()}
         statistics = _statistics(prompts, layers, unembedding, gold, settings.threshold)
         summary = scores_bounded(statistics, facts_of(items), settings.replicates)
+        judged = [
+            np.count_nonzero(gold[str(language)] >= 0) for language in summary["language"].values
+        ]
+        summary = summary.assign(items=("language", judged, {"units": "items"}))
         of_decoder = [ffn.index for ffn in layers if ffn.stack == STACK]
         scores[prompts.task] = xr.merge(
             [summary.assign_coords(layer=of_decoder), prompts.layers], join="outer"
@@ -107,6 +112,6 @@ def _statistics(
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Maximum, minimum and mean by task, language and kind; maxima by layer."""
     return {
-        "effective_scores": tidy(data[with_bounds("max", "min", "mean")]),
+        "effective_scores": tidy(data[[*with_bounds("max", "min", "mean"), "items"]]),
         "effective_by_layer": tidy(data[with_bounds(HIGHEST)]),
     }

@@ -60,7 +60,7 @@ def correlation_ratio(ds: Dataset) -> Figure:
     Filled: over neurons that fire as often. Hollow: of the neurons with partners, over partners.
     """
     filled, hollow = over_active(ds), excess(ds, "matched_", "partner_")
-    tops = looks.numbers(filled, "top", "top {:,} of each list")
+    tops = looks.numbers(filled, "top", "up to {:,} of each list")
     tables = [valued(filled, "value").assign(hollow=False)]
     tables.append(valued(hollow, "value").assign(hollow=True).reindex(columns=tables[0].columns))
     table = pd.concat([part for part in tables if len(part)], ignore_index=True)
