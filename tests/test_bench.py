@@ -10,6 +10,8 @@ import pytest
 from support import ROOT
 from support.tiny_workflow import Workplace
 
+pytestmark = pytest.mark.slow  # `make bench` runs them before it measures
+
 
 def run(command: list[str], finished: Workplace, folder: Path = ROOT) -> str:
     """Run a Python command on the tiny model, and give what it prints."""
@@ -37,7 +39,6 @@ def test_runs(command: list[str], printed: str, finished: Workplace) -> None:
     assert printed in run(command, finished)
 
 
-@pytest.mark.slow
 def test_what_a_gpu_does_is_rehearsed(finished: Workplace, tmp_path: Path) -> None:
     printed = run(["bench/gpu.py", "--small", "--out", str(tmp_path)], finished)
     table = (tmp_path / "gpu.md").read_text("utf-8")
@@ -46,7 +47,6 @@ def test_what_a_gpu_does_is_rehearsed(finished: Workplace, tmp_path: Path) -> No
     assert " passed" in table
 
 
-@pytest.mark.slow
 def test_growth_is_measured(finished: Workplace, tmp_path: Path) -> None:
     model = str(finished.folder / "results/models/one")
     command = ["bench/growth.py", "--out", str(tmp_path), "--model", model, "--smoke"]

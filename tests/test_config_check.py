@@ -191,7 +191,7 @@ def test_nothing_is_copied_of_weights_that_are_refused(
 ) -> None:
     edit(place / "with-biases", mlp_bias=False, attention_bias=False)
     copied: list[Path] = []
-    monkeypatch.setattr(normalise, "_copy_weights", lambda source, *_: copied.append(source))
+    monkeypatch.setattr(normalise, "_link_weights", lambda source, *_: copied.append(source))
     with pytest.raises(NeuroglotError, match="hold what no part"):
         normalise.normalise(ModelSettings(source="./with-biases"), layout.model("one"))
     assert copied == []

@@ -133,6 +133,7 @@ def test_a_mixture_of_experts_goes_through_every_analysis_that_takes_one(
     place.configure(
         models={name: {"source": f"./checkpoints/{name}"}},
         experts={**place.config["experts"], "experts_per_layer": "real"},
+        routing={"corpus": place.config["lape"]["corpus"], "replicates": 20, "permutations": 20},
         **{analysis: None for analysis in ANALYSES if analysis not in takes},
     )
     run = place.run("--keep-going")

@@ -24,7 +24,9 @@ from neuroglot.tasks.base import write_items
 from support.tiny_workflow import Workplace, add_analyses, make_workplace, take_mixture
 from support.tracing import executed, unreached
 
-LLAMA = "neuroglot.models.architectures:ARCHITECTURES[llama]"
+ENTRIES = tuple(
+    f"neuroglot.models.architectures:ARCHITECTURES[{name}]" for name in ("llama", "qwen3_moe")
+)
 # The function that each kind of job is, as the commands call it.
 FUNCTIONS = {
     "model": "neuroglot.models.normalise.normalise",
@@ -68,15 +70,15 @@ def name_and_targets(kind: str, given: tuple[Any, ...]) -> tuple[str, tuple[str,
     if kind == "step":
         analysis, step, _, settings, *_ = given
         own = targets_of(code_of, analysis, step, settings)
-        return f"{analysis.name} {step.name}", (*own, LLAMA)
+        return f"{analysis.name} {step.name}", (*own, *ENTRIES)
     if kind == "draw":
         analysis, family, *_ = given
         own = targets_of(code_of_figures, analysis, family)
         return f"figures of {analysis.name} {family.name}", own
     if kind == "record":
         [group] = (group for one in given[1] for group in one.groups)
-        return f"recording of {group.name}", (*targets_of(recordings.code_of, group), LLAMA)
-    return kind, {"model": (MODELS, LLAMA), "tokens": (TOKENISE,)}[kind]
+        return f"recording of {group.name}", (*targets_of(recordings.code_of, group), *ENTRIES)
+    return kind, {"model": (MODELS, *ENTRIES), "tokens": (TOKENISE,)}[kind]
 
 
 @contextlib.contextmanager
@@ -219,7 +221,7 @@ def test_what_is_not_reached_is_noticed(jobs: Jobs) -> None:
     """A recording's code against the targets of tokens, and a text's without its source."""
     missing = unreached(jobs.executed["recording of sample"], *jobs.targets["tokens"])
     assert {"neuroglot.capture.engine:Engine", "neuroglot.capture.record:record"} <= missing
-    assert unreached(jobs.executed["recording of sample"], RECORD, TOKENISE, LLAMA) == {
+    assert unreached(jobs.executed["recording of sample"], RECORD, TOKENISE, *ENTRIES) == {
         "neuroglot.capture.settings:SampleGroup"
     }
     assert unreached(jobs.executed["source text"], "neuroglot.corpora.base:write_parquet") >= {

@@ -33,8 +33,6 @@ from neuroglot.capture.settings import (
     PromptsGroup,
     RolesGroup,
     RoutingGroup,
-    RowsGroup,
-    SampleGroup,
 )
 from neuroglot.capture.tokenise import tokenised, tokenizer_of
 from neuroglot.corpora.base import Reading, Segment
@@ -202,7 +200,7 @@ class _Part:
         kept: dict[str, Any] = {"keep_bits": group.kept_bits(settings)}
         if isinstance(group, RoutingGroup) and not card.routed:
             raise NeuroglotError(f"{text['model']} is no mixture of experts: it has no routing")
-        if card.routed and isinstance(group, RolesGroup | SampleGroup | RowsGroup):
+        if card.routed and not group.mixtures:
             raise NeuroglotError(
                 f"{text['model']} is a mixture of experts, of which {group.name} of "
                 f"{text['corpus']} cannot be recorded; leave it out of the analyses that need them"

@@ -97,6 +97,7 @@ class Group(BaseModel):
     Attributes:
         name: the name of the group's folder in a store.
         over: the tokens that the statistics or rows cover.
+        mixtures: whether it can be recorded of mixtures of experts.
         stored: the sites of the raw rows, unless the group's fields decide.
         store_dtype: precision of the raw rows, if it is not a setting.
     """
@@ -105,6 +106,7 @@ class Group(BaseModel):
 
     name: ClassVar[GroupName]
     over: ClassVar[Over]
+    mixtures: ClassVar[bool] = True
     stored: ClassVar[tuple[str, ...]] = ()
     store_dtype: ClassVar[StoreDtype | None] = None
 
@@ -138,6 +140,7 @@ class RolesGroup(Group):
 
     name: ClassVar[GroupName] = "roles"
     over: ClassVar[Over] = "prefixes"
+    mixtures: ClassVar[bool] = False
 
     rule: Rule
     threshold: float
@@ -165,6 +168,7 @@ class SampleGroup(Group):
 
     name: ClassVar[GroupName] = "sample"
     over: ClassVar[Over] = "prefixes"
+    mixtures: ClassVar[bool] = False
     stored: ClassVar[tuple[str, ...]] = ("act", "out")
 
     segments: int = Field(ge=1)
@@ -192,6 +196,7 @@ class RowsGroup(Group):
 
     name: ClassVar[GroupName] = "rows"
     over: ClassVar[Over] = "every token"
+    mixtures: ClassVar[bool] = False
     stored: ClassVar[tuple[str, ...]] = ("act",)
 
 
