@@ -143,6 +143,7 @@ def effective(languages: int = 10, stacks: dict[str, int] | None = None) -> xr.D
             "min": (dims, -abs(high) * rng.uniform(0.4, 1, high.shape)),
             "mean": (dims, 0.01 * high),
             "max_by_layer": (("task", "language", "layer", "kind"), by_layer),
+            "items": (("task", "language"), np.full((len(TASKS), languages), 24)),
         },
         coords,
         attributes(languages),
@@ -163,6 +164,7 @@ def comparison(languages: int = 10, stacks: dict[str, int] | None = None) -> xr.
         {
             "kind_share": (("model", "task", "layer", "kind"), share),
             "layers": ("model", [*models.values()]),
+            "items": (("model", "task"), np.full((len(models), len(names)), 24)),
         },
         {
             "model": [*models],
@@ -261,7 +263,8 @@ def shown(stem: str, ds: xr.Dataset) -> np.ndarray:
         case "figure_06_dead":
             return ds["dead"].values
         case "figure_19_language_count":
-            drawn = ds["language_count_share"], ds["random_languages_share"]
+            fewer = ds["languages"] != ds.sizes["language"]
+            drawn = ds["language_count_share"].sel(languages=fewer), ds["random_languages_share"]
             return numbers(*(share.isel(task=slice(2)) for share in drawn))
         case "figure_22_threshold":
             return ds["threshold_share"].values

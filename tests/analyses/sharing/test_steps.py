@@ -313,7 +313,8 @@ def test_models_of_other_depths_stand_beside_each_other(tmp_path: Path):
     for model, depth in depths.items():
         shares = np.random.default_rng(depth).random((2, depth, 2))
         kinds[model] = xr.Dataset(
-            dict.fromkeys(with_bounds("kind_share"), (("task", "layer", "kind"), shares)),
+            dict.fromkeys(with_bounds("kind_share"), (("task", "layer", "kind"), shares))
+            | {"items": ("task", [36, 24])},
             {
                 "task": ["nli", "facts"],
                 "layer": np.arange(depth),
@@ -335,6 +336,7 @@ def test_models_of_other_depths_stand_beside_each_other(tmp_path: Path):
         np.testing.assert_array_equal(own[:, :depth], kinds[model]["kind_share"])
         assert own[:, depth:].isnull().all()
     assert data["shots"].values.tolist() == [0, 2]
+    assert data["items"].sel(model="two").values.tolist() == [36, 24]
     assert data["stack_layer"].values.tolist() == [0, 1, 2]
     assert json.loads(data.attrs["few_shot"]) == ["facts"]
 

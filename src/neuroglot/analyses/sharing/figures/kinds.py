@@ -103,10 +103,10 @@ def language_counts(ds: Dataset, most: int) -> Figure:
     ends = {f"{RANDOM}_lowest": f"{RANDOM}_low", f"{RANDOM}_highest": f"{RANDOM}_high"}
     random, first = valued(ds.rename(ends), RANDOM), valued(ds[[FIRST]], FIRST)
     counts, languages = ds["languages"].values.tolist(), ds.sizes["language"]
-    first = first[first["languages"] < languages]
+    first = first[first["languages"] != languages]
     shades = looks.steps("languages", counts, "").values("color")
-    of_random = {n: f"{n} random languages" if n < languages else f"all {n}" for n in counts}
-    of_first = {n: f"the first {n}" for n in counts if n < languages}
+    of_random = {n: f"{n} random languages" if n != languages else f"all {n}" for n in counts}
+    of_first = {n: f"the first {n}" for n in counts if n != languages}
     random["languages"] = random["languages"].map(of_random)
     first["languages"] = first["languages"].map(of_first)
     solid = {label: Look(label, shades[n]) for n, label in of_random.items()}
