@@ -12,7 +12,11 @@ import xarray as xr
 from neuroglot import store
 from neuroglot.capture.activity import Activity
 from neuroglot.capture.blocks import Recording
-from neuroglot.capture.collectors import firing_collectors, routing_collectors
+from neuroglot.capture.collectors import (
+    firing_collectors,
+    reached_collector,
+    routing_collectors,
+)
 from neuroglot.capture.engine import Engine
 from neuroglot.capture.record import Wanted
 from neuroglot.capture.record import record as record_text
@@ -42,7 +46,7 @@ from support.tiny_mixtures import EXPERTS, MIXTURES, NEURONS, SLOTS, mixture, mi
 
 LENGTHS = (5, 9, 3, 12, 7, 4)
 RECORDINGS = {
-    "firing": Recording((), "every token", tuple(firing_collectors(gated=True))),
+    "firing": Recording((), "every token", (*firing_collectors(gated=True), reached_collector())),
     "routing": Recording((), "every token", tuple(routing_collectors(SLOTS))),
 }
 
@@ -97,6 +101,11 @@ def expected(model: Any, tokens: Tokens) -> dict[str, list[list[np.ndarray]]]:
             f"{site}_positive": [(seen[site, ffn.layer] > 0).sum(0) for seen in by_segment]
             for site in ("act", "gate")
         }
+        choices = [seen.get(("chosen", ffn.layer)) for seen in by_segment]
+        of_layer["act_reached"] = [
+            reached(choice, *seen["act", ffn.layer].shape, ffn.shared)
+            for choice, seen in zip(choices, by_segment, strict=True)
+        ]
         if ffn.experts:
             for name, site in (("chosen_count", "chosen"), ("weight_sum", "weight")):
                 of_layer[name] = [seen[site, ffn.layer].sum(0) for seen in by_segment]
@@ -107,6 +116,16 @@ def expected(model: Any, tokens: Tokens) -> dict[str, list[list[np.ndarray]]]:
         for name, values in of_layer.items():
             sums.setdefault(name, []).append(values)
     return sums
+
+
+def reached(chosen: np.ndarray | None, tokens: int, width: int, shared: int) -> np.ndarray:
+    """Tokens that pass through each neuron; the first ``shared`` of a layer are of no expert."""
+    counts = np.full(width, tokens)
+    if chosen is not None:
+        neurons = (width - shared) // chosen.shape[1]
+        for expert, first in enumerate(range(shared, width, neurons)):
+            counts[first : first + neurons] = sum(bool(row[expert]) for row in chosen)
+    return counts
 
 
 def within(values: np.ndarray, width: tuple[int, ...]) -> np.ndarray:
@@ -138,7 +157,7 @@ def test_sums_by_segment_of_a_parallel_text_are_written(name: str, tmp_path: Pat
     model, tokens = mixture_of(name), text(drawn=len(LENGTHS))
     streamed(model, tokens, tmp_path / "s.zarr", 24)
     for statistic, layers in expected(model, tokens).items():
-        group = "firing" if statistic.endswith("positive") else "routing"
+        group = "firing" if statistic.endswith(("positive", "reached")) else "routing"
         found = store.read_sums(tmp_path / "s.zarr" / group, f"{statistic}_by_segment")
         assert found.shape[:2] == (len(layers), len(LENGTHS))
         for layer, by_segment in enumerate(layers):
@@ -224,7 +243,7 @@ def test_a_mixtures_groups_are_recorded_and_opened(model_type: str, tmp_path: Pa
     assert routing.data["router_top_sum"].dims == ("layer",)
     assert routing.summed_rows() == len(tokens.token_id)
     for statistic, layers in sums.items():
-        recorded = firing if statistic.endswith("positive") else routing
+        recorded = firing if statistic.endswith(("positive", "reached")) else routing
         with xr.open_zarr(recorded.path) as stored:
             assert stored[f"{statistic}_by_segment"].attrs["long_name"].endswith("of each segment")
         for layer, by_segment in enumerate(layers):

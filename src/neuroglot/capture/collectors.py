@@ -151,6 +151,23 @@ def firing_collectors(gated: bool) -> list[Collector]:
     return [positive("act"), *([positive("gate")] if gated else [])]
 
 
+def reached_collector() -> Collector:
+    """Tokens that pass through each neuron of a mixture of experts, ``act_reached``.
+
+    They are all tokens or, of a routed expert's neurons, those that are routed to it.
+    """
+
+    def chunk(x: "torch.Tensor", folds: "torch.Tensor") -> Partial:
+        rows = folds.sum(1, keepdim=True).int()
+        return _with_total("act_reached", rows.expand(-1, x.shape[1]))
+
+    def routed(x: "Routed", folds: "torch.Tensor") -> Partial:
+        passed = x.map(lambda values, _weight: values.new_ones(()).expand_as(values))
+        return _with_total("act_reached", passed.sum_by_fold(folds).int())
+
+    return Collector("act", chunk, routed)
+
+
 def chosen_collector() -> Collector:
     """Tokens that are routed to each expert, ``chosen_count``."""
 

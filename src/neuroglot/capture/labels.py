@@ -16,6 +16,7 @@ STATISTICS = {
     "count": ("tokens", "tokens at which {site} fires"),
     "gelu_count": ("tokens", "tokens at which GELU of {site} fires"),
     "positive": ("tokens", "tokens at which {site} is positive"),
+    "reached": ("tokens", "tokens that pass through the neuron, all but those of other experts"),
     "sum": ("1", "sum of {site} over the tokens"),
     "sum_of_squares": ("1", "sum of the squares of {site} over the tokens"),
     "argmax_count": ("tokens", "tokens at which {site} is the largest of its layer"),

@@ -20,6 +20,7 @@ from neuroglot.capture.collectors import (
     BY_SEGMENT,
     Collector,
     firing_collectors,
+    reached_collector,
     role_collectors,
     routing_collectors,
 )
@@ -239,7 +240,9 @@ def _collectors(group: Group, card: ModelCard) -> list[Collector]:
         return role_collectors(group.rule, group.threshold)
     if isinstance(group, RoutingGroup):
         return routing_collectors(card.slots)
-    return firing_collectors(card.gated) if isinstance(group, FiringGroup) else []
+    if isinstance(group, FiringGroup):
+        return [*firing_collectors(card.gated), *([reached_collector()] if card.routed else [])]
+    return []
 
 
 def _clear(path: Path) -> None:

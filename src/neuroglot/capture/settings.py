@@ -147,7 +147,10 @@ class RolesGroup(Group):
 
 
 class FiringGroup(Group):
-    """Number of tokens at which each neuron is positive, over every token."""
+    """Number of tokens at which each neuron is positive, over every token.
+
+    Of a mixture of experts also the number of tokens that reach the neuron.
+    """
 
     name: ClassVar[GroupName] = "firing"
     over: ClassVar[Over] = "every token"

@@ -73,6 +73,23 @@ def test_an_unrouted_neuron_does_not_fire(results: Path) -> None:
     assert fires.mean() > 0.5
 
 
+def test_how_often_a_neuron_fires_where_its_expert_is_chosen(results: Path) -> None:
+    with xr.open_zarr(results) as data:
+        data = data.load()
+    outer = data.isel(unit=np.isin(data["unit_layer"].values, OUTER))
+    for place, language in enumerate(ALPHABETS):
+        own = np.isin(outer["unit_expert"].values, (EACH * place, EACH * place + 1))
+        of_language = outer.sel(language=language)
+        reached = of_language["activation_probability_reached"].values
+        assert np.isnan(reached[~own]).all()  # no token is routed there
+        # A token passes through as many experts as are its language's own: through all of these.
+        np.testing.assert_allclose(reached[own], of_language["activation_probability"].values[own])
+    middle = data.isel(unit=data["unit_layer"].values == 1)
+    per_token, reached = middle["activation_probability"], middle["activation_probability_reached"]
+    assert (reached >= per_token).where(reached.notnull(), True).all()
+    assert float(reached.mean()) > 1.5 * float(per_token.mean())
+
+
 def test_tables_name_the_expert(results: Path) -> None:
     rows = results.with_name("language_neurons.csv").read_text("utf-8").splitlines()
     assert rows[0].startswith("layer,expert,neuron,language,")

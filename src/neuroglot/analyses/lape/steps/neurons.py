@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +19,14 @@ from neuroglot.measures.axes import layer_widths, neuron_names
 from neuroglot.measures.bootstrap import bounded, with_bounds
 from neuroglot.tables import tidy
 
+REACHED, PER_REACHED = "act_reached", "activation_probability_reached"
 STATED = ("percentile", "top_fraction", "replicates", "permutations")
 
 VARIABLES: Mapping[str, str] = {
     "count": "number of languages that a neuron belongs to",
     "activation_probability": "share of all tokens of the text at which the neuron fires",
+    "activation_probability_reached": "of a mixture of experts: share of the tokens that are "
+    "routed to the neuron's expert at which it fires; missing if there are none",
     "activation_probability_entropy": "entropy over languages of the neuron's activation "
     "probabilities, divided by their sum",
     "language_neuron": "whether the neuron is specific to the language",
@@ -53,6 +57,7 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
     site = measure.firing_site(settings.site, gated)
     axis = xr.Variable("language", np.array(languages, str))
     counted = xr.concat([recorded[i].total(f"{site}_positive") for i in languages], axis)
+    reached = [recorded[i].total(REACHED) for i in languages if REACHED in recorded[i].data]
     tokens = xr.DataArray(
         np.array([recorded[i].summed_rows() for i in languages], np.int64),
         coords={"language": axis},
@@ -81,6 +86,7 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
     return xr.Dataset(
         {
             "activation_probability": probability.astype(np.float32, keep_attrs=True),
+            **({PER_REACHED: _per_reached(counted, xr.concat(reached, axis))} if reached else {}),
             "activation_probability_entropy": entropy,
             "language_neuron": selected,
             **bounded("neurons", neurons, bounds[..., :-1]),
@@ -91,6 +97,12 @@ def compute(inputs: NeuronsInputs, settings: NeuronsSettings) -> xr.Dataset:
         },
         attrs={"site": site, **{key: getattr(settings, key) for key in STATED}},
     )
+
+
+def _per_reached(fired: xr.DataArray, reached: xr.DataArray) -> xr.DataArray:
+    """Divide the tokens at which a neuron fires by those that are routed to its expert."""
+    probability = (fired / reached.where(reached > 0)).astype(np.float32)
+    return probability.assign_attrs(units="share of routed tokens")
 
 
 def tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
@@ -116,8 +128,17 @@ def _language_neurons(data: xr.Dataset) -> pd.DataFrame:
             "entropy": data["activation_probability_entropy"].isel(place).values,
             "probability": probability.values[line],
             "probability_others": measure.highest_elsewhere(probability).values[line],
+            **_reached_columns(data, place, line),
         }
     )
+
+
+def _reached_columns(data: xr.Dataset, place: Any, line: Any) -> dict[str, NDArray[np.floating]]:
+    """Of a mixture, how often a neuron fires where its expert is chosen."""
+    if PER_REACHED not in data:
+        return {}
+    probability = data[PER_REACHED].isel(place).transpose("line", "language")
+    return {"probability_reached": probability.values[line]}
 
 
 def export(data: xr.Dataset, folder: Path) -> None:
