@@ -182,15 +182,17 @@ def in_words(compared: Sequence[Compared]) -> str:
     return "; ".join(told)
 
 
-def variable(pattern: str, name: str) -> Callable[[Runs, str], str]:
-    """Compare one variable of a model's reductions whose paths match a pattern."""
+def variable(
+    pattern: str, name: str, seen: Callable[[xr.DataArray], xr.DataArray] = xr.DataArray
+) -> Callable[[Runs, str], str]:
+    """Compare one variable of a model's reductions whose paths match a pattern, as ``seen``."""
 
     def told(runs: Runs, model: str) -> str:
         found = [
-            compared
+            Compared(seen(one.first), seen(one.second), tuple(map(seen, one.ends)))
             for path in runs.reductions
             if Path(path).match(pattern.format(model=model))
-            for _, compared in runs.variables(path, name)
+            for _, one in runs.variables(path, name)
         ]
         if not found:
             return "–"
@@ -200,6 +202,11 @@ def variable(pattern: str, name: str) -> Callable[[Runs, str], str]:
         return in_words(found)
 
     return told
+
+
+def as_names(numbers: xr.DataArray) -> xr.DataArray:
+    """Numbers of neurons as what they are: names, between which there are no distances."""
+    return numbers.astype(str)
 
 
 def sets(first: Sequence[Values], second: Sequence[Values]) -> str:
@@ -290,7 +297,7 @@ ROWS: dict[str, Callable[[Runs, str], str]] = {
     "`roles`: activation frequency": variable("roles/{model}/activation_frequency.zarr", "mean"),
     "`roles`: flatness": variable("roles/{model}/flatness.zarr", "flatness_mean"),
     "`roles`: dominant neuron": variable(
-        "roles/{model}/dominant_neurons.zarr", "most_often_maximum"
+        "roles/{model}/dominant_neurons.zarr", "most_often_maximum", as_names
     ),
     "`roles`: distance of prefixes": variable("roles/{model}/distance.zarr", "distance_mean"),
     "`roles`: rank correlation of languages": variable(
@@ -317,14 +324,14 @@ ROWS: dict[str, Callable[[Runs, str], str]] = {
         "experts/{model}/frequency.zarr", "shared_by"
     ),
     "`experts`: similarity of languages": variable("experts/{model}/frequency.zarr", "similarity"),
-    "`experts`: perplexity with few experts": variable(
-        "experts/{model}/inference.zarr", "perplexity"
+    "`experts`: ln perplexity with few experts": variable(
+        "experts/{model}/inference.zarr", "perplexity", np.log
     ),
     "`lape`: a language's neurons": lape_sets,
     "`lape`: activation probability": variable(
         "lape/{model}/neurons.zarr", "activation_probability"
     ),
-    "`lape`: perplexity": variable("lape/{model}/perplexity.zarr", "baseline"),
+    "`lape`: ln perplexity": variable("lape/{model}/perplexity.zarr", "baseline", np.log),
     "`lape`: change of ln perplexity": variable("lape/{model}/perplexity.zarr", "change"),
     "`lape`: its excess over controls": variable("lape/{model}/perplexity.zarr", "excess"),
     "`lape`: its test": variable("lape/{model}/perplexity.zarr", "excess_p_value"),
