@@ -28,6 +28,8 @@ from neuroglot import store
 from neuroglot.measures.bootstrap import ENDS
 
 STAR = 0.05
+ROUNDING = 1e-9
+"""By how much a value must lie beyond an end to be outside: shares are sums of floating numbers."""
 KINDS_OF_STORES = ("activations", "states")
 Values = NDArray[Any]
 
@@ -69,7 +71,8 @@ def outside(second: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> tupl
     """
     values, lows, highs = (one.values for one in xr.broadcast(second, low, high))
     there = np.isfinite(values) & np.isfinite(lows) & np.isfinite(highs)
-    return int(((values < lows) | (values > highs))[there].sum()), int(there.sum())
+    off = np.maximum(lows - values, values - highs)[there]
+    return int((off > ROUNDING).sum()), int(there.sum())
 
 
 def stars(first: Values, second: Values) -> tuple[int, int]:
