@@ -24,9 +24,9 @@ setup: .venv/installed
 test: layout
 	$(MAKE) --no-print-directory --jobs=2 types tests
 
-# One worker more than cores: tests that wait for a cluster or a process leave a core free.
+# Two workers more than cores: tests that wait for a cluster or a process leave cores free.
 tests: .venv/installed
-	pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 2)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # A tiny model of every architecture through every analysis; `make test` takes some of them.
 test-models: .venv/installed

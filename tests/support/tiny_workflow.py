@@ -251,6 +251,10 @@ def take_mixture(place: Workplace) -> None:
     )
 
 
+OF_MIXTURES = {"activation_probability_reached"}
+"""Variables that only mixtures of experts have."""
+
+
 def unsaid(data: xr.Dataset) -> set[str]:
     """What a dataset leaves a reader to guess: of its variables, and of what it was made from."""
     missing = {
@@ -271,4 +275,4 @@ def said_in_vain(data: xr.Dataset) -> set[str]:
     analysis, step = data.attrs["analysis"], data.attrs["reduction"]
     module = import_module(f"neuroglot.analyses.{analysis}.steps.{step}")
     bounded = {str(name).removesuffix(end) for name in data.variables for end in ("", *ENDS)}
-    return set(getattr(module, "VARIABLES", {})) - bounded
+    return set(getattr(module, "VARIABLES", {})) - bounded - OF_MIXTURES
