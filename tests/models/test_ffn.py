@@ -574,9 +574,18 @@ def test_stacks_of_different_width():
     ]
 
 
-@pytest.mark.parametrize("name", ["gemma3n", "gemma3n_text"])
-def test_several_residual_streams_are_refused_with_the_reason(name: str):
-    with pytest.raises(NeuroglotError, match=f"'{name}' .*several residual streams"):
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gemma3n", "several residual streams"),
+        ("gemma3n_text", "several residual streams"),
+        ("llama4", "multiply what an expert reads"),
+        ("llama4_text", "multiply what an expert reads"),
+        ("nllb-moe", "modules of their own"),
+    ],
+)
+def test_what_no_entry_can_describe_is_refused_with_the_reason(name: str, reason: str):
+    with pytest.raises(NeuroglotError, match=f"'{name}' .*{reason}"):
         check_supported(transformers.AutoConfig.for_model(name))
 
 

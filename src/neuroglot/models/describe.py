@@ -20,7 +20,15 @@ REFUSED = dict.fromkeys(
     ("gemma3n", "gemma3n_text"),
     "it keeps several residual streams, which its layers mix by what they read, so there is no one "
     "stream that an FFN writes to, and what a neuron contributes is not defined",
-)
+) | {
+    **dict.fromkeys(
+        ("llama4", "llama4_text"),
+        "its routers' scores multiply what an expert reads, not what it writes, and its experts "
+        "are not computed through the interface that is recorded here",
+    ),
+    "nllb-moe": "its experts are modules of their own, which are not computed through the "
+    "interface that is recorded here; the dense NLLB models can be used",
+}
 # Keys of configurations by which a decoder reads both ways, and the values that say so.
 BOTH_WAYS: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("is_causal", (False,)),
@@ -95,6 +103,8 @@ def check_supported(config: Any) -> None:
             configuration; a decoder reads both ways.
     """
     name = config.model_type
+    if name in REFUSED:
+        raise NeuroglotError(f"{name!r} models cannot be used: {REFUSED[name]}.")
     known = ARCHITECTURES.get(name)
     mixture = known and _with_variants(known, config).mixture
     if not mixture and (experts := _experts(config)):
@@ -102,8 +112,6 @@ def check_supported(config: Any) -> None:
             f"{name!r} is a mixture of experts ({experts}), and no entry says where it keeps them "
             "and how it chooses among them. Choose another model."
         )
-    if name in REFUSED:
-        raise NeuroglotError(f"{name!r} models cannot be used: {REFUSED[name]}.")
     if name not in ARCHITECTURES:
         raise NeuroglotError(
             f"{unknown_name('architecture', name, ARCHITECTURES)}. "
