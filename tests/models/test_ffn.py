@@ -545,9 +545,7 @@ def test_berts_that_decode_or_cut_texts_are_refused(changes: dict[str, Any]):
     "config",
     [
         transformers.JambaConfig(),
-        transformers.NllbMoeConfig(),
         transformers.DbrxConfig(),
-        transformers.Llama4Config(),
         transformers.LlamaConfig(num_local_experts=8),
     ],
     ids=lambda config: config.model_type,
