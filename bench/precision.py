@@ -175,7 +175,7 @@ def in_words(compared: Sequence[Compared]) -> str:
         return "nothing to compare"
     told = [
         f"ρ {spearman(first, second):.5f}",
-        f"|Δ| ≤ {off.max():.2g}, median {np.median(off):.2g}",
+        f"Δ ≤ {off.max():.2g}, median {np.median(off):.2g}",
     ]
     if first.dtype.kind in "iu":
         told.append(f"{share(differ(first, second), first.size)} differ")

@@ -71,7 +71,7 @@ def test_what_differs_is_counted(tmp_path: Path, compare) -> None:
     assert "| `lape`: a language's neurons | Jaccard ≥ 0.600, median 0.800 (8 and 8 neurons) |" in (
         table
     )
-    excess = "ρ 1.00000; |Δ| ≤ 1.5, median 1; 1 of 2 (50 %) outside the interval"
+    excess = "ρ 1.00000; Δ ≤ 1.5, median 1; 1 of 2 (50 %) outside the interval"
     assert f"| `lape`: its excess over controls | {excess} |" in table
     assert "| `lape`: its test | 1 of 3 (33 %) stars come or go |" in table
     assert "| `transfer`: lists | – |" in table
